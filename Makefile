@@ -1,0 +1,43 @@
+# Tongban: every command a user or CI needs. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help test check static lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+$(VENV)/run.stamp: requirements.lock
+	@echo "Installing into $(VENV) (once; about a minute) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	@echo "Installing the development tools …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+var/kafka/libs/.stamp: deploy/kafka/pom.xml deploy/kafka/install.sh
+	@bash deploy/kafka/install.sh
+
+test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
+	@$(BIN)/python -m pytest
+
+check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
+
+static: $(VENV)/dev.stamp ## The static part of `make check`
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+
+lock: ## Resolve the lock files again (needs uv)
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded pyproject.toml -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what was installed and generated here (data under var/ too)
+	rm -rf $(VENV) var .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,49 @@
+"""Events in: every fact of matters and cases that a day is counted in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.assessment import use_cases
+from shared.events.cases import (
+    CaseAccepted,
+    CaseClosed,
+    CaseDecided,
+    CaseImported,
+    CaseNotAccepted,
+    CaseReceived,
+    CaseSubmitted,
+    CaseWithdrawn,
+    ImportFinished,
+    LightCleared,
+    LightRaised,
+    ResultDelivered,
+)
+from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
+from shared.inbox import Consumer
+
+consumer = Consumer("assessment")
+
+
+@consumer.on_batch(
+    CaseSubmitted,
+    CaseReceived,
+    CaseAccepted,
+    CaseNotAccepted,
+    CaseDecided,
+    CaseClosed,
+    CaseWithdrawn,
+    ResultDelivered,
+    CaseImported,
+    ImportFinished,
+    LightRaised,
+    LightCleared,
+)
+async def count_cases(session: AsyncSession, events: Sequence[Any]) -> None:
+    await use_cases.count_cases(session, events)
+
+
+@consumer.on_batch(MatterPublished, MatterSuspended, MatterCancelled)
+async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
+    await use_cases.count_matters(session, events)

@@ -1,0 +1,75 @@
+"""Every SELECT of assessment."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.assessment.model import CaseRecord, CaseState, DailyReport, MatterRecord, MatterState
+from shared.errors import NotFoundError
+
+FLOWS = text(
+    "SELECT area_code, department_code, measure, value FROM day_count"
+    " WHERE day = :day AND measure <> 'matters_published' AND value <> 0"
+)
+STOCK = text(
+    "SELECT area_code, department_code, measure, sum(value)::bigint AS value FROM day_count"
+    " WHERE measure = 'matters_published' AND day <= :day GROUP BY 1, 2, 3 HAVING sum(value) <> 0"
+)
+
+
+async def list_figures(session: AsyncSession, day: date) -> list[dict[str, Any]]:
+    """One row per department with any figure on `day`: `{area_code, department_code, figures{measure: n}}`, sorted."""
+    rows: dict[tuple[str, str], dict[str, int]] = {}
+    for statement in (STOCK, FLOWS):
+        for row in await session.execute(statement, {"day": day}):
+            rows.setdefault((row.area_code, row.department_code), {})[row.measure] = row.value
+    return [
+        {"area_code": area, "department_code": department, "figures": figures}
+        for (area, department), figures in sorted(rows.items())
+    ]
+
+
+async def find_report(session: AsyncSession, day: date, revision: int | None = None) -> DailyReport | None:
+    """The newest revision of a published day, or the one asked for."""
+    statement = select(DailyReport).where(DailyReport.day == day)
+    if revision is not None:
+        statement = statement.where(DailyReport.revision == revision)
+    return await session.scalar(statement.order_by(DailyReport.revision.desc()).limit(1))
+
+
+async def get_report(session: AsyncSession, day: date, revision: int | None = None) -> DailyReport:
+    report = await find_report(session, day, revision)
+    if report is None:
+        raise NotFoundError("no report of this day is published" + (f" as revision {revision}" if revision else ""))
+    return report
+
+
+async def list_revisions(session: AsyncSession, day: date) -> Sequence[Any]:
+    statement = (
+        select(DailyReport.revision, DailyReport.reason, DailyReport.published_by, DailyReport.published_at)
+        .where(DailyReport.day == day)
+        .order_by(DailyReport.revision)
+    )
+    return (await session.execute(statement)).all()
+
+
+async def find_cases(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, CaseState]:
+    """The records of these cases, locked in id order so that two workers cannot wait for each other in a ring."""
+    table = CaseRecord.__table__
+    rows = await session.execute(
+        select(table).where(CaseRecord.case_id.in_(ids)).order_by(CaseRecord.case_id).with_for_update()
+    )
+    return {row["case_id"]: CaseState(**row) for row in rows.mappings()}
+
+
+async def find_matters(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, MatterState]:
+    """The records of these matters, locked in id order."""
+    table = MatterRecord.__table__
+    rows = await session.execute(
+        select(table).where(MatterRecord.matter_id.in_(ids)).order_by(MatterRecord.matter_id).with_for_update()
+    )
+    return {row["matter_id"]: MatterState(**row) for row in rows.mappings()}

@@ -1,0 +1,53 @@
+"""HTTP in and out of assessment."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from services.assessment import queries, use_cases
+from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
+from shared import clock
+from shared.auth import MaybeCaller, with_role
+from shared.db import ReadSession, Session
+from shared.tokens import Caller
+
+router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"])
+
+Publisher = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
+Day = Annotated[date, Path(description="YYYY-MM-DD")]
+Revision = Annotated[int | None, Query(ge=1, le=10_000, description="An earlier revision, as it was published")]
+Code = Annotated[str | None, Query(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z_-]+$")]
+
+
+@router.get("/daily-reports/{day}", response_model=DailyReportRead)
+async def get_daily_report(
+    day: Day,
+    session: ReadSession,
+    caller: MaybeCaller,
+    revision: Revision = None,
+    area: Code = None,
+    department: Code = None,
+) -> Any:
+    """The day as published; staff see live figures (revision 0) while it is not."""
+    live = caller is not None and caller.kind == "staff"
+    report = await use_cases.show_report(session, day, revision, live=live)
+    return report if area is None and department is None else report.only(area, department)
+
+
+@router.get("/daily-reports/{day}/revisions", response_model=list[RevisionRead])
+async def list_revisions(day: Day, session: ReadSession, _caller: Publisher) -> Any:
+    """All revisions of a day with their reasons."""
+    return await queries.list_revisions(session, day)
+
+
+@router.post("/daily-reports/{day}/publication", response_model=DailyReportRead, status_code=201)
+async def publish_daily_report(day: Day, session: Session, caller: Publisher) -> Any:
+    """日发布: freeze the figures of the day."""
+    return await use_cases.publish_report(session, day, caller.subject, clock.now())
+
+
+@router.post("/daily-reports/{day}/revisions", response_model=DailyReportRead, status_code=201)
+async def correct_daily_report(day: Day, command: CorrectReport, session: Session, caller: Publisher) -> Any:
+    """A corrected revision with its reason."""
+    return await use_cases.correct_report(session, day, command, caller.subject, clock.now())

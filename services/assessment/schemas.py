@@ -1,0 +1,90 @@
+"""Commands and answers of assessment."""
+
+from collections import Counter
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.assessment.model import MEASURES, DailyReport
+from shared.fields import clean_text
+
+
+class CorrectReport(BaseModel):
+    """Why a published day gets another revision."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: clean_text(500, minimum=5)  # pyright: ignore[reportInvalidTypeForm]
+
+
+class DepartmentFigures(BaseModel):
+    """One department's figures of the day; every measure is there, zero included."""
+
+    area_code: str
+    department_code: str
+    figures: dict[str, int]
+
+
+class DailyReportRead(BaseModel):
+    """日报: figures per department, per area, and in all. `revision` 0 means not published yet (live figures)."""
+
+    day: date
+    revision: int
+    published_at: datetime | None = None
+    reason: str | None = None
+    totals: dict[str, int]
+    areas: dict[str, dict[str, int]] = Field(description="Totals by area code")
+    departments: list[DepartmentFigures]
+
+    @classmethod
+    def live(cls, day: date, rows: list[dict[str, Any]]) -> "DailyReportRead":
+        return cls(day=day, revision=0, **_summed(rows))
+
+    @classmethod
+    def published(cls, report: DailyReport) -> "DailyReportRead":
+        return cls(
+            day=report.day,
+            revision=report.revision,
+            published_at=report.published_at,
+            reason=report.reason,
+            **_summed(report.figures),
+        )
+
+    def only(self, area: str | None, department: str | None) -> "DailyReportRead":
+        """The part of one area or department."""
+        rows = [
+            row.model_dump()
+            for row in self.departments
+            if area in {None, row.area_code} and department in {None, row.department_code}
+        ]
+        return self.model_copy(
+            update=DailyReportRead.live(self.day, rows).model_dump(include={"totals", "areas"})
+        ).model_copy(update={"departments": [DepartmentFigures(**row) for row in rows]})
+
+
+class RevisionRead(BaseModel):
+    """One revision of a published day."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    revision: int
+    reason: str | None
+    published_by: str
+    published_at: datetime
+
+
+def _full(figures: Counter[str]) -> dict[str, int]:
+    return {measure: figures[measure] for measure in MEASURES}
+
+
+def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    totals, areas = Counter[str](), dict[str, Counter[str]]()
+    for row in rows:
+        totals.update(row["figures"])
+        areas.setdefault(row["area_code"], Counter()).update(row["figures"])
+    return {
+        "totals": _full(totals),
+        "areas": {area: _full(figures) for area, figures in areas.items()},
+        "departments": [{**row, "figures": _full(Counter(row["figures"]))} for row in rows],
+    }

@@ -1,0 +1,14 @@
+"""Settings of the assessment service, prefix `ASSESSMENT_`."""
+
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import Port, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Nothing beyond what every service needs."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSESSMENT_", frozen=True, extra="ignore")
+
+    port: Port = 8107
+    worker_port: Port = 8207

@@ -1,0 +1,1 @@
+"""What every service has in common: one idea per module, named for it."""

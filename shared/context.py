@@ -1,0 +1,43 @@
+"""What belongs to the request or event at hand: who acts, and the ids that tie its traces together."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Carried by a context variable, copied into every event, audit row and log line made meanwhile.
+
+    `actor` is the account that acts, `on_behalf_of` the one it acts for (授权代办), `causation` the id of the
+    event that led here.
+    """
+
+    actor: str = "system"
+    on_behalf_of: str | None = None
+    request_id: str = ""
+    traceparent: str = ""
+    causation: str | None = None
+
+
+_current: ContextVar[Context] = ContextVar("tongban_context", default=Context())  # noqa: B039 - Context is frozen
+
+
+def current() -> Context:
+    return _current.get()
+
+
+def update(**changes: str | None) -> None:
+    """Change the present context for the rest of this task."""
+    _ = _current.set(replace(_current.get(), **changes))
+
+
+@contextmanager
+def using(context: Context) -> Generator[None]:
+    """Act under `context` and go back to the former one."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,112 @@
+"""PostgreSQL: engine, naming convention, and `transaction()`, the only place that commits."""
+
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import asyncpg
+import orjson
+from fastapi import Depends, Request
+from pydantic import SecretStr
+from sqlalchemy import MetaData
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.crypto import use_key
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+SERVER_SETTINGS = {
+    # A lock that does not come within this time is an answer for the client, not a hang.
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "statement_timeout": "30s",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+
+def new_metadata() -> MetaData:
+    """Metadata with the naming convention that every service's tables follow."""
+    return MetaData(naming_convention=NAMING)
+
+
+class Database:
+    """One service's database: a pool of connections, sessions that commit at their end.
+
+    `url` is `postgresql://…`; `data_key` opens the encrypted columns of this service.
+    """
+
+    def __init__(self, url: str, *, data_key: bytes, pool_size: int = 10) -> None:
+        self.dsn = url
+        self.engine: AsyncEngine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=False,
+            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
+        self._data_key = data_key
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(
+            self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
+        """A session whose work is committed when the block ends and undone when it raises."""
+        with use_key(self._data_key):
+            async with self._sessions() as session:
+                yield session
+                await session.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncSession]:
+        """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
+        with use_key(self._data_key):
+            async with self._readers() as session:
+                yield session
+
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of its own, outside the pool, for a relay or a bulk path."""
+        return await asyncpg.connect(self.dsn, server_settings=SERVER_SETTINGS, timeout=5)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def open_database(url: SecretStr, data_key: SecretStr, pool_size: int) -> Database:
+    """A `Database` from a service's settings."""
+    return Database(url.get_secret_value(), data_key=base64.b64decode(data_key.get_secret_value()), pool_size=pool_size)
+
+
+async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.transaction() as session:
+        yield session
+
+
+async def request_reader(request: Request) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.reading() as session:
+        yield session
+
+
+# scope="function": with FastAPI's default scope a commit that fails after `yield` would still answer 200.
+Session = Annotated[AsyncSession, Depends(request_session, scope="function")]
+"""The request's transaction, committed before the answer leaves."""
+ReadSession = Annotated[AsyncSession, Depends(request_reader, scope="function")]
+"""For endpoints that only read."""
+
+Row = dict[str, Any]
+"""A row of a Core query as a mapping of column names to values."""

@@ -1,0 +1,132 @@
+"""Events and their envelope: CloudEvents 1.0, structured JSON, the same bytes on every bus."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from shared import clock, context
+from shared.ids import new_id
+
+MAX_EVENT_BYTES = 900_000
+"""Below Kafka's default message limit of 1 MiB, headers included."""
+
+_registry: dict[str, type["Event"]] = {}
+
+
+class Event(BaseModel):
+    """A fact in the past tense about one aggregate.
+
+    A service declares a base with `service="cases"`, a fact with `fact="case-accepted"`; the type on the wire is
+    `tongban.cases.case-accepted.v1`. Consumers ignore fields they do not know.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    service: ClassVar[str] = ""
+    wire_type: ClassVar[str] = ""
+
+    revision: int
+    """Version of the aggregate after this fact; rises by one with each change."""
+    occurred_at: datetime
+    """When it happened, with offset."""
+
+    def __init_subclass__(cls, service: str = "", fact: str = "", version: int = 1, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if service:
+            cls.service = service
+        if fact:
+            cls.wire_type = event_type(cls.service, fact, version)
+            _registry[cls.wire_type] = cls
+
+    @property
+    def key(self) -> str:
+        """Aggregate id: facts about one aggregate keep their order."""
+        raise NotImplementedError(f"{type(self).__name__} names no aggregate")
+
+
+def event_type(service: str, fact: str, version: int = 1) -> str:
+    return f"tongban.{service}.{fact}.v{version}"
+
+
+def topic_of(service: str) -> str:
+    """One topic per service, so that all facts about one aggregate keep their order whatever their type."""
+    return f"tongban.{service}"
+
+
+def registered_events(service: str | None = None) -> dict[str, type[Event]]:
+    """All known event types by their name on the wire, of one service or of all."""
+    return {name: kind for name, kind in _registry.items() if service is None or kind.service == service}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A received CloudEvent: what the platform needs of it, and the data as parsed JSON."""
+
+    id: UUID
+    type: str
+    key: str
+    revision: int
+    causation: str | None
+    correlation: str
+    traceparent: str
+    actor: str
+    data: dict[str, Any]
+
+    def event(self) -> Event | None:
+        """The typed fact, or None when this code does not know the type."""
+        kind = _registry.get(self.type)
+        return None if kind is None else kind.model_validate(self.data)
+
+
+def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
+    """The event's id and its CloudEvents bytes. The id is made here, in the transaction, and never changes again."""
+    identifier = event_id or new_id()
+    about = context.current()
+    document = {
+        "specversion": "1.0",
+        "id": str(identifier),
+        "source": f"/tongban/{event.service}",
+        "type": event.wire_type,
+        "subject": event.key,
+        "time": event.occurred_at.isoformat(),
+        "recordedtime": clock.now().isoformat(),
+        "datacontenttype": "application/json",
+        "partitionkey": event.key,
+        "entityversion": str(event.revision),
+        "correlationid": about.request_id or str(identifier),
+        "actor": about.actor,
+        "data": event.model_dump(mode="json"),
+    }
+    if about.on_behalf_of:
+        document["onbehalfof"] = about.on_behalf_of
+    if about.causation:
+        document["causationid"] = about.causation
+    if about.traceparent:
+        document["traceparent"] = about.traceparent
+    payload = orjson.dumps(document)
+    if len(payload) > MAX_EVENT_BYTES:
+        raise ValueError(f"event {event.wire_type} of {event.key} has {len(payload)} bytes, at most {MAX_EVENT_BYTES}")
+    return identifier, payload
+
+
+def parse_envelope(payload: bytes) -> Envelope:
+    """Read CloudEvents bytes; raises ValueError (also KeyError-free) naming what is wrong."""
+    document: Any = orjson.loads(payload)
+    try:
+        return Envelope(
+            id=UUID(document["id"]),
+            type=document["type"],
+            key=document["partitionkey"],
+            revision=int(document["entityversion"]),
+            causation=document.get("causationid"),
+            correlation=document.get("correlationid", ""),
+            traceparent=document.get("traceparent", ""),
+            actor=document.get("actor", "system"),
+            data=document["data"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a CloudEvent of this platform: {error}") from error

@@ -1,0 +1,52 @@
+"""Facts of the identity service."""
+
+from typing import Literal
+from uuid import UUID
+
+from shared.events.base import Event
+
+
+class AccountEvent(Event, service="identity"):
+    """About one account. Never a name, number or phone: only that something holds of the account."""
+
+    account_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.account_id)
+
+
+class AccountRegistered(AccountEvent, fact="account-registered"):
+    """A new account of a person, organisation, staff member or system."""
+
+    kind: Literal["person", "organisation", "staff", "system"]
+
+
+class IdentityVerified(AccountEvent, fact="identity-verified"):
+    """The account reached an assurance level (1 phone, 2 real name, 3 counter or face)."""
+
+    level: int
+    method: str
+
+
+class OrganisationLinked(AccountEvent, fact="organisation-linked"):
+    """A person may act for an organisation (USCC is public by law)."""
+
+    organisation_id: UUID
+    uscc: str
+
+
+class StaffChanged(AccountEvent, fact="staff-changed"):
+    """A staff member's post: area, department, roles; `active` is False from the moment of leaving."""
+
+    area_code: str
+    department_code: str
+    roles: list[str]
+    active: bool
+
+
+class SessionsRevoked(AccountEvent, fact="sessions-revoked"):
+    """Sessions ended before their time; `session_ids` empty means all of the account."""
+
+    session_ids: list[UUID]
+    reason: str

@@ -1,0 +1,342 @@
+"""Inbox: each event has its effect once; what fails is set aside in order, and everything else goes on.
+
+The id of a handled event is recorded in the transaction of its effect. A polled batch is one transaction; when it fails,
+each of its events gets its own, and the one that fails becomes a dead letter in this database, together with the later
+events of its key. Dead letters are tried again with a growing pause; after the last attempt a person decides
+(`shared.dead_letters`). Offsets are acknowledged after the commit.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+import asyncpg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import context, metrics
+from shared.bus import Bus, Record
+from shared.context import Context
+from shared.db import Database
+from shared.events.base import Envelope, Event, parse_envelope, topic_of
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[AsyncSession, Any], Awaitable[None]]
+BatchHandler = Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]
+
+BATCH = 500
+PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
+"""Seconds before each further attempt of a dead letter; then it waits for a person."""
+RETRY_POLL = 0.5
+DATABASE_PAUSE = 0.5
+
+REMEMBER = text(
+    "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
+)
+PARKED_KEYS = text(
+    "SELECT DISTINCT d.topic, d.key FROM dead_letter d"
+    " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k (topic, key) USING (topic, key)"
+)
+PARK = text(
+    "INSERT INTO dead_letter (event_id, topic, key, type, payload, error)"
+    " VALUES (:event_id, :topic, :key, :type, :payload, :error) ON CONFLICT (event_id) DO NOTHING"
+)
+NEXT_DUE = text(
+    "SELECT position, event_id, topic, key, type, payload, attempts FROM dead_letter d"
+    " WHERE NOT gave_up AND next_attempt_at <= clock_timestamp() AND NOT EXISTS ("
+    "  SELECT 1 FROM dead_letter e WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+    " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED"
+)
+FORGET = text("DELETE FROM dead_letter WHERE position = :position")
+POSTPONE = text(
+    "UPDATE dead_letter SET attempts = attempts + 1, error = :error, gave_up = :gave_up,"
+    " next_attempt_at = clock_timestamp() + make_interval(secs => :pause) WHERE position = :position"
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record with its envelope read."""
+
+    record: Record
+    envelope: Envelope
+
+
+def is_database_trouble(error: BaseException) -> bool:
+    """Whether the database itself failed (then everything waits), not the handling of one event."""
+    if isinstance(error, InterfaceError | OSError | asyncpg.InterfaceError | TimeoutError):
+        return True
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        # Connection, transaction rollback (deadlock, serialisation), resources, operator intervention, lock timeout.
+        return error.connection_invalidated or state[:2] in {"08", "40", "53", "57"} or state == "55P03"
+    return isinstance(error, OperationalError)
+
+
+def describe(error: BaseException) -> str:
+    """What may be kept of an error: its kind and, for our own, its words. Other texts can quote personal data."""
+    return type(error).__name__ if isinstance(error, DBAPIError | ValueError) else f"{type(error).__name__}: {error}"
+
+
+class Consumer:
+    """The events that a service listens to: `@consumer.on(CaseAccepted)` leads to one use case.
+
+    `@consumer.on_batch(A, B)` gets neighbouring events of these types together, for read models.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self._handlers: dict[str, Handler] = {}
+        self._batch_handlers: dict[str, BatchHandler] = {}
+        self._topics: set[str] = set()
+
+    def on(
+        self, kind: type[E]
+    ) -> Callable[[Callable[[AsyncSession, E], Awaitable[None]]], Callable[[AsyncSession, E], Awaitable[None]]]:
+        def register(handler: Callable[[AsyncSession, E], Awaitable[None]]) -> Any:
+            self._handlers[kind.wire_type] = handler
+            self._topics.add(topic_of(kind.service))
+            return handler
+
+        return register
+
+    def on_batch(
+        self, *kinds: type[Event]
+    ) -> Callable[[Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]], BatchHandler]:
+        def register(handler: BatchHandler) -> BatchHandler:
+            for kind in kinds:
+                self._batch_handlers[kind.wire_type] = handler
+                self._topics.add(topic_of(kind.service))
+            return handler
+
+        return register
+
+    @property
+    def topics(self) -> list[str]:
+        return sorted(self._topics)
+
+    def listens_to(self, event_type: str) -> bool:
+        return event_type in self._handlers or event_type in self._batch_handlers
+
+    async def handle(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
+        """Give each event to its handler, in order; neighbours with the same batch handler go together."""
+        run: list[Event] = []
+        running: BatchHandler | None = None
+        for envelope in envelopes:
+            event = envelope.event()
+            batch_handler = self._batch_handlers.get(envelope.type)
+            if running is not None and batch_handler is not running:
+                await running(session, run)
+                run = []
+            running = batch_handler
+            if batch_handler is not None:
+                run.append(event) if event is not None else None
+            elif (handler := self._handlers.get(envelope.type)) is not None and event is not None:
+                with context.using(_context_of(envelope)):
+                    await handler(session, event)
+        if running is not None and run:
+            await running(session, run)
+
+
+def _context_of(envelope: Envelope) -> Context:
+    return Context(
+        actor=envelope.actor,
+        request_id=envelope.correlation,
+        traceparent=envelope.traceparent,
+        causation=str(envelope.id),
+    )
+
+
+class Inbox:
+    """Drains the bus into one database through a `Consumer`."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        consumer: Consumer,
+        *,
+        group: str | None = None,
+        pauses: Sequence[float] = PAUSES,
+        batch: int = BATCH,
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._consumer = consumer
+        self._group = group or consumer.service
+        self._pauses = pauses
+        self._batch = batch
+
+    async def run(self) -> None:
+        """Consume until cancelled; a lost bus is waited for."""
+        if not self._consumer.topics:
+            return
+        while True:
+            try:
+                async with self._bus.subscription(self._group, self._consumer.topics) as subscription:
+                    while True:
+                        records = await subscription.poll(self._batch, timeout=1.0)
+                        if records:
+                            await self.take(records)
+                            await subscription.acknowledge(records)
+            except Exception:
+                # Whatever the bus raised: its records are not acknowledged and come again.
+                log.exception("inbox.failed")
+            await asyncio.sleep(DATABASE_PAUSE)
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Give every record its one effect (or park it); returns when all of it is committed."""
+        items: list[Item] = []
+        for record in records:
+            try:
+                envelope = parse_envelope(record.value)
+            except ValueError as error:
+                await self._park(_unreadable(record), error)
+                continue
+            if self._consumer.listens_to(envelope.type):
+                items.append(Item(record, envelope))
+        while items:
+            try:
+                await self._take_batch(items)
+                return
+            except Exception as error:
+                if is_database_trouble(error):
+                    log.warning("inbox.database_waiting", error=type(error).__name__)
+                    await asyncio.sleep(DATABASE_PAUSE)
+                    continue
+                if len(items) > 1:
+                    log.info("inbox.batch_failed", events=len(items), error=type(error).__name__)
+                    for item in items:
+                        await self._take_alone(item)
+                else:
+                    await self._park(items[0], error)
+                return
+
+    async def _take_alone(self, item: Item) -> None:
+        while True:
+            try:
+                return await self._take_batch([item])
+            except Exception as error:
+                if not is_database_trouble(error):
+                    return await self._park(item, error)
+                await asyncio.sleep(DATABASE_PAUSE)
+
+    async def _take_batch(self, items: Sequence[Item]) -> None:
+        async with self._database.transaction() as session:
+            blocked = await self._parked_keys(session, items)
+            free = [item for item in items if (item.record.topic, item.envelope.key) not in blocked]
+            behind = [item for item in items if (item.record.topic, item.envelope.key) in blocked]
+            if free:
+                result = await session.execute(REMEMBER, {"ids": [item.envelope.id for item in free]})
+                new = set(result.scalars())
+                await self._consumer.handle(session, _once(free, new))
+            for item in await self._not_handled(session, behind):
+                _ = await session.execute(PARK, _letter(item, "waits behind an earlier event of its key"))
+        metrics.CONSUMED.labels(self._consumer.service).inc(len(items))
+
+    async def _parked_keys(self, session: AsyncSession, items: Sequence[Item]) -> set[tuple[str, str]]:
+        keys = {(item.record.topic, item.envelope.key) for item in items}
+        topics, names = zip(*keys, strict=True)
+        result = await session.execute(PARKED_KEYS, {"topics": list(topics), "keys": list(names)})
+        return {(row.topic, row.key) for row in result}
+
+    async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
+        """Of `items`, those without an effect yet: a redelivered event must not be parked after it was handled."""
+        if not items:
+            return items
+        known = await session.execute(
+            text("SELECT event_id FROM inbox WHERE event_id = ANY(CAST(:ids AS uuid[]))"),
+            {"ids": [item.envelope.id for item in items]},
+        )
+        handled = set(known.scalars())
+        return [item for item in items if item.envelope.id not in handled]
+
+    async def _park(self, item: Item, error: BaseException) -> None:
+        log.warning("inbox.parked", event_id=str(item.envelope.id), type=item.envelope.type, error=describe(error))
+        metrics.PARKED.labels(self._consumer.service).inc()
+        while True:
+            try:
+                async with self._database.transaction() as session:
+                    _ = await session.execute(PARK, _letter(item, describe(error)))
+                return
+            except Exception as trouble:
+                if not is_database_trouble(trouble):
+                    raise
+                await asyncio.sleep(DATABASE_PAUSE)
+
+    async def run_retries(self) -> None:
+        """Try due dead letters again, the first of each key, until cancelled. Any number of replicas may do it."""
+        while True:
+            try:
+                while await self.retry_one():
+                    pass
+            except Exception as error:
+                if not is_database_trouble(error):
+                    log.exception("inbox.retry_failed")
+            await asyncio.sleep(RETRY_POLL)
+
+    async def retry_one(self) -> bool:
+        """Try one due dead letter; False when none is due. Its success frees the next of its key."""
+        failed: tuple[int, int, BaseException] | None = None
+        async with self._database.transaction() as session:
+            letter = (await session.execute(NEXT_DUE)).one_or_none()
+            if letter is None:
+                return False
+            try:
+                async with session.begin_nested():
+                    remembered = await session.execute(REMEMBER, {"ids": [letter.event_id]})
+                    if remembered.scalars().all():
+                        await self._consumer.handle(session, [parse_envelope(letter.payload)])
+                _ = await session.execute(FORGET, {"position": letter.position})
+            except Exception as error:
+                if is_database_trouble(error):
+                    raise
+                failed = (letter.position, letter.attempts, error)
+                _ = await session.execute(POSTPONE, self._postponed(*failed))
+        return True
+
+    def _postponed(self, position: int, attempts: int, error: BaseException) -> dict[str, Any]:
+        gave_up = attempts >= len(self._pauses)
+        pause = self._pauses[min(attempts, len(self._pauses) - 1)] if self._pauses else 0.0
+        return {"position": position, "error": describe(error), "gave_up": gave_up, "pause": pause}
+
+
+def _once(items: Sequence[Item], new: set[Any]) -> list[Envelope]:
+    """The envelopes of `new` ids in order, each once even when a batch holds it twice."""
+    first: dict[Any, Envelope] = {}
+    for item in items:
+        if item.envelope.id in new:
+            _ = first.setdefault(item.envelope.id, item.envelope)
+    return list(first.values())
+
+
+def _unreadable(record: Record) -> Item:
+    """A record that is no CloudEvent of ours: parked under the bus's key, named by its place in the topic."""
+    place = uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
+    return Item(record, Envelope(place, "unreadable", record.key, 0, None, "", "", "system", {}))
+
+
+def _letter(item: Item, error: str) -> dict[str, Any]:
+    return {
+        "event_id": item.envelope.id,
+        "topic": item.record.topic,
+        "key": item.envelope.key,
+        "type": item.envelope.type,
+        "payload": item.record.value,
+        "error": error,
+    }
+
+
+def group_by_key(events: Sequence[E]) -> dict[str, list[E]]:
+    """Events of a batch by aggregate, order kept: for batch handlers."""
+    groups: dict[str, list[E]] = defaultdict(list)
+    for event in events:
+        groups[event.key].append(event)
+    return groups

@@ -1,0 +1,126 @@
+# pyright: basic
+# aiokafka is untyped; this module is the only one that imports it.
+"""The bus on Apache Kafka: idempotent producer with `acks=all`, consumer groups with offsets committed by us."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError
+
+from shared.bus import Message, Record
+
+PARTITIONS = 8
+KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+
+
+class KafkaPublisher:
+    """See `shared.bus.Publisher`."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        pending = [
+            await self._producer.send(message.topic, value=message.value, key=message.key.encode())
+            for message in messages
+        ]
+        _ = await asyncio.gather(*pending)
+
+
+class KafkaSubscription:
+    """See `shared.bus.Subscription`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def poll(self, limit: int, timeout: float) -> Sequence[Record]:
+        batches = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=limit)
+        return [
+            Record(place.topic, (record.key or b"").decode(), record.value or b"", place.partition, record.offset)
+            for place, records in batches.items()
+            for record in records
+        ]
+
+    async def acknowledge(self, records: Sequence[Record]) -> None:
+        ends = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        # Another member may own the partition by now: it reads these again and its inbox knows them.
+        with contextlib.suppress(CommitFailedError, IllegalStateError):
+            await self._consumer.commit(ends)
+
+
+class KafkaBus:
+    """`bootstrap` is `host:port[,host:port…]`."""
+
+    def __init__(self, bootstrap: str, *, replication: int = 1) -> None:
+        self._bootstrap = bootstrap
+        self._replication = replication
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+    async def ensure_topics(self, topics: Sequence[str]) -> None:
+        async with self._admin() as admin:
+            present = set(await admin.list_topics())
+            missing = [
+                NewTopic(name, PARTITIONS, self._replication, topic_configs=KEEP_FOREVER)
+                for name in topics
+                if name not in present
+            ]
+            if missing:
+                with contextlib.suppress(TopicAlreadyExistsError):
+                    _ = await admin.create_topics(missing)
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncGenerator[KafkaPublisher]:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=256 * 1024,
+            max_request_size=1024 * 1024,
+            request_timeout_ms=10_000,
+        )
+        await producer.start()
+        try:
+            yield KafkaPublisher(producer)
+        finally:
+            await producer.stop()
+
+    @asynccontextmanager
+    async def subscription(self, group: str, topics: Sequence[str]) -> AsyncGenerator[KafkaSubscription]:
+        consumer = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self._bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=1000,
+            fetch_max_wait_ms=500,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=1_000,
+            metadata_max_age_ms=30_000,
+        )
+        await consumer.start()
+        try:
+            yield KafkaSubscription(consumer)
+        finally:
+            await consumer.stop()
+
+    async def ready(self) -> bool:
+        try:
+            async with self._admin() as admin:
+                _ = await admin.list_topics()
+        except (KafkaError, OSError):
+            return False
+        return True

@@ -1,0 +1,127 @@
+"""What both buses promise, held by one suite: Kafka (a real broker) and the in-process bus."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from shared.bus import Bus, Message, Record
+from shared.ids import new_id
+from shared.kafka import KafkaBus
+from shared.local_bus import LocalBus
+from tests.conftest import Databases
+
+
+@pytest.fixture(
+    params=["local", pytest.param("kafka", marks=pytest.mark.xdist_group("kafka"))],
+)
+async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGenerator[Bus]:
+    if request.param == "local":
+        name, url = await databases.empty()
+        local = LocalBus(url)
+        yield local
+        await local.close()
+        await databases.drop(name)
+    else:
+        yield KafkaBus(request.getfixturevalue("kafka").bootstrap)
+
+
+@pytest.fixture
+async def topic(bus: Bus) -> str:
+    name = f"test.{new_id()}"
+    await bus.ensure_topics([name])
+    return name
+
+
+async def send(bus: Bus, messages: Sequence[Message]) -> None:
+    async with bus.publisher() as publisher:
+        await publisher.publish(messages)
+
+
+async def read(bus: Bus, topic: str, group: str, number: int, *, acknowledge: bool = True) -> list[Record]:
+    """The next `number` records of the topic for this group."""
+    found: list[Record] = []
+    async with asyncio.timeout(30), bus.subscription(group, [topic]) as subscription:
+        while len(found) < number:
+            records = await subscription.poll(100, timeout=1.0)
+            found += records
+            if records and acknowledge:
+                await subscription.acknowledge(records)
+    return found
+
+
+def numbered(topic: str, keys: Sequence[str], count: int) -> list[Message]:
+    return [Message(topic, key, f"{key}-{n}".encode()) for n in range(count) for key in keys]
+
+
+async def test_messages_of_a_key_arrive_in_order(bus: Bus, topic: str) -> None:
+    messages = numbered(topic, ["a", "b", "c"], 40)
+
+    await send(bus, messages)
+    records = await read(bus, topic, "readers", 120)
+
+    for key in "abc":
+        assert [r.value for r in records if r.key == key] == [f"{key}-{n}".encode() for n in range(40)]
+
+
+async def test_unacknowledged_records_come_again(bus: Bus, topic: str) -> None:
+    await send(bus, numbered(topic, ["a"], 3))
+
+    first = await read(bus, topic, "readers", 3, acknowledge=False)
+    second = await read(bus, topic, "readers", 3)
+
+    assert [r.value for r in first] == [r.value for r in second]
+
+
+async def test_acknowledged_records_do_not_come_again(bus: Bus, topic: str) -> None:
+    await send(bus, numbered(topic, ["a"], 3))
+    _ = await read(bus, topic, "readers", 3)
+
+    await send(bus, [Message(topic, "a", b"new")])
+    records = await read(bus, topic, "readers", 1)
+
+    assert [r.value for r in records] == [b"new"]
+
+
+async def test_every_group_gets_everything_from_the_start(bus: Bus, topic: str) -> None:
+    await send(bus, numbered(topic, ["a"], 3))
+    _ = await read(bus, topic, "first", 3)
+
+    records = await read(bus, topic, "a group that came later", 3)
+
+    assert [r.value for r in records] == [b"a-0", b"a-1", b"a-2"]
+
+
+async def test_poll_wakes_for_a_message_that_comes_while_it_waits(bus: Bus, topic: str) -> None:
+    async with asyncio.timeout(30), bus.subscription("readers", [topic]) as subscription:
+        waiting = asyncio.create_task(subscription.poll(10, timeout=20))
+        await asyncio.sleep(0.3)
+        await send(bus, [Message(topic, "a", b"now")])
+
+        records = await waiting
+
+    assert [r.value for r in records] == [b"now"]
+
+
+async def test_poll_comes_back_empty_when_nothing_happens(bus: Bus, topic: str) -> None:
+    async with bus.subscription("readers", [topic]) as subscription:
+        assert list(await subscription.poll(10, timeout=0.2)) == []
+
+
+async def test_topics_can_be_ensured_again(bus: Bus, topic: str) -> None:
+    await bus.ensure_topics([topic])
+
+    assert await bus.ready()
+
+
+async def test_local_bus_refuses_an_unknown_topic(empty_database: str) -> None:
+    bus = LocalBus(empty_database)
+
+    with pytest.raises(LookupError, match="nowhere"):
+        await send(bus, [Message("nowhere", "a", b"")])
+    await bus.close()
+
+
+async def test_bus_that_is_away_is_not_ready() -> None:
+    assert not await KafkaBus("127.0.0.1:1").ready()
+    assert not await LocalBus("postgresql://nobody@127.0.0.1:1/none").ready()

@@ -1,0 +1,79 @@
+"""The audit trail is chained, and a changed, removed or inserted row is found."""
+
+import pytest
+
+from shared import audit, context
+from shared.audit import Sealer, verify
+from shared.context import Context
+from shared.db import Database
+from tests.conftest import DatabaseFactory
+
+
+async def a_trail(database: Database, rows: int) -> None:
+    for number in range(rows):
+        with context.using(Context(actor="officer", request_id=f"request-{number}")):
+            async with database.transaction() as session:
+                audit.record(session, "case.accept", "case", number, reason="complete", step=number, name="受理")
+
+
+async def sealed(database: Database) -> int:
+    connection = await database.connect()
+    try:
+        return await Sealer(database).seal_batch(connection)
+    finally:
+        await connection.close()
+
+
+async def test_sealed_trail_verifies(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    await a_trail(database, 5)
+    _ = await sealed(database)
+    await a_trail(database, 2)
+    linked = await sealed(database)
+    await a_trail(database, 1)
+    connection = await database.connect()
+
+    verdict = await verify(connection, batch=3)
+    await connection.close()
+
+    assert (linked, verdict.sealed, verdict.unsealed, verdict.broken_at) == (2, 7, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "broken_at"),
+    [
+        ("UPDATE audit SET reason = 'another' WHERE sequence = 3", 3),
+        ("UPDATE audit SET detail = '{}' WHERE sequence = 2", 2),
+        ("DELETE FROM audit WHERE sequence = 4", 4),
+        ("UPDATE audit SET previous_hash = hash WHERE sequence = 5", 5),
+    ],
+)
+async def test_tampering_breaks_the_chain_where_it_happened(
+    database_of: DatabaseFactory, tampering: str, broken_at: int
+) -> None:
+    database = await database_of("assessment")
+    await a_trail(database, 6)
+    _ = await sealed(database)
+    connection = await database.connect()
+    _ = await connection.execute(tampering)
+
+    verdict = await verify(connection)
+    await connection.close()
+
+    assert verdict.broken_at == broken_at
+
+
+async def test_only_one_sealer_links_at_a_time(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    await a_trail(database, 2)
+    holder = await database.connect()
+    transaction = holder.transaction()
+    await transaction.start()
+    _ = await holder.fetchval("SELECT pg_advisory_xact_lock($1)", audit.SEAL_LOCK)
+
+    while_held = await sealed(database)
+    await transaction.commit()
+    afterwards = await sealed(database)
+    await holder.close()
+
+    assert (while_held, afterwards) == (0, 2)

@@ -1,0 +1,238 @@
+"""The inbox: one effect per event, whatever is redelivered; failures set aside in order, other keys go on."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.bus import Record
+from shared.db import Database
+from shared.dead_letters import Redrive, discard, redrive
+from shared.errors import NotFoundError
+from shared.events.identity import AccountRegistered, IdentityVerified
+from shared.ids import new_id
+from shared.inbox import Consumer, Inbox
+from tests.builders.events import a_fact, a_record
+from tests.conftest import DatabaseFactory, Databases
+
+EFFECTS = "CREATE TABLE effect (position bigserial, account text, revision int)"
+RECORD = text("INSERT INTO effect (account, revision) VALUES (:account, :revision)")
+
+
+class Poison(Exception):
+    """What the handler raises for accounts in `bad`."""
+
+
+def a_consumer(bad: set[UUID], *, batches: bool = False) -> Consumer:
+    consumer = Consumer("assessment")
+
+    async def effect(session: AsyncSession, event: IdentityVerified) -> None:
+        if event.account_id in bad:
+            raise Poison(str(event.account_id))
+        _ = await session.execute(RECORD, {"account": str(event.account_id), "revision": event.revision})
+
+    async def effects(session: AsyncSession, events: Sequence[IdentityVerified]) -> None:
+        for event in events:
+            await effect(session, event)
+
+    _ = consumer.on_batch(IdentityVerified)(effects) if batches else consumer.on(IdentityVerified)(effect)
+    return consumer
+
+
+async def an_inbox(database: Database, bad: set[UUID], **options: Any) -> Inbox:
+    async with database.transaction() as session:
+        _ = await session.execute(text(EFFECTS))
+    consumer = a_consumer(bad, batches=options.pop("batches", False))
+    return Inbox(database, None, consumer, **{"pauses": (0.0, 0.0), **options})  # pyright: ignore[reportArgumentType]
+
+
+async def effects(database: Database) -> list[tuple[str, int]]:
+    async with database.reading() as session:
+        rows = await session.execute(text("SELECT account, revision FROM effect ORDER BY position"))
+        return [(row.account, row.revision) for row in rows]
+
+
+async def letters(database: Database) -> list[Any]:
+    async with database.reading() as session:
+        return list(await session.execute(text("SELECT * FROM dead_letter ORDER BY position")))
+
+
+@pytest.mark.parametrize("batches", [False, True])
+async def test_redelivered_event_has_one_effect(database_of: DatabaseFactory, batches: bool) -> None:
+    database = await database_of("assessment")
+    inbox = await an_inbox(database, set(), batches=batches)
+    records = [a_record(a_fact(revision=n), n) for n in range(1, 6)]
+
+    await inbox.take(records + records[2:])
+    await inbox.take(records)
+
+    assert [revision for _, revision in await effects(database)] == [1, 2, 3, 4, 5]
+
+
+async def test_failing_event_waits_with_its_key_and_others_go_on(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    good, bad = new_id(), new_id()
+    inbox = await an_inbox(database, {bad})
+    records = [a_record(a_fact(account, revision=n)) for n in (1, 2, 3) for account in (good, bad)]
+
+    await inbox.take(records)
+
+    assert await effects(database) == [(str(good), 1), (str(good), 2), (str(good), 3)]
+    assert [row.key for row in await letters(database)] == [str(bad)] * 3
+    assert "Poison" in (await letters(database))[0].error
+
+
+async def test_redelivery_of_a_parked_event_parks_it_once(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    bad = new_id()
+    inbox = await an_inbox(database, {bad})
+    records = [a_record(a_fact(bad, revision=n)) for n in (1, 2)]
+
+    await inbox.take(records)
+    await inbox.take(records)
+
+    assert len(await letters(database)) == 2
+
+
+async def test_redelivery_of_a_handled_event_is_not_parked_behind_a_later_failure(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    account, bad = new_id(), set[UUID]()
+    inbox = await an_inbox(database, bad)
+    first, second = a_record(a_fact(account, revision=1)), a_record(a_fact(account, revision=2))
+    await inbox.take([first])
+    bad.add(account)
+    await inbox.take([second])
+
+    await inbox.take([first, second])
+    bad.clear()
+    while await inbox.retry_one():
+        pass
+
+    assert await effects(database) == [(str(account), 1), (str(account), 2)]
+    assert await letters(database) == []
+
+
+async def test_retries_heal_in_order(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    account = new_id()
+    bad = {account}
+    inbox = await an_inbox(database, bad)
+    await inbox.take([a_record(a_fact(account, revision=n)) for n in (1, 2, 3)])
+
+    _ = await inbox.retry_one()
+    bad.clear()
+    while await inbox.retry_one():
+        pass
+    await inbox.take([a_record(a_fact(account, revision=4))])
+
+    assert await effects(database) == [(str(account), n) for n in (1, 2, 3, 4)]
+
+
+async def test_after_the_last_attempt_it_waits_for_a_person(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    account = new_id()
+    bad = {account}
+    inbox = await an_inbox(database, bad)
+    await inbox.take([a_record(a_fact(account, revision=n)) for n in (1, 2)])
+
+    attempts = 0
+    while await inbox.retry_one():
+        attempts += 1
+    given_up = [row.gave_up for row in await letters(database)]
+    bad.clear()
+    async with database.transaction() as session:
+        made_due = await redrive(session, Redrive(key=str(account)))
+    while await inbox.retry_one():
+        pass
+
+    assert (attempts, given_up, made_due) == (3, [True, False], 2)
+    assert await effects(database) == [(str(account), 1), (str(account), 2)]
+
+
+async def test_discarding_the_first_frees_the_next_and_never_comes_back(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    account = new_id()
+    bad = {account}
+    inbox = await an_inbox(database, bad, pauses=())
+    records = [a_record(a_fact(account, revision=n)) for n in (1, 2)]
+    await inbox.take(records)
+    while await inbox.retry_one():
+        pass
+    first = (await letters(database))[0].event_id
+
+    async with database.transaction() as session:
+        await discard(session, first, "cannot be mended")
+    bad.clear()
+    while await inbox.retry_one():
+        pass
+    await inbox.take(records)
+
+    assert await effects(database) == [(str(account), 2)]
+    with pytest.raises(NotFoundError):
+        async with database.transaction() as session:
+            await discard(session, first, "again")
+
+
+async def test_unreadable_record_is_set_aside(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    inbox = await an_inbox(database, set())
+    garbage = [Record("tongban.identity", "k", value, 0, n) for n, value in enumerate([b"\xff", b"[]", b"{}", b"null"])]
+
+    await inbox.take([*garbage, a_record(a_fact())])
+
+    assert [row.type for row in await letters(database)] == ["unreadable"] * 4
+    assert len(await effects(database)) == 1
+
+
+async def test_events_nobody_listens_to_pass_by(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    inbox = await an_inbox(database, set())
+    other = AccountRegistered(account_id=new_id(), kind="person", revision=1, occurred_at=a_fact().occurred_at)
+
+    await inbox.take([a_record(other)])
+
+    assert (await effects(database), await letters(database)) == ([], [])
+
+
+STEP = st.tuples(st.integers(0, 12), st.integers(1, 12), st.booleans())
+"""How far back a delivery starts again, how far beyond the furthest place it goes, whether the fault is mended after."""
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEP, max_size=8), faulty=st.sets(st.integers(0, 2), max_size=2))
+async def test_any_redelivery_and_any_failures_leave_one_ordered_effect(
+    databases: Databases, steps: list[tuple[int, int, bool]], faulty: set[int]
+) -> None:
+    name, url = await databases.fresh("assessment")
+    database = Database(url, data_key=b"k" * 32)
+    accounts = [new_id() for _ in range(3)]
+    bad = {accounts[place] for place in faulty}
+    records = [a_record(a_fact(account, revision=n)) for n in range(1, 5) for account in accounts]
+
+    try:
+        inbox = await an_inbox(database, bad)
+        reached = 0
+        for back, forth, mended in [*steps, (0, len(records), True)]:
+            end = min(reached + forth, len(records))
+            await inbox.take(records[max(reached - back, 0) : end])
+            reached = max(reached, end)
+            if mended:
+                bad.clear()
+                while await inbox.retry_one():
+                    pass
+        async with database.transaction() as session:
+            _ = await redrive(session, Redrive(all=True))
+        while await inbox.retry_one():
+            pass
+        seen = await effects(database)
+    finally:
+        await database.close()
+        await databases.drop(name)
+
+    for account in accounts:
+        assert [revision for key, revision in seen if key == str(account)] == [1, 2, 3, 4]

@@ -1,0 +1,95 @@
+"""Settings: from the environment only, all faults at once, never a value in a message."""
+
+import pytest
+
+from services.assessment.settings import Settings
+from shared import dead_letters, migrations
+from shared.inbox import describe
+from shared.settings import load
+from tests.conftest import DATA_KEY, DatabaseFactory, Databases
+
+
+def test_all_faults_are_told_at_once_without_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSESSMENT_DATA_KEY", "c2VjcmV0")
+    monkeypatch.setenv("ASSESSMENT_PORT", "99999999")
+
+    with pytest.raises(SystemExit) as ended:
+        _ = load(Settings)
+
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    for name in ("ASSESSMENT_DATABASE_URL", "ASSESSMENT_DATA_KEY", "ASSESSMENT_JWKS_URL", "ASSESSMENT_PORT"):
+        assert f"setting {name}:" in told
+    assert "c2VjcmV0" not in told
+    assert "99999999" not in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"bus": "kafka"}, "kafka_bootstrap is required"),
+        ({"bus": "local"}, "bus_database_url is required"),
+        ({"data_key": "%%%", "kafka_bootstrap": "k:1"}, "not base64"),
+    ],
+)
+def test_settings_that_contradict_each_other(changes: dict[str, str], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        _ = Settings(**{"database_url": "x", "data_key": DATA_KEY, "jwks_url": "x", **changes})  # pyright: ignore[reportArgumentType]
+
+
+async def test_migrations_command(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import asyncio
+
+    name, url = await databases.empty()
+    monkeypatch.setenv("ASSESSMENT_DATABASE_URL", url)
+
+    def run(*arguments: str) -> int:
+        return migrations.main(arguments)
+
+    before = await asyncio.to_thread(run, "check", "assessment")
+    upgraded = await asyncio.to_thread(run, "upgrade", "assessment")
+    again = await asyncio.to_thread(run, "upgrade", "assessment")
+    after = await asyncio.to_thread(run, "check", "assessment")
+    await databases.drop(name)
+
+    assert (before, upgraded, again, after, run()) == (1, 0, 0, 0, 2)
+    assert "add_table" in capsys.readouterr().err
+
+
+async def test_dead_letter_command(database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from typer.testing import CliRunner
+
+    database = await database_of("assessment")
+    connection = await database.connect()
+    event_id = await connection.fetchval(
+        "INSERT INTO dead_letter (event_id, topic, key, type, payload, error, gave_up)"
+        " VALUES (gen_random_uuid(), 't', 'k', 'x.v1', '{}', 'Poison', true) RETURNING event_id"
+    )
+    await connection.close()
+    monkeypatch.setenv("ASSESSMENT_DATABASE_URL", database.dsn)
+
+    async def run(*arguments: str) -> str:
+        result = await asyncio.to_thread(CliRunner().invoke, dead_letters.cli, list(arguments))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    listed = await run("list", "assessment")
+    redriven = await run("redrive", "assessment", "--event-id", str(event_id))
+    again = await run("list", "assessment")
+    discarded = await run("discard", "assessment", str(event_id), "--reason", "sent by mistake")
+
+    assert "waits for you" in listed
+    assert "1 made due" in redriven
+    assert "is retried" in again
+    assert "discarded" in discarded
+
+
+def test_error_texts_of_libraries_are_not_kept() -> None:
+    assert describe(ValueError("540102199001010011")) == "ValueError"
+    assert describe(RuntimeError("rule x")) == "RuntimeError: rule x"

@@ -1,0 +1,210 @@
+"""The background half: facts of one service have their effect in another, over both buses, through outages."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import outbox
+from shared.bus import Bus
+from shared.db import Database
+from shared.events.identity import IdentityVerified
+from shared.inbox import Consumer
+from shared.kafka import KafkaBus
+from shared.local_bus import LocalBus
+from shared.worker import Timer, Worker, health_app
+from tests.builders.events import a_fact
+from tests.conftest import DatabaseFactory, Databases
+
+COUNT = text("INSERT INTO seen VALUES (:account, :revision)")
+
+
+@pytest.fixture(params=["local", pytest.param("kafka", marks=pytest.mark.xdist_group("kafka"))])
+async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGenerator[Bus]:
+    if request.param == "kafka":
+        yield KafkaBus(request.getfixturevalue("kafka").bootstrap)
+        return
+    name, url = await databases.empty()
+    local = LocalBus(url)
+    yield local
+    await local.close()
+    await databases.drop(name)
+
+
+def a_consumer(name: str) -> Consumer:
+    consumer = Consumer(name)
+
+    @consumer.on(IdentityVerified)
+    async def remember(session: AsyncSession, event: IdentityVerified) -> None:
+        _ = await session.execute(COUNT, {"account": str(event.account_id), "revision": event.revision})
+
+    return consumer
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def running(*workers: Worker) -> AsyncGenerator[None]:
+    tasks = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            _ = task.cancel()
+        _ = await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def seen(database: Database) -> list[Any]:
+    async with database.reading() as session:
+        return list(await session.execute(text("SELECT account, revision FROM seen ORDER BY revision")))
+
+
+async def test_facts_travel_from_one_database_to_another(bus: Bus, database_of: DatabaseFactory) -> None:
+    source, target = await database_of("assessment"), await database_of("assessment")
+    async with target.transaction() as session:
+        _ = await session.execute(text("CREATE TABLE seen (account text, revision int)"))
+    group = f"group-{id(target)}"
+    account = a_fact().account_id
+
+    async with running(
+        Worker("identity", source, bus, Consumer("identity")), Worker(group, target, bus, a_consumer(group))
+    ):
+        for revision in range(1, 31):
+            async with source.transaction() as session:
+                outbox.add(session, a_fact(account, revision=revision))
+
+        async def arrived() -> bool:
+            return len([row for row in await seen(target) if row.account == str(account)]) >= 30
+
+        await until(arrived)
+
+    assert [row.revision for row in await seen(target) if row.account == str(account)] == list(range(1, 31))
+
+
+async def test_work_goes_on_after_the_database_dropped_every_connection(
+    database_of: DatabaseFactory, databases: Databases
+) -> None:
+    name, url = await databases.empty()
+    bus = LocalBus(url)
+    source, target = await database_of("assessment"), await database_of("assessment")
+    async with target.transaction() as session:
+        _ = await session.execute(text("CREATE TABLE seen (account text, revision int)"))
+
+    async with running(
+        Worker("identity", source, bus, Consumer("identity")), Worker("other", target, bus, a_consumer("other"))
+    ):
+        await asyncio.sleep(0.3)
+        for database in (source, target):
+            connection = await database.connect()
+            _ = await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await connection.close()
+
+        async def written() -> bool:
+            # The first use of a dropped connection fails; a client gets 503 and repeats.
+            with contextlib.suppress(DBAPIError):
+                async with source.transaction() as session:
+                    outbox.add(session, a_fact(revision=1))
+                return True
+            return False
+
+        async def arrived() -> bool:
+            with contextlib.suppress(DBAPIError):
+                return bool(await seen(target))
+            return False
+
+        await until(written)
+
+        await until(arrived)
+    await bus.close()
+    await databases.drop(name)
+
+
+async def test_timer_runs_again_after_a_fault(database_of: DatabaseFactory, databases: Databases) -> None:
+    name, url = await databases.empty()
+    bus, database, calls = LocalBus(url), await database_of("assessment"), list[datetime]()
+
+    async def sometimes(_database: Database, now: datetime) -> None:
+        calls.append(now)
+        if len(calls) == 1:
+            raise RuntimeError("the first run fails")
+
+    async with running(
+        Worker("assessment", database, bus, Consumer("assessment"), [Timer("sometimes", 0.05, sometimes)])
+    ):
+
+        async def called_again() -> bool:
+            return len(calls) > 2
+
+        await until(called_again)
+    await bus.close()
+    await databases.drop(name)
+
+    assert calls[0].tzinfo is not None
+
+
+async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: Databases) -> None:
+    import httpx
+
+    name, url = await databases.empty()
+    bus, database = LocalBus(url), await database_of("assessment")
+    app = health_app(Worker("assessment", database, bus, Consumer("assessment")))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        alive, ready, measured = [await client.get(path) for path in ("/healthz", "/readyz", "/metrics")]
+    await bus.close()
+    await databases.drop(name)
+
+    assert alive.json() == {"status": "alive", "service": "assessment"}
+    assert ready.json()["checks"] == {"database": True, "migrations": True, "bus": True}
+    assert "tongban_" in measured.text
+
+
+async def test_worker_process_stops_on_sigterm(databases: Databases) -> None:
+    import os
+    import sys
+
+    from deploy.postgres import free_port
+    from tests.conftest import DATA_KEY
+
+    name, url = await databases.fresh("assessment")
+    bus_name, bus_url = await databases.empty()
+    environment = {
+        **os.environ,
+        "ASSESSMENT_DATABASE_URL": url,
+        "ASSESSMENT_BUS": "local",
+        "ASSESSMENT_BUS_DATABASE_URL": bus_url,
+        "ASSESSMENT_DATA_KEY": DATA_KEY,
+        "ASSESSMENT_JWKS_URL": "http://127.0.0.1:1/",
+        "ASSESSMENT_WORKER_PORT": str(port := free_port()),
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.assessment.worker", env=environment)
+
+    async def listening() -> bool:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
+        return False
+
+    await until(listening)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(15):
+        status = await process.wait()
+    await databases.drop(name)
+    await databases.drop(bus_name)
+
+    assert status == 0
