@@ -20,6 +20,7 @@ from shared import audit
 from shared.auth import Administrator
 from shared.db import Database, ReadSession, Session
 from shared.errors import NotFoundError
+from shared.fields import Reason
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.settings import database_url
 
@@ -96,7 +97,7 @@ class Discard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=5, max_length=500)
+    reason: Reason
 
 
 async def list_letters(

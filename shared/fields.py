@@ -1,6 +1,6 @@
 """Field types that every schema uses."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -11,7 +11,11 @@ def _no_control_characters(text: str) -> str:
     return text
 
 
-def clean_text(maximum: int, *, minimum: int = 1) -> Any:
-    """A text type without control characters (PostgreSQL refuses NUL), trimmed, of `minimum` to `maximum` characters."""
-    limits = StringConstraints(strip_whitespace=True, min_length=minimum, max_length=maximum)
-    return Annotated[str, limits, AfterValidator(_no_control_characters)]
+CLEAN = AfterValidator(_no_control_characters)
+"""Refuses control characters (PostgreSQL refuses NUL)."""
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), CLEAN]
+"""A line of text, trimmed, 1 to 300 characters."""
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), CLEAN]
+"""Text of up to 4,000 characters."""
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=5, max_length=500), CLEAN]
+"""Why something was done: 5 to 500 characters."""

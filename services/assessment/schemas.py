@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.assessment.model import MEASURES, DailyReport
-from shared.fields import clean_text
+from shared.fields import Reason
 
 
 class CorrectReport(BaseModel):
@@ -15,7 +15,7 @@ class CorrectReport(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: clean_text(500, minimum=5)  # pyright: ignore[reportInvalidTypeForm]
+    reason: Reason
 
 
 class DepartmentFigures(BaseModel):

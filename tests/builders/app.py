@@ -11,7 +11,7 @@ from shared.auth import Administrator, Citizen, CurrentCaller, MaybeCaller, Veri
 from shared.db import ReadSession, Session
 from shared.errors import ConflictError
 from shared.etags import IfMatch, check_version, etag
-from shared.fields import clean_text
+from shared.fields import CLEAN
 from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, decode_cursor, page_of
 from tests.builders.events import a_fact
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1/assessment/test", route_class=IdempotentRoute
 
 class Item(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: clean_text(20)  # pyright: ignore[reportInvalidTypeForm]
+    name: Annotated[str, Field(max_length=20), CLEAN]
     count: Annotated[int, Field(ge=1, le=9)]
 
 
