@@ -16,15 +16,20 @@ ID_CHECK = "10X98765432"
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 USCC_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 PROVINCES = frozenset(
-    (
-        *(str(n) for n in range(11, 16)),
-        "21",
-        "22",
-        "23",
-        *(str(n) for n in range(31, 38)),
-        *(str(n) for n in range(41, 47)),
+    f"{n}"
+    for n in (
+        *range(11, 16),
+        *range(21, 24),
+        *range(31, 38),
+        *range(41, 47),
+        *range(50, 55),
+        *range(61, 66),
+        71,
+        81,
+        82,
+        83,
+        91,
     )
-    + (*(str(n) for n in range(50, 55)), *(str(n) for n in range(61, 66)), "71", "81", "82", "83", "91")
 )
 
 

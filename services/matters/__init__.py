@@ -1,0 +1,1 @@
+"""matters — 事项: the catalogue of what government does."""

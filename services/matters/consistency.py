@@ -1,0 +1,153 @@
+"""Consistency checks of an implementing item (norms §2.4), each named, all breaches told at once."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from shared import codes
+from shared.guides import MatterDocument, check_question_tree, online_level
+
+PHONE = re.compile(r"0[0-9]{2,3}-[0-9]{7,8}(-[0-9]{1,6})?|1[3-9][0-9]{9}|12345|12333|12366|123[0-9]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken rule; a `warning` does not stop publication."""
+
+    rule: str
+    field: str
+    message: str
+    warning: bool = False
+
+
+Rule = Callable[[MatterDocument], Iterator[tuple[str, str]]]
+"""Yields the field and the message of each breach."""
+
+
+def _national_code(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.code is None and d.local_code is None:
+        yield "code", "give the implementing code (实施编码) or the local code"
+    try:
+        if d.code is not None and codes.check_implementing_code(d.code)[19:] != (d.catalog_code or d.code[19:]):
+            yield "catalog_code", "differs from the basic code inside the implementing code"
+        if d.code is not None and d.code[21:23] != d.type:
+            yield "type", "differs from the matter type inside the implementing code"
+    except ValueError as error:
+        yield "code", str(error)
+
+
+def _immediate(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.promised_days is not None and (d.promised_days == 0) != (d.project_type == "1"):
+        yield "promised_days", "即办件 has 0 promised days, 承诺件 more"
+
+
+def _promise(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.legal_days is not None and d.promised_days is not None and d.promised_days > d.legal_days:
+        yield "promised_days", "must not be longer than the legal days"
+    if d.type != "20" and d.promised_days is None:
+        yield "promised_days", "is required for applications"
+
+
+def _steps(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    total = sum(step.days for step in d.steps if not step.conditional)
+    if d.promised_days is not None and total > d.promised_days:
+        yield "steps", f"the steps take {total} days, {d.promised_days} are promised"
+
+
+def _visits(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.visits > 0 and not d.visits_reason:
+        yield "visits_reason", "say why the applicant must come"
+    if d.visits == 0 and d.visits_reason:
+        yield "visits_reason", "nobody must come, so there is no reason"
+    if d.visits == 0 and online_level(d.stages, 0) < 4 and not d.accepts_post:
+        yield "accepts_post", "no visit and not wholly online: applications must be taken by post"
+
+
+def _fees(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if not d.charged and (d.pay_online or d.fees):
+        yield "charged", "no fee is charged, so there is no fee item and no online payment"
+    if d.charged and not d.fees:
+        yield "fees", "name the fee, its standard and its basis"
+    for fee in d.fees:
+        if not fee.basis:
+            yield f"fees.{fee.code}.basis", "name the legal basis of the fee"
+
+
+def _result(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.result is None:
+        return
+    if not d.result.sample:
+        yield "result.sample", "show a sample of the result"
+    expected = {"license": "出证", "approval": "审批", "document": "出文"}[d.result.kind]
+    if d.result.type != expected:
+        yield "result.type", f"this kind of result is {expected}"
+
+
+def _phones(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    for field in ("consult_phone", "complaint_phone"):
+        phone: str | None = getattr(d, field)
+        if phone is None:
+            yield field, "is required"
+        elif not PHONE.fullmatch(phone):
+            yield field, "write it with its area code (Lhasa 0891), as 0891-6000001"
+    if d.consult_phone and d.consult_phone == d.complaint_phone:
+        yield "complaint_phone", "must differ from the number for advice"
+
+
+def _objects(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if not d.object_types:
+        yield "object_types", "say whom it serves"
+
+
+def _places(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.visits > 0 and not any(place.window for place in d.places):
+        yield "places", "give an address precise to the window"
+
+
+def _faq(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.type == "01" and not d.faq:
+        yield "faq", "a licensing matter has at least one frequent question"
+
+
+def _basis(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.type != "20" and not d.basis:
+        yield "basis", "name the legal basis"
+
+
+def _tree(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    for fault in check_question_tree(d):
+        yield fault.field, fault.message
+
+
+def _tibetan(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if not d.name.bo:
+        yield "name.bo", "has no Tibetan name"
+
+
+RULES: dict[str, Rule] = {
+    "code_structure": _national_code,
+    "immediate_means_zero_days": _immediate,
+    "promise_within_law": _promise,
+    "steps_within_promise": _steps,
+    "visits_explained": _visits,
+    "fees_complete": _fees,
+    "result_complete": _result,
+    "phones": _phones,
+    "objects_named": _objects,
+    "place_precise": _places,
+    "licensing_has_faq": _faq,
+    "basis_named": _basis,
+    "question_tree": _tree,
+    "tibetan_name": _tibetan,
+}
+STRUCTURAL = frozenset({"code_structure", "question_tree"})
+"""What even a thin imported row must keep: everything else only warns there."""
+
+
+def breaches(document: MatterDocument, warnings: frozenset[str] = frozenset()) -> list[Breach]:
+    """Every breach of every rule; those of the rules in `warnings` only warn."""
+    return [
+        Breach(name, field, message, name in warnings)
+        for name, rule in RULES.items()
+        for field, message in rule(document)
+    ]

@@ -1,0 +1,180 @@
+"""Reading a catalogue file: CSV in UTF-8 or GBK, or XLSX, columns by their heading in any order. Hostile until proven."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from python_calamine import CalamineError, CalamineWorkbook
+
+from shared import codes
+from shared.errors import FieldError, InvalidInputError
+from shared.guides import MatterDocument
+
+HEADINGS = {
+    "department": ("department", "部门", "实施部门", "实施主体"),
+    "main_item": ("main_item", "主项名称", "主项"),
+    "name": ("name", "事项名称", "名称"),
+    "item_code": ("item_code", "事项编码", "实施编码", "编码"),
+    "area_code": ("area_code", "区划编码", "区划代码", "行政区划"),
+    "task_type": ("task_type", "事项类型", "类型"),
+    "department_code": ("department_code", "部门编码", "部门代码", "组织机构代码"),
+}
+REQUIRED = ("department", "name", "item_code", "area_code", "task_type", "department_code")
+MAX_ROWS = 50_000
+MAX_COLUMNS = 200
+MAX_CELL = 2_000
+MAX_UNPACKED = 256 * 1024 * 1024
+
+
+@dataclass
+class ImportedRow:
+    """One row of the file: its number (the heading is row 1), its document when it can be one, else its faults."""
+
+    row: int
+    identity: str = ""
+    department: str = ""
+    document: MatterDocument | None = None
+    faults: list[FieldError] = field(default_factory=list[FieldError])
+
+
+def _refuse(rule: str, message: str) -> InvalidInputError:
+    return InvalidInputError("the file cannot be read", [FieldError("file", rule, message)])
+
+
+def read_table(content: bytes) -> list[list[str]]:
+    """The cells of a CSV or XLSX file as text; 400 for anything else, and for files made to do harm."""
+    table = _read_xlsx(content) if content[:4] == b"PK\x03\x04" else _read_csv(content)
+    if len(table) > MAX_ROWS + 1:
+        raise _refuse("max_rows", f"at most {MAX_ROWS} rows at once")
+    if any(len(row) > MAX_COLUMNS or any(len(cell) > MAX_CELL for cell in row) for row in table):
+        raise _refuse("max_cells", f"at most {MAX_COLUMNS} columns and {MAX_CELL} characters in a cell")
+    return table
+
+
+def _read_csv(content: bytes) -> list[list[str]]:
+    if b"\x00" in content:
+        raise _refuse("format", "send CSV (UTF-8 or GBK) or XLSX")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            text = content.decode("gb18030")
+        except UnicodeDecodeError:
+            raise _refuse("encoding", "save the CSV as UTF-8 or GBK") from None
+    first_line = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise _refuse("csv", f"the CSV is broken: {error}") from error
+
+
+def _read_xlsx(content: bytes) -> list[list[str]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # Read with a limit of our own: the sizes that a directory declares are the sender's word.
+            left = MAX_UNPACKED
+            for entry in archive.infolist():
+                with archive.open(entry) as member:
+                    while block := member.read(1024 * 1024):
+                        left -= len(block)
+                        if left < 0:
+                            raise _refuse("zip_bomb", f"unpacks to more than {MAX_UNPACKED} bytes")
+        sheet = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0)
+        return [[_cell(value) for value in row] for row in sheet.to_python(skip_empty_area=False)]
+    except (zipfile.BadZipFile, CalamineError, NotImplementedError, RuntimeError, IndexError, EOFError) as error:
+        raise _refuse("xlsx", "the XLSX file is broken") from error
+
+
+def _cell(value: Any) -> str:
+    """Whole numbers come as floats from a spreadsheet; codes must not gain `.0`."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def columns(heading: Sequence[str]) -> dict[str, int]:
+    """Place of each known column; 400 naming every missing or doubled one."""
+    clean = [cell.strip().lower() for cell in heading]
+    found: dict[str, int] = {}
+    faults: list[FieldError] = []
+    for name, words in HEADINGS.items():
+        places = [place for place, cell in enumerate(clean) if cell in words]
+        if len(places) > 1:
+            faults.append(FieldError(name, "unique", "the column stands twice", 1))
+        elif places:
+            found[name] = places[0]
+        elif name in REQUIRED:
+            faults.append(FieldError(name, "required", f"no column is headed {' or '.join(words)}", 1))
+    if faults:
+        raise InvalidInputError("the heading does not fit", faults)
+    return found
+
+
+def read_rows(content: bytes, known_areas: frozenset[str]) -> Iterator[ImportedRow]:
+    """The rows of a catalogue file, each with its document or all of its faults."""
+    table = read_table(content)
+    if not table:
+        raise _refuse("empty", "the file has no heading")
+    places = columns(table[0])
+    first: dict[tuple[str, str, str], int] = {}
+    for number, cells in enumerate(table[1:], start=2):
+        if any(cell.strip() for cell in cells):
+            values = {name: cells[at].strip() if at < len(cells) else "" for name, at in places.items()}
+            row = read_row(number, values, known_areas)
+            key = (values["area_code"], values["department_code"], values["item_code"])
+            if row.identity and (earlier := first.setdefault(key, number)) != number:
+                row.faults.append(FieldError("item_code", "unique", f"stands in row {earlier} already", number))
+                row.document = None
+            yield row
+
+
+def read_row(number: int, values: dict[str, str], known_areas: frozenset[str]) -> ImportedRow:
+    """One row judged: a code that claims to be national is checked, any other is kept as the local code."""
+    row = ImportedRow(number, values["item_code"], values["department"])
+    for name in REQUIRED:
+        if not values[name]:
+            row.faults.append(FieldError(name, "required", "must not be empty", number))
+    national = bool(values["item_code"]) and codes.claims_to_be_national(values["item_code"])
+    if national:
+        _ = _judge(row, "item_code", lambda: codes.check_implementing_code(values["item_code"]))
+    area = values["area_code"]
+    if area:
+        area = _judge(row, "area_code", lambda: codes.check_area(values["area_code"])) or ""
+        if area and area not in known_areas:
+            row.faults.append(FieldError("area_code", "known_area", f"area {area} is not known here", number))
+    kind = values["task_type"].zfill(2)
+    if values["task_type"] and kind not in set(codes.MatterType):
+        row.faults.append(FieldError("task_type", "matter_type", "is no matter type (01 to 10, 20)", number))
+    if not row.faults:
+        _build(row, values, kind, area, national=national)
+    return row
+
+
+def _judge(row: ImportedRow, name: str, check: Any) -> str | None:
+    try:
+        return check()
+    except ValueError as error:
+        row.faults.append(FieldError(name, "structure", str(error), row.row))
+        return None
+
+
+def _build(row: ImportedRow, values: dict[str, str], kind: str, area: str, *, national: bool) -> None:
+    code = values["item_code"].upper() if national else None
+    try:
+        row.document = MatterDocument.model_validate(
+            {
+                "code": code,
+                "local_code": None if national else values["item_code"],
+                "catalog_code": code[19:] if code else None,
+                "name": {"zh": values["name"]},
+                "main_item": None if values.get("main_item") in {None, "", "未分类"} else values["main_item"],
+                "type": kind,
+                "area_code": area,
+                "department_code": values["department_code"],
+            }
+        )
+    except ValueError as error:
+        faults: list[Any] = error.errors() if hasattr(error, "errors") else []  # pyright: ignore[reportAttributeAccessIssue]
+        row.faults += [FieldError(str(f["loc"][0]), str(f["type"]), str(f["msg"]), row.row) for f in faults]

@@ -1,0 +1,306 @@
+"""Search by any two characters; import of catalogue files, judged row by row."""
+
+import csv
+import io
+import random
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import xlsxwriter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.matters import search
+from tests.builders.matters import CITY, CODE, DEPARTMENT, a_document
+from tests.conftest import Headers, ServiceClient, published
+from tests.matters.conftest import BASE, Keeper
+
+REAL = Path(__file__).resolve().parents[3] / "shared/data/matters-511602.csv"
+HEADING = ["department", "main_item", "name", "item_code", "area_code", "task_type", "department_code"]
+NAMES = [
+    "我要开茶馆",
+    "茶馆歇业备案",
+    "开餐馆",
+    "食品经营许可",
+    "居民身份证补领",
+    "不动产转移登记",
+    "婚姻登记",
+    "户外广告设置许可",
+]
+
+
+def row(name: str, code: str, **changes: str) -> dict[str, str]:
+    values = ["市场监督管理局", "未分类", name, code, CITY, "1", DEPARTMENT]
+    return {**dict(zip(HEADING, values, strict=True)), **changes}
+
+
+def a_csv(rows: Sequence[dict[str, str]], heading: Sequence[str] = HEADING, encoding: str = "utf-8") -> bytes:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, heading)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode(encoding)
+
+
+async def send(client: ServiceClient, headers: Headers, content: bytes, key: str | None = None) -> httpx.Response:
+    key = key or f"import-{random.random()}"
+    return await client.post(f"{BASE}/imports", content=content, headers={**headers, "Idempotency-Key": key})
+
+
+def counts(report: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(report[name] for name in ("accepted", "changed", "unchanged", "refused"))
+
+
+async def found(client: ServiceClient, **params: Any) -> list[str]:
+    answer = await client.get(f"{BASE}/catalogue", params=params)
+    assert answer.status_code == 200, answer.text
+    return [item["name"]["zh"] for item in answer.json()["items"]]
+
+
+@pytest.fixture
+async def stocked(client: ServiceClient, administrator: Headers) -> ServiceClient:
+    answer = await send(client, administrator, a_csv([row(name, f"L-{n}") for n, name in enumerate(NAMES)]))
+    assert counts(answer.json()) == (len(NAMES), 0, 0, 0), answer.text
+    return client
+
+
+async def test_every_two_neighbouring_characters_find_the_name(stocked: ServiceClient) -> None:
+    for name in NAMES:
+        for start in range(len(name) - 1):
+            assert name in await found(stocked, q=name[start : start + 2]), (name, start)
+
+
+async def test_exact_comes_before_prefix_before_part(stocked: ServiceClient) -> None:
+    assert await found(stocked, q="茶馆") == ["茶馆歇业备案", "我要开茶馆"]
+    assert (await found(stocked, q="开餐馆"))[0] == "开餐馆"
+
+
+async def test_colloquial_words_find_the_official_name(stocked: ServiceClient) -> None:
+    assert await found(stocked, q="身份证丢了") == ["居民身份证补领"]
+    assert await found(stocked, q="房产证过户") == []
+    assert await found(stocked, q="开饭馆") == ["开餐馆"]
+
+
+async def test_codes_departments_and_tibetan_syllables_find(client: ServiceClient, keeper: Keeper) -> None:
+    _ = await keeper.publish(a_document())
+
+    for words in (CODE, CODE.lower(), "甜茶馆", "市场监督", "ཇ་ཁང", "食品经营"):
+        assert await found(client, q=words) == ["我要开茶馆"], words
+    tibetan = await client.get(f"{BASE}/catalogue", params={"q": "茶馆"}, headers={"accept-language": "bo"})
+    assert tibetan.json()["items"][0]["display_name"] == "ཇ་ཁང་འཛུགས་པ།"
+
+
+async def test_pages_of_a_search_and_of_the_list_hold_everything_once(stocked: ServiceClient) -> None:
+    for params in ({}, {"q": "L-"}, {"q": "登记"}):
+        seen: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = {**params, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            body = (await stocked.get(f"{BASE}/catalogue", params=page)).json()
+            seen += [item["id"] for item in body["items"]]
+            cursor = body["next"]
+        assert len(seen) == len(set(seen)) == len(await found(stocked, **params, limit=200))
+
+
+async def test_filters(client: ServiceClient, keeper: Keeper) -> None:
+    _ = await keeper.publish(a_document())
+    hits = [
+        {"area": CITY},
+        {"department": DEPARTMENT},
+        {"type": "01"},
+        {"object": "2"},
+        {"level": 3},
+        {"topic": "食品经营"},
+        {"one_visit": True},
+    ]
+    misses = [
+        {"area": "110000000000"},
+        {"department": "X"},
+        {"type": "20"},
+        {"object": "5"},
+        {"level": 4},
+        {"topic": "婚姻"},
+        {"wholly_online": True},
+    ]
+
+    for more in ({}, {"q": "茶馆"}):
+        for params in hits:
+            assert await found(client, **params, **more) == ["我要开茶馆"], params
+        for params in misses:
+            assert await found(client, **params, **more) == [], params
+
+
+@pytest.mark.parametrize(
+    "params", [{"q": "茶"}, {"q": "\x00\x00"}, {"q": "x" * 61}, {"level": 5}, {"type": "99"}, {"limit": 201}]
+)
+async def test_bad_search_is_400(client: ServiceClient, params: dict[str, Any]) -> None:
+    assert (await client.get(f"{BASE}/catalogue", params=params)).status_code == 400
+
+
+@pytest.mark.parametrize("words", ["%%", "__", "''''", "\\\\", "&|!", "!!", "  a"])
+async def test_special_characters_are_only_characters(stocked: ServiceClient, words: str) -> None:
+    assert await found(stocked, q=words) == []
+
+
+async def test_suggestions_while_typing(stocked: ServiceClient) -> None:
+    items = (await stocked.get(f"{BASE}/suggestions", params={"q": "开茶"})).json()["items"]
+
+    assert [item["name"] for item in items] == ["我要开茶馆"]
+
+
+@given(st.text("开茶馆店登记许可证一二三ཀཁག་ab1 ", min_size=2, max_size=12), st.data())
+def test_words_of_a_part_are_among_the_words_of_the_whole(name: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(name) - 2))
+    part = name[start : start + 2]
+    chinese = search.CHINESE.fullmatch(part)
+
+    assert not chinese or set(search.query_words(part)) <= set(search.tokens([name]))
+
+
+PLANTED = [
+    row("好的事项", "L-1"),
+    row("重复的事项", "L-1"),
+    row("少一位的国家编码", CODE[:-1]),
+    row("未知区划", "L-4", area_code="540999000000"),
+    row("未知类型", "L-5", task_type="99"),
+    row("", "L-6"),
+    row("国家编码的事项", CODE),
+    row("区划写错", "L-8", area_code="54"),
+]
+EXPECTED = {
+    3: ("item_code", "unique"),
+    4: ("item_code", "structure"),
+    5: ("area_code", "known_area"),
+    6: ("task_type", "matter_type"),
+    7: ("name", "required"),
+    9: ("area_code", "structure"),
+}
+CHINESE_HEADING = {
+    "department": "部门",
+    "main_item": "主项名称",
+    "name": "事项名称",
+    "item_code": "事项编码",
+    "area_code": "区划编码",
+    "task_type": "事项类型",
+    "department_code": "部门编码",
+}
+
+
+@pytest.mark.parametrize("form", ["utf-8", "gbk", "utf-8-sig", "shuffled", "xlsx"])
+async def test_planted_faults_come_back_row_by_row(client: ServiceClient, administrator: Headers, form: str) -> None:
+    if form == "xlsx":
+        content = a_workbook([HEADING, *([entry[name] for name in HEADING] for entry in PLANTED)])
+    elif form == "shuffled":
+        heading = random.Random(1).sample(HEADING, len(HEADING))
+        rows = [{CHINESE_HEADING[name]: entry[name] for name in HEADING} for entry in PLANTED]
+        content = a_csv(rows, [CHINESE_HEADING[name] for name in heading], "gbk")
+    else:
+        content = a_csv(PLANTED, encoding=form)
+
+    report = (await send(client, administrator, content)).json()
+    again = (await send(client, administrator, content)).json()
+
+    assert counts(report) == (2, 0, 0, 6)
+    assert {r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]} == EXPECTED
+    assert counts(again) == (0, 0, 2, 6)
+    assert len(await published(client.database)) == 2
+    rows = (
+        await client.get(f"{BASE}/imports/{report['id']}/rows", params={"outcome": "accepted"}, headers=administrator)
+    ).json()
+    assert [r["row"] for r in rows["items"]] == [2, 8]
+
+
+async def test_changed_row_is_changed(client: ServiceClient, administrator: Headers) -> None:
+    _ = await send(client, administrator, a_csv([row("旧名", "L-1"), row("不变", "L-2")]))
+
+    report = (await send(client, administrator, a_csv([row("不变", "L-2"), row("新名", "L-1")]))).json()
+
+    assert counts(report) == (0, 1, 1, 0)
+    assert await found(client, q="新名") == ["新名"]
+
+
+def a_workbook(table: Sequence[Sequence[Any]]) -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for line, cells in enumerate(table):
+            for column, cell in enumerate(cells):
+                _ = (
+                    sheet.write_string(line, column, cell)
+                    if isinstance(cell, str)
+                    else sheet.write_number(line, column, cell)
+                )
+    return out.getvalue()
+
+
+def a_bomb() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b"0" * (300 * 1024 * 1024))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"", "empty"),
+        (b"\x00\x01", "format"),
+        (b"PK\x03\x04 broken", "xlsx"),
+        (b"\xff\xff\xff", "encoding"),
+        (b'"open quote', "csv"),
+        (("x," * 300).encode() + b"\n", "max_cells"),
+        ("事项名称,事项名称\n".encode(), "unique"),
+    ],
+)
+async def test_hostile_or_broken_files_are_refused_whole(
+    client: ServiceClient, administrator: Headers, content: bytes, rule: str
+) -> None:
+    answer = await send(client, administrator, content)
+
+    assert answer.status_code == 400
+    assert rule in {error["rule"] for error in answer.json()["errors"]}
+    assert await published(client.database) == []
+
+
+async def test_zip_bomb_is_refused(client: ServiceClient, administrator: Headers) -> None:
+    answer = await send(client, administrator, a_bomb())
+
+    assert answer.json()["errors"][0]["rule"] == "zip_bomb"
+
+
+async def test_whole_documents_are_published_and_faulty_lines_named(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    cycle = a_document(local_code="L-9", code=None, catalog_code=None).model_dump(mode="json")
+    cycle["questions"][1]["options"][0]["next"] = "Q1"
+    lines = [orjson.dumps(a_document().model_dump(mode="json")), b"{", orjson.dumps(cycle)]
+
+    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    report = answer.json()
+
+    assert counts(report) == (1, 0, 0, 2)
+    assert {(error["row"], error["rule"]) for error in report["errors"]} == {(2, "json_invalid"), (3, "question_tree")}
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real catalogue is not beside the project")
+async def test_real_catalogue_is_imported_whole(client: ServiceClient, administrator: Headers) -> None:
+    area = {"areas": [{"code": "511602000000", "name": {"zh": "广安区"}}]}
+    _ = await client.put(f"{BASE}/directory", json=area, headers=administrator)
+    rows = list(csv.DictReader(REAL.read_text(encoding="utf-8-sig").splitlines()))
+
+    report = (await send(client, administrator, REAL.read_bytes())).json()
+    again = (await send(client, administrator, REAL.read_bytes())).json()
+
+    assert counts(report) == (1135, 0, 0, 0), report["rows"][:3]
+    assert counts(again) == (0, 0, 1135, 0)
+    events = await published(client.database)
+    kept = {
+        (e.data["local_code"] or e.data["code"], e.data["document"]["name"]["zh"], e.data["department_code"])
+        for e in events
+    }
+    assert kept == {(r["item_code"], r["name"], r["department_code"]) for r in rows}
