@@ -1,0 +1,1 @@
+"""identity — 统一身份认证: who acts."""

@@ -1,0 +1,203 @@
+"""Tables of identity and their rules."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.crypto import Encrypted
+from shared.db import new_metadata
+from shared.errors import FieldError, InvalidInputError
+from shared.events.identity import AccountRegistered, IdentityVerified, SessionsRevoked, StaffChanged
+from shared.ids import new_id
+
+EXCLUDING = (
+    ({"window_clerk"}, {"approver", "leader"}),
+    ({"window_clerk"}, {"delivery"}),
+    ({"approver", "leader"}, {"delivery"}),
+    ({"auditor"}, {"administrator"}),
+)
+"""Duties that one person must not hold together (intake, approval and delivery apart; who audits does not administer)."""
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+
+
+class Account(Base):
+    """A natural person, a staff member or a system. Personal data is encrypted, found by keyed hash."""
+
+    __tablename__ = "account"
+    __table_args__ = (Index("ix_account_staff", "id", postgresql_where=text("kind = 'staff'")),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    revision: Mapped[int] = mapped_column(Integer)
+    level: Mapped[int] = mapped_column(SmallInteger)
+    active: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    phone: Mapped[str | None] = mapped_column(Encrypted("account.phone"))
+    phone_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    name: Mapped[str | None] = mapped_column(Encrypted("account.name"))
+    id_number: Mapped[str | None] = mapped_column(Encrypted("account.id_number"))
+    id_number_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    username: Mapped[str | None] = mapped_column(Text, unique=True)
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    totp_secret: Mapped[str | None] = mapped_column(Encrypted("account.totp_secret"))
+    totp_last_step: Mapped[int] = mapped_column(BigInteger)
+    area_code: Mapped[str | None] = mapped_column(Text)
+    department_code: Mapped[str | None] = mapped_column(Text)
+    roles: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    public_key: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    @classmethod
+    def new(cls, kind: str, now: datetime, **values: Any) -> "tuple[Account, AccountRegistered]":
+        base = {"level": 1, "active": True, "roles": [], "scopes": [], "totp_last_step": 0}
+        account = cls(id=new_id(), kind=kind, revision=1, created_at=now, **{**base, **values})
+        fact = AccountRegistered(account_id=account.id, kind=kind, revision=1, occurred_at=now)  # pyright: ignore[reportArgumentType]
+        return account, fact
+
+    def verify(self, name: str, id_number: str, id_number_hash: bytes, now: datetime) -> IdentityVerified:
+        """Real name known: level 2."""
+        self.name, self.id_number, self.id_number_hash, self.level = name, id_number, id_number_hash, 2
+        self.revision += 1
+        return IdentityVerified(
+            account_id=self.id, level=2, method="real_name", revision=self.revision, occurred_at=now
+        )
+
+    def changed(self, now: datetime) -> StaffChanged:
+        """The fact of a changed post."""
+        self.revision += 1
+        return StaffChanged(
+            account_id=self.id,
+            area_code=self.area_code or "",
+            department_code=self.department_code or "",
+            roles=self.roles,
+            active=self.active,
+            revision=self.revision,
+            occurred_at=now,
+        )
+
+    def sessions_revoked(self, ids: list[UUID], reason: str, now: datetime) -> SessionsRevoked:
+        self.revision += 1
+        return SessionsRevoked(
+            account_id=self.id, session_ids=ids, reason=reason, revision=self.revision, occurred_at=now
+        )
+
+
+def check_roles(roles: set[str]) -> None:
+    """400 naming every pair of duties that exclude each other."""
+    faults = [
+        FieldError("roles", "excluding_duties", f"{a} and {b} must be different people")
+        for first, second in EXCLUDING
+        for a in sorted(roles & first)
+        for b in sorted(roles & second)
+    ]
+    if faults:
+        raise InvalidInputError("duties that exclude each other", faults)
+
+
+class SmsCode(Base):
+    """A code sent to a number: single use, few tries, bound to its purpose. Only the newest of a number counts."""
+
+    __tablename__ = "sms_code"
+    __table_args__ = (
+        Index("ix_sms_code_phone", "phone_hash", "purpose", "created_at"),
+        Index("ix_sms_code_address", "address", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    phone_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    purpose: Mapped[str] = mapped_column(Text)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    address: Mapped[str] = mapped_column(Text)
+    tries: Mapped[int] = mapped_column(SmallInteger)
+    used: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SmsMessage(Base):
+    """What the development sender sent, for operators to read."""
+
+    __tablename__ = "sms_message"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    phone_hash: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    text: Mapped[str] = mapped_column(Encrypted("sms_message.text"))
+    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SignIn(Base):
+    """A session: one sign-in and the family of refresh tokens that descends from it."""
+
+    __tablename__ = "session"
+    __table_args__ = (Index("ix_session_account", "account_id", postgresql_where=text("NOT revoked")),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    amr: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    signed_in_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    generation: Mapped[int] = mapped_column(Integer)
+    rotated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    revoked: Mapped[bool] = mapped_column(Boolean)
+
+
+class Revocation(Base):
+    """The feed of sessions that ended early, read by gateways."""
+
+    __tablename__ = "revocation"
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(Uuid)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SigningKey(Base):
+    """A key pair: `next` is published before it signs, `old` stays published until its tokens have expired."""
+
+    __tablename__ = "signing_key"
+
+    kid: Mapped[str] = mapped_column(Text, primary_key=True)
+    state: Mapped[str] = mapped_column(Text)
+    private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))
+    public_key: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Throttle(Base):
+    """Failures of one account, address or pair of both."""
+
+    __tablename__ = "throttle"
+
+    subject: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    blocked_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class UsedAssertion(Base):
+    """The id of a client assertion, so that none is used twice."""
+
+    __tablename__ = "used_assertion"
+
+    jti: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)

@@ -1,0 +1,244 @@
+"""HTTP in and out of identity."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
+
+from services.identity import queries, use_cases
+from services.identity.providers import RealNameSimulator
+from services.identity.schemas import (
+    AccountRead,
+    AskSmsCode,
+    ChangeStaff,
+    Departure,
+    JwkSet,
+    NewStaff,
+    NewSystem,
+    PasswordSignIn,
+    Phone,
+    Refresh,
+    RevocationFeed,
+    SentMessage,
+    SessionRead,
+    SmsCodeSent,
+    SmsSignIn,
+    StaffCreated,
+    StaffRead,
+    SystemCreated,
+    SystemTokens,
+    Tokens,
+    Verified,
+    VerifyIdentity,
+)
+from services.identity.settings import Settings
+from shared import clock, masking
+from shared.auth import Administrator, Citizen, CurrentCaller
+from shared.crypto import lookup_hash
+from shared.db import Database, ReadSession, Session
+from shared.errors import NotFoundError
+from shared.etags import IfMatch, etag
+from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+
+router = APIRouter(prefix="/api/v1/identity", tags=["identity"])
+internal = APIRouter(prefix="/internal", include_in_schema=False)
+TOKEN_URL = "/api/v1/identity/oauth/token"  # noqa: S105 - a path
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings
+
+
+def _database(request: Request) -> Database:
+    return request.app.state.database
+
+
+def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> str:
+    forwarded = request.headers.get("x-forwarded-for", "")
+    if settings.trust_gateway and forwarded:
+        return forwarded.rpartition(",")[2].strip()[:64]
+    return request.client.host if request.client else "unknown"
+
+
+Config = Annotated[Settings, Depends(_settings)]
+Db = Annotated[Database, Depends(_database)]
+Address = Annotated[str, Depends(_address)]
+
+
+@router.post("/sms-codes", response_model=SmsCodeSent, status_code=202)
+async def send_sms_code(command: AskSmsCode, session: Session, settings: Config, address: Address) -> Any:
+    """Send a sign-in code to a phone."""
+    return {"expires_in": await use_cases.send_sms_code(session, command, address, settings, clock.now())}
+
+
+@router.post("/sessions/sms", response_model=Tokens)
+async def sign_in_by_sms(command: SmsSignIn, database: Db, settings: Config) -> Any:
+    """Sign in with the code; registers at the first time."""
+    return await use_cases.sign_in_by_sms(database, command, settings, clock.now())
+
+
+@router.post("/sessions/password", response_model=Tokens)
+async def sign_in_by_password(command: PasswordSignIn, database: Db, settings: Config, address: Address) -> Any:
+    """Staff sign in with password and TOTP."""
+    return await use_cases.sign_in_by_password(database, command, address, settings, clock.now())
+
+
+@router.post("/sessions/refresh", response_model=Tokens)
+async def refresh_session(command: Refresh, database: Db, settings: Config) -> Any:
+    """The next pair of tokens."""
+    return await use_cases.refresh_session(database, command.refresh_token, settings, clock.now())
+
+
+@router.get("/sessions", response_model=list[SessionRead])
+async def list_sessions(session: ReadSession, caller: CurrentCaller) -> Any:
+    """The caller's open sessions."""
+    rows = await queries.list_sessions(session, _account_id(caller.subject), clock.now())
+    return [
+        {"id": r.id, "signed_in_at": r.signed_in_at, "amr": r.amr, "current": str(r.id) == caller.session} for r in rows
+    ]
+
+
+def _account_id(subject: str) -> UUID:
+    try:
+        return UUID(subject)
+    except ValueError:
+        raise NotFoundError("no such account") from None
+
+
+@router.delete("/sessions/current", status_code=204)
+async def sign_out(session: Session, caller: CurrentCaller) -> None:
+    """End the session of this token; the gateway refuses it within seconds."""
+    _ = await use_cases.end_session(session, _account_id(caller.subject), _account_id(caller.session), clock.now())
+
+
+@router.delete("/sessions/{session_id}", status_code=204)
+async def end_session(session_id: UUID, session: Session, caller: CurrentCaller) -> None:
+    """End one of the caller's sessions."""
+    if not await use_cases.end_session(session, _account_id(caller.subject), session_id, clock.now()):
+        raise NotFoundError("no such session of yours")
+
+
+@router.post("/verifications", response_model=Verified)
+async def verify_identity(command: VerifyIdentity, session: Session, caller: Citizen) -> Any:
+    """Prove the real name (level 2); refresh the tokens afterwards."""
+    account = _account_id(caller.subject)
+    level = await use_cases.verify_identity(session, account, command, RealNameSimulator(), clock.now())
+    return {"level": level}
+
+
+@router.get("/account", response_model=AccountRead)
+async def get_account(session: ReadSession, caller: CurrentCaller) -> Any:
+    """One's own account, masked."""
+    account = await queries.get_account(session, _account_id(caller.subject))
+    return {
+        "id": account.id,
+        "kind": account.kind,
+        "level": account.level,
+        "phone": account.phone and masking.mask_phone(account.phone),
+        "name": account.name and masking.mask_name(account.name),
+        "id_number": account.id_number and masking.mask_id_number(account.id_number),
+        "created_at": account.created_at,
+    }
+
+
+@router.get("/account/export", response_model=AccountRead)
+async def export_account(session: ReadSession, caller: Citizen) -> Any:
+    """One's own data in full, for the subject alone (个人信息保护法 art. 45)."""
+    account = await queries.get_account(session, _account_id(caller.subject))
+    return {name: getattr(account, name) for name in AccountRead.model_fields}
+
+
+@router.get("/jwks", response_model=JwkSet)
+async def get_jwks(session: Session, response: Response) -> Any:
+    """The public keys of access tokens."""
+    response.headers["cache-control"] = "public, max-age=5"
+    return {"keys": await use_cases.list_keys(session, clock.now())}
+
+
+@router.post("/oauth/token", response_model=SystemTokens)
+async def sign_in_system(
+    session: Session,
+    settings: Config,
+    grant_type: Annotated[Literal["client_credentials"], Form()],
+    client_assertion_type: Annotated[Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"], Form()],
+    client_assertion: Annotated[str, Form(max_length=4096)],
+    scope: Annotated[str, Form(max_length=200)] = "",
+) -> Any:
+    """A bureau's system gets a token by `private_key_jwt`; the assertion's audience is this path."""
+    _ = (grant_type, client_assertion_type)
+    return await use_cases.sign_in_system(session, client_assertion, scope, TOKEN_URL, settings, clock.now())
+
+
+@router.post("/staff", response_model=StaffCreated, status_code=201)
+async def create_staff(command: NewStaff, session: Session, _administrator: Administrator) -> Any:
+    """A staff member; password and TOTP secret are shown this once."""
+    return await use_cases.create_staff(session, command, clock.now())
+
+
+def _staff(account: Any) -> dict[str, Any]:
+    names = ("id", "revision", "username", "area_code", "department_code", "roles", "active")
+    return {**{name: getattr(account, name) for name in names}, "name": masking.mask_name(account.name or "")}
+
+
+@router.get("/staff", response_model=Page[StaffRead])
+async def list_staff(
+    session: ReadSession, _administrator: Administrator, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
+    """All staff, page by page."""
+    after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
+    rows, following = page_of(await queries.list_staff(session, after, limit), limit, "id")
+    return {"items": [_staff(row) for row in rows], "next": following}
+
+
+@router.patch("/staff/{account_id}", response_model=StaffRead)
+async def change_staff(
+    account_id: UUID,
+    command: ChangeStaff,
+    session: Session,
+    _administrator: Administrator,
+    expected: IfMatch,
+    response: Response,
+) -> Any:
+    """Another area, department or set of roles; open sessions end."""
+    account = await use_cases.change_staff(session, account_id, command, expected, clock.now())
+    response.headers["etag"] = etag(account.revision)
+    return _staff(account)
+
+
+@router.post("/staff/{account_id}/departure", response_model=StaffRead)
+async def depart_staff(account_id: UUID, command: Departure, session: Session, _administrator: Administrator) -> Any:
+    """Has left: sessions end at once."""
+    return _staff(await use_cases.depart_staff(session, account_id, command.reason, clock.now()))
+
+
+@router.post("/systems", response_model=SystemCreated, status_code=201)
+async def register_system(command: NewSystem, session: Session, _administrator: Administrator) -> Any:
+    """A bureau's system."""
+    return {"client_id": await use_cases.register_system(session, command, clock.now())}
+
+
+@router.post("/signing-keys/rotation", status_code=204)
+async def rotate_keys(session: Session, _administrator: Administrator) -> None:
+    """The next key signs from now on."""
+    await use_cases.rotate_keys(session, clock.now())
+
+
+@router.get("/development/sms-messages", response_model=list[SentMessage])
+async def list_sms_messages(
+    session: ReadSession, settings: Config, _administrator: Administrator, phone: Annotated[Phone, Query()]
+) -> Any:
+    """What the development sender sent to a number; 404 in production."""
+    if not settings.development:
+        raise NotFoundError("only in development")
+    rows = await queries.list_messages(session, lookup_hash(phone, "phone"))
+    return [{"sent_at": row.sent_at, "text": row.text} for row in rows]
+
+
+@internal.get("/revocations", response_model=RevocationFeed)
+async def list_revocations(session: ReadSession, after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Any:
+    """Sessions that ended early, for gateways; not reachable from outside."""
+    rows = await queries.list_revocations(session, after)
+    return {
+        "items": [{"session": row.session_id, "at": row.at} for row in rows],
+        "next": str(rows[-1].position if rows else after),
+    }

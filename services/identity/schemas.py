@@ -1,0 +1,185 @@
+"""Commands and answers of identity."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from shared import clock, codes
+from shared.fields import Line, Reason
+
+Phone = Annotated[str, Field(max_length=20), AfterValidator(codes.check_phone)]
+IdNumber = Annotated[
+    str, Field(max_length=18), AfterValidator(lambda text: codes.check_id_number(text, clock.local_date(clock.now())))
+]
+SixDigits = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+Role = Literal[
+    "window_clerk", "approver", "leader", "delivery", "department_head", "supervisor",
+    "rating_handler", "hotline_operator", "auditor", "administrator",
+]  # fmt: skip
+Scope = Literal["cases:push", "matters:read", "licenses:read", "ratings:push"]
+AreaCode = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+DepartmentCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AskSmsCode(Strict):
+    phone: Phone
+    purpose: Literal["sign_in"] = "sign_in"
+
+
+class SmsCodeSent(BaseModel):
+    """The same whether the number is known or not."""
+
+    expires_in: int
+
+
+class SmsSignIn(Strict):
+    phone: Phone
+    code: SixDigits
+
+
+class PasswordSignIn(Strict):
+    username: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{3,60}$")]
+    password: SecretStr = Field(min_length=1, max_length=200)
+    totp: SixDigits
+
+
+class Refresh(Strict):
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Tokens(BaseModel):
+    """An access token of ten minutes and the refresh token that follows it."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind of token
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+class SystemTokens(BaseModel):
+    """What a bureau's system gets (RFC 6749 §5.1)."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind of token
+    expires_in: int
+    scope: str
+
+
+class VerifyIdentity(Strict):
+    """Name, ID number and one more attribute of the card."""
+
+    name: Line
+    id_number: IdNumber
+    id_valid_until: date
+
+
+class Verified(BaseModel):
+    """Refresh the tokens to carry the new level."""
+
+    level: int
+
+
+class AccountRead(BaseModel):
+    """One's own account, masked."""
+
+    id: UUID
+    kind: str
+    level: int
+    phone: str | None
+    name: str | None
+    id_number: str | None
+    created_at: datetime
+
+
+class SessionRead(BaseModel):
+    """One of the caller's sessions."""
+
+    id: UUID
+    signed_in_at: datetime
+    amr: list[str]
+    current: bool
+
+
+class NewStaff(Strict):
+    username: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{3,60}$")]
+    name: Line
+    area_code: AreaCode
+    department_code: DepartmentCode
+    roles: list[Role] = Field(min_length=1, max_length=10)
+
+
+class StaffCreated(BaseModel):
+    """Shown once: hand the password and the TOTP secret over in person."""
+
+    id: UUID
+    username: str
+    initial_password: str
+    totp_secret: str
+
+
+class ChangeStaff(Strict):
+    area_code: AreaCode
+    department_code: DepartmentCode
+    roles: list[Role] = Field(min_length=1, max_length=10)
+
+
+class StaffRead(BaseModel):
+    """A staff member's post; the name masked."""
+
+    id: UUID
+    revision: int
+    username: str
+    name: str
+    area_code: str
+    department_code: str
+    roles: list[str]
+    active: bool
+
+
+class Departure(Strict):
+    reason: Reason
+
+
+class NewSystem(Strict):
+    """A bureau's system: its Ed25519 public key (JWK) signs its client assertions."""
+
+    name: Line
+    area_code: AreaCode
+    department_code: DepartmentCode
+    scopes: list[Scope] = Field(min_length=1, max_length=10)
+    public_key: dict[Literal["kty", "crv", "x", "kid", "use", "alg"], Annotated[str, Field(max_length=200)]]
+
+
+class SystemCreated(BaseModel):
+    client_id: UUID
+
+
+class SentMessage(BaseModel):
+    """What the development sender sent."""
+
+    sent_at: datetime
+    text: str
+
+
+class JwkSet(BaseModel):
+    keys: list[dict[str, Any]]
+
+
+class RevocationEntry(BaseModel):
+    session: UUID
+    subject: str | None = None
+    at: datetime
+
+
+class RevocationFeed(BaseModel):
+    """`next` is the cursor to ask with the next time."""
+
+    items: list[RevocationEntry]
+    next: str

@@ -1,0 +1,15 @@
+"""Background process of identity."""
+
+from services.identity.consumer import consumer
+from services.identity.settings import Settings
+from shared.settings import load
+from shared.worker import Timer, run_worker
+
+
+def timers(_settings: Settings) -> list[Timer]:
+    return []
+
+
+if __name__ == "__main__":
+    settings = load(Settings)
+    run_worker("identity", settings, consumer, timers(settings))
