@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help test check static lock clean
+.PHONY: help run test check static lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -23,6 +23,9 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 
 var/kafka/libs/.stamp: deploy/kafka/pom.xml deploy/kafka/install.sh
 	@bash deploy/kafka/install.sh
+
+run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, on http://127.0.0.1:8000
+	@$(BIN)/python -m deploy.embedded
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest

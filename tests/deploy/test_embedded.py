@@ -1,0 +1,128 @@
+"""`make run` as its user meets it: a new directory, first data, a hard kill, the same data again."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from deploy.embedded import INTERNAL, main
+from deploy.postgres import free_port
+from deploy.sample import catalogue
+from services.identity import security
+from services.matters.consistency import breaches
+from shared import clock
+from shared.guides import MatterDocument, check_question_tree
+
+
+def test_sample_keeps_every_rule() -> None:
+    documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
+
+    broken = [b for d in documents for b in breaches(d, frozenset({"tibetan_name"})) if not b.warning]
+
+    assert broken == []
+    assert [fault for d in documents for fault in check_question_tree(d)] == []
+    assert len({d.code for d in documents}) == len(documents)
+
+
+@contextlib.asynccontextmanager
+async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "deploy.embedded",
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while b"Tongban runs on" not in (await process.stdout.readline()):
+                assert process.returncode is None
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            _ = await process.communicate()
+
+
+async def administrator(client: httpx.AsyncClient, data: Path) -> dict[str, str]:
+    account = orjson.loads((data / "embedded/administrator.json").read_bytes())
+    code = security.totp(account["totp_secret"], int(time.time()) // 30 + 1)
+    body = {"username": account["username"], "password": account["initial_password"], "totp": code}
+    answer = await client.post("/identity/sessions/password", json=body)
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+async def report(client: httpx.AsyncClient, headers: dict[str, str], published: int) -> dict[str, Any]:
+    """Today's live figures once they hold that many published matters."""
+    async with asyncio.timeout(20):
+        while True:
+            day = clock.local_date(clock.now())
+            found = (await client.get(f"/assessment/daily-reports/{day}", headers=headers)).json()
+            if found["totals"]["matters_published"] >= published:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def test_first_contact_and_a_hard_kill(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v1"
+    expected = len(catalogue.documents())
+    async with running(tmp_path, port) as process, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        headers = await administrator(client, tmp_path)
+        found = (await client.get("/matters/catalogue", params={"q": "茶馆", "area": catalogue.CITY})).json()["items"]
+        guide = await client.post(
+            "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": {"Q1": "rent"}}
+        )
+        sent = await client.post("/identity/sms-codes", json={"phone": "13989001234"})
+        messages = await client.get(
+            "/identity/development/sms-messages", params={"phone": "13989001234"}, headers=headers
+        )
+        code = re.findall(r"[0-9]{6}", messages.text)[-1]
+        tokens = (await client.post("/identity/sessions/sms", json={"phone": "13989001234", "code": code})).json()
+        citizen = {"Authorization": f"Bearer {tokens['access_token']}"}
+        account = (await client.get("/identity/account", headers=citizen)).json()
+        before = await report(client, headers, expected)
+        signed_out = await client.delete("/identity/sessions/current", headers=citizen)
+        async with asyncio.timeout(10):
+            while (await client.get("/identity/account", headers=citizen)).status_code != 401:
+                await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        _ = await process.wait()
+
+    async with running(tmp_path, port), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        statistics = (await client.get("/matters/statistics")).json()
+        day = clock.local_date(clock.now())
+        live = await client.get(f"/assessment/daily-reports/{day}")
+
+    assert found[0]["name"]["zh"] == "我要开茶馆"
+    assert [m["name"]["zh"] for m in guide.json()["materials"]][-1] == "房屋租赁合同或产权证明"
+    assert (sent.status_code, account["phone"], signed_out.status_code) == (202, "139****1234", 204)
+    assert before["totals"]["matters_published"] == statistics["published"] == expected
+    assert live.status_code == 404
+
+
+async def test_taken_port_is_told(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    for taken in (port, port - INTERNAL):
+        with pytest.raises(SystemExit, match="is taken"):
+            _ = main(["--data", str(tmp_path), "--port", str(taken)])
+    server.close()
+
+    assert list(tmp_path.iterdir()) == []
