@@ -1,0 +1,1 @@
+"""cases — 办件: from application to delivery."""

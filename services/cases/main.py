@@ -1,0 +1,23 @@
+"""HTTP process of cases."""
+
+from fastapi import FastAPI
+
+from services.cases.router import router
+from services.cases.settings import Settings
+from shared.app import create_app
+from shared.bus import Bus
+from shared.settings import load
+from shared.storage import Storage
+from shared.tokens import TokenVerifier
+from shared.worker import open_bus, run_api
+
+
+def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+    app = create_app("cases", settings, [router], bus=bus, verifier=verifier)
+    app.state.storage = Storage(settings.storage_url)
+    return app
+
+
+if __name__ == "__main__":
+    settings = load(Settings)
+    run_api("cases", build(settings, bus=open_bus(settings)), settings)

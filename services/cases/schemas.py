@@ -1,0 +1,189 @@
+"""Commands and answers of cases."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from shared import clock, codes
+from shared.fields import CLEAN, Line, Prose, Reason
+from shared.guides import Code
+
+Phone = Annotated[str, Field(max_length=20), AfterValidator(codes.check_phone)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Applicant(Strict):
+    """Who applies: a person with an ID number, or an organisation with its USCC."""
+
+    kind: Literal["person", "organisation"] = "person"
+    name: Line
+    id_number: Annotated[str, Field(max_length=18), CLEAN]
+    phone: Phone
+
+    @model_validator(mode="after")
+    def _number_fits(self) -> "Applicant":
+        if self.kind == "person":
+            _ = codes.check_id_number(self.id_number, clock.local_date(clock.now()))
+        else:
+            _ = codes.check_uscc(self.id_number)
+        return self
+
+
+class GivenMaterial(Strict):
+    """A material of the personal guide and the upload that meets it."""
+
+    code: Code
+    upload_id: UUID
+
+
+Materials = Annotated[list[GivenMaterial], Field(max_length=300)]
+
+
+class Apply(Strict):
+    """An application under the personal guide that the applicant was shown (its digest proves it)."""
+
+    matter_id: UUID
+    matter_version: int = Field(ge=1, le=2**31 - 1)
+    answers: dict[Code, Code] = Field(default={}, max_length=200)
+    guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    applicant: Applicant
+    materials: Materials = []
+    channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+
+
+class RefuseAcceptance(Strict):
+    reasons: Reason
+
+
+class MissingItem(Strict):
+    """One gap: a material of the guide, or words."""
+
+    material_code: Code | None = None
+    text: Line
+
+
+class RequestCorrection(Strict):
+    items: list[MissingItem] = Field(min_length=1, max_length=100)
+
+
+class Correct(Strict):
+    materials: Materials = Field(min_length=1)
+
+
+class Review(Strict):
+    opinion: Literal["agree", "disagree"]
+    text: Prose
+
+
+class Decide(Strict):
+    """办结结果: 0 准予, 1 不予许可 (with reasons)."""
+
+    result: Literal["0", "1"]
+    reasons: Reason | None = None
+
+    @model_validator(mode="after")
+    def _refusal_has_reasons(self) -> "Decide":
+        if self.result == "1" and not self.reasons:
+            raise ValueError("a refusal states its reasons")
+        return self
+
+
+class Deliver(Strict):
+    method: Literal["window", "post", "online"]
+    tracking_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{5,40}$")] | None = None
+
+
+class Track(Strict):
+    number: Annotated[str, Field(pattern=r"^[0-9A-Z]{20,50}$")]
+    phone_last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
+
+
+class CaseRead(BaseModel):
+    """A case; names and numbers masked unless the reader is the applicant."""
+
+    id: UUID
+    number: str
+    revision: int
+    state: str
+    matter_id: UUID
+    matter_name: str
+    area_code: str
+    department_code: str
+    immediate: bool
+    channel: str
+    applicant_kind: str
+    applicant_name: str
+    applicant_id_number: str
+    phone: str
+    guide_digest: str
+    materials: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    received_at: datetime
+    accepted_on: date | None
+    due_on: date
+    legal_due_on: date | None
+    result: str | None
+    reasons: str | None
+    overdue: bool
+    provisional_due: bool
+
+
+class CaseSummary(BaseModel):
+    """A case in a list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: str
+    revision: int
+    state: str
+    matter_name: str
+    due_on: date
+    received_at: datetime
+    overdue: bool
+
+
+class StepRead(BaseModel):
+    """One step, by role, never by name."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    act: str
+    role: str
+    note: str | None
+    at: datetime
+
+
+class Tracked(BaseModel):
+    """What number and phone show without signing in."""
+
+    number: str
+    state: str
+    matter_name: str
+    due_on: date
+
+
+class UploadRead(BaseModel):
+    """A stored file."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    digest: str
+    media_type: str
+    size: int
+
+
+class TimerRun(Strict):
+    """Run the timers as if it were then (development and demonstrations)."""
+
+    as_of: datetime
+
+
+class TimerRan(BaseModel):
+    deemed_accepted: int

@@ -1,0 +1,121 @@
+"""The acts on a case, in the order of its life. Each locks the row, so once-only acts have one effect under any load."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.cases import queries
+from services.cases.model import Case, Moment, TimelineRow
+from services.cases.schemas import Correct, Decide, Deliver, RefuseAcceptance, RequestCorrection, Review
+from services.cases.use_cases.apply import take_materials
+from shared import audit, outbox
+from shared.errors import NotFoundError
+from shared.etags import check_version
+from shared.events import Event
+from shared.ids import new_id
+from shared.tokens import Caller
+
+
+async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
+    """The applicant's own case, locked, at the version that was read."""
+    case = await queries.get_case(session, case_id, lock=True)
+    if str(case.account_id) != caller.subject:
+        raise NotFoundError("no such case of yours")
+    check_version(case.revision, expected)
+    return case
+
+
+async def _departments(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
+    """A case of the officer's area and department, locked, at the version that was read."""
+    case = await queries.get_case(session, case_id, lock=True)
+    if (case.area_code, case.department_code) != (caller.area, caller.department):
+        raise NotFoundError("no such case of yours")
+    check_version(case.revision, expected)
+    return case
+
+
+def _record(
+    session: AsyncSession, case: Case, act: str, role: str, at: Moment, *facts: Event, note: str | None = None
+) -> Case:
+    for fact in facts:
+        outbox.add(session, fact)
+    session.add(TimelineRow(id=new_id(), case_id=case.id, act=act, role=role, note=note, at=at.now))
+    audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
+    return case
+
+
+async def accept_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+    """受理."""
+    case = await _departments(session, case_id, expected, caller)
+    return _record(session, case, "accept", "intake", at, case.accept(caller.subject, at))
+
+
+async def refuse_acceptance(
+    session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """不予受理."""
+    case = await _departments(session, case_id, expected, caller)
+    facts = case.refuse_acceptance(caller.subject, command.reasons, at)
+    return _record(session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons)
+
+
+async def request_correction(
+    session: AsyncSession, case_id: UUID, command: RequestCorrection, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """补正: everything missing, told once."""
+    case = await _departments(session, case_id, expected, caller)
+    items = [item.model_dump() for item in command.items]
+    return _record(
+        session, case, "request_correction", "intake", at, case.request_correction(caller.subject, items, at)
+    )
+
+
+async def correct_case(
+    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """The applicant supplies what was missing."""
+    case = await _own(session, case_id, expected, caller)
+    materials = await take_materials(session, command.materials, caller.subject)
+    return _record(session, case, "correct", "applicant", at, case.correct(materials, at))
+
+
+async def review_case(
+    session: AsyncSession, case_id: UUID, command: Review, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """审查 by one of at least two people."""
+    case = await _departments(session, case_id, expected, caller)
+    case.review(caller.subject)
+    return _record(session, case, "review", "review", at, note=command.opinion)
+
+
+async def decide_case(
+    session: AsyncSession, case_id: UUID, command: Decide, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """决定 by a leader."""
+    case = await _departments(session, case_id, expected, caller)
+    fact = case.decide(caller.subject, command.result, command.reasons, at)
+    return _record(session, case, "decide", "decision", at, fact, note=command.reasons)
+
+
+async def deliver_case(
+    session: AsyncSession, case_id: UUID, command: Deliver, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """送达 by a third person."""
+    case = await _departments(session, case_id, expected, caller)
+    facts = case.deliver(caller.subject, command.method, at)
+    return _record(session, case, "deliver", "delivery", at, *facts, note=command.tracking_number)
+
+
+async def withdraw_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+    """撤回 by the applicant."""
+    case = await _own(session, case_id, expected, caller)
+    return _record(session, case, "withdraw", "applicant", at, *case.withdraw(at))
+
+
+async def return_case(
+    session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """退件: the gaps were never supplied."""
+    case = await _departments(session, case_id, expected, caller)
+    fact = case.give_back(command.reasons, at)
+    return _record(session, case, "return", "intake", at, fact, note=command.reasons)

@@ -1,0 +1,23 @@
+"""What time alone does to a case."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.cases import queries
+from services.cases.model import Moment, TimelineRow
+from shared import audit, outbox
+from shared.ids import new_id
+
+BATCH = 200
+
+
+async def deem_accepted(session: AsyncSession, now: datetime) -> int:
+    """视为受理 every case whose five working days passed in silence; the number of this batch (at most 200)."""
+    at = Moment(now, await queries.get_calendar(session))
+    cases = await queries.list_silent(session, at.today, BATCH)
+    for case in cases:
+        outbox.add(session, case.deem_accepted(at))
+        session.add(TimelineRow(id=new_id(), case_id=case.id, act="deem_accepted", role="clock", at=now))
+        audit.record(session, "case.deem_accepted", "case", case.id)
+    return len(cases)

@@ -1,0 +1,16 @@
+"""Background process of cases."""
+
+from services.cases.consumer import consumer
+from services.cases.settings import Settings
+from services.cases.timers import deem_accepted
+from shared.settings import load
+from shared.worker import Timer, run_worker
+
+
+def timers(_settings: Settings) -> list[Timer]:
+    return [Timer("deem_accepted", 60.0, deem_accepted)]
+
+
+if __name__ == "__main__":
+    settings = load(Settings)
+    run_worker("cases", settings, consumer, timers(settings))

@@ -1,0 +1,347 @@
+"""A case's life over HTTP: applied for, accepted, corrected, reviewed, decided, delivered; and every illegal move refused."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared import clock
+from shared.ids import new_id
+from shared.migrations import drift, run_on
+from shared.workdays import seed_calendar
+from tests.builders.matters import CODE, a_document
+from tests.cases.conftest import APPLICANT, BASE, PDF, Hall
+from tests.conftest import DatabaseFactory, TokenFactory, published
+
+
+async def facts(hall: Hall) -> list[str]:
+    return [event.type.split(".")[2] for event in await published(hall.client.database)]
+
+
+async def test_case_from_application_to_delivery(hall: Hall) -> None:
+    case = await hall.reviewed()
+    case = await hall.do(case, "decision", hall.officer("leader"), {"result": "0"})
+    case = await hall.do(case, "delivery", hall.officer("delivery"), {"method": "window"})
+    timeline = (await hall.client.get(f"{BASE}/files/{case['id']}/timeline", headers=hall.citizen)).json()
+
+    assert case["number"] == f"{CODE}{clock.local_date(clock.now()):%Y%m%d}0001"
+    assert (case["state"], case["result"], case["overdue"]) == ("closed", "0", False)
+    assert [step["act"] for step in timeline] == ["receive", "accept", "review", "review", "decide", "deliver"]
+    assert await facts(hall) == [
+        "case-submitted",
+        "case-received",
+        "case-accepted",
+        "case-decided",
+        "result-delivered",
+        "case-closed",
+    ]
+    revisions = [event.revision for event in await published(hall.client.database)]
+    assert revisions == sorted(revisions)
+
+
+async def test_clocks_tick_by_the_lhasa_calendar(hall: Hall) -> None:
+    calendar, today = seed_calendar(), clock.local_date(clock.now())
+    case = await hall.apply()
+    accepted = await hall.do(case, "acceptance", hall.officer("window_clerk"))
+
+    assert case["due_on"] == calendar.add_working_days(today, 5).isoformat()
+    assert accepted["due_on"] == calendar.add_working_days(today, 10).isoformat()
+    assert accepted["legal_due_on"] == calendar.add_working_days(today, 20).isoformat()
+
+
+async def test_numbers_follow_each_other_under_parallel_applications(hall: Hall) -> None:
+    bodies = [await hall.application(hall.citizen) for _ in range(20)]
+
+    answers = await asyncio.gather(*(hall.post(body, hall.citizen) for body in bodies))
+
+    assert sorted(int(answer.json()["number"][-4:]) for answer in answers) == list(range(1, 21))
+
+
+async def test_hundred_equal_applications_make_one_case(hall: Hall) -> None:
+    body = await hall.application(hall.citizen)
+    headers = {**hall.citizen, "Idempotency-Key": "the-same-key"}
+
+    answers = await asyncio.gather(
+        *(hall.client.post(f"{BASE}/applications", json=body, headers=headers) for _ in range(100))
+    )
+
+    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert await facts(hall) == ["case-submitted", "case-received"]
+
+
+async def test_parallel_acceptances_and_decisions_have_one_effect(hall: Hall) -> None:
+    case = await hall.apply()
+    clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
+    accepted = await asyncio.gather(*(hall.act(case, "acceptance", clerk) for _ in range(50)))
+    case = next(answer.json() for answer in accepted if answer.status_code == 200)
+    for _ in range(2):
+        case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "好"})
+
+    decided = await asyncio.gather(*(hall.act(case, "decision", leader, {"result": "0"}) for _ in range(50)))
+
+    for answers in (accepted, decided):
+        assert sorted({answer.status_code for answer in answers}) == [200, 412]
+        assert [answer.status_code for answer in answers].count(200) == 1
+    assert (await facts(hall)).count("case-decided") == 1
+
+
+async def test_correction_is_asked_once_and_restarts_the_clock(hall: Hall) -> None:
+    clerk = hall.officer("window_clerk")
+    items = {"items": [{"material_code": "M4", "text": "合同缺少签字页"}, {"text": "请补充联系人"}]}
+    case = await hall.do(await hall.apply(), "correction-requests", clerk, items)
+    upload = (await hall.upload(hall.citizen, b"\x89PNG\r\n\x1a\n new")).json()["id"]
+    materials = {"materials": [{"code": "M4", "upload_id": upload}]}
+
+    foreign = await hall.act(case, "corrections", hall.officer("window_clerk"), materials)
+    corrected = await hall.do(case, "corrections", hall.citizen, materials)
+    again = await hall.act(corrected, "correction-requests", clerk, items)
+
+    assert (case["state"], [item["text"] for item in case["missing"]]) == (
+        "correcting",
+        ["合同缺少签字页", "请补充联系人"],
+    )
+    assert (foreign.status_code, corrected["state"], again.status_code) == (404, "received", 409)
+    assert [m["media_type"] for m in corrected["materials"] if m["code"] == "M4"] == ["image/png"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "state", "result", "last"),
+    [
+        (
+            "non-acceptance",
+            {"reasons": "不属于本机关职权范围"},
+            "not_accepted",
+            "6",
+            ["case-not-accepted", "case-closed"],
+        ),
+        ("withdrawal", None, "withdrawn", None, ["case-withdrawn", "case-closed"]),
+    ],
+)
+async def test_other_ends(hall: Hall, path: str, body: object, state: str, result: str, last: list[str]) -> None:
+    headers = hall.citizen if path == "withdrawal" else hall.officer("window_clerk")
+
+    case = await hall.do(await hall.apply(), path, headers, body)
+
+    assert (case["state"], case["result"]) == (state, result)
+    assert (await facts(hall))[-2:] == last
+    assert path == "withdrawal" or "行政复议" in case["reasons"]
+
+
+async def test_case_never_corrected_is_returned(hall: Hall) -> None:
+    clerk = hall.officer("window_clerk")
+    case = await hall.do(await hall.apply(), "correction-requests", clerk, {"items": [{"text": "缺件"}]})
+
+    case = await hall.do(case, "return", clerk, {"reasons": "逾期未补正"})
+
+    assert (case["state"], case["result"]) == ("returned", "5")
+
+
+async def test_illegal_move_names_the_allowed_ones(hall: Hall) -> None:
+    case = await hall.apply()
+
+    refused = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
+
+    assert refused.status_code == 409
+    assert (refused.json()["state"], refused.json()["allowed"]) == (
+        "received",
+        ["accept", "refuse_acceptance", "request_correction", "withdraw"],
+    )
+
+
+async def test_intake_review_decision_and_delivery_are_different_people(hall: Hall, token: TokenFactory) -> None:
+    both = hall.officer("window_clerk", "approver", "leader", "delivery")
+    reviewer = hall.officer("approver", "leader", "delivery")
+    opinion = {"opinion": "agree", "text": "符合"}
+    case = await hall.do(await hall.apply(), "acceptance", both)
+    own_review = await hall.act(case, "reviews", both, opinion)
+    case = await hall.do(case, "reviews", reviewer, opinion)
+    twice = await hall.act(case, "reviews", reviewer, opinion)
+    too_early = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
+    case = await hall.do(case, "reviews", hall.officer("approver"), opinion)
+    own_decision = await hall.act(case, "decision", reviewer, {"result": "0"})
+    case = await hall.do(case, "decision", hall.officer("leader"), {"result": "1", "reasons": "不符合卫生条件"})
+    own_delivery = await hall.act(case, "delivery", reviewer, {"method": "post", "tracking_number": "EMS123456"})
+
+    statuses = [a.status_code for a in (own_review, twice, too_early, own_decision, own_delivery)]
+    assert statuses == [403, 409, 409, 403, 403]
+    assert "行政诉讼" in case["reasons"]
+
+
+async def test_silence_for_five_working_days_is_acceptance(hall: Hall, token: TokenFactory) -> None:
+    administrator = token(kind="staff", roles=["administrator"])
+    case, today = await hall.apply(), clock.local_date(clock.now())
+    path = f"{BASE}/development/timer-runs"
+    last_day = seed_calendar().add_working_days(today, 5)
+
+    async def run(day: object) -> int:
+        body = {"as_of": f"{day}T12:00:00+08:00"}
+        return (await hall.client.post(path, json=body, headers=administrator)).json()["deemed_accepted"]
+
+    runs = [await run(last_day), await run(last_day + timedelta(days=1)), await run(last_day + timedelta(days=2))]
+    found = (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).json()
+
+    assert runs == [0, 1, 0]
+    assert (found["state"], found["accepted_on"]) == ("accepted", today.isoformat())
+    assert found["due_on"] == seed_calendar().add_working_days(today, 10).isoformat()
+    no_zone = await hall.client.post(path, json={"as_of": "2026-01-01T00:00:00"}, headers=administrator)
+    assert no_zone.status_code == 400
+
+
+async def test_application_refusals_name_every_fault(hall: Hall, token: TokenFactory) -> None:
+    good = await hall.application(hall.citizen)
+    foreign_upload = (await hall.upload(token())).json()["id"]
+
+    async def fields(**changes: object) -> tuple[int, list[str]]:
+        answer = await hall.post({**good, **changes}, hall.citizen)
+        return answer.status_code, [error["field"] for error in answer.json()["errors"]]
+
+    assert await fields(materials=[]) == (400, [f"materials.M{n}" for n in (1, 2, 3, 4)])
+    assert await fields(
+        materials=[*good["materials"], {"code": "M9", "upload_id": good["materials"][0]["upload_id"]}]
+    ) == (
+        400,
+        ["materials.M9"],
+    )
+    assert await fields(materials=[{"code": "M1", "upload_id": foreign_upload}]) == (400, ["materials.M1.upload_id"])
+    assert await fields(materials=[*good["materials"], good["materials"][0]]) == (400, ["materials"])
+    assert await fields(guide_digest="sha256:" + "0" * 64) == (400, ["guide_digest"])
+    assert await fields(answers={}) == (400, ["answers.Q1"])
+    assert await fields(matter_version=2) == (409, [])
+    assert await fields(matter_id=str(new_id())) == (404, [])
+    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012", "phone": "1"}) == (
+        400,
+        ["applicant.phone"],
+    )
+    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012"}) == (400, ["applicant"])
+    assert await fields(applicant={**APPLICANT, "kind": "organisation"}) == (400, ["applicant"])
+    assert await fields(channel="window") == (400, ["channel"])
+    assert await facts(hall) == []
+
+
+async def test_who_may_apply(hall: Hall, token: TokenFactory) -> None:
+    good = await hall.application(hall.citizen)
+    low = await hall.post(good, token(acr="1"))
+    system = await hall.post(good, token(kind="system"))
+    approver = await hall.post({**good, "channel": "window"}, hall.officer("approver"))
+    anonymous = await hall.post(good, {})
+
+    assert [a.status_code for a in (low, system, approver, anonymous)] == [401, 403, 403, 401]
+    assert 'acr_values="2"' in low.headers["www-authenticate"]
+
+
+async def test_clerk_takes_in_for_an_old_man_who_tracks_by_phone(hall: Hall) -> None:
+    clerk = hall.officer("window_clerk")
+    case = await hall.apply(clerk, channel="window")
+    track = {"number": case["number"], "phone_last4": "1234"}
+
+    found = await hall.client.post(f"{BASE}/tracking", json=track)
+    wrong_phone = await hall.client.post(f"{BASE}/tracking", json={**track, "phone_last4": "0000"})
+    wrong_number = await hall.client.post(f"{BASE}/tracking", json={**track, "number": case["number"][:-1] + "9"})
+
+    assert (case["applicant_name"], case["phone"], case["applicant_id_number"]) == (
+        "卓玛**",
+        "139****1234",
+        "540***********0011",
+    )
+    assert found.json() == {n: case[n] for n in ("number", "state", "matter_name", "due_on")}
+    assert wrong_phone.json()["detail"] == wrong_number.json()["detail"]
+    assert (wrong_phone.status_code, wrong_number.status_code) == (404, 404)
+
+
+async def test_case_is_seen_by_its_applicant_and_its_department_alone(hall: Hall, token: TokenFactory) -> None:
+    case = await hall.apply()
+    paths = [f"{BASE}/files/{case['id']}{tail}" for tail in ("", "/timeline", "/materials/M1")]
+    strangers = [
+        token(),
+        token(kind="organisation"),
+        hall.officer("leader", department="OTHER"),
+        hall.officer("leader", area="540102000000"),
+        hall.officer("auditor"),
+        token(kind="system"),
+    ]
+
+    for path in paths:
+        assert [(await hall.client.get(path, headers=h)).status_code for h in strangers] == [404] * 6
+        assert (await hall.client.get(path)).status_code == 401
+    mine = (await hall.client.get(paths[0], headers=hall.citizen)).json()
+    officer = (await hall.client.get(paths[0], headers=hall.officer("approver"))).json()
+    file = await hall.client.get(paths[2], headers=hall.citizen)
+
+    assert (mine["applicant_name"], officer["applicant_name"]) == ("卓玛央金", "卓玛**")
+    assert (file.content, file.headers["content-disposition"]) == (PDF, "attachment")
+    missing = await hall.client.get(f"{BASE}/files/{case['id']}/materials/M99", headers=hall.citizen)
+    assert missing.status_code == 404
+
+
+async def test_acts_of_strangers_and_stale_versions_change_nothing(hall: Hall, token: TokenFactory) -> None:
+    case = await hall.apply()
+    stale = {**case, "revision": case["revision"] - 1}
+
+    statuses = [
+        (await hall.act(case, "acceptance", hall.officer("window_clerk", department="OTHER"))).status_code,
+        (await hall.act(case, "acceptance", hall.citizen)).status_code,
+        (await hall.act(case, "withdrawal", token())).status_code,
+        (await hall.act(stale, "acceptance", hall.officer("window_clerk"))).status_code,
+        (await hall.act({**case, "id": new_id()}, "acceptance", hall.officer("window_clerk"))).status_code,
+    ]
+
+    assert statuses == [404, 403, 404, 412, 404]
+    assert await facts(hall) == ["case-submitted", "case-received"]
+
+
+async def test_lists_hold_what_is_mine_and_what_is_urgent(hall: Hall, token: TokenFactory) -> None:
+    cases = [await hall.apply() for _ in range(5)]
+    accepted = await hall.do(cases[2], "acceptance", hall.officer("window_clerk"))
+
+    async def ids(path: str, headers: dict[str, str], **params: object) -> list[str]:
+        seen: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = {**params, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            body = (await hall.client.get(f"{BASE}/{path}", params=page, headers=headers)).json()  # pyright: ignore[reportArgumentType]
+            seen += [item["id"] for item in body["items"]]
+            cursor = body["next"]
+        return seen
+
+    assert await ids("files", hall.citizen) == [case["id"] for case in cases]
+    assert await ids("files", token()) == await ids("files", hall.officer("approver")) == []
+    work = await ids("work-list", hall.officer("approver"))
+    assert (set(work), work[-1]) == ({case["id"] for case in cases}, accepted["id"])
+    assert await ids("work-list", hall.officer("approver"), state="accepted") == [accepted["id"]]
+    assert await ids("work-list", hall.officer("approver", department="OTHER")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"MZ\x90 program", b"<html>", b"PK\x03\x04", b" %PDF-"])
+async def test_upload_is_judged_by_its_content(hall: Hall, content: bytes) -> None:
+    answer = await hall.upload(hall.citizen, content)
+
+    assert (answer.status_code, answer.json()["errors"][0]["rule"]) == (400, "media_type")
+
+
+async def test_matter_closes_and_newer_text_wins(hall: Hall) -> None:
+    await hall.publish(a_document(promised_days=12), revision=3)
+    await hall.publish(a_document(), revision=2)
+    old = await hall.post(await hall.application(hall.citizen), hall.citizen)
+
+    assert (old.status_code, old.json()["current_version"]) == (409, 3)
+
+
+async def test_personal_data_is_nowhere_in_plain(hall: Hall, test_log: Path) -> None:
+    case = await hall.apply()
+    _ = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
+    connection = await hall.client.database.connect()
+    stored = [
+        await connection.fetch(f"SELECT * FROM {table}") for table in ("case_file", "audit", "case_step", "outbox")
+    ]
+    await connection.close()
+
+    for secret in ("卓玛央金", APPLICANT["id_number"], APPLICANT["phone"]):
+        assert secret not in str(stored) + test_log.read_text(encoding="utf-8")
+        assert secret.encode() not in b"".join(bytes(row["payload"]) for row in stored[3])
+
+
+async def test_models_equal_the_migrations(database_of: DatabaseFactory) -> None:
+    database = await database_of("cases")
+
+    assert await run_on(database.dsn, drift, "cases") == []
