@@ -36,7 +36,7 @@ from shared.db import open_database
 from shared.local_bus import LocalBus
 from shared.worker import Worker
 
-SERVICES = ("identity", "matters", "assessment")
+SERVICES = ("identity", "matters", "cases", "assessment")
 INTERNAL = 101
 """Identity also listens on the gateway's port plus this, for the feed of ended sessions, which no one outside may read."""
 
@@ -124,9 +124,10 @@ def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
         "development": True,
         "pool_size": 5,
     }
+    own = {"cases": {"storage_url": str(place.data / "uploads")}}
     return {
         name: import_module(f"services.{name}.settings").Settings(
-            database_url=postgres.dsn(f"tongban_{name}"), **common
+            **common, database_url=postgres.dsn(f"tongban_{name}"), **own.get(name, {})
         )
         for name in SERVICES
     }
