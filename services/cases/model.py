@@ -335,6 +335,22 @@ class Upload(Base):
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class ImportedCase(Base):
+    """A case of a bureau's own system, at its newest version (办件推送)."""
+
+    __tablename__ = "imported_case"
+
+    area_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    department_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_system: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_number: Mapped[str] = mapped_column(Text, primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    version: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(Integer)
+    record: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    imported_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class CalendarDay(Base):
     """A day that differs from Monday to Friday."""
 

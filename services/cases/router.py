@@ -15,6 +15,8 @@ from services.cases.schemas import (
     Correct,
     Decide,
     Deliver,
+    PushCases,
+    Pushed,
     RefuseAcceptance,
     RequestCorrection,
     Review,
@@ -26,7 +28,7 @@ from services.cases.schemas import (
     UploadRead,
 )
 from shared import clock, masking
-from shared.auth import Administrator, CurrentCaller, MaybeCaller, with_role
+from shared.auth import Administrator, CurrentCaller, MaybeCaller, with_role, with_scope
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
 from shared.etags import IfMatch, etag
@@ -43,6 +45,7 @@ Approver = Annotated[Caller, Depends(with_role("approver"))]
 Leader = Annotated[Caller, Depends(with_role("leader"))]
 Deliverer = Annotated[Caller, Depends(with_role("delivery"))]
 Officer = Annotated[Caller, Depends(with_role(*STAFF))]
+Pusher = Annotated[Caller, Depends(with_scope("cases:push"))]
 FIRST = UUID(int=0)
 
 
@@ -159,6 +162,12 @@ async def get_material(
         raise NotFoundError("no such material in this case")
     headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
     return Response(await storage.get(found["digest"]), media_type=found["media_type"], headers=headers)
+
+
+@router.post("/imports", response_model=Pushed, dependencies=[Once], max_body_size=MAX_FILE)
+async def push_cases(command: PushCases, session: Session, system: Pusher) -> Any:
+    """办件推送: a bureau's own system pushes its cases; good records land, faulty ones come back with row, field and rule."""
+    return await use_cases.push_cases(session, command, system, clock.now())
 
 
 @router.post("/tracking", response_model=Tracked)

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared import clock, codes
 from shared.fields import CLEAN, Line, Prose, Reason
@@ -177,6 +177,64 @@ class UploadRead(BaseModel):
     digest: str
     media_type: str
     size: int
+
+
+class PushedCase(Strict):
+    """One case of a bureau's own system. Personal data stays there."""
+
+    source_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
+    version: int = Field(ge=1, le=2**31 - 1)
+    matter_code: Annotated[str, Field(min_length=1, max_length=80), CLEAN]
+    matter_name: Line
+    matter_type: codes.MatterType
+    immediate: bool = False
+    applicant_kind: Literal["person", "organisation"]
+    state: Literal["received", "accepted", "closed"]
+    received_on: date
+    accepted_on: date | None = None
+    closed_on: date | None = None
+    result: Literal["0", "1", "2", "3", "4", "5", "6"] | None = None
+    overdue: bool = False
+
+    @field_validator("matter_code")
+    @classmethod
+    def _national_codes_hold(cls, value: str) -> str:
+        return codes.check_implementing_code(value) if codes.claims_to_be_national(value) else value
+
+    @model_validator(mode="after")
+    def _dates_follow_each_other(self) -> "PushedCase":
+        days = [day for day in (self.received_on, self.accepted_on, self.closed_on) if day is not None]
+        if days != sorted(days):
+            raise ValueError("received_on, accepted_on and closed_on must follow each other")
+        if self.state == "closed" and (self.closed_on is None or self.result is None):
+            raise ValueError("a closed case has closed_on and result")
+        return self
+
+
+class PushCases(Strict):
+    """A push of up to 5,000 cases; each record is judged by itself."""
+
+    source_system: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{2,40}$")]
+    records: list[dict[str, Any]] = Field(min_length=1, max_length=5000)
+
+
+class Rejection(BaseModel):
+    """Why a record came back."""
+
+    row: int
+    field: str
+    rule: str
+    message: str
+
+
+class Pushed(BaseModel):
+    """What became of a push; `rejections` names row, field and rule."""
+
+    received: int
+    accepted: int
+    unchanged: int
+    rejected: int
+    rejections: list[Rejection]
 
 
 class TimerRun(Strict):

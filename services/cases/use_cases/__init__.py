@@ -12,6 +12,7 @@ from services.cases.use_cases.acts import (
     withdraw_case,
 )
 from services.cases.use_cases.apply import apply_for, close_copy, copy_matter, store_upload
+from services.cases.use_cases.push import push_cases
 from services.cases.use_cases.timers import deem_accepted
 from services.cases.use_cases.track import track_case
 
@@ -24,6 +25,7 @@ __all__ = [
     "decide_case",
     "deem_accepted",
     "deliver_case",
+    "push_cases",
     "refuse_acceptance",
     "request_correction",
     "return_case",
