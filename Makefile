@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run test check static lock clean
+.PHONY: help run test check static docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -37,6 +37,10 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/ruff check .
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deploy.docs --check
+
+docs: $(VENV)/dev.stamp ## Generate OpenAPI and AsyncAPI under docs/api again
+	@$(BIN)/python -m deploy.docs
 
 lock: ## Resolve the lock files again (needs uv)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded pyproject.toml -o requirements.lock

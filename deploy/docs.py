@@ -1,0 +1,84 @@
+"""The contracts as files: OpenAPI of every service and AsyncAPI of all events, under `docs/api/`.
+
+`python -m deploy.docs` writes them, `--check` ends with status 1 when the committed ones differ from the code.
+"""
+
+import base64
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from deploy.embedded import SERVICES
+from shared.events.base import registered_events, topic_of
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs/api"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def openapi(service: str) -> dict[str, Any]:
+    """The service's OpenAPI 3.1 document; its app is built, never started."""
+    settings = import_module(f"services.{service}.settings").Settings(
+        database_url=NOWHERE,
+        data_key=base64.b64encode(bytes(32)).decode(),
+        jwks_url="http://127.0.0.1:1/",
+        bus="local",
+        bus_database_url=NOWHERE,
+    )
+    return import_module(f"services.{service}.main").build(settings).openapi()
+
+
+def asyncapi() -> dict[str, Any]:
+    """AsyncAPI 3.0: a channel per topic, a message per fact with the schema of its data."""
+    for service in SERVICES:
+        _ = import_module(f"services.{service}.consumer")
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for name, kind in sorted(registered_events().items()):
+        channel = channels.setdefault(kind.service, {"address": topic_of(kind.service), "messages": {}})
+        channel["messages"][name] = {
+            "name": name,
+            "summary": (kind.__doc__ or "").strip().splitlines()[0],
+            "contentType": "application/cloudevents+json; charset=UTF-8",
+            "payload": kind.model_json_schema(mode="serialization"),
+        }
+        operations[f"publish_{kind.service}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{kind.service}"},
+        }
+    info = {
+        "title": "Tongban events",
+        "version": "1",
+        "description": "The data of CloudEvents 1.0, keyed by aggregate.",
+    }
+    return {"asyncapi": "3.0.0", "info": info, "channels": channels, "operations": operations}
+
+
+def documents() -> dict[str, bytes]:
+    """File name → content, keys sorted so that only a changed contract changes a file."""
+    found = {f"{service}.openapi.json": openapi(service) for service in SERVICES}
+    found["events.asyncapi.json"] = asyncapi()
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return {name: orjson.dumps(document, option=options) for name, document in found.items()}
+
+
+def main(arguments: list[str]) -> int:
+    """`[--check]`."""
+    drifted: list[str] = []
+    for name, content in documents().items():
+        path = FOLDER / name
+        if arguments == ["--check"]:
+            if not path.exists() or path.read_bytes() != content:
+                drifted.append(name)
+        else:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            _ = path.write_bytes(content)
+    if drifted:
+        _ = sys.stderr.write(f"docs/api differs from the code: {', '.join(drifted)}; run `make docs` and commit\n")
+    return 1 if drifted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
