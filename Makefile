@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run test check static docs lock clean
+.PHONY: help run stack test check static docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -25,7 +25,10 @@ var/kafka/libs/.stamp: deploy/kafka/pom.xml deploy/kafka/install.sh
 	@bash deploy/kafka/install.sh
 
 run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, on http://127.0.0.1:8000
-	@$(BIN)/python -m deploy.embedded
+	@$(BIN)/python -m deploy.embedded $(if $(PORT),--port $(PORT))
+
+stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
+	@$(BIN)/python -m deploy.stack $(if $(PORT),--port $(PORT)) $(if $(REPLICAS),--replicas $(REPLICAS))
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest
@@ -39,8 +42,9 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deploy.docs --check
 
-docs: $(VENV)/dev.stamp ## Generate OpenAPI and AsyncAPI under docs/api again
+docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again
 	@$(BIN)/python -m deploy.docs
+	@$(BIN)/python -m deploy.compose
 
 lock: ## Resolve the lock files again (needs uv)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded pyproject.toml -o requirements.lock

@@ -108,9 +108,8 @@ class KafkaBroker:
         return ["java", *options, quiet, "-cp", f"{LIBS}/*", main_class, *arguments]
 
     def _format(self, properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)),
+            self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)),
             capture_output=True,
             text=True,
             check=False,
@@ -154,6 +153,13 @@ class KafkaBroker:
                 return len(connection.recv(4)) == 4
         except OSError:
             return False
+
+
+def _cluster_id() -> str:
+    """A random id in Kafka's form; one that begins with a dash would be read as an option."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
 
 
 def main(arguments: list[str]) -> int:

@@ -5,64 +5,31 @@ a hard kill the next start finds everything that was acknowledged.
 """
 
 import asyncio
-import base64
-import os
-import secrets
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import httpx
-import orjson
 import uvicorn
 from fastapi import FastAPI
 
+from deploy.place import Place, refuse_taken
 from deploy.postgres import EmbeddedPostgres, PostgresError
-from deploy.sample import catalogue
+from deploy.processes import SERVICES
+from deploy.sample import load
 from gateway.main import create_gateway
 from gateway.settings import Settings as GatewaySettings
-from services.identity import security
-from services.identity.schemas import NewStaff
-from services.identity.use_cases import create_staff
-from shared import clock, logs, migrations
+from shared import logs, migrations
 from shared.db import open_database
 from shared.local_bus import LocalBus
 from shared.worker import Worker
 
-SERVICES = ("identity", "matters", "cases", "assessment")
 INTERNAL = 101
 """Identity also listens on the gateway's port plus this, for the feed of ended sessions, which no one outside may read."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where this platform lives."""
-
-    data: Path
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def account_file(self) -> Path:
-        return self.data / "administrator.json"
-
-    def data_key(self) -> str:
-        """The key of personal data, made once."""
-        path = self.data / "data.key"
-        if not path.exists():
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-                _ = file.write(base64.b64encode(secrets.token_bytes(32)).decode())
-        return path.read_text().strip()
 
 
 class _Server(uvicorn.Server):
@@ -102,17 +69,6 @@ def _server(app: Any, port: int) -> _Server:
 
 def _say(words: str) -> None:
     print(words, flush=True)
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise SystemExit(
-                f"port {port} on 127.0.0.1 is taken; stop what uses it (ss -ltnp) or choose another: --port N"
-            ) from None
 
 
 def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
@@ -162,8 +118,12 @@ async def compose(place: Place, postgres: EmbeddedPostgres, stack: AsyncExitStac
     )
     await stack.enter_async_context(_server(apps["identity"], place.port + INTERNAL).running())
     await stack.enter_async_context(_server(gateway, place.port).running())
-    if not place.account_file.exists():
-        await _load_sample(place, settings)
+    identity = settings["identity"]
+    database = open_database(identity.database_url, identity.data_key, 1)
+    _ = stack.push_async_callback(database.close)
+    await load.load_once(place, database)
+    place.write_state({"kind": "embedded", "databases": {name: postgres.dsn(f"tongban_{name}") for name in SERVICES}})
+    _ = stack.callback(place.remove_state)
 
 
 async def _start_worker(name: str, settings: Any, bus: LocalBus, stack: AsyncExitStack) -> None:
@@ -180,58 +140,6 @@ async def _start_worker(name: str, settings: Any, bus: LocalBus, stack: AsyncExi
     _ = stack.push_async_callback(stop)
 
 
-async def _load_sample(place: Place, settings: Mapping[str, Any]) -> None:
-    """An administrator, and through the REST API the sample catalogue."""
-    identity = settings["identity"]
-    database = open_database(identity.database_url, identity.data_key, 1)
-    area = catalogue.CITY
-    unit = catalogue.department_code(area, "market")
-    command = NewStaff(
-        username="administrator", name="管理员", area_code=area, department_code=unit, roles=["administrator"]
-    )
-    async with database.transaction() as session:
-        account = await create_staff(session, command, clock.now())
-    await database.close()
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=60, trust_env=False) as client:
-        headers = await _sign_in(client, account.username, account.initial_password, account.totp_secret)
-        stored = await client.put("/matters/directory", json=catalogue.directory(), headers=headers)
-        _ = stored.raise_for_status()
-        documents = catalogue.documents()
-        for start in range(0, len(documents), 50):
-            body = b"\n".join(orjson.dumps(document) for document in documents[start : start + 50])
-            answer = await client.post("/matters/catalogue-documents", content=body, headers=headers)
-            report = answer.raise_for_status().json()
-            if report["refused"]:
-                raise SystemExit(f"the sample does not keep its own rules: {report['errors'][:3]}")
-            done = min(start + 50, len(documents))
-            _say(f"  sample catalogue [{'#' * (done * 30 // len(documents)):<30}] {done}/{len(documents)}")
-    with os.fdopen(os.open(place.account_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        _ = file.write(orjson.dumps(account.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
-
-
-async def _sign_in(client: httpx.AsyncClient, username: str, password: str, secret: str) -> dict[str, str]:
-    code = security.totp(secret, int(time.time()) // security.TOTP_STEP)
-    body = {"username": username, "password": password, "totp": code}
-    tokens = (await client.post("/identity/sessions/password", json=body)).raise_for_status().json()
-    return {"Authorization": f"Bearer {tokens['access_token']}"}
-
-
-def _greet(place: Place, seconds: float) -> None:
-    _say(
-        f"""
-Tongban runs on {place.url}  (ready in {seconds:.1f} s; Ctrl-C stops it)
-
-  Try first:
-    curl -s '{place.url}/api/v1/matters/suggestions?q=茶馆'
-    curl -s '{place.url}/api/v1/matters/statistics'
-    curl -s -X POST {place.url}/api/v1/identity/sms-codes -H 'content-type: application/json' -d '{{"phone": "13989001234"}}'
-
-  Administrator (user name, password, TOTP secret): {place.account_file}
-  Data: {place.data}
-"""
-    )
-
-
 async def serve(place: Place, postgres: EmbeddedPostgres) -> None:
     """Run until SIGINT or SIGTERM."""
     started, stopping = time.monotonic(), asyncio.Event()
@@ -239,7 +147,7 @@ async def serve(place: Place, postgres: EmbeddedPostgres) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with AsyncExitStack() as stack:
         await compose(place, postgres, stack)
-        _greet(place, time.monotonic() - started)
+        _say(load.greeting(place, time.monotonic() - started))
         _ = await stopping.wait()
         _say("Stopping …")
 
@@ -248,8 +156,7 @@ def main(arguments: list[str]) -> int:
     """`[--port 8000] [--data var]`."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
     place = Place(Path(options.get("--data", "var")).resolve() / "embedded", int(options.get("--port", "8000")))
-    for port in (place.port, place.port + INTERNAL):
-        _refuse_taken(port)
+    refuse_taken((place.port, place.port + INTERNAL))
     try:
         place.data.mkdir(parents=True, exist_ok=True)
         logs.configure("embedded", stream=(place.data / "log.jsonl").open("a", buffering=1, encoding="utf-8"))

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 
 from deploy.embedded import INTERNAL, main
 from deploy.postgres import free_port
-from deploy.sample import catalogue
+from deploy.sample import accounts, catalogue
 from services.identity import security
 from services.matters.consistency import breaches
 from shared import clock
@@ -59,7 +58,7 @@ async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Pr
 
 
 async def administrator(client: httpx.AsyncClient, data: Path) -> dict[str, str]:
-    account = orjson.loads((data / "embedded/administrator.json").read_bytes())
+    account = accounts.read(data / "embedded/accounts.json")["administrator"]
     code = security.totp(account["totp_secret"], int(time.time()) // 30 + 1)
     body = {"username": account["username"], "password": account["initial_password"], "totp": code}
     answer = await client.post("/identity/sessions/password", json=body)
