@@ -55,6 +55,18 @@ class InboxRow(Ground):
     handled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+class InboxGroup(Ground):
+    """The name under which this database reads the bus: one row, made with the database.
+
+    A new database therefore reads from the beginning, whatever an earlier one had read: dropping a read model and
+    migrating an empty database is all that a rebuild needs.
+    """
+
+    __tablename__ = "inbox_group"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+
+
 class DeadLetter(Ground):
     """An event that failed here, or that waits behind a failed one of the same key.
 

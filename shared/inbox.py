@@ -4,14 +4,18 @@ The id of a handled event is recorded in the transaction of its effect. A polled
 each of its events gets its own, and the one that fails becomes a dead letter in this database, together with the later
 events of its key. Dead letters are tried again with a growing pause; after the last attempt a person decides
 (`shared.dead_letters`). Offsets are acknowledged after the commit.
+
+The consumer group carries the database's own name (`shared.ground.InboxGroup`): a database made anew, also under a running
+worker, is filled from the beginning of every topic.
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import asyncpg
 import structlog
@@ -52,6 +56,7 @@ NEXT_DUE = text(
     "  SELECT 1 FROM dead_letter e WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
     " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED"
 )
+GROUP = text("SELECT id FROM inbox_group")
 FORGET = text("DELETE FROM dead_letter WHERE position = :position")
 POSTPONE = text(
     "UPDATE dead_letter SET attempts = attempts + 1, error = :error, gave_up = :gave_up,"
@@ -75,14 +80,18 @@ def is_database_trouble(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
-        # Connection, transaction rollback (deadlock, serialisation), resources, operator intervention, lock timeout.
-        return error.connection_invalidated or state[:2] in {"08", "40", "53", "57"} or state == "55P03"
+        # Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout.
+        return error.connection_invalidated or state[:2] in {"08", "3D", "40", "53", "57"} or state == "55P03"
     return isinstance(error, OperationalError)
 
 
 def describe(error: BaseException) -> str:
     """What may be kept of an error: its kind and, for our own, its words. Other texts can quote personal data."""
     return type(error).__name__ if isinstance(error, DBAPIError | ValueError) else f"{type(error).__name__}: {error}"
+
+
+class OtherDatabaseError(Exception):
+    """The database was made anew since the subscription began: what was read under the old name does not count."""
 
 
 class Consumer:
@@ -163,14 +172,13 @@ class Inbox:
         bus: Bus,
         consumer: Consumer,
         *,
-        group: str | None = None,
         pauses: Sequence[float] = PAUSES,
         batch: int = BATCH,
     ) -> None:
         self._database = database
         self._bus = bus
         self._consumer = consumer
-        self._group = group or consumer.service
+        self._group: UUID | None = None
         self._pauses = pauses
         self._batch = batch
 
@@ -180,16 +188,39 @@ class Inbox:
             return
         while True:
             try:
-                async with self._bus.subscription(self._group, self._consumer.topics) as subscription:
-                    while True:
-                        records = await subscription.poll(self._batch, timeout=1.0)
-                        if records:
-                            await self.take(records)
-                            await subscription.acknowledge(records)
-            except Exception:
-                # Whatever the bus raised: its records are not acknowledged and come again.
-                log.exception("inbox.failed")
+                await self._subscribe()
+            except OtherDatabaseError:
+                log.warning("inbox.other_database")
+            except Exception as error:
+                # Whatever the bus or the database raised: what is not acknowledged comes again.
+                if is_database_trouble(error):
+                    log.warning("inbox.waiting", error=type(error).__name__)
+                else:
+                    log.exception("inbox.failed")
             await asyncio.sleep(DATABASE_PAUSE)
+
+    async def _subscribe(self) -> None:
+        async with self._database.reading() as session:
+            self._group = await session.scalar(GROUP)
+        name = f"{self._consumer.service}.{self._group}"
+        async with self._bus.subscription(name, self._consumer.topics) as subscription:
+            while True:
+                records = await subscription.poll(self._batch, timeout=1.0)
+                if records:
+                    await self.take(records)
+                    await subscription.acknowledge(records)
+                else:
+                    await self._notice_other_database()
+
+    async def _notice_other_database(self) -> None:
+        """An idle worker meets a new database here; a busy one in the transaction of each batch."""
+        with contextlib.suppress(DBAPIError, OSError, asyncpg.PostgresError):
+            async with self._database.reading() as session:
+                await self._check_group(session)
+
+    async def _check_group(self, session: AsyncSession) -> None:
+        if self._group is not None and await session.scalar(GROUP) != self._group:
+            raise OtherDatabaseError
 
     async def take(self, records: Sequence[Record]) -> None:
         """Give every record its one effect (or park it); returns when all of it is committed."""
@@ -206,6 +237,8 @@ class Inbox:
             try:
                 await self._take_batch(items)
                 return
+            except OtherDatabaseError:
+                raise
             except Exception as error:
                 if is_database_trouble(error):
                     log.warning("inbox.database_waiting", error=type(error).__name__)
@@ -223,6 +256,8 @@ class Inbox:
         while True:
             try:
                 return await self._take_batch([item])
+            except OtherDatabaseError:
+                raise
             except Exception as error:
                 if not is_database_trouble(error):
                     return await self._park(item, error)
@@ -230,6 +265,7 @@ class Inbox:
 
     async def _take_batch(self, items: Sequence[Item]) -> None:
         async with self._database.transaction() as session:
+            await self._check_group(session)
             blocked = await self._parked_keys(session, items)
             free = [item for item in items if (item.record.topic, item.envelope.key) not in blocked]
             behind = [item for item in items if (item.record.topic, item.envelope.key) in blocked]

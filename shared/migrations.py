@@ -164,6 +164,14 @@ def ground_v1(op: Operations) -> None:
         op.execute(statement)
 
 
+def ground_v2(op: Operations) -> None:
+    """The inbox's group belongs to the database (`shared.ground.InboxGroup`)."""
+    _ = op.create_table(
+        "inbox_group", sa.Column("id", sa.Uuid, nullable=False), sa.PrimaryKeyConstraint("id", name="pk_inbox_group")
+    )
+    op.execute("INSERT INTO inbox_group VALUES (gen_random_uuid())")
+
+
 def _settings_url(service: str) -> str:
     from shared.settings import database_url
 

@@ -22,8 +22,11 @@ import pytest
 from deploy.broker import KafkaBroker
 from deploy.postgres import EmbeddedPostgres
 from shared import logs, migrations
+from shared.bus import Bus
 from shared.db import Database
 from shared.events.base import Envelope, parse_envelope
+from shared.kafka import KafkaBus
+from shared.local_bus import LocalBus
 from shared.tokens import TokenVerifier
 from tests.builders.tokens import TestKeys
 
@@ -101,8 +104,15 @@ class Databases:
     async def fresh(self, service: str) -> tuple[str, str]:
         """Name and URL of a new database with this service's tables."""
         name = f"{service}_{uuid4().hex[:12]}"
-        await self._execute(f"CREATE DATABASE {name} TEMPLATE {await self.template(service)} STRATEGY file_copy")
+        await self.make(name, service)
         return name, self.postgres.dsn(name)
+
+    async def make(self, name: str, service: str) -> None:
+        """Copy the template; the copy reads the bus under its own name, as a migrated database would."""
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {await self.template(service)} STRATEGY file_copy")
+        connection = await asyncpg.connect(self.postgres.dsn(name))
+        _ = await connection.execute("UPDATE inbox_group SET id = gen_random_uuid()")
+        await connection.close()
 
     async def empty(self) -> tuple[str, str]:
         name = f"empty_{uuid4().hex[:12]}"
@@ -116,6 +126,18 @@ class Databases:
 @pytest.fixture(scope="session")
 def databases(postgres: EmbeddedPostgres) -> Databases:
     return Databases(postgres)
+
+
+@pytest.fixture(params=["local", pytest.param("kafka", marks=pytest.mark.xdist_group("kafka"))])
+async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGenerator[Bus]:
+    if request.param == "kafka":
+        yield KafkaBus(request.getfixturevalue("kafka").bootstrap)
+        return
+    name, url = await databases.empty()
+    local = LocalBus(url)
+    yield local
+    await local.close()
+    await databases.drop(name)
 
 
 DatabaseFactory = Callable[[str], Awaitable[Database]]

@@ -1,4 +1,4 @@
-"""Events in: every fact of matters and cases that a day is counted in."""
+"""Events in: every fact of matters and cases that a day is counted in, and the reports published before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import use_cases
+from shared.events.assessment import DailyReportPublished
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
@@ -47,3 +48,8 @@ async def count_cases(session: AsyncSession, events: Sequence[Any]) -> None:
 @consumer.on_batch(MatterPublished, MatterSuspended, MatterCancelled)
 async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
     await use_cases.count_matters(session, events)
+
+
+@consumer.on(DailyReportPublished)
+async def keep_report(session: AsyncSession, event: DailyReportPublished) -> None:
+    await use_cases.keep_report(session, event)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared import clock
 from shared.db import new_metadata
 from shared.events import Event
+from shared.events.assessment import DailyReportPublished
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
@@ -128,6 +129,23 @@ class DailyReport(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     published_by: Mapped[str] = mapped_column(Text)
     published_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    def published(self) -> DailyReportPublished:
+        return DailyReportPublished(
+            report_id=self.id,
+            day=self.day,
+            figures=self.figures,
+            reason=self.reason,
+            published_by=self.published_by,
+            published_at=self.published_at,
+            revision=self.revision,
+            occurred_at=self.published_at,
+        )
+
+    @classmethod
+    def from_event(cls, event: DailyReportPublished) -> "DailyReport":
+        names = ("day", "revision", "figures", "reason", "published_by", "published_at")
+        return cls(id=event.report_id, **{name: getattr(event, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ from services.assessment.model import (
     first_state,
 )
 from services.assessment.schemas import CorrectReport, DailyReportRead
-from shared import audit, clock
+from shared import audit, clock, outbox
 from shared.errors import ConflictError
 from shared.events import Event
+from shared.events.assessment import DailyReportPublished
 from shared.events.cases import CaseEvent
 from shared.events.matters import MatterEvent
 from shared.ids import new_id
@@ -130,5 +131,13 @@ async def _freeze(
         published_at=now,
     )
     session.add(report)
+    outbox.add(session, report.published())
     audit.record(session, "daily-report.publish", "daily_report", day, reason=reason, revision=report.revision)
     return DailyReportRead.published(report)
+
+
+async def keep_report(session: AsyncSession, event: DailyReportPublished) -> None:
+    """What was published stays published: a rebuilt database gets its reports back as they were."""
+    report = DailyReport.from_event(event)
+    values = {column.name: getattr(report, column.name) for column in DailyReport.__table__.columns}
+    _ = await session.execute(insert(DailyReport).values(values).on_conflict_do_nothing())

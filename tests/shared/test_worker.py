@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,25 +16,12 @@ from shared.bus import Bus
 from shared.db import Database
 from shared.events.identity import IdentityVerified
 from shared.inbox import Consumer
-from shared.kafka import KafkaBus
 from shared.local_bus import LocalBus
 from shared.worker import Timer, Worker, health_app
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory, Databases
 
 COUNT = text("INSERT INTO seen VALUES (:account, :revision)")
-
-
-@pytest.fixture(params=["local", pytest.param("kafka", marks=pytest.mark.xdist_group("kafka"))])
-async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGenerator[Bus]:
-    if request.param == "kafka":
-        yield KafkaBus(request.getfixturevalue("kafka").bootstrap)
-        return
-    name, url = await databases.empty()
-    local = LocalBus(url)
-    yield local
-    await local.close()
-    await databases.drop(name)
 
 
 def a_consumer(name: str) -> Consumer:

@@ -1,0 +1,16 @@
+"""The inbox reads under a name that belongs to its database."""
+
+from alembic import op
+
+from shared.migrations import ground_v2
+
+revision = "assessment_0002"
+down_revision = "assessment_0001"
+
+
+def upgrade() -> None:
+    ground_v2(op)
+
+
+def downgrade() -> None:
+    op.drop_table("inbox_group")

@@ -1,0 +1,16 @@
+"""The inbox reads under a name that belongs to its database."""
+
+from alembic import op
+
+from shared.migrations import ground_v2
+
+revision = "cases_0003"
+down_revision = "cases_0002"
+
+
+def upgrade() -> None:
+    ground_v2(op)
+
+
+def downgrade() -> None:
+    op.drop_table("inbox_group")
