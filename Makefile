@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack test check static docs lock clean
+.PHONY: help run stack demo test check static docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -29,6 +29,9 @@ run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, o
 
 stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
 	@$(BIN)/python -m deploy.stack $(if $(PORT),--port $(PORT)) $(if $(REPLICAS),--replicas $(REPLICAS))
+
+demo: $(VENV)/run.stamp ## The whole story, step by step, on a running platform (TARGET=http://…), or on one of its own
+	@$(BIN)/python -m deploy.demo $(if $(TARGET),--target $(TARGET))
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest

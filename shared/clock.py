@@ -1,14 +1,17 @@
-"""The present moment and the city's time zone. Nothing else asks the system clock; models get the time passed in."""
+"""The present moment and the city's time zone. Nothing else asks the system clock; models get the time passed in.
 
-from datetime import date, datetime
+Moments are in UTC, as they come back from the database, so that one moment has one form in every answer; days are the city's.
+"""
+
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
 def now() -> datetime:
-    """The present moment, aware, in the city's time zone."""
-    return datetime.now(SHANGHAI)
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
 
 
 def local_date(moment: datetime) -> date:

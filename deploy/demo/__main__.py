@@ -75,9 +75,14 @@ async def _count(scene: Stage, day: date) -> None:
     await _drop_assessment(scene.databases["assessment"])
     rebuilt = await _report_equal_to(scene, day, counted, seconds=180)
     scene.check("figures that differ after the replay", _differences(rebuilt, counted), {})
-    query = {"revision": frozen["revision"]}
-    again = await scene.call("GET", f"/assessment/daily-reports/{day}", params=query)
-    scene.check("the published report is as it was published", again == frozen, True)
+    path, query = f"/assessment/daily-reports/{day}", {"revision": frozen["revision"]}
+
+    async def reopened() -> Any:
+        answer = await scene.client.get(path, params=query)
+        return answer.json() if answer.status_code == 200 else None
+
+    again = await scene.until("the published report", reopened)
+    scene.confirm("the published report is as it was published", again == frozen)
 
 
 async def _report_equal_to(

@@ -45,6 +45,12 @@ class Stage:
             self.say(f"   ✗ {what}: {found}, expected {expected}")
             self.differences.append(what)
 
+    def confirm(self, what: str, holds: bool) -> None:
+        """The same for something that is so or is not."""
+        self.say(f"   {'✓' if holds else '✗'} {what}")
+        if not holds:
+            self.differences.append(what)
+
     async def officer(self, username: str) -> Headers:
         """A sample account, signed in once."""
         if username not in self._signed_in:

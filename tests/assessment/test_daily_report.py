@@ -271,6 +271,7 @@ async def test_published_day_stays_as_published_until_corrected(
     newest, first = (await client.get(REPORT)).json(), (await client.get(f"{REPORT}?revision=1")).json()
     revisions = (await client.get(f"{REPORT}/revisions", headers=supervisor)).json()
 
+    assert public == published.json()
     assert (unpublished.status_code, published.status_code, again.status_code, corrected.status_code) == (
         404,
         201,

@@ -120,4 +120,5 @@ def _finish(session: AsyncSession, command: PushCases, system: Caller, counts: d
         **counts,
     )
     outbox.add(session, fact)
-    audit.record(session, "cases.push", "import", import_id, source=command.source_system, counts=counts)
+    detail = {"area": system.area, "department": system.department, "source": command.source_system, "counts": counts}
+    audit.record(session, "cases.push", "import", import_id, **detail)
