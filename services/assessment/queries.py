@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.assessment.model import CaseRecord, CaseState, DailyReport, MatterRecord, MatterState
+from services.assessment.model import CaseState, DailyReport, MatterState
 from shared.errors import NotFoundError
 
 FLOWS = text(
@@ -18,6 +18,10 @@ FLOWS = text(
 STOCK = text(
     "SELECT area_code, department_code, measure, sum(value)::bigint AS value FROM day_count"
     " WHERE measure = 'matters_published' AND day <= :day GROUP BY 1, 2, 3 HAVING sum(value) <> 0"
+)
+LOCK_CASES = text("SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE")
+LOCK_MATTERS = text(
+    "SELECT * FROM matter_record WHERE matter_id = ANY(CAST(:ids AS uuid[])) ORDER BY matter_id FOR UPDATE"
 )
 
 
@@ -59,17 +63,11 @@ async def list_revisions(session: AsyncSession, day: date) -> Sequence[Any]:
 
 async def find_cases(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, CaseState]:
     """The records of these cases, locked in id order so that two workers cannot wait for each other in a ring."""
-    table = CaseRecord.__table__
-    rows = await session.execute(
-        select(table).where(CaseRecord.case_id.in_(ids)).order_by(CaseRecord.case_id).with_for_update()
-    )
+    rows = await session.execute(LOCK_CASES, {"ids": list(ids)})
     return {row["case_id"]: CaseState(**row) for row in rows.mappings()}
 
 
 async def find_matters(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, MatterState]:
     """The records of these matters, locked in id order."""
-    table = MatterRecord.__table__
-    rows = await session.execute(
-        select(table).where(MatterRecord.matter_id.in_(ids)).order_by(MatterRecord.matter_id).with_for_update()
-    )
+    rows = await session.execute(LOCK_MATTERS, {"ids": list(ids)})
     return {row["matter_id"]: MatterState(**row) for row in rows.mappings()}

@@ -1,23 +1,20 @@
 """What assessment can do: take in facts, show a day, publish it, correct it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import Table, func
+import orjson
+from sqlalchemy import TextClause, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries
 from services.assessment.model import (
-    CaseRecord,
     CaseState,
     Cell,
     DailyReport,
-    DayCount,
-    MatterRecord,
     MatterState,
     figures_of_event,
     first_state,
@@ -31,8 +28,26 @@ from shared.events.cases import CaseEvent
 from shared.events.matters import MatterEvent
 from shared.ids import new_id
 
-CHUNK = 1000
-"""Rows per statement: PostgreSQL takes at most 32,767 parameters."""
+
+def _upsert(table: str, key: str, record: type[CaseState] | type[MatterState]) -> TextClause:
+    """One fixed statement for any number of rows: composing SQL for each batch would cost more than running it."""
+    names = [field.name for field in fields(record)]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
+    return text(
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
+        f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
+        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )
+
+
+STORE_CASES = _upsert("case_record", "case_id", CaseState)
+STORE_MATTERS = _upsert("matter_record", "matter_id", MatterState)
+ADD = text(
+    "INSERT INTO day_count (day, area_code, department_code, measure, value)"
+    " SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
+    " CAST(:measures AS text[]), CAST(:numbers AS bigint[]))"
+    " ON CONFLICT (day, area_code, department_code, measure) DO UPDATE SET value = day_count.value + excluded.value"
+)
 
 
 async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
@@ -49,7 +64,7 @@ async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
             changes.subtract(before[case_id].figures())
     for event in events:
         changes.update(figures_of_event(event))
-    await _store(session, CaseRecord, "case_id", [s for i, s in after.items() if s != before.get(i)])
+    await _store(session, STORE_CASES, [state for case_id, state in after.items() if state != before.get(case_id)])
     await _add(session, changes)
 
 
@@ -61,33 +76,22 @@ async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) ->
         state = known.get(event.matter_id) or MatterState(event.matter_id, event.area_code, event.department_code)
         known[event.matter_id], change = state.after(event)
         changes.update(change)
-    await _store(session, MatterRecord, "matter_id", list(known.values()))
+    await _store(session, STORE_MATTERS, list(known.values()))
     await _add(session, changes)
 
 
-async def _store(session: AsyncSession, table: Any, key: str, states: Sequence[CaseState | MatterState]) -> None:
-    for chunk in _chunks(sorted(states, key=lambda state: getattr(state, key))):
-        statement = insert(table).values([asdict(state) for state in chunk])
-        others = [field.name for field in fields(chunk[0]) if field.name != key]
-        update = {name: getattr(statement.excluded, name) for name in others}
-        _ = await session.execute(statement.on_conflict_do_update(index_elements=[key], set_=update))
+async def _store(session: AsyncSession, statement: TextClause, states: Sequence[CaseState | MatterState]) -> None:
+    if states:
+        # The driver's own UUID class is unknown to orjson.
+        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode()})
 
 
 async def _add(session: AsyncSession, changes: Counter[Cell]) -> None:
-    """Add to the counters, in one order everywhere."""
-    names = ("day", "area_code", "department_code", "measure")
-    cells = [
-        {**dict(zip(names, cell, strict=True)), "value": number} for cell, number in sorted(changes.items()) if number
-    ]
-    table: Table = DayCount.__table__  # pyright: ignore[reportAssignmentType]
-    for chunk in _chunks(cells):
-        statement = insert(table).values(list(chunk))
-        total = table.c.value + statement.excluded.value
-        _ = await session.execute(statement.on_conflict_do_update(index_elements=list(names), set_={"value": total}))
-
-
-def _chunks(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+    """Add to the counters, in one order everywhere, so that two workers cannot wait for each other in a ring."""
+    cells = sorted((*cell, number) for cell, number in changes.items() if number)
+    if cells:
+        columns = zip(("days", "areas", "departments", "measures", "numbers"), zip(*cells, strict=True), strict=True)
+        _ = await session.execute(ADD, {name: list(values) for name, values in columns})
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None, *, live: bool) -> DailyReportRead:

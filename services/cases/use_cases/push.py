@@ -120,5 +120,10 @@ def _finish(session: AsyncSession, command: PushCases, system: Caller, counts: d
         **counts,
     )
     outbox.add(session, fact)
-    detail = {"area": system.area, "department": system.department, "source": command.source_system, "counts": counts}
+    detail: dict[str, Any] = {
+        "area": system.area,
+        "department": system.department,
+        "source": command.source_system,
+        "counts": counts,
+    }
     audit.record(session, "cases.push", "import", import_id, **detail)
