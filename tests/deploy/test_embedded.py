@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -18,8 +19,15 @@ from deploy.postgres import free_port
 from deploy.sample import accounts, catalogue
 from services.identity import security
 from services.matters.consistency import breaches
-from shared import clock
-from shared.guides import MatterDocument, check_question_tree
+from shared import clock, codes
+from shared.guides import (
+    KINDS,
+    MatterDocument,
+    PersonalGuide,
+    check_question_tree,
+    online_level,
+    personal_guide,
+)
 
 
 def test_sample_keeps_every_rule() -> None:
@@ -30,6 +38,49 @@ def test_sample_keeps_every_rule() -> None:
     assert broken == []
     assert [fault for d in documents for fault in check_question_tree(d)] == []
     assert len({d.code for d in documents}) == len(documents)
+    assert {d.area_code for d in documents} == set(catalogue.AREAS)
+    assert len({d.department_code for d in documents if d.area_code == catalogue.CITY}) >= 25
+    assert len({d.name.zh for d in documents}) >= 200
+    assert {d.type for d in documents} == {*codes.APPLICATION_TYPES, codes.MatterType.PUBLIC_SERVICE}
+
+
+def test_sample_depth_is_near_the_report() -> None:
+    documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
+    levels = [online_level(d.stages, d.visits) for d in documents if d.type in codes.APPLICATION_TYPES]
+
+    assert sum(level >= 3 for level in levels) / len(levels) == pytest.approx(0.88, abs=0.02)
+    assert sum(level == 4 for level in levels) / len(levels) == pytest.approx(0.34, abs=0.02)
+
+
+def test_every_answer_of_a_sample_tree_leads_to_a_guide_and_the_answers_differ() -> None:
+    trees = {d.name.zh: d for d in map(MatterDocument.model_validate, catalogue.documents()) if d.questions}
+
+    guides = {name: [guide_of(document, answers) for answers in paths(document)] for name, document in trees.items()}
+
+    assert len(trees) >= 12
+    assert {"我要开茶馆", "我要开商店", "我要开旅馆", "我要开餐馆"} <= set(trees)
+    for name, document in trees.items():
+        assert 2 <= len(document.questions) <= 4, name
+        assert len({content(guide) for guide in guides[name]}) > 1, name
+        for kind in KINDS:
+            shown = {part.code for guide in guides[name] for part in getattr(guide, kind)}
+            assert shown == {part.code for part in getattr(document, kind)}, (name, kind)
+
+
+def paths(document: MatterDocument, code: str | None = "Q1") -> list[dict[str, str]]:
+    """Every way through the questions from `code` on."""
+    if code is None:
+        return [{}]
+    question = next(question for question in document.questions if question.code == code)
+    return [{code: o.code, **rest} for o in question.options for rest in paths(document, o.next)]
+
+
+def guide_of(document: MatterDocument, answers: dict[str, str]) -> PersonalGuide:
+    return personal_guide(document, answers, matter_id=UUID(int=1), version=1)
+
+
+def content(guide: PersonalGuide) -> str:
+    return guide.model_dump_json(exclude={"answers", "digest"})
 
 
 @contextlib.asynccontextmanager
@@ -158,9 +209,8 @@ async def test_first_contact_and_a_hard_kill(tmp_path: Path) -> None:
     async with running(tmp_path, port) as process, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         headers = await administrator(client, tmp_path)
         found = (await client.get("/matters/catalogue", params={"q": "茶馆", "area": catalogue.CITY})).json()["items"]
-        guide = await client.post(
-            "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": {"Q1": "rent"}}
-        )
+        answers = {"Q1": "rent", "Q2": "no", "Q3": "no"}
+        guide = await client.post("/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers})
         sent = await client.post("/identity/sms-codes", json={"phone": "13989001234"})
         messages = await client.get(
             "/identity/development/sms-messages", params={"phone": "13989001234"}, headers=headers
