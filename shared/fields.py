@@ -1,12 +1,15 @@
 """Field types that every schema uses."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
+
 
 def _no_control_characters(text: str) -> str:
-    if any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) <= 0xDFFF or ord(c) == 127 for c in text):
+    if CONTROL.search(text):
         raise ValueError("must not contain control characters")
     return text
 

@@ -58,7 +58,6 @@ class Matter(Base):
     __table_args__ = (
         Index("uq_matter_identity", "area_code", "department_code", "identity", unique=True),
         Index("ix_matter_search", "search", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-        Index("ix_matter_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
         Index("ix_matter_listed", "area_code", "department_code", "id", postgresql_where=text("state = 'published'")),
         Index("ix_matter_all", "id", postgresql_where=text("state = 'published'")),
     )
@@ -130,32 +129,54 @@ def identity_of(document: MatterDocument) -> str:
     return document.code or document.local_code or ""
 
 
-def content_hash(document: MatterDocument) -> bytes:
-    return hashlib.sha256(orjson.dumps(document.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).digest()
+def content_hash(content: dict[str, Any]) -> bytes:
+    """Digest of a document as JSON: equal texts are told by it."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def describe(document: MatterDocument, department_name: str) -> dict[str, Any]:
     """The columns of `matter` that describe a published text."""
     texts = [document.name.zh, document.name.bo or "", *document.aliases, *document.topics]
     texts += [department_name, document.code or "", document.local_code or ""]
+    lines = [search.normalise(text) for text in texts if text]
+    level = online_level(document.stages, document.visits)
     return {
-        "content_hash": content_hash(document),
         "name": document.name.zh,
         "name_bo": document.name.bo,
         "type": document.type,
-        "level": online_level(document.stages, document.visits),
+        "level": level,
         "visits": document.visits,
         "situational": bool(document.questions),
         "object_types": list(document.object_types),
         "topics": list(document.topics),
-        "haystack": "\n".join(search.normalise(text) for text in texts if text),
-        "tokens": search.tokens(texts),
+        "haystack": "\n".join(lines),
+        "tokens": search.tokens(texts) + search.marks(lines, _facets(document, level)),
+    }
+
+
+def _facets(document: MatterDocument, level: int) -> dict[str, Sequence[object]]:
+    """What a published text is found by beside words, under the names of the filters."""
+    return {
+        "area": [document.area_code],
+        "department": [document.department_code],
+        "type": [document.type],
+        "object": document.object_types,
+        "topic": document.topics,
+        "level": [level],
+        "max_visits": [1] if document.visits <= 1 else [],
     }
 
 
 def published(
-    matter_id: UUID, revision: int, version: int, document: MatterDocument, previous_level: int | None, now: datetime
+    matter_id: UUID,
+    revision: int,
+    version: int,
+    document: MatterDocument,
+    content: dict[str, Any],
+    previous_level: int | None,
+    now: datetime,
 ) -> MatterPublished:
+    """The fact of a publication; `content` is the document as JSON."""
     return MatterPublished(
         matter_id=matter_id,
         code=document.code,
@@ -169,7 +190,7 @@ def published(
         level=online_level(document.stages, document.visits),
         previous_level=previous_level,
         situational=bool(document.questions),
-        document=document.model_dump(mode="json"),
+        document=content,
     )
 
 

@@ -12,8 +12,8 @@ from services.matters.model import Area, Department, ImportRow, ImportRun, Matte
 from shared.errors import NotFoundError
 from shared.guides import MatterDocument
 
-CANDIDATES = 1000
-"""At most so many hits are ranked: a word that fits more does not say what is looked for."""
+CANDIDATES = 300
+"""At most so many hits are ranked of each kind: a word that fits more does not say what is looked for."""
 
 SUMMARY = "id, name, name_bo, identity, type, area_code, department_code, level, visits, situational"
 FILTERS = """
@@ -28,21 +28,37 @@ FILTERS = """
 LIST = text(
     f"SELECT {SUMMARY} FROM matter WHERE state = 'published' AND id > :after {FILTERS} ORDER BY id LIMIT :limit"
 )
-# Names that begin with the words come from their own index, so that the cap on candidates can never lose them.
+# Two kinds of hits: a name that begins with the words or a whole line (alias, topic, code), and any part. Each comes class by
+# class, short names first, until there are enough: what is left out when a word is in half the catalogue are the long names.
+HEAD = "(haystack LIKE ANY (CAST(:prefixes AS text[])) OR string_to_array(haystack, chr(10)) && CAST(:forms AS text[]))"
+HITS = """
+    SELECT hit.* FROM unnest(CAST(:sizes AS text[])) AS size (mark) CROSS JOIN LATERAL (
+        SELECT {summary}, haystack, {is_head} AS head FROM matter
+        WHERE search @@ (CAST({query} AS tsquery) && CAST(size.mark AS tsquery)) AND state = 'published' AND {condition}
+        LIMIT {candidates}) AS hit LIMIT {candidates}
+"""
 SEARCH = text(
     f"""
     WITH hit AS (
-        (SELECT id FROM matter WHERE state = 'published' AND name LIKE ANY (CAST(:prefixes AS text[])) {FILTERS}
-         ORDER BY name LIMIT {CANDIDATES})
-        UNION
-        (SELECT id FROM matter WHERE state = 'published' AND search @@ CAST(:query AS tsquery)
-         AND haystack LIKE ANY (CAST(:patterns AS text[])) {FILTERS} LIMIT {CANDIDATES})),
+        ({HITS.format(summary=SUMMARY, candidates=CANDIDATES, query=":head", is_head="true", condition=HEAD)})
+        UNION ALL
+        ({
+        HITS.format(
+            summary=SUMMARY,
+            candidates=CANDIDATES,
+            query=":part",
+            is_head="false",
+            condition=f"haystack LIKE ANY (CAST(:patterns AS text[])) AND NOT {HEAD}",
+        )
+    })),
     ranked AS (
-        SELECT {SUMMARY}, CASE WHEN name = ANY (CAST(:exact AS text[])) OR identity = ANY (CAST(:exact AS text[])) THEN 0
-                               WHEN name LIKE ANY (CAST(:prefixes AS text[])) THEN 1
-                               WHEN name LIKE ANY (CAST(:patterns AS text[])) THEN 2 ELSE 3 END AS rank,
-               length(name) AS size
-        FROM matter JOIN hit USING (id))
+        SELECT {SUMMARY}, length(name) AS size,
+               CASE WHEN split_part(haystack, chr(10), 1) = ANY (CAST(:forms AS text[])) THEN 0
+                    WHEN lower(identity) = ANY (CAST(:forms AS text[])) THEN 0
+                    WHEN haystack LIKE ANY (CAST(:prefixes AS text[])) THEN 1
+                    WHEN head THEN 2
+                    WHEN split_part(haystack, chr(10), 1) LIKE ANY (CAST(:patterns AS text[])) THEN 3 ELSE 4 END AS rank
+        FROM hit)
     SELECT * FROM ranked WHERE (rank, size, id) > (:rank, :size, :after) ORDER BY rank, size, id LIMIT :limit
     """
 )
@@ -77,22 +93,25 @@ async def list_matters(session: AsyncSession, filters: dict[str, Any], after: UU
 async def search_matters(
     session: AsyncSession, words: str, filters: dict[str, Any], after: tuple[int, int, UUID], limit: int
 ) -> Sequence[Any]:
-    """Published matters that hold `words`: exact, prefix, part of the name, part of another field."""
+    """Published matters that hold `words`: exact, prefix, whole line, part of the name, part of another field."""
     forms = search.variants(words)
-    query = search.tsquery(search.query_words(form) for form in forms)
-    if not query:
+    facets = [search.facet(name, value) for name, value in filters.items() if value is not None]
+    part = search.part_query(forms, facets)
+    if not part:
         return []
     values = {
-        "exact": [*forms, words.strip()],
+        "forms": forms,
         "prefixes": [f"{_escaped(form)}%" for form in forms],
         "patterns": [f"%{_escaped(form)}%" for form in forms],
-        "query": query,
+        "head": search.head_query(forms, facets),
+        "part": part,
+        "sizes": search.size_marks(),
         "rank": after[0],
         "size": after[1],
         "after": after[2],
         "limit": limit + 1,
     }
-    return (await session.execute(SEARCH, {**filters, **values})).all()
+    return (await session.execute(SEARCH, values)).all()
 
 
 async def get_published(session: AsyncSession, matter_id: UUID) -> Any:

@@ -2,12 +2,16 @@
 
 Any two neighbouring characters of a name find it, with PostgreSQL alone. Colloquial words lead to the official ones through
 `synonyms.csv`, which matters more than any segmenter.
+
+Beside the words stand marks, which no typed word can equal: `^登记` how the name begins, `=准生证` a whole line, `@area=…` what
+is filtered by, `@size=2` about how long the name is. So one index answers words and filters together, the best first.
 """
 
 import csv
 import re
 import unicodedata
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +20,8 @@ CHINESE = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+")
 TIBETAN = re.compile(r"[\u0f40-\u0fbc\u0f0b\u0f0c]+")
 WORD = re.compile(r"[0-9a-z]+")
 MAX_VARIANTS = 6
+SIZES = (4, 6, 8, 11, 16)
+"""Longest names of each class but the last, in characters."""
 
 
 def normalise(text: str) -> str:
@@ -71,7 +77,47 @@ def variants(text: str) -> list[str]:
     return list(dict.fromkeys(found))[:MAX_VARIANTS]
 
 
-def tsquery(words: Iterable[Iterable[str]]) -> str:
-    """A tsquery text: any of the variants, all words of each."""
-    quoted = [" & ".join("'" + word.replace("'", "''") + "'" for word in group) for group in words]
-    return " | ".join(f"({group})" for group in quoted if group)
+def marks(lines: Iterable[str], facets: Mapping[str, Iterable[object]]) -> list[str]:
+    """Marks of a text: `lines` are its normalised lines, the name first; `facets` what it can be filtered by."""
+    lines = list(lines)
+    found = {f"^{lines[0][:2]}", f"@size={bisect_left(SIZES, len(lines[0]))}", *(f"={line}" for line in lines)}
+    return sorted(found | {facet(name, value) for name, values in facets.items() for value in values})
+
+
+def facet(name: str, value: object) -> str:
+    """The mark of one filter."""
+    return f"@{name}={value}"
+
+
+def size_marks() -> list[str]:
+    """Every class of names, the shortest first, as tsquery texts."""
+    return [quoted(facet("size", number)) for number in range(len(SIZES) + 1)]
+
+
+def quoted(word: str) -> str:
+    """A lexeme as a tsquery text."""
+    return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+    """A tsquery text: all words of any form, and all facets. Empty when there is no word in any form."""
+    groups = [query_words(form) for form in forms]
+    return (
+        _all([_any([_all(map(quoted, group)) for group in groups if group]), *map(quoted, facets)])
+        if any(groups)
+        else ""
+    )
+
+
+def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+    """A tsquery text: a name that begins like any form and has its words, or a line that is one, and all facets."""
+    heads = [_any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")]) for form in forms]
+    return _all([_any(heads), *map(quoted, facets)])
+
+
+def _any(terms: Iterable[str]) -> str:
+    return " | ".join(f"({term})" for term in terms)
+
+
+def _all(terms: Iterable[str]) -> str:
+    return " & ".join(f"({term})" for term in terms)

@@ -1,5 +1,6 @@
 """What matters can do, in the order of a matter's life: write, review, publish, suspend, cancel; and whole catalogues at once."""
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,6 +25,7 @@ from shared.ids import new_id
 
 Place = tuple[str, str] | None
 CHUNK = 500
+PUBLISHING = frozenset({"accepted", "changed"})
 
 EXISTING = text(
     "SELECT m.id, m.area_code, m.department_code, m.identity, m.revision, m.state, m.level, m.content_hash,"
@@ -99,7 +101,8 @@ async def write_draft(
         draft_version=1,
         reviewing=False,
         search=text("''::tsvector"),
-        **{**_described(document, ""), "content_hash": None},
+        content_hash=None,
+        **_without(model.describe(document, ""), "tokens"),
     )
     session.add(matter)
     await session.flush()
@@ -156,6 +159,8 @@ async def publish_draft(
 ) -> tuple[Matter, list[Breach]]:
     """Publish a reviewed draft: its text is immutable from now on, and everyone hears of it."""
     matter, document = await _draft_of(session, matter_id, expected, place)
+    if matter.state == State.CANCELLED:
+        raise ConflictError("the matter is cancelled for good")
     if not matter.reviewing:
         raise ConflictError("send the draft to review first")
     found = _refuse_breaches(document, warnings)
@@ -167,7 +172,7 @@ async def publish_draft(
 async def publish_documents(
     session: AsyncSession, documents: Sequence[MatterDocument], actor: str, now: datetime
 ) -> list[str]:
-    """Publish many texts, set by set; the outcome of each: accepted, changed or unchanged."""
+    """Publish many texts, set by set; the outcome of each: accepted, changed, unchanged, or cancelled (nothing is done)."""
     names = await queries.department_names(session)
     outcomes: list[str] = []
     for start in range(0, len(documents), CHUNK):
@@ -188,33 +193,15 @@ async def _publish_chunk(
     events: list[MatterPublished] = []
     outcomes: list[str] = []
     for document in documents:
-        before = known.get((document.area_code, document.department_code, model.identity_of(document)))
-        described = model.describe(document, names.get((document.area_code, document.department_code), ""))
-        if before and before.content_hash == described["content_hash"] and before.state == State.PUBLISHED:
-            outcomes.append("unchanged")
-            continue
-        if before and before.state == State.CANCELLED:
-            raise ConflictError("the matter is cancelled for good", extra={"matter_id": str(before.id)})
-        matter_id, revision = (before.id, before.revision + 1) if before else (new_id(), 1)
-        version = (before.draft_version or (before.published_version or 0) + 1) if before else 1
-        was_published = before is not None and before.published_version is not None
-        previous = before.level if before and was_published else None
-        rows.append(
-            {
-                **described,
-                "content_hash": described["content_hash"].hex(),
-                "id": str(matter_id),
-                "revision": revision,
-                "version": version,
-                "identity": model.identity_of(document),
-                "area_code": document.area_code,
-                "department_code": document.department_code,
-                "document": document.model_dump(mode="json"),
-            }
-        )
-        events.append(model.published(matter_id, revision, version, document, previous, now))
-        audit.record(session, "matter.publish", "matter", matter_id, version=version)
-        outcomes.append("changed" if was_published else "accepted")
+        place = (document.area_code, document.department_code)
+        before, content = known.get((*place, model.identity_of(document))), document.model_dump(mode="json")
+        digest = model.content_hash(content)
+        outcomes.append(_outcome(before, digest))
+        if outcomes[-1] in PUBLISHING:
+            row, event = _publication(before, document, content, names.get(place, ""), now)
+            rows.append({**row, "content_hash": digest.hex()})
+            events.append(event)
+            audit.record(session, "matter.publish", "matter", event.matter_id, version=event.version)
     if rows:
         await session.flush()
         _ = await session.execute(UPSERT, {"rows": orjson.dumps([_without(r, "document") for r in rows]).decode()})
@@ -223,6 +210,37 @@ async def _publish_chunk(
         _ = await session.execute(STORE_VERSIONS, values)
         await outbox.add_many(session, events)
     return outcomes
+
+
+def _outcome(before: Any, digest: bytes) -> str:
+    """What an arriving text does to the matter that is there (`before`, a row of EXISTING)."""
+    if before is None or (before.published_version is None and before.state != State.CANCELLED):
+        return "accepted"
+    if before.state == State.CANCELLED:
+        return "cancelled"
+    return "unchanged" if before.content_hash == digest and before.state == State.PUBLISHED else "changed"
+
+
+def _publication(
+    before: Any, document: MatterDocument, content: dict[str, Any], department: str, now: datetime
+) -> tuple[dict[str, Any], MatterPublished]:
+    """The row of a matter that is published now, and the fact of it."""
+    matter_id, revision, version, previous = new_id(), 1, 1, None
+    if before:
+        matter_id, revision = before.id, before.revision + 1
+        version = before.draft_version or (before.published_version or 0) + 1
+        previous = before.level if before.published_version is not None else None
+    row = {
+        **model.describe(document, department),
+        "id": str(matter_id),
+        "revision": revision,
+        "version": version,
+        "identity": model.identity_of(document),
+        "area_code": document.area_code,
+        "department_code": document.department_code,
+        "document": content,
+    }
+    return row, model.published(matter_id, revision, version, document, content, previous, now)
 
 
 async def close_matter(
@@ -241,13 +259,15 @@ async def import_file(
 ) -> tuple[ImportRun, list[ImportRow]]:
     """Take in a catalogue file. Refused rows come back with their faults; the others are published, all in one transaction."""
     areas = frozenset(area.code for area in await queries.list_areas(session))
-    rows = list(importer.read_rows(content, areas))
+    rows = await asyncio.to_thread(lambda: list(importer.read_rows(content, areas)))
     good = [row for row in rows if row.document is not None]
     await _meet_departments(session, good)
     documents = [row.document for row in good if row.document is not None]
-    outcomes = dict(
-        zip((row.row for row in good), await publish_documents(session, documents, actor, now), strict=True)
-    )
+    published = await publish_documents(session, documents, actor, now)
+    outcomes = {row.row: outcome for row, outcome in zip(good, published, strict=True) if outcome != "cancelled"}
+    for row in good:
+        if row.row not in outcomes:
+            row.faults.append(_cancelled("item_code", row.row))
     run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now, **_counted(rows, outcomes))
     session.add(run)
     await session.flush()
@@ -268,16 +288,29 @@ async def import_file(
 
 async def import_documents(session: AsyncSession, lines: Sequence[bytes], actor: str, now: datetime) -> dict[str, Any]:
     """Whole documents, one JSON per line; structural breaches refuse the line, others only warn."""
-    documents: list[MatterDocument] = []
-    refused: list[dict[str, Any]] = []
+    areas = frozenset(area.code for area in await queries.list_areas(session))
+    documents: dict[tuple[str, str, str], tuple[int, MatterDocument]] = {}
+    refused: list[FieldError] = []
     for number, line in enumerate(lines, start=1):
         document, faults = _read_document(line, number)
-        refused += [fault.as_dict() for fault in faults]
-        if document is not None:
-            documents.append(document)
-    outcomes = await publish_documents(session, documents, actor, now)
+        if document is not None and document.area_code not in areas:
+            faults = [FieldError("area_code", "known_area", f"area {document.area_code} is not known here", number)]
+        elif document is not None:
+            key = (document.area_code, document.department_code, model.identity_of(document))
+            earlier, _ = documents.setdefault(key, (number, document))
+            if earlier != number:
+                faults = [FieldError("code", "unique", f"stands in row {earlier} already", number)]
+        refused += faults
+    outcomes = await publish_documents(session, [document for _, document in documents.values()], actor, now)
+    numbers = [number for number, _ in documents.values()]
+    refused += [_cancelled("code", n) for n, outcome in zip(numbers, outcomes, strict=True) if outcome == "cancelled"]
     counts = {name: outcomes.count(name) for name in ("accepted", "changed", "unchanged")}
-    return {**counts, "refused": len({fault["row"] for fault in refused}), "errors": refused[:200]}
+    errors = [fault.as_dict() for fault in refused[:200]]
+    return {**counts, "refused": len({fault.row for fault in refused}), "errors": errors}
+
+
+def _cancelled(field: str, row: int) -> FieldError:
+    return FieldError(field, "not_cancelled", "the matter with this code is cancelled for good", row)
 
 
 def ask_guide(document: MatterDocument, command: AskGuide, version: int) -> PersonalGuide:
@@ -351,10 +384,6 @@ def _keys(documents: Sequence[MatterDocument]) -> dict[str, list[str]]:
         "departments": [d.department_code for d in documents],
         "identities": [model.identity_of(d) for d in documents],
     }
-
-
-def _described(document: MatterDocument, department: str) -> dict[str, Any]:
-    return _without(model.describe(document, department), "tokens")
 
 
 def _without(values: dict[str, Any], name: str) -> dict[str, Any]:

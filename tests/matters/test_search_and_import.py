@@ -3,8 +3,9 @@
 import csv
 import io
 import random
+import resource
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ async def test_every_two_neighbouring_characters_find_the_name(stocked: ServiceC
 async def test_exact_comes_before_prefix_before_part(stocked: ServiceClient) -> None:
     assert await found(stocked, q="茶馆") == ["茶馆歇业备案", "我要开茶馆"]
     assert (await found(stocked, q="开餐馆"))[0] == "开餐馆"
+
+
+async def test_what_people_call_a_matter_comes_before_names_that_only_hold_the_word(
+    client: ServiceClient, keeper: Keeper
+) -> None:
+    for number, (name, aliases) in enumerate(
+        (("糌粑证遗失说明（补办）", []), ("补办糌粑证", []), ("生育登记", ["糌粑证"]))
+    ):
+        changes: dict[str, Any] = {"name": {"zh": name}, "aliases": aliases, "local_code": f"L-{number}"}
+        _ = await keeper.publish(a_document(code=None, catalog_code=None, **changes))
+
+    assert (await found(client, q="糌粑证"))[:2] == ["糌粑证遗失说明（补办）", "生育登记"]
+    assert (await found(client, q="说明（补"))[0] == "糌粑证遗失说明（补办）"
+
+
+async def test_a_word_in_more_names_than_are_ranked_finds_the_best_ones(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    long = [row(f"关于某某事项的登记业务办理第{n}号", f"L-{n}") for n in range(1200)]
+    good = [row("登记", "A-1"), row("登记备查的很长很长很长很长的一个名称", "A-2"), row("户口登记", "A-3")]
+    _ = await send(client, administrator, a_csv([*long, *good]))
+
+    hits = await found(client, q="登记")
+    in_type = await found(client, q="登记", type="20")
+
+    assert hits[:3] == ["登记", "登记备查的很长很长很长很长的一个名称", "户口登记"]
+    assert (len(hits), in_type) == (20, [])
 
 
 async def test_colloquial_words_find_the_official_name(stocked: ServiceClient) -> None:
@@ -239,10 +267,27 @@ def a_workbook(table: Sequence[Sequence[Any]]) -> bytes:
 
 
 def a_bomb() -> bytes:
+    """100 MB of zeros in 100 KB."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", b"0" * (300 * 1024 * 1024))
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/workbook.xml", "w") as member:
+        for _ in range(100):
+            _ = member.write(b"0" * 1024 * 1024)
     return out.getvalue()
+
+
+def a_far_cell() -> bytes:
+    """5 KB that claim 17 thousand million cells."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        _ = sheet.write_string(0, 0, "department")
+        _ = sheet.write_string(1_048_575, 16_383, "x")
+    return out.getvalue()
+
+
+def a_repeated_text() -> bytes:
+    """One text of 30,000 characters, stored once, in 100,000 cells."""
+    return a_workbook([["x" * 30_000] * 100] * 1000)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +318,21 @@ async def test_zip_bomb_is_refused(client: ServiceClient, administrator: Headers
     assert answer.json()["errors"][0]["rule"] == "zip_bomb"
 
 
+@pytest.mark.parametrize("make", [a_bomb, a_far_cell, a_repeated_text])
+async def test_a_workbook_made_to_eat_memory_is_refused_and_costs_none(
+    client: ServiceClient, administrator: Headers, make: Callable[[], bytes]
+) -> None:
+    content = make()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    answer = await send(client, administrator, content)
+
+    assert answer.status_code == 400, answer.text
+    assert {error["rule"] for error in answer.json()["errors"]} <= {"zip_bomb", "xlsx"}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+    assert await published(client.database) == []
+
+
 async def test_whole_documents_are_published_and_faulty_lines_named(
     client: ServiceClient, administrator: Headers
 ) -> None:
@@ -285,6 +345,38 @@ async def test_whole_documents_are_published_and_faulty_lines_named(
 
     assert counts(report) == (1, 0, 0, 2)
     assert {(error["row"], error["rule"]) for error in report["errors"]} == {(2, "json_invalid"), (3, "question_tree")}
+
+
+async def test_lines_with_a_doubled_code_or_an_unknown_area_are_refused_and_the_others_stay(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    elsewhere = a_document(code=None, catalog_code=None, local_code="L-1", area_code="540999000000")
+    lines = [orjson.dumps(d.model_dump(mode="json")) for d in (a_document(), a_document(aliases=["别名"]), elsewhere)]
+
+    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    report = answer.json()
+
+    assert counts(report) == (1, 0, 0, 2)
+    assert [(e["row"], e["field"], e["rule"]) for e in report["errors"]] == [
+        (2, "code", "unique"),
+        (3, "area_code", "known_area"),
+    ]
+    assert len(await published(client.database)) == 1
+
+
+async def test_a_cancelled_matter_is_refused_by_row_and_never_holds_back_the_others(
+    client: ServiceClient, keeper: Keeper, administrator: Headers
+) -> None:
+    head = await keeper.publish(a_document())
+    _ = await keeper.act(f"catalogue/{head['id']}/cancellation", head["revision"], {"reason": "law changed"})
+    line = orjson.dumps(a_document().model_dump(mode="json"))
+
+    lines = await client.post(f"{BASE}/catalogue-documents", content=line, headers=administrator)
+    file = await send(client, administrator, a_csv([row("已取消", CODE), row("新的", "L-1")]))
+
+    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == ((0, 0, 0, 1), "not_cancelled")
+    assert counts(file.json()) == (1, 0, 0, 1)
+    assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, "not_cancelled")]
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real catalogue is not beside the project")
