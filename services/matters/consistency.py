@@ -1,7 +1,7 @@
 """Consistency checks of an implementing item (norms §2.4), each named, all breaches told at once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from shared import codes
@@ -144,10 +144,13 @@ STRUCTURAL = frozenset({"code_structure", "question_tree"})
 """What even a thin imported row must keep: everything else only warns there."""
 
 
-def breaches(document: MatterDocument, warnings: frozenset[str] = frozenset()) -> list[Breach]:
-    """Every breach of every rule; those of the rules in `warnings` only warn."""
+def breaches(
+    document: MatterDocument, warnings: frozenset[str] = frozenset(), only: Collection[str] = RULES
+) -> list[Breach]:
+    """Every breach of every rule (of `only`); those of the rules in `warnings` only warn."""
     return [
         Breach(name, field, message, name in warnings)
         for name, rule in RULES.items()
+        if name in only
         for field, message in rule(document)
     ]

@@ -327,9 +327,8 @@ def _read_document(line: bytes, number: int) -> tuple[MatterDocument | None, lis
             FieldError(".".join(str(p) for p in f["loc"]) or "line", str(f["type"]), str(f["msg"]), number)
             for f in faults
         ]
-    broken = [
-        FieldError(b.field, b.rule, b.message, number) for b in breaches(document) if b.rule in consistency.STRUCTURAL
-    ]
+    found = breaches(document, only=consistency.STRUCTURAL)
+    broken = [FieldError(b.field, b.rule, b.message, number) for b in found]
     return (None, broken) if broken else (document, [])
 
 

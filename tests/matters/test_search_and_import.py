@@ -6,6 +6,7 @@ import random
 import resource
 import zipfile
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,23 @@ async def test_a_word_in_more_names_than_are_ranked_finds_the_best_ones(
 
     assert hits[:3] == ["登记", "登记备查的很长很长很长很长的一个名称", "户口登记"]
     assert (len(hits), in_type) == (20, [])
+
+
+async def test_rows_from_before_the_marks_get_the_same_ones(client: ServiceClient, keeper: Keeper) -> None:
+    _ = await keeper.publish(a_document())
+    migration = import_module("services.matters.migrations.versions.20261125_search_marks")
+    connection = await client.database.connect()
+    expected = await connection.fetchval("SELECT search::text FROM matter")
+    _ = await connection.execute(
+        "UPDATE matter SET search = array_to_tsvector(ARRAY(SELECT lexeme FROM unnest(search) WHERE lexeme !~ '^[@=^]'))"
+    )
+    words = await connection.fetchval("SELECT search::text FROM matter")
+
+    _ = await connection.execute(migration.MARKS)
+
+    assert words != expected
+    assert await connection.fetchval("SELECT search::text FROM matter") == expected
+    await connection.close()
 
 
 async def test_colloquial_words_find_the_official_name(stocked: ServiceClient) -> None:
