@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "matters_0002"
-down_revision = "matters_0001"
+revision = "matters_0003"
+down_revision = "matters_0002"
 
 MARKS = """
     UPDATE matter SET search = search || array_to_tsvector(
