@@ -6,29 +6,19 @@ from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.documents import Documents
+from gateway.pages import pages
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
-from shared import http, logs
+from gateway.trust import Trust
+from shared import logs
 from shared.remote_keys import RemoteKeys
 from shared.settings import load
 from shared.tokens import TokenVerifier
 
 ISSUER = "tongban"
-
-
-async def follow_revocations(url: str, verifier: TokenVerifier, every: float) -> None:
-    """Read the feed of ended sessions for ever; while identity is away what is known stays."""
-    cursor = "0"
-    while True:
-        feed = await http.get_json(f"{url}?after={cursor}")
-        if feed is not None:
-            verifier.revoke(str(item["session"]) for item in feed["items"])
-            cursor = feed["next"]
-        await asyncio.sleep(every)
 
 
 def create_gateway(
@@ -39,13 +29,14 @@ def create_gateway(
 ) -> ASGIApp:
     """The gateway as one ASGI app. `upstreams` overrides the addresses, also with apps in this process."""
     judge = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
-    forwarder = Forwarder(settings, upstreams if upstreams is not None else settings.upstreams, judge)
+    services = upstreams if upstreams is not None else settings.upstreams
+    forwarder = Forwarder(settings, services, judge)
+    trust = Trust(judge, settings.revocations_url, settings.revocation_poll_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         await forwarder.open()
-        feed = follow_revocations(settings.revocations_url, judge, settings.revocation_poll_seconds)
-        following = asyncio.create_task(feed)
+        following = asyncio.create_task(trust.follow())
         yield
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
@@ -53,18 +44,7 @@ def create_gateway(
         await forwarder.close()
 
     rest = FastAPI(title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-
-    @rest.get("/healthz")
-    async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
-        return {"status": "alive", "service": "gateway"}
-
-    @rest.get("/readyz")
-    async def ready() -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
-        return {"service": "gateway", "checks": {"forwarder": True}}
-
-    @rest.get("/metrics")
-    async def measured() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction]
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    rest.include_router(pages(forwarder, trust, Documents(services), settings.public_url))
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
         to_services = scope["type"] == "http" and scope["path"].startswith("/api")

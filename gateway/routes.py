@@ -1,23 +1,45 @@
-"""The route table: which path goes to which service, and which needs no token. Everything not named here is 404."""
+"""The route table: which path goes to which service, what needs no token, what has its own rate, what is shed first.
+
+Everything not named here is 404.
+"""
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "assessment")
 
-PUBLIC = re.compile(
-    r"(POST /api/v1/identity/(sms-codes|sessions/(sms|password|refresh)|oauth/token)"
-    r"|GET /api/v1/identity/jwks"
-    r"|GET /api/v1/matters/(areas|departments|catalogue|catalogue/[^/]+|suggestions|statistics)"
-    r"|POST /api/v1/matters/personal-guides"
-    r"|POST /api/v1/cases/tracking"
-    r"|GET /api/v1/assessment/daily-reports/[^/]+"
-    r"|GET /api/v1/[a-z]+/openapi\.json)"
+
+class Rule(NamedTuple):
+    """What is special about some paths (a pattern below `/api/v1/`, after the method); the first that fits counts.
+
+    `public`: by nature open to everybody. `low_priority`: shed first when the gateway is full (reports and bulk work
+    wait, people do not). `rate`: the class whose own, stricter rate (`Settings.route_rates`) is added to the general one.
+    """
+
+    pattern: str
+    public: bool = False
+    low_priority: bool = False
+    rate: str = ""
+
+
+RULES = (
+    Rule("POST identity/sms-codes", public=True, rate="sms_codes"),
+    Rule("POST identity/sessions/(?:sms|password|mini-program|mini-program/binding)", public=True, rate="sign_in"),
+    Rule("POST identity/oauth/token", public=True, rate="sign_in"),
+    Rule("POST identity/sessions/refresh", public=True),
+    Rule("GET identity/jwks", public=True),
+    Rule("GET matters/(?:areas|departments|catalogue|catalogue/[^/]+|suggestions|statistics)", public=True),
+    Rule("POST matters/personal-guides", public=True),
+    Rule("POST cases/tracking", public=True, rate="tracking"),
+    Rule("GET assessment/daily-reports/[^/]+", public=True, low_priority=True),
+    Rule(r"GET [a-z]+/openapi\.json", public=True),
+    Rule("[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports).*", low_priority=True),
 )
-"""Public by nature: signing in, the catalogue, tracking with number and phone, published figures."""
-LOW_PRIORITY = re.compile(r"/api/v1/(assessment|matters/imports|matters/catalogue-documents|cases/imports)")
-"""Shed first when the gateway is full: reports and bulk work wait, people do not."""
-PATH = re.compile(r"/api/v1/([a-z]+)((?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*)/?")
+ORDINARY = Rule("")
+
+_RULE = re.compile("|".join(f"({rule.pattern})" for rule in RULES))
+_PATH = re.compile(r"/api/v1/([a-z]+)((?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*)/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +49,15 @@ class Route:
     service: str
     public: bool
     low_priority: bool
+    rate: str
 
 
 def find_route(method: str, path: str) -> Route | None:
     """The route of a raw path; None for anything outside the table, and for every path that tries to be clever."""
-    match = PATH.fullmatch(path)
+    match = _PATH.fullmatch(path)
     if match is None or match[1] not in SERVICES or any(part in {".", ".."} for part in path.split("/")):
         return None
     verb = "GET" if method == "HEAD" else method
-    return Route(match[1], PUBLIC.fullmatch(f"{verb} {path}") is not None, LOW_PRIORITY.match(path) is not None)
+    found = _RULE.fullmatch(f"{verb} {path.removeprefix('/api/v1/')}")
+    rule = RULES[found.lastindex - 1] if found is not None and found.lastindex else ORDINARY
+    return Route(match[1], rule.public, rule.low_priority, rule.rate)

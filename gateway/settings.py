@@ -1,9 +1,14 @@
 """Settings of the gateway, prefix `GATEWAY_`."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import Port
+
+Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
+"""So many a second, so many at once."""
 
 
 class Settings(BaseSettings):
@@ -14,15 +19,27 @@ class Settings(BaseSettings):
     upstreams: dict[str, str] = Field(default={})
     jwks_url: str
     revocations_url: str
+    public_url: str = ""
+    """The address people use (`https://…`), for links; as the request names it when empty."""
     host: str = "127.0.0.1"
     port: Port = 8000
     connect_timeout: float = Field(default=2.0, gt=0)
     read_timeout: float = Field(default=35.0, gt=0)
+    body_timeout: float = Field(default=30.0, gt=0)
+    """The longest silence within a request's body."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=512, ge=1)
     rate_per_address: float = Field(default=50.0, gt=0)
     rate_per_caller: float = Field(default=100.0, gt=0)
+    rate_per_client: float = Field(default=200.0, gt=0)
+    """Of a bureau's system."""
     burst: int = Field(default=400, ge=1)
+    route_rates: dict[Literal["sms_codes", "sign_in", "tracking"], Rate] = Field(
+        default={"sms_codes": (1.0, 120), "sign_in": (5.0, 200), "tracking": (2.0, 120)}
+    )
+    """The stricter rates of some routes (`gateway/routes.py`), per address or caller (many share one at a service hall)."""
+    retry_share: float = Field(default=0.1, ge=0, le=1)
+    """Reads repeated after a broken connection, as a share of all requests."""
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=2.0, gt=0)
     revocation_poll_seconds: float = Field(default=2.0, gt=0, le=5)

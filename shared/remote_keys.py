@@ -1,16 +1,28 @@
-"""Public keys read from the identity service, kept while it is away, read again when a token names an unknown one."""
+"""Public keys read from the identity service.
+
+They are kept while it is away, read again when a token names an unknown one (with a pause, however many do), and once a
+minute, so that a key taken out of the set is refused soon.
+"""
 
 import asyncio
 import time
 from typing import Any
 
+import structlog
+from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from shared import http
 from shared.tokens import read_jwks
 
 REFETCH_AFTER = 5.0
-"""Seconds between two reads, however many unknown key ids arrive."""
+"""Seconds between two reads for unknown key ids."""
+REFRESH_AFTER = 60.0
+"""Seconds after which known keys are read again."""
+RETRY_AFTER = 1.0
+"""Seconds between two reads while the source is away."""
+
+log = structlog.get_logger(__name__)
 
 
 class RemoteKeys:
@@ -20,23 +32,45 @@ class RemoteKeys:
         self._url = url
         self._keys: dict[str, OKPKey] = {}
         self._read_at = float("-inf")
+        self._not_before = float("-inf")
         self._reading = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self.generation = 0
+        self.loaded = False
 
     async def get(self, kid: str) -> OKPKey | None:
-        if kid not in self._keys and time.monotonic() - self._read_at >= REFETCH_AFTER:
-            await self._read(kid)
+        if kid not in self._keys:
+            await self._read(REFETCH_AFTER)
+        elif self._age() >= REFRESH_AFTER and (self._refreshing is None or self._refreshing.done()):
+            # Nobody waits for it: what is known serves meanwhile.
+            self._refreshing = asyncio.create_task(self.refresh())
         return self._keys.get(kid)
 
-    async def _read(self, kid: str) -> None:
+    async def refresh(self) -> None:
+        await self._read(REFRESH_AFTER)
+
+    def _age(self) -> float:
+        return time.monotonic() - self._read_at
+
+    async def _read(self, older_than: float) -> None:
         async with self._reading:
-            if kid in self._keys or time.monotonic() - self._read_at < REFETCH_AFTER:
+            if self._age() < older_than or time.monotonic() < self._not_before:
                 return
-            document: Any = await http.get_json(self._url)
-            if document is None:
+            found = _keys_of(await http.get_json(self._url))
+            if not found:
+                self._not_before = time.monotonic() + RETRY_AFTER
                 return
             self._read_at = time.monotonic()
-            found = read_jwks(document)
+            self.loaded = True
             if set(found) != set(self._keys):
                 self._keys = found
                 self.generation += 1
+
+
+def _keys_of(document: Any | None) -> dict[str, OKPKey]:
+    """The keys of a JWK set; none when it is away or no such set (the identity service always has keys)."""
+    try:
+        return read_jwks(document) if document is not None else {}
+    except (AttributeError, KeyError, TypeError, ValueError, JoseError) as error:
+        log.warning("keys.unreadable", error=type(error).__name__)
+        return {}

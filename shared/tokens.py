@@ -24,6 +24,8 @@ AUDIENCE = "tongban"
 MAX_TOKEN = 4096
 LEEWAY = 5
 CACHE = 20_000
+LONGEST_LIFE = 900.0
+"""Seconds after which no access token of a revoked session can still be alive (they live ten minutes)."""
 
 
 class TokenError(Exception):
@@ -77,6 +79,12 @@ class KeySource(Protocol):
 
     generation: int
     """Rises when the set of keys changes."""
+    loaded: bool
+    """Whether there are keys at all."""
+
+    async def refresh(self) -> None:
+        """Read the keys again if they have not been read, or not for some time."""
+        ...
 
     async def get(self, kid: str) -> OKPKey | None:
         """The public key with this id, or None."""
@@ -89,6 +97,10 @@ class StaticKeys:
     def __init__(self, jwks: Mapping[str, Any]) -> None:
         self._keys = read_jwks(jwks)
         self.generation = 0
+        self.loaded = bool(self._keys)
+
+    async def refresh(self) -> None:
+        """Fixed keys stay as they are."""
 
     async def get(self, kid: str) -> OKPKey | None:
         return self._keys.get(kid)
@@ -116,19 +128,19 @@ class TokenVerifier:
     """
 
     def __init__(self, keys: KeySource, issuer: str, audience: str = AUDIENCE) -> None:
-        self._keys = keys
+        self.keys = keys
         self._issuer = issuer
         self._audience = audience
         self._verdicts: OrderedDict[bytes, Caller] = OrderedDict()
         self._generation = keys.generation
-        self._revoked: OrderedDict[str, None] = OrderedDict()
+        self._revoked: OrderedDict[str, float] = OrderedDict()
 
     async def verify(self, token: str, now: datetime) -> Caller:
         """The caller behind `token` at `now`; raises `TokenError`."""
         moment = now.timestamp()
-        if self._generation != self._keys.generation:
+        if self._generation != self.keys.generation:
             self._verdicts.clear()
-            self._generation = self._keys.generation
+            self._generation = self.keys.generation
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._verdicts.get(digest)
         if caller is None:
@@ -143,19 +155,21 @@ class TokenVerifier:
             raise TokenError("revoked")
         return caller
 
-    def revoke(self, ids: Iterable[str]) -> None:
-        """Refuse tokens of these sessions or subjects from now on (tokens live ten minutes: the list stays short)."""
+    def revoke(self, ids: Iterable[str], now: datetime) -> None:
+        """Refuse tokens of these sessions or subjects from `now` until none of theirs can be alive: the list stays short."""
+        moment = now.timestamp()
         for name in ids:
-            self._revoked[name] = None
-            if len(self._revoked) > CACHE:
-                _ = self._revoked.popitem(last=False)
+            self._revoked[name] = moment
+            self._revoked.move_to_end(name)
+        while self._revoked and next(iter(self._revoked.values())) < moment - LONGEST_LIFE:
+            _ = self._revoked.popitem(last=False)
 
     async def _judge(self, token: str, moment: float) -> Caller:
         if len(token) > MAX_TOKEN:
             raise TokenError("too_long")
         try:
             header = _header(token)
-            key = await self._keys.get(str(header.get("kid", "")))
+            key = await self.keys.get(str(header.get("kid", "")))
             if key is None or header.get("alg") not in ALGORITHMS or header.get("typ") != TYPE:
                 raise TokenError("header")
             with warnings.catch_warnings():

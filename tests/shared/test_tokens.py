@@ -118,7 +118,7 @@ async def test_revoked_session_or_subject_is_refused_at_once(keys: TestKeys, cla
     verifier, token = keys.verifier(), keys.token(**{claim: "x-1"})
     _ = await verifier.verify(token, clock.now())
 
-    verifier.revoke(["x-1"])
+    verifier.revoke(["x-1"], clock.now())
 
     with pytest.raises(TokenError, match="revoked"):
         _ = await verifier.verify(token, clock.now())

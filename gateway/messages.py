@@ -1,0 +1,105 @@
+"""Heads of requests and answers: what passes, what only the gateway may say, and the gateway's own answers."""
+
+import re
+import secrets
+
+import aiohttp
+from multidict import CIMultiDict
+from starlette.types import Message, Scope, Send
+
+from shared.errors import PROBLEM_TYPE, problem_body
+
+HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
+)
+OURS = re.compile(rb"x-forwarded-.*|forwarded|x-real-ip|x-user.*|x-request-id|traceparent|tracestate|via|expect|host")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault
+    """The gateway's own answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        *,
+        wait: float | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.headers = headers or []
+        if wait is not None:
+            self.headers = [*self.headers, (b"retry-after", b"%d" % (int(wait) + 1))]
+
+
+class ClientGone(Exception):  # noqa: N818 - nobody is left to be told
+    """The caller closed the connection."""
+
+
+class Answer:
+    """The way out of one request: adds what only the gateway says, remembers the status (0: not begun)."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.added: Headers = [(b"x-request-id", request_id.encode())]
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            kept = [(key, value) for key, value in message["headers"] if key != b"x-request-id"]
+            message = {**message, "headers": [*kept, *self.added]}
+        await self._send(message)
+
+    async def refuse(self, refusal: Refusal, scope: Scope, request_id: str) -> None:
+        body = problem_body(
+            status=refusal.status,
+            code=refusal.code,
+            title=refusal.title,
+            detail=refusal.detail,
+            instance=scope["path"],
+            trace_id=request_id,
+        )
+        headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", b"%d" % len(body)), *refusal.headers]
+        await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def value(headers: Headers, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+
+
+def kept(headers: Headers, name: bytes, form: re.Pattern[str]) -> str | None:
+    """A header's value when it has the right form."""
+    found = value(headers, name)
+    return found if form.fullmatch(found) else None
+
+
+def outgoing(headers: Headers, address: str, request_id: str) -> CIMultiDict[str]:
+    """What the service gets: no hop-by-hop header, nothing that only the gateway may say."""
+    named = {part.strip().lower() for key, value in headers if key == b"connection" for part in value.split(b",")}
+    passed: CIMultiDict[str] = CIMultiDict()
+    for key, content in headers:
+        if key not in HOP_BY_HOP and key not in named and not OURS.fullmatch(key):
+            passed.add(key.decode("latin-1"), content.decode("latin-1"))
+    passed["x-forwarded-for"] = address
+    passed["x-request-id"] = request_id
+    trace = kept(headers, b"traceparent", TRACEPARENT)
+    passed["traceparent"] = trace or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return passed
+
+
+def incoming(answer: aiohttp.ClientResponse) -> Headers:
+    """What the caller gets of the service's head."""
+    hidden = HOP_BY_HOP | {b"x-request-id", b"server"}
+    return [(key.lower(), value) for key, value in answer.raw_headers if key.lower() not in hidden]

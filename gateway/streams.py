@@ -1,0 +1,122 @@
+"""Bodies in both directions: streamed as they come, limited, and cut at once when the caller leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from starlette.types import Message, Receive, Scope
+
+from gateway.messages import ClientGone, Refusal, value
+
+WATCH_AFTER = 0.1
+"""Seconds before the caller's connection is watched: most answers are there sooner, and watching costs."""
+
+
+def too_large(limit: int) -> Refusal:
+    return Refusal(413, "payload_too_large", "The body is too large", f"at most {limit} bytes")
+
+
+class Body:
+    """The request's body as it comes, and after it the watch for the caller's leaving."""
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int, patience: float) -> None:
+        length = value(scope["headers"], b"content-length")
+        self.expected = bool(value(scope["headers"], b"transfer-encoding")) or length not in {"", "0"}
+        self.gone = asyncio.Event()
+        self.refusal: Refusal | None = None
+        self._receive = receive
+        self._limit = limit
+        self._patience = patience
+        self._complete = not self.expected
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body piece by piece; a fault of the caller is kept, because the client that sends them wraps it."""
+        taken = 0
+        while not self._complete:
+            message = await self._next()
+            chunk = message.get("body", b"")
+            taken += len(chunk)
+            if taken > self._limit:
+                self.refusal = too_large(self._limit)
+                raise self.refusal
+            self._complete = not message.get("more_body", False)
+            if chunk:
+                yield chunk
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            self.refusal = Refusal(408, "request_timeout", "Request timeout", "the body stopped coming")
+            raise self.refusal from None
+        if message["type"] == "http.disconnect":
+            self.gone.set()
+            raise ClientGone
+        return message
+
+    def blame(self) -> None:
+        """Raise what the caller did, if a failed exchange was its doing: that is no fault of the service."""
+        if self.refusal is not None:
+            raise self.refusal from None
+        if self.gone.is_set():
+            raise ClientGone from None
+
+    async def watch(self, leave: Callable[[], object]) -> None:
+        """Once the body is in, wait for the caller to go, then call `leave`."""
+        await asyncio.sleep(WATCH_AFTER)
+        while not self._complete:  # noqa: ASYNC110 - the upload itself sees the caller leave
+            await asyncio.sleep(WATCH_AFTER)
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+        _ = leave()
+
+
+class watched:  # noqa: N801 - used as a function
+    """The upstream's answer; cut at once when the caller goes."""
+
+    def __init__(self, request: Any, body: Body) -> None:
+        self._request = request
+        self._body = body
+        self._answer: aiohttp.ClientResponse | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        asking: asyncio.Task[aiohttp.ClientResponse] = asyncio.ensure_future(_ask(self._request))
+
+        def leave() -> object:
+            return self._answer.close() if self._answer is not None else asking.cancel()
+
+        self._watcher = asyncio.create_task(self._body.watch(leave))
+        try:
+            self._answer = await asking
+        except asyncio.CancelledError:
+            await self._stop()
+            if self._body.gone.is_set():
+                raise ClientGone from None
+            raise
+        except BaseException:
+            await self._stop()
+            raise
+        return self._answer
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self._stop()
+        if self._answer is not None:
+            # A body not read to its end must not go back to the pool.
+            self._answer.close() if kind is not None else self._answer.release()
+        if self._body.gone.is_set() and kind is not None:
+            raise ClientGone
+
+    async def _stop(self) -> None:
+        if self._watcher is not None:
+            _ = self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+
+
+async def _ask(request: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+    return await request

@@ -1,0 +1,204 @@
+"""Right answers to faults of services and callers, each before a real upstream or a raw caller that misbehaves."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Generator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.limits import RetryBudget
+from tests.conftest import TokenFactory
+from tests.gateway.conftest import GateFactory, raw
+
+PUBLIC = "/api/v1/matters/catalogue"
+CLOSED = "/api/v1/matters/work-list"
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture
+def deaf_port() -> Generator[int]:
+    """A port whose backlog is full: connecting to it hangs."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            _ = waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def test_connecting_that_hangs_is_504_at_the_limit(gate: GateFactory, deaf_port: int) -> None:
+    g = await gate(upstreams={"matters": f"http://127.0.0.1:{deaf_port}"}, connect_timeout=0.3)
+    started = time.monotonic()
+
+    answer = await g.client.get(PUBLIC)
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "upstream_timeout")
+    assert 0.25 < time.monotonic() - started < 3
+
+
+async def test_caller_gone_within_its_upload_cuts_the_service(gate: GateFactory, token: TokenFactory) -> None:
+    taken, broken = asyncio.Event(), asyncio.Event()
+
+    async def storing(reader: Reader, _w: Writer, _h: bytes) -> None:
+        while chunk := await reader.read(100):
+            if b"first part" in chunk:
+                taken.set()
+        broken.set()
+        raise ConnectionError
+
+    g = await gate(storing)
+    _, writer = await asyncio.open_connection("127.0.0.1", g.port)
+    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    writer.write(head.encode() + b"first part")
+    await writer.drain()
+    async with asyncio.timeout(5):
+        _ = await taken.wait()
+
+        writer.close()
+
+        assert await broken.wait()
+
+
+async def test_body_that_stops_coming_is_408(gate: GateFactory, token: TokenFactory) -> None:
+    async def storing(reader: Reader, _w: Writer, _h: bytes) -> None:
+        _ = await reader.readexactly(1000)
+
+    g = await gate(storing, body_timeout=0.3)
+    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+
+    answer = await raw(g.port, head.encode() + b"a little")
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code":"request_timeout"' in answer
+    assert (await g.client.get("/readyz")).json()["circuits"]["matters"] == "closed"
+
+
+async def test_read_is_repeated_once_when_the_service_breaks_before_it_answers(gate: GateFactory) -> None:
+    async def first_breaks(_r: Reader, writer: Writer, _h: bytes) -> None:
+        if len(g.upstream.heads) == 1:
+            writer.transport.abort()
+            raise ConnectionError
+        writer.write(OK)
+        await writer.drain()
+
+    g = await gate(first_breaks)
+
+    answer = await g.client.get(PUBLIC)
+
+    assert (answer.status_code, answer.text, len(g.upstream.heads)) == (200, "ok", 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("POST", b"x"), ("POST", b""), ("PUT", b"x"), ("DELETE", b""), ("GET", b"x")]
+)
+async def test_what_may_have_had_an_effect_is_never_repeated(
+    gate: GateFactory, token: TokenFactory, method: str, body: bytes
+) -> None:
+    async def breaks(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.transport.abort()
+        raise ConnectionError
+
+    g = await gate(breaks)
+
+    answer = await g.client.request(method, CLOSED, content=body, headers=token())
+
+    assert (answer.status_code, len(g.upstream.heads)) == (502, 1)
+
+
+async def test_answer_that_has_begun_is_never_repeated(gate: GateFactory) -> None:
+    async def begins(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        raise ConnectionError
+
+    g = await gate(begins)
+
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        _ = await g.client.get(PUBLIC)
+
+    assert len(g.upstream.heads) == 1
+
+
+async def test_service_in_trouble_gets_a_tenth_more_at_most(gate: GateFactory) -> None:
+    async def breaks(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.transport.abort()
+        raise ConnectionError
+
+    g = await gate(breaks, breaker_failures=10_000)
+
+    statuses = {(await g.client.get(PUBLIC)).status_code for _ in range(100)}
+
+    assert statuses == {502}
+    assert 110 <= len(g.upstream.heads) <= 100 + 10 + 10
+
+
+@given(st.lists(st.booleans(), max_size=200), st.floats(0, 1))
+def test_retries_never_exceed_their_share_and_what_was_saved(asks: list[bool], share: float) -> None:
+    budget = RetryBudget(share)
+    retries = 0
+
+    for asked in asks:
+        budget.earn()
+        retries += asked and budget.spend()
+
+    assert retries <= 10 + share * len(asks)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"nonsense\r\n\r\n",
+    ],
+)
+async def test_answer_with_two_lengths_or_none_at_all_is_502(gate: GateFactory, answer: bytes) -> None:
+    async def fixed(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    g = await gate(fixed)
+
+    assert (await g.client.get(PUBLIC)).status_code == 502
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 6\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 0x5\r\n",
+        "X: y\r\n Content-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+    ],
+)
+async def test_request_with_two_meanings_is_refused_and_reaches_nobody(
+    gate: GateFactory, token: TokenFactory, head: str
+) -> None:
+    g = await gate()
+    inner = "0\r\n\r\nGET /api/v1/matters/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+    request = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n{head}\r\n{inner}"
+
+    answer = await raw(g.port, request.encode())
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert g.upstream.heads == []
