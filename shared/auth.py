@@ -75,12 +75,16 @@ def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return check
 
 
-def with_assurance(level: int) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """Dependency: a person or organisation signed in at `level` (1 phone, 2 real name, 3 face); else a step-up challenge."""
+def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a caller of `kinds` (else persons and organisations) signed in at `level`; else a step-up challenge.
+
+    1 is by phone, 2 with real name, 3 with the card seen at a counter. For an organisation it is the acting person's level.
+    """
+    allowed = kinds or ("person", "organisation")
 
     async def check(caller: CurrentCaller) -> Caller:
-        if caller.kind not in {"person", "organisation"}:
-            raise ForbiddenError("this is for persons and organisations")
+        if caller.kind not in allowed:
+            raise ForbiddenError(f"this is for accounts of the kind {' or '.join(allowed)}")
         if caller.acr < level:
             challenge = f'Bearer error="insufficient_user_authentication", acr_values="{level}"'
             raise StepUpRequiredError(
@@ -97,5 +101,9 @@ Citizen = Annotated[Caller, Depends(with_assurance(1))]
 """A person or organisation, at least signed in by phone."""
 VerifiedCitizen = Annotated[Caller, Depends(with_assurance(2))]
 """A person or organisation whose real name is verified (L2)."""
+Person = Annotated[Caller, Depends(with_assurance(1, "person"))]
+"""A natural person acting for herself."""
+VerifiedPerson = Annotated[Caller, Depends(with_assurance(2, "person"))]
+"""A natural person acting for herself, whose real name is verified (L2)."""
 Administrator = Annotated[Caller, Depends(with_role("administrator"))]
 """Runs the platform; sees no more personal data for it."""

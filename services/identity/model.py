@@ -23,8 +23,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.crypto import Encrypted
 from shared.db import new_metadata
-from shared.errors import FieldError, InvalidInputError
-from shared.events.identity import AccountRegistered, IdentityVerified, SessionsRevoked, StaffChanged
+from shared.errors import ConflictError, FieldError, InvalidInputError
+from shared.events.identity import (
+    AccountRegistered,
+    IdentityVerified,
+    OrganisationLinked,
+    OrganisationUnlinked,
+    SessionsRevoked,
+    StaffChanged,
+)
 from shared.ids import new_id
 
 EXCLUDING = (
@@ -36,12 +43,24 @@ EXCLUDING = (
 """Duties that one person must not hold together (intake, approval and delivery apart; who audits does not administer)."""
 
 
+REAL_NAME_LEVEL = 2
+"""Name and ID number belong together, says the police (实名核验)."""
+COUNTER_LEVEL = 3
+"""A clerk saw the person and the card (窗口核验)."""
+
+
+class BindingRequiredError(ConflictError):
+    """The mini-program's user belongs to no account yet: prove a phone with the `binding_token` given here."""
+
+    code, title = "binding_required", "Bind a phone first"
+
+
 class Base(DeclarativeBase):
     metadata = new_metadata()
 
 
 class Account(Base):
-    """A natural person, a staff member or a system. Personal data is encrypted, found by keyed hash."""
+    """A natural person, an organisation, a staff member or a system. Personal data is encrypted, found by keyed hash."""
 
     __tablename__ = "account"
     __table_args__ = (Index("ix_account_staff", "id", postgresql_where=text("kind = 'staff'")),)
@@ -57,6 +76,7 @@ class Account(Base):
     name: Mapped[str | None] = mapped_column(Encrypted("account.name"))
     id_number: Mapped[str | None] = mapped_column(Encrypted("account.id_number"))
     id_number_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    uscc: Mapped[str | None] = mapped_column(Text, unique=True)
     username: Mapped[str | None] = mapped_column(Text, unique=True)
     password_hash: Mapped[str | None] = mapped_column(Text)
     totp_secret: Mapped[str | None] = mapped_column(Encrypted("account.totp_secret"))
@@ -74,12 +94,34 @@ class Account(Base):
         fact = AccountRegistered(account_id=account.id, kind=kind, revision=1, occurred_at=now)  # pyright: ignore[reportArgumentType]
         return account, fact
 
-    def verify(self, name: str, id_number: str, id_number_hash: bytes, now: datetime) -> IdentityVerified:
-        """Real name known: level 2."""
-        self.name, self.id_number, self.id_number_hash, self.level = name, id_number, id_number_hash, 2
+    def verify(
+        self, name: str, id_number: str, id_number_hash: bytes, level: int, method: str, now: datetime
+    ) -> IdentityVerified:
+        """Who this is, is known: level 2 by real name, level 3 at a counter."""
+        self.name, self.id_number, self.id_number_hash, self.level = name, id_number, id_number_hash, level
         self.revision += 1
-        return IdentityVerified(
-            account_id=self.id, level=2, method="real_name", revision=self.revision, occurred_at=now
+        return IdentityVerified(account_id=self.id, level=level, method=method, revision=self.revision, occurred_at=now)
+
+    def amr(self, signed_in: list[str]) -> list[str]:
+        """How one signed in, and that the card was seen at a counter (RFC 8176 names, and our own)."""
+        return [*signed_in, "counter"] if self.kind == "person" and self.level >= COUNTER_LEVEL else signed_in
+
+    def linked(self, organisation: "Account", now: datetime) -> OrganisationLinked:
+        """This person may act for the organisation from now on."""
+        self.revision += 1
+        return OrganisationLinked(
+            account_id=self.id,
+            organisation_id=organisation.id,
+            uscc=organisation.uscc or "",
+            revision=self.revision,
+            occurred_at=now,
+        )
+
+    def unlinked(self, organisation: "Account", now: datetime) -> OrganisationUnlinked:
+        """This person no longer acts for the organisation."""
+        self.revision += 1
+        return OrganisationUnlinked(
+            account_id=self.id, organisation_id=organisation.id, revision=self.revision, occurred_at=now
         )
 
     def changed(self, now: datetime) -> StaffChanged:
@@ -114,6 +156,36 @@ def check_roles(roles: set[str]) -> None:
         raise InvalidInputError("duties that exclude each other", faults)
 
 
+class OrganisationLink(Base):
+    """Who is the legal representative (法定代表人) of an organisation: one at a time, earlier ones keep their dates."""
+
+    __tablename__ = "organisation_link"
+    __table_args__ = (
+        Index(
+            "uq_organisation_link_current", "organisation_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+        Index("ix_organisation_link_person", "person_id", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    organisation_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class MiniProgramLink(Base):
+    """A mini-program's user and the account of that person; only keyed hashes of `openid` and `unionid` are kept."""
+
+    __tablename__ = "mini_program_link"
+
+    app_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    openid_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    unionid_hash: Mapped[bytes | None] = mapped_column(LargeBinary, index=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class SmsCode(Base):
     """A code sent to a number: single use, few tries, bound to its purpose. Only the newest of a number counts."""
 
@@ -130,7 +202,7 @@ class SmsCode(Base):
     address: Mapped[str] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(SmallInteger)
     used: Mapped[bool] = mapped_column(Boolean)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
@@ -142,17 +214,22 @@ class SmsMessage(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     phone_hash: Mapped[bytes] = mapped_column(LargeBinary, index=True)
     text: Mapped[str] = mapped_column(Encrypted("sms_message.text"))
-    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class SignIn(Base):
-    """A session: one sign-in and the family of refresh tokens that descends from it."""
+    """A session: one sign-in and the family of refresh tokens that descends from it.
+
+    One opened to act for an organisation names it, belongs to the person who acts, and ends with its `parent_id`.
+    """
 
     __tablename__ = "session"
     __table_args__ = (Index("ix_session_account", "account_id", postgresql_where=text("NOT revoked")),)
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    organisation_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("session.id"))
     amr: Mapped[list[str]] = mapped_column(ARRAY(Text))
     signed_in_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     generation: Mapped[int] = mapped_column(Integer)
@@ -160,15 +237,19 @@ class SignIn(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoked: Mapped[bool] = mapped_column(Boolean)
 
+    def descends_from(self, session_id: UUID) -> bool:
+        return session_id in {self.id, self.parent_id}
+
 
 class Revocation(Base):
-    """The feed of sessions that ended early, read by gateways."""
+    """The feed of sessions that ended early and of subjects withdrawn for good, read by gateways."""
 
     __tablename__ = "revocation"
 
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    session_id: Mapped[UUID] = mapped_column(Uuid)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    session_id: Mapped[UUID | None] = mapped_column(Uuid)
+    subject: Mapped[UUID | None] = mapped_column(Uuid)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class SigningKey(Base):
@@ -191,7 +272,7 @@ class Throttle(Base):
 
     subject: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     failures: Mapped[int] = mapped_column(Integer)
-    blocked_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    blocked_until: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class UsedAssertion(Base):

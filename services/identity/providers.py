@@ -1,7 +1,7 @@
-"""Outside parties behind interfaces: real-name verification. The simulator serves development and demonstrations."""
+"""Outside parties behind interfaces; the simulators serve development and demonstrations, never production."""
 
 from datetime import date
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared import codes
 
@@ -21,3 +21,41 @@ class RealNameSimulator:
         except ValueError:
             return False
         return valid_until >= today and name != "不符"
+
+
+class OrganisationProvider(Protocol):
+    """Tells whether the register names this person as legal representative of the organisation (市场监管法人核验)."""
+
+    async def verify(self, uscc: str, name: str, representative: str, id_number: str) -> bool: ...
+
+
+class OrganisationSimulator:
+    """Accepts every sound code (USCC); the name 不符 never fits."""
+
+    async def verify(self, uscc: str, name: str, representative: str, id_number: str) -> bool:
+        try:
+            _ = codes.check_uscc(uscc)
+        except ValueError:
+            return False
+        return name != "不符"
+
+
+class MiniProgramIds(NamedTuple):
+    """What a mini-program's platform calls its user: `openid` within one app, `unionid` across its owner's apps."""
+
+    openid: str
+    unionid: str | None
+
+
+class MiniProgramProvider(Protocol):
+    """Changes the one-time code of a mini-program (小程序登录) for its user; None when the code does not hold."""
+
+    async def exchange(self, app_id: str, code: str) -> MiniProgramIds | None: ...
+
+
+class MiniProgramSimulator:
+    """Reads the user out of the code itself: `openid` or `openid:unionid`; the code `invalid` never holds."""
+
+    async def exchange(self, app_id: str, code: str) -> MiniProgramIds | None:
+        openid, _, unionid = code.partition(":")
+        return MiniProgramIds(openid, unionid or None) if openid and code != "invalid" else None

@@ -7,8 +7,21 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.identity.model import Account, Revocation, SignIn, SigningKey, SmsCode, SmsMessage, Throttle
+from services.identity.model import (
+    Account,
+    MiniProgramLink,
+    OrganisationLink,
+    Revocation,
+    SignIn,
+    SigningKey,
+    SmsCode,
+    SmsMessage,
+    Throttle,
+)
 from shared.errors import NotFoundError
+
+TOKENS_DEAD = timedelta(minutes=15)
+"""No access token is older."""
 
 
 async def get_account(session: AsyncSession, account_id: UUID, *, lock: bool = False) -> Account:
@@ -32,6 +45,53 @@ async def find_by_phone(session: AsyncSession, phone_hash: bytes) -> Account | N
 
 async def find_by_id_number(session: AsyncSession, id_number_hash: bytes) -> Account | None:
     return await session.scalar(select(Account).where(Account.id_number_hash == id_number_hash))
+
+
+async def find_by_uscc(session: AsyncSession, uscc: str) -> Account | None:
+    return await session.scalar(select(Account).where(Account.uscc == uscc))
+
+
+async def find_current_link(session: AsyncSession, organisation_id: UUID) -> OrganisationLink | None:
+    """The organisation's representative of today, locked."""
+    statement = select(OrganisationLink).where(
+        OrganisationLink.organisation_id == organisation_id, OrganisationLink.ended_at.is_(None)
+    )
+    return await session.scalar(statement.with_for_update())
+
+
+async def get_own_link(session: AsyncSession, organisation_id: UUID, person_id: UUID) -> OrganisationLink:
+    """The person's own link, locked; an organisation of others is as good as none."""
+    link = await find_current_link(session, organisation_id)
+    if link is None or link.person_id != person_id:
+        raise NotFoundError("no such organisation of yours")
+    return link
+
+
+async def list_organisations(session: AsyncSession, person_id: UUID) -> Sequence[Account]:
+    """For which the person may act."""
+    linked = select(OrganisationLink.organisation_id).where(
+        OrganisationLink.person_id == person_id, OrganisationLink.ended_at.is_(None)
+    )
+    return (await session.scalars(select(Account).where(Account.id.in_(linked)).order_by(Account.id))).all()
+
+
+async def find_by_mini_program(session: AsyncSession, app_id: str, openid_hash: bytes) -> Account | None:
+    statement = select(Account).join(MiniProgramLink, MiniProgramLink.account_id == Account.id)
+    own = MiniProgramLink.app_id == app_id, MiniProgramLink.openid_hash == openid_hash
+    return await session.scalar(statement.where(*own))
+
+
+async def find_by_unionid(session: AsyncSession, unionid_hash: bytes) -> Account | None:
+    statement = select(Account).join(MiniProgramLink, MiniProgramLink.account_id == Account.id)
+    return await session.scalar(statement.where(MiniProgramLink.unionid_hash == unionid_hash).limit(1))
+
+
+async def is_administered(session: AsyncSession) -> bool:
+    """Whether an administrator is in office."""
+    statement = select(Account.id).where(
+        Account.kind == "staff", Account.active, Account.roles.contains(["administrator"])
+    )
+    return await session.scalar(statement.limit(1)) is not None
 
 
 async def find_by_username(session: AsyncSession, username: str) -> Account | None:
@@ -75,19 +135,23 @@ async def find_session(session: AsyncSession, session_id: UUID) -> SignIn | None
     return await session.get(SignIn, session_id, with_for_update=True)
 
 
-async def list_sessions(session: AsyncSession, account_id: UUID, now: datetime) -> Sequence[SignIn]:
+async def list_sessions(
+    session: AsyncSession, account_id: UUID, now: datetime, *, lock: bool = False
+) -> Sequence[SignIn]:
     statement = select(SignIn).where(SignIn.account_id == account_id, ~SignIn.revoked, SignIn.expires_at > now)
-    return (await session.scalars(statement.order_by(SignIn.signed_in_at))).all()
+    ordered = statement.order_by(SignIn.signed_in_at, SignIn.id)
+    return (await session.scalars(ordered.with_for_update() if lock else ordered)).all()
 
 
-async def list_revocations(session: AsyncSession, after: int) -> Sequence[Revocation]:
-    statement = select(Revocation).where(Revocation.position > after).order_by(Revocation.position).limit(1000)
-    return (await session.scalars(statement)).all()
+async def list_revocations(session: AsyncSession, after: int, now: datetime) -> Sequence[Revocation]:
+    """Those whose tokens may still be alive."""
+    statement = select(Revocation).where(Revocation.position > after, Revocation.at > now - TOKENS_DEAD)
+    return (await session.scalars(statement.order_by(Revocation.position).limit(1000))).all()
 
 
 async def list_published_keys(session: AsyncSession, now: datetime) -> Sequence[SigningKey]:
     """Keys whose tokens may still be valid, or that will sign next."""
-    fresh = SigningKey.retired_at.is_(None) | (SigningKey.retired_at > now - timedelta(minutes=15))
+    fresh = SigningKey.retired_at.is_(None) | (SigningKey.retired_at > now - TOKENS_DEAD)
     return (await session.scalars(select(SigningKey).where(fresh).order_by(SigningKey.created_at))).all()
 
 

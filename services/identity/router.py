@@ -6,18 +6,30 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
 from services.identity import queries, use_cases
-from services.identity.providers import RealNameSimulator
+from services.identity.providers import (
+    MiniProgramProvider,
+    MiniProgramSimulator,
+    OrganisationProvider,
+    OrganisationSimulator,
+    RealNameProvider,
+    RealNameSimulator,
+)
 from services.identity.schemas import (
     AccountRead,
+    ActForOrganisation,
     AskSmsCode,
+    BindMiniProgram,
     ChangeStaff,
     Departure,
     JwkSet,
+    MiniProgramSignIn,
     NewStaff,
     NewSystem,
+    OrganisationRead,
     PasswordSignIn,
     Phone,
     Refresh,
+    RegisterOrganisation,
     RevocationFeed,
     SentMessage,
     SessionRead,
@@ -29,18 +41,22 @@ from services.identity.schemas import (
     SystemTokens,
     Tokens,
     Verified,
+    VerifyAtCounter,
     VerifyIdentity,
+    Withdrawal,
 )
 from services.identity.settings import Settings
 from shared import clock, masking
-from shared.auth import Administrator, Citizen, CurrentCaller
+from shared.auth import Administrator, Citizen, CurrentCaller, Person, VerifiedPerson, with_role
 from shared.crypto import lookup_hash
 from shared.db import Database, ReadSession, Session
-from shared.errors import NotFoundError
+from shared.errors import NotFoundError, UnavailableError
 from shared.etags import IfMatch, etag
+from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.tokens import Caller
 
-router = APIRouter(prefix="/api/v1/identity", tags=["identity"])
+router = APIRouter(prefix="/api/v1/identity", tags=["identity"], route_class=IdempotentRoute)
 internal = APIRouter(prefix="/internal", include_in_schema=False)
 TOKEN_URL = "/api/v1/identity/oauth/token"  # noqa: S105 - a path
 
@@ -63,11 +79,28 @@ def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]
 Config = Annotated[Settings, Depends(_settings)]
 Db = Annotated[Database, Depends(_database)]
 Address = Annotated[str, Depends(_address)]
+WindowClerk = Annotated[Caller, Depends(with_role("window_clerk"))]
+
+
+def _simulated(simulator: Any) -> Any:
+    """A simulator believes everybody, so it answers in development alone; production connects the real one here."""
+
+    def provide(settings: Config) -> Any:
+        if not settings.development:
+            raise UnavailableError("no such verification is connected here")
+        return simulator
+
+    return Depends(provide)
+
+
+RealName = Annotated[RealNameProvider, _simulated(RealNameSimulator())]
+Register = Annotated[OrganisationProvider, _simulated(OrganisationSimulator())]
+MiniPrograms = Annotated[MiniProgramProvider, _simulated(MiniProgramSimulator())]
 
 
 @router.post("/sms-codes", response_model=SmsCodeSent, status_code=202)
 async def send_sms_code(command: AskSmsCode, session: Session, settings: Config, address: Address) -> Any:
-    """Send a sign-in code to a phone."""
+    """Send a code to a phone, good for one purpose."""
     return {"expires_in": await use_cases.send_sms_code(session, command, address, settings, clock.now())}
 
 
@@ -83,6 +116,29 @@ async def sign_in_by_password(command: PasswordSignIn, database: Db, settings: C
     return await use_cases.sign_in_by_password(database, command, address, settings, clock.now())
 
 
+@router.post("/sessions/mini-program", response_model=Tokens)
+async def sign_in_by_mini_program(
+    command: MiniProgramSignIn, database: Db, settings: Config, provider: MiniPrograms
+) -> Any:
+    """Sign in from a mini-program; 409 `binding_required` with a `binding_token` when no account knows the user."""
+    return await use_cases.sign_in_by_mini_program(database, command, provider, settings, clock.now())
+
+
+@router.post("/sessions/mini-program/binding", response_model=Tokens)
+async def bind_mini_program(command: BindMiniProgram, database: Db, settings: Config) -> Any:
+    """Join the mini-program's user to the account of a phone, and sign in."""
+    return await use_cases.bind_mini_program(database, command, settings, clock.now())
+
+
+@router.post("/sessions/organisation", response_model=Tokens)
+async def act_for_organisation(
+    command: ActForOrganisation, session: Session, settings: Config, caller: VerifiedPerson
+) -> Any:
+    """Act for an organisation of one's own: tokens with the organisation as subject and the person as `act`."""
+    ids = _account_id(caller.subject), _account_id(caller.session)
+    return await use_cases.act_for_organisation(session, *ids, command.organisation_id, settings, clock.now())
+
+
 @router.post("/sessions/refresh", response_model=Tokens)
 async def refresh_session(command: Refresh, database: Db, settings: Config) -> Any:
     """The next pair of tokens."""
@@ -91,11 +147,10 @@ async def refresh_session(command: Refresh, database: Db, settings: Config) -> A
 
 @router.get("/sessions", response_model=list[SessionRead])
 async def list_sessions(session: ReadSession, caller: CurrentCaller) -> Any:
-    """The caller's open sessions."""
-    rows = await queries.list_sessions(session, _account_id(caller.subject), clock.now())
-    return [
-        {"id": r.id, "signed_in_at": r.signed_in_at, "amr": r.amr, "current": str(r.id) == caller.session} for r in rows
-    ]
+    """The open sessions of the person who acts."""
+    rows = await queries.list_sessions(session, _own_id(caller), clock.now())
+    names = ("id", "organisation_id", "signed_in_at", "amr")
+    return [{**{name: getattr(r, name) for name in names}, "current": str(r.id) == caller.session} for r in rows]
 
 
 def _account_id(subject: str) -> UUID:
@@ -105,38 +160,77 @@ def _account_id(subject: str) -> UUID:
         raise NotFoundError("no such account") from None
 
 
+def _own_id(caller: Caller) -> UUID:
+    """The account that signed in, also while it acts for another."""
+    return _account_id(caller.act or caller.subject)
+
+
+@router.delete("/sessions", status_code=204)
+async def sign_out_everywhere(session: Session, caller: CurrentCaller) -> None:
+    """End every session of the person who acts, this one too."""
+    _ = await use_cases.end_sessions(session, _own_id(caller), "signed out everywhere", clock.now())
+
+
 @router.delete("/sessions/current", status_code=204)
 async def sign_out(session: Session, caller: CurrentCaller) -> None:
-    """End the session of this token; the gateway refuses it within seconds."""
-    _ = await use_cases.end_session(session, _account_id(caller.subject), _account_id(caller.session), clock.now())
+    """End the session of this token and those opened from it; the gateway refuses them within seconds."""
+    _ = await use_cases.end_session(session, _own_id(caller), _account_id(caller.session), clock.now())
 
 
 @router.delete("/sessions/{session_id}", status_code=204)
 async def end_session(session_id: UUID, session: Session, caller: CurrentCaller) -> None:
     """End one of the caller's sessions."""
-    if not await use_cases.end_session(session, _account_id(caller.subject), session_id, clock.now()):
+    if not await use_cases.end_session(session, _own_id(caller), session_id, clock.now()):
         raise NotFoundError("no such session of yours")
 
 
 @router.post("/verifications", response_model=Verified)
-async def verify_identity(command: VerifyIdentity, session: Session, caller: Citizen) -> Any:
+async def verify_identity(command: VerifyIdentity, session: Session, caller: Person, provider: RealName) -> Any:
     """Prove the real name (level 2); refresh the tokens afterwards."""
     account = _account_id(caller.subject)
-    level = await use_cases.verify_identity(session, account, command, RealNameSimulator(), clock.now())
-    return {"level": level}
+    return {"level": await use_cases.verify_identity(session, account, command, provider, clock.now())}
+
+
+@router.post("/counter-verifications", response_model=Verified)
+async def verify_at_counter(command: VerifyAtCounter, session: Session, _clerk: WindowClerk, provider: RealName) -> Any:
+    """A window clerk saw the person with the card (level 3); the person's next tokens carry it."""
+    return {"level": await use_cases.verify_at_counter(session, command, provider, clock.now())}
+
+
+@router.post("/organisations", response_model=OrganisationRead, status_code=201, dependencies=[Once])
+async def register_organisation(
+    command: RegisterOrganisation, session: Session, caller: VerifiedPerson, provider: Register
+) -> Any:
+    """Register an organisation as its legal representative; a new one takes the former's place."""
+    person = _account_id(caller.subject)
+    return await use_cases.register_organisation(session, person, command, provider, clock.now())
+
+
+@router.get("/organisations", response_model=list[OrganisationRead])
+async def list_organisations(session: ReadSession, caller: Person) -> Any:
+    """The organisations for which the caller may act."""
+    return await queries.list_organisations(session, _account_id(caller.subject))
+
+
+@router.delete("/organisations/{organisation_id}/link", status_code=204)
+async def leave_organisation(organisation_id: UUID, session: Session, caller: Person) -> None:
+    """Act for this organisation no more; sessions opened for it end at once."""
+    await use_cases.leave_organisation(session, organisation_id, _account_id(caller.subject), clock.now())
 
 
 @router.get("/account", response_model=AccountRead)
 async def get_account(session: ReadSession, caller: CurrentCaller) -> Any:
     """One's own account, masked."""
     account = await queries.get_account(session, _account_id(caller.subject))
+    public = account.kind == "organisation"
     return {
         "id": account.id,
         "kind": account.kind,
         "level": account.level,
         "phone": account.phone and masking.mask_phone(account.phone),
-        "name": account.name and masking.mask_name(account.name),
+        "name": account.name if public else account.name and masking.mask_name(account.name),
         "id_number": account.id_number and masking.mask_id_number(account.id_number),
+        "uscc": account.uscc,
         "created_at": account.created_at,
     }
 
@@ -217,6 +311,14 @@ async def register_system(command: NewSystem, session: Session, _administrator: 
     return {"client_id": await use_cases.register_system(session, command, clock.now())}
 
 
+@router.post("/systems/{account_id}/withdrawal", status_code=204)
+async def withdraw_system(
+    account_id: UUID, command: Withdrawal, session: Session, _administrator: Administrator
+) -> None:
+    """The system shall act no more; its tokens are refused within seconds."""
+    await use_cases.withdraw_system(session, account_id, command.reason, clock.now())
+
+
 @router.post("/signing-keys/rotation", status_code=204)
 async def rotate_keys(session: Session, _administrator: Administrator) -> None:
     """The next key signs from now on."""
@@ -236,9 +338,9 @@ async def list_sms_messages(
 
 @internal.get("/revocations", response_model=RevocationFeed)
 async def list_revocations(session: ReadSession, after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Any:
-    """Sessions that ended early, for gateways; not reachable from outside."""
-    rows = await queries.list_revocations(session, after)
+    """Sessions that ended early and withdrawn subjects, for gateways; not reachable from outside."""
+    rows = await queries.list_revocations(session, after, clock.now())
     return {
-        "items": [{"session": row.session_id, "at": row.at} for row in rows],
+        "items": [{"session": row.session_id, "subject": row.subject, "at": row.at} for row in rows],
         "next": str(rows[-1].position if rows else after),
     }

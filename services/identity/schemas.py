@@ -23,13 +23,19 @@ AreaCode = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 DepartmentCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
 
 
+Purpose = Literal["sign_in", "bind"]
+"""What a code is for: signing in, or binding a mini-program's user to a phone."""
+Uscc = Annotated[str, Field(max_length=18), AfterValidator(codes.check_uscc)]
+AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 class AskSmsCode(Strict):
     phone: Phone
-    purpose: Literal["sign_in"] = "sign_in"
+    purpose: Purpose = "sign_in"
 
 
 class SmsCodeSent(BaseModel):
@@ -41,6 +47,25 @@ class SmsCodeSent(BaseModel):
 class SmsSignIn(Strict):
     phone: Phone
     code: SixDigits
+
+
+class MiniProgramSignIn(Strict):
+    """The one-time code that the mini-program's platform gave (小程序登录)."""
+
+    app_id: AppId
+    code: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class BindMiniProgram(Strict):
+    """The token of the answer `binding_required`, and a code sent to the phone for the purpose `bind`."""
+
+    binding_token: Annotated[str, Field(min_length=1, max_length=1000)]
+    phone: Phone
+    code: SixDigits
+
+
+class ActForOrganisation(Strict):
+    organisation_id: UUID
 
 
 class PasswordSignIn(Strict):
@@ -80,6 +105,28 @@ class VerifyIdentity(Strict):
     id_valid_until: date
 
 
+class VerifyAtCounter(VerifyIdentity):
+    """What a window clerk reads from the card of the person at the counter, and why (窗口核验)."""
+
+    phone: Phone
+    reason: Reason
+
+
+class RegisterOrganisation(Strict):
+    """An organisation by its unified social credit code (统一社会信用代码) and registered name."""
+
+    uscc: Uscc
+    name: Line
+
+
+class OrganisationRead(BaseModel):
+    """An organisation for which the caller may act; both are public by law."""
+
+    id: UUID
+    uscc: str
+    name: str
+
+
 class Verified(BaseModel):
     """Refresh the tokens to carry the new level."""
 
@@ -87,7 +134,7 @@ class Verified(BaseModel):
 
 
 class AccountRead(BaseModel):
-    """One's own account, masked."""
+    """One's own account, masked; an organisation's name and code are public."""
 
     id: UUID
     kind: str
@@ -95,13 +142,15 @@ class AccountRead(BaseModel):
     phone: str | None
     name: str | None
     id_number: str | None
+    uscc: str | None
     created_at: datetime
 
 
 class SessionRead(BaseModel):
-    """One of the caller's sessions."""
+    """One of the caller's sessions, and for which organisation it acts."""
 
     id: UUID
+    organisation_id: UUID | None
     signed_in_at: datetime
     amr: list[str]
     current: bool
@@ -147,6 +196,10 @@ class Departure(Strict):
     reason: Reason
 
 
+class Withdrawal(Strict):
+    reason: Reason
+
+
 class NewSystem(Strict):
     """A bureau's system: its Ed25519 public key (JWK) signs its client assertions."""
 
@@ -173,8 +226,10 @@ class JwkSet(BaseModel):
 
 
 class RevocationEntry(BaseModel):
-    session: UUID
-    subject: str | None = None
+    """A session that ended, or a subject none of whose tokens holds any more."""
+
+    session: UUID | None
+    subject: UUID | None
     at: datetime
 
 

@@ -6,7 +6,10 @@ import hmac
 import secrets
 import struct
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
+
+import orjson
 
 from shared.crypto import lookup_hash
 
@@ -65,3 +68,34 @@ def pause_after(failures: int) -> timedelta:
     """How long nobody may try again: nothing for the first failures, then doubling to half an hour."""
     beyond = failures - FREE_FAILURES
     return timedelta() if beyond < 0 else min(timedelta(seconds=2 ** min(beyond, 12)), LONGEST_PAUSE)
+
+
+class MiniProgramUser(NamedTuple):
+    """A user as one mini-program knows it: keyed hashes, never the ids themselves."""
+
+    app_id: str
+    openid_hash: bytes
+    unionid_hash: bytes | None
+
+    @classmethod
+    def of(cls, app_id: str, openid: str, unionid: str | None) -> "MiniProgramUser":
+        # In hexadecimal, because look-up hashes take no notice of case and these ids do.
+        union = lookup_hash(unionid.encode().hex(), "unionid") if unionid else None
+        return cls(app_id, lookup_hash(openid.encode().hex(), "openid"), union)
+
+
+def binding_token(user: MiniProgramUser, expires: int) -> str:
+    """Says, until `expires` (epoch seconds), that the caller is this user. Derived, so that none is ever stored."""
+    parts = [user.app_id, user.openid_hash.hex(), user.unionid_hash.hex() if user.unionid_hash else None, expires]
+    content = orjson.dumps(parts).hex()
+    return f"{content}.{lookup_hash(content, 'binding_token').hex()}"
+
+
+def read_binding_token(token: str, moment: float) -> MiniProgramUser | None:
+    """The user whom a token of ours names at `moment`; None for any other."""
+    content, _, mac = token.partition(".")
+    if not hmac.compare_digest(lookup_hash(content, "binding_token").hex().encode(), mac.encode()):
+        return None
+    app_id, openid, unionid, expires = orjson.loads(bytes.fromhex(content))
+    user = MiniProgramUser(app_id, bytes.fromhex(openid), bytes.fromhex(unionid) if unionid else None)
+    return user if moment < expires else None

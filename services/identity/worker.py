@@ -2,12 +2,13 @@
 
 from services.identity.consumer import consumer
 from services.identity.settings import Settings
+from services.identity.timers import prune
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:
-    return []
+    return [Timer("prune", 3600.0, prune)]
 
 
 if __name__ == "__main__":

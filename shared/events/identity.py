@@ -36,6 +36,12 @@ class OrganisationLinked(AccountEvent, fact="organisation-linked"):
     uscc: str
 
 
+class OrganisationUnlinked(AccountEvent, fact="organisation-unlinked"):
+    """A person may no longer act for an organisation."""
+
+    organisation_id: UUID
+
+
 class StaffChanged(AccountEvent, fact="staff-changed"):
     """A staff member's post: area, department, roles; `active` is False from the moment of leaving."""
 

@@ -1,4 +1,4 @@
-"""Accounts: real names, staff and their posts, bureaus' systems."""
+"""Accounts: who a person is, staff and their posts."""
 
 import asyncio
 import secrets
@@ -8,13 +8,15 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries, security
-from services.identity.model import Account, check_roles
+from services.identity.model import COUNTER_LEVEL, REAL_NAME_LEVEL, Account, check_roles
 from services.identity.providers import RealNameProvider
-from services.identity.schemas import ChangeStaff, NewStaff, NewSystem, StaffCreated, VerifyIdentity
-from services.identity.use_cases.sessions import PASSWORDS, end_all_sessions
+from services.identity.schemas import ChangeStaff, NewStaff, StaffCreated, VerifyAtCounter, VerifyIdentity
+from services.identity.use_cases.sessions import end_sessions
+from services.identity.use_cases.sign_in import PASSWORDS
+from services.identity.use_cases.sms import alone
 from shared import audit, clock, outbox
 from shared.crypto import lookup_hash
-from shared.errors import ConflictError, FieldError, InvalidInputError
+from shared.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
 from shared.etags import check_version
 
 
@@ -23,20 +25,59 @@ async def verify_identity(
 ) -> int:
     """Raise a person's account to level 2. A number that another account holds is refused: one person, one account."""
     account = await queries.get_account(session, account_id, lock=True)
-    id_number_hash = lookup_hash(command.id_number, "id_number")
+    if account.level >= REAL_NAME_LEVEL:
+        raise ConflictError("the real name is verified already")
+    return await _raise_level(session, account, command, provider, REAL_NAME_LEVEL, "real_name", now)
+
+
+async def verify_at_counter(
+    session: AsyncSession, command: VerifyAtCounter, provider: RealNameProvider, now: datetime
+) -> int:
+    """A window clerk saw the person with the card (窗口核验): level 3 for the account of that phone."""
+    found = await queries.find_by_phone(session, lookup_hash(command.phone, "phone"))
+    if found is None:
+        raise NotFoundError("no account has this phone; the person signs in once by SMS code first")
+    account = await queries.get_account(session, found.id, lock=True)
+    if account.level >= COUNTER_LEVEL:
+        raise ConflictError("was verified at a counter already")
+    return await _raise_level(session, account, command, provider, COUNTER_LEVEL, "counter", now, reason=command.reason)
+
+
+async def _raise_level(
+    session: AsyncSession,
+    account: Account,
+    card: VerifyIdentity,
+    provider: RealNameProvider,
+    level: int,
+    method: str,
+    now: datetime,
+    *,
+    reason: str | None = None,
+) -> int:
+    id_number_hash = lookup_hash(card.id_number, "id_number")
     holder = await queries.find_by_id_number(session, id_number_hash)
     if holder is not None and holder.id != account.id:
         raise ConflictError(
             "this person has an account already; sign in with its phone, or ask at a counter to join them"
         )
-    if account.level >= 2:
-        raise ConflictError("the real name is verified already")
-    if not await provider.verify(command.name, command.id_number, command.id_valid_until, clock.local_date(now)):
+    if account.id_number_hash not in {None, id_number_hash}:
+        raise ConflictError("this account is another person's")
+    if not await provider.verify(card.name, card.id_number, card.id_valid_until, clock.local_date(now)):
         fault = FieldError("id_number", "real_name", "name, number and validity do not belong together")
         raise InvalidInputError("the identity could not be verified", [fault])
-    outbox.add(session, account.verify(command.name, command.id_number, id_number_hash, now))
-    audit.record(session, "identity.verify", "account", account_id, level=2)
+    outbox.add(session, account.verify(card.name, card.id_number, id_number_hash, level, method, now))
+    audit.record(session, "identity.verify", "account", account.id, reason=reason, level=level, method=method)
     return account.level
+
+
+async def create_administrator(
+    session: AsyncSession, command: NewStaff, now: datetime, *, another: bool = False
+) -> StaffCreated:
+    """The first administrator, whom nobody else can create; one more only when that is said."""
+    await alone(session, lookup_hash("administrator", "first"))
+    if not another and await queries.is_administered(session):
+        raise ConflictError("there is an administrator already; say --another to create one more")
+    return await create_staff(session, command, now)
 
 
 async def create_staff(session: AsyncSession, command: NewStaff, now: datetime) -> StaffCreated:
@@ -77,7 +118,7 @@ async def change_staff(
     account.roles = sorted(set(command.roles))
     outbox.add(session, account.changed(now))
     audit.record(session, "staff.change", "account", account_id, roles=account.roles)
-    await end_all_sessions(session, account_id, "post changed", now)
+    _ = await end_sessions(session, account_id, "post changed", now)
     return account
 
 
@@ -89,26 +130,5 @@ async def depart_staff(session: AsyncSession, account_id: UUID, reason: str, now
     account.active = False
     outbox.add(session, account.changed(now))
     audit.record(session, "staff.depart", "account", account_id, reason=reason)
-    await end_all_sessions(session, account_id, "left the post", now)
+    _ = await end_sessions(session, account_id, "left the post", now)
     return account
-
-
-async def register_system(session: AsyncSession, command: NewSystem, now: datetime) -> UUID:
-    """A bureau's system with its public key and scopes."""
-    key = command.public_key
-    if (key.get("kty"), key.get("crv")) != ("OKP", "Ed25519") or len(key.get("x", "")) != 43:
-        raise InvalidInputError("the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")])
-    account, fact = Account.new(
-        "system",
-        now,
-        name=command.name,
-        area_code=command.area_code,
-        department_code=command.department_code,
-        scopes=sorted(set(command.scopes)),
-        public_key={"kty": "OKP", "crv": "Ed25519", "x": key["x"]},
-    )
-    session.add(account)
-    await session.flush()
-    outbox.add(session, fact)
-    audit.record(session, "system.register", "account", account.id, scopes=account.scopes)
-    return account.id
