@@ -37,8 +37,8 @@ class Play:
         self.client = client
         self.administrator = administrator
 
-    async def code(self, phone: str = PHONE) -> str:
-        sent = await self.client.post(f"{BASE}/sms-codes", json={"phone": phone})
+    async def code(self, phone: str = PHONE, purpose: str = "sign_in") -> str:
+        sent = await self.client.post(f"{BASE}/sms-codes", json={"phone": phone, "purpose": purpose})
         assert sent.status_code == 202, sent.text
         path = f"{BASE}/development/sms-messages"
         messages = await self.client.get(path, params={"phone": phone}, headers=self.administrator)
