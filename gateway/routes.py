@@ -39,7 +39,7 @@ RULES = (
 ORDINARY = Rule("")
 
 _RULE = re.compile("|".join(f"({rule.pattern})" for rule in RULES))
-_PATH = re.compile(r"/api/v1/([a-z]+)((?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*)/?")
+_PATH = re.compile(r"/api/v1/([a-z]+)(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Route:
 def find_route(method: str, path: str) -> Route | None:
     """The route of a raw path; None for anything outside the table, and for every path that tries to be clever."""
     match = _PATH.fullmatch(path)
-    if match is None or match[1] not in SERVICES or any(part in {".", ".."} for part in path.split("/")):
+    if match is None or match[1] not in SERVICES:
         return None
     verb = "GET" if method == "HEAD" else method
-    found = _RULE.fullmatch(f"{verb} {path.removeprefix('/api/v1/')}")
+    found = _RULE.fullmatch(f"{verb} {path[8:]}")
     rule = RULES[found.lastindex - 1] if found is not None and found.lastindex else ORDINARY
     return Route(match[1], rule.public, rule.low_priority, rule.rate)

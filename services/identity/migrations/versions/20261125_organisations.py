@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import BYTEA
 
-revision = "identity_0002"
-down_revision = "identity_0001"
+revision = "identity_0003"
+down_revision = "identity_0002"
 
 STAMP = sa.DateTime(timezone=True)
 CURRENT = sa.text("ended_at IS NULL")
