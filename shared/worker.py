@@ -179,5 +179,7 @@ def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        # Longer than the gateway keeps a connection, so that it never sends a request into one just closed.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
     )

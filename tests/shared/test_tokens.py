@@ -105,6 +105,76 @@ async def test_known_keys_serve_while_their_source_is_away(
     assert (await verifier.verify(keys.token(sub="still"), clock.now())).subject == "still"
 
 
+async def test_key_taken_out_of_the_set_is_refused_after_the_next_reading_though_its_token_is_cached(
+    server: KeyServer, keys: TestKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier, token = a_verifier(server), keys.token()
+    _ = await verifier.verify(token, clock.now())
+    server.keys = TestKeys("second")
+    await verifier.keys.refresh()
+    still = await verifier.verify(token, clock.now())
+
+    monkeypatch.setattr(remote_keys, "REFRESH_AFTER", 0.0)
+    await verifier.keys.refresh()
+
+    assert still.kind == "person"
+    with pytest.raises(TokenError):
+        _ = await verifier.verify(token, clock.now())
+
+
+async def test_known_key_is_read_again_in_the_background_when_it_is_old(
+    server: KeyServer, keys: TestKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_keys, "REFRESH_AFTER", 0.05)
+    verifier = a_verifier(server)
+    _ = await verifier.verify(keys.token(), clock.now())
+    await asyncio.sleep(0.1)
+
+    _ = await verifier.verify(keys.token(sub="another"), clock.now())
+
+    async with asyncio.timeout(5):
+        while server.reads < 2:
+            await asyncio.sleep(0.01)
+
+
+async def test_source_that_is_away_is_not_asked_by_everybody(server: KeyServer) -> None:
+    server.failing = True
+    verifier = a_verifier(server)
+
+    outcomes = await asyncio.gather(
+        *(verifier.verify(TestKeys(f"unknown-{n}").token(), clock.now()) for n in range(20)), return_exceptions=True
+    )
+
+    assert {type(outcome) for outcome in outcomes} == {TokenError}
+    assert server.reads == 1
+
+
+@pytest.mark.parametrize("document", [{}, {"keys": []}, [], "x", {"keys": [{"kty": "OKP", "crv": "Ed25519"}]}])
+async def test_unreadable_key_set_changes_nothing(
+    server: KeyServer, keys: TestKeys, monkeypatch: pytest.MonkeyPatch, document: object
+) -> None:
+    monkeypatch.setattr(remote_keys, "REFRESH_AFTER", 0.0)
+    verifier = a_verifier(server)
+    _ = await verifier.verify(keys.token(), clock.now())
+    monkeypatch.setattr(server.keys, "jwks", lambda: document)
+
+    await verifier.keys.refresh()
+
+    assert server.reads == 2
+    assert (await verifier.verify(keys.token(sub="still"), clock.now())).subject == "still"
+
+
+async def test_revocations_are_forgotten_when_no_token_of_theirs_can_live(keys: TestKeys) -> None:
+    verifier, token = keys.verifier(), keys.token(sid="x-1", exp=int(time.time()) + 3000)
+    verifier.revoke(["x-1"], clock.now())
+    with pytest.raises(TokenError, match="revoked"):
+        _ = await verifier.verify(token, clock.now())
+
+    verifier.revoke(["x-2"], clock.now() + timedelta(minutes=16))
+
+    assert (await verifier.verify(token, clock.now())).session == "x-1"
+
+
 async def test_cached_verdict_ends_with_the_token(keys: TestKeys) -> None:
     verifier, token = keys.verifier(), keys.token()
     _ = await verifier.verify(token, clock.now())
