@@ -40,25 +40,26 @@ class RemoteKeys:
 
     async def get(self, kid: str) -> OKPKey | None:
         if kid not in self._keys:
-            await self._read(REFETCH_AFTER)
+            await self._read(REFETCH_AFTER, RETRY_AFTER)
         elif self._age() >= REFRESH_AFTER and (self._refreshing is None or self._refreshing.done()):
             # Nobody waits for it: what is known serves meanwhile.
-            self._refreshing = asyncio.create_task(self.refresh())
+            self._refreshing = asyncio.create_task(self._read(REFRESH_AFTER, RETRY_AFTER))
         return self._keys.get(kid)
 
     async def refresh(self) -> None:
-        await self._read(REFRESH_AFTER)
+        # Whoever reads by the clock keeps pauses anyway; a failure before the source is up must not refuse the first token.
+        await self._read(REFRESH_AFTER, 0.0)
 
     def _age(self) -> float:
         return time.monotonic() - self._read_at
 
-    async def _read(self, older_than: float) -> None:
+    async def _read(self, older_than: float, pause: float) -> None:
         async with self._reading:
             if self._age() < older_than or time.monotonic() < self._not_before:
                 return
             found = _keys_of(await http.get_json(self._url))
             if not found:
-                self._not_before = time.monotonic() + RETRY_AFTER
+                self._not_before = time.monotonic() + pause
                 return
             self._read_at = time.monotonic()
             self.loaded = True

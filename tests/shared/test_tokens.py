@@ -137,6 +137,19 @@ async def test_known_key_is_read_again_in_the_background_when_it_is_old(
             await asyncio.sleep(0.01)
 
 
+async def test_first_token_is_judged_though_the_source_was_not_up_a_moment_before(
+    server: KeyServer, keys: TestKeys
+) -> None:
+    verifier = a_verifier(server)
+    server.failing = True
+    await verifier.keys.refresh()
+    server.failing = False
+
+    caller = await verifier.verify(keys.token(sub="first"), clock.now())
+
+    assert caller.subject == "first"
+
+
 async def test_source_that_is_away_is_not_asked_by_everybody(server: KeyServer) -> None:
     server.failing = True
     verifier = a_verifier(server)
