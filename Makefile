@@ -43,6 +43,7 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/ruff check .
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
 
 docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again

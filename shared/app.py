@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException  # noqa: TID251 - rendered here, raised nowhere
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, dead_letters, logs, metrics

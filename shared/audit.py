@@ -2,10 +2,13 @@
 
 `record` writes a row in the caller's transaction. Linking it there would make every transaction wait for the one before,
 so a sealer in the worker numbers and links committed rows in batches, a moment later; `verify` walks the chain.
+Command: `python -m shared.audit verify SERVICE…` with `<SERVICE>_DATABASE_URL` set.
 """
 
 import asyncio
 import hashlib
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +21,7 @@ from shared import clock, context
 from shared.db import Database
 from shared.ground import AuditRow
 from shared.ids import new_id
+from shared.settings import database_url
 
 SEAL_LOCK = 0x61756469  # "audi": one sealer per database
 SEAL_BATCH = 2000
@@ -140,3 +144,29 @@ async def verify(connection: asyncpg.Connection, batch: int = 5000) -> Verdict:
             break
     unsealed: int = await connection.fetchval("SELECT count(*) FROM audit WHERE sequence IS NULL")  # pyright: ignore[reportAssignmentType]
     return Verdict(sequence, unsealed, broken)
+
+
+async def _verify_at(url: str) -> Verdict:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        return await verify(connection)
+    finally:
+        await connection.close()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`verify SERVICE…`: one line each; status 1 when a chain is broken."""
+    if len(arguments) < 2 or arguments[0] != "verify":
+        _ = sys.stderr.write("usage: python -m shared.audit verify SERVICE…\n")
+        return 2
+    whole = True
+    for service in arguments[1:]:
+        verdict = asyncio.run(_verify_at(database_url(service)))
+        state = "whole" if verdict.broken_at is None else f"BROKEN at number {verdict.broken_at}"
+        _ = sys.stdout.write(f"{service}: {state}; {verdict.sealed} linked, {verdict.unsealed} not linked yet\n")
+        whole = whole and verdict.broken_at is None
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,7 @@
 """The audit trail is chained, and a changed, removed or inserted row is found."""
 
+import asyncio
+
 import pytest
 
 from shared import audit, context
@@ -39,6 +41,13 @@ async def test_sealed_trail_verifies(database_of: DatabaseFactory) -> None:
     assert (linked, verdict.sealed, verdict.unsealed, verdict.broken_at) == (2, 7, 1, None)
 
 
+INSERTED = (
+    "UPDATE audit SET sequence = 7 WHERE sequence = 6;"
+    " INSERT INTO audit SELECT gen_random_uuid(), at, 'intruder', on_behalf_of, action, object_type, object_id, reason,"
+    " detail, request_id, 6, previous_hash, hash FROM audit WHERE sequence = 7"
+)
+
+
 @pytest.mark.parametrize(
     ("tampering", "broken_at"),
     [
@@ -46,6 +55,7 @@ async def test_sealed_trail_verifies(database_of: DatabaseFactory) -> None:
         ("UPDATE audit SET detail = '{}' WHERE sequence = 2", 2),
         ("DELETE FROM audit WHERE sequence = 4", 4),
         ("UPDATE audit SET previous_hash = hash WHERE sequence = 5", 5),
+        (INSERTED, 6),
     ],
 )
 async def test_tampering_breaks_the_chain_where_it_happened(
@@ -77,3 +87,25 @@ async def test_only_one_sealer_links_at_a_time(database_of: DatabaseFactory) -> 
     await holder.close()
 
     assert (while_held, afterwards) == (0, 2)
+
+
+async def test_command_tells_a_whole_chain_from_a_broken_one(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = await database_of("assessment")
+    monkeypatch.setenv("ASSESSMENT_DATABASE_URL", database.dsn)
+    await a_trail(database, 3)
+    _ = await sealed(database)
+
+    whole = await asyncio.to_thread(audit.main, ["verify", "assessment"])
+    connection = await database.connect()
+    _ = await connection.execute("UPDATE audit SET actor = 'another' WHERE sequence = 2")
+    await connection.close()
+    broken = await asyncio.to_thread(audit.main, ["verify", "assessment"])
+    unknown = audit.main(["repair", "assessment"])
+
+    assert (whole, broken, unknown) == (0, 1, 2)
+    assert capsys.readouterr().out.splitlines() == [
+        "assessment: whole; 3 linked, 0 not linked yet",
+        "assessment: BROKEN at number 2; 1 linked, 0 not linked yet",
+    ]

@@ -1,0 +1,76 @@
+"""Models against migrations, commits outside their home, contracts against code: a drift is found and named."""
+
+import pytest
+
+from deploy.checks import commits
+from deploy.embedded import SERVICES
+from shared.migrations import drift, run_on
+from tests.conftest import Databases
+from tests.gates.conftest import Tree
+
+pytestmark = pytest.mark.xdist_group("gates")
+
+COMMITS = [
+    "await session.commit()",
+    "finish = session.commit",
+    "await getattr(session, 'commit')()",
+    "await session.execute('COMMIT;')",
+]
+
+
+@pytest.mark.parametrize("line", COMMITS)
+def test_commit_outside_its_home_is_found(tree: Tree, line: str) -> None:
+    file = "services/matters/planted_commit.py"
+    _ = (tree.root / file).write_text(f"async def finish(session):\n    {line}\n")
+
+    assert list(commits(tree.root)) == [f"{file}:2: only shared/db.py commits"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_models_equal_the_migrated_database(databases: Databases, service: str) -> None:
+    name, url = await databases.fresh(service)
+
+    found = await run_on(url, drift, service)
+    await databases.drop(name)
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("ALTER TABLE case_file DROP COLUMN phone", "'phone'"),
+        ("ALTER TABLE upload ADD COLUMN colour text", "colour"),
+        ("ALTER TABLE upload ALTER COLUMN size TYPE text USING size::text", "modify_type"),
+        ("ALTER TABLE upload ALTER COLUMN owner DROP NOT NULL", "modify_nullable"),
+        ("DROP TABLE dead_letter", "dead_letter"),
+        ("DROP INDEX ix_audit_object", "ix_audit_object"),
+        ("CREATE TABLE stray (id int)", "stray"),
+    ],
+)
+async def test_difference_of_the_database_is_named(databases: Databases, statement: str, named: str) -> None:
+    name, url = await databases.fresh("cases")
+    _ = await run_on(url, lambda connection: connection.exec_driver_sql(statement))
+
+    found = await run_on(url, drift, "cases")
+    await databases.drop(name)
+
+    assert named in str(found)
+
+
+def test_commands_name_every_drift(tree: Tree) -> None:
+    written, _ = tree.run("python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))")
+    tree.plant("services/cases/use_cases/track.py", "\n\nasync def keep(session):\n    await session.commit()\n")
+    tree.replace("services/cases/model.py", "    size: Mapped[int]", "    colour: Mapped[str]\n    size: Mapped[int]")
+    tree.replace(
+        "services/cases/schemas.py", "class TimerRan(BaseModel):\n", "class TimerRan(BaseModel):\n    colour: str\n"
+    )
+    tree.replace("shared/events/cases.py", "    deemed: bool\n", "    deemed: bool\n    colour: str\n")
+
+    checked, faults = tree.run("python", "-m", "deploy.checks")
+    compared, drifted = tree.run("python", "-m", "deploy.docs", "--check")
+
+    assert (written, checked, compared) == (0, 1, 1)
+    assert "services/cases/use_cases/track.py:" in faults
+    assert "'colour'" in faults
+    assert "cases.openapi.json, events.asyncapi.json" in drifted
