@@ -25,14 +25,15 @@ def commits(root: Path = ROOT) -> Iterator[str]:
     for path in sorted(path for part in PARTS for path in (root / part).rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if name not in MAY_COMMIT:
-            lines = (node.lineno for node in ast.walk(ast.parse(path.read_bytes())) if _commits(node))
-            yield from (f"{name}:{line}: only shared/db.py commits" for line in lines)
+            yield from (f"{name}:{line}: only shared/db.py commits" for line in _commits(ast.parse(path.read_bytes())))
 
 
-def _commits(node: ast.AST) -> bool:
-    if isinstance(node, ast.Attribute):
-        return node.attr == "commit"
-    return isinstance(node, ast.Constant) and str(node.value).strip(" ;").upper() == "COMMIT"
+def _commits(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        attribute = isinstance(node, ast.Attribute) and node.attr == "commit"
+        word = isinstance(node, ast.Constant) and str(node.value).strip(" ;").upper() == "COMMIT"
+        if isinstance(node, ast.expr) and (attribute or word):
+            yield node.lineno
 
 
 async def _drift(postgres: EmbeddedPostgres, service: str) -> list[str]:
