@@ -150,6 +150,9 @@ def _describe_problems(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = original()
         document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            if any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ())):
+                operation["responses"] |= {str(status): entry for status, entry in problem_responses(412, 428).items()}
         return document
 
     app.openapi = openapi

@@ -1,0 +1,198 @@
+"""Real objects of every service and everybody who may knock at them, for the sweep and for schemathesis.
+
+An operation with an id in its path needs an object. `HOLDINGS` tells by the path which object that is, who may rightly reach
+it, and how it is made; it is found by the path's beginning, so that a new operation on a known object is covered unnamed.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from shared.events.base import seal
+from tests.builders.events import a_fact
+from tests.builders.matters import CITY, DEPARTMENT, a_document
+from tests.cases.conftest import Hall
+from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.identity.conftest import Play
+from tests.matters.conftest import Keeper
+from tests.matters.test_search_and_import import a_csv, row
+
+STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head"]
+ELSEWHERE = "540102000000"
+NEXT_DOOR = "11540100MB0Q01905U"
+SCOPES = "cases:push matters:read licenses:read ratings:push"
+PHONE = "13989007788"
+APPLICANT: dict[str, str] = {"kind": "person", "name": "德吉措姆", "id_number": "540102199001010011", "phone": PHONE}
+
+
+def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
+    """Everybody: the owner, the staff of her case's department, the administrator, and all whom it is no business of."""
+    return {
+        "owner": token(sub=owner),
+        "department": token(kind="staff", roles=STAFF, area=CITY, department=DEPARTMENT),
+        "administrator": token(kind="staff", roles=["administrator"], area=CITY, department=NEXT_DOOR),
+        "stranger": token(),
+        "organisation": token(kind="organisation"),
+        "next_door": token(kind="staff", roles=STAFF, area=CITY, department=NEXT_DOOR),
+        "other_area": token(kind="staff", roles=STAFF, area=ELSEWHERE, department=DEPARTMENT),
+        "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
+        "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
+        # An agent without a mandate of the owner: acts, but for somebody else.
+        "agent": token(act={"sub": owner}),
+        "anonymous": {},
+    }
+
+
+@dataclass
+class Thing:
+    """An object: the path parameters that lead to it, the one that is its id, and words that only the rightful may read."""
+
+    id_name: str
+    params: dict[str, str]
+    marks: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    """One service with its objects and everybody."""
+
+    service: str
+    client: ServiceClient
+    people: dict[str, Headers]
+    document: dict[str, Any]
+    things: dict[str, list[Thing]]
+
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                yield method.upper(), path, operation
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Paths that lead to one kind of object, and who may rightly reach it."""
+
+    kind: str
+    path: re.Pattern[str]
+    rightful: frozenset[str]
+
+
+def _holding(kind: str, path: str, *rightful: str) -> Holding:
+    return Holding(kind, re.compile(path), frozenset(rightful))
+
+
+HOLDINGS = (
+    _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "department"),
+    _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
+    _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
+    _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
+    _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
+    _holding("report", r"/api/v1/assessment/daily-reports/\{day\}", "administrator"),
+    _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
+)
+
+
+def holding_of(path: str) -> Holding | None:
+    return next((holding for holding in HOLDINGS if holding.path.match(path)), None)
+
+
+Made = tuple[str, dict[str, list[Thing]]]
+"""The owner's account and the objects by kind."""
+
+
+async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
+    """Her cases, received, waiting for her correction, and decided."""
+    owner = str(uuid4())
+    hall = Hall(client, token)
+    hall.citizen = token(sub=owner)
+    await hall.publish()
+    clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
+    received, correcting, decided = [await hall.apply(applicant=APPLICANT) for _ in range(3)]
+    correcting = await hall.do(correcting, "correction-requests", clerk, {"items": [{"text": "缺少联系人"}]})
+    decided = await hall.do(decided, "acceptance", clerk)
+    for _ in range(2):
+        decided = await hall.do(decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"})
+    decided = await hall.do(decided, "decision", leader, {"result": "0"})
+    marks = (APPLICANT["name"], APPLICANT["id_number"], PHONE)
+    cases = [
+        Thing("case_id", {"case_id": case["id"], "code": "M1"}, (*marks, case["number"]))
+        for case in (received, correcting, decided)
+    ]
+    return owner, {"case": cases}
+
+
+async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
+    """Her session, and a colleague."""
+    play = Play(client, token(kind="staff", roles=["administrator"]))
+    _ = await play.sign_in(PHONE)
+    staff = await play.staff("sweep.clerk")
+    connection = await client.database.connect()
+    found = await connection.fetchrow("SELECT id, account_id FROM session")
+    await connection.close()
+    assert found is not None
+    return str(found["account_id"]), {
+        "session": [Thing("session_id", {"session_id": str(found["id"])}, (PHONE,))],
+        "staff": [Thing("account_id", {"account_id": staff["id"]}, ("sweep.clerk", "扎西顿珠"))],
+    }
+
+
+async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
+    """A published matter whose next version is a draft, and an import with a refused row."""
+    administrator = token(kind="staff", roles=["administrator"])
+    directory = {
+        "areas": [{"code": CITY, "name": {"zh": "拉萨市"}}],
+        "departments": [{"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}],
+    }
+    _ = (await client.put("/api/v1/matters/directory", json=directory, headers=administrator)).raise_for_status()
+    keeper = Keeper(client, token(kind="staff", roles=["department_head"], area=CITY, department=DEPARTMENT))
+    matter = await keeper.publish(a_document())
+    words = "尚未公布的条件"
+    draft = a_document(conditions=[{"code": "C9", "text": {"zh": words}}])
+    _ = (await keeper.change(matter["id"], matter["revision"], draft)).raise_for_status()
+    headers = {**administrator, "Idempotency-Key": "sweep-import"}
+    content = a_csv([row("好的事项", "L-1"), row("未知区划", "L-4", area_code="540999000000")])
+    imported = await client.post("/api/v1/matters/imports", content=content, headers=headers)
+    return str(uuid4()), {
+        "matter": [Thing("matter_id", {"matter_id": matter["id"], "before": "1", "after": "2"}, (words,))],
+        "import": [Thing("import_id", {"import_id": imported.raise_for_status().json()["id"]}, ("L-4",))],
+    }
+
+
+async def _assessment(_client: ServiceClient, _token: TokenFactory) -> Made:
+    return str(uuid4()), {"report": [Thing("day", {"day": "2026-11-20"})]}
+
+
+MAKERS: Mapping[str, Callable[[ServiceClient, TokenFactory], Awaitable[Made]]] = {
+    "cases": _cases,
+    "identity": _identity,
+    "matters": _matters,
+    "assessment": _assessment,
+}
+
+
+async def _dead_letter(client: ServiceClient) -> Thing:
+    """A fact that nobody here could handle, set aside."""
+    mark = "sweep-dead-letter"
+    event_id, payload = seal(a_fact(method=mark))
+    connection = await client.database.connect()
+    _ = await connection.execute(
+        "INSERT INTO dead_letter (event_id, topic, key, type, payload, error, gave_up)"
+        " VALUES ($1, 'tongban.identity', 'k', 'x.v1', $2, 'Poison', true)",
+        event_id,
+        payload,
+    )
+    await connection.close()
+    return Thing("event_id", {"event_id": str(event_id)}, (mark,))
+
+
+async def build_world(service: str, client_of: ClientFactory, token: TokenFactory, folder: Path) -> World:
+    """The service with its objects. A service without a maker fails here with what to add."""
+    assert service in MAKERS, f"tests/security/world.py: add to MAKERS how the objects of {service} are made"
+    own = {"storage_url": str(folder / "uploads")} if service == "cases" else {}
+    client = await client_of(service, development=True, **own)
+    owner, things = await MAKERS[service](client, token)
+    things["dead_letter"] = [await _dead_letter(client)]
+    return World(service, client, people(token, owner), client.app.openapi(), things)
