@@ -3,6 +3,7 @@
 The key is claimed and the answer stored in the transaction of the effect. A second request with the same key waits for
 the first (its insert meets the unique key) and gets the stored answer byte for byte; another body under the same key is
 422; a first one that takes longer than the lock time-out makes the second 409. A failed request leaves no trace.
+An answer may hold what only its reader may see, so it lies encrypted, as the columns it was made of.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.auth import CurrentCaller
+from shared.crypto import decrypt, encrypt
 from shared.db import Session
 from shared.errors import ConflictError, FieldError, InvalidInputError, UnprocessableError
 
@@ -32,6 +34,7 @@ STORE = text(
 PRUNE = text("DELETE FROM idempotency WHERE created_at < now() - interval '7 days'")
 KEPT_HEADERS = ("etag", "location", "content-type")
 MAX_KEY = 128
+PURPOSE = "idempotency.body"
 
 
 class ReplayedAnswer(Exception):  # noqa: N818 - not an error: it ends the request with the stored answer
@@ -69,7 +72,8 @@ class Claim:
                 "this Idempotency-Key was used with another request",
                 [FieldError("Idempotency-Key", "one_request", "use a new key for a new request")],
             )
-        raise ReplayedAnswer(Response(row.body, row.status, {**row.headers, "idempotent-replayed": "true"}))
+        body = decrypt(bytes(row.body), PURPOSE)
+        raise ReplayedAnswer(Response(body, row.status, {**row.headers, "idempotent-replayed": "true"}))
 
     async def store(self, response: Response) -> None:
         headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
@@ -80,7 +84,7 @@ class Claim:
                 **self._identity,
                 "status": response.status_code,
                 "headers": orjson.dumps(headers).decode(),
-                "body": bytes(response.body),
+                "body": encrypt(bytes(response.body).decode(), PURPOSE),
             },
         )
 

@@ -23,10 +23,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import context, metrics
+from shared import context, logs, metrics
 from shared.bus import Bus, Record
 from shared.context import Context
 from shared.db import Database
+from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
 
 E = TypeVar("E", bound=Event)
@@ -87,7 +88,9 @@ def is_database_trouble(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """What may be kept of an error: its kind and, for our own, its words. Other texts can quote personal data."""
-    return type(error).__name__ if isinstance(error, DBAPIError | ValueError) else f"{type(error).__name__}: {error}"
+    kind = type(error).__name__
+    place = "".join(logs.places(error.__traceback__)[-1:])
+    return f"{kind}: {error}" if isinstance(error, ProblemError) else f"{kind} at {place}"
 
 
 class OtherDatabaseError(Exception):

@@ -60,8 +60,13 @@ def configure(service: str, *, stream: Any = None) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Records of libraries: logger, level and message template, never the values filled into it."""
+    """Records of libraries: logger, level and message template, never the values filled into it.
+
+    asyncio fills its own in and shows an exception's text from the second line on: the first line is all that is kept.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
-        log.warning("library", logger=record.name, level=record.levelname, message=str(record.msg)[:200])
+        log.warning(
+            "library", logger=record.name, level=record.levelname, message=str(record.msg).partition("\n")[0][:200]
+        )

@@ -96,8 +96,8 @@ def sender(world: World) -> Send:
     return send
 
 
-def operations_of(document: dict[str, Any]) -> list[Any]:
-    return [found.ok() for found in schemathesis.openapi.from_dict(document).get_all_operations()]
+def operations_of(schema: Any) -> list[Any]:
+    return [found.ok() for found in schema.get_all_operations()]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -105,7 +105,7 @@ async def test_service_answers_as_its_document_promises(
     service: str, client_of: ClientFactory, token: TokenFactory, tmp_path: Path
 ) -> None:
     world = await build_world(service, client_of, token, tmp_path)
-    operations, send = operations_of(world.document), sender(world)
+    operations, send = operations_of(world.schema), sender(world)
 
     def examine_all() -> None:
         for operation in operations:
@@ -149,7 +149,7 @@ async def test_broken_promise_is_found(
     planted = FastAPI(openapi_url=None)
     planted.add_api_route("/planted", endpoint, response_model=UploadRead)
     world.client.app.router.routes.extend(planted.router.routes)
-    (operation,) = operations_of(planted.openapi())
+    (operation,) = operations_of(schemathesis.openapi.from_dict(planted.openapi()))
 
     with pytest.raises(FailureGroup) as found:
         await asyncio.to_thread(examine, world, operation, GenerationMode.POSITIVE, sender(world))

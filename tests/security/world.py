@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import schemathesis
+from fastapi import APIRouter
+
+from deploy.embedded import SERVICES
 from shared.events.base import seal
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
@@ -40,8 +44,9 @@ def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
         "other_area": token(kind="staff", roles=STAFF, area=ELSEWHERE, department=DEPARTMENT),
         "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
         "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
-        # An agent without a mandate of the owner: acts, but for somebody else.
-        "agent": token(act={"sub": owner}),
+        # An agent for the owner (the token is the mandate), and one whose mandate is another's.
+        "agent": token(sub=owner, act={"sub": str(uuid4())}),
+        "agent_of_another": token(act={"sub": owner}),
         "anonymous": {},
     }
 
@@ -53,6 +58,8 @@ class Thing:
     id_name: str
     params: dict[str, str]
     marks: tuple[str, ...] = ()
+    nobody: str = "018f0000-0000-7000-8000-000000000000"
+    """An id of the same form that nothing has."""
 
 
 @dataclass
@@ -63,6 +70,8 @@ class World:
     client: ServiceClient
     people: dict[str, Headers]
     document: dict[str, Any]
+    schema: Any
+    """The document as schemathesis reads it."""
     things: dict[str, list[Thing]]
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -85,7 +94,7 @@ def _holding(kind: str, path: str, *rightful: str) -> Holding:
 
 
 HOLDINGS = (
-    _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "department"),
+    _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "agent", "department"),
     _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
     _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
@@ -93,6 +102,24 @@ HOLDINGS = (
     _holding("report", r"/api/v1/assessment/daily-reports/\{day\}", "administrator"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
+
+
+BODIES: Mapping[str, Any] = {
+    "PUT /api/v1/matters/drafts/{matter_id}": a_document().model_dump(mode="json"),
+}
+"""Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
+
+BODY_IDS: Mapping[str, str] = {
+    "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
+    "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
+    "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
+    "POST /api/v1/matters/personal-guides matter_id": "test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there",
+    **{
+        f"POST /api/v1/{service}/dead-letters/redrives event_ids": "administrators alone; see the sweep of roles"
+        for service in SERVICES
+    },
+}
+"""Ids inside bodies and queries: the test, or the reason why there is nothing to keep from anybody."""
 
 
 def holding_of(path: str) -> Holding | None:
@@ -161,8 +188,11 @@ async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
     }
 
 
-async def _assessment(_client: ServiceClient, _token: TokenFactory) -> Made:
-    return str(uuid4()), {"report": [Thing("day", {"day": "2026-11-20"})]}
+async def _assessment(client: ServiceClient, token: TokenFactory) -> Made:
+    """A published day."""
+    path = "/api/v1/assessment/daily-reports/2026-11-20/publication"
+    _ = (await client.post(path, headers=token(kind="staff", roles=["administrator"]))).raise_for_status()
+    return str(uuid4()), {"report": [Thing("day", {"day": "2026-11-20"}, nobody="2026-11-21")]}
 
 
 MAKERS: Mapping[str, Callable[[ServiceClient, TokenFactory], Awaitable[Made]]] = {
@@ -188,11 +218,16 @@ async def _dead_letter(client: ServiceClient) -> Thing:
     return Thing("event_id", {"event_id": str(event_id)}, (mark,))
 
 
-async def build_world(service: str, client_of: ClientFactory, token: TokenFactory, folder: Path) -> World:
-    """The service with its objects. A service without a maker fails here with what to add."""
+async def build_world(
+    service: str, client_of: ClientFactory, token: TokenFactory, folder: Path, *planted: APIRouter
+) -> World:
+    """The service with its objects, and operations planted by a test. A service without a maker fails with what to add."""
     assert service in MAKERS, f"tests/security/world.py: add to MAKERS how the objects of {service} are made"
     own = {"storage_url": str(folder / "uploads")} if service == "cases" else {}
     client = await client_of(service, development=True, **own)
     owner, things = await MAKERS[service](client, token)
     things["dead_letter"] = [await _dead_letter(client)]
-    return World(service, client, people(token, owner), client.app.openapi(), things)
+    for router in planted:
+        client.app.include_router(router)
+    document = client.app.openapi()
+    return World(service, client, people(token, owner), document, schemathesis.openapi.from_dict(document), things)

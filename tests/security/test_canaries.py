@@ -1,0 +1,244 @@
+"""Personal data planted in every door is found nowhere in clear: not in logs, events, dead letters, metrics, error texts,
+audit or idempotency rows, nor in any other column of any database.
+
+Names of unknown fields and the path asked for are repeated to the one who sent them; values never are. Free words of an
+official (reasons, gaps) are kept as written, as the law asks; the canaries stand where personal data belongs.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deploy.embedded import SERVICES
+from deploy.postgres import EmbeddedPostgres
+from services.assessment.consumer import consumer
+from shared.bus import Record
+from shared.db import Database
+from shared.events.base import topic_of
+from shared.events.identity import IdentityVerified
+from shared.inbox import Consumer, Inbox
+from tests.builders.events import a_fact, a_record
+from tests.cases.conftest import Hall
+from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
+from tests.identity.conftest import Play, bearer
+from tests.security.world import SCOPES, STAFF
+
+NAME = "金丝雀央宗"
+ID_NUMBER = "540102198512248019"
+PHONE = "13989047791"
+ADDRESS = "八廓街金丝雀巷七号"
+PASSWORD = "Kanarie-7-Passwort"
+TOKEN = "kanarie.token.wert"
+CANARIES = (NAME, ID_NUMBER, PHONE, ADDRESS, PASSWORD, TOKEN)
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+
+
+def forms(canary: str) -> Iterator[str]:
+    """As it is, and as JSON, URLs, bytea and tokens would carry it."""
+    raw = canary.encode()
+    yield canary
+    yield json.dumps(canary).strip('"')
+    yield raw.hex()
+    yield str(httpx.URL("http://x", params={"q": canary})).partition("q=")[2]
+    # Whatever stands before it, one of three shifts; the ends depend on the neighbours.
+    for shift in range(3):
+        yield base64.b64encode(b"x" * shift + raw).decode()[4:-4]
+
+
+def needle(secrets: list[str]) -> re.Pattern[str]:
+    words = {form for secret in secrets for form in forms(secret) if form}
+    return re.compile("|".join(map(re.escape, sorted(words))), re.IGNORECASE)
+
+
+class Errors:
+    """Keeps the text of every refusal of a client."""
+
+    def __init__(self, *clients: ServiceClient) -> None:
+        self.texts: list[str] = []
+        for client in clients:
+            client.event_hooks["response"].append(self._keep)
+
+    async def _keep(self, answer: httpx.Response) -> None:
+        if answer.status_code >= 400:
+            _ = await answer.aread()
+            self.texts.append(f"{answer.request.method} {answer.request.url.path} {answer.text}")
+
+
+async def everything(database: Database) -> str:
+    """Every row of every table, bytea in hex."""
+    connection = await database.connect()
+    try:
+        rows: list[str] = []
+        for table in await connection.fetch(TABLES):
+            found = await connection.fetch(f'SELECT to_jsonb(t)::text FROM "{table["tablename"]}" t')
+            rows += [f"{table['tablename']}: {row[0]}" for row in found]
+    finally:
+        await connection.close()
+    return "\n".join(rows)
+
+
+def assert_clean(content: str, secrets: list[str]) -> None:
+    found = [content[max(0, hit.start() - 200) : hit.end() + 40] for hit in needle(secrets).finditer(content)]
+    assert not found, found[0]
+
+
+async def play_identity(play: Play, client: ServiceClient) -> list[str]:
+    """She signs in and proves her name; others fail at the same doors. The secrets that came up on the way."""
+    code = await play.code(PHONE)
+    wrong = await client.post("/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": "000000"})
+    tokens = (await client.post("/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": code})).json()
+    _ = await play.trust()
+    proof = {"name": NAME, "id_number": ID_NUMBER, "id_valid_until": "2040-01-01"}
+    verified = await client.post("/api/v1/identity/verifications", json=proof, headers=bearer(tokens))
+    again = await client.post("/api/v1/identity/verifications", json=proof, headers=bearer(tokens))
+    staff = await play.staff("canary.clerk")
+    refused = await play.password(staff, password=PASSWORD)
+    signed_in = await play.password(staff)
+    next_pair = await client.post("/api/v1/identity/sessions/refresh", json={"refresh_token": tokens["refresh_token"]})
+    replay = await client.post("/api/v1/identity/sessions/refresh", json={"refresh_token": TOKEN})
+    forged = await client.get("/api/v1/identity/account", headers={"Authorization": f"Bearer {TOKEN}"})
+    statuses = [
+        answer.status_code for answer in (wrong, verified, again, refused, signed_in, next_pair, replay, forged)
+    ]
+    assert statuses == [401, 200, 409, 401, 200, 200, 401, 401]
+    pairs = (tokens, signed_in.json(), next_pair.json())
+    secrets = [pair[name] for pair in pairs for name in ("access_token", "refresh_token")]
+    return [*secrets, staff["initial_password"], staff["totp_secret"]]
+
+
+async def play_cases(hall: Hall) -> None:
+    """She applies, is read, tracked, corrected; a table is away for a moment."""
+    applicant = {"kind": "person", "name": NAME, "id_number": ID_NUMBER, "phone": PHONE}
+    case = await hall.apply(applicant=applicant)
+    clerk = hall.officer("window_clerk")
+    _ = await hall.client.get(f"/api/v1/cases/files/{case['id']}", headers=clerk)
+    tracked = {"number": case["number"], "phone_last4": PHONE[-4:]}
+    assert (await hall.client.post("/api/v1/cases/tracking", json=tracked)).status_code == 200
+    case = await hall.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
+    body = await hall.application(hall.citizen, applicant=applicant)
+    async with hall.client.database.transaction() as session:
+        _ = await session.execute(text("ALTER TABLE case_file ADD CONSTRAINT planted CHECK (channel <> 'mobile')"))
+    broken = await hall.post({**body, "channel": "mobile"}, hall.citizen)
+    async with hall.client.database.transaction() as session:
+        _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN phone TO elsewhere"))
+    away = await hall.post(body, hall.citizen)
+    async with hall.client.database.transaction() as session:
+        _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN elsewhere TO phone"))
+    assert (broken.status_code, away.status_code) == (409, 500)
+
+
+def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
+    """Bodies with a canary in every field, in three wrong shapes."""
+    names = list(schema.get("properties", {})) or ["anything"]
+    for wrap in (lambda value: value, lambda value: [value], lambda value: {"name": value}):
+        yield {"address": ADDRESS, **{name: wrap(CANARIES[index % len(CANARIES)]) for index, name in enumerate(names)}}
+    yield NAME
+    yield [ID_NUMBER, PHONE]
+
+
+async def knock_wrongly(client: ServiceClient, callers: list[Headers]) -> int:
+    """Every operation with canaries in body, query and headers; the number of refusals for their form."""
+    document, refused = client.app.openapi(), 0
+    for path, methods in document["paths"].items():
+        url = re.sub("{[^}]+}", "018f0000-0000-7000-8000-000000000000", path)
+        for method, operation in methods.items():
+            parameters = operation.get("parameters", ())
+            query = {p["name"]: CANARIES[i % 6] for i, p in enumerate(parameters) if p["in"] == "query"}
+            headers = {p["name"]: PASSWORD for p in parameters if p["in"] == "header"} | {"Idempotency-Key": "canary"}
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            bodies = list(wrong_bodies(document["components"]["schemas"].get(name, {}))) if content else [None]
+            for caller in callers:
+                for body in bodies:
+                    sent = {} if body is None else {"json": body}
+                    answer = await client.request(method, url, params=query, headers={**headers, **caller}, **sent)
+                    refused += answer.status_code == 400
+                broken = await client.request(method, url, content=f'{{"name": "{NAME}"'.encode(), headers=caller)
+                refused += broken.status_code == 400
+    return refused
+
+
+async def play_events(database: Database) -> None:
+    """A handler that chokes on a canary, an unreadable message, and one that is no event."""
+    planted = Consumer("assessment")
+
+    @planted.on(IdentityVerified)
+    async def choke(_session: AsyncSession, event: IdentityVerified) -> None:
+        raise {"key": KeyError(NAME), "lookup": RuntimeError(ID_NUMBER), "database": ValueError(PHONE)}[event.method]
+
+    inbox = Inbox(database, None, planted, pauses=(0.0,))  # pyright: ignore[reportArgumentType]
+    await inbox.take([a_record(a_fact(method=method), n) for n, method in enumerate(("key", "lookup", "database"))])
+
+
+async def events_of(database: Database, service: str) -> list[Record]:
+    connection = await database.connect()
+    try:
+        rows = await connection.fetch("SELECT key, payload FROM outbox ORDER BY position")
+    finally:
+        await connection.close()
+    return [Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n) for n, row in enumerate(rows)]
+
+
+async def test_no_canary_is_found_in_clear_anywhere(
+    client_of: ClientFactory,
+    database_of: DatabaseFactory,
+    token: TokenFactory,
+    tmp_path: Path,
+    test_log: Path,
+    postgres: EmbeddedPostgres,
+) -> None:
+    clients = {
+        service: await client_of(
+            service, development=True, **({"storage_url": str(tmp_path)} if service == "cases" else {})
+        )
+        for service in SERVICES
+    }
+    errors = Errors(*clients.values())
+    administrator = token(kind="staff", roles=["administrator"])
+    hall = Hall(clients["cases"], token)
+    await hall.publish()
+    assessment = await database_of("assessment")
+
+    secrets = [*CANARIES, *await play_identity(Play(clients["identity"], administrator), clients["identity"])]
+    await play_cases(hall)
+    everyone = token(kind="staff", roles=[*STAFF, "administrator", "supervisor"], area="1", department="1")
+    callers = [token(), everyone, token(kind="system", scope=SCOPES, area="1")]
+    refused = [await knock_wrongly(client, callers) for client in clients.values()]
+    await play_events(assessment)
+    facts = [fact for name in ("identity", "cases") for fact in await events_of(clients[name].database, name)]
+    await Inbox(assessment, None, consumer).take(facts)  # pyright: ignore[reportArgumentType]
+
+    databases = [*(client.database for client in clients.values()), assessment]
+    contents = [await everything(database) for database in databases]
+    metrics = [(await client.get("/metrics")).text for client in clients.values()]
+    server_log = next(postgres.data_dir.parent.glob("*.log")).read_text(encoding="utf-8", errors="replace")
+    assert min(refused) > 20
+    assert "case-submitted" in str([fact.value for fact in facts])
+    assert sum("dead_letter: " in content for content in contents) == 1
+    assert_clean("\n".join(contents), secrets)
+    assert_clean("\n".join(errors.texts), secrets)
+    assert_clean("\n".join(metrics), secrets)
+    assert_clean(test_log.read_text(encoding="utf-8"), secrets)
+    assert_clean(server_log, secrets)
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_search_finds_a_canary_in_each_form(canary: str) -> None:
+    rows = [
+        f'{{"note": "{canary}"}}',
+        f"\\\\x5b{canary.encode().hex().upper()}",
+        base64.b64encode(f"ab{canary}cd".encode()).decode(),
+        str(httpx.URL("http://x", params={"q": canary})),
+        json.dumps({"note": canary}),
+    ]
+
+    assert [row for row in rows if not needle([canary]).search(row)] == []
+    assert not needle([canary]).search("nothing of hers")
