@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException as StarletteHTTPException  # noqa: TID251 - rendered here, raised nowhere
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, dead_letters, logs, metrics
@@ -43,6 +44,10 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+TOO_LARGE = FieldError("body", "max_bytes", "larger than this endpoint takes")
+# What the framework itself refuses before a model sees it; 400 is a body that its parser gave up on.
+FRAMEWORK_FAULTS = {400: FieldError("body", "readable", "cannot be read"), 413: TOO_LARGE}
 
 log = structlog.get_logger(__name__)
 
@@ -237,6 +242,12 @@ async def _problem(request: Request, error: Exception) -> Response:
     return _problem_response(request, error)
 
 
+async def _cut_off(request: Request, _error: Exception) -> Response:
+    """The client left in the middle of its body: nothing is stored, and nobody need be told."""
+    fault = FieldError("body", "complete", "the connection ended before the body did")
+    return _problem_response(request, InvalidInputError("the body is cut off", [fault]))
+
+
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)
     title = status_title(error.status_code)
@@ -248,6 +259,7 @@ async def _http(request: Request, error: Exception) -> Response:
         detail=str(error.detail),
         instance=request.url.path,
         trace_id=context.current().request_id,
+        errors=[FRAMEWORK_FAULTS[error.status_code]] if error.status_code in FRAMEWORK_FAULTS else (),
     )
     return Response(body, error.status_code, error.headers, PROBLEM_TYPE)
 
@@ -276,6 +288,7 @@ def _add_handlers(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         RequestValidationError: _invalid,
         ProblemError: _problem,
+        ClientDisconnect: _cut_off,
         StarletteHTTPException: _http,
         DBAPIError: _database,
         PoolTimeoutError: _database,
@@ -352,7 +365,7 @@ class _Answer:
             detail="send less at once, or a smaller file",
             instance=self._path,
             trace_id=self._request_id,
-            errors=[FieldError("body", "max_bytes", "larger than this endpoint takes")],
+            errors=[TOO_LARGE],
         )
         headers = [
             (b"content-type", PROBLEM_TYPE.encode()),

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from shared import clock, codes
 from shared.fields import CLEAN, Line, Prose, Reason
@@ -25,13 +25,12 @@ class Applicant(Strict):
     id_number: Annotated[str, Field(max_length=18), CLEAN]
     phone: Phone
 
-    @model_validator(mode="after")
-    def _number_fits(self) -> "Applicant":
-        if self.kind == "person":
-            _ = codes.check_id_number(self.id_number, clock.local_date(clock.now()))
-        else:
-            _ = codes.check_uscc(self.id_number)
-        return self
+    @field_validator("id_number")
+    @classmethod
+    def _number_fits(cls, value: str, known: ValidationInfo) -> str:
+        if known.data.get("kind") == "organisation":
+            return codes.check_uscc(value)
+        return codes.check_id_number(value, clock.local_date(clock.now()))
 
 
 class GivenMaterial(Strict):

@@ -35,6 +35,8 @@ async def create(item: Item, session: Session, caller: CurrentCaller, response: 
     await session.flush()
     if item.name == "slow":
         _ = await session.execute(text("SELECT pg_sleep(0.3)"))
+    if item.name == "crash":
+        _ = await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     response.headers["etag"] = etag(1)
     return {"id": str(fact.account_id), "by": caller.subject}
 

@@ -211,10 +211,10 @@ async def test_application_refusals_name_every_fault(hall: Hall, token: TokenFac
     assert await fields(matter_id=str(new_id())) == (404, [])
     assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012", "phone": "1"}) == (
         400,
-        ["applicant.phone"],
+        ["applicant.id_number", "applicant.phone"],
     )
-    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012"}) == (400, ["applicant"])
-    assert await fields(applicant={**APPLICANT, "kind": "organisation"}) == (400, ["applicant"])
+    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012"}) == (400, ["applicant.id_number"])
+    assert await fields(applicant={**APPLICANT, "kind": "organisation"}) == (400, ["applicant.id_number"])
     assert await fields(channel="window") == (400, ["channel"])
     assert await facts(hall) == []
 

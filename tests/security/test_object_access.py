@@ -70,8 +70,9 @@ class Knocker:
         self.path = path
         self.body = smallest_body(world, method, path)
 
-    async def knock(self, who: str, params: dict[str, str]) -> httpx.Response:
-        headers = {"if-match": '"1"', "idempotency-key": "sweep", "x-request-id": "sweep-request"}
+    async def knock(self, who: str, params: dict[str, str], tag: str | None = '"1"') -> httpx.Response:
+        headers = {"idempotency-key": "sweep", "x-request-id": "sweep-request"}
+        headers |= {} if tag is None else {"if-match": tag}
         sent: dict[str, Any] = {} if self.body is None else {"json": self.body}
         url = self.path.format(**params)
         return await self.world.client.request(self.method, url, headers={**headers, **self.world.people[who]}, **sent)

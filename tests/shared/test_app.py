@@ -126,6 +126,34 @@ async def test_refused_request_leaves_its_key_free(client: ServiceClient, token:
     assert (refused.status_code, accepted.status_code) == (409, 201)
 
 
+async def test_crash_between_claim_and_commit_leaves_no_trace(client: ServiceClient, token: TokenFactory) -> None:
+    headers = keyed(token(), "key-9")
+
+    crashed = await client.post(f"{BASE}/items", json={"name": "crash", "count": 1}, headers=headers)
+    after_crash = await published(client.database)
+    repeated = await client.post(f"{BASE}/items", json={"name": "a", "count": 2}, headers=headers)
+
+    _ = problem(crashed, 503)
+    assert after_crash == []
+    assert repeated.status_code == 201
+    assert "idempotent-replayed" not in repeated.headers
+    assert len(await published(client.database)) == 1
+
+
+async def test_stored_answer_lies_encrypted(client: ServiceClient, token: TokenFactory) -> None:
+    headers = keyed(token(sub="reader"), "key-10")
+    first = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
+    connection = await client.database.connect()
+    stored = await connection.fetchval("SELECT body FROM idempotency WHERE caller = 'reader'")
+    await connection.close()
+
+    again = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
+
+    assert b"reader" in first.content
+    assert b"reader" not in bytes(stored)  # pyright: ignore[reportArgumentType]
+    assert again.content == first.content
+
+
 async def test_request_still_running_is_409(client: ServiceClient, token: TokenFactory) -> None:
     headers = keyed(token(sub="runner"), "key-8")
     holder = await client.database.connect()
