@@ -25,11 +25,6 @@ class Tree:
         with (self.root / file).open("a", encoding="utf-8") as stream:
             _ = stream.write(text)
 
-    def replace(self, file: str, before: str, after: str) -> None:
-        text = (self.root / file).read_text(encoding="utf-8")
-        assert before in text, f"{file} does not hold what the plant replaces"
-        _ = (self.root / file).write_text(text.replace(before, after, 1), encoding="utf-8")
-
     def run(self, tool: str, *arguments: str) -> tuple[int, str]:
         """Status and output (errors included) of a tool of the environment, run in the copy."""
         command = [str(Path(sys.executable).parent / tool), *arguments]

@@ -16,6 +16,12 @@ COMMITS = [
     "await getattr(session, 'commit')()",
     "await session.execute('COMMIT;')",
 ]
+TABLE = """
+
+class Planted(Base):
+    __tablename__ = "planted"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
 
 
 @pytest.mark.parametrize("line", COMMITS)
@@ -61,16 +67,15 @@ async def test_difference_of_the_database_is_named(databases: Databases, stateme
 def test_commands_name_every_drift(tree: Tree) -> None:
     written, _ = tree.run("python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))")
     tree.plant("services/cases/use_cases/track.py", "\n\nasync def keep(session):\n    await session.commit()\n")
-    tree.replace("services/cases/model.py", "    size: Mapped[int]", "    colour: Mapped[str]\n    size: Mapped[int]")
-    tree.replace(
-        "services/cases/schemas.py", "class TimerRan(BaseModel):\n", "class TimerRan(BaseModel):\n    colour: str\n"
-    )
-    tree.replace("shared/events/cases.py", "    deemed: bool\n", "    deemed: bool\n    colour: str\n")
+    tree.plant("services/matters/model.py", TABLE)
+    tree.plant("services/assessment/router.py", '\n\n@router.get("/planted")\nasync def planted() -> None: ...\n')
+    tree.plant("shared/events/cases.py", '\n\nclass Planted(CaseEvent, fact="planted"):\n    """A fact."""\n')
 
     checked, faults = tree.run("python", "-m", "deploy.checks")
     compared, drifted = tree.run("python", "-m", "deploy.docs", "--check")
 
     assert (written, checked, compared) == (0, 1, 1)
     assert "services/cases/use_cases/track.py:" in faults
-    assert "'colour'" in faults
-    assert "cases.openapi.json, events.asyncapi.json" in drifted
+    assert "matters: ('add_table'" in faults
+    assert all(name in drifted for name in ("assessment.openapi.json", "events.asyncapi.json"))
+    assert "cases.openapi.json" not in drifted

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 
 from deploy import docs
 from deploy.embedded import SERVICES
-from gateway.routes import PUBLIC
+from gateway.routes import find_route
 from services.cases import queries
 from shared.auth import CurrentCaller
 from shared.db import ReadSession
@@ -41,7 +41,9 @@ FIRST = settings(
 
 
 def is_public(method: str, path: str) -> bool:
-    return PUBLIC.fullmatch(f"{method} {re.sub('{[^}]+}', 'x', path)}") is not None
+    """By nature, as the gateway's table says."""
+    route = find_route(method, re.sub("{[^}]+}", "x", path))
+    return route is not None and route.public
 
 
 def smallest(world: World, method: str, path: str) -> Any:

@@ -95,7 +95,7 @@ def _holding(kind: str, path: str, *rightful: str) -> Holding:
 
 HOLDINGS = (
     _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "agent", "department"),
-    _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
+    _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner", "agent"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
     _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
     _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
