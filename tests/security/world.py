@@ -44,9 +44,9 @@ def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
         "other_area": token(kind="staff", roles=STAFF, area=ELSEWHERE, department=DEPARTMENT),
         "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
         "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
-        # An agent for the owner (the token is the mandate), and one whose mandate is another's.
+        # `act` is who signed in, `sub` for whom: an agent of the owner, and one of somebody else.
         "agent": token(sub=owner, act={"sub": str(uuid4())}),
-        "agent_of_another": token(act={"sub": owner}),
+        "agent_of_another": token(act={"sub": str(uuid4())}),
         "anonymous": {},
     }
 
