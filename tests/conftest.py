@@ -202,6 +202,11 @@ class ServiceClient(httpx.AsyncClient):
 ClientFactory = Callable[..., Awaitable[ServiceClient]]
 
 
+def once(headers: Headers) -> Headers:
+    """The same caller with an Idempotency-Key of a new intended effect."""
+    return {**headers, "Idempotency-Key": uuid4().hex}
+
+
 @pytest.fixture
 async def client_of(databases: Databases, verifier: TokenVerifier) -> AsyncGenerator[ClientFactory]:
     """`await client_of("cases", development=True)`: that service's app on a fresh database."""

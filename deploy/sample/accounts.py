@@ -57,11 +57,13 @@ async def make_others(client: httpx.AsyncClient, headers: dict[str, str]) -> lis
     for username, (name, role) in STAFF.items():
         if username != "administrator":
             body = {"username": username, "name": name, "roles": [role], **place}
-            made.append((await client.post("/identity/staff", json=body, headers=headers)).raise_for_status().json())
+            once = {**headers, "Idempotency-Key": f"sample-{username}"}
+            made.append((await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json())
     key = OKPKey.generate_key("Ed25519")
     public = {name: value for name, value in key.as_dict(private=False).items() if name in {"kty", "crv", "x"}}
     body = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": public, **place}
-    system = (await client.post("/identity/systems", json=body, headers=headers)).raise_for_status().json()
+    once = {**headers, "Idempotency-Key": f"sample-{SYSTEM}"}
+    system = (await client.post("/identity/systems", json=body, headers=once)).raise_for_status().json()
     return [*made, {"username": SYSTEM, "client_id": system["client_id"], "private_key": key.as_dict(private=True)}]
 
 

@@ -10,9 +10,10 @@ from services.assessment.schemas import CorrectReport, DailyReportRead, Revision
 from shared import clock
 from shared.auth import MaybeCaller, with_role
 from shared.db import ReadSession, Session
+from shared.idempotency import IdempotentRoute, Once
 from shared.tokens import Caller
 
-router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"])
+router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"], route_class=IdempotentRoute)
 
 Publisher = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
 Day = Annotated[date, Path(description="YYYY-MM-DD")]
@@ -41,13 +42,13 @@ async def list_revisions(day: Day, session: ReadSession, _caller: Publisher) -> 
     return await queries.list_revisions(session, day)
 
 
-@router.post("/daily-reports/{day}/publication", response_model=DailyReportRead, status_code=201)
+@router.post("/daily-reports/{day}/publication", response_model=DailyReportRead, status_code=201, dependencies=[Once])
 async def publish_daily_report(day: Day, session: Session, caller: Publisher) -> Any:
     """日发布: freeze the figures of the day."""
     return await use_cases.publish_report(session, day, caller.subject, clock.now())
 
 
-@router.post("/daily-reports/{day}/revisions", response_model=DailyReportRead, status_code=201)
+@router.post("/daily-reports/{day}/revisions", response_model=DailyReportRead, status_code=201, dependencies=[Once])
 async def correct_daily_report(day: Day, command: CorrectReport, session: Session, caller: Publisher) -> Any:
     """A corrected revision with its reason."""
     return await use_cases.correct_report(session, day, command, caller.subject, clock.now())

@@ -263,7 +263,7 @@ async def sign_in_system(
     return await use_cases.sign_in_system(session, client_assertion, scope, TOKEN_URL, settings, clock.now())
 
 
-@router.post("/staff", response_model=StaffCreated, status_code=201)
+@router.post("/staff", response_model=StaffCreated, status_code=201, dependencies=[Once])
 async def create_staff(command: NewStaff, session: Session, _administrator: Administrator) -> Any:
     """A staff member; password and TOTP secret are shown this once."""
     return await use_cases.create_staff(session, command, clock.now())
@@ -305,7 +305,7 @@ async def depart_staff(account_id: UUID, command: Departure, session: Session, _
     return _staff(await use_cases.depart_staff(session, account_id, command.reason, clock.now()))
 
 
-@router.post("/systems", response_model=SystemCreated, status_code=201)
+@router.post("/systems", response_model=SystemCreated, status_code=201, dependencies=[Once])
 async def register_system(command: NewSystem, session: Session, _administrator: Administrator) -> Any:
     """A bureau's system."""
     return {"client_id": await use_cases.register_system(session, command, clock.now())}

@@ -32,7 +32,7 @@ from shared.ids import new_id
 from shared.inbox import Inbox
 from shared.migrations import drift, run_on
 from tests.builders.events import a_record
-from tests.conftest import ClientFactory, DatabaseFactory, TokenFactory
+from tests.conftest import ClientFactory, DatabaseFactory, TokenFactory, once
 
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=clock.SHANGHAI)
@@ -263,11 +263,11 @@ async def test_published_day_stays_as_published_until_corrected(
     await take(client.database, a_finished_case(new_id()))
     unpublished = await client.get(REPORT)
 
-    published = await client.post(f"{REPORT}/publication", headers=supervisor)
+    published = await client.post(f"{REPORT}/publication", headers=once(supervisor))
     await take(client.database, a_finished_case(new_id()))
     public = (await client.get(REPORT)).json()
-    again = await client.post(f"{REPORT}/publication", headers=supervisor)
-    corrected = await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=supervisor)
+    again = await client.post(f"{REPORT}/publication", headers=once(supervisor))
+    corrected = await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor))
     newest, first = (await client.get(REPORT)).json(), (await client.get(f"{REPORT}?revision=1")).json()
     revisions = (await client.get(f"{REPORT}/revisions", headers=supervisor)).json()
 
@@ -290,10 +290,12 @@ async def test_publication_refusals(client_of: ClientFactory, supervisor: dict[s
 
     statuses = [
         (await client.post(f"{REPORT}/publication")).status_code,
-        (await client.post(f"{REPORT}/publication", headers=token())).status_code,
-        (await client.post(f"{future}/publication", headers=supervisor)).status_code,
-        (await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=supervisor)).status_code,
-        (await client.post(f"{REPORT}/revisions", json={"reason": ""}, headers=supervisor)).status_code,
+        (await client.post(f"{REPORT}/publication", headers=once(token()))).status_code,
+        (await client.post(f"{future}/publication", headers=once(supervisor))).status_code,
+        (
+            await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor))
+        ).status_code,
+        (await client.post(f"{REPORT}/revisions", json={"reason": ""}, headers=once(supervisor))).status_code,
         (await client.get("/api/v1/assessment/daily-reports/2026-13-01")).status_code,
         (await client.get(f"{REPORT}/revisions", headers=token())).status_code,
     ]

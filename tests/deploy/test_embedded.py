@@ -184,7 +184,8 @@ async def an_officer(
     """A new staff member of the case's department, signed in."""
     place = {"area_code": case["area_code"], "department_code": case["department_code"]}
     body = {"username": f"{role}.{case['revision']}", "name": "某某", "roles": [role], **place}
-    staff = (await client.post("/identity/staff", json=body, headers=headers)).raise_for_status().json()
+    once = {**headers, "Idempotency-Key": body["username"]}
+    staff = (await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json()
     code = security.totp(staff["totp_secret"], int(time.time()) // 30)
     sign_in = {"username": staff["username"], "password": staff["initial_password"], "totp": code}
     tokens = (await client.post("/identity/sessions/password", json=sign_in)).raise_for_status().json()

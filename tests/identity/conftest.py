@@ -13,7 +13,7 @@ from services.identity import security
 from shared.db import Database
 from shared.tokens import StaticKeys, TokenVerifier
 from tests.builders.tokens import ISSUER
-from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory, once
 
 BASE = "/api/v1/identity"
 PHONE = "13989001234"
@@ -69,7 +69,7 @@ class Play:
             "department_code": "D1",
             "roles": roles,
         }
-        answer = await self.client.post(f"{BASE}/staff", json=body, headers=self.administrator)
+        answer = await self.client.post(f"{BASE}/staff", json=body, headers=once(self.administrator))
         assert answer.status_code == 201, answer.text
         return answer.json()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.ids import new_id
-from tests.conftest import ServiceClient, published
+from tests.conftest import ServiceClient, once, published
 from tests.identity.conftest import BASE, ID_NUMBER, PHONE, Play, bearer, rows
 
 CARD = {"name": "卓玛央金", "id_number": ID_NUMBER, "id_valid_until": "2036-01-01"}
@@ -65,7 +65,7 @@ async def test_staff_duties_that_exclude_each_other_are_all_named(client: Servic
         "roles": ["window_clerk", "approver", "delivery", "auditor", "administrator"],
     }
 
-    answer = await client.post(f"{BASE}/staff", json=body, headers=play.administrator)
+    answer = await client.post(f"{BASE}/staff", json=body, headers=once(play.administrator))
 
     assert answer.status_code == 400
     assert [error["rule"] for error in answer.json()["errors"]] == ["excluding_duties"] * 4
@@ -115,7 +115,7 @@ async def test_unknown_and_foreign_ids_are_not_found(client: ServiceClient, play
             "department_code": "D",
             "roles": ["leader"],
         },
-        headers=play.administrator,
+        headers=once(play.administrator),
     )
 
     assert statuses == [404, 404]

@@ -15,7 +15,7 @@ from shared import clock
 from shared.errors import NotFoundError
 from shared.ids import new_id
 from shared.tokens import TokenError
-from tests.conftest import ServiceClient
+from tests.conftest import ServiceClient, once
 from tests.identity.conftest import BASE, PHONE, Play, an_assertion, bearer, rows
 
 
@@ -79,7 +79,7 @@ async def test_withdrawn_system_is_in_the_feed_and_signs_in_no_more(client: Serv
         "scopes": ["cases:push"],
         "public_key": key.as_dict(private=False),
     }
-    created = await client.post(f"{BASE}/systems", json=body, headers=play.administrator)
+    created = await client.post(f"{BASE}/systems", json=body, headers=once(play.administrator))
     client_id = created.json()["client_id"]
     path = f"{BASE}/systems/{client_id}/withdrawal"
     form = {

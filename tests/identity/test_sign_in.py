@@ -13,7 +13,7 @@ from services.identity import security
 from shared import clock
 from shared.ids import new_id
 from shared.migrations import drift, run_on
-from tests.conftest import DatabaseFactory, ServiceClient, TokenFactory, published
+from tests.conftest import DatabaseFactory, ServiceClient, TokenFactory, once, published
 from tests.identity.conftest import BASE, PHONE, Play, an_assertion, bearer, rows
 
 
@@ -207,7 +207,7 @@ async def test_system_gets_a_token_by_its_key_once_per_assertion(client: Service
         "scopes": ["cases:push"],
         "public_key": key.as_dict(private=False),
     }
-    created = await client.post(f"{BASE}/systems", json=body, headers=play.administrator)
+    created = await client.post(f"{BASE}/systems", json=body, headers=once(play.administrator))
     client_id = created.json()["client_id"]
 
     async def ask(assertion: str, **more: str) -> int:
@@ -236,7 +236,7 @@ async def test_system_gets_a_token_by_its_key_once_per_assertion(client: Service
 
     assert statuses == [200, *[401] * 9, 200]
     refused = await client.post(
-        f"{BASE}/systems", json={**body, "public_key": {"kty": "RSA"}}, headers=play.administrator
+        f"{BASE}/systems", json={**body, "public_key": {"kty": "RSA"}}, headers=once(play.administrator)
     )
     assert refused.status_code == 400
 

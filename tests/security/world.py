@@ -191,7 +191,8 @@ async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
 async def _assessment(client: ServiceClient, token: TokenFactory) -> Made:
     """A published day."""
     path = "/api/v1/assessment/daily-reports/2026-11-20/publication"
-    _ = (await client.post(path, headers=token(kind="staff", roles=["administrator"]))).raise_for_status()
+    headers = {**token(kind="staff", roles=["administrator"]), "Idempotency-Key": "sweep-report"}
+    _ = (await client.post(path, headers=headers)).raise_for_status()
     return str(uuid4()), {"report": [Thing("day", {"day": "2026-11-20"}, nobody="2026-11-21")]}
 
 
