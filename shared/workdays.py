@@ -67,6 +67,16 @@ class WorkCalendar:
             return bisect_right(self._days, end) - bisect_right(self._days, start)
         return sum(self.is_working(start + timedelta(days=n)) for n in range(1, (end - start).days + 1))
 
+    def first_day_with_left(self, number: int, end: date) -> date:
+        """The first day after whose close at most `number` working days are left until `end`."""
+        place = bisect_right(self._days, end) - 1 - number
+        if place >= 0 and end <= self._days[-1]:
+            return self._days[place]
+        day = end
+        while self.working_days_between(day - timedelta(days=1), end) <= number:
+            day -= timedelta(days=1)
+        return day
+
     def next_working_day(self, day: date) -> date:
         """`day` itself when it is one, else the next."""
         place = bisect_left(self._days, day)

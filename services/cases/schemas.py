@@ -79,6 +79,31 @@ class Review(Strict):
     text: Prose
 
 
+SpecialKind = Literal["听证", "招标", "拍卖", "检验", "检测", "检疫", "鉴定", "专家评审"]
+"""特别程序 whose time is not counted: the law's own list (art. 45)."""
+
+
+class SuspendCase(Strict):
+    """A special procedure, and the working days it is planned to take."""
+
+    kind: SpecialKind
+    planned_days: int = Field(ge=1, le=365)
+    reason: Reason
+
+
+class ExtendTime(Strict):
+    """延期 in working days."""
+
+    days: int = Field(ge=1, le=90)
+    reasons: Reason
+
+
+class AnswerLight(Strict):
+    """Why the light went on, and what is done about it."""
+
+    text: Reason
+
+
 class Decide(Strict):
     """办结结果: 0 准予, 1 不予许可 (with reasons)."""
 
@@ -126,6 +151,11 @@ class CaseRead(BaseModel):
     accepted_on: date | None
     due_on: date
     legal_due_on: date | None
+    step_due_on: date | None
+    deemed: bool
+    suspension: str | None
+    suspended_on: date | None
+    extended_days: int
     result: str | None
     reasons: str | None
     overdue: bool
@@ -156,6 +186,28 @@ class StepRead(BaseModel):
     role: str
     note: str | None
     at: datetime
+
+
+class LightRead(BaseModel):
+    """A light over a case; `due_on` is the day it is measured by."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    revision: int
+    case_id: UUID
+    number: str
+    matter_name: str
+    area_code: str
+    department_code: str
+    rule: str
+    level: str
+    due_on: date
+    raised_at: datetime
+    answer: str | None
+    answered_by: str | None
+    answered_at: datetime | None
+    cleared_at: datetime | None
 
 
 class Tracked(BaseModel):
@@ -243,4 +295,10 @@ class TimerRun(Strict):
 
 
 class TimerRan(BaseModel):
+    """What the timers did."""
+
+    model_config = ConfigDict(from_attributes=True)
+
     deemed_accepted: int
+    lights_raised: int
+    lights_cleared: int

@@ -1,5 +1,6 @@
 """Settings of the cases service, prefix `CASES_`."""
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
@@ -13,3 +14,7 @@ class Settings(ServiceSettings):
     port: Port = 8103
     worker_port: Port = 8203
     storage_url: str = "var/uploads"
+    city_code: str = "540100000000"
+    """区划 whose supervisors see every area."""
+    extension_days_max: int = Field(default=10, ge=1, le=90)
+    """延期: the most working days an organ's head can add (art. 42)."""

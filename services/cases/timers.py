@@ -1,8 +1,10 @@
 """Time in: due rows lead to use cases, claimed so that any number of replicas may run."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from services.cases import use_cases
+from services.cases.use_cases import Settled
 from shared.db import Database
 
 
@@ -15,3 +17,30 @@ async def deem_accepted(database: Database, now: datetime) -> int:
         total += number
         if number == 0:
             return total
+
+
+async def settle_lights(database: Database, now: datetime) -> Settled:
+    """Lights of every case whose day has come, batch by batch, a transaction each."""
+    total = Settled()
+    while True:
+        async with database.transaction() as session:
+            batch = await use_cases.settle_due(session, now)
+        total = Settled(total.cases + batch.cases, total.raised + batch.raised, total.cleared + batch.cleared)
+        if batch.cases == 0:
+            return total
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRun:
+    """What one run of the clocks did."""
+
+    deemed_accepted: int
+    lights_raised: int
+    lights_cleared: int
+
+
+async def run_clocks(database: Database, now: datetime) -> ClockRun:
+    """视为受理 first: it changes which lights must burn."""
+    deemed = await deem_accepted(database, now)
+    settled = await settle_lights(database, now)
+    return ClockRun(deemed, settled.raised, settled.cleared)

@@ -2,13 +2,13 @@
 
 from services.cases.consumer import consumer
 from services.cases.settings import Settings
-from services.cases.timers import deem_accepted
+from services.cases.timers import run_clocks
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:
-    return [Timer("deem_accepted", 60.0, deem_accepted)]
+    return [Timer("clocks", 60.0, run_clocks)]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fixtures of cases: a published matter, a citizen with uploads, and every officer of the department."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,22 @@ class Hall:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    async def clocks(self, day: date) -> dict[str, int]:
+        """Run the timers as if it were noon of `day`."""
+        body = {"as_of": f"{day}T12:00:00+08:00"}
+        administrator = self._token(kind="staff", roles=["administrator"])
+        return (await self.client.post(f"{BASE}/development/timer-runs", json=body, headers=administrator)).json()
+
+    async def get(self, path: str, headers: Headers, **params: Any) -> Any:
+        answer = await self.client.get(f"{BASE}/{path}", params=params, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def accepted(self, **changes: Any) -> dict[str, Any]:
+        return await self.do(await self.apply(**changes), "acceptance", self.officer("window_clerk"))
+
     async def reviewed(self, times: int = 2) -> dict[str, Any]:
-        case = await self.do(await self.apply(), "acceptance", self.officer("window_clerk"))
+        case = await self.accepted()
         for _ in range(times):
             case = await self.do(case, "reviews", self.officer("approver"), {"opinion": "agree", "text": "符合条件"})
         return case

@@ -72,3 +72,11 @@ def test_dates_beyond_the_layout_are_walked(start: date, number: int) -> None:
     assert sum((start + timedelta(days=n)).weekday() < 5 for n in range(1, (end - start).days + 1)) == number
     assert plain.working_days_between(start, end) == number
     assert plain.next_working_day(end) == end
+
+
+@given(st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.integers(0, 12), st.integers(0, 40))
+def test_first_day_with_left_is_the_first_with_at_most_that_many_to_go(end: date, number: int, back: int) -> None:
+    first = LHASA.first_day_with_left(number, end)
+
+    for day in (first + timedelta(days=back), first - timedelta(days=1 + back)):
+        assert (LHASA.working_days_between(day, end) <= number) == (day >= first)

@@ -5,19 +5,25 @@ from services.cases.use_cases.acts import (
     correct_case,
     decide_case,
     deliver_case,
+    extend_case,
     refuse_acceptance,
     request_correction,
+    resume_case,
     return_case,
     review_case,
+    suspend_case,
     withdraw_case,
 )
 from services.cases.use_cases.apply import apply_for, close_copy, copy_matter, store_upload
+from services.cases.use_cases.lights import Settled, answer_light, settle_due
 from services.cases.use_cases.push import push_cases
 from services.cases.use_cases.timers import deem_accepted
 from services.cases.use_cases.track import track_case
 
 __all__ = [
+    "Settled",
     "accept_case",
+    "answer_light",
     "apply_for",
     "close_copy",
     "copy_matter",
@@ -25,12 +31,16 @@ __all__ = [
     "decide_case",
     "deem_accepted",
     "deliver_case",
+    "extend_case",
     "push_cases",
     "refuse_acceptance",
     "request_correction",
+    "resume_case",
     "return_case",
     "review_case",
+    "settle_due",
     "store_upload",
+    "suspend_case",
     "track_case",
     "withdraw_case",
 ]

@@ -6,10 +6,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
 from services.cases.model import Case, Moment, TimelineRow
-from services.cases.schemas import Correct, Decide, Deliver, RefuseAcceptance, RequestCorrection, Review
+from services.cases.schemas import (
+    Correct,
+    Decide,
+    Deliver,
+    ExtendTime,
+    RefuseAcceptance,
+    RequestCorrection,
+    Review,
+    SuspendCase,
+)
 from services.cases.use_cases.apply import take_materials
+from services.cases.use_cases.lights import settle
 from shared import audit, outbox
-from shared.errors import NotFoundError
+from shared.errors import FieldError, InvalidInputError, NotFoundError
 from shared.etags import check_version
 from shared.events import Event
 from shared.ids import new_id
@@ -31,23 +41,26 @@ async def _departments(session: AsyncSession, case_id: UUID, expected: int, call
     if (case.area_code, case.department_code) != (caller.area, caller.department):
         raise NotFoundError("no such case of yours")
     check_version(case.revision, expected)
+    case.officer = caller.subject
     return case
 
 
-def _record(
+async def _record(
     session: AsyncSession, case: Case, act: str, role: str, at: Moment, *facts: Event, note: str | None = None
 ) -> Case:
+    """Facts, the applicant's timeline, the audit trail; lights that the act has made untrue go out with it."""
     for fact in facts:
         outbox.add(session, fact)
     session.add(TimelineRow(id=new_id(), case_id=case.id, act=act, role=role, note=note, at=at.now))
     audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
+    _ = await settle(session, [case], at)
     return case
 
 
 async def accept_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
     """受理."""
     case = await _departments(session, case_id, expected, caller)
-    return _record(session, case, "accept", "intake", at, case.accept(caller.subject, at))
+    return await _record(session, case, "accept", "intake", at, case.accept(caller.subject, at))
 
 
 async def refuse_acceptance(
@@ -56,7 +69,7 @@ async def refuse_acceptance(
     """不予受理."""
     case = await _departments(session, case_id, expected, caller)
     facts = case.refuse_acceptance(caller.subject, command.reasons, at)
-    return _record(session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons)
+    return await _record(session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons)
 
 
 async def request_correction(
@@ -65,7 +78,7 @@ async def request_correction(
     """补正: everything missing, told once."""
     case = await _departments(session, case_id, expected, caller)
     items = [item.model_dump() for item in command.items]
-    return _record(
+    return await _record(
         session, case, "request_correction", "intake", at, case.request_correction(caller.subject, items, at)
     )
 
@@ -76,7 +89,7 @@ async def correct_case(
     """The applicant supplies what was missing."""
     case = await _own(session, case_id, expected, caller)
     materials = await take_materials(session, command.materials, caller.subject)
-    return _record(session, case, "correct", "applicant", at, case.correct(materials, at))
+    return await _record(session, case, "correct", "applicant", at, case.correct(materials, at))
 
 
 async def review_case(
@@ -84,8 +97,34 @@ async def review_case(
 ) -> Case:
     """审查 by one of at least two people."""
     case = await _departments(session, case_id, expected, caller)
-    case.review(caller.subject)
-    return _record(session, case, "review", "review", at, note=command.opinion)
+    case.review(caller.subject, at)
+    return await _record(session, case, "review", "review", at, note=command.opinion)
+
+
+async def suspend_case(
+    session: AsyncSession, case_id: UUID, command: SuspendCase, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """特别程序: an approver says which, how long it is planned, and why."""
+    case = await _departments(session, case_id, expected, caller)
+    fact = case.suspend(command.kind, command.planned_days, at)
+    return await _record(session, case, "suspend", "review", at, fact, note=command.reason)
+
+
+async def resume_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+    """The special procedure is over."""
+    case = await _departments(session, case_id, expected, caller)
+    return await _record(session, case, "resume", "review", at, case.resume(at))
+
+
+async def extend_case(
+    session: AsyncSession, case_id: UUID, command: ExtendTime, expected: int, caller: Caller, at: Moment, limit: int
+) -> Case:
+    """延期 of at most `limit` working days, approved by the organ's head."""
+    if command.days > limit:
+        fault = FieldError("days", "extension_limit", f"at most {limit} working days")
+        raise InvalidInputError("the extension is too long", [fault])
+    case = await _departments(session, case_id, expected, caller)
+    return await _record(session, case, "extend", "decision", at, case.extend(command.days, at), note=command.reasons)
 
 
 async def decide_case(
@@ -94,7 +133,7 @@ async def decide_case(
     """决定 by a leader."""
     case = await _departments(session, case_id, expected, caller)
     fact = case.decide(caller.subject, command.result, command.reasons, at)
-    return _record(session, case, "decide", "decision", at, fact, note=command.reasons)
+    return await _record(session, case, "decide", "decision", at, fact, note=command.reasons)
 
 
 async def deliver_case(
@@ -103,13 +142,13 @@ async def deliver_case(
     """送达 by a third person."""
     case = await _departments(session, case_id, expected, caller)
     facts = case.deliver(caller.subject, command.method, at)
-    return _record(session, case, "deliver", "delivery", at, *facts, note=command.tracking_number)
+    return await _record(session, case, "deliver", "delivery", at, *facts, note=command.tracking_number)
 
 
 async def withdraw_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
     """撤回 by the applicant."""
     case = await _own(session, case_id, expected, caller)
-    return _record(session, case, "withdraw", "applicant", at, *case.withdraw(at))
+    return await _record(session, case, "withdraw", "applicant", at, *case.withdraw(at))
 
 
 async def return_case(
@@ -118,4 +157,4 @@ async def return_case(
     """退件: the gaps were never supplied."""
     case = await _departments(session, case_id, expected, caller)
     fact = case.give_back(command.reasons, at)
-    return _record(session, case, "return", "intake", at, fact, note=command.reasons)
+    return await _record(session, case, "return", "intake", at, fact, note=command.reasons)

@@ -114,7 +114,9 @@ async def apply_for(
         missing=[],
         received_at=at.now,
         state=State.RECEIVED,
-        due_on=at.today,
+        deemed=False,
+        extended_days=0,
+        officer=clerk,
         overdue=False,
     )
     submitted = case.submitted(at)

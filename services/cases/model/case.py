@@ -1,30 +1,32 @@
-"""Tables of cases and the rules of a case's life (行政许可法 arts 32–45; norms §3).
+"""The case and the rules of its life (行政许可法 arts 32–45; norms §3).
 
 Every act is one method: it checks that the state allows it and who may do it, changes the case, raises its revision by one,
 and returns the fact. Pure: time and calendar are passed in.
 """
 
-from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
+from sqlalchemy import Boolean, Date, DateTime, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from shared import clock
+from services.cases.model.base import PLACE, Base, Moment
+from services.cases.model.clocks import Clocks, Lamp, burning, next_day
+from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
 from shared.crypto import Encrypted
-from shared.db import new_metadata
-from shared.errors import ConflictError, FieldError, ForbiddenError
+from shared.errors import ConflictError, ForbiddenError
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
     CaseDecided,
+    CaseExtended,
     CaseNotAccepted,
     CaseReceived,
+    CaseResumed,
     CaseSubmitted,
+    CaseSuspended,
     CaseWithdrawn,
     CorrectionRequested,
     ResultDelivered,
@@ -37,103 +39,22 @@ REMEDIES = "不服本决定的, 可依法申请行政复议或者提起行政诉
 """The right to 复议 and 诉讼 that every refusal states (art. 38)."""
 
 
-class State(StrEnum):
-    """办件状态."""
-
-    RECEIVED = "received"  # 收件
-    CORRECTING = "correcting"  # 补正
-    ACCEPTED = "accepted"  # 受理, under review
-    DECIDED = "decided"  # 办结, to be delivered
-    CLOSED = "closed"  # 送达
-    NOT_ACCEPTED = "not_accepted"  # 不予受理
-    WITHDRAWN = "withdrawn"  # 撤回
-    RETURNED = "returned"  # 退件
-
-
-class Act(StrEnum):
-    """What can be done to a case."""
-
-    ACCEPT = "accept"
-    REFUSE_ACCEPTANCE = "refuse_acceptance"
-    REQUEST_CORRECTION = "request_correction"
-    CORRECT = "correct"
-    REVIEW = "review"
-    DECIDE = "decide"
-    DELIVER = "deliver"
-    WITHDRAW = "withdraw"
-    RETURN = "return"
-
-
-ALLOWED: dict[Act, frozenset[State]] = {
-    Act.ACCEPT: frozenset({State.RECEIVED}),
-    Act.REFUSE_ACCEPTANCE: frozenset({State.RECEIVED}),
-    Act.REQUEST_CORRECTION: frozenset({State.RECEIVED}),
-    Act.CORRECT: frozenset({State.CORRECTING}),
-    Act.REVIEW: frozenset({State.ACCEPTED}),
-    Act.DECIDE: frozenset({State.ACCEPTED}),
-    Act.DELIVER: frozenset({State.DECIDED}),
-    Act.WITHDRAW: frozenset({State.RECEIVED, State.CORRECTING, State.ACCEPTED}),
-    Act.RETURN: frozenset({State.CORRECTING}),
-}
-OPEN = frozenset({State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.DECIDED})
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When, and by which calendar."""
-
-    now: datetime
-    calendar: WorkCalendar
-
-    @property
-    def today(self) -> date:
-        return clock.local_date(self.now)
-
-    def after(self, days: int) -> date:
-        return self.calendar.add_working_days(self.today, days)
-
-
-class Base(DeclarativeBase):
-    metadata = new_metadata()
-
-
-class MatterCopy(Base):
-    """The published matter as its events told it."""
-
-    __tablename__ = "matter_copy"
-
-    matter_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    revision: Mapped[int] = mapped_column(Integer)
-    version: Mapped[int] = mapped_column(Integer)
-    open: Mapped[bool] = mapped_column(Boolean)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
-
-
-class CaseSerial(Base):
-    """The last serial of a matter on a day."""
-
-    __tablename__ = "case_serial"
-
-    code: Mapped[str] = mapped_column(Text, primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    last: Mapped[int] = mapped_column(Integer)
-
-
 class Case(Base):
-    """One application from receipt to delivery. Personal data is encrypted."""
+    """One application from receipt to delivery. Personal data is encrypted.
+
+    The due dates follow from `clock_from` and the working days of each clock, so that a change of the calendar, an
+    extension and a suspension are all the same small sum. `watch_on` is the next day on which a light may go on: the
+    timer asks one narrow index for the rows of that day instead of looking through all open cases. `officer` acted last.
+    """
 
     __tablename__ = "case_file"
     __table_args__ = (
-        Index(
-            "ix_case_file_work",
-            "area_code",
-            "department_code",
-            "due_on",
-            "id",
-            postgresql_where=text("state IN ('received', 'correcting', 'accepted', 'decided')"),
-        ),
+        Index("ix_case_file_work", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
+        Index("ix_case_file_work_state", *PLACE, "state", "due_on", "id", postgresql_where=text(IS_OPEN)),
+        Index("ix_case_file_officer", "officer", "due_on", "id", postgresql_where=text(IS_OPEN)),
         Index("ix_case_file_owner", "account_id", "id"),
         Index("ix_case_file_silent", "due_on", postgresql_where=text("state = 'received'")),
+        Index("ix_case_file_watch", "watch_on", postgresql_where=text("watch_on IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -168,13 +89,25 @@ class Case(Base):
     missing: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     accepted_on: Mapped[date | None] = mapped_column(Date)
+    clock_from: Mapped[date] = mapped_column(Date)
+    due_days: Mapped[int] = mapped_column(SmallInteger)
     due_on: Mapped[date] = mapped_column(Date)
+    legal_due_days: Mapped[int | None] = mapped_column(SmallInteger)
     legal_due_on: Mapped[date | None] = mapped_column(Date)
+    step_due_days: Mapped[int | None] = mapped_column(SmallInteger)
+    step_due_on: Mapped[date | None] = mapped_column(Date)
+    watch_on: Mapped[date | None] = mapped_column(Date)
+    deemed: Mapped[bool] = mapped_column(Boolean)
+    suspension: Mapped[str | None] = mapped_column(Text)
+    suspended_on: Mapped[date | None] = mapped_column(Date)
+    extended_days: Mapped[int] = mapped_column(SmallInteger)
+    officer: Mapped[str | None] = mapped_column(Text)
     result: Mapped[str | None] = mapped_column(Text)
     reasons: Mapped[str | None] = mapped_column(Text)
     overdue: Mapped[bool] = mapped_column(Boolean)
 
-    def _facts(self, at: Moment) -> dict[str, Any]:
+    def facts(self, at: Moment) -> dict[str, Any]:
+        """What every event about it tells."""
         return {
             "case_id": self.id,
             "number": self.number,
@@ -201,44 +134,110 @@ class Case(Base):
             )
         self.revision += 1
 
+    def clocks(self) -> Clocks:
+        """What the lights look at."""
+        return Clocks(
+            self.state,
+            self.clock_from,
+            self.due_on,
+            self.legal_due_on,
+            self.step,
+            self.step_due_on,
+            self.deemed,
+        )
+
+    @property
+    def reviewers_needed(self) -> int:
+        """Two examine it (art. 34), one a 即办件."""
+        return 1 if self.immediate else 2
+
+    @property
+    def step(self) -> str | None:
+        """办理环节: the role whose step of the guide is running."""
+        match self.state:
+            case State.RECEIVED:
+                return "intake"
+            case State.ACCEPTED:
+                return "review" if len(self.reviewers) < self.reviewers_needed else "decision"
+            case State.DECIDED:
+                return "delivery"
+            case _:
+                return None
+
+    def lamps(self, at: Moment) -> set[Lamp]:
+        """The lights that burn over it."""
+        return burning(self.clocks(), at.today, at.calendar)
+
+    def watch(self, at: Moment, *, settled: bool = False) -> None:
+        """When the timer must look again: now if a light burns that it may not know (unless `settled`), else the next day."""
+        now = not settled and bool(self.lamps(at))
+        self.watch_on = at.today if now else next_day(self.clocks(), at.today, at.calendar)
+
+    def set_dues(self, calendar: WorkCalendar) -> None:
+        """The last days of the running clocks."""
+        self.due_on = calendar.add_working_days(self.clock_from, self.due_days)
+        if self.legal_due_days is not None:
+            self.legal_due_on = calendar.add_working_days(self.clock_from, self.legal_due_days)
+        days = self.step_due_days
+        self.step_due_on = None if days is None else calendar.add_working_days(self.clock_from, days)
+
+    def _start_clocks(self, on: date, days: int, legal_days: int | None, at: Moment) -> None:
+        self.clock_from, self.due_days, self.legal_due_days = on, days, legal_days
+        self._start_step(on, at)
+
+    def _start_step(self, on: date, at: Moment) -> None:
+        """The step's own days count from `on`; a step without days in the guide has no clock."""
+        days = sum(step["days"] for step in self.guide["steps"] if step["role"] == self.step)
+        gone = at.calendar.working_days_between(self.clock_from, on)
+        self.step_due_days = gone + days if days else None
+        self._clocks_moved(at)
+
+    def _move_clocks(self, days: int, at: Moment) -> None:
+        self.due_days += days
+        self.legal_due_days = None if self.legal_due_days is None else self.legal_due_days + days
+        self.step_due_days = None if self.step_due_days is None else self.step_due_days + days
+        self._clocks_moved(at)
+
+    def _clocks_moved(self, at: Moment) -> None:
+        self.set_dues(at.calendar)
+        self.watch(at)
+
     def submitted(self, at: Moment) -> CaseSubmitted:
         """申请 with all materials: received in the same moment."""
-        return CaseSubmitted(**self._facts(at))
+        return CaseSubmitted(**self.facts(at))
 
     def receive(self, at: Moment) -> CaseReceived:
         """收件: the acceptance clock of five working days starts."""
         self.revision += 1
-        self.state, self.due_on = State.RECEIVED, at.after(ACCEPTANCE_DAYS)
-        return CaseReceived(**self._facts(at), received_on=at.today, acceptance_due_on=self.due_on)
+        self.state = State.RECEIVED
+        self._start_clocks(at.today, ACCEPTANCE_DAYS, None, at)
+        return CaseReceived(**self.facts(at), received_on=at.today, acceptance_due_on=self.due_on)
 
     def accept(self, officer: str, at: Moment) -> CaseAccepted:
         """受理: the handling clocks start."""
         self._begin(Act.ACCEPT)
         self.intake_by = self.intake_by or officer
-        return self._accepted(at.today, at, deemed=False)
+        return self._accepted(at.today, at)
 
     def deem_accepted(self, at: Moment) -> CaseAccepted:
         """视为受理: the organ was silent for five working days; the clocks run from the receipt date (art. 32)."""
         self._begin(Act.ACCEPT)
-        return self._accepted(clock.local_date(self.received_at), at, deemed=True)
+        self.deemed = True
+        return self._accepted(self.clock_from, at)
 
-    def _accepted(self, on: date, at: Moment, *, deemed: bool) -> CaseAccepted:
+    def _accepted(self, on: date, at: Moment) -> CaseAccepted:
         self.state, self.accepted_on = State.ACCEPTED, on
-        self.due_on = at.calendar.add_working_days(on, self.promised_days)
-        self.legal_due_on = None if self.legal_days is None else at.calendar.add_working_days(on, self.legal_days)
-        return CaseAccepted(
-            **self._facts(at),
-            accepted_on=on,
-            deemed=deemed,
-            promised_due_on=self.due_on,
-            legal_due_on=self.legal_due_on,
-        )
+        self._start_clocks(on, self.promised_days, self.legal_days, at)
+        return CaseAccepted(**self.facts(at), **self._dues(), accepted_on=on, deemed=self.deemed)
+
+    def _dues(self) -> dict[str, Any]:
+        return {"promised_due_on": self.due_on, "legal_due_on": self.legal_due_on}
 
     def refuse_acceptance(self, officer: str, reasons: str, at: Moment) -> tuple[CaseNotAccepted, CaseClosed]:
         """不予受理, with reasons and the remedies."""
         self._begin(Act.REFUSE_ACCEPTANCE)
         self.intake_by, self.reasons, self.result = self.intake_by or officer, f"{reasons}。{REMEDIES}", "6"
-        fact = CaseNotAccepted(**self._facts(at), reason=reasons)
+        fact = CaseNotAccepted(**self.facts(at), reason=reasons)
         return fact, self._close(State.NOT_ACCEPTED, at)
 
     def request_correction(self, officer: str, items: list[dict[str, Any]], at: Moment) -> CorrectionRequested:
@@ -248,7 +247,8 @@ class Case(Base):
             raise ConflictError("everything missing is told once (一次性告知); a second correction is not allowed")
         self.intake_by = self.intake_by or officer
         self.state, self.corrections, self.missing = State.CORRECTING, 1, items
-        return CorrectionRequested(**self._facts(at), items=len(items))
+        self.watch(at)
+        return CorrectionRequested(**self.facts(at), items=len(items))
 
     def correct(self, materials: list[dict[str, Any]], at: Moment) -> CaseReceived:
         """The applicant has supplied the gaps: the acceptance clock starts again."""
@@ -258,7 +258,7 @@ class Case(Base):
         self.revision -= 1
         return self.receive(at)
 
-    def review(self, officer: str) -> None:
+    def review(self, officer: str, at: Moment) -> None:
         """审查: one reviewer's step; never the person of the intake, never twice the same."""
         self._begin(Act.REVIEW)
         if officer == self.intake_by:
@@ -266,23 +266,52 @@ class Case(Base):
         if officer in self.reviewers:
             raise ConflictError("you have reviewed this case; a second person must")
         self.reviewers = [*self.reviewers, officer]
+        if len(self.reviewers) == self.reviewers_needed:
+            self._start_step(at.today, at)
+
+    def suspend(self, kind: str, planned_days: int, at: Moment) -> CaseSuspended:
+        """特别程序: the clocks stand still while it runs (art. 45)."""
+        self._begin(Act.SUSPEND)
+        self.state, self.suspension, self.suspended_on = State.SUSPENDED, kind, at.today
+        self.watch(at)
+        return CaseSuspended(**self.facts(at), kind=kind, planned_days=planned_days)
+
+    def resume(self, at: Moment) -> CaseResumed:
+        """The clocks go on: due dates move by the working days that the special procedure really took."""
+        self._begin(Act.RESUME)
+        assert self.suspended_on is not None
+        days = at.calendar.working_days_between(self.suspended_on, at.today)
+        self.state, self.suspended_on = State.ACCEPTED, None
+        self._move_clocks(days, at)
+        return CaseResumed(**self.facts(at), **self._dues())
+
+    def extend(self, days: int, at: Moment) -> CaseExtended:
+        """延期 by the organ's head, once, while the time is not over (art. 42)."""
+        self._begin(Act.EXTEND)
+        if self.extended_days:
+            raise ConflictError(f"extended by {self.extended_days} days already; a second extension is not allowed")
+        if at.today > (self.legal_due_on or self.due_on):
+            raise ConflictError("its time is over; an extension is decided before that")
+        self.extended_days = days
+        self._move_clocks(days, at)
+        return CaseExtended(**self.facts(at), **self._dues(), days=days)
 
     def decide(self, officer: str, result: str, reasons: str | None, at: Moment) -> CaseDecided:
         """决定 by a leader after review by two (one for 即办件)."""
         self._begin(Act.DECIDE)
-        needed = 1 if self.immediate else 2
-        if len(self.reviewers) < needed:
-            raise ConflictError(f"{needed} reviewer(s) must have examined it (art. 34), {len(self.reviewers)} have")
+        if len(self.reviewers) < self.reviewers_needed:
+            words = f"{self.reviewers_needed} reviewer(s) must have examined it (art. 34), {len(self.reviewers)} have"
+            raise ConflictError(words)
         if officer in {self.intake_by, *self.reviewers}:
             raise ForbiddenError("intake, review and decision are different people")
         if result == "1":
             reasons = f"{reasons}。{REMEDIES}"
         self.state, self.decided_by, self.result, self.reasons = State.DECIDED, officer, result, reasons
         self.overdue = at.today > self.due_on
-        self.due_on = at.after(DELIVERY_DAYS)
+        self._start_clocks(at.today, DELIVERY_DAYS, None, at)
         licence = self.license_type_code if result == "0" else None
         return CaseDecided(
-            **self._facts(at), result=result, decided_on=at.today, overdue=self.overdue, license_type_code=licence
+            **self.facts(at), result=result, decided_on=at.today, overdue=self.overdue, license_type_code=licence
         )
 
     def deliver(self, officer: str, method: str, at: Moment) -> tuple[ResultDelivered, CaseClosed]:
@@ -290,13 +319,13 @@ class Case(Base):
         self._begin(Act.DELIVER)
         if officer in {self.intake_by, self.decided_by, *self.reviewers}:
             raise ForbiddenError("delivery is done by a third person")
-        fact = ResultDelivered(**self._facts(at), method=method, delivered_on=at.today)  # pyright: ignore[reportArgumentType]
+        fact = ResultDelivered(**self.facts(at), method=method, delivered_on=at.today)  # pyright: ignore[reportArgumentType]
         return fact, self._close(State.CLOSED, at)
 
     def withdraw(self, at: Moment) -> tuple[CaseWithdrawn, CaseClosed]:
         """撤回 by the applicant before the decision."""
         self._begin(Act.WITHDRAW)
-        return CaseWithdrawn(**self._facts(at)), self._close(State.WITHDRAWN, at)
+        return CaseWithdrawn(**self.facts(at)), self._close(State.WITHDRAWN, at)
 
     def give_back(self, reasons: str, at: Moment) -> CaseClosed:
         """退件: the gaps were never supplied."""
@@ -306,68 +335,5 @@ class Case(Base):
 
     def _close(self, state: State, at: Moment) -> CaseClosed:
         self.state = state
-        return CaseClosed(**self._facts(at), state=state, result=self.result, closed_on=at.today, overdue=self.overdue)
-
-
-class TimelineRow(Base):
-    """One step in the case's life, as its applicant may see it: which act, by which role, when."""
-
-    __tablename__ = "case_step"
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
-    act: Mapped[str] = mapped_column(Text)
-    role: Mapped[str] = mapped_column(Text)
-    note: Mapped[str | None] = mapped_column(Text)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-
-
-class Upload(Base):
-    """A file that somebody brought, stored by its digest."""
-
-    __tablename__ = "upload"
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    owner: Mapped[str] = mapped_column(Text)
-    digest: Mapped[str] = mapped_column(Text)
-    media_type: Mapped[str] = mapped_column(Text)
-    size: Mapped[int] = mapped_column(Integer)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-
-
-class ImportedCase(Base):
-    """A case of a bureau's own system, at its newest version (办件推送)."""
-
-    __tablename__ = "imported_case"
-
-    area_code: Mapped[str] = mapped_column(Text, primary_key=True)
-    department_code: Mapped[str] = mapped_column(Text, primary_key=True)
-    source_system: Mapped[str] = mapped_column(Text, primary_key=True)
-    source_number: Mapped[str] = mapped_column(Text, primary_key=True)
-    case_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
-    version: Mapped[int] = mapped_column(Integer)
-    revision: Mapped[int] = mapped_column(Integer)
-    record: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    imported_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-
-
-class CalendarDay(Base):
-    """A day that differs from Monday to Friday."""
-
-    __tablename__ = "calendar_day"
-
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    is_working: Mapped[bool] = mapped_column(Boolean)
-    note: Mapped[str] = mapped_column(Text)
-
-
-def missing_materials(guide: dict[str, Any], given: set[str]) -> list[FieldError]:
-    """Every required material that is not there, and every one that nobody asked for."""
-    asked = {material["code"]: material for material in guide["materials"]}
-    faults = [
-        FieldError(f"materials.{code}", "required", f"{material['name']['zh']} is required")
-        for code, material in asked.items()
-        if material["necessity"] == "1" and code not in given
-    ]
-    unknown = "your personal guide does not ask for this material"
-    return faults + [FieldError(f"materials.{code}", "asked", unknown) for code in sorted(given - set(asked))]
+        self.watch(at)
+        return CaseClosed(**self.facts(at), state=state, result=self.result, closed_on=at.today, overdue=self.overdue)

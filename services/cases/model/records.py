@@ -1,0 +1,98 @@
+"""The tables around a case: the matter's copy, numbers, steps, uploads, pushed cases, the calendar."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Integer, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.cases.model.base import Base
+from shared.errors import FieldError
+
+
+class MatterCopy(Base):
+    """The published matter as its events told it."""
+
+    __tablename__ = "matter_copy"
+
+    matter_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)
+    open: Mapped[bool] = mapped_column(Boolean)
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class CaseSerial(Base):
+    """The last serial of a matter on a day."""
+
+    __tablename__ = "case_serial"
+
+    code: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    last: Mapped[int] = mapped_column(Integer)
+
+
+class TimelineRow(Base):
+    """One step in the case's life, as its applicant may see it: which act, by which role, when."""
+
+    __tablename__ = "case_step"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
+    act: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Upload(Base):
+    """A file that somebody brought, stored by its digest."""
+
+    __tablename__ = "upload"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    owner: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(Text)
+    media_type: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class ImportedCase(Base):
+    """A case of a bureau's own system, at its newest version (办件推送)."""
+
+    __tablename__ = "imported_case"
+
+    area_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    department_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_system: Mapped[str] = mapped_column(Text, primary_key=True)
+    source_number: Mapped[str] = mapped_column(Text, primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    version: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(Integer)
+    record: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    imported_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class CalendarDay(Base):
+    """A day that differs from Monday to Friday."""
+
+    __tablename__ = "calendar_day"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    is_working: Mapped[bool] = mapped_column(Boolean)
+    note: Mapped[str] = mapped_column(Text)
+
+
+def missing_materials(guide: dict[str, Any], given: set[str]) -> list[FieldError]:
+    """Every required material that is not there, and every one that nobody asked for."""
+    asked = {material["code"]: material for material in guide["materials"]}
+    faults = [
+        FieldError(f"materials.{code}", "required", f"{material['name']['zh']} is required")
+        for code, material in asked.items()
+        if material["necessity"] == "1" and code not in given
+    ]
+    unknown = "your personal guide does not ask for this material"
+    return faults + [FieldError(f"materials.{code}", "asked", unknown) for code in sorted(given - set(asked))]

@@ -1,0 +1,9 @@
+"""HTTP in and out of cases."""
+
+from fastapi import APIRouter
+
+from services.cases.router import acts, files, lights
+
+router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
+for part in (files.router, acts.router, lights.router):
+    router.include_router(part)

@@ -1,0 +1,79 @@
+"""Who may do and see what, and how a case is shown."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+
+from services.cases import queries
+from services.cases.model import Case, Moment
+from services.cases.schemas import CaseRead
+from services.cases.settings import Settings
+from shared import clock, masking
+from shared.auth import with_role, with_scope
+from shared.db import Session
+from shared.errors import NotFoundError
+from shared.etags import etag
+from shared.storage import Storage
+from shared.tokens import Caller
+
+STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
+Clerk = Annotated[Caller, Depends(with_role("window_clerk"))]
+Approver = Annotated[Caller, Depends(with_role("approver"))]
+Leader = Annotated[Caller, Depends(with_role("leader"))]
+Head = Annotated[Caller, Depends(with_role("department_head", "leader"))]
+"""行政机关负责人: approves an extension."""
+Deliverer = Annotated[Caller, Depends(with_role("delivery"))]
+Officer = Annotated[Caller, Depends(with_role(*STAFF))]
+Overseer = Annotated[Caller, Depends(with_role(*STAFF, "supervisor"))]
+"""An officer of a department, or 督办 of an area."""
+Pusher = Annotated[Caller, Depends(with_scope("cases:push"))]
+FIRST = UUID(int=0)
+
+
+async def _moment(session: Session) -> Moment:
+    return Moment(clock.now(), await queries.get_calendar(session))
+
+
+At = Annotated[Moment, Depends(_moment)]
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings
+
+
+Config = Annotated[Settings, Depends(_settings)]
+
+
+def _storage(request: Request) -> Storage:
+    return request.app.state.storage
+
+
+Files = Annotated[Storage, Depends(_storage)]
+
+
+def is_own(case: Case, caller: Caller) -> bool:
+    return case.account_id is not None and str(case.account_id) == caller.subject
+
+
+def check_reader(case: Case, caller: Caller) -> None:
+    """The applicant, or staff of the case's own area and department; for everyone else it is not there."""
+    staff = caller.kind == "staff" and bool(set(STAFF) & caller.roles)
+    if not is_own(case, caller) and not (
+        staff and (caller.area, caller.department) == (case.area_code, case.department_code)
+    ):
+        raise NotFoundError("no such case of yours")
+
+
+def read_case(case: Case, caller: Caller, response: Response, at: Moment | None = None) -> dict[str, Any]:
+    response.headers["etag"] = etag(case.revision)
+    plain = is_own(case, caller)
+    values = {name: getattr(case, name) for name in CaseRead.model_fields if name != "provisional_due"}
+    if not plain:
+        values["applicant_name"] = masking.mask_name(case.applicant_name)
+        values["phone"] = masking.mask_phone(case.phone)
+        if case.applicant_kind == "person":
+            values["applicant_id_number"] = masking.mask_id_number(case.applicant_id_number)
+    today = clock.local_date(clock.now())
+    values["provisional_due"] = at is not None and at.calendar.is_provisional(today, max(today, case.due_on))
+    return values

@@ -1,0 +1,141 @@
+"""HTTP in and out of case files: uploads, applications, reading, tracking, the work list, a bureau's push."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from services.cases import queries, use_cases
+from services.cases.model import State
+from services.cases.router.access import FIRST, At, Files, Officer, Pusher, check_reader, read_case
+from services.cases.schemas import (
+    Apply,
+    CaseRead,
+    CaseSummary,
+    PushCases,
+    Pushed,
+    StepRead,
+    Track,
+    Tracked,
+    UploadRead,
+)
+from shared import clock
+from shared.auth import CurrentCaller, MaybeCaller
+from shared.db import ReadSession, Session
+from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
+from shared.idempotency import IdempotentRoute, Once
+from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.storage import MAX_FILE
+from shared.tokens import Caller
+
+router = APIRouter(route_class=IdempotentRoute)
+
+
+@router.post("/uploads", response_model=UploadRead, status_code=201, max_body_size=MAX_FILE)
+async def upload_file(request: Request, session: Session, caller: CurrentCaller, storage: Files) -> Any:
+    """Bring a file (PDF, PNG, JPEG, at most 20 MiB) as the body; only its owner can use it."""
+    return await use_cases.store_upload(session, storage, await request.body(), caller.subject, clock.now())
+
+
+def _applicant_account(command: Apply, caller: Caller) -> tuple[UUID | None, str | None]:
+    """Who applies: a verified citizen for herself, a window clerk on behalf of somebody (then without account)."""
+    if caller.kind == "staff":
+        if "window_clerk" not in caller.roles or command.channel != "window":
+            raise ForbiddenError("staff take in applications at a window, as window clerks")
+        return None, caller.subject
+    if caller.kind not in {"person", "organisation"}:
+        raise ForbiddenError("this is for persons and organisations")
+    if caller.acr < 2:
+        challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
+        raise StepUpRequiredError("verify your identity first", headers={"WWW-Authenticate": challenge})
+    if command.channel == "window":
+        fault = FieldError("channel", "own_channel", "applications at a window are taken in by its clerk")
+        raise InvalidInputError("the channel does not fit", [fault])
+    return UUID(caller.subject), None
+
+
+@router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
+async def apply_for(command: Apply, session: Session, caller: CurrentCaller, at: At, response: Response) -> Any:
+    """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
+    account, clerk = _applicant_account(command, caller)
+    case = await use_cases.apply_for(session, command, account_id=account, clerk=clerk, owner=caller.subject, at=at)
+    response.headers["location"] = f"/api/v1/cases/files/{case.id}"
+    return read_case(case, caller, response, at)
+
+
+@router.get("/files", response_model=Page[CaseSummary])
+async def list_own_cases(session: ReadSession, caller: CurrentCaller, limit: Limit = 50, cursor: Cursor = None) -> Any:
+    """The caller's own cases."""
+    after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
+    if caller.kind not in {"person", "organisation"}:
+        return {"items": [], "next": None}
+    rows, following = page_of(await queries.list_own(session, UUID(caller.subject), after, limit), limit, "id")
+    return {"items": rows, "next": following}
+
+
+@router.get("/files/{case_id}", response_model=CaseRead)
+async def get_case(case_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response) -> Any:
+    """One case: whole for its applicant, masked for the officers of its department."""
+    case = await queries.get_case(session, case_id)
+    check_reader(case, caller)
+    return read_case(case, caller, response)
+
+
+@router.get("/files/{case_id}/timeline", response_model=list[StepRead])
+async def get_timeline(case_id: UUID, session: ReadSession, caller: CurrentCaller) -> Any:
+    """What happened, by whose role, when."""
+    check_reader(await queries.get_case(session, case_id), caller)
+    return await queries.list_steps(session, case_id)
+
+
+@router.get("/files/{case_id}/materials/{code}", response_class=Response)
+async def get_material(
+    case_id: UUID,
+    code: str,
+    session: ReadSession,
+    caller: CurrentCaller,
+    storage: Files,
+) -> Response:
+    """The file that meets a material, as an attachment."""
+    case = await queries.get_case(session, case_id)
+    check_reader(case, caller)
+    found = next((material for material in case.materials if material["code"] == code), None)
+    if found is None:
+        raise NotFoundError("no such material in this case")
+    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+    return Response(await storage.get(found["digest"]), media_type=found["media_type"], headers=headers)
+
+
+@router.post("/imports", response_model=Pushed, dependencies=[Once], max_body_size=MAX_FILE)
+async def push_cases(command: PushCases, session: Session, system: Pusher) -> Any:
+    """办件推送: a bureau's own system pushes its cases; good records land, faulty ones come back with row, field and rule."""
+    return await use_cases.push_cases(session, command, system, clock.now())
+
+
+@router.post("/tracking", response_model=Tracked)
+async def track_case(command: Track, session: ReadSession, _caller: MaybeCaller) -> Any:
+    """Where a case stands, by its number and the last four digits of the phone."""
+    case = await use_cases.track_case(session, command)
+    return {name: getattr(case, name) for name in Tracked.model_fields}
+
+
+@router.get("/work-list", response_model=Page[CaseSummary])
+async def list_work(
+    session: ReadSession,
+    officer: Officer,
+    state: Annotated[State | None, Query()] = None,
+    mine: Annotated[bool, Query(description="Only those that you acted on last")] = False,
+    due_before: Annotated[date | None, Query()] = None,
+    overdue: Annotated[bool, Query(description="Only those whose clock has run out")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Any:
+    """Open cases of the officer's department, the most urgent first."""
+    after: list[Any] = decode_cursor(cursor, date.fromisoformat, UUID) if cursor else [date.min, FIRST]
+    place = (officer.area or "", officer.department or "")
+    today = clock.local_date(clock.now())
+    which = queries.WorkFilter(state, officer.subject if mine else None, due_before, today if overdue else None)
+    rows = await queries.list_work(session, place, which, (after[0], after[1]), limit)
+    page, following = page_of(rows, limit, "due_on", "id")
+    return {"items": page, "next": following}
