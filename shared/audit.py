@@ -51,21 +51,26 @@ def record(
     **detail: Any,
 ) -> None:
     """Write one row in the caller's transaction. `detail` holds JSON values without personal data."""
+    session.add(AuditRow(**entry(action, object_type, object_id, reason=reason, **detail)))
+
+
+def entry(
+    action: str, object_type: str, object_id: object, *, reason: str | None = None, **detail: Any
+) -> dict[str, Any]:
+    """The columns of one row, for a statement that writes it together with others."""
     about = context.current()
-    session.add(
-        AuditRow(
-            id=new_id(),
-            at=clock.now(),
-            actor=about.actor,
-            on_behalf_of=about.on_behalf_of,
-            action=action,
-            object_type=object_type,
-            object_id=str(object_id),
-            reason=reason,
-            detail=detail,
-            request_id=about.request_id,
-        )
-    )
+    return {
+        "id": new_id(),
+        "at": clock.now(),
+        "actor": about.actor,
+        "on_behalf_of": about.on_behalf_of,
+        "action": action,
+        "object_type": object_type,
+        "object_id": str(object_id),
+        "reason": reason,
+        "detail": detail,
+        "request_id": about.request_id,
+    }
 
 
 def _digest(row: "asyncpg.Record", sequence: int, previous: bytes) -> bytes:

@@ -7,6 +7,7 @@ a batch, and deletes it once the bus has acknowledged all of it. A crash in betw
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 import structlog
@@ -38,8 +39,13 @@ log = structlog.get_logger(__name__)
 
 def add(session: AsyncSession, event: Event) -> None:
     """Write the event in the caller's transaction; nothing else happens here."""
+    session.add(OutboxRow(**entry(event)))
+
+
+def entry(event: Event) -> dict[str, Any]:
+    """The columns of the event's row, for a statement that writes it together with others."""
     event_id, payload = seal(event)
-    session.add(OutboxRow(topic=topic_of(event.service), key=event.key, event_id=event_id, payload=payload))
+    return {"topic": topic_of(event.service), "key": event.key, "event_id": event_id, "payload": payload}
 
 
 async def add_many(session: AsyncSession, events: Sequence[Event]) -> None:

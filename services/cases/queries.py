@@ -6,24 +6,51 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import ARRAY, Uuid, bindparam, select, text, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from services.cases.model import (
     BURNS,
     IS_OPEN,
-    CalendarDay,
+    CalendarVersion,
     Case,
     Level,
     Light,
-    MatterCopy,
     State,
     TimelineRow,
     Upload,
 )
 from shared.errors import NotFoundError
+from shared.guides import MatterDocument
+from shared.memory import Memory
 from shared.workdays import WorkCalendar
+
+APPLICATION = (
+    text(
+        "SELECT revision, version, CASE WHEN revision = :known THEN NULL ELSE document END AS document,"
+        " (SELECT version FROM calendar_version) AS calendar,"
+        " (SELECT jsonb_object_agg(u.id, jsonb_build_array(u.digest, u.media_type)) FROM upload u"
+        " WHERE u.id = ANY (:uploads) AND u.owner = :owner) AS uploads"
+        " FROM matter_copy WHERE matter_id = :matter AND open"
+    )
+    .bindparams(bindparam("matter", type_=Uuid()), bindparam("uploads", type_=ARRAY(Uuid())))
+    .columns(document=JSONB(none_as_null=True), uploads=JSONB(none_as_null=True), calendar=Uuid())
+)
+CALENDAR = text(
+    "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"
+).columns(version=Uuid(), days=JSONB())
+
+CASE: Any = Case.__table__.c
+READ = (
+    *(column for column in CASE if column.key not in {"guide", "applicant_id_hash"}),
+    select(CalendarVersion.version).scalar_subquery().label("calendar"),
+)
+"""What an answer shows of a case, read in one statement and without the bulky rest; the ORM would cost more than the query."""
+
+_texts: Memory[UUID, "MatterText"] = Memory(2000)
+_calendars: Memory[UUID, WorkCalendar] = Memory(8)
 
 SUMMARY = (
     Case.id,
@@ -42,6 +69,14 @@ async def get_case(session: AsyncSession, case_id: UUID, *, lock: bool = False) 
     if case is None:
         raise NotFoundError("no such case of yours")
     return case
+
+
+async def read_case(session: AsyncSession, case_id: UUID) -> Any:
+    """One case as answers show it, with the calendar's version."""
+    row = (await session.execute(select(*READ).where(CASE.id == case_id))).one_or_none()
+    if row is None:
+        raise NotFoundError("no such case of yours")
+    return row
 
 
 async def find_by_number(session: AsyncSession, number: str) -> Case | None:
@@ -138,19 +173,53 @@ async def list_steps(session: AsyncSession, case_id: UUID) -> Sequence[TimelineR
     ).all()
 
 
-async def get_open_matter(session: AsyncSession, matter_id: UUID) -> MatterCopy:
-    matter = await session.get(MatterCopy, matter_id)
-    if matter is None or not matter.open:
+@dataclass(frozen=True, slots=True)
+class MatterText:
+    """The text of a published matter; `revision` and the id name its content."""
+
+    matter_id: UUID
+    revision: int
+    version: int
+    document: MatterDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What an application rests on, read at one moment: the matter, the caller's uploads, the calendar's version."""
+
+    matter: MatterText
+    uploads: dict[UUID, tuple[str, str]]
+    calendar: UUID
+
+
+async def get_application(
+    session: AsyncSession, matter_id: UUID, upload_ids: Sequence[UUID], owner: str
+) -> Application:
+    """In one statement, without the matter's text when this process has parsed it already."""
+    known = _texts.get(matter_id)
+    values = {"matter": matter_id, "known": known.revision if known else -1, "uploads": upload_ids, "owner": owner}
+    row = (await session.execute(APPLICATION, values)).one_or_none()
+    if row is None:
         raise NotFoundError("no matter that takes applications has this id")
-    return matter
+    if known is None or row.document is not None:
+        document = MatterDocument.model_validate(row.document)
+        known = _texts.put(matter_id, MatterText(matter_id, row.revision, row.version, document))
+    uploads = {UUID(key): (value[0], value[1]) for key, value in (row.uploads or {}).items()}
+    return Application(known, uploads, row.calendar)
 
 
-async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -> dict[UUID, Upload]:
-    """The uploads of `owner` among these."""
-    rows = await session.scalars(select(Upload).where(Upload.id.in_(ids), Upload.owner == owner))
-    return {row.id: row for row in rows}
+async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -> dict[UUID, tuple[str, str]]:
+    """Digest and media type of the uploads of `owner` among these."""
+    statement = select(Upload.id, Upload.digest, Upload.media_type).where(Upload.id.in_(ids), Upload.owner == owner)
+    return {row.id: (row.digest, row.media_type) for row in await session.execute(statement)}
 
 
-async def get_calendar(session: AsyncSession) -> WorkCalendar:
-    rows = await session.execute(select(CalendarDay.day, CalendarDay.is_working))
-    return WorkCalendar({row.day: row.is_working for row in rows})
+async def get_calendar(session: AsyncSession, version: UUID | None = None) -> WorkCalendar:
+    """The calendar at `version` (as another statement of this request found it) or at the newest."""
+    version = version or await session.scalar(select(CalendarVersion.version))
+    known = _calendars.get(version) if version else None
+    if known is None:
+        row = (await session.execute(CALENDAR)).one()
+        days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
+        known = _calendars.put(row.version, WorkCalendar(days))
+    return known

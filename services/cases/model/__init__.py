@@ -5,7 +5,9 @@ from services.cases.model.case import Case
 from services.cases.model.clocks import Clocks, Lamp, Level
 from services.cases.model.lights import BURNS, Light
 from services.cases.model.records import (
+    CalendarChange,
     CalendarDay,
+    CalendarVersion,
     CaseSerial,
     ImportedCase,
     MatterCopy,
@@ -21,7 +23,9 @@ __all__ = [
     "IS_OPEN",
     "Act",
     "Base",
+    "CalendarChange",
     "CalendarDay",
+    "CalendarVersion",
     "Case",
     "CaseSerial",
     "Clocks",

@@ -16,6 +16,7 @@ from shared.errors import NotFoundError
 from shared.etags import etag
 from shared.storage import Storage
 from shared.tokens import Caller
+from shared.workdays import WorkCalendar
 
 STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
 Clerk = Annotated[Caller, Depends(with_role("window_clerk"))]
@@ -52,11 +53,15 @@ def _storage(request: Request) -> Storage:
 Files = Annotated[Storage, Depends(_storage)]
 
 
-def is_own(case: Case, caller: Caller) -> bool:
+Shown = Case | Any
+"""A case, or the row of it that `queries.read_case` gives."""
+
+
+def is_own(case: Shown, caller: Caller) -> bool:
     return case.account_id is not None and str(case.account_id) == caller.subject
 
 
-def check_reader(case: Case, caller: Caller) -> None:
+def check_reader(case: Shown, caller: Caller) -> None:
     """The applicant, or staff of the case's own area and department; for everyone else it is not there."""
     staff = caller.kind == "staff" and bool(set(STAFF) & caller.roles)
     if not is_own(case, caller) and not (
@@ -65,7 +70,8 @@ def check_reader(case: Case, caller: Caller) -> None:
         raise NotFoundError("no such case of yours")
 
 
-def read_case(case: Case, caller: Caller, response: Response, at: Moment | None = None) -> dict[str, Any]:
+def read_case(case: Shown, caller: Caller, response: Response, calendar: WorkCalendar) -> dict[str, Any]:
+    """The answer, masked unless the reader is the applicant."""
     response.headers["etag"] = etag(case.revision)
     plain = is_own(case, caller)
     values = {name: getattr(case, name) for name in CaseRead.model_fields if name != "provisional_due"}
@@ -75,5 +81,5 @@ def read_case(case: Case, caller: Caller, response: Response, at: Moment | None 
         if case.applicant_kind == "person":
             values["applicant_id_number"] = masking.mask_id_number(case.applicant_id_number)
     today = clock.local_date(clock.now())
-    values["provisional_due"] = at is not None and at.calendar.is_provisional(today, max(today, case.due_on))
+    values["provisional_due"] = calendar.is_provisional(today, max(today, case.due_on))
     return values

@@ -30,7 +30,7 @@ async def accept_case(
     case_id: UUID, session: Session, clerk: Clerk, expected: IfMatch, at: At, response: Response
 ) -> Any:
     """受理."""
-    return read_case(await use_cases.accept_case(session, case_id, expected, clerk, at), clerk, response, at)
+    return read_case(await use_cases.accept_case(session, case_id, expected, clerk, at), clerk, response, at.calendar)
 
 
 @router.post("/files/{case_id}/non-acceptance", response_model=CaseRead)
@@ -45,7 +45,7 @@ async def refuse_acceptance(
 ) -> Any:
     """不予受理, with reasons."""
     case = await use_cases.refuse_acceptance(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at)
+    return read_case(case, clerk, response, at.calendar)
 
 
 @router.post("/files/{case_id}/correction-requests", response_model=CaseRead)
@@ -60,7 +60,7 @@ async def request_correction(
 ) -> Any:
     """补正: everything missing, once."""
     case = await use_cases.request_correction(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at)
+    return read_case(case, clerk, response, at.calendar)
 
 
 @router.post("/files/{case_id}/corrections", response_model=CaseRead)
@@ -75,7 +75,7 @@ async def correct_case(
 ) -> Any:
     """The applicant supplies what was missing."""
     case = await use_cases.correct_case(session, case_id, command, expected, caller, at)
-    return read_case(case, caller, response, at)
+    return read_case(case, caller, response, at.calendar)
 
 
 @router.post("/files/{case_id}/reviews", response_model=CaseRead)
@@ -84,7 +84,7 @@ async def review_case(
 ) -> Any:
     """审查 by one of at least two people."""
     case = await use_cases.review_case(session, case_id, command, expected, approver, at)
-    return read_case(case, approver, response, at)
+    return read_case(case, approver, response, at.calendar)
 
 
 @router.post("/files/{case_id}/suspension", response_model=CaseRead)
@@ -99,7 +99,7 @@ async def suspend_case(
 ) -> Any:
     """特别程序: its time is not counted (art. 45)."""
     case = await use_cases.suspend_case(session, case_id, command, expected, approver, at)
-    return read_case(case, approver, response, at)
+    return read_case(case, approver, response, at.calendar)
 
 
 @router.post("/files/{case_id}/resumption", response_model=CaseRead)
@@ -107,7 +107,9 @@ async def resume_case(
     case_id: UUID, session: Session, approver: Approver, expected: IfMatch, at: At, response: Response
 ) -> Any:
     """The special procedure is over: due dates move by the working days it took."""
-    return read_case(await use_cases.resume_case(session, case_id, expected, approver, at), approver, response, at)
+    return read_case(
+        await use_cases.resume_case(session, case_id, expected, approver, at), approver, response, at.calendar
+    )
 
 
 @router.post("/files/{case_id}/extension", response_model=CaseRead)
@@ -123,7 +125,7 @@ async def extend_case(
 ) -> Any:
     """延期, once, approved by the organ's head (art. 42)."""
     case = await use_cases.extend_case(session, case_id, command, expected, head, at, settings.extension_days_max)
-    return read_case(case, head, response, at)
+    return read_case(case, head, response, at.calendar)
 
 
 @router.post("/files/{case_id}/decision", response_model=CaseRead)
@@ -132,7 +134,7 @@ async def decide_case(
 ) -> Any:
     """决定 by a leader."""
     case = await use_cases.decide_case(session, case_id, command, expected, leader, at)
-    return read_case(case, leader, response, at)
+    return read_case(case, leader, response, at.calendar)
 
 
 @router.post("/files/{case_id}/delivery", response_model=CaseRead)
@@ -147,7 +149,7 @@ async def deliver_case(
 ) -> Any:
     """送达 by a third person."""
     case = await use_cases.deliver_case(session, case_id, command, expected, deliverer, at)
-    return read_case(case, deliverer, response, at)
+    return read_case(case, deliverer, response, at.calendar)
 
 
 @router.post("/files/{case_id}/withdrawal", response_model=CaseRead)
@@ -155,7 +157,9 @@ async def withdraw_case(
     case_id: UUID, session: Session, caller: CurrentCaller, expected: IfMatch, at: At, response: Response
 ) -> Any:
     """撤回 by the applicant, before the decision."""
-    return read_case(await use_cases.withdraw_case(session, case_id, expected, caller, at), caller, response, at)
+    return read_case(
+        await use_cases.withdraw_case(session, case_id, expected, caller, at), caller, response, at.calendar
+    )
 
 
 @router.post("/files/{case_id}/return", response_model=CaseRead)
@@ -170,4 +174,4 @@ async def return_case(
 ) -> Any:
     """退件: the gaps were never supplied."""
     case = await use_cases.return_case(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at)
+    return read_case(case, clerk, response, at.calendar)

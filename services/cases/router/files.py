@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.cases import queries, use_cases
 from services.cases.model import State
-from services.cases.router.access import FIRST, At, Files, Officer, Pusher, check_reader, read_case
+from services.cases.router.access import FIRST, Files, Officer, Pusher, check_reader, read_case
 from services.cases.schemas import (
     Apply,
     CaseRead,
@@ -56,12 +56,14 @@ def _applicant_account(command: Apply, caller: Caller) -> tuple[UUID | None, str
 
 
 @router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
-async def apply_for(command: Apply, session: Session, caller: CurrentCaller, at: At, response: Response) -> Any:
+async def apply_for(command: Apply, session: Session, caller: CurrentCaller, response: Response) -> Any:
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
     account, clerk = _applicant_account(command, caller)
-    case = await use_cases.apply_for(session, command, account_id=account, clerk=clerk, owner=caller.subject, at=at)
+    case, at = await use_cases.apply_for(
+        session, command, account_id=account, clerk=clerk, owner=caller.subject, now=clock.now()
+    )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
-    return read_case(case, caller, response, at)
+    return read_case(case, caller, response, at.calendar)
 
 
 @router.get("/files", response_model=Page[CaseSummary])
@@ -77,15 +79,15 @@ async def list_own_cases(session: ReadSession, caller: CurrentCaller, limit: Lim
 @router.get("/files/{case_id}", response_model=CaseRead)
 async def get_case(case_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response) -> Any:
     """One case: whole for its applicant, masked for the officers of its department."""
-    case = await queries.get_case(session, case_id)
+    case = await queries.read_case(session, case_id)
     check_reader(case, caller)
-    return read_case(case, caller, response)
+    return read_case(case, caller, response, await queries.get_calendar(session, case.calendar))
 
 
 @router.get("/files/{case_id}/timeline", response_model=list[StepRead])
 async def get_timeline(case_id: UUID, session: ReadSession, caller: CurrentCaller) -> Any:
     """What happened, by whose role, when."""
-    check_reader(await queries.get_case(session, case_id), caller)
+    check_reader(await queries.read_case(session, case_id), caller)
     return await queries.list_steps(session, case_id)
 
 
@@ -98,7 +100,7 @@ async def get_material(
     storage: Files,
 ) -> Response:
     """The file that meets a material, as an attachment."""
-    case = await queries.get_case(session, case_id)
+    case = await queries.read_case(session, case_id)
     check_reader(case, caller)
     found = next((material for material in case.materials if material["code"] == code), None)
     if found is None:

@@ -88,7 +88,8 @@ async def correct_case(
 ) -> Case:
     """The applicant supplies what was missing."""
     case = await _own(session, case_id, expected, caller)
-    materials = await take_materials(session, command.materials, caller.subject)
+    uploads = await queries.list_uploads(session, [m.upload_id for m in command.materials], caller.subject)
+    materials = take_materials(command.materials, uploads)
     return await _record(session, case, "correct", "applicant", at, case.correct(materials, at))
 
 
