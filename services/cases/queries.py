@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, select, text, tuple_
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -14,6 +14,8 @@ from sqlalchemy.orm import defer
 from services.cases.model import (
     BURNS,
     IS_OPEN,
+    CalendarChange,
+    CalendarDay,
     CalendarVersion,
     Case,
     Level,
@@ -48,6 +50,10 @@ READ = (
     select(CalendarVersion.version).scalar_subquery().label("calendar"),
 )
 """What an answer shows of a case, read in one statement and without the bulky rest; the ORM would cost more than the query."""
+
+BULKY = (Case.guide, Case.materials, Case.missing)
+SECRET = (Case.applicant_name, Case.applicant_id_number, Case.phone)
+"""What batches over many cases leave out: no act of theirs reads it, and opening a secret costs more than the row."""
 
 _texts: Memory[UUID, "MatterText"] = Memory(2000)
 _calendars: Memory[UUID, WorkCalendar] = Memory(8)
@@ -126,9 +132,9 @@ async def list_silent(session: AsyncSession, today: date, limit: int) -> Sequenc
 
 
 async def list_watched(session: AsyncSession, today: date, limit: int) -> Sequence[Case]:
-    """Cases over which a light may go on today, claimed for this worker; without their bulky parts."""
-    bulky = [defer(column, raiseload=True) for column in (Case.guide, Case.materials, Case.missing)]
-    statement = select(Case).options(*bulky).where(Case.watch_on <= today).order_by(Case.watch_on)
+    """Cases over which a light may go on today, claimed for this worker; without their bulky and secret parts."""
+    light = [defer(column, raiseload=True) for column in (*BULKY, *SECRET)]
+    statement = select(Case).options(*light).where(Case.watch_on <= today).order_by(Case.watch_on)
     return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()
 
 
@@ -223,3 +229,46 @@ async def get_calendar(session: AsyncSession, version: UUID | None = None) -> Wo
         days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
         known = _calendars.put(row.version, WorkCalendar(days))
     return known
+
+
+async def list_days(session: AsyncSession, days: Sequence[date]) -> dict[date, tuple[bool, str]]:
+    """Working or not, and the note, of those among these days that differ from Monday to Friday."""
+    statement = select(CalendarDay.day, CalendarDay.is_working, CalendarDay.note).where(CalendarDay.day.in_(days))
+    return {row.day: (row.is_working, row.note) for row in await session.execute(statement)}
+
+
+async def list_year(session: AsyncSession, year: int) -> Sequence[CalendarDay]:
+    within = CalendarDay.day.between(date(year, 1, 1), date(year, 12, 31))
+    return (await session.scalars(select(CalendarDay).where(within).order_by(CalendarDay.day))).all()
+
+
+async def get_change(session: AsyncSession, change_id: UUID) -> CalendarChange:
+    change = await session.get(CalendarChange, change_id)
+    if change is None:
+        raise NotFoundError("no such change of the calendar")
+    return change
+
+
+async def find_change(session: AsyncSession, change_id: UUID, passes: int) -> CalendarChange | None:
+    """The change, locked, unless that many passes are over or another process is at it."""
+    unfinished = select(CalendarChange).where(CalendarChange.id == change_id, CalendarChange.passes < passes)
+    return await session.scalar(unfinished.with_for_update(skip_locked=True))
+
+
+async def list_unfinished_changes(session: AsyncSession, before: datetime) -> Sequence[UUID]:
+    due = (CalendarChange.passes == 0) | (CalendarChange.changed_at < before)
+    statement = select(CalendarChange.id).where(text("passes < 2"), due).order_by(CalendarChange.id)
+    return (await session.scalars(statement)).all()
+
+
+async def list_touched(session: AsyncSession, change: CalendarChange, limit: int) -> Sequence[Case]:
+    """The next cases whose running clocks span a changed day, locked; without their bulky and secret parts."""
+    days = sorted(date.fromisoformat(day["day"]) for day in change.days)
+    statement = select(Case).where(
+        Case.id > change.reached,
+        text("state IN ('received', 'accepted', 'suspended', 'decided')"),
+        Case.clock_from < days[-1],
+        func.greatest(Case.due_on, Case.legal_due_on, Case.step_due_on) >= days[0],
+    )
+    statement = statement.options(*(defer(column, raiseload=True) for column in (*BULKY, *SECRET)))
+    return (await session.scalars(statement.order_by(Case.id).limit(limit).with_for_update())).all()

@@ -44,3 +44,14 @@ async def run_clocks(database: Database, now: datetime) -> ClockRun:
     deemed = await deem_accepted(database, now)
     settled = await settle_lights(database, now)
     return ClockRun(deemed, settled.raised, settled.cleared)
+
+
+async def follow_calendar(database: Database, now: datetime) -> None:
+    """Finish what a change of the calendar began, and look a second time a little later."""
+    async with database.reading() as session:
+        changes = await use_cases.list_unfinished(session, now)
+    for change_id in changes:
+        more = True
+        while more:
+            async with database.transaction() as session:
+                more = await use_cases.follow_change(session, change_id, now, passes=2)

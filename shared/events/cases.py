@@ -88,6 +88,14 @@ class CaseExtended(CaseEvent, fact="case-extended"):
     legal_due_on: date | None
 
 
+class CaseDueChanged(CaseEvent, fact="case-due-changed"):
+    """The calendar has changed, and with it the last day of the running clock. `previous_due_on` is what it was."""
+
+    due_on: date
+    previous_due_on: date
+    legal_due_on: date | None
+
+
 class CaseDecided(CaseEvent, fact="case-decided"):
     """Decided by a leader. `result`: 0 出证/准予, 1 不予许可, 4 转报. `license_type_code` when a licence is to be issued."""
 

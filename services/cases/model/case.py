@@ -21,6 +21,7 @@ from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
     CaseDecided,
+    CaseDueChanged,
     CaseExtended,
     CaseNotAccepted,
     CaseReceived,
@@ -51,7 +52,7 @@ class Case(Base):
     __table_args__ = (
         Index("ix_case_file_work", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
         Index("ix_case_file_work_state", *PLACE, "state", "due_on", "id", postgresql_where=text(IS_OPEN)),
-        Index("ix_case_file_officer", "officer", "due_on", "id", postgresql_where=text(IS_OPEN)),
+        Index("ix_case_file_officer", "officer", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
         Index("ix_case_file_owner", "account_id", "id"),
         Index("ix_case_file_silent", "due_on", postgresql_where=text("state = 'received'")),
         Index("ix_case_file_watch", "watch_on", postgresql_where=text("watch_on IS NOT NULL")),
@@ -295,6 +296,18 @@ class Case(Base):
         self.extended_days = days
         self._move_clocks(days, at)
         return CaseExtended(**self.facts(at), **self._dues(), days=days)
+
+    def follow_calendar(self, at: Moment) -> CaseDueChanged | None:
+        """Due dates by the present calendar; the fact when the case's own or the statutory one has moved."""
+        before = (self.due_on, self.legal_due_on)
+        self.set_dues(at.calendar)
+        self.watch(at)
+        if (self.due_on, self.legal_due_on) == before:
+            return None
+        self.revision += 1
+        return CaseDueChanged(
+            **self.facts(at), due_on=self.due_on, legal_due_on=self.legal_due_on, previous_due_on=before[0]
+        )
 
     def decide(self, officer: str, result: str, reasons: str | None, at: Moment) -> CaseDecided:
         """决定 by a leader after review by two (one for 即办件)."""

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from services.cases.router import acts, files, lights
+from services.cases.router import acts, calendar, files, lights
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
-for part in (files.router, acts.router, lights.router):
+for part in (files.router, acts.router, lights.router, calendar.router):
     router.include_router(part)

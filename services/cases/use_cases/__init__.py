@@ -15,6 +15,7 @@ from services.cases.use_cases.acts import (
     withdraw_case,
 )
 from services.cases.use_cases.apply import apply_for, close_copy, copy_matter, store_upload
+from services.cases.use_cases.calendar import change_days, follow_change, list_unfinished
 from services.cases.use_cases.lights import Settled, answer_light, settle_due
 from services.cases.use_cases.push import push_cases
 from services.cases.use_cases.timers import deem_accepted
@@ -25,6 +26,7 @@ __all__ = [
     "accept_case",
     "answer_light",
     "apply_for",
+    "change_days",
     "close_copy",
     "copy_matter",
     "correct_case",
@@ -32,6 +34,8 @@ __all__ = [
     "deem_accepted",
     "deliver_case",
     "extend_case",
+    "follow_change",
+    "list_unfinished",
     "push_cases",
     "refuse_acceptance",
     "request_correction",

@@ -47,7 +47,8 @@ def upgrade() -> None:
     op.create_index("ix_case_file_work", "case_file", [*PLACE, "due_on", "id"], postgresql_where=is_open)
     by_state = [*PLACE, "state", "due_on", "id"]
     op.create_index("ix_case_file_work_state", "case_file", by_state, postgresql_where=is_open)
-    op.create_index("ix_case_file_officer", "case_file", ["officer", "due_on", "id"], postgresql_where=is_open)
+    by_officer = ["officer", *PLACE, "due_on", "id"]
+    op.create_index("ix_case_file_officer", "case_file", by_officer, postgresql_where=is_open)
     watched = sa.text("watch_on IS NOT NULL")
     op.create_index("ix_case_file_watch", "case_file", ["watch_on"], postgresql_where=watched)
     texts = ("number", "matter_name", *PLACE, "rule", "level")
