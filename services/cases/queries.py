@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, func, select, text, tuple_
+from sqlalchemy import ARRAY, LargeBinary, Uuid, bindparam, func, select, text, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -85,8 +85,11 @@ async def read_case(session: AsyncSession, case_id: UUID) -> Any:
     return row
 
 
-async def find_by_number(session: AsyncSession, number: str) -> Case | None:
-    return await session.scalar(select(Case).where(Case.number == number))
+async def find_tracked(session: AsyncSession, number: str) -> Any:
+    """What tracking shows of a case, and its phone still sealed."""
+    sealed = type_coerce(CASE.phone, LargeBinary).label("sealed_phone")
+    columns = (CASE.number, CASE.state, CASE.matter_name, CASE.due_on, sealed)
+    return (await session.execute(select(*columns).where(CASE.number == number))).one_or_none()
 
 
 async def list_own(session: AsyncSession, account_id: UUID, after: UUID, limit: int) -> Sequence[Any]:

@@ -18,3 +18,9 @@ class Settings(ServiceSettings):
     """区划 whose supervisors see every area."""
     extension_days_max: int = Field(default=10, ge=1, le=90)
     """延期: the most working days an organ's head can add (art. 42)."""
+    trust_gateway: bool = True
+    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    tracking_window_seconds: int = Field(default=600, ge=1)
+    tracking_tries_per_address: int = Field(default=30, ge=1)
+    tracking_tries_per_number: int = Field(default=10, ge=1)
+    """Budget of tries to track a case without signing in."""

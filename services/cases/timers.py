@@ -1,7 +1,7 @@
 """Time in: due rows lead to use cases, claimed so that any number of replicas may run."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.cases import use_cases
 from services.cases.use_cases import Settled
@@ -55,3 +55,9 @@ async def follow_calendar(database: Database, now: datetime) -> None:
         while more:
             async with database.transaction() as session:
                 more = await use_cases.follow_change(session, change_id, now, passes=2)
+
+
+async def forget_tries(database: Database, now: datetime) -> None:
+    """Tracking budgets of yesterday."""
+    async with database.transaction() as session:
+        await use_cases.forget_tries(session, now - timedelta(days=1))

@@ -2,13 +2,17 @@
 
 from services.cases.consumer import consumer
 from services.cases.settings import Settings
-from services.cases.timers import follow_calendar, run_clocks
+from services.cases.timers import follow_calendar, forget_tries, run_clocks
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:
-    return [Timer("clocks", 60.0, run_clocks), Timer("calendar", 60.0, follow_calendar)]
+    return [
+        Timer("clocks", 60.0, run_clocks),
+        Timer("calendar", 60.0, follow_calendar),
+        Timer("tries", 3600.0, forget_tries),
+    ]
 
 
 if __name__ == "__main__":

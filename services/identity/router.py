@@ -47,6 +47,7 @@ from services.identity.schemas import (
 )
 from services.identity.settings import Settings
 from shared import clock, masking
+from shared.addresses import client_address
 from shared.auth import Administrator, Citizen, CurrentCaller, Person, VerifiedPerson, with_role
 from shared.crypto import lookup_hash
 from shared.db import Database, ReadSession, Session
@@ -70,10 +71,7 @@ def _database(request: Request) -> Database:
 
 
 def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> str:
-    forwarded = request.headers.get("x-forwarded-for", "")
-    if settings.trust_gateway and forwarded:
-        return forwarded.rpartition(",")[2].strip()[:64]
-    return request.client.host if request.client else "unknown"
+    return client_address(request, trust_gateway=settings.trust_gateway)
 
 
 Config = Annotated[Settings, Depends(_settings)]

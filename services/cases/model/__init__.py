@@ -12,6 +12,7 @@ from services.cases.model.records import (
     ImportedCase,
     MatterCopy,
     TimelineRow,
+    TrackingTries,
     Upload,
     missing_materials,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Moment",
     "State",
     "TimelineRow",
+    "TrackingTries",
     "Upload",
     "missing_materials",
 ]

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, SmallInteger, Text, Uuid, text
+from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -112,6 +112,16 @@ class CalendarChange(Base):
     passes: Mapped[int] = mapped_column(SmallInteger)
     reached: Mapped[UUID] = mapped_column(Uuid)
     moved: Mapped[dict[str, int]] = mapped_column(JSONB)
+
+
+class TrackingTries(Base):
+    """Tries to track a case from one address, or for one number, since the window began. `key`: keyed hash of either."""
+
+    __tablename__ = "tracking_tries"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+    tries: Mapped[int] = mapped_column(Integer)
 
 
 def missing_materials(guide: dict[str, Any], given: set[str]) -> list[FieldError]:

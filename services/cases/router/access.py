@@ -11,7 +11,7 @@ from services.cases.schemas import CaseRead
 from services.cases.settings import Settings
 from shared import clock, masking
 from shared.auth import with_role, with_scope
-from shared.db import Session
+from shared.db import Database, Session
 from shared.errors import NotFoundError
 from shared.etags import etag
 from shared.storage import Storage
@@ -44,6 +44,14 @@ def _settings(request: Request) -> Settings:
 
 
 Config = Annotated[Settings, Depends(_settings)]
+
+
+def _database(request: Request) -> Database:
+    return request.app.state.database
+
+
+Db = Annotated[Database, Depends(_database)]
+"""For endpoints whose work is more than one transaction."""
 
 
 def _storage(request: Request) -> Storage:

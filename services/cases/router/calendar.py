@@ -4,26 +4,20 @@ import time
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 
 from services.cases import queries, use_cases
 from services.cases.model import CalendarChange
+from services.cases.router.access import Db
 from services.cases.schemas import CalendarChangeRead, CalendarRead, ChangeDays
 from shared import clock
 from shared.auth import Administrator, CurrentCaller
-from shared.db import Database, ReadSession
+from shared.db import ReadSession
 
 router = APIRouter()
 
 PATIENCE = 10.0
 """Seconds that a change works on due dates before it answers; the worker does the rest."""
-
-
-def _database(request: Request) -> Database:
-    return request.app.state.database
-
-
-Db = Annotated[Database, Depends(_database)]
 
 
 def _report(change: CalendarChange) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """HTTP in and out of case files: uploads, applications, reading, tracking, the work list, a bureau's push."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.cases import queries, use_cases
 from services.cases.model import State
-from services.cases.router.access import FIRST, Files, Officer, Pusher, check_reader, read_case
+from services.cases.router.access import FIRST, Config, Db, Files, Officer, Pusher, check_reader, read_case
 from services.cases.schemas import (
     Apply,
     CaseRead,
@@ -21,6 +21,7 @@ from services.cases.schemas import (
     UploadRead,
 )
 from shared import clock
+from shared.addresses import client_address
 from shared.auth import CurrentCaller, MaybeCaller
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
@@ -116,9 +117,16 @@ async def push_cases(command: PushCases, session: Session, system: Pusher) -> An
 
 
 @router.post("/tracking", response_model=Tracked)
-async def track_case(command: Track, session: ReadSession, _caller: MaybeCaller) -> Any:
-    """Where a case stands, by its number and the last four digits of the phone."""
-    case = await use_cases.track_case(session, command)
+async def track_case(command: Track, request: Request, database: Db, settings: Config, _caller: MaybeCaller) -> Any:
+    """Where a case stands, by its number and the last four digits of the phone; tries are counted."""
+    now, address = clock.now(), client_address(request, trust_gateway=settings.trust_gateway)
+    window = timedelta(seconds=settings.tracking_window_seconds)
+    budget = use_cases.Budget(window, settings.tracking_tries_per_address, settings.tracking_tries_per_number)
+    async with database.transaction() as session:
+        wait_until = await use_cases.count_try(session, command, address, budget, now)
+    use_cases.check_budget(wait_until, now)
+    async with database.reading() as session:
+        case = await use_cases.track_case(session, command)
     return {name: getattr(case, name) for name in Tracked.model_fields}
 
 

@@ -19,22 +19,26 @@ from services.cases.use_cases.calendar import change_days, follow_change, list_u
 from services.cases.use_cases.lights import Settled, answer_light, settle_due
 from services.cases.use_cases.push import push_cases
 from services.cases.use_cases.timers import deem_accepted
-from services.cases.use_cases.track import track_case
+from services.cases.use_cases.track import Budget, check_budget, count_try, forget_tries, track_case
 
 __all__ = [
+    "Budget",
     "Settled",
     "accept_case",
     "answer_light",
     "apply_for",
     "change_days",
+    "check_budget",
     "close_copy",
     "copy_matter",
     "correct_case",
+    "count_try",
     "decide_case",
     "deem_accepted",
     "deliver_case",
     "extend_case",
     "follow_change",
+    "forget_tries",
     "list_unfinished",
     "push_cases",
     "refuse_acceptance",

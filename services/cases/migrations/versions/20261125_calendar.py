@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "cases_0004"
-down_revision = "cases_0003"
+revision = "cases_0005"
+down_revision = "cases_0004"
 
 STAMP = sa.DateTime(timezone=True)
 

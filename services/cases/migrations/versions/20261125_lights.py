@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "cases_0003"
-down_revision = "cases_0002"
+revision = "cases_0004"
+down_revision = "cases_0003"
 
 STAMP = sa.DateTime(timezone=True)
 PLACE = ("area_code", "department_code")
