@@ -1,6 +1,6 @@
 """Every SELECT of cases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -221,6 +221,12 @@ async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -
     """Digest and media type of the uploads of `owner` among these."""
     statement = select(Upload.id, Upload.digest, Upload.media_type).where(Upload.id.in_(ids), Upload.owner == owner)
     return {row.id: (row.digest, row.media_type) for row in await session.execute(statement)}
+
+
+async def list_earlier(session: AsyncSession, ids: Collection[UUID]) -> Sequence[Any]:
+    """Whose these cases are, and their materials."""
+    columns = (CASE.id, CASE.account_id, CASE.applicant_id_hash, CASE.materials)
+    return (await session.execute(select(*columns).where(CASE.id.in_(ids)))).all()
 
 
 async def get_calendar(session: AsyncSession, version: UUID | None = None) -> WorkCalendar:

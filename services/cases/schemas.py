@@ -4,7 +4,17 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from shared import clock, codes
 from shared.fields import CLEAN, Line, Prose, Reason
@@ -33,13 +43,43 @@ class Applicant(Strict):
         return codes.check_id_number(value, clock.local_date(clock.now()))
 
 
-class GivenMaterial(Strict):
-    """A material of the personal guide and the upload that meets it."""
+class UploadedMaterial(Strict):
+    """An upload of the caller's meets the material."""
 
+    kind: Literal["upload"] = "upload"
     code: Code
     upload_id: UUID
 
 
+class EarlierMaterial(Strict):
+    """A material of an earlier case of the same applicant meets it; `earlier_code` is its code there (default: the same)."""
+
+    kind: Literal["earlier_case"]
+    code: Code
+    earlier_case_id: UUID
+    earlier_code: Code | None = None
+
+
+class PromisedMaterial(Strict):
+    """容缺: the applicant promises to bring it by the limit; only where the guide allows it (necessity 3)."""
+
+    kind: Literal["promise"]
+    code: Code
+
+
+def _kind(value: Any) -> str:
+    """An upload where no kind is named."""
+    kind = value.get("kind", "upload") if isinstance(value, dict) else getattr(value, "kind", "upload")
+    return str(kind)
+
+
+GivenMaterial = Annotated[
+    Annotated[UploadedMaterial, Tag("upload")]
+    | Annotated[EarlierMaterial, Tag("earlier_case")]
+    | Annotated[PromisedMaterial, Tag("promise")],
+    Discriminator(_kind),
+]
+"""What meets a material of the personal guide; further sources are further kinds."""
 Materials = Annotated[list[GivenMaterial], Field(max_length=300)]
 
 
@@ -152,6 +192,7 @@ class CaseRead(BaseModel):
     due_on: date
     legal_due_on: date | None
     step_due_on: date | None
+    gap_due_on: date | None
     deemed: bool
     suspension: str | None
     suspended_on: date | None

@@ -60,7 +60,9 @@ class Hall:
 
     async def application(self, headers: Headers, **changes: Any) -> dict[str, Any]:
         answers = changes.get("answers", ANSWERS)
-        guide = personal_guide(self.document, answers, matter_id=self.matter_id, version=1)
+        guide = personal_guide(
+            self.document, answers, matter_id=self.matter_id, version=changes.get("matter_version", 1)
+        )
         upload = (await self.upload(headers)).json()["id"]
         return {
             "matter_id": str(self.matter_id),

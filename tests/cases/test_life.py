@@ -10,9 +10,11 @@ from shared import clock
 from shared.ids import new_id
 from shared.migrations import drift, run_on
 from shared.workdays import seed_calendar
-from tests.builders.matters import CODE, a_document
+from tests.builders.matters import CODE, DEPARTMENT, a_document
 from tests.cases.conftest import APPLICANT, BASE, PDF, Hall
 from tests.conftest import DatabaseFactory, TokenFactory, published
+
+USCC = DEPARTMENT
 
 
 async def facts(hall: Hall) -> list[str]:
@@ -73,12 +75,12 @@ async def test_hundred_equal_applications_make_one_case(hall: Hall) -> None:
 async def test_parallel_acceptances_and_decisions_have_one_effect(hall: Hall) -> None:
     case = await hall.apply()
     clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
-    accepted = await asyncio.gather(*(hall.act(case, "acceptance", clerk) for _ in range(50)))
+    accepted = await asyncio.gather(*(hall.act(case, "acceptance", clerk) for _ in range(100)))
     case = next(answer.json() for answer in accepted if answer.status_code == 200)
     for _ in range(2):
         case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "好"})
 
-    decided = await asyncio.gather(*(hall.act(case, "decision", leader, {"result": "0"}) for _ in range(50)))
+    decided = await asyncio.gather(*(hall.act(case, "decision", leader, {"result": "0"}) for _ in range(100)))
 
     for answers in (accepted, decided):
         assert sorted({answer.status_code for answer in answers}) == [200, 412]
@@ -228,6 +230,35 @@ async def test_who_may_apply(hall: Hall, token: TokenFactory) -> None:
 
     assert [a.status_code for a in (low, system, approver, anonymous)] == [401, 403, 403, 401]
     assert 'acr_values="2"' in low.headers["www-authenticate"]
+
+
+async def test_organisation_applies_with_its_own_account_and_sees_its_case(hall: Hall, token: TokenFactory) -> None:
+    firm = token(kind="organisation")
+    applicant = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": USCC, "phone": "13989001234"}
+
+    case = await hall.apply(firm, applicant=applicant)
+    mine = (await hall.client.get(f"{BASE}/files", headers=firm)).json()["items"]
+    officer = (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.officer("approver"))).json()
+    refused = await hall.post(await hall.application(firm, applicant={**applicant, "id_number": USCC[:-1] + "0"}), firm)
+    low = await hall.post(await hall.application(firm), token(kind="organisation", acr="1"))
+    withdrawn = await hall.do(case, "withdrawal", firm)
+
+    assert (case["applicant_kind"], case["applicant_id_number"], case["channel"]) == ("organisation", USCC, "pc")
+    assert [item["id"] for item in mine] == [case["id"]]
+    # 统一社会信用代码 is public by nature; a name of persons is not.
+    assert officer["applicant_id_number"] == USCC
+    assert (refused.status_code, low.status_code, withdrawn["state"]) == (400, 401, "withdrawn")
+    event = (await published(hall.client.database))[0]
+    assert (event.data["applicant_kind"], "雪域" in str(event.data)) == ("organisation", False)
+
+
+async def test_person_applies_for_a_firm_and_the_case_is_hers_to_follow(hall: Hall, token: TokenFactory) -> None:
+    applicant = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": USCC, "phone": "13989001234"}
+
+    case = await hall.apply(hall.citizen, applicant=applicant)
+
+    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).status_code == 200
+    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=token(kind="organisation"))).status_code == 404
 
 
 async def test_clerk_takes_in_for_an_old_man_who_tracks_by_phone(hall: Hall) -> None:

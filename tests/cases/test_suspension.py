@@ -39,6 +39,7 @@ def a_case(accepted: date, promised_days: int = 10, legal_days: int | None = 20)
         legal_days=legal_days,
         guide={"steps": [{"role": "review", "days": 6}, {"role": "decision", "days": 2}]},
         reviewers=[],
+        materials=[],
         clock_from=accepted,
         deemed=False,
         extended_days=0,

@@ -4,6 +4,7 @@ from services.cases.model.base import Base, Moment
 from services.cases.model.case import Case
 from services.cases.model.clocks import Clocks, Lamp, Level
 from services.cases.model.lights import BURNS, Light
+from services.cases.model.materials import missing_materials
 from services.cases.model.records import (
     CalendarChange,
     CalendarDay,
@@ -14,7 +15,6 @@ from services.cases.model.records import (
     TimelineRow,
     TrackingTries,
     Upload,
-    missing_materials,
 )
 from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
 

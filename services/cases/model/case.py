@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import PLACE, Base, Moment
 from services.cases.model.clocks import Clocks, Lamp, burning, next_day
+from services.cases.model.materials import gap_days, is_promised
 from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
 from shared.crypto import Encrypted
 from shared.errors import ConflictError, ForbiddenError
@@ -97,6 +98,8 @@ class Case(Base):
     legal_due_on: Mapped[date | None] = mapped_column(Date)
     step_due_days: Mapped[int | None] = mapped_column(SmallInteger)
     step_due_on: Mapped[date | None] = mapped_column(Date)
+    gap_days: Mapped[int | None] = mapped_column(SmallInteger)
+    gap_due_on: Mapped[date | None] = mapped_column(Date)
     watch_on: Mapped[date | None] = mapped_column(Date)
     deemed: Mapped[bool] = mapped_column(Boolean)
     suspension: Mapped[str | None] = mapped_column(Text)
@@ -126,10 +129,16 @@ class Case(Base):
             "occurred_at": at.now,
         }
 
+    def allowed(self) -> list[Act]:
+        """What can be done to it now; what only a promised material makes possible only while one is missing."""
+        acts = {act for act, states in ALLOWED.items() if self.state in states}
+        if self.state != State.CORRECTING and not self.gaps:
+            acts -= {Act.SUPPLY, Act.RETURN}
+        return sorted(acts)
+
     def _begin(self, act: Act) -> None:
         """Refuse an act that the state does not allow, naming those it does; else count the change."""
-        if self.state not in ALLOWED[act]:
-            allowed = sorted(other for other, states in ALLOWED.items() if self.state in states)
+        if act not in (allowed := self.allowed()):
             raise ConflictError(
                 f"the case is {self.state}; {act} is not possible now", extra={"state": self.state, "allowed": allowed}
             )
@@ -179,6 +188,8 @@ class Case(Base):
         self.due_on = calendar.add_working_days(self.clock_from, self.due_days)
         if self.legal_due_days is not None:
             self.legal_due_on = calendar.add_working_days(self.clock_from, self.legal_due_days)
+        if self.gap_days is not None:
+            self.gap_due_on = calendar.add_working_days(self.clock_from, self.gap_days)
         days = self.step_due_days
         self.step_due_on = None if days is None else calendar.add_working_days(self.clock_from, days)
 
@@ -228,6 +239,7 @@ class Case(Base):
 
     def _accepted(self, on: date, at: Moment) -> CaseAccepted:
         self.state, self.accepted_on = State.ACCEPTED, on
+        self.gap_days = gap_days(self.promised_days) if self.gaps else None
         self._start_clocks(on, self.promised_days, self.legal_days, at)
         return CaseAccepted(**self.facts(at), **self._dues(), accepted_on=on, deemed=self.deemed)
 
@@ -254,10 +266,28 @@ class Case(Base):
     def correct(self, materials: list[dict[str, Any]], at: Moment) -> CaseReceived:
         """The applicant has supplied the gaps: the acceptance clock starts again."""
         self._begin(Act.CORRECT)
-        replaced = {material["code"] for material in materials}
-        self.materials = [m for m in self.materials if m["code"] not in replaced] + materials
+        self._replace(materials)
         self.revision -= 1
         return self.receive(at)
+
+    def supply(self, materials: list[dict[str, Any]]) -> None:
+        """容缺后补: the applicant brings what was promised, and nothing else."""
+        self._begin(Act.SUPPLY)
+        other = sorted({material["code"] for material in materials} - set(self.gaps))
+        if other:
+            raise ConflictError(f"not promised: {', '.join(other)}", extra={"promised": self.gaps})
+        self._replace(materials)
+        if not self.gaps:
+            self.gap_days = self.gap_due_on = None
+
+    @property
+    def gaps(self) -> list[str]:
+        """Codes of the materials promised and not brought yet."""
+        return [material["code"] for material in self.materials if is_promised(material)]
+
+    def _replace(self, materials: list[dict[str, Any]]) -> None:
+        replaced = {material["code"] for material in materials}
+        self.materials = [m for m in self.materials if m["code"] not in replaced] + materials
 
     def review(self, officer: str, at: Moment) -> None:
         """审查: one reviewer's step; never the person of the intake, never twice the same."""
@@ -317,6 +347,9 @@ class Case(Base):
             raise ConflictError(words)
         if officer in {self.intake_by, *self.reviewers}:
             raise ForbiddenError("intake, review and decision are different people")
+        if self.gaps:
+            words = "no result until the promised materials are there (容缺)"
+            raise ConflictError(words, extra={"promised": self.gaps})
         if result == "1":
             reasons = f"{reasons}。{REMEDIES}"
         self.state, self.decided_by, self.result, self.reasons = State.DECIDED, officer, result, reasons
@@ -341,8 +374,10 @@ class Case(Base):
         return CaseWithdrawn(**self.facts(at)), self._close(State.WITHDRAWN, at)
 
     def give_back(self, reasons: str, at: Moment) -> CaseClosed:
-        """退件: the gaps were never supplied."""
+        """退件: the corrections asked for, or the materials promised, were never supplied."""
         self._begin(Act.RETURN)
+        if self.gap_due_on is not None and at.today <= self.gap_due_on:
+            raise ConflictError(f"the promised materials may come until {self.gap_due_on}")
         self.reasons, self.result = reasons, "5"
         return self._close(State.RETURNED, at)
 

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import Base
-from shared.errors import FieldError
 
 
 class MatterCopy(Base):
@@ -122,15 +121,3 @@ class TrackingTries(Base):
     key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
     tries: Mapped[int] = mapped_column(Integer)
-
-
-def missing_materials(guide: dict[str, Any], given: set[str]) -> list[FieldError]:
-    """Every required material that is not there, and every one that nobody asked for."""
-    asked = {material["code"]: material for material in guide["materials"]}
-    faults = [
-        FieldError(f"materials.{code}", "required", f"{material['name']['zh']} is required")
-        for code, material in asked.items()
-        if material["necessity"] == "1" and code not in given
-    ]
-    unknown = "your personal guide does not ask for this material"
-    return faults + [FieldError(f"materials.{code}", "asked", unknown) for code in sorted(given - set(asked))]

@@ -24,6 +24,7 @@ class Act(StrEnum):
     REFUSE_ACCEPTANCE = "refuse_acceptance"
     REQUEST_CORRECTION = "request_correction"
     CORRECT = "correct"
+    SUPPLY = "supply"
     REVIEW = "review"
     SUSPEND = "suspend"
     RESUME = "resume"
@@ -39,6 +40,7 @@ ALLOWED: dict[Act, frozenset[State]] = {
     Act.REFUSE_ACCEPTANCE: frozenset({State.RECEIVED}),
     Act.REQUEST_CORRECTION: frozenset({State.RECEIVED}),
     Act.CORRECT: frozenset({State.CORRECTING}),
+    Act.SUPPLY: frozenset({State.ACCEPTED, State.SUSPENDED}),
     Act.REVIEW: frozenset({State.ACCEPTED}),
     Act.SUSPEND: frozenset({State.ACCEPTED}),
     Act.RESUME: frozenset({State.SUSPENDED}),
@@ -46,7 +48,7 @@ ALLOWED: dict[Act, frozenset[State]] = {
     Act.DECIDE: frozenset({State.ACCEPTED}),
     Act.DELIVER: frozenset({State.DECIDED}),
     Act.WITHDRAW: frozenset({State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}),
-    Act.RETURN: frozenset({State.CORRECTING}),
+    Act.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
 }
 IS_OPEN = "state IN ('received', 'correcting', 'accepted', 'suspended', 'decided')"
 """As SQL, letter for letter the predicate of the partial indexes: a bound parameter would hide them from a generic plan."""

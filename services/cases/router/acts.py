@@ -78,6 +78,21 @@ async def correct_case(
     return read_case(case, caller, response, at.calendar)
 
 
+@router.post("/files/{case_id}/supplements", response_model=CaseRead)
+async def supply_materials(
+    case_id: UUID,
+    command: Correct,
+    session: Session,
+    caller: CurrentCaller,
+    expected: IfMatch,
+    at: At,
+    response: Response,
+) -> Any:
+    """容缺后补: the applicant brings what was promised."""
+    case = await use_cases.supply_materials(session, case_id, command, expected, caller, at)
+    return read_case(case, caller, response, at.calendar)
+
+
 @router.post("/files/{case_id}/reviews", response_model=CaseRead)
 async def review_case(
     case_id: UUID, command: Review, session: Session, approver: Approver, expected: IfMatch, at: At, response: Response

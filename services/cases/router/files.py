@@ -104,7 +104,7 @@ async def get_material(
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
     found = next((material for material in case.materials if material["code"] == code), None)
-    if found is None:
+    if found is None or "digest" not in found:
         raise NotFoundError("no such material in this case")
     headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
     return Response(await storage.get(found["digest"]), media_type=found["media_type"], headers=headers)

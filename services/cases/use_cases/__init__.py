@@ -11,6 +11,7 @@ from services.cases.use_cases.acts import (
     resume_case,
     return_case,
     review_case,
+    supply_materials,
     suspend_case,
     withdraw_case,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "review_case",
     "settle_due",
     "store_upload",
+    "supply_materials",
     "suspend_case",
     "track_case",
     "withdraw_case",

@@ -16,8 +16,8 @@ from services.cases.schemas import (
     Review,
     SuspendCase,
 )
-from services.cases.use_cases.apply import take_materials
 from services.cases.use_cases.lights import settle
+from services.cases.use_cases.materials import take_more
 from shared import audit, outbox
 from shared.errors import FieldError, InvalidInputError, NotFoundError
 from shared.etags import check_version
@@ -27,9 +27,14 @@ from shared.tokens import Caller
 
 
 async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
-    """The applicant's own case, locked, at the version that was read."""
+    """The applicant's own case, locked, at the version that was read.
+
+    Whoever applied at a window without an account acts through a window clerk of that department.
+    """
     case = await queries.get_case(session, case_id, lock=True)
-    if str(case.account_id) != caller.subject:
+    place = (case.area_code, case.department_code)
+    on_behalf = case.account_id is None and "window_clerk" in caller.roles and place == (caller.area, caller.department)
+    if str(case.account_id) != caller.subject and not on_behalf:
         raise NotFoundError("no such case of yours")
     check_version(case.revision, expected)
     return case
@@ -88,9 +93,17 @@ async def correct_case(
 ) -> Case:
     """The applicant supplies what was missing."""
     case = await _own(session, case_id, expected, caller)
-    uploads = await queries.list_uploads(session, [m.upload_id for m in command.materials], caller.subject)
-    materials = take_materials(command.materials, uploads)
+    materials = await take_more(session, case, command.materials, caller.subject)
     return await _record(session, case, "correct", "applicant", at, case.correct(materials, at))
+
+
+async def supply_materials(
+    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+) -> Case:
+    """容缺后补: the applicant brings what was promised."""
+    case = await _own(session, case_id, expected, caller)
+    case.supply(await take_more(session, case, command.materials, caller.subject))
+    return await _record(session, case, "supply", "applicant", at)
 
 
 async def review_case(

@@ -1,6 +1,6 @@
 """Applying: the copy of the matter, uploads, the application itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.cases import queries
 from services.cases.model import Case, MatterCopy, Moment, TimelineRow, Upload, missing_materials
 from services.cases.queries import MatterText
-from services.cases.schemas import Apply, GivenMaterial
+from services.cases.schemas import Apply
+from services.cases.use_cases.materials import take_materials, upload_ids
 from shared import audit, codes, outbox
 from shared.crypto import lookup_hash
 from shared.errors import ConflictError, FieldError, InvalidInputError
@@ -55,21 +56,6 @@ async def store_upload(session: AsyncSession, storage: Storage, content: bytes, 
     return upload
 
 
-def take_materials(given: Sequence[GivenMaterial], uploads: Mapping[UUID, tuple[str, str]]) -> list[dict[str, Any]]:
-    """The uploads (digest and media type by id) that meet the materials; 400 naming each that is not the caller's."""
-    faults = [
-        FieldError(f"materials.{m.code}.upload_id", "own_upload", "no upload of yours has this id")
-        for m in given
-        if m.upload_id not in uploads
-    ]
-    if len({material.code for material in given}) < len(given):
-        faults.append(FieldError("materials", "unique", "each material is met once"))
-    if faults:
-        raise InvalidInputError("the materials cannot be taken", faults)
-    found = [(m.code, *uploads[m.upload_id]) for m in given]
-    return [{"code": code, "digest": digest, "media_type": media_type} for code, digest, media_type in found]
-
-
 async def apply_for(
     session: AsyncSession, command: Apply, *, account_id: UUID | None, clerk: str | None, owner: str, now: datetime
 ) -> tuple[Case, Moment]:
@@ -77,12 +63,16 @@ async def apply_for(
 
     Four statements in all: what it rests on, the number, the rows, and (seldom) the calendar when it has changed.
     """
-    upload_ids = [material.upload_id for material in command.materials]
-    ground = await queries.get_application(session, command.matter_id, upload_ids, owner)
+    ground = await queries.get_application(session, command.matter_id, upload_ids(command.materials), owner)
     at = Moment(now, await queries.get_calendar(session, ground.calendar))
     guide = _checked_guide(command, ground.matter)
-    materials = take_materials(command.materials, ground.uploads)
-    faults = missing_materials(guide, {material["code"] for material in materials})
+    id_hash = lookup_hash(command.applicant.id_number, "applicant")
+
+    def is_applicants(earlier: Any) -> bool:
+        return (earlier.account_id, bytes(earlier.applicant_id_hash)) == (account_id, id_hash)
+
+    materials = await take_materials(session, command.materials, ground.uploads, is_applicants)
+    faults = missing_materials(guide, materials, _promised_days(ground.matter))
     if faults:
         raise InvalidInputError("the materials do not fit the personal guide", faults)
     case = _new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
@@ -104,6 +94,12 @@ async def _next_number(session: AsyncSession, matter: MatterText, at: Moment) ->
     return codes.case_number(code, at.today, serial or 1)
 
 
+def _promised_days(matter: MatterText) -> int:
+    """承诺时限, else the statutory one, else the law's own 20."""
+    document = matter.document
+    return document.promised_days if document.promised_days is not None else document.legal_days or 20
+
+
 def _new_case(
     command: Apply,
     matter: MatterText,
@@ -115,7 +111,6 @@ def _new_case(
     clerk: str | None,
 ) -> Case:
     document, applicant = matter.document, command.applicant
-    promised = document.promised_days if document.promised_days is not None else document.legal_days or 20
     return Case(
         id=new_id(),
         revision=0,
@@ -127,7 +122,7 @@ def _new_case(
         matter_name=document.name.zh,
         matter_type=document.type,
         immediate=document.project_type == "1",
-        promised_days=promised,
+        promised_days=_promised_days(matter),
         legal_days=document.legal_days,
         license_type_code=document.result.license_type_code if document.result else None,
         channel=command.channel,
