@@ -13,9 +13,9 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Self
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from deploy.broker import BrokerError, KafkaBroker, die_with_parent
@@ -148,7 +148,7 @@ class Stack:
         try:
             with urlopen(f"http://127.0.0.1:{self.listed[name].port}/readyz", timeout=2) as answer:
                 return answer.status == 200
-        except (URLError, OSError):
+        except (OSError, HTTPException):
             return False
 
     def kill(self, name: str) -> None:

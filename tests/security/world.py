@@ -7,20 +7,24 @@ it, and how it is made; it is found by the path's beginning, so that a new opera
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import schemathesis
 from fastapi import APIRouter
+from joserfc.jwk import OKPKey
 
 from deploy.embedded import SERVICES
+from shared import clock
 from shared.events.base import seal
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play
+from tests.identity.test_organisations import register, verified
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
 
@@ -95,7 +99,11 @@ def _holding(kind: str, path: str, *rightful: str) -> Holding:
 
 HOLDINGS = (
     _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "agent", "department"),
-    _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner", "agent"),
+    _holding("light", r"/api/v1/cases/lights/\{light_id\}", "department"),
+    _holding("calendar_change", r"/api/v1/cases/calendar/changes/\{change_id\}", "administrator"),
+    _holding("organisation", r"/api/v1/identity/organisations/\{organisation_id\}", "owner", "agent"),
+    _holding("system", r"/api/v1/identity/systems/\{account_id\}", "administrator"),
+    _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
     _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
     _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
@@ -110,6 +118,7 @@ BODIES: Mapping[str, Any] = {
 """Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
 
 BODY_IDS: Mapping[str, str] = {
+    "POST /api/v1/identity/sessions/organisation organisation_id": "test_others_find_no_such_organisation",
     "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
     "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
@@ -143,18 +152,36 @@ async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     for _ in range(2):
         decided = await hall.do(decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"})
     decided = await hall.do(decided, "decision", leader, {"result": "0"})
+    administrator = token(kind="staff", roles=["administrator"])
+    # Long after every due day, so that lights burn over the cases that wait.
+    _ = await hall.clocks(clock.local_date(clock.now()) + timedelta(days=120))
+    light = (await hall.get("lights", hall.officer("department_head")))["items"][0]
+    days = {"days": [{"day": "2027-03-01", "is_working": False, "note": "扫仓盘点日"}]}
+    change = await hall.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
     marks = (APPLICANT["name"], APPLICANT["id_number"], PHONE)
     cases = [
         Thing("case_id", {"case_id": case["id"], "code": "M1"}, (*marks, case["number"]))
         for case in (received, correcting, decided)
     ]
-    return owner, {"case": cases}
+    return owner, {
+        "case": cases,
+        "light": [Thing("light_id", {"light_id": light["id"]})],
+        "calendar_change": [Thing("change_id", {"change_id": change.raise_for_status().json()["id"]})],
+    }
 
 
 async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
     """Her session, and a colleague."""
     play = Play(client, token(kind="staff", roles=["administrator"]))
-    _ = await play.sign_in(PHONE)
+    person = await verified(play, PHONE, APPLICANT["id_number"])
+    organisation = (await register(client, person)).raise_for_status().json()["id"]
+    system = {"name": "房管系统", "area_code": CITY, "department_code": "D1", "scopes": ["cases:push"]}
+    key = OKPKey.generate_key("Ed25519").as_dict(private=False)
+    registered = await client.post(
+        "/api/v1/identity/systems",
+        json={**system, "public_key": {name: key[name] for name in ("kty", "crv", "x")}},
+        headers={**play.administrator, "Idempotency-Key": "sweep-system"},
+    )
     staff = await play.staff("sweep.clerk")
     connection = await client.database.connect()
     found = await connection.fetchrow("SELECT id, account_id FROM session")
@@ -162,6 +189,8 @@ async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
     assert found is not None
     return str(found["account_id"]), {
         "session": [Thing("session_id", {"session_id": str(found["id"])}, (PHONE,))],
+        "organisation": [Thing("organisation_id", {"organisation_id": organisation}, ("拉萨甜茶有限公司",))],
+        "system": [Thing("account_id", {"account_id": registered.raise_for_status().json()["client_id"]})],
         "staff": [Thing("account_id", {"account_id": staff["id"]}, ("sweep.clerk", "扎西顿珠"))],
     }
 
