@@ -97,13 +97,24 @@ def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any,
     return check
 
 
+def herself(level: int) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a natural person at `level`, never somebody who acts for her: an account is no matter of agents."""
+
+    async def check(caller: Annotated[Caller, Depends(with_assurance(level, "person"))]) -> Caller:
+        if caller.act is not None:
+            raise ForbiddenError("only the person herself may do this")
+        return caller
+
+    return check
+
+
 Citizen = Annotated[Caller, Depends(with_assurance(1))]
 """A person or organisation, at least signed in by phone."""
 VerifiedCitizen = Annotated[Caller, Depends(with_assurance(2))]
 """A person or organisation whose real name is verified (L2)."""
-Person = Annotated[Caller, Depends(with_assurance(1, "person"))]
+Person = Annotated[Caller, Depends(herself(1))]
 """A natural person acting for herself."""
-VerifiedPerson = Annotated[Caller, Depends(with_assurance(2, "person"))]
+VerifiedPerson = Annotated[Caller, Depends(herself(2))]
 """A natural person acting for herself, whose real name is verified (L2)."""
 Administrator = Annotated[Caller, Depends(with_role("administrator"))]
 """Runs the platform; sees no more personal data for it."""

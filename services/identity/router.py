@@ -48,7 +48,7 @@ from services.identity.schemas import (
 from services.identity.settings import Settings
 from shared import clock, masking
 from shared.addresses import client_address
-from shared.auth import Administrator, Citizen, CurrentCaller, Person, VerifiedPerson, with_role
+from shared.auth import Administrator, CurrentCaller, Person, VerifiedPerson, with_role
 from shared.crypto import lookup_hash
 from shared.db import Database, ReadSession, Session
 from shared.errors import NotFoundError, UnavailableError
@@ -234,7 +234,7 @@ async def get_account(session: ReadSession, caller: CurrentCaller) -> Any:
 
 
 @router.get("/account/export", response_model=AccountRead)
-async def export_account(session: ReadSession, caller: Citizen) -> Any:
+async def export_account(session: ReadSession, caller: Person) -> Any:
     """One's own data in full, for the subject alone (个人信息保护法 art. 45)."""
     account = await queries.get_account(session, _account_id(caller.subject))
     return {name: getattr(account, name) for name in AccountRead.model_fields}
