@@ -148,13 +148,14 @@ class Decide(Strict):
     """办结结果: 0 准予, 1 不予许可 (with reasons)."""
 
     result: Literal["0", "1"]
-    reasons: Reason | None = None
+    reasons: Annotated[Reason | None, Field(validate_default=True)] = None
 
-    @model_validator(mode="after")
-    def _refusal_has_reasons(self) -> "Decide":
-        if self.result == "1" and not self.reasons:
+    @field_validator("reasons")
+    @classmethod
+    def _refusal_has_reasons(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if known.data.get("result") == "1" and not value:
             raise ValueError("a refusal states its reasons")
-        return self
+        return value
 
 
 class Deliver(Strict):
@@ -284,8 +285,8 @@ class PushedCase(Strict):
     state: Literal["received", "accepted", "closed"]
     received_on: date
     accepted_on: date | None = None
-    closed_on: date | None = None
-    result: Literal["0", "1", "2", "3", "4", "5", "6"] | None = None
+    closed_on: Annotated[date | None, Field(validate_default=True)] = None
+    result: Annotated[Literal["0", "1", "2", "3", "4", "5", "6"] | None, Field(validate_default=True)] = None
     overdue: bool = False
 
     @field_validator("matter_code")
@@ -293,14 +294,20 @@ class PushedCase(Strict):
     def _national_codes_hold(cls, value: str) -> str:
         return codes.check_implementing_code(value) if codes.claims_to_be_national(value) else value
 
-    @model_validator(mode="after")
-    def _dates_follow_each_other(self) -> "PushedCase":
-        days = [day for day in (self.received_on, self.accepted_on, self.closed_on) if day is not None]
-        if days != sorted(days):
-            raise ValueError("received_on, accepted_on and closed_on must follow each other")
-        if self.state == "closed" and (self.closed_on is None or self.result is None):
-            raise ValueError("a closed case has closed_on and result")
-        return self
+    @field_validator("accepted_on", "closed_on")
+    @classmethod
+    def _follows_what_came_before(cls, value: date | None, known: ValidationInfo) -> date | None:
+        before = [known.data[name] for name in ("received_on", "accepted_on") if known.data.get(name) is not None]
+        if value is not None and before and value < max(before):
+            raise ValueError(f"must not lie before {max(before)}")
+        return value
+
+    @field_validator("closed_on", "result")
+    @classmethod
+    def _is_there_when_closed(cls, value: Any, known: ValidationInfo) -> Any:
+        if known.data.get("state") == "closed" and value is None:
+            raise ValueError("a closed case has it")
+        return value
 
 
 class PushCases(Strict):

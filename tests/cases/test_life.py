@@ -376,3 +376,12 @@ async def test_models_equal_the_migrations(database_of: DatabaseFactory) -> None
     database = await database_of("cases")
 
     assert await run_on(database.dsn, drift, "cases") == []
+
+
+async def test_file_brought_again_is_the_same_upload(hall: Hall) -> None:
+    first, again = [await hall.upload(hall.citizen, b"%PDF-1.7 one") for _ in range(2)]
+    other = await hall.upload(hall.citizen, b"%PDF-1.7 two")
+    somebody_else = await hall.upload(hall.officer("window_clerk"), b"%PDF-1.7 one")
+
+    assert first.json() == again.json()
+    assert len({answer.json()["id"] for answer in (first, other, somebody_else)}) == 3

@@ -64,7 +64,7 @@ async def test_planted_faults_come_back_and_the_rest_lands(client: ServiceClient
     }
     assert [(r["row"], r["field"]) for r in report["rejections"]] == [
         (100, "matter_code"),
-        (500, "record"),
+        (500, "closed_on"),
         (1000, "source_number"),
     ]
     assert same_key.content == first.content

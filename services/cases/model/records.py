@@ -4,7 +4,20 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -47,9 +60,10 @@ class TimelineRow(Base):
 
 
 class Upload(Base):
-    """A file that somebody brought, stored by its digest."""
+    """A file that somebody brought, stored by its digest; brought again, it is the same upload."""
 
     __tablename__ = "upload"
+    __table_args__ = (UniqueConstraint("owner", "digest"),)
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     owner: Mapped[str] = mapped_column(Text)
