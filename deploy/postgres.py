@@ -46,9 +46,25 @@ class PostgresError(RuntimeError):
 
 
 def free_port() -> int:
+    """A free port that the kernel gives to no outgoing connection, so that a server that was down can come back to it.
+
+    In the ephemeral range a client that calls the absent server may be given the server's own port, and keep it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if is_free(port):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server may listen on this port of loopback now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _as_postgres_may() -> list[str]:
@@ -98,7 +114,7 @@ class EmbeddedPostgres:
         self._make_cluster()
         if self._adopt():
             return
-        self.port = self._fixed_port or free_port()
+        self.port = self.port or free_port()  # started again, it keeps its port: others hold its URL
         self._refuse_taken_port()
         options = " ".join(f"-c {name}={value}" for name, value in self.settings.items())
         self._socket_dir = tempfile.mkdtemp(prefix="tongban-pg-")
@@ -116,12 +132,13 @@ class EmbeddedPostgres:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
 
     def kill(self) -> None:
-        """SIGKILL the postmaster, as a crash would (fault tests)."""
+        """SIGKILL the postmaster, as a crash would (fault tests); returns when its orphans are gone and it can start again."""
         pid = self.postmaster()
         if pid is not None:
+            family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
             os.kill(pid, signal.SIGKILL)
             deadline = time.monotonic() + 10
-            while _alive(pid) and time.monotonic() < deadline:
+            while any(map(_alive, family)) and time.monotonic() < deadline:
                 time.sleep(0.02)
 
     def create_databases(self, names: Iterable[str]) -> None:
@@ -179,22 +196,19 @@ class EmbeddedPostgres:
                 (self.data_dir / "postmaster.pid").unlink()
             return False
         lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
-        self.port = int(lines[3])
-        if self._fixed_port in {None, self.port}:
+        port = int(lines[3])
+        if self._fixed_port in {None, port}:
+            self.port = port
             self._wait_for_answer()
             return True
         self.stop()
         return False
 
     def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                raise PostgresError(
-                    f"port {self.port} on 127.0.0.1 is taken; stop what uses it (ss -ltnp) or choose another port"
-                ) from None
+        if not is_free(self.port):
+            raise PostgresError(
+                f"port {self.port} on 127.0.0.1 is taken; stop what uses it (ss -ltnp) or choose another port"
+            )
 
     def _run(self, program: str, *arguments: str) -> None:
         result = subprocess.run(

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
@@ -35,7 +35,10 @@ class StackError(RuntimeError):
 
 
 class Stack:
-    """All processes of one platform on this machine, in `place`. `replicas` adds copies of a process by its name."""
+    """The processes of one platform on this machine, in `place`: all, or `only` those named.
+
+    `replicas` adds copies of a process by its name; `settings` are added to every environment, `postgres` to the server's.
+    """
 
     def __init__(
         self,
@@ -44,11 +47,13 @@ class Stack:
         replicas: Mapping[str, int] | None = None,
         settings: Mapping[str, str] | None = None,
         postgres: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self.place = place
         self.postgres = EmbeddedPostgres(place.data / "postgres", settings=postgres)
         self.kafka = KafkaBroker(place.data / "kafka")
-        self.listed = {process.name: process for process in processes(place.port - GATEWAY_PORT)}
+        self.topology = processes(place.port - GATEWAY_PORT)
+        self.listed = {p.name: p for p in self.topology if only is None or p.name in only}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._settings = dict(settings or {})
         self._replicas = dict(replicas or {})
@@ -74,7 +79,7 @@ class Stack:
             listen="127.0.0.1",
             storage=str(self.place.data / "uploads"),
             development=True,
-            processes=[process for process in self.listed.values() if "." not in process.name],
+            processes=self.topology,
         )
 
     def start(self) -> None:
@@ -114,15 +119,15 @@ class Stack:
         self.listed[f"{name}.{number}"] = copy
         return f"{name}.{number}"
 
-    def launch(self, name: str) -> None:
-        """Start one process and return at once."""
+    def launch(self, name: str, *through: str) -> None:
+        """Start one process and return at once; `through` names a module, with its arguments, that starts the process's own."""
         process = self.listed[name]
         environment = {**self.surroundings.environment(process), **self._settings}
         log = self.log_of(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", process.module],
+                [sys.executable, "-m", *through, process.module],
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment},
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,44 @@
+"""One platform for all fault tests of a run: started once, broken and healed by each, checked whole every time."""
+
+import os
+import random
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.builders.tokens import TestKeys
+from tests.faults.invariant import Invariant
+from tests.faults.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def platform(keys: TestKeys) -> Generator[Platform]:
+    """Tests that use it carry `xdist_group("stack")`."""
+    with tempfile.TemporaryDirectory(prefix="tongban-faults-") as folder, Platform(Path(folder), keys) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def invariant(platform: Platform) -> Invariant:
+    return Invariant(platform)
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """`FAULT_SEED` replays the run that printed it."""
+    chosen = int(os.environ.get("FAULT_SEED") or random.randrange(10**6))
+    print(f"\nFAULT_SEED={chosen}")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def rounds() -> int:
+    return int(os.environ.get("FAULT_ROUNDS") or 30)
+
+
+@pytest.fixture(scope="session")
+def outage() -> float:
+    """Seconds that the broker stays away."""
+    return float(os.environ.get("FAULT_OUTAGE") or 5)

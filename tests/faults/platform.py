@@ -1,0 +1,140 @@
+"""A part of the production topology to break: from a matter to the daily report, with tokens signed by the tests.
+
+`Platform` is a `Stack` of the processes that carry a case, on a real PostgreSQL and a real Kafka broker. It lives for the
+whole test run, and so does its memory of everything that the platform ever acknowledged: every check covers all of it.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+import orjson
+
+from deploy.place import Place
+from deploy.processes import GATEWAY_PORT, SERVICES, processes
+from deploy.postgres import is_free
+from deploy.stack import Stack
+from tests.builders.matters import CITY, DEPARTMENT
+from tests.builders.tokens import TestKeys
+
+PROCESSES = ("matters-api", "cases-api", "matters-worker", "cases-worker", "assessment-worker")
+WORKERS = tuple(name for name in PROCESSES if name.endswith("-worker"))
+DATABASES = ("matters", "cases", "assessment")
+HOURS = 6 * 3600
+DURABLE = {"fsync": "off"}
+"""Nothing here cuts the power, so a commit need not reach the disk; it must reach the kernel before it is answered."""
+
+Headers = dict[str, str]
+
+
+@dataclass
+class Known:
+    """A case as the platform acknowledged it: its number and every act in order."""
+
+    number: str
+    acts: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class Acknowledged:
+    """Everything that was answered with success."""
+
+    cases: dict[str, Known] = field(default_factory=dict[str, Known])
+    pushes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    pushed: dict[str, int] = field(default_factory=dict[str, int])
+    """Source number of an imported case → its newest version."""
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    """Code of a matter → the alias that its newest text carries."""
+
+    def __len__(self) -> int:
+        return sum(len(case.acts) for case in self.cases.values()) + len(self.pushes)
+
+
+class Platform(Stack):
+    """Start, break, heal; knows its addresses, callers and databases."""
+
+    def __init__(self, data: Path, keys: TestKeys) -> None:
+        self._jwks = _serve_keys(keys)
+        url = f"http://127.0.0.1:{self._jwks.server_port}/"
+        super().__init__(
+            Place(data, _free_place()),
+            settings={f"{name.upper()}_JWKS_URL": url for name in SERVICES},
+            postgres=DURABLE,
+            only=PROCESSES,
+        )
+        self._keys = keys
+        self.acknowledged = Acknowledged()
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        self._jwks.shutdown()
+        self._jwks.server_close()
+
+    def caller(self, **claims: Any) -> Headers:
+        """Authorization header of a new person, or of whom the claims say."""
+        return {"Authorization": f"Bearer {self._keys.token(exp=int(time.time()) + HOURS, **claims)}"}
+
+    def officer(self, role: str) -> Headers:
+        return self.caller(kind="staff", roles=[role], area=CITY, department=DEPARTMENT)
+
+    def url(self, name: str) -> str:
+        """Where a process listens."""
+        return f"http://127.0.0.1:{self.listed[name].port}"
+
+    def named(self, kind: str) -> list[str]:
+        """The running processes of a kind and its replicas: `cases-api`, `cases-api.2`."""
+        return [name for name in self.running if name.partition(".")[0] == kind]
+
+    async def connect(self, service: str) -> asyncpg.Connection:
+        return await asyncpg.connect(self.postgres.dsn(f"tongban_{service}"))
+
+    def relaunch(self, name: str, *through: str) -> Self:
+        """Start a process again (after a kill, or instead of the one that runs) and wait until it is ready."""
+        if name in self.running:
+            self.kill(name)
+        self.launch(name, *through)
+        self.wait_ready(name)
+        return self
+
+
+def until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait for a condition; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+    return value
+
+
+def _free_place() -> int:
+    """A gateway port whose whole family of ports is free."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if all(is_free(process.port) for process in processes(port - GATEWAY_PORT)):
+            return port
+
+
+def _serve_keys(keys: TestKeys) -> ThreadingHTTPServer:
+    body = orjson.dumps(keys.jwks())
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            _ = self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
