@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
@@ -294,6 +295,7 @@ def _add_handlers(app: FastAPI) -> None:
         PoolTimeoutError: _database,
         OSError: _database,
         TimeoutError: _database,
+        asyncpg.InternalClientError: _database,  # what asyncpg stumbles over when the server dies amid a statement
         ResponseValidationError: _unexpected,
     }
     for kind, handler in handlers.items():

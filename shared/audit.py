@@ -92,6 +92,9 @@ class Sealer:
                 await self._seal_forever()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("audit.waiting", error=type(error).__name__)
+            except Exception:
+                # The worker lives on: asyncpg has faults of its own when a server dies, and rows wait unsealed.
+                log.exception("audit.failed")
             await asyncio.sleep(SEAL_EVERY)
 
     async def _seal_forever(self) -> None:

@@ -77,7 +77,9 @@ class Item:
 
 def is_database_trouble(error: BaseException) -> bool:
     """Whether the database itself failed (then everything waits), not the handling of one event."""
-    if isinstance(error, InterfaceError | OSError | asyncpg.InterfaceError | TimeoutError):
+    if isinstance(
+        error, InterfaceError | OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError
+    ):
         return True
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""

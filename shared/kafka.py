@@ -107,7 +107,7 @@ class KafkaBus:
             auto_offset_reset="earliest",
             max_poll_records=1000,
             fetch_max_wait_ms=500,
-            session_timeout_ms=10_000,
+            session_timeout_ms=6_000,  # so long a killed worker keeps its partitions from the others
             heartbeat_interval_ms=1_000,
             metadata_max_age_ms=30_000,
         )

@@ -42,3 +42,9 @@ def rounds() -> int:
 def outage() -> float:
     """Seconds that the broker stays away."""
     return float(os.environ.get("FAULT_OUTAGE") or 5)
+
+
+@pytest.fixture(scope="session")
+def cases() -> int:
+    """Cases that are created meanwhile."""
+    return int(os.environ.get("FAULT_CASES") or 100)

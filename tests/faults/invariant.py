@@ -162,7 +162,9 @@ class Invariant:
             for event, kind in self.topics.types[topic].items()
             if consumer.listens_to(kind)
         }
-        return _unequal(f"events handled by {service} (missing, strange)", (len(sent - inbox), len(inbox - sent)), (0, 0))
+        return _unequal(
+            f"events handled by {service} (missing, strange)", (len(sent - inbox), len(inbox - sent)), (0, 0)
+        )
 
 
 async def _waiting(service: str, connection: asyncpg.Connection) -> Any:

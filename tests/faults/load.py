@@ -83,7 +83,9 @@ class Errands:
 
     async def prepare(self, matter: tuple[MatterDocument, UUID]) -> None:
         """A citizen with one upload, which serves for all her applications to the first matter."""
-        upload = await self.client.send("cases-api", "POST", "/api/v1/cases/uploads", self.citizen, b"%PDF-1.7 synthetic")
+        upload = await self.client.send(
+            "cases-api", "POST", "/api/v1/cases/uploads", self.citizen, b"%PDF-1.7 synthetic"
+        )
         document, matter_id = matter
         guide = personal_guide(document, ANSWERS, matter_id=matter_id, version=1)
         self.body = {
@@ -148,7 +150,9 @@ class Errands:
         headers = {**self.system, "Idempotency-Key": str(new_id())}
         answer = await self.client.send("cases-api", "POST", "/api/v1/cases/imports", headers, command)
         assert answer.status == 200, answer
-        assert (answer.body["accepted"], len({r["row"] for r in answer.body["rejections"]})) == (len(records), 1), answer
+        assert (answer.body["accepted"], len({r["row"] for r in answer.body["rejections"]})) == (len(records), 1), (
+            answer
+        )
         self.memory.pushes.append(answer.body)
         self.memory.pushed |= versions
 
@@ -227,6 +231,22 @@ class Load:
         while not self._go.is_set() and not self._end.is_set():
             await asyncio.sleep(0.02)
         self._resting -= 1
+
+
+Work = Callable[[Errands], Awaitable[object]]
+
+
+def run(platform: Platform, work: Work) -> None:
+    """Send one client on its errands; it waits out whatever happens."""
+
+    async def errands() -> None:
+        async with a_session() as session:
+            client = Client(platform, session)
+            found = Errands(platform, client, lambda: asyncio.sleep(0))
+            await found.prepare(await a_published_matter(client))
+            _ = await work(found)
+
+    asyncio.run(errands())
 
 
 def a_session() -> aiohttp.ClientSession:

@@ -7,11 +7,13 @@ whole test run, and so does its memory of everything that the platform ever ackn
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 import asyncpg
 import orjson
@@ -24,7 +26,6 @@ from tests.builders.matters import CITY, DEPARTMENT
 from tests.builders.tokens import TestKeys
 
 PROCESSES = ("matters-api", "cases-api", "matters-worker", "cases-worker", "assessment-worker")
-WORKERS = tuple(name for name in PROCESSES if name.endswith("-worker"))
 DATABASES = ("matters", "cases", "assessment")
 HOURS = 6 * 3600
 DURABLE = {"fsync": "off"}
@@ -93,6 +94,29 @@ class Platform(Stack):
 
     async def connect(self, service: str) -> asyncpg.Connection:
         return await asyncpg.connect(self.postgres.dsn(f"tongban_{service}"))
+
+    def leads(self, name: str) -> bool:
+        """Whether this worker's relay is the one at work."""
+        try:
+            with urlopen(f"{self.url(name)}/readyz", timeout=3) as answer:
+                return bool(orjson.loads(answer.read())["leads_relay"])
+        except OSError:
+            return False
+
+    @contextmanager
+    def replicas(self, *names: str) -> Generator[list[str]]:
+        """One further copy of each named process; stopped cleanly at the end."""
+        added = [self.add_replica(name, 1 + len(self.named(name))) for name in names]
+        for name in added:
+            self.launch(name)
+        try:
+            for name in added:
+                self.wait_ready(name)
+            yield added
+        finally:
+            for name in added:
+                if name in self.running:
+                    self.end(name)
 
     def relaunch(self, name: str, *through: str) -> Self:
         """Start a process again (after a kill, or instead of the one that runs) and wait until it is ready."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.invariant import Invariant
 from tests.faults.load import Load
-from tests.faults.platform import WORKERS, Platform, until
+from tests.faults.platform import Platform, until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(1500)]
 
@@ -17,56 +17,62 @@ CHECK_EVERY = 10
 PROGRESS = 10
 """Changes that must be acknowledged after each fault before the next."""
 
-Fault = Callable[[Platform, random.Random], list[str]]
+REPLICATED = ("cases-api", "cases-worker", "assessment-worker")
+APIS = ("cases-api", "cases-api.2", "matters-api")
+WORKERS = ("cases-worker", "cases-worker.2", "assessment-worker", "assessment-worker.2", "matters-worker")
+
+Fault = Callable[[Platform, random.Random], None]
 
 
-def kill_an_api(platform: Platform, chance: random.Random) -> list[str]:
-    return kill(platform, [chance.choice(("cases-api", "cases-api", "matters-api"))])
+def kill_an_api(platform: Platform, chance: random.Random) -> None:
+    kill(platform, [chance.choice(APIS)], chance)
 
 
-def kill_a_worker(platform: Platform, chance: random.Random) -> list[str]:
-    return kill(platform, [chance.choice(WORKERS)])
+def kill_a_worker(platform: Platform, chance: random.Random) -> None:
+    kill(platform, [chance.choice(WORKERS)], chance)
 
 
-def kill_two_workers(platform: Platform, chance: random.Random) -> list[str]:
-    return kill(platform, chance.sample(WORKERS, 2))
+def kill_two_workers(platform: Platform, chance: random.Random) -> None:
+    kill(platform, chance.sample(WORKERS, 2), chance)
 
 
-def kill_the_broker(platform: Platform, chance: random.Random) -> list[str]:
+def kill_the_broker(platform: Platform, chance: random.Random) -> None:
+    time.sleep(chance.uniform(0, 0.5))
     platform.kafka.kill()
     time.sleep(chance.uniform(0, 0.5))
     platform.kafka.start()
-    return []
 
 
-def restart_the_database(platform: Platform, chance: random.Random) -> list[str]:
+def restart_the_database(platform: Platform, chance: random.Random) -> None:
+    time.sleep(chance.uniform(0, 0.5))
     platform.postgres.stop()
     time.sleep(chance.uniform(0, 0.3))
     platform.postgres.start()
-    return []
 
 
-def kill_the_database(platform: Platform, chance: random.Random) -> list[str]:
+def kill_the_database(platform: Platform, chance: random.Random) -> None:
+    time.sleep(chance.uniform(0, 0.5))
     platform.postgres.kill()
     platform.postgres.start()
-    return []
 
 
-def kill(platform: Platform, names: list[str]) -> list[str]:
-    """Dead at the same moment, started again at once; their names."""
+def kill(platform: Platform, names: list[str], chance: random.Random) -> None:
+    """Dead at the same moment, while at work; started again at once. Their replicas go on meanwhile."""
+    for name in names:
+        platform.wait_ready(name)
+    time.sleep(chance.uniform(0, 0.5))
     for name in names:
         platform.running[name].kill()
     for name in names:
         platform.kill(name)
         platform.launch(name)
-    return names
 
 
 FAULTS: dict[Fault, int] = {
     kill_an_api: 4,
     kill_a_worker: 6,
     kill_two_workers: 2,
-    kill_the_broker: 2,
+    kill_the_broker: 1,
     restart_the_database: 2,
     kill_the_database: 2,
 }
@@ -76,18 +82,15 @@ def test_nothing_is_lost_doubled_or_disordered(
     platform: Platform, invariant: Invariant, seed: int, rounds: int
 ) -> None:
     chance, told = random.Random(seed), Counter[str]()
-    with Load(platform, seed) as load:
+    with platform.replicas(*REPLICATED), Load(platform, seed) as load:
         for number in range(1, rounds + 1):
-            time.sleep(chance.uniform(0, 0.6))
             fault = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
             began = time.monotonic()
-            killed = fault(platform, chance)
-            for name in killed:
-                platform.wait_ready(name)
+            fault(platform, chance)
             reached = len(platform.acknowledged) + PROGRESS
             _ = until("changes go on", lambda reached=reached: load.check() or len(platform.acknowledged) >= reached)
             told[fault.__name__] += 1
-            print(f"round {number}: {fault.__name__} {killed} {time.monotonic() - began:.1f} s")
+            print(f"round {number}: {fault.__name__} {time.monotonic() - began:.1f} s")
             if number % CHECK_EVERY == 0 or number == rounds:
                 load.rest()
                 began = time.monotonic()

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 from shared import audit, context
 from shared.audit import Sealer, verify
@@ -109,3 +110,25 @@ async def test_command_tells_a_whole_chain_from_a_broken_one(
         "assessment: whole; 3 linked, 0 not linked yet",
         "assessment: BROKEN at number 2; 1 linked, 0 not linked yet",
     ]
+
+
+async def test_sealer_outlives_a_row_that_it_cannot_read(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    await a_trail(database, 2)
+    too_deep = "UPDATE audit SET detail = CAST(repeat('[', 2000) || repeat(']', 2000) AS jsonb)"
+    async with database.transaction() as session:
+        _ = await session.execute(text(too_deep))
+    sealing = asyncio.create_task(Sealer(database).run())
+
+    await asyncio.sleep(0.3)
+    async with database.transaction() as session:
+        _ = await session.execute(text("UPDATE audit SET detail = '{}'"))
+    connection = await database.connect()
+    async with asyncio.timeout(10):
+        while (await verify(connection)).unsealed and not sealing.done():
+            await asyncio.sleep(0.1)
+    verdict = await verify(connection)
+    await connection.close()
+    _ = sealing.cancel()
+
+    assert (verdict.sealed, verdict.unsealed) == (2, 0)

@@ -1,0 +1,42 @@
+"""Run a module of the platform as it is, with one function made to kill its process (SIGKILL) at its n-th call.
+
+`python -m tests.faults.crash shared.kafka:KafkaPublisher.publish after 1 services.cases.worker`: the real worker, dead the
+moment the broker has acknowledged its first batch. Production code knows nothing of it.
+"""
+
+import functools
+import itertools
+import os
+import runpy
+import signal
+import sys
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+
+def arm(target: str, when: str, number: int) -> None:
+    """Wrap `module:name` or `module:Class.method` so that its `number`-th call kills, `before` or `after` its work."""
+    module, _, path = target.partition(":")
+    owner_path, _, name = path.rpartition(".")
+    owner: Any = attrgetter(owner_path)(import_module(module)) if owner_path else import_module(module)
+    original, calls = getattr(owner, name), itertools.count(1)
+
+    @functools.wraps(original)
+    async def wrapped(*arguments: Any, **options: Any) -> Any:
+        deadly = next(calls) == number
+        if deadly and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = await original(*arguments, **options)
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+if __name__ == "__main__":
+    target, when, number, module = sys.argv[1:]
+    arm(target, when, int(number))
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
