@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack demo test check static docs lock clean
+.PHONY: help run stack demo test faults check static docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -35,6 +35,9 @@ demo: $(VENV)/run.stamp ## The whole story, step by step, on a running platform 
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest
+
+faults: $(VENV)/dev.stamp var/kafka/libs/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
+	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 --no-cov -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
 

@@ -19,8 +19,8 @@ import asyncpg
 import orjson
 
 from deploy.place import Place
-from deploy.processes import GATEWAY_PORT, SERVICES, processes
 from deploy.postgres import is_free
+from deploy.processes import GATEWAY_PORT, SERVICES, processes
 from deploy.stack import Stack
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.builders.tokens import TestKeys
@@ -98,7 +98,7 @@ class Platform(Stack):
     def leads(self, name: str) -> bool:
         """Whether this worker's relay is the one at work."""
         try:
-            with urlopen(f"{self.url(name)}/readyz", timeout=3) as answer:
+            with urlopen(f"http://127.0.0.1:{self.listed[name].port}/readyz", timeout=3) as answer:
                 return bool(orjson.loads(answer.read())["leads_relay"])
         except OSError:
             return False

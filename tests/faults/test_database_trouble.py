@@ -1,0 +1,103 @@
+"""A database without a free connection or without space: 503 with Retry-After, no half work, well again by itself."""
+
+import shutil
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import text
+
+from deploy import postgres as embedded
+from deploy.postgres import EmbeddedPostgres
+from services.cases.main import build
+from shared.db import Database
+from shared.tokens import TokenVerifier
+from tests.cases.conftest import Hall
+from tests.conftest import FAST, ClientFactory, Databases, ServiceClient, TokenFactory, service_settings
+
+EFFECTS = "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox), (SELECT count(*) FROM idempotency)"
+FILL = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, $1::int)"
+LIMITED = 'mount -t tmpfs -o size=4m,mode=0700 none "$0" && exec unshare --user --map-user=1000 --map-group=1000 "$@"'
+"""Runs a command beside a file system of 4 MB of its own; inside, it is an ordinary user, whom PostgreSQL accepts."""
+
+
+async def a_hall(client_of: ClientFactory, token: TokenFactory, folder: Path, **settings: Any) -> Hall:
+    client = await client_of("cases", development=True, storage_url=str(folder / "uploads"), **settings)
+    hall = Hall(client, token)
+    await hall.publish()
+    return hall
+
+
+async def effects(database: Database) -> tuple[int, ...]:
+    async with database.reading() as session:
+        return tuple((await session.execute(text(EFFECTS))).one())
+
+
+async def test_pool_exhausted_is_503_and_passes(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> None:
+    hall = await a_hall(client_of, token, tmp_path, pool_size=1)
+    body = await hall.application(hall.citizen)
+
+    async with hall.client.database.transaction() as session:
+        _ = await session.execute(text("SELECT 1"))
+        refused = await hall.post(body, hall.citizen)
+    accepted = await hall.post(body, hall.citizen)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert accepted.status_code == 201
+    assert await effects(hall.client.database) == (1, 2, 1)
+
+
+def limited(folder: Path) -> list[str]:
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", LIMITED, str(folder)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[EmbeddedPostgres, Path]]:
+    """A server that sees a disk of 4 MB at the path."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*limited(folder), "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this machine allows no file system of one's own")
+    monkeypatch.setattr(embedded, "_as_postgres_may", lambda: limited(folder))
+    with EmbeddedPostgres(tmp_path / "data", settings=FAST) as server:
+        yield server, folder
+
+
+async def test_disk_full_is_503_without_half_work_and_passes(
+    small_disk: tuple[EmbeddedPostgres, Path], verifier: TokenVerifier, token: TokenFactory, tmp_path: Path
+) -> None:
+    server, folder = small_disk
+    _, url = await Databases(server).fresh("cases")
+    owner = await asyncpg.connect(url)
+    _ = await owner.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+    _ = await owner.execute("ALTER TABLE outbox SET TABLESPACE small")
+    _ = await owner.execute("CREATE TABLE filler (content text) TABLESPACE small")
+    app = build(service_settings("cases", url, storage_url=str(tmp_path / "uploads")), verifier=verifier)
+    transport = httpx.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), ServiceClient(transport=transport, base_url="http://test") as client:
+        client.database = app.state.database
+        hall = Hall(client, token)
+        await hall.publish()
+        body = await hall.application(hall.citizen)
+        for rows in (100, 1):
+            with pytest.raises(asyncpg.DiskFullError):
+                while True:
+                    _ = await owner.execute(FILL, rows)
+
+        refused = await hall.post(body, hall.citizen)
+        left = await effects(client.database)
+        _ = await owner.execute("DROP TABLE filler")
+        accepted = await hall.post(body, hall.citizen)
+        done = await effects(client.database)
+    await owner.close()
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert left == (0, 0, 0)
+    assert (accepted.status_code, done) == (201, (1, 2, 1))

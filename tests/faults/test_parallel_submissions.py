@@ -1,0 +1,256 @@
+"""A hundred equal submissions at the same moment have exactly one effect, on every endpoint that creates or acts once.
+
+The endpoints come from the OpenAPI documents: a new one without a scenario, or without a reason why it needs none, fails.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from deploy.processes import SERVICES
+from tests.builders.matters import CITY, DEPARTMENT, a_document
+from tests.cases.conftest import Hall
+from tests.cases.test_push import a_record
+from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.matters.conftest import Keeper
+from tests.matters.test_search_and_import import a_csv, row
+
+API = Path(__file__).resolve().parents[2] / "docs/api"
+PARALLEL = 100
+
+
+@dataclass
+class Submission:
+    """What is sent a hundred times, and the number of facts and audit rows that one of it leaves."""
+
+    client: ServiceClient
+    path: str
+    headers: Headers
+    facts: int
+    audit: int = 1
+    json: Any = None
+    content: bytes | None = None
+
+    async def send(self) -> httpx.Response:
+        return await self.client.post(self.path, json=self.json, content=self.content, headers=self.headers)
+
+
+class Desk:
+    """Every caller with a platform of their own in this process."""
+
+    def __init__(self, client_of: ClientFactory, token: TokenFactory, folder: Path) -> None:
+        self._client_of = client_of
+        self.token = token
+        self._folder = folder
+        self.head = token(kind="staff", roles=["department_head"], area=CITY, department=DEPARTMENT)
+        self.administrator = token(kind="staff", roles=["administrator"])
+
+    async def hall(self) -> Hall:
+        client = await self._client_of("cases", development=True, storage_url=str(self._folder))
+        hall = Hall(client, self.token)
+        await hall.publish()
+        return hall
+
+    async def matters(self) -> Keeper:
+        client = await self._client_of("matters")
+        place = {"areas": [{"code": CITY, "name": {"zh": "拉萨市", "bo": "ལྷ་ས།"}}]}
+        department = {"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}
+        stored = await client.put(
+            "/api/v1/matters/directory", json={**place, "departments": [department]}, headers=self.administrator
+        )
+        assert stored.status_code == 204, stored.text
+        return Keeper(client, self.head)
+
+    async def service(self, name: str) -> ServiceClient:
+        return await self._client_of(name, development=True)
+
+
+@pytest.fixture
+def desk(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> Desk:
+    return Desk(client_of, token, tmp_path)
+
+
+Scenario = Callable[[Desk], Awaitable[Submission]]
+FILES = "/api/v1/cases/files/{case_id}"
+CATALOGUE = "/api/v1/matters/catalogue/{matter_id}"
+DRAFTS = "/api/v1/matters/drafts"
+
+
+async def an_application(desk: Desk) -> Submission:
+    hall = await desk.hall()
+    body = await hall.application(hall.citizen)
+    return Submission(hall.client, "/api/v1/cases/applications", {**hall.citizen, "Idempotency-Key": "k"}, 2, json=body)
+
+
+async def a_push(desk: Desk) -> Submission:
+    hall = await desk.hall()
+    headers = desk.token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
+    body = {"source_system": "fangguan", "records": [a_record(number) for number in range(10)]}
+    return Submission(hall.client, "/api/v1/cases/imports", {**headers, "Idempotency-Key": "k"}, 11, json=body)
+
+
+def an_act(path: str, role: str, facts: int, body: Any = None, before: tuple[str, ...] = ()) -> Scenario:
+    """An act on a case that has come as far as `before` says."""
+
+    async def prepare(desk: Desk) -> Submission:
+        hall = await desk.hall()
+        case = await hall.apply()
+        for step in before:
+            case = await hall.do(case, step, hall.officer(STEPS[step][0]), STEPS[step][1])
+        headers = hall.citizen if role == "citizen" else hall.officer(role)
+        sent = body
+        if path == "corrections":
+            upload = (await hall.upload(hall.citizen)).json()["id"]
+            sent = {"materials": [{"code": "M4", "upload_id": upload}]}
+        versioned = {**headers, "If-Match": f'"{case["revision"]}"'}
+        return Submission(hall.client, f"/api/v1/cases/files/{case['id']}/{path}", versioned, facts, json=sent)
+
+    return prepare
+
+
+REASONS = {"reasons": "不属于本机关职权范围"}
+STEPS: dict[str, tuple[str, Any]] = {
+    "acceptance": ("window_clerk", None),
+    "reviews": ("approver", {"opinion": "agree", "text": "符合条件"}),
+    "decision": ("leader", {"result": "0"}),
+    "correction-requests": ("window_clerk", {"items": [{"text": "缺件"}]}),
+}
+REVIEWED = ("acceptance", "reviews", "reviews")
+
+
+async def a_draft(desk: Desk) -> Submission:
+    keeper = await desk.matters()
+    headers = {**desk.head, "Idempotency-Key": "k"}
+    return Submission(keeper.client, DRAFTS, headers, 0, json=a_document().model_dump(mode="json"))
+
+
+async def an_import(desk: Desk) -> Submission:
+    keeper = await desk.matters()
+    content = a_csv([row(f"事项{number}", f"L-{number}") for number in range(10)])
+    headers = {**desk.administrator, "Idempotency-Key": "k"}
+    return Submission(keeper.client, "/api/v1/matters/imports", headers, 10, audit=11, content=content)
+
+
+def a_step(step: str, facts: int) -> Scenario:
+    """Review or publication of a draft."""
+
+    async def prepare(desk: Desk) -> Submission:
+        keeper = await desk.matters()
+        draft = (await keeper.draft(a_document())).json()
+        if step == "publication":
+            draft = (await keeper.act(f"drafts/{draft['id']}/review", draft["revision"])).json()
+        headers = {**desk.head, "If-Match": f'"{draft["revision"]}"'}
+        return Submission(keeper.client, f"{DRAFTS}/{draft['id']}/{step}", headers, facts)
+
+    return prepare
+
+
+def a_closing(step: str) -> Scenario:
+    async def prepare(desk: Desk) -> Submission:
+        keeper = await desk.matters()
+        matter = await keeper.publish(a_document())
+        headers = {**desk.head, "If-Match": f'"{matter["revision"]}"'}
+        path = f"/api/v1/matters/catalogue/{matter['id']}/{step}"
+        return Submission(keeper.client, path, headers, 1, json={"reason": "法规修订, 暂停办理"})
+
+    return prepare
+
+
+async def a_daily_report(desk: Desk) -> Submission:
+    client = await desk.service("assessment")
+    headers = desk.token(kind="staff", roles=["supervisor"])
+    return Submission(client, "/api/v1/assessment/daily-reports/2026-03-10/publication", headers, 0)
+
+
+async def a_staff_member(desk: Desk) -> Submission:
+    client = await desk.service("identity")
+    place = {"area_code": CITY, "department_code": DEPARTMENT}
+    body = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"], **place}
+    return Submission(client, "/api/v1/identity/staff", desk.administrator, 2, json=body)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "/api/v1/cases/applications": an_application,
+    "/api/v1/cases/imports": a_push,
+    f"{FILES}/acceptance": an_act("acceptance", "window_clerk", 1),
+    f"{FILES}/non-acceptance": an_act("non-acceptance", "window_clerk", 2, REASONS),
+    f"{FILES}/correction-requests": an_act("correction-requests", "window_clerk", 1, {"items": [{"text": "缺件"}]}),
+    f"{FILES}/corrections": an_act("corrections", "citizen", 1, before=("correction-requests",)),
+    f"{FILES}/reviews": an_act("reviews", "approver", 0, STEPS["reviews"][1], ("acceptance",)),
+    f"{FILES}/decision": an_act("decision", "leader", 1, {"result": "0"}, REVIEWED),
+    f"{FILES}/delivery": an_act("delivery", "delivery", 2, {"method": "window"}, (*REVIEWED, "decision")),
+    f"{FILES}/withdrawal": an_act("withdrawal", "citizen", 2),
+    f"{FILES}/return": an_act("return", "window_clerk", 1, REASONS, ("correction-requests",)),
+    DRAFTS: a_draft,
+    f"{DRAFTS}/{{matter_id}}/review": a_step("review", 0),
+    f"{DRAFTS}/{{matter_id}}/publication": a_step("publication", 1),
+    f"{CATALOGUE}/suspension": a_closing("suspension"),
+    f"{CATALOGUE}/cancellation": a_closing("cancellation"),
+    "/api/v1/matters/imports": an_import,
+    "/api/v1/assessment/daily-reports/{day}/publication": a_daily_report,
+    "/api/v1/identity/staff": a_staff_member,
+}
+ELSEWHERE = {
+    "sessions/sms": "tests/identity/test_sign_in.py sends one code 100 times",
+    "sessions/refresh": "tests/identity/test_sign_in.py refreshes 50 times at once",
+    "sessions/password": "a TOTP step serves once: tests/identity/test_sign_in.py",
+    "sms-codes": "each is another code, within a budget",
+    "oauth/token": "an assertion serves once: tests/identity/test_sign_in.py",
+    "verifications": "locks the account; the second is told so: tests/identity/test_accounts.py",
+    "departure": "ends sessions that have ended",
+    "signing-keys/rotation": "each is another key",
+    "catalogue-documents": "the same text again changes nothing, a racing one is refused whole",
+    "revisions": "each is a further revision with its reason",
+    "uploads": "the same content is stored once; a further reference to it does nothing by itself",
+    "systems": "each is another client with another id, shown to the administrator",
+    "tracking": "only reads",
+    "personal-guides": "only reads",
+    "timer-runs": "development only; runs what the timers run",
+    "redrives": "tests/shared/test_inbox.py",
+    "discard": "tests/shared/test_inbox.py",
+}
+
+
+async def rows_of(client: ServiceClient) -> tuple[int, int]:
+    connection = await client.database.connect()
+    try:
+        row = await connection.fetchrow("SELECT (SELECT count(*) FROM outbox) o, (SELECT count(*) FROM audit) a")
+        assert row
+        return row["o"], row["a"]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("path", SCENARIOS)
+async def test_hundred_equal_submissions_have_one_effect(desk: Desk, path: str) -> None:
+    submission = await SCENARIOS[path](desk)
+    facts, audit = await rows_of(submission.client)
+
+    answers = await asyncio.gather(*(submission.send() for _ in range(PARALLEL)))
+
+    statuses = Counter(answer.status_code for answer in answers)
+    good = [answer for answer in answers if answer.is_success]
+    if "Idempotency-Key" in submission.headers:
+        assert set(statuses) <= {200, 201}, statuses
+        assert len({answer.content for answer in good}) == 1
+    else:
+        assert len(good) == 1, statuses
+        assert set(statuses) <= {200, 201, 409, 412}, statuses
+    assert await rows_of(submission.client) == (facts + submission.facts, audit + submission.audit)
+
+
+def test_every_posting_endpoint_has_its_scenario_or_a_reason() -> None:
+    documents = [orjson.loads((API / f"{service}.openapi.json").read_bytes()) for service in SERVICES]
+    posting = {path for document in documents for path, item in document["paths"].items() if "post" in item}
+
+    missing = sorted(path for path in posting - set(SCENARIOS) if not path.endswith(tuple(ELSEWHERE)))
+
+    assert missing == []
+    assert set(SCENARIOS) <= posting
