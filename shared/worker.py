@@ -31,6 +31,9 @@ from shared.settings import ServiceSettings
 INBOX_KEPT = text("DELETE FROM inbox WHERE handled_at < now() - interval '90 days'")
 WAITING = text("SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead")
 
+FAREWELL = 3.0
+"""Seconds that a worker has to hand back what is in flight before it ends."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -145,9 +148,15 @@ async def _serve(worker: Worker, host: str, port: int) -> None:
     )
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
-    loop = asyncio.get_running_loop()
+    loop, kept = asyncio.get_running_loop(), {serving, asyncio.current_task()}
+
+    def end() -> None:
+        _ = working.cancel()
+        # Taking leave of a bus that is away lasts as long as it is away: whoever still waits for it is cancelled again.
+        _ = loop.call_later(FAREWELL, lambda: [task.cancel() for task in asyncio.all_tasks() - kept])
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, working.cancel)
+        loop.add_signal_handler(name, end)
     try:
         _ = await asyncio.wait({working}, return_when=asyncio.FIRST_COMPLETED)
         if not working.cancelled() and (error := working.exception()) is not None:

@@ -52,6 +52,23 @@ def test_cases_are_taken_in_while_the_broker_is_down(
     assert pids(platform) == before
 
 
+def test_worker_asked_to_end_while_the_broker_is_away_ends(platform: Platform, invariant: Invariant) -> None:
+    run(platform, Errands.apply)
+    platform.kafka.kill()
+    run(platform, Errands.apply)
+    worker = platform.running["cases-worker"]
+    _ = until("the worker notices", lambda: not platform.is_ready("cases-worker"))
+
+    began = time.monotonic()
+    platform.end("cases-worker")
+    took = time.monotonic() - began
+
+    platform.kafka.start()
+    platform.launch("cases-worker")
+    invariant.holds()
+    assert worker.returncode == 0, f"after {took:.1f} s"
+
+
 def test_database_restarted_under_load_answers_503_and_heals_alone(platform: Platform, invariant: Invariant) -> None:
     before = pids(platform)
 
