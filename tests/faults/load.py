@@ -27,6 +27,10 @@ ACTS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "decide": ("decision", "leader", {"result": "0"}),
     "deliver": ("delivery", "delivery", {"method": "window"}),
 }
+DIRECTORY = {
+    "areas": [{"code": CITY, "name": {"zh": "拉萨市"}}],
+    "departments": [{"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}],
+}
 LIFE = ("accept", "review", "review", "decide", "deliver")
 NOT_NOW = {502, 503, 504}
 OTHER_MATTERS = 3
@@ -271,6 +275,9 @@ async def publish(client: Client, document: MatterDocument) -> None:
 async def a_published_matter(client: Client) -> tuple[MatterDocument, UUID]:
     """The matter that people apply for, known to cases."""
     document = a_matter(0, "茶馆")
+    administrator = client.platform.caller(kind="staff", roles=["administrator"])
+    stored = await client.send("matters-api", "PUT", "/api/v1/matters/directory", administrator, DIRECTORY)
+    assert stored.status == 204, stored
     await publish(client, document)
     client.platform.acknowledged.texts[document.code or ""] = "茶馆"
     connection = await client.platform.connect("cases")

@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import orjson
 import pytest
 
 from deploy.processes import SERVICES
+from shared import clock
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import Hall
+from tests.cases.test_materials import promising, with_gap
 from tests.cases.test_push import a_record
+from tests.cases.test_suspension import EXTENSION, SUSPENSION
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
@@ -119,6 +123,7 @@ REASONS = {"reasons": "不属于本机关职权范围"}
 STEPS: dict[str, tuple[str, Any]] = {
     "acceptance": ("window_clerk", None),
     "reviews": ("approver", {"opinion": "agree", "text": "符合条件"}),
+    "suspension": ("approver", SUSPENSION),
     "decision": ("leader", {"result": "0"}),
     "correction-requests": ("window_clerk", {"items": [{"text": "缺件"}]}),
 }
@@ -163,17 +168,57 @@ def a_closing(step: str) -> Scenario:
     return prepare
 
 
-async def a_daily_report(desk: Desk) -> Submission:
-    client = await desk.service("assessment")
-    headers = desk.token(kind="staff", roles=["supervisor"])
-    return Submission(client, "/api/v1/assessment/daily-reports/2026-03-10/publication", headers, 0)
+async def a_supplement(desk: Desk) -> Submission:
+    """The material that was promised at intake (容缺)."""
+    hall = await desk.hall()
+    await hall.publish(with_gap(), revision=2)
+    case = (await hall.post(await promising(hall), hall.citizen)).json()
+    case = await hall.do(case, "acceptance", hall.officer("window_clerk"))
+    upload = (await hall.upload(hall.citizen)).json()["id"]
+    headers = {**hall.citizen, "If-Match": f'"{case["revision"]}"'}
+    body = {"materials": [{"code": "M3", "upload_id": upload}]}
+    return Submission(hall.client, f"/api/v1/cases/files/{case['id']}/supplements", headers, 0, json=body)
 
 
-async def a_staff_member(desk: Desk) -> Submission:
-    client = await desk.service("identity")
-    place = {"area_code": CITY, "department_code": DEPARTMENT}
-    body = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"], **place}
-    return Submission(client, "/api/v1/identity/staff", desk.administrator, 2, json=body)
+async def an_answer_to_a_light(desk: Desk) -> Submission:
+    hall = await desk.hall()
+    _ = await hall.accepted()
+    _ = await hall.clocks(clock.local_date(clock.now()) + timedelta(days=60))
+    light = (await hall.get("lights", hall.officer("leader"), open=True))["items"][0]
+    headers = {**hall.officer("leader"), "If-Match": f'"{light["revision"]}"'}
+    body = {"text": "材料核验延误, 今日办结"}
+    return Submission(hall.client, f"/api/v1/cases/lights/{light['id']}/answer", headers, 1, json=body)
+
+
+def a_report(step: str, body: Any = None) -> Scenario:
+    """日发布 of a day, or a further revision of it."""
+
+    async def prepare(desk: Desk) -> Submission:
+        client, path = await desk.service("assessment"), "/api/v1/assessment/daily-reports/2026-03-10"
+        supervisor = desk.token(kind="staff", roles=["supervisor"])
+        if step == "revisions":
+            first = await client.post(f"{path}/publication", headers={**supervisor, "Idempotency-Key": "first"})
+            assert first.status_code == 201, first.text
+        return Submission(client, f"{path}/{step}", {**supervisor, "Idempotency-Key": "k"}, 1, json=body)
+
+    return prepare
+
+
+def an_account(path: str, body: dict[str, Any]) -> Scenario:
+    """A member of staff or a system, made by an administrator."""
+
+    async def prepare(desk: Desk) -> Submission:
+        client = await desk.service("identity")
+        content = {**body, "area_code": CITY, "department_code": DEPARTMENT}
+        headers = {**desk.administrator, "Idempotency-Key": "k"}
+        return Submission(client, path, headers, 2 if path.endswith("staff") else 1, json=content)
+
+    return prepare
+
+
+STAFF = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"]}
+PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": PUBLIC_KEY}
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -194,8 +239,15 @@ SCENARIOS: dict[str, Scenario] = {
     f"{CATALOGUE}/suspension": a_closing("suspension"),
     f"{CATALOGUE}/cancellation": a_closing("cancellation"),
     "/api/v1/matters/imports": an_import,
-    "/api/v1/assessment/daily-reports/{day}/publication": a_daily_report,
-    "/api/v1/identity/staff": a_staff_member,
+    f"{FILES}/suspension": an_act("suspension", "approver", 1, SUSPENSION, ("acceptance",)),
+    f"{FILES}/resumption": an_act("resumption", "approver", 1, before=("acceptance", "suspension")),
+    f"{FILES}/extension": an_act("extension", "department_head", 1, EXTENSION, ("acceptance",)),
+    f"{FILES}/supplements": a_supplement,
+    "/api/v1/cases/lights/{light_id}/answer": an_answer_to_a_light,
+    "/api/v1/assessment/daily-reports/{day}/publication": a_report("publication"),
+    "/api/v1/assessment/daily-reports/{day}/revisions": a_report("revisions", {"reason": "更正当日数据"}),
+    "/api/v1/identity/staff": an_account("/api/v1/identity/staff", STAFF),
+    "/api/v1/identity/systems": an_account("/api/v1/identity/systems", BUREAU_SYSTEM),
 }
 ELSEWHERE = {
     "sessions/sms": "tests/identity/test_sign_in.py sends one code 100 times",
@@ -207,9 +259,13 @@ ELSEWHERE = {
     "departure": "ends sessions that have ended",
     "signing-keys/rotation": "each is another key",
     "catalogue-documents": "the same text again changes nothing, a racing one is refused whole",
-    "revisions": "each is a further revision with its reason",
+    "organisations": "tests/identity/test_organisations.py registers one 100 times",
+    "sessions/mini-program": "tests/identity/test_mini_programs.py signs in 50 times at once",
+    "sessions/mini-program/binding": "tests/identity/test_mini_programs.py binds 50 times at once",
+    "sessions/organisation": "each is another session of one's own",
+    "counter-verifications": "raises a level that is then raised: tests/identity/test_counter.py",
+    "systems/{account_id}/withdrawal": "ends sessions that have ended",
     "uploads": "the same content is stored once; a further reference to it does nothing by itself",
-    "systems": "each is another client with another id, shown to the administrator",
     "tracking": "only reads",
     "personal-guides": "only reads",
     "timer-runs": "development only; runs what the timers run",
