@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from shared.clock import SHANGHAI
@@ -31,12 +31,9 @@ class WorkCalendar:
         return frozenset(day.year for day in self.exceptions)
 
     @cached_property
-    def _days(self) -> list[date]:
+    def _days(self) -> tuple[date, ...]:
         """All working days from the first covered year to well beyond the last, ascending."""
-        years = self.covered_years or {2021}
-        start, end = date(min(years) - 1, 1, 1), date(max(years), 12, 31) + timedelta(days=MARGIN_DAYS)
-        every = (start + timedelta(days=n) for n in range((end - start).days + 1))
-        return [day for day in every if self.is_working(day)]
+        return _lay_out(frozenset(self.exceptions.items()))
 
     def is_working(self, day: date) -> bool:
         return self.exceptions.get(day, day.weekday() < 5)
@@ -85,6 +82,16 @@ class WorkCalendar:
     def is_provisional(self, start: date, end: date) -> bool:
         """Whether the span touches a year whose holidays are not announced."""
         return not set(range(start.year, end.year + 1)) <= self.covered_years
+
+
+@lru_cache(maxsize=8)
+def _lay_out(exceptions: frozenset[tuple[date, bool]]) -> tuple[date, ...]:
+    """Remembered by content: services read their calendar anew for every request, and it changes once a year."""
+    calendar = WorkCalendar(dict(exceptions))
+    years = calendar.covered_years or {2021}
+    start, end = date(min(years) - 1, 1, 1), date(max(years), 12, 31) + timedelta(days=MARGIN_DAYS)
+    every = (start + timedelta(days=n) for n in range((end - start).days + 1))
+    return tuple(day for day in every if calendar.is_working(day))
 
 
 def due_moment(day: date) -> datetime:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import structlog
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -172,7 +173,7 @@ def run_worker(service: str, settings: ServiceSettings, consumer: Consumer, time
     logs.configure(f"{service}-worker")
     database = open_database(settings.database_url, settings.data_key, settings.pool_size)
     worker = Worker(service, database, open_bus(settings), consumer, timers)
-    asyncio.run(_serve(worker, settings.host, settings.worker_port))
+    uvloop.run(_serve(worker, settings.host, settings.worker_port))
 
 
 def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:

@@ -1,0 +1,72 @@
+"""Data by the million, made inside PostgreSQL from one real row, so that every column has its real shape."""
+
+import random
+from collections.abc import Iterator, Mapping
+from itertools import count, product
+from typing import Any
+
+import asyncpg
+
+from deploy.sample import catalogue
+
+# Cases spread over 60 due days, of which one in ten is closed; each its own number and id.
+CASES = {
+    "id": "uuidv7(make_interval(secs => -(n % 5000000)))",
+    "number": "'BENCH' || lpad(n::text, 38, '0')",
+    "account_id": "md5((n % 50000)::text)::uuid",
+    "due_on": "current_date + (n % 60)::int",
+    "state": "CASE WHEN n % 10 = 0 THEN 'closed' ELSE 'received' END",
+}
+INDUSTRIES = "食品 药品 餐饮 旅馆 茶馆 商店 道路 建筑 水利 农机 种子 畜牧 林木 草原 矿产 出版 广播 文物 体育 旅游 教育 医疗 护士 教师 律师 消防 电力 燃气 供水 排水 户外广告 养老 殡葬 社会保险 公积金 不动产 户籍 婚姻 生育 残疾人".split()  # fmt: skip
+OBJECTS = "经营 生产 设立 使用 运输 施工 执业 采伐 加工 储存 销售 检验 占用 建设 资质 资格 场所 设备 人员 项目".split()
+ACTS = "许可 核准 备案 登记 审批 确认 给付 变更 注销 延续 补办 换发 年检 认定 查询".split()
+SCOPES = ("", "(新办)", "(变更)", "(延续)", "(注销)", "(简易)", "(一次性告知)")
+
+
+def names() -> Iterator[str]:
+    """Different plausible names of matters, without end: some 84,000 combinations, then numbered."""
+    kinds = [a + b + c + d for a, b, c, d in product(INDUSTRIES, OBJECTS, ACTS, SCOPES)]
+    random.Random(1).shuffle(kinds)
+    yield from kinds
+    for turn in count(2):
+        yield from (f"{name}第{turn}类" for name in kinds)
+
+
+def documents(number: int) -> list[dict[str, Any]]:
+    """So many different matter documents with guides: the sample's, each under codes and a name of its own."""
+    samples, made, named = catalogue.documents(), [], names()
+    for n in range(number):
+        sample = samples[n % len(samples)]
+        basic = f"00{sample['type']}{n // 1000 % 100:02d}{n % 1000:03d}{n // 100_000:03d}"
+        unit = sample["department_code"] + sample["level"]
+        made.append({**sample, "code": unit + basic, "catalog_code": basic, "name": {"zh": next(named)}})
+    return made
+
+
+async def clone(
+    connection: asyncpg.Connection, table: str, changes: Mapping[str, str], source: str, template: str
+) -> None:
+    """One row of `table` for each row of `source`, like the row where `template` holds except for `changes` (SQL)."""
+    columns = await connection.fetch(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public'", table
+    )
+    named = {row["column_name"]: f't."{row["column_name"]}"' for row in columns}
+    chosen = {**named, **{name: sql for name, sql in changes.items() if name in named}}
+    listed = ", ".join(f'"{name}"' for name in chosen)
+    _ = await connection.execute(
+        f"INSERT INTO {table} ({listed}) SELECT {', '.join(chosen.values())}"
+        f" FROM (SELECT * FROM {table} WHERE {template} LIMIT 1) t, {source}",
+        timeout=600,
+    )
+
+
+async def clone_cases(dsn: str, first: int, last: int) -> None:
+    """Cases number `first` to `last`, like the oldest real one."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        template = "id = (SELECT min(id) FROM case_file WHERE number NOT LIKE 'BENCH%')"
+        await clone(connection, "case_file", CASES, f"generate_series({first}, {last}) n", template)
+        _ = await connection.execute("VACUUM (ANALYZE, FREEZE) case_file", timeout=600)
+        _ = await connection.execute("CHECKPOINT", timeout=600)
+    finally:
+        await connection.close()

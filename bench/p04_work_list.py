@@ -1,0 +1,75 @@
+"""P4: a clerk's work list, 100 items through the gateway, at 10 thousand and at 1 million cases, first page and page 1,000.
+
+At 10 thousand there is no page 1,000: the last full one stands for it. All cases belong to the clerk's department, nine in
+ten are open, so that the list is as long as it can be.
+"""
+
+from collections.abc import Sequence
+
+import uvloop
+
+from bench.baseline import pgbench_tps, prepare_pgbench
+from bench.data import clone_cases
+from bench.harness import Figure, Options, at_least, at_most, run, say
+from bench.load import Client, Outcome, drive, request
+from bench.town import Town, running_stack, seconds, settle
+from deploy.stack import Stack
+
+CLIENTS = 10
+PATH = "/api/v1/cases/work-list"
+
+
+async def deep_cursor(town: Town, clerk: dict[str, str], skipped: int) -> str:
+    """The cursor after `skipped` items, found as a client finds it: page by page."""
+    client, cursor = Client(town.stack.place.url), ""
+    for _ in range(skipped // 200):
+        page = await client.json("GET", f"{PATH}?limit=200{cursor}", **clerk)
+        cursor = f"&cursor={page['next']}"
+    client.close()
+    return cursor
+
+
+async def page(town: Town, clerk: dict[str, str], cursor: str, length: float) -> Outcome:
+    """Ask for one page again and again."""
+    wanted = request("GET", f"{PATH}?limit=100{cursor}", **clerk)
+    _ = await drive(town.stack.place.url, lambda _: wanted, clients=CLIENTS, seconds=length / 4)
+    return await drive(town.stack.place.url, lambda _: wanted, clients=CLIENTS, seconds=length)
+
+
+async def _measured(stack: Stack, options: Options) -> dict[str, Outcome]:
+    town, found, have = await settle(stack), {}, 0
+    client = Client(stack.place.url)
+    _ = await town.apply(client)
+    clerk = town.officer("window_clerk")
+    small, large = options.pick((10_000, 1_000_000), (1_000, 5_000))
+    for number in (small, large):
+        say(f"adding {number - have:,} cases")
+        await clone_cases(stack.postgres.dsn("tongban_cases"), have + 1, number)
+        have = number
+        last = min(99_800, number * 9 // 10 // 200 * 200 - 200)
+        length = seconds(options, 5.0)
+        found[f"{number:,} cases, page 1"] = await page(town, clerk, "", length)
+        deep = await deep_cursor(town, clerk, last)
+        found[f"{number:,} cases, page {last // 100 + 1:,}"] = await page(town, clerk, deep, length)
+    client.close()
+    return found
+
+
+def measure(options: Options) -> Sequence[Figure]:
+    with running_stack() as stack:
+        prepare_pgbench(stack.postgres, options)
+        before = pgbench_tps(stack.postgres, options)
+        found = uvloop.run(_measured(stack, options))
+        after = pgbench_tps(stack.postgres, options)
+    rates = {name: outcome.rate for name, outcome in found.items()}
+    return [
+        *(at_least(name, rate, "/s", 60, 150) for name, rate in rates.items()),
+        at_most("fastest ÷ slowest of the four", max(rates.values()) / min(rates.values()), "×", 1.3, 1.1),
+        *(Figure(f"p95: {name}", outcome.percentile(0.95) * 1000, "ms") for name, outcome in found.items()),
+        Figure("pgbench -N -c10 before", before, "tps"),
+        Figure("pgbench -N -c10 after", after, "tps"),
+    ]
+
+
+if __name__ == "__main__":
+    run("P4", "work list of 100 items at 10,000 and 1,000,000 cases, first and 1,000th page", measure)
