@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack demo test faults check static docs lock clean
+.PHONY: help run stack demo test faults check static docs bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,10 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again
 	@$(BIN)/python -m deploy.docs
 	@$(BIN)/python -m deploy.compose
+
+bench: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Measure the rows of the targets against their baselines: all, or ROW=p01 (QUICK=1: seconds, figures decide nothing)
+	@$(BIN)/python -m bench $(ROW) $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench.report
 
 lock: ## Resolve the lock files again (needs uv)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded pyproject.toml -o requirements.lock

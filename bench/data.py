@@ -4,10 +4,13 @@ import random
 from collections.abc import Iterator, Mapping
 from itertools import count, product
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
 from deploy.sample import catalogue
+from shared import clock
+from shared.events.cases import CaseReceived
 
 # Cases spread over 60 due days, of which one in ten is closed; each its own number and id.
 CASES = {
@@ -17,8 +20,13 @@ CASES = {
     "due_on": "current_date + (n % 60)::int",
     "state": "CASE WHEN n % 10 = 0 THEN 'closed' ELSE 'received' END",
 }
-INDUSTRIES = "食品 药品 餐饮 旅馆 茶馆 商店 道路 建筑 水利 农机 种子 畜牧 林木 草原 矿产 出版 广播 文物 体育 旅游 教育 医疗 护士 教师 律师 消防 电力 燃气 供水 排水 户外广告 养老 殡葬 社会保险 公积金 不动产 户籍 婚姻 生育 残疾人".split()  # fmt: skip
-OBJECTS = "经营 生产 设立 使用 运输 施工 执业 采伐 加工 储存 销售 检验 占用 建设 资质 资格 场所 设备 人员 项目".split()
+INDUSTRIES = (
+    "食品 药品 餐饮 旅馆 茶馆 商店 道路 建筑 水利 农机 种子 畜牧 林木 草原 矿产 出版 广播 文物 体育 旅游 教育 医疗 护士 教师 律师"
+    " 消防 电力 燃气 供水 排水 户外广告 养老 殡葬 社会保险 公积金 不动产 户籍 婚姻 生育 残疾人"
+).split()
+OBJECTS = (
+    "经营 生产 设立 使用 运输 施工 执业 采伐 加工 储存 销售 检验 占用 建设 资质 资格 场所 设备 人员 项目"
+).split()
 ACTS = "许可 核准 备案 登记 审批 确认 给付 变更 注销 延续 补办 换发 年检 认定 查询".split()
 SCOPES = ("", "(新办)", "(变更)", "(延续)", "(注销)", "(简易)", "(一次性告知)")
 
@@ -61,12 +69,35 @@ async def clone(
 
 
 async def clone_cases(dsn: str, first: int, last: int) -> None:
-    """Cases number `first` to `last`, like the oldest real one."""
+    """Cases number `first` to `last`, like a real one."""
     connection = await asyncpg.connect(dsn)
     try:
-        template = "id = (SELECT min(id) FROM case_file WHERE number NOT LIKE 'BENCH%')"
+        template = "number NOT LIKE 'BENCH%'"
         await clone(connection, "case_file", CASES, f"generate_series({first}, {last}) n", template)
         _ = await connection.execute("VACUUM (ANALYZE, FREEZE) case_file", timeout=600)
         _ = await connection.execute("CHECKPOINT", timeout=600)
     finally:
         await connection.close()
+
+
+def a_fact(case_id: UUID) -> CaseReceived:
+    """A case received now by the city's market bureau."""
+    today = clock.local_date(clock.now())
+    return CaseReceived(
+        case_id=case_id,
+        revision=1,
+        occurred_at=clock.now(),
+        number=f"BENCH{case_id.hex}",
+        area_code=catalogue.CITY,
+        department_code=catalogue.department_code(catalogue.CITY, "market"),
+        matter_id=None,
+        matter_code=None,
+        matter_name="食品经营许可",
+        matter_type="01",
+        immediate=False,
+        channel="mobile",
+        applicant_kind="person",
+        account_id=None,
+        received_on=today,
+        acceptance_due_on=today,
+    )

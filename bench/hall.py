@@ -19,10 +19,10 @@ from joserfc.jwk import OKPKey
 from bench.town import APPLICANT, MATTER, PDF
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
+from services.cases.consumer import copy_matter
 from services.cases.main import build
 from services.cases.settings import Settings
 from services.matters import model
-from services.cases.consumer import copy_matter
 from shared import clock, migrations
 from shared.guides import MatterDocument, PersonalGuide, personal_guide
 from shared.ids import new_id
@@ -112,7 +112,10 @@ async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[
     guide = personal_guide(document, {}, matter_id=matter_id, version=1)
     place = {name: text[name] for name in ("area_code", "department_code")}
     transport = httpx.ASGITransport(app=app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://bench") as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://bench") as client,
+    ):
         hall = Hall(app, client, dsn, guide, place)
         await hall.bring()
         yield hall

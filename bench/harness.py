@@ -80,16 +80,17 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits are enough of any figure; thousands are written out."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.3g}"
 
 
 def show(figure: Figure) -> str:
     """One line for people."""
     sign = "≥" if figure.more else "≤"
-    bound = "" if figure.passes is None else f"  pass {sign} {_number(figure.passes)}"
-    bound += "" if figure.aims is None else f", aim {sign} {_number(figure.aims)}"
-    return f"  {figure.name:<58} {_number(figure.value):>10} {figure.unit:<6}{bound}  {figure.verdict.upper()}".rstrip()
+    bound = "" if figure.passes is None else f"  pass {sign} {number(figure.passes)}"
+    bound += "" if figure.aims is None else f", aim {sign} {number(figure.aims)}"
+    return f"  {figure.name:<58} {number(figure.value):>10} {figure.unit:<6}{bound}  {figure.verdict.upper()}".rstrip()
 
 
 def record(row: str, figures: Sequence[Figure], options: Options) -> None:
@@ -119,7 +120,9 @@ def _raise_exit(number: int, _frame: object) -> None:
 def run(row: str, what: str, measure: Callable[[Options], Sequence[Figure]]) -> None:
     """Main of a benchmark: everything it starts is stopped and removed, also when it is ended early."""
     parser = argparse.ArgumentParser(description=what)
-    _ = parser.add_argument("--quick", action="store_true", help="a few seconds on little data; the figures decide nothing")
+    _ = parser.add_argument(
+        "--quick", action="store_true", help="a few seconds on little data; the figures decide nothing"
+    )
     options = Options(quick=parser.parse_args().quick)
     _ = signal.signal(signal.SIGTERM, _raise_exit)
     started = time.monotonic()

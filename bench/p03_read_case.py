@@ -60,7 +60,10 @@ def measure(options: Options) -> Sequence[Figure]:
         Figure("ratio to pgbench -N -c10", outcome.rate / (before + after) * 2, "×"),
         Figure("pgbench -N -c10 (mean of before and after)", (before + after) / 2, "tps"),
         Figure("CPU of everything per 1,000", cost.total / outcome.count * 1000, "s"),
-        *(Figure(f"CPU per 1,000: {n}", cost.parts[n] / outcome.count * 1000, "s") for n in ("gateway", "cases-api", "postgres")),
+        *(
+            Figure(f"CPU per 1,000: {n}", cost.parts[n] / outcome.count * 1000, "s")
+            for n in ("gateway", "cases-api", "postgres")
+        ),
     ]
 
 

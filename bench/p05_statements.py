@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench.harness import Figure, Options, at_most, run, scratch
 from bench.hall import Hall, open_hall
+from bench.harness import Figure, Options, at_most, run, scratch
 from deploy.postgres import EmbeddedPostgres
 
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -67,7 +67,7 @@ def measure(_options: Options) -> Sequence[Figure]:
     with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_databases(["tongban_cases"])
         found = uvloop.run(_counted(postgres, folder))
-    counts = {name: [statement for statement in all_.elements()] for name, all_ in found.items()}
+    counts = {name: list(all_.elements()) for name, all_ in found.items()}
     real = {name: sum(not FRAME.match(s) for s in all_) / TIMES for name, all_ in counts.items()}
     for name, statements in found.items():
         for statement, number in statements.items():

@@ -92,7 +92,9 @@ def _nginx(folder: Path, name: str, http: str) -> list[str]:
 def _wrk(port: int, seconds: float, header: str) -> int:
     """Requests answered; any failure ends the benchmark."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-H", f"Authorization: {header}"]
-    out = subprocess.run([*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True
+    ).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         raise SystemExit(f"requests failed:\n{out}")
     found = re.search(r"(\d+) requests in", out)
@@ -104,7 +106,7 @@ def _costs(pids: dict[str, int], ports: dict[str, int], options: Options) -> dic
     """Per round and proxy: CPU seconds per 1,000 requests, requests a second."""
     header, seconds = token()["authorization"], options.pick(5.0, 1.0)
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in pids}
-    for name, port in ports.items():
+    for port in ports.values():
         _ = _wrk(port, 1, header)
     for _ in range(options.pick(4, 1)):
         for name, pid in pids.items():

@@ -19,9 +19,9 @@ def _stat(pid: int | str) -> list[str]:
 def tree(roots: Iterable[int]) -> list[int]:
     """The processes and all that descend from them, as far as they live."""
     children: dict[int, list[int]] = defaultdict(list)
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _stat(entry)):
-            children[int(fields[1])].append(int(entry))
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(entry.name)):
+            children[int(fields[1])].append(int(entry.name))
     found: list[int] = []
     waiting = list(roots)
     while waiting:

@@ -94,8 +94,8 @@ class Relay:
     async def _publish_forever(self, connection: asyncpg.Connection, publisher: Publisher) -> None:
         while True:
             self._wake.clear()
-            if await self.publish_batch(connection, publisher):
-                continue
+            if await self.publish_batch(connection, publisher) == self._batch:
+                continue  # There may be more; below a full batch whatever comes later wakes us.
             try:
                 async with asyncio.timeout(SLOW_POLL):
                     _ = await self._wake.wait()
