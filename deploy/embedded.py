@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from deploy.place import Place, refuse_taken
@@ -163,7 +164,7 @@ def main(arguments: list[str]) -> int:
         _say("Starting PostgreSQL …")
         with EmbeddedPostgres(place.data / "postgres") as postgres:
             postgres.create_databases([*(f"tongban_{name}" for name in SERVICES), "tongban_bus"])
-            asyncio.run(serve(place, postgres))
+            uvloop.run(serve(place, postgres))
     except PostgresError as error:
         _ = sys.stderr.write(f"{error}\n")
         return 1

@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, To
 from shared.bus import Message, Record
 
 PARTITIONS = 8
+COMMIT_EVERY = 0.25
 KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 
 
@@ -32,13 +34,21 @@ class KafkaPublisher:
 
 
 class KafkaSubscription:
-    """See `shared.bus.Subscription`."""
+    """See `shared.bus.Subscription`.
+
+    Offsets are committed a few times a second and at the end, not after every batch: a commit costs the broker as much as
+    an event, and whatever is read again after a crash the inbox knows.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
+        self._ends: dict[TopicPartition, int] = {}
+        self._committed_at = 0.0
 
     async def poll(self, limit: int, timeout: float) -> Sequence[Record]:
         batches = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=limit)
+        if not batches:
+            await self.commit()
         return [
             Record(place.topic, (record.key or b"").decode(), record.value or b"", place.partition, record.offset)
             for place, records in batches.items()
@@ -46,10 +56,19 @@ class KafkaSubscription:
         ]
 
     async def acknowledge(self, records: Sequence[Record]) -> None:
-        ends = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-        # Another member may own the partition by now: it reads these again and its inbox knows them.
-        with contextlib.suppress(CommitFailedError, IllegalStateError):
-            await self._consumer.commit(ends)
+        self._ends |= {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+        if time.monotonic() - self._committed_at >= COMMIT_EVERY:
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Tell the broker how far everything acknowledged goes."""
+        ends, self._ends = self._ends, {}
+        self._committed_at = time.monotonic()
+        # Another member may own a partition by now: it reads these again and its inbox knows them.
+        ends = {place: end for place, end in ends.items() if place in self._consumer.assignment()}
+        if ends:
+            with contextlib.suppress(CommitFailedError, IllegalStateError):
+                await self._consumer.commit(ends)
 
 
 class KafkaBus:
@@ -112,9 +131,13 @@ class KafkaBus:
             metadata_max_age_ms=30_000,
         )
         await consumer.start()
+        subscription = KafkaSubscription(consumer)
         try:
-            yield KafkaSubscription(consumer)
+            yield subscription
         finally:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(2):
+                    await subscription.commit()
             await consumer.stop()
 
     async def ready(self) -> bool:
