@@ -23,8 +23,8 @@ PATH = "/api/v1/cases/work-list"
 async def deep_cursor(town: Town, clerk: dict[str, str], skipped: int) -> str:
     """The cursor after `skipped` items, found as a client finds it: page by page."""
     client, cursor = Client(town.stack.place.url), ""
-    for _ in range(skipped // 200):
-        page = await client.json("GET", f"{PATH}?limit=200{cursor}", **clerk)
+    for limit in [200] * (skipped // 200) + [100] * (skipped % 200 // 100):
+        page = await client.json("GET", f"{PATH}?limit={limit}{cursor}", **clerk)
         cursor = f"&cursor={page['next']}"
     client.close()
     return cursor
@@ -49,7 +49,7 @@ async def _measured(stack: Stack, options: Options) -> dict[str, tuple[Outcome, 
         say(f"adding {number - have:,} cases")
         await clone_cases(stack.postgres.dsn("tongban_cases"), have + 1, number)
         have = number
-        last = min(99_800, number * 9 // 10 // 200 * 200 - 200)
+        last = min(99_900, number * 9 // 10 // 100 * 100 - 100)
         length = seconds(options, 5.0)
         found[f"{number:,} cases, page 1"] = await page(town, clerk, "", length)
         deep = await deep_cursor(town, clerk, last)
