@@ -16,9 +16,8 @@ import httpx
 from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
-from bench.town import APPLICANT, MATTER, PDF
+from bench.town import APPLICANT, PDF, a_matter
 from deploy.postgres import EmbeddedPostgres
-from deploy.sample import catalogue
 from services.cases.consumer import copy_matter
 from services.cases.main import build
 from services.cases.settings import Settings
@@ -106,7 +105,7 @@ async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[
     )
     await asyncio.to_thread(asyncio.run, migrations.run_on(dsn, migrations.upgrade, "cases"))
     app = build(settings, verifier=TokenVerifier(StaticKeys(jwks()), issuer="tongban"))
-    text = next(d for d in catalogue.documents() if d["name"]["zh"] == MATTER)
+    text = a_matter()
     document = MatterDocument.model_validate(text)
     matter_id = await _publish(app, document)
     guide = personal_guide(document, {}, matter_id=matter_id, version=1)

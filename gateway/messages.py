@@ -76,7 +76,10 @@ class Answer:
 
 
 def value(headers: Headers, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+    for key, found in headers:  # a plain loop: asked six times a request
+        if key == name:
+            return found.decode("latin-1")
+    return ""
 
 
 def kept(headers: Headers, name: bytes, form: re.Pattern[str]) -> str | None:

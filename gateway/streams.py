@@ -1,7 +1,7 @@
 """Bodies in both directions: streamed as they come, limited, and cut at once when the caller leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -66,7 +66,6 @@ class Body:
 
     async def watch(self, leave: Callable[[], object]) -> None:
         """Once the body is in, wait for the caller to go, then call `leave`."""
-        await asyncio.sleep(WATCH_AFTER)
         while not self._complete:  # noqa: ASYNC110 - the upload itself sees the caller leave
             await asyncio.sleep(WATCH_AFTER)
         while (await self._receive())["type"] != "http.disconnect":
@@ -76,32 +75,39 @@ class Body:
 
 
 class watched:  # noqa: N801 - used as a function
-    """The upstream's answer; cut at once when the caller goes."""
+    """The upstream's answer; cut at once when the caller goes. The watch begins by a timer: a task per request is dear."""
 
     def __init__(self, request: Any, body: Body) -> None:
         self._request = request
         self._body = body
         self._answer: aiohttp.ClientResponse | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
-        asking: asyncio.Task[aiohttp.ClientResponse] = asyncio.ensure_future(_ask(self._request))
-
-        def leave() -> object:
-            return self._answer.close() if self._answer is not None else asking.cancel()
-
-        self._watcher = asyncio.create_task(self._body.watch(leave))
+        self._asking = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._watch)
         try:
-            self._answer = await asking
+            self._answer = answer = await self._request
         except asyncio.CancelledError:
             await self._stop()
-            if self._body.gone.is_set():
+            if self._body.gone.is_set() and self._asking is not None:
+                _ = self._asking.uncancel()
                 raise ClientGone from None
             raise
         except BaseException:
             await self._stop()
             raise
-        return self._answer
+        return answer
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._body.watch(self._leave))
+
+    def _leave(self) -> object:
+        if self._answer is not None:
+            return self._answer.close()
+        return self._asking is not None and self._asking.cancel()
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self._stop()
@@ -112,11 +118,9 @@ class watched:  # noqa: N801 - used as a function
             raise ClientGone
 
     async def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watcher is not None:
             _ = self._watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watcher
-
-
-async def _ask(request: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-    return await request
