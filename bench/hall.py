@@ -21,8 +21,8 @@ from deploy.postgres import EmbeddedPostgres
 from services.cases.consumer import copy_matter
 from services.cases.main import build
 from services.cases.settings import Settings
-from services.matters import model
 from shared import clock, migrations
+from shared.events.matters import MatterPublished
 from shared.guides import MatterDocument, PersonalGuide, personal_guide
 from shared.ids import new_id
 from shared.tokens import AUDIENCE, StaticKeys, TokenVerifier, sign_access_token
@@ -122,7 +122,21 @@ async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[
 
 async def _publish(app: FastAPI, document: MatterDocument) -> UUID:
     """Tell cases of the matter as matters would."""
-    fact = model.published(new_id(), 1, 1, document, None, clock.now())
+    fact = MatterPublished(
+        matter_id=new_id(),
+        code=document.code,
+        local_code=document.local_code,
+        area_code=document.area_code,
+        department_code=document.department_code,
+        revision=1,
+        occurred_at=clock.now(),
+        version=1,
+        type=document.type,
+        level=3,
+        previous_level=None,
+        situational=False,
+        document=document.model_dump(mode="json"),
+    )
     async with app.state.database.transaction() as session:
         await copy_matter(session, fact)
     return fact.matter_id

@@ -48,7 +48,7 @@ def a_matter() -> dict[str, Any]:
         for document in catalogue.documents()
         if len(document["materials"]) == 3
         and not document.get("questions")
-        and not any(material["conditional"] for material in document["materials"])
+        and not any(material.get("conditional") for material in document["materials"])
     )
 
 
