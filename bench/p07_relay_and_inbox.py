@@ -91,11 +91,11 @@ async def _relay(database: Database, bus: Bus, count: int) -> float:
     return count / seconds
 
 
-async def _consume(database: Database, bus: Bus, consumer: Consumer, count: int, group: str) -> float:
+async def _consume(database: Database, bus: Bus, consumer: Consumer, count: int) -> float:
     """Events a second from joining the group until all are in the inbox."""
     connection = await asyncpg.connect(database.dsn)
     _ = await connection.execute("TRUNCATE inbox")
-    inbox = Inbox(database, bus, consumer, group=group)
+    inbox = Inbox(database, bus, consumer)
 
     async def all_in() -> bool:
         return await connection.fetchval("SELECT count(*) FROM inbox") >= count
@@ -107,14 +107,14 @@ async def _consume(database: Database, bus: Bus, consumer: Consumer, count: int,
 
 
 def _consumers() -> dict[str, Consumer]:
-    batches, single = Consumer("bench"), Consumer("bench")
+    batches, single = Consumer("bench-batches"), Consumer("bench-single")
     _ = batches.on_batch(CaseReceived)(store_all)
     _ = single.on(CaseReceived)(store_one)
     return {"batch handler, one row each": batches, "assessment": assessment, "single-event handler": single}
 
 
 async def _measured(postgres: EmbeddedPostgres, kafka: KafkaBroker, options: Options) -> dict[str, float]:
-    count, bus, found = options.pick(60_000, 2_000), KafkaBus(kafka.bootstrap), dict[str, float]()
+    count, bus, found = options.pick(30_000, 2_000), KafkaBus(kafka.bootstrap), dict[str, float]()
     source, target = await _open(postgres, "cases"), await _open(postgres, "assessment")
     async with target.transaction() as session:
         _ = await session.execute(text("CREATE TABLE bench_effect (id uuid PRIMARY KEY)"))
@@ -125,7 +125,7 @@ async def _measured(postgres: EmbeddedPostgres, kafka: KafkaBroker, options: Opt
         say(f"the consumer: {name}")
         async with target.transaction() as session:
             _ = await session.execute(text("TRUNCATE bench_effect"))
-        found[name] = await _consume(target, bus, consumer, count + count // 10, group=name.replace(" ", "-"))
+        found[name] = await _consume(target, bus, consumer, count + count // 10)
     await source.close()
     await target.close()
     return found
