@@ -12,12 +12,13 @@ from deploy.sample import catalogue
 from shared import clock
 from shared.events.cases import CaseReceived
 
-# Cases spread over 60 due days, of which one in ten is closed; each its own number and id.
+# Cases spread over 60 due days, far enough that no timer acts on them meanwhile; one in ten is closed.
 CASES = {
     "id": "uuidv7(make_interval(secs => -(n % 5000000)))",
     "number": "'BENCH' || lpad(n::text, 38, '0')",
     "account_id": "md5((n % 50000)::text)::uuid",
-    "due_on": "current_date + (n % 60)::int",
+    "watch_on": "current_date + 30",
+    "due_on": "current_date + 30 + (n % 60)::int",
     "state": "CASE WHEN n % 10 = 0 THEN 'closed' ELSE 'received' END",
 }
 INDUSTRIES = (
