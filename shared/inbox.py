@@ -90,9 +90,9 @@ def is_database_trouble(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """What may be kept of an error: its kind and, for our own, its words. Other texts can quote personal data."""
-    kind = type(error).__name__
-    place = "".join(logs.places(error.__traceback__)[-1:])
-    return f"{kind}: {error}" if isinstance(error, ProblemError) else f"{kind} at {place}"
+    if isinstance(error, ProblemError):
+        return f"{type(error).__name__}: {error}"
+    return " at ".join((type(error).__name__, *logs.places(error.__traceback__)[-1:]))
 
 
 class OtherDatabaseError(Exception):

@@ -83,5 +83,9 @@ async def test_poison_waits_with_its_key_and_is_driven_again_in_order(
     assert [letter.type for letter in waiting] == [type(event).wire_type for event in stories[10]]
     assert await letters(database) == []
     async with database.reading() as session:
+        # The broker keeps what other tests told: all that is recorded must be counted, and ours be among it.
+        mine = text("SELECT count(*) FROM case_record WHERE decided_on = :day AND case_id = ANY(:ids)")
+        recorded = text("SELECT count(*) FROM case_record WHERE decided_on = :day")
         counted = text("SELECT sum(value) FROM day_count WHERE measure = 'cases_decided' AND day = :day")
-        assert await session.scalar(counted, {"day": DAY}) == 21
+        assert await session.scalar(mine, {"day": DAY, "ids": [*good, bad]}) == 21
+        assert await session.scalar(counted, {"day": DAY}) == await session.scalar(recorded, {"day": DAY})

@@ -4,6 +4,7 @@ import pytest
 
 from services.assessment.settings import Settings
 from shared import dead_letters, migrations
+from shared.errors import ConflictError
 from shared.inbox import describe
 from shared.settings import load
 from tests.conftest import DATA_KEY, DatabaseFactory, Databases
@@ -92,4 +93,4 @@ async def test_dead_letter_command(database_of: DatabaseFactory, monkeypatch: py
 
 def test_error_texts_of_libraries_are_not_kept() -> None:
     assert describe(ValueError("540102199001010011")) == "ValueError"
-    assert describe(RuntimeError("rule x")) == "RuntimeError: rule x"
+    assert describe(ConflictError("rule x")) == "ConflictError: conflict: rule x"
