@@ -181,7 +181,7 @@ class Forwarder:
             call.method,
             call.url,
             headers=call.headers,
-            data=body.chunks() if body.expected else None,
+            data=await body.content(),
             allow_redirects=False,
         )
         async with watched(request, body) as answer:

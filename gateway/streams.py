@@ -30,20 +30,32 @@ class Body:
         self._limit = limit
         self._patience = patience
         self._complete = not self.expected
+        self._taken = 0
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
+    async def content(self) -> bytes | AsyncGenerator[bytes] | None:
+        """What to send on: nothing, a body that came in one piece as it is (most do, and it is cheaper), else a stream."""
+        if not self.expected:
+            return None
+        first = await self._piece()
+        return first if self._complete else self._chunks(first)
+
+    async def _chunks(self, piece: bytes) -> AsyncGenerator[bytes]:
         """The body piece by piece; a fault of the caller is kept, because the client that sends them wraps it."""
-        taken = 0
+        if piece:
+            yield piece
         while not self._complete:
-            message = await self._next()
-            chunk = message.get("body", b"")
-            taken += len(chunk)
-            if taken > self._limit:
-                self.refusal = too_large(self._limit)
-                raise self.refusal
-            self._complete = not message.get("more_body", False)
-            if chunk:
-                yield chunk
+            if piece := await self._piece():
+                yield piece
+
+    async def _piece(self) -> bytes:
+        message = await self._next()
+        piece: bytes = message.get("body", b"")
+        self._taken += len(piece)
+        if self._taken > self._limit:
+            self.refusal = too_large(self._limit)
+            raise self.refusal
+        self._complete = not message.get("more_body", False)
+        return piece
 
     async def _next(self) -> Message:
         try:

@@ -43,10 +43,17 @@ DATABASE_PAUSE = 0.5
 REMEMBER = text(
     "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
 )
-PARKED_KEYS = text(
-    "SELECT DISTINCT d.topic, d.key FROM dead_letter d"
-    " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k (topic, key) USING (topic, key)"
+ADMIT = text(
+    "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
+    "  AS g (id, topic, key)),"
+    " behind AS (SELECT id FROM given g WHERE EXISTS"
+    "  (SELECT FROM dead_letter d WHERE d.topic = g.topic AND d.key = g.key)),"
+    " remembered AS (INSERT INTO inbox (event_id) SELECT id FROM given WHERE id NOT IN (SELECT id FROM behind)"
+    "  ON CONFLICT DO NOTHING RETURNING event_id)"
+    " SELECT 'new' AS what, event_id AS id FROM remembered"
+    " UNION ALL SELECT 'behind', id FROM behind UNION ALL SELECT 'group', id FROM inbox_group"
 )
+"""In one round trip: which events are new (and remembered now), which wait behind a dead letter, whose database it is."""
 PARK = text(
     "INSERT INTO dead_letter (event_id, topic, key, type, payload, error)"
     " VALUES (:event_id, :topic, :key, :type, :payload, :error) ON CONFLICT (event_id) DO NOTHING"
@@ -270,23 +277,26 @@ class Inbox:
 
     async def _take_batch(self, items: Sequence[Item]) -> None:
         async with self._database.transaction() as session:
-            await self._check_group(session)
-            blocked = await self._parked_keys(session, items)
-            free = [item for item in items if (item.record.topic, item.envelope.key) not in blocked]
-            behind = [item for item in items if (item.record.topic, item.envelope.key) in blocked]
-            if free:
-                result = await session.execute(REMEMBER, {"ids": [item.envelope.id for item in free]})
-                new = set(result.scalars())
-                await self._consumer.handle(session, _once(free, new))
-            for item in await self._not_handled(session, behind):
+            new, behind = await self._admit(session, items)
+            await self._consumer.handle(session, _once(items, new))
+            waiting = [item for item in items if item.envelope.id in behind]
+            for item in await self._not_handled(session, waiting):
                 _ = await session.execute(PARK, _letter(item, "waits behind an earlier event of its key"))
         metrics.CONSUMED.labels(self._consumer.service).inc(len(items))
 
-    async def _parked_keys(self, session: AsyncSession, items: Sequence[Item]) -> set[tuple[str, str]]:
-        keys = {(item.record.topic, item.envelope.key) for item in items}
-        topics, names = zip(*keys, strict=True)
-        result = await session.execute(PARKED_KEYS, {"topics": list(topics), "keys": list(names)})
-        return {(row.topic, row.key) for row in result}
+    async def _admit(self, session: AsyncSession, items: Sequence[Item]) -> tuple[set[UUID], set[UUID]]:
+        """The ids that are new here, and those that wait behind a dead letter of their key."""
+        given = {
+            "ids": [item.envelope.id for item in items],
+            "topics": [item.record.topic for item in items],
+            "keys": [item.envelope.key for item in items],
+        }
+        found: dict[str, set[UUID]] = {"new": set(), "behind": set(), "group": set()}
+        for what, identifier in await session.execute(ADMIT, given):
+            found[what].add(identifier)
+        if self._group is not None and self._group not in found["group"]:
+            raise OtherDatabaseError
+        return found["new"], found["behind"]
 
     async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
         """Of `items`, those without an effect yet: a redelivered event must not be parked after it was handled."""

@@ -29,25 +29,27 @@ from shared.events.matters import MatterEvent
 from shared.ids import new_id
 
 
-def _upsert(table: str, key: str, record: type[CaseState] | type[MatterState]) -> TextClause:
-    """One fixed statement for any number of rows: composing SQL for each batch would cost more than running it."""
+def _keep(table: str, key: str, record: type[CaseState] | type[MatterState]) -> TextClause:
+    """Records and counters of a batch in one fixed statement: composing SQL anew would cost more than running it.
+
+    Both are written in one order everywhere, so that two workers cannot wait for each other in a ring.
+    """
     names = [field.name for field in fields(record)]
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
     return text(
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
+        f"WITH kept AS (INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
         f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
-        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes})"
+        " INSERT INTO day_count (day, area_code, department_code, measure, value)"
+        " SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
+        " CAST(:measures AS text[]), CAST(:numbers AS bigint[]))"
+        " ON CONFLICT (day, area_code, department_code, measure) DO UPDATE SET value = day_count.value + excluded.value"
     )
 
 
-STORE_CASES = _upsert("case_record", "case_id", CaseState)
-STORE_MATTERS = _upsert("matter_record", "matter_id", MatterState)
-ADD = text(
-    "INSERT INTO day_count (day, area_code, department_code, measure, value)"
-    " SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
-    " CAST(:measures AS text[]), CAST(:numbers AS bigint[]))"
-    " ON CONFLICT (day, area_code, department_code, measure) DO UPDATE SET value = day_count.value + excluded.value"
-)
+KEEP_CASES = _keep("case_record", "case_id", CaseState)
+KEEP_MATTERS = _keep("matter_record", "matter_id", MatterState)
+COLUMNS = ("days", "areas", "departments", "measures", "numbers")
 
 
 async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
@@ -64,8 +66,8 @@ async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
             changes.subtract(before[case_id].figures())
     for event in events:
         changes.update(figures_of_event(event))
-    await _store(session, STORE_CASES, [state for case_id, state in after.items() if state != before.get(case_id)])
-    await _add(session, changes)
+    changed = [state for case_id, state in after.items() if state != before.get(case_id)]
+    await _store(session, KEEP_CASES, changed, changes)
 
 
 async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) -> None:
@@ -76,22 +78,17 @@ async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) ->
         state = known.get(event.matter_id) or MatterState(event.matter_id, event.area_code, event.department_code)
         known[event.matter_id], change = state.after(event)
         changes.update(change)
-    await _store(session, STORE_MATTERS, list(known.values()))
-    await _add(session, changes)
+    await _store(session, KEEP_MATTERS, list(known.values()), changes)
 
 
-async def _store(session: AsyncSession, statement: TextClause, states: Sequence[CaseState | MatterState]) -> None:
-    if states:
-        # The driver's own UUID class is unknown to orjson.
-        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode()})
-
-
-async def _add(session: AsyncSession, changes: Counter[Cell]) -> None:
-    """Add to the counters, in one order everywhere, so that two workers cannot wait for each other in a ring."""
+async def _store(
+    session: AsyncSession, statement: TextClause, states: Sequence[CaseState | MatterState], changes: Counter[Cell]
+) -> None:
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
-    if cells:
-        columns = zip(("days", "areas", "departments", "measures", "numbers"), zip(*cells, strict=True), strict=True)
-        _ = await session.execute(ADD, {name: list(values) for name, values in columns})
+    if states or cells:
+        counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
+        # The driver's own UUID class is unknown to orjson.
+        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode(), **counted})
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None, *, live: bool) -> DailyReportRead:

@@ -1,9 +1,13 @@
 """HTTP process of cases."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 
 from services.cases.router import router
 from services.cases.settings import Settings
+from services.cases.use_cases import Numbers
 from shared.app import create_app
 from shared.bus import Bus
 from shared.settings import load
@@ -13,9 +17,16 @@ from shared.worker import open_bus, run_api
 
 
 def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    app = create_app("cases", settings, [router], bus=bus, verifier=verifier)
+    app = create_app("cases", settings, [router], bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
+    app.state.numbers = Numbers(app.state.database)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    yield
+    await app.state.numbers.close()
 
 
 if __name__ == "__main__":

@@ -62,15 +62,16 @@ internal = APIRouter(prefix="/internal", include_in_schema=False)
 TOKEN_URL = "/api/v1/identity/oauth/token"  # noqa: S105 - a path
 
 
-def _settings(request: Request) -> Settings:
+# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.app.state.database
 
 
-def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> str:
+async def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> str:
     return client_address(request, trust_gateway=settings.trust_gateway)
 
 
@@ -83,7 +84,7 @@ WindowClerk = Annotated[Caller, Depends(with_role("window_clerk"))]
 def _simulated(simulator: Any) -> Any:
     """A simulator believes everybody, so it answers in development alone; production connects the real one here."""
 
-    def provide(settings: Config) -> Any:
+    async def provide(settings: Config) -> Any:
         if not settings.development:
             raise UnavailableError("no such verification is connected here")
         return simulator

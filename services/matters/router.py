@@ -49,7 +49,8 @@ def place_of(caller: Caller) -> tuple[str, str] | None:
     return None if "administrator" in caller.roles else (caller.area or "", caller.department or "")
 
 
-def _warnings(request: Request) -> frozenset[str]:
+# Waits for nothing and is async all the same: FastAPI hands a plain function to a thread.
+async def _warnings(request: Request) -> frozenset[str]:
     settings: Settings = request.app.state.settings
     return settings.warning_rules
 
@@ -76,7 +77,7 @@ async def store_directory(directory: Directory, session: Session, _administrator
     await use_cases.store_directory(session, directory)
 
 
-def _filters(
+async def _filters(
     area: AreaCode = None,
     department: DepartmentCode = None,
     type: Annotated[codes.MatterType | None, Query()] = None,

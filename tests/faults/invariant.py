@@ -191,7 +191,8 @@ async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[
         *_compare("acts of case", acts, {case: of.acts for case, of in known.cases.items()}),
         *_compare("number and revision of case", {str(r["id"]): (r["number"], r["revision"]) for r in rows}, expected),
         *_compare("audit of case", {r["object_id"]: r["n"] for r in audited}, {c: v[1] for c, v in expected.items()}),
-        *_unequal("case numbers issued", serials, len(expected)),
+        # An application that fails at its last step leaves a gap in the numbers; one number for two cases is impossible.
+        *([] if serials >= len(expected) else [f"case numbers issued: {serials} for {len(expected)} cases"]),
         *_compare(
             "version of imported case",
             {r["source_number"]: r["version"] for r in await connection.fetch("SELECT * FROM imported_case")},

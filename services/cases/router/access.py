@@ -9,6 +9,7 @@ from services.cases import queries
 from services.cases.model import Case, Moment
 from services.cases.schemas import CaseRead
 from services.cases.settings import Settings
+from services.cases.use_cases import Numbers
 from shared import clock, masking
 from shared.auth import with_role, with_scope
 from shared.db import Database, Session
@@ -39,14 +40,15 @@ async def _moment(session: Session) -> Moment:
 At = Annotated[Moment, Depends(_moment)]
 
 
-def _settings(request: Request) -> Settings:
+# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
 Config = Annotated[Settings, Depends(_settings)]
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.app.state.database
 
 
@@ -54,11 +56,18 @@ Db = Annotated[Database, Depends(_database)]
 """For endpoints whose work is more than one transaction."""
 
 
-def _storage(request: Request) -> Storage:
+async def _storage(request: Request) -> Storage:
     return request.app.state.storage
 
 
 Files = Annotated[Storage, Depends(_storage)]
+
+
+async def _numbers(request: Request) -> Numbers:
+    return request.app.state.numbers
+
+
+CaseNumbers = Annotated[Numbers, Depends(_numbers)]
 
 
 Shown = Case | Any

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.cases import queries, use_cases
 from services.cases.model import State
-from services.cases.router.access import FIRST, Config, Db, Files, Officer, Pusher, check_reader, read_case
+from services.cases.router.access import FIRST, CaseNumbers, Config, Db, Files, Officer, Pusher, check_reader, read_case
 from services.cases.schemas import (
     Apply,
     CaseRead,
@@ -57,11 +57,13 @@ def _applicant_account(command: Apply, caller: Caller) -> tuple[UUID | None, str
 
 
 @router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
-async def apply_for(command: Apply, session: Session, caller: CurrentCaller, response: Response) -> Any:
+async def apply_for(
+    command: Apply, session: Session, caller: CurrentCaller, numbers: CaseNumbers, response: Response
+) -> Any:
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
     account, clerk = _applicant_account(command, caller)
     case, at = await use_cases.apply_for(
-        session, command, account_id=account, clerk=clerk, owner=caller.subject, now=clock.now()
+        session, command, numbers, account_id=account, clerk=clerk, owner=caller.subject, now=clock.now()
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
     return read_case(case, caller, response, at.calendar)

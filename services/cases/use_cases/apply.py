@@ -14,6 +14,7 @@ from services.cases.model import Case, MatterCopy, Moment, TimelineRow, Upload, 
 from services.cases.queries import MatterText
 from services.cases.schemas import Apply
 from services.cases.use_cases.materials import take_materials, upload_ids
+from services.cases.use_cases.numbers import Numbers
 from shared import audit, codes, outbox
 from shared.crypto import lookup_hash
 from shared.errors import ConflictError, FieldError, InvalidInputError
@@ -23,11 +24,6 @@ from shared.ground import AuditRow, OutboxRow
 from shared.guides import personal_guide
 from shared.ids import new_id
 from shared.storage import Storage, sniff
-
-NEXT_SERIAL = text(
-    "INSERT INTO case_serial (code, day, last) VALUES (:code, :day, 1)"
-    " ON CONFLICT (code, day) DO UPDATE SET last = case_serial.last + 1 RETURNING last"
-)
 
 
 async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
@@ -62,11 +58,18 @@ async def store_upload(session: AsyncSession, storage: Storage, content: bytes, 
 
 
 async def apply_for(
-    session: AsyncSession, command: Apply, *, account_id: UUID | None, clerk: str | None, owner: str, now: datetime
+    session: AsyncSession,
+    command: Apply,
+    numbers: Numbers,
+    *,
+    account_id: UUID | None,
+    clerk: str | None,
+    owner: str,
+    now: datetime,
 ) -> tuple[Case, Moment]:
     """申请 and 收件: the guide must be the one shown, every required material there; number issued, clock started.
 
-    Four statements in all: what it rests on, the number, the rows, and (seldom) the calendar when it has changed.
+    Two statements in all: what it rests on, and the rows; seldom a third, when the calendar has changed.
     """
     ground = await queries.get_application(session, command.matter_id, upload_ids(command.materials), owner)
     at = Moment(now, await queries.get_calendar(session, ground.calendar))
@@ -81,7 +84,7 @@ async def apply_for(
     if faults:
         raise InvalidInputError("the materials do not fit the personal guide", faults)
     case = _new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
-    case.number = await _next_number(session, ground.matter, at)
+    case.number = await _next_number(numbers, ground.matter, at)
     submitted, received = case.submitted(at), case.receive(at)
     await _store(session, case, [submitted.model_copy(update={"revision": case.revision}), received], at)
     return case, at
@@ -92,11 +95,10 @@ def _case_code(matter: MatterText) -> str:
     return matter.document.code or f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
 
 
-async def _next_number(session: AsyncSession, matter: MatterText, at: Moment) -> str:
-    """办件编号. Taken last: applications for one matter wait for each other from here to the commit."""
+async def _next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
+    """办件编号. Taken last, when nothing but the database can refuse the application any more."""
     code = _case_code(matter)
-    serial = await session.scalar(NEXT_SERIAL, {"code": code, "day": at.today})
-    return codes.case_number(code, at.today, serial or 1)
+    return codes.case_number(code, at.today, await numbers.take(code, at.today))
 
 
 def _promised_days(matter: MatterText) -> int:
