@@ -1,6 +1,7 @@
 """HTTP process of the gateway: `/api/` goes to the forwarder, everything else to a small FastAPI app."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
 from gateway.pages import pages
+from gateway.protocol import CorkedProtocol
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
 from gateway.trust import Trust
@@ -56,12 +58,16 @@ def create_gateway(
 def main() -> None:
     settings = load(Settings)
     logs.configure("gateway")
+    gateway = create_gateway(settings)
+    # A forwarded request leaves nothing behind that only the collector could find: looking for it is a tenth of the cost.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
     uvicorn.run(
-        create_gateway(settings),
+        gateway,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=CorkedProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=False,

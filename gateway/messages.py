@@ -14,6 +14,8 @@ HOP_BY_HOP = frozenset(
 )
 OURS = re.compile(rb"x-forwarded-.*|forwarded|x-real-ip|x-user.*|x-request-id|traceparent|tracestate|via|expect|host")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+HIDDEN = HOP_BY_HOP | {b"x-request-id", b"server"}
+TRACE_ID = re.compile(r"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Headers = list[tuple[bytes, bytes]]
@@ -97,12 +99,16 @@ def outgoing(headers: Headers, address: str, request_id: str) -> CIMultiDict[str
             passed.add(key.decode("latin-1"), content.decode("latin-1"))
     passed["x-forwarded-for"] = address
     passed["x-request-id"] = request_id
-    trace = kept(headers, b"traceparent", TRACEPARENT)
-    passed["traceparent"] = trace or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    passed["traceparent"] = kept(headers, b"traceparent", TRACEPARENT) or _new_trace(request_id)
     return passed
+
+
+def _new_trace(request_id: str) -> str:
+    """A trace that carries the request's own id where it can: one id to search by."""
+    trace = request_id if TRACE_ID.fullmatch(request_id) else secrets.token_hex(16)
+    return f"00-{trace}-{trace[16:]}-01"
 
 
 def incoming(answer: aiohttp.ClientResponse) -> Headers:
     """What the caller gets of the service's head."""
-    hidden = HOP_BY_HOP | {b"x-request-id", b"server"}
-    return [(key.lower(), value) for key, value in answer.raw_headers if key.lower() not in hidden]
+    return [(key.lower(), value) for key, value in answer.raw_headers if key.lower() not in HIDDEN]

@@ -18,7 +18,7 @@ from gateway.limits import Breaker, Limits, RetryBudget, Verdict
 from gateway.messages import REQUEST_ID, Answer, ClientGone, Refusal, incoming, kept, outgoing, value
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
-from gateway.streams import Body, too_large, watched
+from gateway.streams import Body, Watches, too_large, watched
 from shared import clock
 from shared.tokens import Caller, TokenError, TokenVerifier
 
@@ -55,6 +55,7 @@ class Forwarder:
         self._retries = RetryBudget(settings.retry_share)
         self._breakers = {name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams}
         self._in_flight = 0
+        self._watches = Watches()
         self._client: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -184,7 +185,7 @@ class Forwarder:
             data=await body.content(),
             allow_redirects=False,
         )
-        async with watched(request, body) as answer:
+        async with watched(request, body, self._watches) as answer:
             await call.answer({"type": "http.response.start", "status": answer.status, "headers": incoming(answer)})
             try:
                 await _relay(answer, body, call.answer)
