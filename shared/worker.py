@@ -19,6 +19,7 @@ from shared import clock, logs, metrics
 from shared.app import readiness
 from shared.audit import Sealer
 from shared.bus import Bus
+from shared.collector import collect_seldom
 from shared.context import Context, using
 from shared.db import Database, open_database
 from shared.events.base import topic_of
@@ -171,6 +172,7 @@ async def _serve(worker: Worker, host: str, port: int) -> None:
 def run_worker(service: str, settings: ServiceSettings, consumer: Consumer, timers: Sequence[Timer] = ()) -> None:
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
+    collect_seldom()
     database = open_database(settings.database_url, settings.data_key, settings.pool_size)
     worker = Worker(service, database, open_bus(settings), consumer, timers)
     uvloop.run(_serve(worker, settings.host, settings.worker_port))
@@ -179,6 +181,7 @@ def run_worker(service: str, settings: ServiceSettings, consumer: Consumer, time
 def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
     """Main of `services/<name>/main.py`: serve the app until SIGTERM or SIGINT, finishing what is in flight."""
     logs.configure(f"{service}-api")
+    collect_seldom()
     uvicorn.run(
         app,
         host=settings.host,
