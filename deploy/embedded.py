@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> int:
         with EmbeddedPostgres(place.data / "postgres") as postgres:
             postgres.create_databases([*(f"tongban_{name}" for name in SERVICES), "tongban_bus"])
             uvloop.run(serve(place, postgres))
-    except PostgresError as error:
+    except (PostgresError, migrations.UnknownVersionError) as error:
         _ = sys.stderr.write(f"{error}\n")
         return 1
     except OSError as error:

@@ -1,8 +1,8 @@
 """The embedded PostgreSQL: the binaries of a wheel under a small supervisor of our own (docs/adr tells why).
 
 `EmbeddedPostgres(data_dir).start()` makes or opens the cluster, serves it on loopback with a password kept beside the data
-(mode 0600), and proves by a real connection that it answers. As root the server runs in a user namespace, because
-PostgreSQL refuses to be root. Command: `python -m deploy.postgres start|stop|status [--data DIR]`.
+(mode 0600), and proves by a real connection that it answers. As root the server runs in a user namespace, or as nobody where
+that is forbidden, because PostgreSQL refuses to be root. Command: `python -m deploy.postgres start|stop|status [--data DIR]`.
 """
 
 import asyncio
@@ -67,16 +67,32 @@ def is_free(port: int) -> bool:
     return True
 
 
+NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+"""PostgreSQL refuses to be root: in a user namespace of its own it is not, and its files stay ours."""
+NOBODY = "65534"
+OTHER_USER = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+)
+"""Where namespaces are forbidden (containers): as nobody, who may still pass the private folders above binaries and data."""
+WAYS: tuple[tuple[str, ...], ...] = (NAMESPACE, OTHER_USER)
+
+
+def _works(prefix: Iterable[str]) -> bool:
+    command = [*prefix, "true"]
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def _as_postgres_may() -> list[str]:
     """Prefix that makes a command of PostgreSQL run although we are root."""
     if os.geteuid() != 0:
         return []
-    prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
-        return prefix
+    for prefix in WAYS:
+        if _works(prefix):
+            return list(prefix)
     raise PostgresError(
-        "PostgreSQL does not run as root and this machine allows no user namespaces. Start as an ordinary user"
-        " (for example: useradd -m tongban && su tongban), or give the URL of another PostgreSQL."
+        "PostgreSQL does not run as root, and this machine allows neither user namespaces nor setpriv. Start as an ordinary"
+        " user (for example: useradd -m tongban && su tongban), or give the URL of another PostgreSQL."
     )
 
 

@@ -214,7 +214,7 @@ def main(arguments: list[str]) -> int:
     refuse_taken([process.port for process in stack.listed.values()])
     try:
         serve(stack)
-    except (PostgresError, BrokerError, StackError) as error:
+    except (PostgresError, BrokerError, StackError, migrations.UnknownVersionError) as error:
         _ = sys.stderr.write(f"{error}\n")
         return 1
     except OSError as error:

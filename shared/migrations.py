@@ -58,9 +58,20 @@ def run_env(*metadata: MetaData) -> None:
         context.run_migrations()
 
 
+class UnknownVersionError(RuntimeError):
+    """The database was migrated by code that is newer than this; the text says what to do."""
+
+
 def upgrade(service: str, connection: Connection) -> None:
     """Bring the database to the newest version of this service's tables."""
     config = _config(service)
+    present = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if present is not None and present not in known:
+        raise UnknownVersionError(
+            f"the database of {service} is at version {present}, which this code does not know: a newer Tongban wrote it."
+            " Start that version again, or restore a backup made before it."
+        )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

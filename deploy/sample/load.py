@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from deploy.place import Place
+from deploy.processes import GATEWAY_PORT
 from deploy.sample import accounts, catalogue
 from shared.db import Database
 
@@ -46,13 +47,15 @@ async def _load_catalogue(
 
 def greeting(place: Place, seconds: float) -> str:
     """What a user needs first."""
+    demo = "make demo" if place.port == GATEWAY_PORT else f"make demo TARGET={place.url}"
     return f"""
 Tongban runs on {place.url}  (ready in {seconds:.1f} s; Ctrl-C stops it)
 
   Try first:
     curl -sG {place.url}/api/v1/matters/suggestions --data-urlencode q=茶馆
     curl -s '{place.url}/api/v1/matters/statistics'
-    make demo            # the whole story, step by step, against this platform
+    {demo}            # the whole story, step by step, against this platform
+    {place.url}/docs  # every operation, to try in a browser
 
   Sample accounts ({", ".join((*accounts.STAFF, accounts.SYSTEM))}): {place.account_file}
     a token for curl:  .venv/bin/python -m deploy.sample.accounts --port {place.port} clerk

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -13,13 +14,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from deploy.embedded import INTERNAL, main
-from deploy.postgres import free_port
+from deploy.postgres import EmbeddedPostgres, free_port
 from deploy.sample import accounts, catalogue
 from services.identity import security
 from services.matters.consistency import breaches
-from shared import clock, codes
+from shared import clock, codes, migrations
 from shared.guides import (
     KINDS,
     MatterDocument,
@@ -254,3 +256,21 @@ async def test_taken_port_is_told(tmp_path: Path) -> None:
     server.close()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_of_a_newer_version_is_refused_with_words(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / "embedded/postgres") as postgres:
+        postgres.create_databases(["tongban_identity"])
+        url = postgres.dsn("tongban_identity")
+        asyncio.run(migrations.run_on(url, migrations.upgrade, "identity"))
+        asyncio.run(migrations.run_on(url, _pretend, "identity_9999"))
+
+    command = [sys.executable, "-m", "deploy.embedded", "--data", str(tmp_path), "--port", str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert "identity is at version identity_9999, which this code does not know" in done.stderr
+
+
+def _pretend(version: str, connection: sa.Connection) -> None:
+    _ = connection.execute(sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version})

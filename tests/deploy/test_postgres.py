@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: keeps data, is adopted after a crash of its supervisor, says what to do when it cannot run."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.postgres import EmbeddedPostgres, PostgresError, main
+from deploy.postgres import NOBODY, OTHER_USER, EmbeddedPostgres, PostgresError, main
 
 
 @pytest.fixture
@@ -43,6 +44,30 @@ def test_data_outlives_a_stop_and_a_kill(server: EmbeddedPostgres) -> None:
     server.start()
 
     assert (after_stop, query(server, "SELECT n FROM kept")) == (7, 7)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_root_without_namespaces_serves_as_another_user(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.data_dir.parent.chmod(0o700)
+    monkeypatch.setattr("deploy.postgres.WAYS", (("false",), OTHER_USER))
+
+    server.start()
+    _ = query(server, "CREATE TABLE kept (n int)")
+    server.kill()
+    server.start()
+
+    assert query(server, "SELECT count(*) FROM kept") == 0
+    assert server.data_dir.stat().st_uid == int(NOBODY)
+
+
+def test_root_without_any_way_is_told_what_to_do(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("deploy.postgres.WAYS", (("false",),))
+
+    with pytest.raises(PostgresError, match="Start as an ordinary"):
+        server.start()
 
 
 def test_running_server_is_adopted_and_stopped(server: EmbeddedPostgres) -> None:
