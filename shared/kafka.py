@@ -7,30 +7,56 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from itertools import groupby, zip_longest
+from operator import attrgetter
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.bus import Message, Record
 
 PARTITIONS = 8
+BATCH_BYTES = 1024 * 1024
+"""The broker's own limit for a batch (`message.max.bytes`), above the largest event."""
 COMMIT_EVERY = 0.25
 KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 
 
 class KafkaPublisher:
-    """See `shared.bus.Publisher`."""
+    """See `shared.bus.Publisher`.
+
+    Batches are made here, one of a partition at a time: the client would go on to the next batch of a partition after one
+    that it gave up, and later facts about a key would stand before earlier ones.
+    """
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
+        self._place = DefaultPartitioner()
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        pending = [
-            await self._producer.send(message.topic, value=message.value, key=message.key.encode())
-            for message in messages
-        ]
-        _ = await asyncio.gather(*pending)
+        waiting: dict[TopicPartition, list[BatchBuilder]] = {}
+        for topic, group in groupby(messages, key=attrgetter("topic")):
+            partitions = sorted(await self._producer.partitions_for(topic))
+            for message in group:
+                key = message.key.encode()
+                batches = waiting.setdefault(TopicPartition(topic, self._place(key, partitions, partitions)), [])
+                self._append(batches, key, message.value)
+        for wave in zip_longest(*waiting.values()):
+            sent = [
+                await self._producer.send_batch(batch, place.topic, partition=place.partition)
+                for place, batch in zip(waiting, wave, strict=True)
+                if batch is not None
+            ]
+            _ = await asyncio.gather(*sent)
+
+    def _append(self, batches: list[BatchBuilder], key: bytes, value: bytes) -> None:
+        if not batches or batches[-1].append(key=key, value=value, timestamp=None) is None:
+            batches.append(self._producer.create_batch())
+            if batches[-1].append(key=key, value=value, timestamp=None) is None:
+                raise ValueError(f"a message of {len(value)} bytes fits in no batch")
 
 
 class KafkaSubscription:
@@ -106,8 +132,8 @@ class KafkaBus:
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
-            max_batch_size=256 * 1024,
-            max_request_size=1024 * 1024,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=BATCH_BYTES,
             request_timeout_ms=10_000,
         )
         await producer.start()

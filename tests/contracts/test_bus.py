@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 
+from deploy.broker import KafkaBroker
 from shared.bus import Bus, Message, Record
 from shared.ids import new_id
-from shared.kafka import KafkaBus
+from shared.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher
 from shared.local_bus import LocalBus
 from tests.conftest import Databases
 
@@ -125,3 +129,45 @@ async def test_local_bus_refuses_an_unknown_topic(empty_database: str) -> None:
 async def test_bus_that_is_away_is_not_ready() -> None:
     assert not await KafkaBus("127.0.0.1:1").ready()
     assert not await LocalBus("postgresql://nobody@127.0.0.1:1/none").ready()
+
+
+async def test_more_than_a_batch_of_one_key_arrives_in_order(bus: Bus, topic: str) -> None:
+    """Several batches of one partition: each must be there before the next is sent."""
+    messages = [Message(topic, key, bytes([n]) * 300_000) for n in range(12) for key in ("a", "b")]
+
+    await send(bus, messages)
+    found = await read(bus, topic, "big", len(messages))
+
+    for key in ("a", "b"):
+        assert [record.value[0] for record in found if record.key == key] == list(range(12))
+
+
+class Forgetful(AIOKafkaProducer):
+    """Gives up the second batch that it is handed, as the client does when a batch has waited for a leader too long."""
+
+    handed = 0
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> Any:
+        self.handed += 1
+        if self.handed == 2:
+            given_up = asyncio.get_running_loop().create_future()
+            given_up.set_exception(KafkaTimeoutError())
+            return given_up
+        return await super().send_batch(batch, topic, partition=partition)
+
+
+@pytest.mark.xdist_group("kafka")
+async def test_nothing_later_of_a_key_goes_out_after_a_batch_that_was_given_up(kafka: KafkaBroker) -> None:
+    bus, topic = KafkaBus(kafka.bootstrap), f"test.{new_id()}"
+    await bus.ensure_topics([topic])
+    messages = [Message(topic, "a", bytes([n]) * 600_000) for n in range(4)]
+    async with Forgetful(
+        bootstrap_servers=kafka.bootstrap, enable_idempotence=True, max_batch_size=BATCH_BYTES
+    ) as producer:
+        with pytest.raises(KafkaTimeoutError):
+            await KafkaPublisher(producer).publish(messages)
+        await KafkaPublisher(producer).publish(messages)
+
+    found = await read(bus, topic, "later", 5)
+
+    assert [record.value[0] for record in found] == [0, 0, 1, 2, 3]
