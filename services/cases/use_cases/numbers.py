@@ -19,6 +19,8 @@ TAKE = (
     " ON CONFLICT (code, day) DO UPDATE SET last = case_serial.last + excluded.last RETURNING last"
 )
 Counter = tuple[str, date]
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when the database is away, going, or stumbling."""
 
 
 class Numbers:
@@ -49,9 +51,11 @@ class Numbers:
             callers = self._waiting.pop(counter)
             try:
                 last = await self._advance(counter, len(callers))
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                refusal = UnavailableError("try again in a moment", headers={"Retry-After": "2"})
-                _ = [caller.set_exception(refusal) for caller in callers if not caller.done()]
+            except Exception as error:
+                # Whatever it was, nobody may be left waiting; what is no outage is a fault and goes to its callers as it is.
+                away = UnavailableError("try again in a moment", headers={"Retry-After": "2"})
+                for caller in _still_there(callers):
+                    caller.set_exception(away if isinstance(error, AWAY) else error)
                 continue
             for serial, caller in enumerate(callers, start=last - len(callers) + 1):
                 if not caller.done():
@@ -60,7 +64,7 @@ class Numbers:
     async def _advance(self, counter: Counter, number: int) -> int:
         try:
             return await self._advanced(counter, number)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        except AWAY:
             # The connection may be stale since the database was last away: once more over a new one.
             self._connection = None
             return await self._advanced(counter, number)
@@ -72,3 +76,7 @@ class Numbers:
             _ = await self._connection.execute("SET synchronous_commit = off")
         last: int = await self._connection.fetchval(TAKE, *counter, number)  # pyright: ignore[reportAssignmentType]
         return last
+
+
+def _still_there(callers: list[asyncio.Future[int]]) -> list[asyncio.Future[int]]:
+    return [caller for caller in callers if not caller.done()]
