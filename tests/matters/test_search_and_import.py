@@ -382,19 +382,20 @@ async def test_lines_with_a_doubled_code_or_an_unknown_area_are_refused_and_the_
     assert len(await published(client.database)) == 1
 
 
-async def test_a_cancelled_matter_is_refused_by_row_and_never_holds_back_the_others(
-    client: ServiceClient, keeper: Keeper, administrator: Headers
+@pytest.mark.parametrize(("act", "rule"), [("cancellation", "not_cancelled"), ("suspension", "not_suspended")])
+async def test_a_closed_matter_is_refused_by_row_and_never_holds_back_the_others(
+    client: ServiceClient, keeper: Keeper, administrator: Headers, act: str, rule: str
 ) -> None:
     head = await keeper.publish(a_document())
-    _ = await keeper.act(f"catalogue/{head['id']}/cancellation", head["revision"], {"reason": "law changed"})
+    _ = await keeper.act(f"catalogue/{head['id']}/{act}", head["revision"], {"reason": "law changed"})
     line = orjson.dumps(a_document().model_dump(mode="json"))
 
     lines = await client.post(f"{BASE}/catalogue-documents", content=line, headers=administrator)
     file = await send(client, administrator, a_csv([row("已取消", CODE), row("新的", "L-1")]))
 
-    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == ((0, 0, 0, 1), "not_cancelled")
+    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == ((0, 0, 0, 1), rule)
     assert counts(file.json()) == (1, 0, 0, 1)
-    assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, "not_cancelled")]
+    assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, rule)]
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real catalogue is not beside the project")
