@@ -11,7 +11,6 @@ worker, is filled from the beginning of every topic.
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -383,11 +382,3 @@ def _letter(item: Item, error: str) -> dict[str, Any]:
         "payload": item.record.value,
         "error": error,
     }
-
-
-def group_by_key(events: Sequence[E]) -> dict[str, list[E]]:
-    """Events of a batch by aggregate, order kept: for batch handlers."""
-    groups: dict[str, list[E]] = defaultdict(list)
-    for event in events:
-        groups[event.key].append(event)
-    return groups
