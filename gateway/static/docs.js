@@ -44,12 +44,21 @@ function fields(operation, path) {
 function bodyOf(operation) {
   const content = operation.requestBody && operation.requestBody.content;
   if (!content) return null;
-  const type = Object.keys(content)[0];
+  const types = Object.keys(content);
+  const type = types[0];
+  if (resolve(content[type].schema).format === "binary") return fileOf(types);
   const value = sample(content[type].schema);
   const text = type === "application/json" ? JSON.stringify(value, null, 2)
     : type === "application/x-www-form-urlencoded" ? new URLSearchParams(value).toString() : "";
   const area = element("textarea", { value: text, rows: Math.min(text.split("\n").length + 1, 16), spellcheck: false });
-  return { type, area, label: element("label", {}, `Body (${type})`, area) };
+  return { type: () => type, value: () => area.value, label: element("label", {}, `Body (${type})`, area) };
+}
+
+// A file is sent as it is; a type the browser does not know (lines of JSON) goes as the first of the operation's.
+function fileOf(types) {
+  const input = element("input", { type: "file", required: true });
+  const type = () => types.find((name) => name === input.files[0]?.type) || types[0];
+  return { type, value: () => input.files[0], label: element("label", {}, `Body (${types.join(", ")})`, input) };
 }
 
 function target(path, entries) {
@@ -67,12 +76,12 @@ async function send(method, path, entries, body, output) {
   const token = document.getElementById("token").value.trim().replace(/^bearer\s+/i, "");
   if (token) headers.Authorization = `Bearer ${token}`;
   for (const { parameter, input } of entries) if (parameter.in === "header" && input.value !== "") headers[parameter.name] = input.value;
-  if (body) headers["Content-Type"] = body.type;
+  if (body) headers["Content-Type"] = body.type();
   output.hidden = false;
   output.textContent = "…";
   try {
     const started = performance.now();
-    const answer = await fetch(target(path, entries), { method, headers, body: body ? body.area.value : undefined, credentials: "omit" });
+    const answer = await fetch(target(path, entries), { method, headers, body: body ? body.value() : undefined, credentials: "omit" });
     const kind = answer.headers.get("content-type") || "";
     const text = /json|text|xml|csv/.test(kind) ? await answer.text() : `(${(await answer.blob()).size} bytes, ${kind || "empty"})`;
     const shown = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");

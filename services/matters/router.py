@@ -25,6 +25,7 @@ from services.matters.schemas import (
 from services.matters.settings import Settings
 from shared import clock, codes
 from shared.auth import Administrator, MaybeCaller, with_role
+from shared.bodies import file_body
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, InvalidInputError
 from shared.etags import IfMatch, etag
@@ -42,6 +43,7 @@ Editor = Annotated[Caller, Depends(with_role("approver", "leader", "department_h
 Publisher = Annotated[Caller, Depends(with_role("leader", "department_head", "administrator"))]
 MAX_FILE = 64 * 1024 * 1024
 ROWS_SHOWN = 200
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def place_of(caller: Caller) -> tuple[str, str] | None:
@@ -289,7 +291,14 @@ async def list_differences(matter_id: UUID, before: int, after: int, session: Se
     return model.differences(texts[0], texts[1])
 
 
-@router.post("/imports", response_model=ImportReport, status_code=201, dependencies=[Once], max_body_size=MAX_FILE)
+@router.post(
+    "/imports",
+    response_model=ImportReport,
+    status_code=201,
+    dependencies=[Once],
+    max_body_size=MAX_FILE,
+    openapi_extra=file_body("text/csv", XLSX),
+)
 async def import_file(
     request: Request,
     session: Session,
@@ -323,7 +332,12 @@ async def list_import_rows(
     return {"items": [_row(row) for row in rows], "next": following}
 
 
-@router.post("/catalogue-documents", response_model=dict[str, Any], max_body_size=MAX_FILE)
+@router.post(
+    "/catalogue-documents",
+    response_model=dict[str, Any],
+    max_body_size=MAX_FILE,
+    openapi_extra=file_body("application/x-ndjson"),
+)
 async def import_documents(request: Request, session: Session, caller: Administrator) -> Any:
     """Publish whole documents, one JSON per line (NDJSON); faulty lines come back with row, field and reason."""
     lines = [line for line in (await request.body()).splitlines() if line.strip()]

@@ -1,5 +1,6 @@
 """The committed contracts: valid, equal to the code, and a drift is found."""
 
+import ast
 from pathlib import Path
 
 import orjson
@@ -22,6 +23,31 @@ def test_every_fact_is_described() -> None:
 
     assert {"tongban.cases.case-decided.v1", "tongban.matters.matter-published.v1"} <= names
     assert document["channels"]["cases"]["address"] == "tongban.cases"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_operation_that_reads_a_raw_body_describes_it(service: str) -> None:
+    """A body that no parameter declares would be missing from the document, from schemathesis and from the page."""
+    paths = orjson.loads((docs.FOLDER / f"{service}.openapi.json").read_bytes())["paths"]
+    described = {
+        o["operationId"].split("_api_v1")[0]: o.get("requestBody") for item in paths.values() for o in item.values()
+    }
+
+    raw = [name for name in described if name in readers_of_raw_bodies(service)]
+
+    assert len(raw) == len(readers_of_raw_bodies(service))
+    assert all(described[name] for name in raw)
+
+
+def readers_of_raw_bodies(service: str) -> set[str]:
+    """Names of the endpoints in the service's routers that read the body themselves."""
+    functions = (
+        node
+        for file in Path("services", service).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef)
+    )
+    return {function.name for function in functions if "request.body()" in ast.unparse(function)}
 
 
 def test_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,21 @@ from tests.security.world import World, build_world, holding_of
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 CALLERS = ("administrator", "owner", "department", "system")
+FILES = (
+    "application/pdf",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/x-ndjson",
+    "image/jpeg",
+    "image/png",
+    "text/csv",
+)
 EXAMPLES = {GenerationMode.POSITIVE: 15, GenerationMode.NEGATIVE: 8}
+
+
+@schemathesis.serializer(*FILES)
+def send_as_it_is(_context: Any, value: Any) -> bytes:
+    """Files are bytes, whatever their type."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def search(examples: int) -> settings:

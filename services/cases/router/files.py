@@ -23,6 +23,7 @@ from services.cases.schemas import (
 from shared import clock
 from shared.addresses import client_address
 from shared.auth import CurrentCaller, MaybeCaller
+from shared.bodies import file_body
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
 from shared.idempotency import IdempotentRoute, Once
@@ -33,7 +34,13 @@ from shared.tokens import Caller
 router = APIRouter(route_class=IdempotentRoute)
 
 
-@router.post("/uploads", response_model=UploadRead, status_code=201, max_body_size=MAX_FILE)
+@router.post(
+    "/uploads",
+    response_model=UploadRead,
+    status_code=201,
+    max_body_size=MAX_FILE,
+    openapi_extra=file_body("application/pdf", "image/png", "image/jpeg"),
+)
 async def upload_file(request: Request, session: Session, caller: CurrentCaller, storage: Files) -> Any:
     """Bring a file (PDF, PNG, JPEG, at most 20 MiB) as the body; only its owner can use it."""
     return await use_cases.store_upload(session, storage, await request.body(), caller.subject, clock.now())
