@@ -54,7 +54,8 @@ class Acknowledged:
     """Code of a matter → the alias that its newest text carries."""
 
     def __len__(self) -> int:
-        return sum(len(case.acts) for case in self.cases.values()) + len(self.pushes)
+        # A copy, made in one step: the load goes on in threads of its own while this is counted.
+        return sum(len(case.acts) for case in list(self.cases.values())) + len(self.pushes)
 
 
 class Platform(Stack):
