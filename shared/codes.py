@@ -124,6 +124,17 @@ def check_implementing_code(text: str) -> str:
     return code
 
 
+def check_handling_item_code(text: str) -> str:
+    """业务办理项编码: 33 characters; implementing code, sequence 01 to 99."""
+    code = text.strip().upper()
+    if len(code) != 33:
+        raise ValueError(f"a handling item code (业务办理项编码) has 33 characters, this has {len(code)}")
+    _ = check_implementing_code(code[:31])
+    if not re.fullmatch(r"[0-9]{2}", code[31:]) or code[31:] == "00":
+        raise ValueError("a handling item code ends in its sequence, 01 to 99")
+    return code
+
+
 def claims_to_be_national(text: str) -> bool:
     """Whether a published code must be judged as a national one: 28 to 34 letters and digits beginning like a USCC.
 

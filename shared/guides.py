@@ -18,7 +18,17 @@ from shared.fields import Line, Prose
 
 Code = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
 Days = Annotated[int, Field(ge=0, le=3650)]
+MatterKind = Literal["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "20"]
+"""事项类型."""
+Level = Literal["1", "2", "3", "4", "5", "6", "7"]
+"""行使层级."""
+ObjectType = Literal["1", "2", "3", "4", "5", "6"]
+"""服务对象."""
+ProjectType = Literal["1", "2"]
+"""办件类型: 1 即办件, 2 承诺件."""
 KINDS = ("conditions", "materials", "fees", "steps")
+ABSENT = Field(exclude_if=lambda value: not value)
+"""Not written where it is empty, so that documents from before the field keep their digest."""
 
 
 class Part(BaseModel):
@@ -128,6 +138,35 @@ class Result(Part):
     license_type_code: Code | None = None
 
 
+class HandlingItem(Part):
+    """业务办理项, such as a first application or a renewal; what it leaves open is as the matter says.
+
+    `code` is the matter's implementing code and the sequence; only a matter with a national code has it.
+    """
+
+    sequence: Annotated[str, Field(pattern=r"^(0[1-9]|[1-9][0-9])$")]
+    code: Annotated[str, Field(max_length=33)] | None = None
+    local_code: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    name: Bilingual
+    object_types: Annotated[tuple[ObjectType, ...], Field(max_length=6)] = ()
+    project_type: ProjectType | None = None
+    legal_days: Days | None = None
+    promised_days: Days | None = None
+
+
+class CatalogEntry(Part):
+    """基本目录, what the state's catalogue says of a matter: `state` 1 在用 2 挂起 3 取消, levels that may exercise it."""
+
+    code: Annotated[str, Field(max_length=12)]
+    local_code: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    name: Line
+    type: MatterKind
+    by_law: Line
+    use_levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=7)]
+    state: Literal["1", "2", "3"] = "1"
+    version: Annotated[int, Field(ge=1, le=9999)] = 1
+
+
 class Effects(Part):
     """Codes of parts that an answer adds or drops."""
 
@@ -161,18 +200,20 @@ class MatterDocument(Part):
     code: Annotated[str, Field(max_length=31)] | None = None
     local_code: Annotated[str, Field(min_length=1, max_length=80)] | None = None
     catalog_code: Annotated[str, Field(max_length=12)] | None = None
+    catalog_entry: Annotated[CatalogEntry | None, ABSENT] = None
     name: Bilingual
     aliases: Annotated[tuple[Line, ...], Field(max_length=30)] = ()
     main_item: Line | None = None
-    type: Literal["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "20"]
+    type: MatterKind
     area_code: Annotated[str, Field(pattern=r"^[0-9]{12}$")]
     department_code: Code
-    level: Literal["1", "2", "3", "4", "5", "6", "7"] = "3"
-    object_types: Annotated[tuple[Literal["1", "2", "3", "4", "5", "6"], ...], Field(max_length=6)] = ()
+    level: Level = "3"
+    object_types: Annotated[tuple[ObjectType, ...], Field(max_length=6)] = ()
     topics: Annotated[tuple[Line, ...], Field(max_length=30)] = ()
-    project_type: Literal["1", "2"] = "2"
+    project_type: ProjectType = "2"
     legal_days: Days | None = None
     promised_days: Days | None = None
+    handling_items: Annotated[tuple[HandlingItem, ...], Field(max_length=99), ABSENT] = ()
     special_procedures: Annotated[tuple[SpecialProcedure, ...], Field(max_length=20)] = ()
     stages: Annotated[tuple[Literal["1", "2", "3", "4", "5", "6", "7", "8"], ...], Field(max_length=8)] = ()
     visits: Annotated[int, Field(ge=0, le=20)] = 1

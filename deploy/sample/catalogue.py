@@ -62,11 +62,14 @@ def _document(area: str, bureau: str, number: str, entry: dict[str, Any]) -> dic
     unit, level = department_code(area, bureau), "3" if area == CITY else "4"
     text = reading.matter(entry, table("documents"))
     basic = f"54{text['type']}{BUREAUS[bureau]['code']}{number}000"
+    code = unit + level + basic
     place, phone = AREAS[area], list(BUREAUS).index(bureau)
     return {
         **text,
-        "code": unit + level + basic,
+        "code": code,
         "catalog_code": basic,
+        "catalog_entry": reading.catalog_entry(basic, text, counties=entry.get("counties", False)),
+        "handling_items": list(reading.handling_items(entry.get("items", ""), code)),
         "area_code": area,
         "department_code": unit,
         "level": level,

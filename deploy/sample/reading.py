@@ -135,6 +135,30 @@ def _fields(text: str, number: int) -> list[str]:
     return [*parts, *[""] * (number - len(parts))]
 
 
+def handling_items(text: str, code: str) -> Iterator[dict[str, Any]]:
+    """业务办理项 of the matter with this implementing code; a number after the name is the promised days."""
+    for number, word in enumerate(text.split(), start=1):
+        name = word.rstrip("0123456789")
+        item: dict[str, Any] = {"sequence": f"{number:02d}", "code": f"{code}{number:02d}", "name": {"zh": name}}
+        if days := word[len(name) :]:
+            item |= {"promised_days": int(days), "project_type": "2" if int(days) else "1"}
+        yield item
+
+
+def catalog_entry(code: str, text: dict[str, Any], *, counties: bool) -> dict[str, Any] | None:
+    """基本目录 of a matter with a legal basis; the levels are those that offer it."""
+    if not text["basis"]:
+        return None
+    law = text["basis"][0]
+    return {
+        "code": code,
+        "name": text["name"]["zh"],
+        "type": text["type"],
+        "by_law": law["title"] + (law["article"] or ""),
+        "use_levels": ["3", "4"] if counties else ["3"],
+    }
+
+
 def _tree(questions: list[Any], named: Named) -> dict[str, Any]:
     if not questions:
         return {}

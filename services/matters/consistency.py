@@ -1,6 +1,7 @@
 """Consistency checks of an implementing item (norms §2.4), each named, all breaches told at once."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -34,6 +35,71 @@ def _national_code(d: MatterDocument) -> Iterator[tuple[str, str]]:
             yield "type", "differs from the matter type inside the implementing code"
     except ValueError as error:
         yield "code", str(error)
+
+
+def _catalog_entry(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    entry = d.catalog_entry
+    if entry is None:
+        return
+    try:
+        code = codes.check_catalog_code(entry.code)
+    except ValueError as error:
+        yield "catalog_entry.code", str(error)
+    else:
+        if code != (d.catalog_code or code):
+            yield "catalog_entry.code", "differs from the basic code of the matter"
+        if d.code is not None and code != d.code[19:]:
+            yield "catalog_entry.code", "differs from the basic code inside the implementing code"
+        if code[2:4] != entry.type:
+            yield "catalog_entry.type", "differs from the matter type inside the basic code"
+    if entry.type != d.type:
+        yield "catalog_entry.type", "differs from the type of the matter"
+
+
+def _catalog_entry_in_force(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    if d.catalog_entry and d.catalog_entry.state != "1":
+        yield "catalog_entry.state", "the catalogue does not have it in use"
+    if d.catalog_entry and d.level not in d.catalog_entry.use_levels:
+        yield "catalog_entry.use_levels", f"the catalogue does not let level {d.level} exercise it"
+
+
+def _handling_item_codes(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    for field in ("sequence", "local_code"):
+        for value, number in Counter(getattr(item, field) for item in d.handling_items).items():
+            if value is not None and number > 1:
+                yield f"handling_items.{field}", f"{value} stands {number} times"
+    for item in d.handling_items:
+        if item.code is not None:
+            for message in _handling_item_code(d.code, item.code, item.sequence):
+                yield f"handling_items.{item.sequence}.code", message
+
+
+def _handling_item_code(matter: str | None, code: str, sequence: str) -> Iterator[str]:
+    if matter is None:
+        yield "the matter has only a local code, so its items have no national one"
+        return
+    try:
+        code = codes.check_handling_item_code(code)
+    except ValueError as error:
+        yield str(error)
+        return
+    if code[:31] != matter.strip().upper():
+        yield "does not begin with the implementing code of the matter"
+    if code[31:] != sequence:
+        yield "does not end in the sequence of the item"
+
+
+def _handling_item_days(d: MatterDocument) -> Iterator[tuple[str, str]]:
+    for item in d.handling_items:
+        place = f"handling_items.{item.sequence}"
+        legal = d.legal_days if item.legal_days is None else item.legal_days
+        promised = d.promised_days if item.promised_days is None else item.promised_days
+        if promised is None:
+            continue
+        if any(limit is not None and promised > limit for limit in (legal, d.legal_days)):
+            yield f"{place}.promised_days", "must not be longer than the legal days of the item and of the matter"
+        if (promised == 0) != ((item.project_type or d.project_type) == "1"):
+            yield f"{place}.promised_days", "即办件 has 0 promised days, 承诺件 more"
 
 
 def _immediate(d: MatterDocument) -> Iterator[tuple[str, str]]:
@@ -126,6 +192,10 @@ def _tibetan(d: MatterDocument) -> Iterator[tuple[str, str]]:
 
 RULES: dict[str, Rule] = {
     "code_structure": _national_code,
+    "catalog_entry": _catalog_entry,
+    "catalog_entry_in_force": _catalog_entry_in_force,
+    "handling_item_codes": _handling_item_codes,
+    "handling_item_days": _handling_item_days,
     "immediate_means_zero_days": _immediate,
     "promise_within_law": _promise,
     "steps_within_promise": _steps,
@@ -140,7 +210,7 @@ RULES: dict[str, Rule] = {
     "question_tree": _tree,
     "tibetan_name": _tibetan,
 }
-STRUCTURAL = frozenset({"code_structure", "question_tree"})
+STRUCTURAL = frozenset({"code_structure", "catalog_entry", "handling_item_codes", "question_tree"})
 """What even a thin imported row must keep: everything else only warns there."""
 
 

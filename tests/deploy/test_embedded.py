@@ -46,6 +46,16 @@ def test_sample_keeps_every_rule() -> None:
     assert {d.type for d in documents} == {*codes.APPLICATION_TYPES, codes.MatterType.PUBLIC_SERVICE}
 
 
+def test_sample_has_handling_items_and_catalogue_entries() -> None:
+    documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
+
+    items = {d.name.zh: [item.name.zh for item in d.handling_items] for d in documents if d.handling_items}
+
+    assert set(items) == {"我要开茶馆", "我要开商店", "我要开旅馆", "我要开餐馆"}
+    assert items["我要开茶馆"] == ["首次申请", "变更", "延续", "补发", "注销"]
+    assert all(d.catalog_entry for d in documents if d.basis)
+
+
 def test_sample_depth_is_near_the_report() -> None:
     documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
     levels = [online_level(d.stages, d.visits) for d in documents if d.type in codes.APPLICATION_TYPES]

@@ -17,7 +17,57 @@ def test_builder_document_keeps_every_rule() -> None:
     assert breaches(a_document()) == []
 
 
+def items(*changes: dict[str, object]) -> dict[str, object]:
+    """Handling items 01, 02, …, each changed."""
+    made = [{"sequence": f"{n:02d}", "code": f"{CODE}{n:02d}", "name": {"zh": f"办理项{n}"}} for n in (1, 2)]
+    return {"handling_items": [{**item, **change} for item, change in zip(made, changes, strict=False)]}
+
+
+def entry(**changes: object) -> dict[str, object]:
+    made = {
+        "code": "000117051000",
+        "name": "食品经营许可",
+        "type": "01",
+        "by_law": "中华人民共和国食品安全法第三十五条",
+        "use_levels": ["3", "4"],
+    }
+    return {"catalog_entry": {**made, **changes}}
+
+
+LOCAL = {"code": None, "catalog_code": None, "local_code": "L-1"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**items({}, {"promised_days": 0, "project_type": "1"}), **entry()},
+        items({"code": None}, {"legal_days": 15, "promised_days": 15}),
+        {**LOCAL, **items({"code": None, "local_code": "L-1-1"}, {"code": None}), **entry()},
+    ],
+)
+def test_document_with_handling_items_and_catalogue_entry_keeps_every_rule(changes: dict[str, object]) -> None:
+    assert breaches(a_document(**changes)) == []
+
+
 BROKEN = [
+    ("catalog_entry", entry(code="000117052000")),
+    ("catalog_entry", {**entry(code="000117052000"), "catalog_code": None}),
+    ("catalog_entry", {**LOCAL, **entry(code="00011705100")}),
+    ("catalog_entry", {**LOCAL, **entry(code="000517051000")}),
+    ("catalog_entry", {**LOCAL, **entry(code="000517051000", type="05")}),
+    ("catalog_entry_in_force", entry(state="3")),
+    ("catalog_entry_in_force", entry(use_levels=["1", "2"])),
+    ("handling_item_codes", items({"code": CODE})),
+    ("handling_item_codes", items({"code": CODE + "02"})),
+    ("handling_item_codes", items({"code": CODE[:19] + "00011705200001"})),
+    ("handling_item_codes", items({}, {"sequence": "01", "code": None})),
+    ("handling_item_codes", items({"local_code": "A"}, {"local_code": "A"})),
+    ("handling_item_codes", {**LOCAL, **items({})}),
+    ("handling_item_days", items({"promised_days": 6, "legal_days": 5})),
+    ("handling_item_days", items({"promised_days": 21, "legal_days": 30})),
+    ("handling_item_days", items({"legal_days": 9})),
+    ("handling_item_days", items({"project_type": "1"})),
+    ("handling_item_days", items({"promised_days": 0})),
     ("code_structure", {"code": CODE[:-1]}),
     ("code_structure", {"code": None}),
     ("code_structure", {"type": "05"}),
@@ -53,6 +103,32 @@ def test_each_rule_finds_its_breach(rule: str, changes: dict[str, object]) -> No
 
 def test_every_rule_has_a_planted_breach() -> None:
     assert {rule for rule, _ in BROKEN} == set(RULES)
+
+
+def test_documents_without_handling_items_are_written_as_before_there_were_any() -> None:
+    assert {"handling_items", "catalog_entry"} & set(a_document().model_dump(mode="json")) == set()
+
+
+async def test_handling_items_and_catalogue_entry_are_published(client: ServiceClient, keeper: Keeper) -> None:
+    document = a_document(**items({}, {"promised_days": 3}), **entry())
+    head = await keeper.publish(document)
+
+    public = (await client.get(f"{BASE}/catalogue/{head['id']}")).json()["document"]
+    (event,) = await published(client.database)
+
+    assert [item["code"] for item in public["handling_items"]] == [CODE + "01", CODE + "02"]
+    assert public["catalog_entry"]["by_law"] == "中华人民共和国食品安全法第三十五条"
+    assert MatterDocument.model_validate(event.data["document"]) == document
+
+
+async def test_draft_with_a_faulty_handling_item_code_is_told_and_not_reviewed(keeper: Keeper) -> None:
+    drafted = (await keeper.draft(a_document(**items({"code": CODE + "00"})))).json()
+
+    refused = await keeper.act(f"drafts/{drafted['id']}/review", drafted["revision"])
+
+    assert refused.status_code == 409
+    assert [e["field"] for e in refused.json()["errors"]] == ["handling_items.01.code"]
+    assert [b["rule"] for b in drafted["breaches"]] == ["handling_item_codes"]
 
 
 async def test_published_matter_is_public_with_its_whole_text(client: ServiceClient, keeper: Keeper) -> None:

@@ -78,6 +78,29 @@ def test_implementing_code_vector_and_refusals() -> None:
             _ = codes.check_implementing_code(text)
 
 
+@given(st.integers(1, 99))
+def test_every_sequence_makes_a_handling_item_code(sequence: int) -> None:
+    code = f"11540100MB0Q01904W3000117051000{sequence:02d}"
+
+    assert codes.check_handling_item_code(f" {code.lower()} ") == code
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("11540100MB0Q01904W3000117051000", "33 characters"),
+        ("11540100MB0Q01904W300011705100000", "01 to 99"),
+        ("11540100MB0Q01904W30001170510000A", "01 to 99"),
+        ("11540100MB0Q01904W3000117051000٠١", "01 to 99"),
+        ("11540100MB0Q01904W800011705100001", "level"),
+        ("11540100MB0Q01904X300011705100001", "check character"),
+    ],
+)
+def test_handling_item_code_refusals_name_the_rule(text: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        _ = codes.check_handling_item_code(text)
+
+
 @pytest.mark.parametrize(
     ("text", "national"),
     [
