@@ -221,7 +221,7 @@ def differences(before: Any, after: Any, path: str = "") -> Sequence[dict[str, A
         names = [*before, *(name for name in after if name not in before)]
         return [d for n in names for d in differences(before.get(n), after.get(n), f"{path}.{n}" if path else n)]
     if isinstance(before, list) and isinstance(after, list):
-        keyed = [{p["code"]: p for p in side if isinstance(p, dict) and "code" in p} for side in (before, after)]
+        keyed = [{p["code"]: p for p in side if isinstance(p, dict) and p.get("code")} for side in (before, after)]
         if all(len(k) == len(side) for k, side in zip(keyed, (before, after), strict=True)) and (before or after):
             return differences(keyed[0], keyed[1], path)
     return [] if before == after else [{"path": path, "before": before, "after": after}]

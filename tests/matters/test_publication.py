@@ -1,10 +1,12 @@
 """A matter's life: draft, review, publication, next version, suspension, cancellation."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from services.matters.consistency import RULES, breaches
+from services.matters.model import differences
 from shared.guides import MatterDocument
 from shared.ids import new_id
 from shared.migrations import drift, run_on
@@ -107,6 +109,17 @@ def test_every_rule_has_a_planted_breach() -> None:
 
 def test_documents_without_handling_items_are_written_as_before_there_were_any() -> None:
     assert {"handling_items", "catalog_entry"} & set(a_document().model_dump(mode="json")) == set()
+
+
+def test_changed_handling_items_are_told_by_code_or_where_they_have_none_as_a_whole() -> None:
+    def told(**changes: object) -> Sequence[dict[str, object]]:
+        before, after = (a_document(**items({**changes, "promised_days": days})) for days in (5, 3))
+        return differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+
+    national, local = told(), told(code=None)
+
+    assert national == [{"path": f"handling_items.{CODE}01.promised_days", "before": 5, "after": 3}]
+    assert [difference["path"] for difference in local] == ["handling_items"]
 
 
 async def test_handling_items_and_catalogue_entry_are_published(client: ServiceClient, keeper: Keeper) -> None:
