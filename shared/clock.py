@@ -3,7 +3,7 @@
 Moments are in UTC, as they come back from the database, so that one moment has one form in every answer; days are the city's.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -17,3 +17,8 @@ def now() -> datetime:
 def local_date(moment: datetime) -> date:
     """The calendar day of an aware moment in the city."""
     return moment.astimezone(SHANGHAI).date()
+
+
+def day_start(day: date) -> datetime:
+    """The first moment of a day in the city."""
+    return datetime.combine(day, time(), SHANGHAI).astimezone(UTC)

@@ -53,6 +53,14 @@ class Caller:
     act: str | None
     client_id: str | None
     expires_at: int
+    mandate: str | None = None
+    """The mandate (授权代办) under which `act` acts."""
+    matters: frozenset[str] | None = None
+    """The matters that the mandate is for; None for all."""
+
+    def covers(self, matter_id: object) -> bool:
+        """Whether the caller may act in this matter."""
+        return self.matters is None or str(matter_id) in self.matters
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> "Caller":
@@ -71,6 +79,8 @@ class Caller:
             act=str(act["sub"]) if isinstance(act, dict) else None,
             client_id=claims.get("client_id"),
             expires_at=int(claims["exp"]),
+            mandate=claims.get("mandate"),
+            matters=None if claims.get("matters") is None else frozenset(map(str, claims["matters"])),
         )
 
 

@@ -97,8 +97,13 @@ async def find_tracked(session: AsyncSession, number: str) -> Any:
     return (await session.execute(select(*columns).where(CASE.number == number))).one_or_none()
 
 
-async def list_own(session: AsyncSession, account_id: UUID, after: UUID, limit: int) -> Sequence[Any]:
+async def list_own(
+    session: AsyncSession, account_id: UUID, matters: frozenset[str] | None, after: UUID, limit: int
+) -> Sequence[Any]:
+    """Cases of an account, all or those in `matters` (ids)."""
     statement = select(*SUMMARY).where(Case.account_id == account_id, Case.id > after).order_by(Case.id)
+    if matters is not None:
+        statement = statement.where(Case.matter_id.in_([UUID(one) for one in matters]))
     return (await session.execute(statement.limit(limit + 1))).all()
 
 

@@ -1,12 +1,13 @@
 """Tables of identity and their rules."""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -21,12 +22,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared import clock
 from shared.crypto import Encrypted
 from shared.db import new_metadata
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.identity import (
     AccountRegistered,
     IdentityVerified,
+    MandateGranted,
+    MandateRevoked,
     OrganisationLinked,
     OrganisationUnlinked,
     SessionsRevoked,
@@ -174,6 +178,110 @@ class OrganisationLink(Base):
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+class Mandate(Base):
+    """授权代办: a principal lets a person, named by ID number, act for it in some matters or all, until a day.
+
+    Of the agent only the name (encrypted) and the keyed hash of the number are kept: no account is looked up when it is
+    granted, so that nobody learns who has one.
+    """
+
+    __tablename__ = "mandate"
+    __table_args__ = (
+        Index("ix_mandate_principal", "principal_id", "id"),
+        Index("ix_mandate_agent", "agent_id_hash", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer)
+    principal_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    principal_kind: Mapped[str] = mapped_column(Text)
+    principal_name: Mapped[str] = mapped_column(Encrypted("mandate.principal_name"))
+    agent_name: Mapped[str] = mapped_column(Encrypted("mandate.agent_name"))
+    agent_id_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    agent_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    matters: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    valid_until: Mapped[date] = mapped_column(Date)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    end_reason: Mapped[str | None] = mapped_column(Text)
+
+    @classmethod
+    def new(
+        cls,
+        principal: Account,
+        agent_name: str,
+        agent_id_hash: bytes,
+        matters: list[UUID] | None,
+        valid_until: date,
+        now: datetime,
+    ) -> "Mandate":
+        """An offer; `matters` None means all."""
+        return cls(
+            id=new_id(),
+            revision=0,
+            principal_id=principal.id,
+            principal_kind=principal.kind,
+            principal_name=principal.name or "",
+            agent_name=agent_name,
+            agent_id_hash=agent_id_hash,
+            matters=matters,
+            valid_until=valid_until,
+            created_at=now,
+        )
+
+    def names(self, account: Account) -> bool:
+        """Whether the account is the agent it was written for: number and name as verified."""
+        return account.id_number_hash == self.agent_id_hash and account.name == self.agent_name
+
+    def ends_at(self) -> datetime:
+        """The end of its last day."""
+        return clock.day_start(self.valid_until + timedelta(days=1))
+
+    def state(self, now: datetime) -> str:
+        if self.ended_at is not None:
+            return "revoked"
+        if now >= self.ends_at():
+            return "expired"
+        return "offered" if self.accepted_at is None else "accepted"
+
+    def check_running(self, now: datetime) -> None:
+        """409 unless it has been accepted and still runs."""
+        if self.state(now) != "accepted":
+            raise ConflictError(f"the mandate is {self.state(now)}; only an accepted one can be used")
+
+    def accept(self, agent: Account, now: datetime) -> MandateGranted:
+        if self.state(now) != "offered":
+            raise ConflictError(f"the mandate is {self.state(now)}; only an offered one can be accepted")
+        self.agent_id, self.accepted_at = agent.id, now
+        self.revision += 1
+        return MandateGranted(
+            mandate_id=self.id,
+            principal_id=self.principal_id,
+            agent_id=agent.id,
+            matters=self.matters,
+            valid_until=self.valid_until,
+            revision=self.revision,
+            occurred_at=now,
+        )
+
+    def revoke(self, reason: str, now: datetime) -> MandateRevoked | None:
+        """End it. An offer that nobody accepted was no fact for others, nor is its end."""
+        if self.ended_at is not None:
+            raise ConflictError("the mandate is revoked already")
+        self.ended_at, self.end_reason = now, reason
+        if self.agent_id is None:
+            return None
+        self.revision += 1
+        return MandateRevoked(
+            mandate_id=self.id,
+            principal_id=self.principal_id,
+            agent_id=self.agent_id,
+            revision=self.revision,
+            occurred_at=now,
+        )
+
+
 class MiniProgramLink(Base):
     """A mini-program's user and the account of that person; only keyed hashes of `openid` and `unionid` are kept."""
 
@@ -220,7 +328,8 @@ class SmsMessage(Base):
 class SignIn(Base):
     """A session: one sign-in and the family of refresh tokens that descends from it.
 
-    One opened to act for an organisation names it, belongs to the person who acts, and ends with its `parent_id`.
+    One opened to act for another (an organisation of one's own, or under a mandate) names this principal, belongs to the
+    person who acts, and ends with its `parent_id`.
     """
 
     __tablename__ = "session"
@@ -228,7 +337,8 @@ class SignIn(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
-    organisation_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    principal_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
+    mandate_id: Mapped[UUID | None] = mapped_column(ForeignKey("mandate.id"))
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("session.id"))
     amr: Mapped[list[str]] = mapped_column(ARRAY(Text))
     signed_in_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -236,6 +346,10 @@ class SignIn(Base):
     rotated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoked: Mapped[bool] = mapped_column(Boolean)
+
+    def represents(self, organisation_id: UUID) -> bool:
+        """Acts for the organisation as its representative, not under a mandate."""
+        return self.principal_id == organisation_id and self.mandate_id is None
 
     def descends_from(self, session_id: UUID) -> bool:
         return session_id in {self.id, self.parent_id}

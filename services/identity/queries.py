@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity.model import (
     Account,
+    Mandate,
     MiniProgramLink,
     OrganisationLink,
     Revocation,
@@ -73,6 +74,22 @@ async def list_organisations(session: AsyncSession, person_id: UUID) -> Sequence
         OrganisationLink.person_id == person_id, OrganisationLink.ended_at.is_(None)
     )
     return (await session.scalars(select(Account).where(Account.id.in_(linked)).order_by(Account.id))).all()
+
+
+async def get_mandate(session: AsyncSession, mandate_id: UUID, *, lock: bool = False) -> Mandate:
+    mandate = await session.get(Mandate, mandate_id, with_for_update=lock, populate_existing=lock)
+    if mandate is None:
+        raise NotFoundError("no such mandate of yours")
+    return mandate
+
+
+async def list_mandates(session: AsyncSession, account: Account, after: UUID, limit: int) -> Sequence[Mandate]:
+    """Granted by the account, or written for it."""
+    mine = Mandate.principal_id == account.id
+    if account.id_number_hash is not None:
+        mine |= Mandate.agent_id_hash == account.id_number_hash
+    statement = select(Mandate).where(mine, Mandate.id > after).order_by(Mandate.id).limit(limit + 1)
+    return (await session.scalars(statement)).all()
 
 
 async def find_by_mini_program(session: AsyncSession, app_id: str, openid_hash: bytes) -> Account | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
 from services.identity import queries, use_cases
+from services.identity.model import Mandate
 from services.identity.providers import (
     MiniProgramProvider,
     MiniProgramSimulator,
@@ -21,7 +22,10 @@ from services.identity.schemas import (
     BindMiniProgram,
     ChangeStaff,
     Departure,
+    ExchangedTokens,
+    GrantMandate,
     JwkSet,
+    MandateRead,
     MiniProgramSignIn,
     NewStaff,
     NewSystem,
@@ -31,6 +35,7 @@ from services.identity.schemas import (
     Refresh,
     RegisterOrganisation,
     RevocationFeed,
+    RevokeMandate,
     SentMessage,
     SessionRead,
     SmsCodeSent,
@@ -48,10 +53,10 @@ from services.identity.schemas import (
 from services.identity.settings import Settings
 from shared import clock, masking
 from shared.addresses import client_address
-from shared.auth import Administrator, CurrentCaller, Person, VerifiedPerson, with_role
+from shared.auth import Administrator, CurrentCaller, Person, VerifiedCitizen, VerifiedPerson, with_role
 from shared.crypto import lookup_hash
 from shared.db import Database, ReadSession, Session
-from shared.errors import NotFoundError, UnavailableError
+from shared.errors import ForbiddenError, NotFoundError, UnavailableError
 from shared.etags import IfMatch, etag
 from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
@@ -148,7 +153,7 @@ async def refresh_session(command: Refresh, database: Db, settings: Config) -> A
 async def list_sessions(session: ReadSession, caller: CurrentCaller) -> Any:
     """The open sessions of the person who acts."""
     rows = await queries.list_sessions(session, _own_id(caller), clock.now())
-    names = ("id", "organisation_id", "signed_in_at", "amr")
+    names = ("id", "principal_id", "mandate_id", "signed_in_at", "amr")
     return [{**{name: getattr(r, name) for name in names}, "current": str(r.id) == caller.session} for r in rows]
 
 
@@ -215,6 +220,75 @@ async def list_organisations(session: ReadSession, caller: Person) -> Any:
 async def leave_organisation(organisation_id: UUID, session: Session, caller: Person) -> None:
     """Act for this organisation no more; sessions opened for it end at once."""
     await use_cases.leave_organisation(session, organisation_id, _account_id(caller.subject), clock.now())
+
+
+# Waits for nothing and is async all the same, as above.
+async def _principal(caller: VerifiedCitizen) -> Caller:
+    """Who may give a mandate: a person herself, an organisation through its representative, never an agent."""
+    if caller.mandate is not None or (caller.kind == "person" and caller.act is not None):
+        raise ForbiddenError("an agent gives no mandates")
+    return caller
+
+
+Principal = Annotated[Caller, Depends(_principal)]
+
+
+def _mandate(mandate: Mandate, viewer: UUID) -> dict[str, Any]:
+    public = mandate.principal_kind == "organisation"
+    names = ("id", "principal_id", "matters", "valid_until", "created_at", "accepted_at", "ended_at", "end_reason")
+    return {
+        **{name: getattr(mandate, name) for name in names},
+        "role": "principal" if mandate.principal_id == viewer else "agent",
+        "state": mandate.state(clock.now()),
+        "principal_name": mandate.principal_name if public else masking.mask_name(mandate.principal_name),
+        "agent_name": masking.mask_name(mandate.agent_name),
+    }
+
+
+@router.post("/mandates", response_model=MandateRead, status_code=201, dependencies=[Once])
+async def grant_mandate(command: GrantMandate, session: Session, caller: Principal) -> Any:
+    """授权代办: let a person act for the caller; it holds once she has accepted."""
+    principal = _account_id(caller.subject)
+    return _mandate(await use_cases.grant_mandate(session, principal, command, clock.now()), principal)
+
+
+@router.get("/mandates", response_model=Page[MandateRead])
+async def list_mandates(session: ReadSession, caller: Principal, limit: Limit = 50, cursor: Cursor = None) -> Any:
+    """Mandates that the caller gave, and those written for her."""
+    account = await queries.get_account(session, _account_id(caller.subject))
+    after = decode_cursor(cursor, UUID)[0] if cursor else UUID(int=0)
+    rows, following = page_of(await queries.list_mandates(session, account, after, limit), limit, "id")
+    return {"items": [_mandate(row, account.id) for row in rows], "next": following}
+
+
+@router.post("/mandates/{mandate_id}/acceptance", response_model=MandateRead)
+async def accept_mandate(mandate_id: UUID, session: Session, caller: VerifiedPerson) -> Any:
+    """The agent takes the mandate on."""
+    agent = _account_id(caller.subject)
+    return _mandate(await use_cases.accept_mandate(session, mandate_id, agent, clock.now()), agent)
+
+
+@router.post("/mandates/{mandate_id}/revocation", response_model=MandateRead)
+async def revoke_mandate(mandate_id: UUID, command: RevokeMandate, session: Session, caller: Principal) -> Any:
+    """The principal or the agent ends it; the agent's tokens are refused within seconds."""
+    own = _account_id(caller.subject)
+    return _mandate(await use_cases.revoke_mandate(session, mandate_id, own, command.reason, clock.now()), own)
+
+
+@router.post("/oauth/token-exchange", response_model=ExchangedTokens)
+async def act_under_mandate(
+    session: Session,
+    settings: Config,
+    caller: VerifiedPerson,
+    grant_type: Annotated[Literal["urn:ietf:params:oauth:grant-type:token-exchange"], Form()],
+    subject_token: Annotated[UUID, Form(description="The id of the mandate")],
+    subject_token_type: Annotated[Literal["urn:tongban:params:oauth:token-type:mandate"], Form()],
+) -> Any:
+    """Token exchange (RFC 8693): the agent, who is the bearer, gets tokens with the principal as `sub` and herself as `act`."""
+    _ = (grant_type, subject_token_type)
+    ids = _account_id(caller.subject), _account_id(caller.session)
+    tokens = await use_cases.act_under_mandate(session, *ids, subject_token, settings, clock.now())
+    return tokens.model_dump()
 
 
 @router.get("/account", response_model=AccountRead)

@@ -127,6 +127,44 @@ class OrganisationRead(BaseModel):
     name: str
 
 
+class GrantMandate(Strict):
+    """To whom, by name and ID number; `matters` by id, at most 20, or null for all; the last day."""
+
+    agent_name: Line
+    agent_id_number: IdNumber
+    matters: Annotated[list[UUID], Field(min_length=1, max_length=20)] | None = None
+    valid_until: date
+
+
+class MandateRead(BaseModel):
+    """A mandate as principal or agent sees it; names of persons masked."""
+
+    id: UUID
+    role: Literal["principal", "agent"]
+    state: Literal["offered", "accepted", "revoked", "expired"]
+    principal_id: UUID
+    principal_name: str
+    agent_name: str
+    matters: list[UUID] | None
+    valid_until: date
+    created_at: datetime
+    accepted_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+
+
+class RevokeMandate(Strict):
+    reason: Reason
+
+
+class ExchangedTokens(Tokens):
+    """RFC 8693 §2.2.1."""
+
+    issued_token_type: Literal["urn:ietf:params:oauth:token-type:access_token"] = (
+        "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the type of token
+    )
+
+
 class Verified(BaseModel):
     """Refresh the tokens to carry the new level."""
 
@@ -147,10 +185,11 @@ class AccountRead(BaseModel):
 
 
 class SessionRead(BaseModel):
-    """One of the caller's sessions, and for which organisation it acts."""
+    """One of the caller's sessions, and for whom it acts, under which mandate."""
 
     id: UUID
-    organisation_id: UUID | None
+    principal_id: UUID | None
+    mandate_id: UUID | None
     signed_in_at: datetime
     amr: list[str]
     current: bool

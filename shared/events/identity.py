@@ -1,5 +1,6 @@
 """Facts of the identity service."""
 
+from datetime import date
 from typing import Literal
 from uuid import UUID
 
@@ -40,6 +41,29 @@ class OrganisationUnlinked(AccountEvent, fact="organisation-unlinked"):
     """A person may no longer act for an organisation."""
 
     organisation_id: UUID
+
+
+class MandateEvent(Event, service="identity"):
+    """About one mandate (授权代办)."""
+
+    mandate_id: UUID
+    principal_id: UUID
+    agent_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.mandate_id)
+
+
+class MandateGranted(MandateEvent, fact="mandate-granted"):
+    """Accepted: the agent may act for the principal until the end of `valid_until`; `matters` None means in all."""
+
+    matters: list[UUID] | None
+    valid_until: date
+
+
+class MandateRevoked(MandateEvent, fact="mandate-revoked"):
+    """The agent may act no more; tokens given under the mandate are refused within seconds."""
 
 
 class StaffChanged(AccountEvent, fact="staff-changed"):

@@ -190,6 +190,6 @@ async def test_session_for_an_organisation_ends_with_the_one_it_came_from(client
     _ = await client.delete(f"{BASE}/sessions/current", headers=bearer(person))
     refreshed = await client.post(f"{BASE}/sessions/refresh", json={"refresh_token": acting["refresh_token"]})
 
-    assert [one["organisation_id"] for one in listed] == [None, organisation]
+    assert [one["principal_id"] for one in listed] == [None, organisation]
     assert refreshed.status_code == 401
     assert (await act(client, person, organisation)).status_code == 401

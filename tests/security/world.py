@@ -24,7 +24,8 @@ from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play
-from tests.identity.test_organisations import register, verified
+from tests.identity.test_mandates import granted
+from tests.identity.test_organisations import OTHER_ID, OTHER_PHONE, register, verified
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
 
@@ -102,6 +103,7 @@ HOLDINGS = (
     _holding("light", r"/api/v1/cases/lights/\{light_id\}", "department"),
     _holding("calendar_change", r"/api/v1/cases/calendar/changes/\{change_id\}", "administrator"),
     _holding("organisation", r"/api/v1/identity/organisations/\{organisation_id\}", "owner", "agent"),
+    _holding("mandate", r"/api/v1/identity/mandates/\{mandate_id\}", "owner"),
     _holding("system", r"/api/v1/identity/systems/\{account_id\}", "administrator"),
     _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
@@ -119,6 +121,8 @@ BODIES: Mapping[str, Any] = {
 
 BODY_IDS: Mapping[str, str] = {
     "POST /api/v1/identity/sessions/organisation organisation_id": "test_others_find_no_such_organisation",
+    "POST /api/v1/identity/oauth/token-exchange subject_token": "test_nobody_else_can_use_or_take_a_mandate",
+    "POST /api/v1/identity/mandates matters": "published matters are public by nature",
     "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
     "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
@@ -174,6 +178,10 @@ async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
     """Her session, and a colleague."""
     play = Play(client, token(kind="staff", roles=["administrator"]))
     person = await verified(play, PHONE, APPLICANT["id_number"])
+    connection = await client.database.connect()
+    found = await connection.fetchrow("SELECT id, account_id FROM session")
+    await connection.close()
+    assert found is not None
     organisation = (await register(client, person)).raise_for_status().json()["id"]
     system = {"name": "房管系统", "area_code": CITY, "department_code": "D1", "scopes": ["cases:push"]}
     key = OKPKey.generate_key("Ed25519").as_dict(private=False)
@@ -183,13 +191,13 @@ async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
         headers={**play.administrator, "Idempotency-Key": "sweep-system"},
     )
     staff = await play.staff("sweep.clerk")
-    connection = await client.database.connect()
-    found = await connection.fetchrow("SELECT id, account_id FROM session")
-    await connection.close()
-    assert found is not None
+    given = await granted(client, person, agent_name="索朗平措", agent_id_number=OTHER_ID)
+    other = await verified(play, OTHER_PHONE, OTHER_ID)
+    taken = await granted(client, other, agent_name="卓玛央金", agent_id_number=APPLICANT["id_number"])
     return str(found["account_id"]), {
         "session": [Thing("session_id", {"session_id": str(found["id"])}, (PHONE,))],
         "organisation": [Thing("organisation_id", {"organisation_id": organisation}, ("拉萨甜茶有限公司",))],
+        "mandate": [Thing("mandate_id", {"mandate_id": one["id"]}) for one in (given, taken)],
         "system": [Thing("account_id", {"account_id": registered.raise_for_status().json()["client_id"]})],
         "staff": [Thing("account_id", {"account_id": staff["id"]}, ("sweep.clerk", "扎西顿珠"))],
     }

@@ -75,7 +75,8 @@ Shown = Case | Any
 
 
 def is_own(case: Shown, caller: Caller) -> bool:
-    return case.account_id is not None and str(case.account_id) == caller.subject
+    """The caller's own; an agent's only in the matters of the mandate."""
+    return case.account_id is not None and str(case.account_id) == caller.subject and caller.covers(case.matter_id)
 
 
 def check_reader(case: Shown, caller: Caller) -> None:

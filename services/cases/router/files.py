@@ -54,6 +54,8 @@ def _applicant_account(command: Apply, caller: Caller) -> tuple[UUID | None, str
         return None, caller.subject
     if caller.kind not in {"person", "organisation"}:
         raise ForbiddenError("this is for persons and organisations")
+    if not caller.covers(command.matter_id):
+        raise ForbiddenError("the mandate is not for this matter")
     if caller.acr < 2:
         challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
         raise StepUpRequiredError("verify your identity first", headers={"WWW-Authenticate": challenge})
@@ -82,7 +84,9 @@ async def list_own_cases(session: ReadSession, caller: CurrentCaller, limit: Lim
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     if caller.kind not in {"person", "organisation"}:
         return {"items": [], "next": None}
-    rows, following = page_of(await queries.list_own(session, UUID(caller.subject), after, limit), limit, "id")
+    rows, following = page_of(
+        await queries.list_own(session, UUID(caller.subject), caller.matters, after, limit), limit, "id"
+    )
     return {"items": rows, "next": following}
 
 

@@ -34,7 +34,8 @@ async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Call
     case = await queries.get_case(session, case_id, lock=True)
     place = (case.area_code, case.department_code)
     on_behalf = case.account_id is None and "window_clerk" in caller.roles and place == (caller.area, caller.department)
-    if str(case.account_id) != caller.subject and not on_behalf:
+    own = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
+    if not own and not on_behalf:
         raise NotFoundError("no such case of yours")
     check_version(case.revision, expected)
     return case

@@ -9,6 +9,7 @@ from services.identity.use_cases.accounts import (
     verify_identity,
 )
 from services.identity.use_cases.keys import ensure_keys, list_keys, rotate_keys
+from services.identity.use_cases.mandates import accept_mandate, act_under_mandate, grant_mandate, revoke_mandate
 from services.identity.use_cases.organisations import (
     act_for_organisation,
     leave_organisation,
@@ -26,7 +27,9 @@ from services.identity.use_cases.sms import send_sms_code
 from services.identity.use_cases.systems import register_system, sign_in_system, withdraw_system
 
 __all__ = [
+    "accept_mandate",
     "act_for_organisation",
+    "act_under_mandate",
     "bind_mini_program",
     "change_staff",
     "create_administrator",
@@ -35,12 +38,14 @@ __all__ = [
     "end_session",
     "end_sessions",
     "ensure_keys",
+    "grant_mandate",
     "leave_organisation",
     "list_keys",
     "prune",
     "refresh_session",
     "register_organisation",
     "register_system",
+    "revoke_mandate",
     "rotate_keys",
     "send_sms_code",
     "sign_in_by_mini_program",

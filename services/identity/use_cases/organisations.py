@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries
-from services.identity.model import REAL_NAME_LEVEL, Account, OrganisationLink, SignIn
+from services.identity.model import REAL_NAME_LEVEL, Account, OrganisationLink
 from services.identity.providers import OrganisationProvider
 from services.identity.schemas import RegisterOrganisation, Tokens
 from services.identity.settings import Settings
-from services.identity.use_cases.issuing import issue_tokens, refused
+from services.identity.use_cases.issuing import open_acting_session
 from services.identity.use_cases.sessions import end_sessions
 from services.identity.use_cases.sms import alone
 from shared import audit, outbox
@@ -71,33 +71,14 @@ async def _end(
     person = await queries.get_account(session, link.person_id, lock=True)
     outbox.add(session, person.unlinked(organisation, now))
     audit.record(session, "organisation.unlink", "account", organisation.id, reason=reason, person=str(link.person_id))
-    _ = await end_sessions(
-        session, link.person_id, reason, now, chosen=lambda one: one.organisation_id == organisation.id
-    )
+    _ = await end_sessions(session, link.person_id, reason, now, chosen=lambda one: one.represents(organisation.id))
 
 
 async def act_for_organisation(
     session: AsyncSession, person_id: UUID, parent_id: UUID, organisation_id: UUID, settings: Settings, now: datetime
 ) -> Tokens:
     """Tokens whose subject is the organisation and whose `act` is the person; they end with the session they come from."""
+    person = await queries.get_account(session, person_id, lock=True)
     link = await queries.get_own_link(session, organisation_id, person_id)
-    parent = await queries.find_session(session, parent_id)
-    if parent is None or parent.revoked or parent.expires_at <= now or parent.account_id != person_id:
-        raise refused()
-    opened = SignIn(
-        id=new_id(),
-        account_id=person_id,
-        organisation_id=link.organisation_id,
-        parent_id=parent.id,
-        amr=parent.amr,
-        signed_in_at=parent.signed_in_at,
-        generation=1,
-        rotated_at=now,
-        expires_at=parent.expires_at,
-        revoked=False,
-    )
-    session.add(opened)
-    await session.flush()
     audit.record(session, "organisation.act", "account", organisation_id)
-    person = await queries.get_account(session, person_id)
-    return await issue_tokens(session, person, opened, settings, now)
+    return await open_acting_session(session, person, parent_id, link.organisation_id, settings, now)

@@ -66,7 +66,7 @@ async def sign_in_system(
         raise refused()
     granted = " ".join(sorted(wanted))
     claims = {"acr": "1", "scope": granted, "client_id": str(account.id), "sid": str(new_id())}
-    token = await sign(session, account, claims, settings, now)
+    token = await sign(session, account, claims, settings.access_token_seconds, now)
     audit.record(session, "system.sign-in", "account", account.id, scope=granted)
     return SystemTokens(access_token=token, expires_in=settings.access_token_seconds, scope=granted)
 

@@ -1,0 +1,34 @@
+"""An agent under a mandate (授权代办) applies for the principal, in the matters of the mandate alone."""
+
+from uuid import uuid4
+
+from tests.cases.conftest import Hall
+from tests.conftest import TokenFactory, published
+
+
+async def test_agent_applies_and_acts_for_the_principal(hall: Hall, token: TokenFactory) -> None:
+    principal, agent = str(uuid4()), str(uuid4())
+    acting = token(sub=principal, act={"sub": agent}, mandate=str(uuid4()), matters=[str(hall.matter_id)])
+
+    case = await hall.apply(acting)
+    shown = await hall.get(f"files/{case['id']}", token(sub=principal))
+    withdrawn = await hall.do(case, "withdrawal", acting)
+
+    assert (shown["id"], withdrawn["state"]) == (case["id"], "withdrawn")
+    facts = [event for event in await published(hall.client.database) if event.key == case["id"]]
+    assert {event.actor for event in facts} == {agent}
+
+
+async def test_mandate_for_another_matter_opens_nothing(hall: Hall, token: TokenFactory) -> None:
+    principal = str(uuid4())
+    own = token(sub=principal)
+    acting = token(sub=principal, act={"sub": str(uuid4())}, mandate=str(uuid4()), matters=[str(uuid4())])
+    case = await hall.apply(own)
+
+    applied = await hall.post(await hall.application(acting), acting)
+    read = await hall.client.get(f"/api/v1/cases/files/{case['id']}", headers=acting)
+    withdrawn = await hall.act(case, "withdrawal", acting)
+
+    assert [answer.status_code for answer in (applied, read, withdrawn)] == [403, 404, 404]
+    assert (await hall.get("files", acting))["items"] == []
+    assert [one["id"] for one in (await hall.get("files", own))["items"]] == [case["id"]]
