@@ -20,6 +20,11 @@ class Context:
     traceparent: str = ""
     causation: str | None = None
 
+    @property
+    def agent(self) -> str | None:
+        """The account that acts for another; None when one acts for oneself."""
+        return self.actor if self.on_behalf_of else None
+
 
 _current: ContextVar[Context] = ContextVar("tongban_context", default=Context())  # noqa: B039 - Context is frozen
 

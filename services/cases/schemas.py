@@ -220,12 +220,13 @@ class CaseSummary(BaseModel):
 
 
 class StepRead(BaseModel):
-    """One step, by role, never by name."""
+    """One step, by role, never by name; `agent_id` is the account that acted for the applicant (授权代办)."""
 
     model_config = ConfigDict(from_attributes=True)
 
     act: str
     role: str
+    agent_id: str | None
     note: str | None
     at: datetime
 

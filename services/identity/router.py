@@ -235,7 +235,17 @@ Principal = Annotated[Caller, Depends(_principal)]
 
 def _mandate(mandate: Mandate, viewer: UUID) -> dict[str, Any]:
     public = mandate.principal_kind == "organisation"
-    names = ("id", "principal_id", "matters", "valid_until", "created_at", "accepted_at", "ended_at", "end_reason")
+    names = (
+        "id",
+        "principal_id",
+        "agent_id",
+        "matters",
+        "valid_until",
+        "created_at",
+        "accepted_at",
+        "ended_at",
+        "end_reason",
+    )
     return {
         **{name: getattr(mandate, name) for name in names},
         "role": "principal" if mandate.principal_id == viewer else "agent",

@@ -144,6 +144,7 @@ class MandateRead(BaseModel):
     state: Literal["offered", "accepted", "revoked", "expired"]
     principal_id: UUID
     principal_name: str
+    agent_id: UUID | None
     agent_name: str
     matters: list[UUID] | None
     valid_until: date

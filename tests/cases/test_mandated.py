@@ -13,8 +13,10 @@ async def test_agent_applies_and_acts_for_the_principal(hall: Hall, token: Token
     case = await hall.apply(acting)
     shown = await hall.get(f"files/{case['id']}", token(sub=principal))
     withdrawn = await hall.do(case, "withdrawal", acting)
+    timeline = await hall.get(f"files/{case['id']}/timeline", token(sub=principal))
 
     assert (shown["id"], withdrawn["state"]) == (case["id"], "withdrawn")
+    assert [(step["act"], step["agent_id"]) for step in timeline] == [("receive", agent), ("withdraw", agent)]
     facts = [event for event in await published(hall.client.database) if event.key == case["id"]]
     assert {event.actor for event in facts} == {agent}
 
@@ -32,3 +34,4 @@ async def test_mandate_for_another_matter_opens_nothing(hall: Hall, token: Token
     assert [answer.status_code for answer in (applied, read, withdrawn)] == [403, 404, 404]
     assert (await hall.get("files", acting))["items"] == []
     assert [one["id"] for one in (await hall.get("files", own))["items"]] == [case["id"]]
+    assert [step["agent_id"] for step in await hall.get(f"files/{case['id']}/timeline", own)] == [None]

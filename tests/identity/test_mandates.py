@@ -65,7 +65,7 @@ async def test_agent_acts_for_the_principal_in_the_matters_of_the_mandate(client
     own, mine = [await verifier.verify(one["access_token"], clock.now()) for one in (principal, agent)]
 
     assert (mandate["state"], mandate["role"], mandate["agent_name"]) == ("offered", "principal", "卓玛**")
-    assert (accepted["state"], accepted["role"]) == ("accepted", "agent")
+    assert (accepted["state"], accepted["role"], accepted["agent_id"]) == ("accepted", "agent", mine.subject)
     assert (early.status_code, early.json()["code"]) == (409, "conflict")
     assert acting["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
     assert (caller.subject, caller.kind, caller.act, caller.acr) == (own.subject, "person", mine.subject, 2)

@@ -47,7 +47,7 @@ class CaseSerial(Base):
 
 
 class TimelineRow(Base):
-    """One step in the case's life, as its applicant may see it: which act, by which role, when."""
+    """One step in the case's life, as its applicant may see it: which act, by which role, when, and which agent for her."""
 
     __tablename__ = "case_step"
 
@@ -55,6 +55,7 @@ class TimelineRow(Base):
     case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
     act: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(Text)
+    agent_id: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

@@ -18,7 +18,7 @@ from services.cases.schemas import (
 )
 from services.cases.use_cases.lights import settle
 from services.cases.use_cases.materials import take_more
-from shared import audit, outbox
+from shared import audit, context, outbox
 from shared.errors import FieldError, InvalidInputError, NotFoundError
 from shared.etags import check_version
 from shared.events import Event
@@ -57,7 +57,8 @@ async def _record(
     """Facts, the applicant's timeline, the audit trail; lights that the act has made untrue go out with it."""
     for fact in facts:
         outbox.add(session, fact)
-    session.add(TimelineRow(id=new_id(), case_id=case.id, act=act, role=role, note=note, at=at.now))
+    step = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "at": at.now}
+    session.add(TimelineRow(id=new_id(), case_id=case.id, **step))
     audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
     _ = await settle(session, [case], at)
     return case

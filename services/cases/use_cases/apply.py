@@ -15,7 +15,7 @@ from services.cases.queries import MatterText
 from services.cases.schemas import Apply
 from services.cases.use_cases.materials import take_materials, upload_ids
 from services.cases.use_cases.numbers import Numbers
-from shared import audit, codes, outbox
+from shared import audit, codes, context, outbox
 from shared.crypto import lookup_hash
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events import Event
@@ -195,9 +195,9 @@ def _prefixed(row: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _store(session: AsyncSession, case: Case, facts: Sequence[Event], at: Moment) -> None:
-    step = {"id": new_id(), "case_id": case.id, "act": "receive", "role": "intake", "note": None, "at": at.now}
+    step = {"act": "receive", "role": "intake", "agent_id": context.current().agent, "note": None, "at": at.now}
     values = _prefixed("case", {name: getattr(case, name) for name in ROWS["case"][1]})
-    values |= _prefixed("step", step)
+    values |= _prefixed("step", {"id": new_id(), "case_id": case.id, **step})
     values |= _prefixed("audit", audit.entry("case.receive", "case", case.id, channel=case.channel))
     values |= _prefixed("first", outbox.entry(facts[0])) | _prefixed("second", outbox.entry(facts[1]))
     _ = await session.execute(STORE, values)
