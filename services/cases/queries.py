@@ -234,8 +234,8 @@ async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -
 
 
 async def list_earlier(session: AsyncSession, ids: Collection[UUID]) -> Sequence[Any]:
-    """Whose these cases are, and their materials."""
-    columns = (CASE.id, CASE.account_id, CASE.applicant_id_hash, CASE.materials)
+    """Whose these cases are, in which matter, and their materials."""
+    columns = (CASE.id, CASE.account_id, CASE.matter_id, CASE.applicant_id_hash, CASE.materials)
     return (await session.execute(select(*columns).where(CASE.id.in_(ids)))).all()
 
 

@@ -2,7 +2,9 @@
 
 from uuid import uuid4
 
+from shared.ids import new_id
 from tests.cases.conftest import Hall
+from tests.cases.test_materials import replaced
 from tests.conftest import TokenFactory, published
 
 
@@ -35,3 +37,25 @@ async def test_mandate_for_another_matter_opens_nothing(hall: Hall, token: Token
     assert (await hall.get("files", acting))["items"] == []
     assert [one["id"] for one in (await hall.get("files", own))["items"]] == [case["id"]]
     assert [step["agent_id"] for step in await hall.get(f"files/{case['id']}/timeline", own)] == [None]
+
+
+async def test_agent_draws_no_material_from_a_case_beyond_the_mandate(hall: Hall, token: TokenFactory) -> None:
+    principal = str(uuid4())
+    earlier = await hall.apply(token(sub=principal))
+    first, hall.matter_id = hall.matter_id, new_id()
+    await hall.publish()
+    answers: list[int] = []
+    for matters in ([hall.matter_id], [hall.matter_id, first]):
+        acting = token(
+            sub=principal, act={"sub": str(uuid4())}, mandate=str(uuid4()), matters=[str(m) for m in matters]
+        )
+        body = await hall.application(acting)
+        again = {"kind": "earlier_case", "code": "M2", "earlier_case_id": earlier["id"]}
+
+        answers.append((await hall.post(replaced(body, "M2", again), acting)).status_code)
+        case = await hall.apply(acting)
+        asked = {"items": [{"text": "缺件"}]}
+        case = await hall.do(case, "correction-requests", hall.officer("window_clerk"), asked)
+        answers.append((await hall.act(case, "corrections", acting, {"materials": [again]})).status_code)
+
+    assert answers == [400, 400, 201, 200]

@@ -72,7 +72,7 @@ async def apply_for(
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
     account, clerk = _applicant_account(command, caller)
     case, at = await use_cases.apply_for(
-        session, command, numbers, account_id=account, clerk=clerk, owner=caller.subject, now=clock.now()
+        session, command, numbers, account_id=account, clerk=clerk, caller=caller, now=clock.now()
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
     return read_case(case, caller, response, at.calendar)

@@ -95,7 +95,7 @@ async def correct_case(
 ) -> Case:
     """The applicant supplies what was missing."""
     case = await _own(session, case_id, expected, caller)
-    materials = await take_more(session, case, command.materials, caller.subject)
+    materials = await take_more(session, case, command.materials, caller)
     return await _record(session, case, "correct", "applicant", at, case.correct(materials, at))
 
 
@@ -104,7 +104,7 @@ async def supply_materials(
 ) -> Case:
     """容缺后补: the applicant brings what was promised."""
     case = await _own(session, case_id, expected, caller)
-    case.supply(await take_more(session, case, command.materials, caller.subject))
+    case.supply(await take_more(session, case, command.materials, caller))
     return await _record(session, case, "supply", "applicant", at)
 
 

@@ -24,6 +24,7 @@ from shared.ground import AuditRow, OutboxRow
 from shared.guides import personal_guide
 from shared.ids import new_id
 from shared.storage import Storage, sniff
+from shared.tokens import Caller
 
 
 async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
@@ -64,20 +65,21 @@ async def apply_for(
     *,
     account_id: UUID | None,
     clerk: str | None,
-    owner: str,
+    caller: Caller,
     now: datetime,
 ) -> tuple[Case, Moment]:
     """申请 and 收件: the guide must be the one shown, every required material there; number issued, clock started.
 
     Two statements in all: what it rests on, and the rows; seldom a third, when the calendar has changed.
     """
-    ground = await queries.get_application(session, command.matter_id, upload_ids(command.materials), owner)
+    ground = await queries.get_application(session, command.matter_id, upload_ids(command.materials), caller.subject)
     at = Moment(now, await queries.get_calendar(session, ground.calendar))
     guide = _checked_guide(command, ground.matter)
     id_hash = lookup_hash(command.applicant.id_number, "applicant")
 
     def is_applicants(earlier: Any) -> bool:
-        return (earlier.account_id, bytes(earlier.applicant_id_hash)) == (account_id, id_hash)
+        same = (earlier.account_id, bytes(earlier.applicant_id_hash)) == (account_id, id_hash)
+        return same and caller.covers(earlier.matter_id)
 
     materials = await take_materials(session, command.materials, ground.uploads, is_applicants)
     faults = missing_materials(guide, materials, _promised_days(ground.matter))

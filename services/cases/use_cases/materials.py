@@ -10,11 +10,12 @@ from services.cases import queries
 from services.cases.model import Case
 from services.cases.schemas import EarlierMaterial, GivenMaterial, PromisedMaterial, UploadedMaterial
 from shared.errors import FieldError, InvalidInputError
+from shared.tokens import Caller
 
 Uploads = Mapping[UUID, tuple[str, str]]
 """Digest and media type of uploads by id."""
 IsApplicants = Callable[[Any], bool]
-"""Whether an earlier case, as `queries.list_earlier` gives it, is the same applicant's."""
+"""Whether an earlier case, as `queries.list_earlier` gives it, is the same applicant's and within an agent's mandate."""
 
 
 def upload_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
@@ -67,7 +68,7 @@ def _unknown(material: GivenMaterial) -> FieldError:
 
 
 async def take_more(
-    session: AsyncSession, case: Case, given: Sequence[GivenMaterial], owner: str
+    session: AsyncSession, case: Case, given: Sequence[GivenMaterial], caller: Caller
 ) -> list[dict[str, Any]]:
     """Materials brought to a case that is there already: never a promise."""
     promised = [material.code for material in given if isinstance(material, PromisedMaterial)]
@@ -76,10 +77,10 @@ async def take_more(
         raise InvalidInputError(
             "a promise comes too late", [FieldError(f"materials.{code}", "no_promise", words) for code in promised]
         )
-    uploads = await queries.list_uploads(session, upload_ids(given), owner)
+    uploads = await queries.list_uploads(session, upload_ids(given), caller.subject)
 
     def is_applicants(earlier: Any) -> bool:
-        same = earlier.account_id == case.account_id
+        same = earlier.account_id == case.account_id and caller.covers(earlier.matter_id)
         return same and earlier.applicant_id_hash == case.applicant_id_hash
 
     return await take_materials(session, given, uploads, is_applicants)
