@@ -58,8 +58,8 @@ bench: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Measure the rows of the target
 	@$(BIN)/python -m bench.report
 
 lock: ## Resolve the lock files again (needs uv)
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded pyproject.toml -o requirements.lock
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --universal --extra embedded --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal --extra embedded pyproject.toml -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal --extra embedded --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what was installed and generated here (data under var/ too)
 	rm -rf $(VENV) var .pytest_cache .ruff_cache .import_linter_cache
