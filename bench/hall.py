@@ -97,6 +97,7 @@ async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[
     settings = Settings(
         database_url=dsn,  # pyright: ignore[reportArgumentType]
         data_key=base64.b64encode(b"b" * 32).decode(),  # pyright: ignore[reportArgumentType]
+        platform_key=base64.b64encode(b"p" * 32).decode(),  # pyright: ignore[reportArgumentType]
         jwks_url="http://127.0.0.1:1/unused",
         bus="local",
         bus_database_url=dsn,  # pyright: ignore[reportArgumentType]

@@ -59,7 +59,7 @@ async def _moments(dsn: str, table: str, column: str) -> dict[UUID, float]:
 async def _spans(stack: Stack, options: Options) -> list[float]:
     """Milliseconds, without the first seconds in which everything warms up."""
     source, count, warm = stack.postgres.dsn("tongban_cases"), options.pick(2000, 200), options.pick(500, 50)
-    database = Database(source, data_key=base64.b64decode(stack.place.data_key()), pool_size=4)
+    database = Database(source, data_key=base64.b64decode(stack.place.key("data")), pool_size=4)
     async with database.transaction() as session:
         _ = await session.execute(text("CREATE TABLE bench_mark (id uuid PRIMARY KEY)"))
     try:

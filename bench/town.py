@@ -162,7 +162,7 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
 
 async def _signing_key(stack: Stack) -> OKPKey:
     database = Database(
-        stack.postgres.dsn("tongban_identity"), data_key=base64.b64decode(stack.place.data_key()), pool_size=1
+        stack.postgres.dsn("tongban_identity"), data_key=base64.b64decode(stack.place.key("data")), pool_size=1
     )
     try:
         async with database.transaction() as session:

@@ -21,6 +21,7 @@ def _containers() -> Surroundings:
     return Surroundings(
         database=lambda service: f"postgresql://tongban:{_secret('POSTGRES_PASSWORD')}@postgres:5432/tongban_{service}",
         data_key=lambda service: _secret(f"{service.upper()}_DATA_KEY"),
+        platform_key=_secret("PLATFORM_KEY"),
         kafka="kafka:9092",
         host_of=lambda process: process.name,
         listen="0.0.0.0",  # noqa: S104 - inside a container, whose ports compose alone opens

@@ -23,6 +23,7 @@ def openapi(service: str) -> dict[str, Any]:
     settings = import_module(f"services.{service}.settings").Settings(
         database_url=NOWHERE,
         data_key=base64.b64encode(bytes(32)).decode(),
+        platform_key=base64.b64encode(bytes(32)).decode(),
         jwks_url="http://127.0.0.1:1/",
         bus="local",
         bus_database_url=NOWHERE,

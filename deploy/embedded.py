@@ -74,7 +74,8 @@ def _say(words: str) -> None:
 
 def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
     common = {
-        "data_key": place.data_key(),
+        "data_key": place.key("data"),
+        "platform_key": place.key("platform"),
         "jwks_url": f"{place.url}/api/v1/identity/jwks",
         "bus": "local",
         "bus_database_url": postgres.dsn("tongban_bus"),
@@ -120,7 +121,7 @@ async def compose(place: Place, postgres: EmbeddedPostgres, stack: AsyncExitStac
     await stack.enter_async_context(_server(apps["identity"], place.port + INTERNAL).running())
     await stack.enter_async_context(_server(gateway, place.port).running())
     identity = settings["identity"]
-    database = open_database(identity.database_url, identity.data_key, 1)
+    database = open_database(identity, 1)
     _ = stack.push_async_callback(database.close)
     await load.load_once(place, database)
     place.write_state({"kind": "embedded", "databases": {name: postgres.dsn(f"tongban_{name}") for name in SERVICES}})
@@ -129,7 +130,7 @@ async def compose(place: Place, postgres: EmbeddedPostgres, stack: AsyncExitStac
 
 async def _start_worker(name: str, settings: Any, bus: LocalBus, stack: AsyncExitStack) -> None:
     module = import_module(f"services.{name}.worker")
-    database = open_database(settings.database_url, settings.data_key, 3)
+    database = open_database(settings, 3)
     _ = stack.push_async_callback(database.close)
     worker = Worker(name, database, bus, module.consumer, module.timers(settings))
     task = asyncio.create_task(worker.run())

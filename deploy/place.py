@@ -34,9 +34,9 @@ class Place:
     def state_file(self) -> Path:
         return self.data / "platform.json"
 
-    def data_key(self) -> str:
-        """The key of personal data, made once."""
-        path = self.data / "data.key"
+    def key(self, name: str) -> str:
+        """A key of 32 bytes in base64, made once: `data` of personal data at rest, `platform` of what events seal."""
+        path = self.data / f"{name}.key"
         if not path.exists():
             write_secret(path, base64.b64encode(secrets.token_bytes(32)))
         return path.read_text().strip()

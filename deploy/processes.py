@@ -9,7 +9,7 @@ from typing import Literal
 
 import orjson
 
-SERVICES = ("identity", "matters", "cases", "assessment")
+SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "assessment")
 GATEWAY_PORT = 8000
 API_PORTS = {"identity": 8101, "matters": 8102, "cases": 8103, "licenses": 8104, "ratings": 8105, "exchange": 8106}
 API_PORTS["assessment"] = 8107
@@ -50,6 +50,7 @@ class Surroundings:
 
     database: Callable[[str], str]
     data_key: Callable[[str], str]
+    platform_key: str
     kafka: str
     host_of: Callable[[Process], str]
     listen: str
@@ -70,6 +71,7 @@ class Surroundings:
         values = {
             "DATABASE_URL": self.database(process.service),
             "DATA_KEY": self.data_key(process.service),
+            "PLATFORM_KEY": self.platform_key,
             "JWKS_URL": f"{self.url('identity')}/api/v1/identity/jwks",
             "BUS": "kafka",
             "KAFKA_BOOTSTRAP": self.kafka,

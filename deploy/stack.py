@@ -73,7 +73,8 @@ class Stack:
     def surroundings(self) -> Surroundings:
         return Surroundings(
             database=lambda service: self.postgres.dsn(f"tongban_{service}"),
-            data_key=lambda _service: self.place.data_key(),
+            data_key=lambda _service: self.place.key("data"),
+            platform_key=self.place.key("platform"),
             kafka=self.kafka.bootstrap,
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
@@ -106,7 +107,7 @@ class Stack:
 
     async def load_sample(self) -> None:
         """The sample accounts and catalogue, once."""
-        url, key = self.postgres.dsn("tongban_identity"), self.place.data_key()
+        url, key = self.postgres.dsn("tongban_identity"), self.place.key("data")
         database = Database(url, data_key=base64.b64decode(key), pool_size=1)
         try:
             await load.load_once(self.place, database)

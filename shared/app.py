@@ -122,7 +122,7 @@ def create_app(
     app.state.settings = settings
     app.state.bus = bus
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
-    app.state.database = open_database(settings.database_url, settings.data_key, settings.pool_size)
+    app.state.database = open_database(settings)
     for router in routers:
         app.include_router(router)
     app.include_router(dead_letters.router(service))

@@ -1,10 +1,15 @@
-"""Personal data at rest: encrypted columns, and keyed hashes for looking up by equality (norms: 个人信息保护).
+"""Personal data at rest and on the bus: encrypted columns, keyed hashes for looking up by equality, and what one service
+seals for another in an event (norms: 个人信息保护).
 
-The key belongs to the service's database and is set for the length of a session (`shared.db`). AES-256-GCM with a random
+The data key belongs to the service's database and is set for the length of a session (`shared.db`). AES-256-GCM with a random
 96-bit nonce and the column's name as associated data, so that a value cannot be moved to another column; the first byte
 names the format for later algorithms (SM4). The hash is HMAC-SHA256 under a key derived for its purpose.
+
+The platform key is the same in every service. Under it `seal_for` hides personal data in an event from everybody who may
+only carry or keep the event, and `pseudonym` gives services one name for a person that tells nothing about her.
 """
 
+import base64
 import hashlib
 import hmac
 import os
@@ -12,7 +17,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from typing import Any
 
+import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect
@@ -21,15 +28,17 @@ from sqlalchemy.types import TypeDecorator
 _FORMAT = b"\x01"
 _NONCE = 12
 _key: ContextVar[bytes] = ContextVar("tongban_data_key")
+_platform_key: ContextVar[bytes] = ContextVar("tongban_platform_key")
 
 
 @contextmanager
-def use_key(key: bytes) -> Generator[None]:
-    """Encrypt and hash under `key` (32 bytes) within the block."""
-    token = _key.set(key)
+def use_key(key: bytes, platform: bytes = b"") -> Generator[None]:
+    """Encrypt and hash under `key`, seal for other services under `platform` (32 bytes each) within the block."""
+    token, other = _key.set(key), _platform_key.set(platform)
     try:
         yield
     finally:
+        _platform_key.reset(other)
         _key.reset(token)
 
 
@@ -56,6 +65,38 @@ def decrypt(sealed: bytes, purpose: str) -> str:
 def lookup_hash(text: str, purpose: str) -> bytes:
     """Keyed hash (32 bytes) for finding an encrypted value by equality."""
     return hmac.digest(_derived(_key.get(), "hash/" + purpose), text.strip().upper().encode(), hashlib.sha256)
+
+
+def _platform(purpose: str) -> bytes:
+    key = _platform_key.get()
+    if not key:
+        raise ValueError("no platform key: nothing can be sealed for or opened from another service")
+    return _derived(key, purpose)
+
+
+def seal_for(value: Any, purpose: str) -> str:
+    """`value` (anything that JSON can carry) readable only by services that hold the platform key, as base64.
+
+    `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved to another.
+    """
+    nonce = os.urandom(_NONCE)
+    cipher = AESGCM(_platform("seal/" + purpose))
+    return base64.b64encode(_FORMAT + nonce + cipher.encrypt(nonce, orjson.dumps(value), purpose.encode())).decode()
+
+
+def open_sealed(sealed: str, purpose: str) -> Any:
+    """The value of `seal_for`; raises `cryptography.exceptions.InvalidTag` for one that was tampered with or moved."""
+    raw = base64.b64decode(sealed)
+    if raw[:1] != _FORMAT:
+        raise ValueError("unknown format of a sealed value")
+    cipher = AESGCM(_platform("seal/" + purpose))
+    return orjson.loads(cipher.decrypt(raw[1 : 1 + _NONCE], raw[1 + _NONCE :], purpose.encode()))
+
+
+def pseudonym(number: str) -> str:
+    """The same 43 characters in every service for one ID number or USCC, telling nothing about it without the platform key."""
+    digest = hmac.digest(_platform("pseudonym"), number.strip().upper().encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 class Encrypted(TypeDecorator[str]):

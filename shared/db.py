@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import asyncpg
 import orjson
 from fastapi import Depends, Request
-from pydantic import SecretStr
 from sqlalchemy import MetaData
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.crypto import use_key
+from shared.settings import ServiceSettings
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -41,10 +41,10 @@ def new_metadata() -> MetaData:
 class Database:
     """One service's database: a pool of connections, sessions that commit at their end.
 
-    `url` is `postgresql://…`; `data_key` opens the encrypted columns of this service.
+    `url` is `postgresql://…`; `data_key` opens the encrypted columns of this service, `platform_key` what events seal.
     """
 
-    def __init__(self, url: str, *, data_key: bytes, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, data_key: bytes, platform_key: bytes = b"", pool_size: int = 10) -> None:
         self.dsn = url
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
@@ -56,7 +56,7 @@ class Database:
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
         )
-        self._data_key = data_key
+        self._keys = (data_key, platform_key)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._readers = async_sessionmaker(
             self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
@@ -65,7 +65,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncSession]:
         """A session whose work is committed when the block ends and undone when it raises."""
-        with use_key(self._data_key):
+        with use_key(*self._keys):
             async with self._sessions() as session:
                 yield session
                 await session.commit()
@@ -73,7 +73,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession]:
         """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
-        with use_key(self._data_key):
+        with use_key(*self._keys):
             async with self._readers() as session:
                 yield session
 
@@ -85,9 +85,14 @@ class Database:
         await self.engine.dispose()
 
 
-def open_database(url: SecretStr, data_key: SecretStr, pool_size: int) -> Database:
-    """A `Database` from a service's settings."""
-    return Database(url.get_secret_value(), data_key=base64.b64decode(data_key.get_secret_value()), pool_size=pool_size)
+def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:
+    """The `Database` that a service's settings name."""
+    return Database(
+        settings.database_url.get_secret_value(),
+        data_key=base64.b64decode(settings.data_key.get_secret_value()),
+        platform_key=base64.b64decode(settings.platform_key.get_secret_value()),
+        pool_size=pool_size or settings.pool_size,
+    )
 
 
 async def request_session(request: Request) -> AsyncIterator[AsyncSession]:

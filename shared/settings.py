@@ -37,6 +37,8 @@ class ServiceSettings(BaseSettings):
     """`postgresql://user:password@host:port/database` of this service's own database."""
     data_key: SecretKey
     """Encrypts personal data and keys its look-up hashes."""
+    platform_key: SecretKey
+    """The same for every service: seals personal data in events for the services whose duty needs it, makes pseudonyms."""
     jwks_url: str
     """Where the public keys of access tokens are read."""
     bus: Literal["kafka", "local"] = "kafka"

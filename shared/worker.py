@@ -173,7 +173,7 @@ def run_worker(service: str, settings: ServiceSettings, consumer: Consumer, time
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
     collect_seldom()
-    database = open_database(settings.database_url, settings.data_key, settings.pool_size)
+    database = open_database(settings)
     worker = Worker(service, database, open_bus(settings), consumer, timers)
     uvloop.run(_serve(worker, settings.host, settings.worker_port))
 

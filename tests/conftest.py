@@ -31,6 +31,7 @@ from shared.tokens import TokenVerifier
 from tests.builders.tokens import TestKeys
 
 DATA_KEY = base64.b64encode(b"k" * 32).decode()
+PLATFORM_KEY = base64.b64encode(b"p" * 32).decode()
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
 Headers = dict[str, str]
@@ -140,6 +141,11 @@ async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGene
     await databases.drop(name)
 
 
+def a_database(url: str) -> Database:
+    """The database at `url` with the keys of these tests."""
+    return Database(url, data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY))
+
+
 DatabaseFactory = Callable[[str], Awaitable[Database]]
 
 
@@ -150,7 +156,7 @@ async def database_of(databases: Databases) -> AsyncGenerator[DatabaseFactory]:
 
     async def make(service: str) -> Database:
         name, url = await databases.fresh(service)
-        database = Database(url, data_key=base64.b64decode(DATA_KEY), pool_size=10)
+        database = a_database(url)
         opened.append((name, database))
         return database
 
@@ -231,6 +237,7 @@ def service_settings(service: str, url: str, **changes: Any) -> Any:
     values: dict[str, Any] = {
         "database_url": url,
         "data_key": DATA_KEY,
+        "platform_key": PLATFORM_KEY,
         "jwks_url": "http://127.0.0.1:1/unused",
         "bus": "local",
         "bus_database_url": "postgresql://unused",

@@ -27,7 +27,7 @@ def administer() -> None:
 
 
 async def _create(command: NewStaff, settings: Settings, another: bool) -> StaffCreated:
-    database = open_database(settings.database_url, settings.data_key, 1)
+    database = open_database(settings, 1)
     try:
         with using(Context(actor="command:create-administrator")):
             async with database.transaction() as session:

@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.events.base import Event
+from shared.events.records import RecordsJudged
 
 Channel = Literal["pc", "mobile", "window", "kiosk", "import"]
 ApplicantKind = Literal["person", "organisation"]
@@ -39,10 +40,15 @@ class CaseSubmitted(CaseEvent, fact="case-submitted"):
 
 
 class CaseReceived(CaseEvent, fact="case-received"):
-    """Materials are in, the acceptance clock of 5 working days runs (收件). `acceptance_due_on` is its last day."""
+    """Materials are in, the acceptance clock of 5 working days runs (收件). `acceptance_due_on` is its last day.
+
+    `license_materials` of the materials that were asked for could be met by a licence, `licenses_used` were (免提交).
+    """
 
     received_on: date
     acceptance_due_on: date
+    license_materials: int = 0
+    licenses_used: int = 0
 
 
 class CorrectionRequested(CaseEvent, fact="correction-requested"):
@@ -52,12 +58,16 @@ class CorrectionRequested(CaseEvent, fact="correction-requested"):
 
 
 class CaseAccepted(CaseEvent, fact="case-accepted"):
-    """Accepted (受理); `deemed` when the organ was silent for 5 working days (视为受理, from the receipt date)."""
+    """Accepted (受理); `deemed` when the organ was silent for 5 working days (视为受理, from the receipt date).
+
+    `contact` is sealed (`case.contact`: name, phone) for ratings, whose duty is to invite the applicant.
+    """
 
     accepted_on: date
     deemed: bool
     promised_due_on: date | None
     legal_due_on: date | None
+    contact: str | None = None
 
 
 class CaseNotAccepted(CaseEvent, fact="case-not-accepted"):
@@ -97,21 +107,29 @@ class CaseDueChanged(CaseEvent, fact="case-due-changed"):
 
 
 class CaseDecided(CaseEvent, fact="case-decided"):
-    """Decided by a leader. `result`: 0 出证/准予, 1 不予许可, 4 转报. `license_type_code` when a licence is to be issued."""
+    """Decided by a leader. `result`: 0 出证/准予, 1 不予许可, 4 转报. `license_type_code` when a licence is to be issued;
+
+    then `holder` is sealed (`case.holder`: kind, name, id_number, phone) for licenses, whose duty is to issue it.
+    """
 
     result: str
     decided_on: date
     overdue: bool
     license_type_code: str | None
+    holder: str | None = None
 
 
 class CaseClosed(CaseEvent, fact="case-closed"):
-    """The case has come to its end, whatever the end (办结, 退件, 不予受理, 撤回). `state` is the final state."""
+    """The case has come to its end, whatever the end (办结, 退件, 不予受理, 撤回). `state` is the final state.
+
+    `contact` as in `CaseAccepted`.
+    """
 
     state: str
     result: str | None
     closed_on: date
     overdue: bool
+    contact: str | None = None
 
 
 class ResultDelivered(CaseEvent, fact="result-delivered"):
@@ -126,7 +144,7 @@ class CaseWithdrawn(CaseEvent, fact="case-withdrawn"):
 
 
 class CaseImported(CaseEvent, fact="case-imported"):
-    """A finished or running case of a bureau's own system, taken over (办件推送)."""
+    """A finished or running case of a bureau's own system, taken over (办件推送). `contact` as in `CaseAccepted`, if known."""
 
     source_system: str
     source_number: str
@@ -137,6 +155,29 @@ class CaseImported(CaseEvent, fact="case-imported"):
     closed_on: date | None
     result: str | None
     overdue: bool
+    contact: str | None = None
+
+
+class CaseLicenseUsed(CaseEvent, fact="case-license-used"):
+    """An e-licence met a material of the case instead of an upload (用证): which, authorised by whom, for what.
+
+    `digest` is that of the licence's record when it was used; `operator` who acted, the applicant or a clerk.
+    """
+
+    license_id: UUID
+    license_type_code: str
+    material_code: str
+    digest: str
+    operator: str
+    reason: str
+
+
+class CaseMaterialLapsed(CaseEvent, fact="case-material-lapsed"):
+    """A licence that meets a material of this open case no longer holds: revoked, suspended or expired."""
+
+    license_id: UUID
+    material_code: str
+    status: str
 
 
 class LightRaised(CaseEvent, fact="light-raised"):
@@ -170,3 +211,17 @@ class ImportFinished(Event, service="cases", fact="import-finished"):
     @property
     def key(self) -> str:
         return str(self.import_id)
+
+
+class CaseRecordsJudged(RecordsJudged, service="cases", fact="records-judged"):
+    """The verdicts on cases that came by batch."""
+
+
+class CalendarChanged(Event, service="cases", fact="calendar-changed"):
+    """Days of the working calendar (工作日历) were set: day → whether it is a working day; others stay as they were."""
+
+    days: dict[date, bool]
+
+    @property
+    def key(self) -> str:
+        return "calendar"

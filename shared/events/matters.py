@@ -1,9 +1,11 @@
 """Facts of the matters service (事项)."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from shared.events.base import Event
+from shared.events.records import RecordsJudged
 
 
 class MatterEvent(Event, service="matters"):
@@ -46,3 +48,39 @@ class MatterCancelled(MatterEvent, fact="matter-cancelled"):
 
     version: int
     reason: str
+
+
+class BundlePublished(Event, service="matters", fact="bundle-published"):
+    """The whole snapshot of a published one-thing bundle (一件事); `open` False when it is withdrawn."""
+
+    bundle_id: UUID
+    code: str
+    area_code: str
+    department_code: str
+    version: int
+    open: bool
+    document: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.bundle_id)
+
+
+class SupervisionRecorded(Event, service="matters", fact="supervision-recorded"):
+    """A supervision record (监管行为) of a bureau: an inspection, penalty, compulsion or other act under a regulatory matter."""
+
+    record_id: UUID
+    regulatory_code: str
+    behaviour: str
+    area_code: str
+    department_code: str
+    done_on: date
+    result: str
+
+    @property
+    def key(self) -> str:
+        return str(self.record_id)
+
+
+class SupervisionRecordsJudged(RecordsJudged, service="matters", fact="records-judged"):
+    """The verdicts on supervision records that came by batch."""

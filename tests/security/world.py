@@ -233,10 +233,25 @@ async def _assessment(client: ServiceClient, token: TokenFactory) -> Made:
     return str(uuid4()), {"report": [Thing("day", {"day": "2026-11-20"}, nobody="2026-11-21")]}
 
 
+async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
+    return str(uuid4()), {}
+
+
+async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
+    return str(uuid4()), {}
+
+
+async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
+    return str(uuid4()), {}
+
+
 MAKERS: Mapping[str, Callable[[ServiceClient, TokenFactory], Awaitable[Made]]] = {
     "cases": _cases,
     "identity": _identity,
     "matters": _matters,
+    "licenses": _licenses,
+    "ratings": _ratings,
+    "exchange": _exchange,
     "assessment": _assessment,
 }
 

@@ -37,7 +37,9 @@ def test_all_faults_are_told_at_once_without_values(
 )
 def test_settings_that_contradict_each_other(changes: dict[str, str], word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        _ = Settings(**{"database_url": "x", "data_key": DATA_KEY, "jwks_url": "x", **changes})  # pyright: ignore[reportArgumentType]
+        _ = Settings(
+            **{"database_url": "x", "data_key": DATA_KEY, "platform_key": DATA_KEY, "jwks_url": "x", **changes}
+        )  # pyright: ignore[reportArgumentType]
 
 
 async def test_migrations_command(

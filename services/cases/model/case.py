@@ -16,7 +16,7 @@ from services.cases.model.base import PLACE, Base, Moment
 from services.cases.model.clocks import Clocks, Lamp, burning, next_day
 from services.cases.model.materials import gap_days, is_promised
 from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
-from shared.crypto import Encrypted
+from shared.crypto import Encrypted, seal_for
 from shared.errors import ConflictError, ForbiddenError
 from shared.events.cases import (
     CaseAccepted,
@@ -241,7 +241,9 @@ class Case(Base):
         self.state, self.accepted_on = State.ACCEPTED, on
         self.gap_days = gap_days(self.promised_days) if self.gaps else None
         self._start_clocks(on, self.promised_days, self.legal_days, at)
-        return CaseAccepted(**self.facts(at), **self._dues(), accepted_on=on, deemed=self.deemed)
+        return CaseAccepted(
+            **self.facts(at), **self._dues(), accepted_on=on, deemed=self.deemed, contact=self._contact()
+        )
 
     def _dues(self) -> dict[str, Any]:
         return {"promised_due_on": self.due_on, "legal_due_on": self.legal_due_on}
@@ -357,8 +359,22 @@ class Case(Base):
         self._start_clocks(at.today, DELIVERY_DAYS, None, at)
         licence = self.license_type_code if result == "0" else None
         return CaseDecided(
-            **self.facts(at), result=result, decided_on=at.today, overdue=self.overdue, license_type_code=licence
+            **self.facts(at),
+            result=result,
+            decided_on=at.today,
+            overdue=self.overdue,
+            license_type_code=licence,
+            holder=self._holder() if licence else None,
         )
+
+    def _contact(self) -> str:
+        """Whom ratings may ask for a judgement, for its eyes alone."""
+        return seal_for({"name": self.applicant_name, "phone": self.phone}, "case.contact")
+
+    def _holder(self) -> str:
+        """To whom licenses must issue, for its eyes alone."""
+        holder = {"kind": self.applicant_kind, "name": self.applicant_name, "id_number": self.applicant_id_number}
+        return seal_for({**holder, "phone": self.phone}, "case.holder")
 
     def deliver(self, officer: str, method: str, at: Moment) -> tuple[ResultDelivered, CaseClosed]:
         """送达 by a third person: neither intake nor decision."""
@@ -384,4 +400,11 @@ class Case(Base):
     def _close(self, state: State, at: Moment) -> CaseClosed:
         self.state = state
         self.watch(at)
-        return CaseClosed(**self.facts(at), state=state, result=self.result, closed_on=at.today, overdue=self.overdue)
+        return CaseClosed(
+            **self.facts(at),
+            state=state,
+            result=self.result,
+            closed_on=at.today,
+            overdue=self.overdue,
+            contact=self._contact(),
+        )

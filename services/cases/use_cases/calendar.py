@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +13,7 @@ from services.cases import queries
 from services.cases.model import CalendarChange, CalendarDay, CalendarVersion, Moment, TimelineRow
 from services.cases.schemas import ChangeDays
 from shared import audit, outbox
-from shared.events.cases import CaseDueChanged
+from shared.events.cases import CalendarChanged, CaseDueChanged
 from shared.ids import new_id
 
 BATCH = 200
@@ -41,6 +41,9 @@ async def change_days(session: AsyncSession, command: ChangeDays, officer: str, 
         id=new_id(), days=days, changed_by=officer, changed_at=now, passes=0, reached=START, moved={}
     )
     session.add(change)
+    told = {day.day: day.is_working for day in changed}
+    earlier = await session.scalar(select(func.count()).select_from(CalendarChange))
+    outbox.add(session, CalendarChanged(days=told, revision=(earlier or 0) + 1, occurred_at=now))
     audit.record(session, "calendar.change", "calendar_change", change.id, days=[day["day"] for day in days])
     return change
 

@@ -1,0 +1,20 @@
+"""HTTP process of exchange."""
+
+from fastapi import FastAPI
+
+from services.exchange.router import router
+from services.exchange.settings import Settings
+from shared.app import create_app
+from shared.bus import Bus
+from shared.settings import load
+from shared.tokens import TokenVerifier
+from shared.worker import open_bus, run_api
+
+
+def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+    return create_app("exchange", settings, [router], bus=bus, verifier=verifier)
+
+
+if __name__ == "__main__":
+    settings = load(Settings)
+    run_api("exchange", build(settings, bus=open_bus(settings)), settings)

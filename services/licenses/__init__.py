@@ -1,0 +1,1 @@
+"""licenses — 电子证照: issued, shared, checked."""

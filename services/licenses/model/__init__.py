@@ -1,0 +1,5 @@
+"""Tables of licences and their rules."""
+
+from services.licenses.model.base import Base
+
+__all__ = ["Base"]

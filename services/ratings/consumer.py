@@ -1,0 +1,5 @@
+"""Events in."""
+
+from shared.inbox import Consumer
+
+consumer = Consumer("ratings")

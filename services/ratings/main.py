@@ -1,0 +1,20 @@
+"""HTTP process of ratings."""
+
+from fastapi import FastAPI
+
+from services.ratings.router import router
+from services.ratings.settings import Settings
+from shared.app import create_app
+from shared.bus import Bus
+from shared.settings import load
+from shared.tokens import TokenVerifier
+from shared.worker import open_bus, run_api
+
+
+def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+    return create_app("ratings", settings, [router], bus=bus, verifier=verifier)
+
+
+if __name__ == "__main__":
+    settings = load(Settings)
+    run_api("ratings", build(settings, bus=open_bus(settings)), settings)

@@ -1,0 +1,46 @@
+"""评价邀请: the right to rate one service event, once."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Date, DateTime, Integer, SmallInteger, Text, UniqueConstraint, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.ratings.model.base import Base
+from shared.crypto import Encrypted
+
+
+class Invitation(Base):
+    """One service event: (`case_number`, `service_number`) of a case, or a visit to a window (`visit` names it).
+
+    `stage` is acceptance, closing or visit; `account_id` the applicant's account where there is one; `contact_name` and
+    `phone` are known only of cases. `token_hash` is the SHA-256 of the single-use token in its link.
+    """
+
+    __tablename__ = "invitation"
+    __table_args__ = (
+        UniqueConstraint("case_number", "service_number", name="uq_invitation_service_event"),
+        UniqueConstraint("visit", name="uq_invitation_visit"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer)
+    stage: Mapped[str] = mapped_column(Text)
+    case_id: Mapped[UUID | None] = mapped_column(Uuid)
+    case_number: Mapped[str | None] = mapped_column(Text)
+    service_number: Mapped[int] = mapped_column(SmallInteger)
+    visit: Mapped[str | None] = mapped_column(Text)
+    area_code: Mapped[str] = mapped_column(Text)
+    department_code: Mapped[str] = mapped_column(Text)
+    matter_id: Mapped[UUID | None] = mapped_column(Uuid)
+    matter_code: Mapped[str | None] = mapped_column(Text)
+    matter_name: Mapped[str | None] = mapped_column(Text)
+    hall: Mapped[str | None] = mapped_column(Text)
+    window: Mapped[str | None] = mapped_column(Text)
+    account_id: Mapped[UUID | None] = mapped_column(Uuid)
+    contact_name: Mapped[str | None] = mapped_column(Encrypted("invitation.contact_name"))
+    phone: Mapped[str | None] = mapped_column(Encrypted("invitation.phone"))
+    token_hash: Mapped[str] = mapped_column(Text, unique=True)
+    invited_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    open_until: Mapped[date] = mapped_column(Date)
+    rated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
