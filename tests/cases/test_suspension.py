@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.cases.model import Case, Moment, State
 from shared import clock
+from shared.crypto import use_key
 from shared.errors import ConflictError
 from shared.ids import new_id
 from shared.workdays import seed_calendar
@@ -45,7 +46,8 @@ def a_case(accepted: date, promised_days: int = 10, legal_days: int | None = 20)
         extended_days=0,
         **dict.fromkeys(names, "x"),
     )
-    _ = case.accept("clerk", moment(accepted))
+    with use_key(bytes(32), bytes(32)):
+        _ = case.accept("clerk", moment(accepted))
     return case
 
 
