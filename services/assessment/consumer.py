@@ -1,4 +1,4 @@
-"""Events in: every fact of matters and cases that a day is counted in, and the reports published before."""
+"""Events in: every fact that a day is counted in, and the reports published before."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,17 @@ from shared.events.cases import (
     LightRaised,
     ResultDelivered,
 )
+from shared.events.exchange import BatchFinished, RecordsPushed
+from shared.events.licenses import LicenseChanged, LicenseIssued, LicenseRevoked, LicenseUsed
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
+from shared.events.ratings import (
+    BadRatingCalledBack,
+    BadRatingEscalated,
+    BadRatingOpened,
+    BadRatingRectified,
+    RatingExcluded,
+    RatingSubmitted,
+)
 from shared.inbox import Consumer
 
 consumer = Consumer("assessment")
@@ -48,6 +58,18 @@ async def count_cases(session: AsyncSession, events: Sequence[Any]) -> None:
 @consumer.on_batch(MatterPublished, MatterSuspended, MatterCancelled)
 async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
     await use_cases.count_matters(session, events)
+
+
+@consumer.on_batch(
+    RatingSubmitted, BadRatingOpened, BadRatingCalledBack, BadRatingEscalated, BadRatingRectified, RatingExcluded
+)
+async def count_ratings(session: AsyncSession, events: Sequence[Any]) -> None:
+    await use_cases.count_ratings(session, events)
+
+
+@consumer.on_batch(LicenseIssued, LicenseChanged, LicenseRevoked, LicenseUsed, BatchFinished, RecordsPushed)
+async def count_facts(session: AsyncSession, events: Sequence[Any]) -> None:
+    await use_cases.count_facts(session, events)
 
 
 @consumer.on(DailyReportPublished)

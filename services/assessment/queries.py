@@ -8,18 +8,21 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.assessment.model import CaseState, DailyReport, MatterState
+from services.assessment.model import STOCKS, CaseState, DailyReport, MatterState, RatingState
 from shared.errors import NotFoundError
 
 FLOWS = text(
     "SELECT area_code, department_code, measure, value FROM day_count"
-    " WHERE day = :day AND measure <> 'matters_published' AND value <> 0"
+    " WHERE day = :day AND measure <> ALL (:stocks) AND value <> 0"
 )
 STOCK = text(
     "SELECT area_code, department_code, measure, sum(value)::bigint AS value FROM day_count"
-    " WHERE measure = 'matters_published' AND day <= :day GROUP BY 1, 2, 3 HAVING sum(value) <> 0"
+    " WHERE measure = ANY (:stocks) AND day <= :day GROUP BY 1, 2, 3 HAVING sum(value) <> 0"
 )
 LOCK_CASES = text("SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE")
+LOCK_RATINGS = text(
+    "SELECT * FROM rating_record WHERE subject_id = ANY(CAST(:ids AS uuid[])) ORDER BY subject_id FOR UPDATE"
+)
 LOCK_MATTERS = text(
     "SELECT * FROM matter_record WHERE matter_id = ANY(CAST(:ids AS uuid[])) ORDER BY matter_id FOR UPDATE"
 )
@@ -29,7 +32,7 @@ async def list_figures(session: AsyncSession, day: date) -> list[dict[str, Any]]
     """One row per department with any figure on `day`: `{area_code, department_code, figures{measure: n}}`, sorted."""
     rows: dict[tuple[str, str], dict[str, int]] = {}
     for statement in (STOCK, FLOWS):
-        for row in await session.execute(statement, {"day": day}):
+        for row in await session.execute(statement, {"day": day, "stocks": list(STOCKS)}):
             rows.setdefault((row.area_code, row.department_code), {})[row.measure] = row.value
     return [
         {"area_code": area, "department_code": department, "figures": figures}
@@ -71,3 +74,9 @@ async def find_matters(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID,
     """The records of these matters, locked in id order."""
     rows = await session.execute(LOCK_MATTERS, {"ids": list(ids)})
     return {row["matter_id"]: MatterState(**row) for row in rows.mappings()}
+
+
+async def find_ratings(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, RatingState]:
+    """The records of these service events, locked in id order."""
+    rows = await session.execute(LOCK_RATINGS, {"ids": list(ids)})
+    return {row["subject_id"]: RatingState(**row) for row in rows.mappings()}

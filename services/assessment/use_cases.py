@@ -16,6 +16,7 @@ from services.assessment.model import (
     Cell,
     DailyReport,
     MatterState,
+    RatingState,
     figures_of_event,
     first_state,
 )
@@ -26,10 +27,13 @@ from shared.events import Event
 from shared.events.assessment import DailyReportPublished
 from shared.events.cases import CaseEvent
 from shared.events.matters import MatterEvent
+from shared.events.ratings import RatingEvent
 from shared.ids import new_id
 
+State = CaseState | MatterState | RatingState
 
-def _keep(table: str, key: str, record: type[CaseState] | type[MatterState]) -> TextClause:
+
+def _keep(table: str, key: str, record: type[State]) -> TextClause:
     """Records and counters of a batch in one fixed statement: composing SQL anew would cost more than running it.
 
     Both are written in one order everywhere, so that two workers cannot wait for each other in a ring.
@@ -49,6 +53,7 @@ def _keep(table: str, key: str, record: type[CaseState] | type[MatterState]) -> 
 
 KEEP_CASES = _keep("case_record", "case_id", CaseState)
 KEEP_MATTERS = _keep("matter_record", "matter_id", MatterState)
+KEEP_RATINGS = _keep("rating_record", "subject_id", RatingState)
 COLUMNS = ("days", "areas", "departments", "measures", "numbers")
 
 
@@ -81,9 +86,26 @@ async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) ->
     await _store(session, KEEP_MATTERS, list(known.values()), changes)
 
 
-async def _store(
-    session: AsyncSession, statement: TextClause, states: Sequence[CaseState | MatterState], changes: Counter[Cell]
-) -> None:
+async def count_ratings(session: AsyncSession, events: Sequence[RatingEvent]) -> None:
+    """Take in facts of the ratings service, in order."""
+    known = await queries.find_ratings(session, sorted({event.subject_id for event in events}))
+    changes = Counter[Cell]()
+    for event in events:
+        state = known.get(event.subject_id) or RatingState(event.subject_id, event.area_code, event.department_code)
+        known[event.subject_id], change = state.after(event)
+        changes.update(change)
+    await _store(session, KEEP_RATINGS, list(known.values()), changes)
+
+
+async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
+    """Take in facts that need no record."""
+    changes = Counter[Cell]()
+    for event in events:
+        changes.update(figures_of_event(event))
+    await _store(session, KEEP_CASES, [], changes)
+
+
+async def _store(session: AsyncSession, statement: TextClause, states: Sequence[State], changes: Counter[Cell]) -> None:
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
     if states or cells:
         counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
