@@ -146,3 +146,33 @@ async def drive(url: str, make: Request, *, clients: int, seconds: float = 0.0, 
             _ = group.create_task(work(number))
     outcome.seconds = time.perf_counter() - begun
     return outcome.check()
+
+
+async def pace(url: str, make: Request, *, rate: float, seconds: float) -> Outcome:
+    """Requests come at `rate` a second whether or not earlier ones were answered, as people do; each waits for its answer.
+
+    Connections are kept for the next, and a new one is made when all are busy. Refused and lost requests are noted like
+    answers (a lost one as status 0); nothing is checked here.
+    """
+    outcome, idle = Outcome(), list[Client]()
+    begun = time.perf_counter()
+
+    async def one(number: int) -> None:
+        client = idle.pop() if idle else Client(url)
+        started = time.perf_counter()
+        try:
+            outcome.note(started, await client.ask(make(number)))
+            idle.append(client)
+        except (OSError, TimeoutError):
+            outcome.note(started, (0, b""))
+            client.close()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            if (ahead := number / rate - (time.perf_counter() - begun)) > 0:
+                await asyncio.sleep(ahead)
+            _ = group.create_task(one(number))
+    outcome.seconds = time.perf_counter() - begun
+    for client in idle:
+        client.close()
+    return outcome
