@@ -83,7 +83,7 @@ def _works(prefix: Iterable[str]) -> bool:
     return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _as_postgres_may() -> list[str]:
+def as_postgres_may() -> list[str]:
     """Prefix that makes a command of PostgreSQL run although we are root."""
     if os.geteuid() != 0:
         return []
@@ -105,7 +105,7 @@ class EmbeddedPostgres:
         self.port = port or 0
         self._fixed_port = port
         self._prefix: list[str] = []
-        self._password_file = self.data_dir.parent / f"{self.data_dir.name}.password"
+        self.password_file = self.data_dir.parent / f"{self.data_dir.name}.password"
         self._log_file = self.data_dir.parent / f"{self.data_dir.name}.log"
         self._socket_dir: str | None = None
 
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
 
     @property
     def password(self) -> str:
-        return self._password_file.read_text().strip()
+        return self.password_file.read_text().strip()
 
     def dsn(self, database: str) -> str:
         """URL of one database on this server."""
@@ -126,7 +126,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Serve the cluster: adopt a server that still runs on it, else start one (made first when missing)."""
-        self._prefix = _as_postgres_may()
+        self._prefix = as_postgres_may()
         self._make_cluster()
         if self._adopt():
             return
@@ -194,13 +194,13 @@ class EmbeddedPostgres:
         try:
             self.data_dir.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                self._password_file.unlink()
-            descriptor = os.open(self._password_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                self.password_file.unlink()
+            descriptor = os.open(self.password_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 _ = file.write(secrets.token_urlsafe(24))
         except OSError as error:
             raise PostgresError(f"cannot write to {self.data_dir.parent}: {error.strerror}") from error
-        common = ["-D", str(self.data_dir), "-U", USER, "--auth=scram-sha-256", f"--pwfile={self._password_file}"]
+        common = ["-D", str(self.data_dir), "-U", USER, "--auth=scram-sha-256", f"--pwfile={self.password_file}"]
         self._run(
             "initdb", *common, "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"
         )
@@ -256,6 +256,21 @@ class EmbeddedPostgres:
                     raise PostgresError(self._explain("postgres", str(error))) from error
                 time.sleep(0.05)
 
+    def wait_for_writes(self, seconds: float = 600.0) -> None:
+        """Return when recovery is over: a restored server answers reads long before it takes writes."""
+        deadline = time.monotonic() + seconds
+        while asyncio.run(self._in_recovery()):
+            if time.monotonic() > deadline:
+                raise PostgresError(self._explain("postgres", "recovery does not end"))
+            time.sleep(0.1)
+
+    async def _in_recovery(self) -> bool:
+        connection = await asyncpg.connect(self.dsn("postgres"), timeout=3)
+        try:
+            return bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
+        finally:
+            await connection.close()
+
     async def _ask(self) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"), timeout=3)
         await connection.close()
@@ -279,7 +294,7 @@ def main(arguments: list[str]) -> int:
             server.start()
             print(f"PostgreSQL {VERSION} on 127.0.0.1:{server.port}, data in {data}")
         elif verb == "stop":
-            server._prefix = _as_postgres_may()  # pyright: ignore[reportPrivateUsage]
+            server._prefix = as_postgres_may()  # pyright: ignore[reportPrivateUsage]
             server.stop()
         elif verb == "status":
             pid = server.postmaster()

@@ -89,8 +89,11 @@ def is_database_trouble(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
-        # Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout.
-        return error.connection_invalidated or state[:2] in {"08", "3D", "40", "53", "57"} or state == "55P03"
+        # Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
+        # read-only: a standby, or a server that still recovers.
+        return (
+            error.connection_invalidated or state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
+        )
     return isinstance(error, OperationalError)
 
 

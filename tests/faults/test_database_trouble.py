@@ -65,7 +65,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tup
         or subprocess.run([*limited(folder), "true"], capture_output=True, check=False).returncode
     ):
         pytest.skip("this machine allows no file system of one's own")
-    monkeypatch.setattr(embedded, "_as_postgres_may", lambda: limited(folder))
+    monkeypatch.setattr(embedded, "as_postgres_may", lambda: limited(folder))
     with EmbeddedPostgres(tmp_path / "data", settings=FAST) as server:
         yield server, folder
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from services.assessment.main import build
 from tests.builders.app import router
 from tests.builders.tokens import TestKeys
-from tests.conftest import ClientFactory, ServiceClient, TokenFactory, published
+from tests.conftest import ClientFactory, ServiceClient, TokenFactory, once, published
 
 BASE = "/api/v1/assessment/test"
 
@@ -77,6 +78,18 @@ async def test_lost_database_connection_is_503_with_retry_after(client: ServiceC
     _ = problem(answer, 503)
     assert answer.headers["retry-after"] == "2"
     assert (await client.get(f"{BASE}/items")).status_code == 200
+
+
+async def test_database_that_still_recovers_is_503_with_retry_after(client: ServiceClient, token: TokenFactory) -> None:
+    async with client.database.transaction() as session:
+        name = await session.scalar(text("SELECT current_database()"))
+        _ = await session.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    await client.database.engine.dispose()
+
+    answer = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=once(token()))
+
+    _ = problem(answer, 503)
+    assert answer.headers["retry-after"] == "2"
 
 
 async def test_unique_rule_nobody_foresaw_is_409(client: ServiceClient) -> None:
