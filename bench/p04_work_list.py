@@ -30,16 +30,16 @@ async def deep_cursor(town: Town, clerk: dict[str, str], skipped: int) -> str:
     return cursor
 
 
-async def page(town: Town, clerk: dict[str, str], cursor: str, length: float) -> tuple[Outcome, float]:
-    """Ask for one page again and again; what it met, and CPU milliseconds per page."""
+async def page(town: Town, clerk: dict[str, str], cursor: str, length: float) -> tuple[Outcome, dict[str, float]]:
+    """Ask for one page again and again; what it met, and CPU milliseconds per page by part."""
     wanted = request("GET", f"{PATH}?limit=100{cursor}", **clerk)
     _ = await drive(town.stack.place.url, lambda _: wanted, clients=CLIENTS, seconds=length / 4)
     before = bill(town.stack)
     outcome = await drive(town.stack.place.url, lambda _: wanted, clients=CLIENTS, seconds=length)
-    return outcome, bill(town.stack).since(before).total / outcome.count * 1000
+    return outcome, bill(town.stack).since(before).each(outcome.count)
 
 
-async def _measured(stack: Stack, options: Options) -> dict[str, tuple[Outcome, float]]:
+async def _measured(stack: Stack, options: Options) -> dict[str, tuple[Outcome, dict[str, float]]]:
     town, found, have = await settle(stack), {}, 0
     client = Client(stack.place.url)
     _ = await town.apply(client)
@@ -64,11 +64,16 @@ def measure(options: Options) -> Sequence[Figure]:
         before = pgbench_tps(stack.postgres, options)
         found = uvloop.run(_measured(stack, options))
         after = pgbench_tps(stack.postgres, options)
-    costs = [cost for _, cost in found.values()]
+    costs = [sum(cost.values()) for _, cost in found.values()]
     return [
         *(at_least(name, outcome.rate, "/s", 60, 150) for name, (outcome, _) in found.items()),
         at_most("dearest ÷ cheapest of the four, by CPU", max(costs) / min(costs), "×", 1.3, 1.1),
-        *(Figure(f"CPU: {name}", cost, "ms") for name, (_, cost) in found.items()),
+        *(
+            Figure(f"CPU: {name}, {part}", cost, "ms")
+            for name, (_, shares) in found.items()
+            for part, cost in shares.items()
+            if part != "workers"
+        ),
         *(Figure(f"p95: {name}", outcome.percentile(0.95) * 1000, "ms") for name, (outcome, _) in found.items()),
         Figure("pgbench -N -c10 before", before, "tps"),
         Figure("pgbench -N -c10 after", after, "tps"),

@@ -3,16 +3,21 @@
 Facts are committed into the outbox of cases at a steady pace; the running relay, broker and consumer carry them into
 assessment. Both moments are PostgreSQL's own commit times (`track_commit_timestamp`) of one server and clock, to the
 microsecond: no polling, no clock of ours. The measured span holds the flush of the first commit, not of the second.
+
+Two moments on the way tell where the time goes: the one at which the relay gave the event to the producer (the record's own
+time on the topic, in whole milliseconds) and the one at which the consumer's transaction began (`inbox.handled_at`).
 """
 
 import asyncio
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 import uvloop
+from aiokafka import AIOKafkaConsumer
 from sqlalchemy import text
 
 from bench.data import a_fact
@@ -23,6 +28,7 @@ from bench.town import running_stack
 from deploy.stack import Stack
 from shared import outbox
 from shared.db import Database
+from shared.events.base import parse_envelope, topic_of
 from shared.ids import new_id
 
 RATE = 100
@@ -45,19 +51,46 @@ async def _commit_steadily(database: Database, count: int) -> None:
             _ = group.create_task(_commit_one(database))
 
 
-async def _moments(dsn: str, table: str, column: str) -> dict[UUID, float]:
+COMMITTED = "pg_xact_commit_timestamp(xmin)"
+
+
+async def _moments(dsn: str, table: str, column: str, moment: str = COMMITTED) -> dict[UUID, float]:
     connection = await asyncpg.connect(dsn)
     try:
-        rows = await connection.fetch(
-            f"SELECT {column} AS id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at FROM {table}"
-        )
+        rows = await connection.fetch(f"SELECT {column} AS id, extract(epoch FROM {moment})::float8 AS at FROM {table}")
     finally:
         await connection.close()
     return {row["id"]: row["at"] for row in rows}
 
 
-async def _spans(stack: Stack, options: Options) -> list[float]:
-    """Milliseconds, without the first seconds in which everything warms up."""
+async def _on_the_topic(stack: Stack, count: int) -> dict[UUID, tuple[UUID, float]]:
+    """Key → the event's id and the record's time, of the first `count` facts on the topic."""
+    found: dict[UUID, tuple[UUID, float]] = {}
+    topic = topic_of("cases")
+    async with AIOKafkaConsumer(
+        topic, bootstrap_servers=stack.kafka.bootstrap, auto_offset_reset="earliest"
+    ) as consumer:
+        while len(found) < count:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    envelope = parse_envelope(record.value)
+                    found[UUID(envelope.key)] = (envelope.id, record.timestamp / 1000)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Milliseconds from the first commit to the effect, and of the three legs between."""
+
+    whole: float
+    legs: tuple[float, float, float]
+
+
+LEGS = ("commit → handed to the producer", "→ consumer's transaction begins", "→ effect committed")
+
+
+async def _spans(stack: Stack, options: Options) -> list[Span]:
+    """Without the first seconds in which everything warms up."""
     source, count, warm = stack.postgres.dsn("tongban_cases"), options.pick(2000, 200), options.pick(500, 50)
     database = Database(source, data_key=base64.b64decode(stack.place.key("data")), pool_size=4)
     async with database.transaction() as session:
@@ -69,19 +102,31 @@ async def _spans(stack: Stack, options: Options) -> list[float]:
     await drained(stack, count + warm)
     committed = await _moments(source, "bench_mark", "id")
     effects = await _moments(stack.postgres.dsn("tongban_assessment"), "case_record", "case_id")
+    sent = await _on_the_topic(stack, count + warm)
+    begun = await _moments(stack.postgres.dsn("tongban_assessment"), "inbox", "event_id", "handled_at")
     late = sorted(committed, key=lambda case_id: committed[case_id])[warm:]
-    return [(effects[case_id] - committed[case_id]) * 1000 for case_id in late]
+    return [_span(committed[key], sent[key][1], begun[sent[key][0]], effects[key]) for key in late]
+
+
+def _span(*moments: float) -> Span:
+    first, sent, begun, last = (1000 * moment for moment in moments)
+    return Span(last - first, (sent - first, begun - sent, last - begun))
 
 
 def measure(options: Options) -> Sequence[Figure]:
     with running_stack({"track_commit_timestamp": "on"}) as stack:
-        spans = uvloop.run(_spans(stack, options))
+        found = uvloop.run(_spans(stack, options))
+    spans = [span.whole for span in found]
     return [
         at_most("p50", percentile(spans, 0.5), "ms", 10, 4),
         at_most("p99", percentile(spans, 0.99), "ms", 50, 15),
         Figure("largest", max(spans), "ms"),
         Figure("smallest", min(spans), "ms"),
         Figure("events measured", len(spans), ""),
+        *(
+            Figure(f"p50 of the leg {name}", percentile([span.legs[place] for span in found], 0.5), "ms")
+            for place, name in enumerate(LEGS)
+        ),
     ]
 
 

@@ -18,15 +18,17 @@ from bench.p04_work_list import PATH, deep_cursor
 from bench.town import Town, bill, running_stack, seconds, settle
 from deploy.stack import Stack
 
-Measured = dict[str, tuple[float, float]]
-"""Act → CPU milliseconds per request, requests a second."""
+Measured = dict[str, tuple[dict[str, float], float]]
+"""Act → CPU milliseconds per request by part, requests a second."""
 
 
-async def _cost(town: Town, act: Callable[[float], Awaitable[Outcome]], length: float) -> tuple[float, float]:
+async def _cost(
+    town: Town, act: Callable[[float], Awaitable[Outcome]], length: float
+) -> tuple[dict[str, float], float]:
     _ = await act(length / 3)
     before = bill(town.stack)
     outcome = await act(length)
-    return bill(town.stack).since(before).total / outcome.count * 1000, outcome.rate
+    return bill(town.stack).since(before).each(outcome.count), outcome.rate
 
 
 async def _all(town: Town, options: Options, cases: int) -> Measured:
@@ -73,11 +75,20 @@ async def _measured(stack: Stack, options: Options) -> list[Measured]:
 def measure(options: Options) -> Sequence[Figure]:
     with running_stack() as stack:
         small, large = uvloop.run(_measured(stack, options))
+    total = {name: (sum(small[name][0].values()), sum(large[name][0].values())) for name in small}
     return [
-        *(at_most(f"CPU at 10 × the data: {name}", large[name][0] / small[name][0], "×", 1.3, 1.1) for name in small),
+        *(
+            at_most(f"CPU at 10 × the data: {name}", after / before, "×", 1.3, 1.1)
+            for name, (before, after) in total.items()
+        ),
         *(Figure(f"rate at 100,000: {name}", rate, "/s") for name, (_, rate) in small.items()),
         *(Figure(f"rate at 1,000,000: {name}", rate, "/s") for name, (_, rate) in large.items()),
-        *(Figure(f"CPU at 1,000,000: {name}", cost, "ms") for name, (cost, _) in large.items()),
+        *(Figure(f"CPU at 1,000,000: {name}", after, "ms") for name, (_, after) in total.items()),
+        *(
+            Figure(f"CPU added from 100,000 to 1,000,000: {name}, {part}", large[name][0][part] - cost, "ms")
+            for name in small
+            for part, cost in small[name][0].items()
+        ),
     ]
 
 

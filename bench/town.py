@@ -85,6 +85,15 @@ class Bill:
     def since(self, before: "Bill") -> "Bill":
         return Bill({name: value - before.parts[name] for name, value in self.parts.items()})
 
+    def each(self, count: int) -> dict[str, float]:
+        """CPU milliseconds a request of the gateway, the APIs, the workers and PostgreSQL."""
+        shares = {"gateway": 0.0, "APIs": 0.0, "workers": 0.0, "postgres": 0.0}
+        for name, value in self.parts.items():
+            kind = "APIs" if "-api" in name else "workers" if "-worker" in name else name
+            if kind in shares:
+                shares[kind] += value / count * 1000
+        return shares
+
     @property
     def total(self) -> float:
         """Of everything that is ours or PostgreSQL; the broker is told apart."""
