@@ -1,4 +1,5 @@
-"""The gateway's own pages and documents: health, metrics, the merged OpenAPI, its interactive page, the API catalogue.
+"""The gateway's own pages and documents: health, metrics, the merged OpenAPI, its interactive page, the API catalogue, and the
+form behind a rating link.
 
 Everything a page needs comes from here: no other origin, no inline script, a strict Content-Security-Policy.
 """
@@ -27,6 +28,9 @@ SAFE = {
 }
 STATIC = {
     "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/rate/{token}": ("rate.html", "text/html; charset=utf-8"),
+    "/static/rate.js": ("rate.js", "text/javascript; charset=utf-8"),
+    "/static/rate.css": ("rate.css", "text/css; charset=utf-8"),
     "/static/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
     "/static/docs.css": ("docs.css", "text/css; charset=utf-8"),
 }
