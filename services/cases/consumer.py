@@ -1,8 +1,20 @@
-"""Events in: the catalogue as matters publishes it."""
+"""Events in: the catalogue as matters publishes it, licences and what becomes of them, cases by signed batch."""
+
+from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import use_cases
+from shared import clock
+from shared.events.exchange import RecordReceived
+from shared.events.licenses import (
+    LicenseChanged,
+    LicenseEvent,
+    LicenseExpired,
+    LicenseIssued,
+    LicenseRevoked,
+    LicenseSuspended,
+)
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 from shared.inbox import Consumer
 
@@ -22,3 +34,14 @@ async def close_suspended(session: AsyncSession, event: MatterSuspended) -> None
 @consumer.on(MatterCancelled)
 async def close_cancelled(session: AsyncSession, event: MatterCancelled) -> None:
     await use_cases.close_copy(session, event)
+
+
+@consumer.on_batch(LicenseIssued, LicenseChanged, LicenseSuspended, LicenseRevoked, LicenseExpired)
+async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent]) -> None:
+    await use_cases.follow_licenses(session, events, clock.now())
+
+
+@consumer.on(RecordReceived)
+async def judge_cases(session: AsyncSession, event: RecordReceived) -> None:
+    if event.resource == "cases":
+        await use_cases.judge_chunk(session, event, clock.now())

@@ -14,11 +14,14 @@ from sqlalchemy.orm import defer
 from services.cases.model import (
     BURNS,
     IS_OPEN,
+    VALID,
     CalendarChange,
     CalendarDay,
     CalendarVersion,
     Case,
+    CaseLicense,
     Level,
+    LicenseCopy,
     Light,
     State,
     TimelineRow,
@@ -34,11 +37,22 @@ APPLICATION = (
         "SELECT revision, version, CASE WHEN revision = :known THEN NULL ELSE document END AS document,"
         " (SELECT version FROM calendar_version) AS calendar,"
         " (SELECT jsonb_object_agg(u.id, jsonb_build_array(u.digest, u.media_type)) FROM upload u"
-        " WHERE u.id = ANY (:uploads) AND u.owner = :owner) AS uploads"
+        " WHERE u.id = ANY (:uploads) AND u.owner = :owner) AS uploads,"
+        " (SELECT jsonb_agg(held) FROM (SELECT * FROM license_copy WHERE license_id = ANY (:licenses)"
+        " ORDER BY license_id FOR SHARE) held) AS licenses"
         " FROM matter_copy WHERE matter_id = :matter AND open"
     )
-    .bindparams(bindparam("matter", type_=Uuid()), bindparam("uploads", type_=ARRAY(Uuid())))
-    .columns(document=JSONB(none_as_null=True), uploads=JSONB(none_as_null=True), calendar=Uuid())
+    .bindparams(
+        bindparam("matter", type_=Uuid()),
+        bindparam("uploads", type_=ARRAY(Uuid())),
+        bindparam("licenses", type_=ARRAY(Uuid())),
+    )
+    .columns(
+        document=JSONB(none_as_null=True),
+        uploads=JSONB(none_as_null=True),
+        licenses=JSONB(none_as_null=True),
+        calendar=Uuid(),
+    )
 )
 CALENDAR = text(
     "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"
@@ -204,19 +218,28 @@ class MatterText:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What an application rests on, read at one moment: the matter, the caller's uploads, the calendar's version."""
+    """What an application rests on, read at one moment: matter, the caller's uploads, licences, the calendar's version."""
 
     matter: MatterText
     uploads: dict[UUID, tuple[str, str]]
+    licenses: dict[UUID, LicenseCopy]
     calendar: UUID
 
 
 async def get_application(
-    session: AsyncSession, matter_id: UUID, upload_ids: Sequence[UUID], owner: str
+    session: AsyncSession,
+    matter_id: UUID,
+    upload_ids: Sequence[UUID] = (),
+    license_ids: Sequence[UUID] = (),
+    owner: str = "",
 ) -> Application:
-    """In one statement, without the matter's text when this process has parsed it already."""
+    """In one statement, without the matter's text when this process has parsed it already.
+
+    Whoever reads a licence to use it locks it: the event that revokes it waits, and then finds the case.
+    """
     known = _texts.get(matter_id)
-    values = {"matter": matter_id, "known": known.revision if known else -1, "uploads": upload_ids, "owner": owner}
+    values = {"matter": matter_id, "known": known.revision if known else -1, "owner": owner}
+    values |= {"uploads": upload_ids, "licenses": license_ids}
     row = (await session.execute(APPLICATION, values)).one_or_none()
     if row is None:
         raise NotFoundError("no matter that takes applications has this id")
@@ -224,7 +247,46 @@ async def get_application(
         document = MatterDocument.model_validate(row.document)
         known = _texts.put(matter_id, MatterText(matter_id, row.revision, row.version, document))
     uploads = {UUID(key): (value[0], value[1]) for key, value in (row.uploads or {}).items()}
-    return Application(known, uploads, row.calendar)
+    licenses = [_license(held) for held in row.licenses or ()]
+    return Application(known, uploads, {one.license_id: one for one in licenses}, row.calendar)
+
+
+def _license(row: dict[str, Any]) -> LicenseCopy:
+    """A row of `license_copy` that came as JSON."""
+    until, account = row["valid_until"], row["account_id"]
+    typed = {"valid_until": until and date.fromisoformat(until), "account_id": account and UUID(account)}
+    return LicenseCopy(**{**row, **typed, "license_id": UUID(row["license_id"])})
+
+
+async def lock_licenses(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, LicenseCopy]:
+    """The licences among these, locked against change until the transaction ends; lock them before the case."""
+    if not ids:
+        return {}
+    statement = select(LicenseCopy).where(LicenseCopy.license_id.in_(ids)).order_by(LicenseCopy.license_id)
+    return {one.license_id: one for one in await session.scalars(statement.with_for_update(read=True))}
+
+
+async def list_usable(
+    session: AsyncSession, account_id: UUID, type_codes: Collection[str], holder: str | None, today: date, limit: int
+) -> Sequence[LicenseCopy]:
+    """Licences of an account that are evidence today, of these types, of `holder` alone where one is named."""
+    statement = select(LicenseCopy).where(
+        LicenseCopy.account_id == account_id,
+        LicenseCopy.type_code.in_(type_codes),
+        LicenseCopy.status == VALID,
+        LicenseCopy.valid_until.is_(None) | (LicenseCopy.valid_until >= today),
+    )
+    if holder is not None:
+        statement = statement.where(LicenseCopy.holder == holder)
+    return (await session.scalars(statement.order_by(LicenseCopy.license_id.desc()).limit(limit))).all()
+
+
+async def list_resting_on(session: AsyncSession, license_ids: Collection[UUID]) -> Sequence[Case]:
+    """The open cases that use these licences, locked; without their secret parts and guides."""
+    using = select(CaseLicense.case_id).where(CaseLicense.license_id.in_(license_ids))
+    light = [defer(column, raiseload=True) for column in (Case.guide, Case.missing, *SECRET)]
+    statement = select(Case).options(*light).where(Case.id.in_(using), text(IS_OPEN))
+    return (await session.scalars(statement.order_by(Case.id).with_for_update())).all()
 
 
 async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -> dict[UUID, tuple[str, str]]:

@@ -67,6 +67,18 @@ class PromisedMaterial(Strict):
     code: Code
 
 
+class LicensedMaterial(Strict):
+    """免提交: an e-licence of the applicant meets it.
+
+    `consent`: the applicant agrees; whoever acts for her, an agent or a window clerk, records it.
+    """
+
+    kind: Literal["license"]
+    code: Code
+    license_id: UUID
+    consent: bool = False
+
+
 def _kind(value: Any) -> str:
     """An upload where no kind is named."""
     kind = value.get("kind", "upload") if isinstance(value, dict) else getattr(value, "kind", "upload")
@@ -76,23 +88,56 @@ def _kind(value: Any) -> str:
 GivenMaterial = Annotated[
     Annotated[UploadedMaterial, Tag("upload")]
     | Annotated[EarlierMaterial, Tag("earlier_case")]
-    | Annotated[PromisedMaterial, Tag("promise")],
+    | Annotated[PromisedMaterial, Tag("promise")]
+    | Annotated[LicensedMaterial, Tag("license")],
     Discriminator(_kind),
 ]
 """What meets a material of the personal guide; further sources are further kinds."""
 Materials = Annotated[list[GivenMaterial], Field(max_length=300)]
 
 
-class Apply(Strict):
-    """An application under the personal guide that the applicant was shown (its digest proves it)."""
+class Guided(Strict):
+    """The personal guide that the applicant was shown (its digest proves it)."""
 
     matter_id: UUID
     matter_version: int = Field(ge=1, le=2**31 - 1)
     answers: dict[Code, Code] = Field(default={}, max_length=200)
     guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class Apply(Guided):
+    """An application under a personal guide."""
+
     applicant: Applicant
     materials: Materials = []
     channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+
+
+class MatchLicenses(Guided):
+    """Which of the caller's licences meet materials of the guide; with `id_number` (or USCC) those of this applicant alone."""
+
+    id_number: Annotated[str, Field(min_length=1, max_length=18), CLEAN] | None = None
+
+
+class UsableLicense(BaseModel):
+    """A licence that may meet a material; the number masked where its holder is a person."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    license_id: UUID
+    type_name: dict[str, str]
+    number: str
+    trust: str
+    valid_until: date | None
+
+
+class LicenseMatch(BaseModel):
+    """A material of the guide that a licence can meet, and the caller's licences that do."""
+
+    material_code: str
+    material_name: dict[str, str | None]
+    license_type_code: str
+    licenses: list[UsableLicense]
 
 
 class RefuseAcceptance(Strict):
@@ -273,10 +318,23 @@ class UploadRead(BaseModel):
     size: int
 
 
-class PushedCase(Strict):
-    """One case of a bureau's own system. Personal data stays there."""
+SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
 
-    source_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
+
+class Contact(Strict):
+    """Whom ratings may ask for a judgement."""
+
+    name: Line
+    phone: Phone
+
+
+class PushedCase(Strict):
+    """One case of a bureau's own system. Personal data stays there, but for whom to ask for a rating (`contact`) where the
+
+    system cannot do it itself (专网); it is passed on sealed and not kept.
+    """
+
+    source_number: SourceNumber
     version: int = Field(ge=1, le=2**31 - 1)
     matter_code: Annotated[str, Field(min_length=1, max_length=80), CLEAN]
     matter_name: Line
@@ -289,6 +347,7 @@ class PushedCase(Strict):
     closed_on: Annotated[date | None, Field(validate_default=True)] = None
     result: Annotated[Literal["0", "1", "2", "3", "4", "5", "6"] | None, Field(validate_default=True)] = None
     overdue: bool = False
+    contact: Contact | None = None
 
     @field_validator("matter_code")
     @classmethod

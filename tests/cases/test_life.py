@@ -205,7 +205,10 @@ async def test_application_refusals_name_every_fault(hall: Hall, token: TokenFac
         400,
         ["materials.M9"],
     )
-    assert await fields(materials=[{"code": "M1", "upload_id": foreign_upload}]) == (400, ["materials.M1.upload_id"])
+    assert await fields(materials=[{"code": "M1", "upload_id": foreign_upload}]) == (
+        400,
+        ["materials.M1.upload_id", "materials.M2", "materials.M3", "materials.M4"],
+    )
     assert await fields(materials=[*good["materials"], good["materials"][0]]) == (400, ["materials"])
     assert await fields(guide_digest="sha256:" + "0" * 64) == (400, ["guide_digest"])
     assert await fields(answers={}) == (400, ["answers.Q1"])

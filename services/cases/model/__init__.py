@@ -3,8 +3,9 @@
 from services.cases.model.base import Base, Moment
 from services.cases.model.case import Case
 from services.cases.model.clocks import Clocks, Lamp, Level
+from services.cases.model.licenses import VALID, CaseLicense, LicenseCopy, Use, is_license
 from services.cases.model.lights import BURNS, Light
-from services.cases.model.materials import missing_materials
+from services.cases.model.materials import is_file, missing_materials
 from services.cases.model.records import (
     CalendarChange,
     CalendarDay,
@@ -16,23 +17,27 @@ from services.cases.model.records import (
     TrackingTries,
     Upload,
 )
-from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
+from services.cases.model.states import ALLOWED, FINAL, IS_OPEN, Act, State
 
 __all__ = [
     "ALLOWED",
     "BURNS",
+    "FINAL",
     "IS_OPEN",
+    "VALID",
     "Act",
     "Base",
     "CalendarChange",
     "CalendarDay",
     "CalendarVersion",
     "Case",
+    "CaseLicense",
     "CaseSerial",
     "Clocks",
     "ImportedCase",
     "Lamp",
     "Level",
+    "LicenseCopy",
     "Light",
     "MatterCopy",
     "Moment",
@@ -40,5 +45,8 @@ __all__ = [
     "TimelineRow",
     "TrackingTries",
     "Upload",
+    "Use",
+    "is_file",
+    "is_license",
     "missing_materials",
 ]

@@ -4,6 +4,7 @@ Every act is one method: it checks that the state allows it and who may do it, c
 and returns the fact. Pure: time and calendar are passed in.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import PLACE, Base, Moment
 from services.cases.model.clocks import Clocks, Lamp, burning, next_day
+from services.cases.model.licenses import LicenseCopy, is_license, lapsed_status, reassess
 from services.cases.model.materials import gap_days, is_promised
 from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
 from shared.crypto import Encrypted, seal_for
@@ -24,6 +26,8 @@ from shared.events.cases import (
     CaseDecided,
     CaseDueChanged,
     CaseExtended,
+    CaseLicenseUsed,
+    CaseMaterialLapsed,
     CaseNotAccepted,
     CaseReceived,
     CaseResumed,
@@ -129,16 +133,19 @@ class Case(Base):
             "occurred_at": at.now,
         }
 
-    def allowed(self) -> list[Act]:
-        """What can be done to it now; what only a promised material makes possible only while one is missing."""
+    def allowed(self, today: date) -> list[Act]:
+        """What can be done to it; what only a promised or lapsed material makes possible only while there is one."""
         acts = {act for act, states in ALLOWED.items() if self.state in states}
+        lapsed = self.lapsed(today)
         if self.state != State.CORRECTING and not self.gaps:
-            acts -= {Act.SUPPLY, Act.RETURN}
+            acts -= {Act.RETURN} if lapsed else {Act.RETURN, Act.SUPPLY}
+        if self.state == State.ACCEPTED and not lapsed:
+            acts -= {Act.REQUEST_CORRECTION}
         return sorted(acts)
 
-    def _begin(self, act: Act) -> None:
+    def _begin(self, act: Act, at: Moment) -> None:
         """Refuse an act that the state does not allow, naming those it does; else count the change."""
-        if act not in (allowed := self.allowed()):
+        if act not in (allowed := self.allowed(at.today)):
             raise ConflictError(
                 f"the case is {self.state}; {act} is not possible now", extra={"state": self.state, "allowed": allowed}
             )
@@ -223,17 +230,23 @@ class Case(Base):
         self.revision += 1
         self.state = State.RECEIVED
         self._start_clocks(at.today, ACCEPTANCE_DAYS, None, at)
-        return CaseReceived(**self.facts(at), received_on=at.today, acceptance_due_on=self.due_on)
+        return CaseReceived(
+            **self.facts(at),
+            received_on=at.today,
+            acceptance_due_on=self.due_on,
+            license_materials=sum(material["license_type_code"] is not None for material in self.guide["materials"]),
+            licenses_used=sum(map(is_license, self.materials)),
+        )
 
     def accept(self, officer: str, at: Moment) -> CaseAccepted:
         """受理: the handling clocks start."""
-        self._begin(Act.ACCEPT)
+        self._begin(Act.ACCEPT, at)
         self.intake_by = self.intake_by or officer
         return self._accepted(at.today, at)
 
     def deem_accepted(self, at: Moment) -> CaseAccepted:
         """视为受理: the organ was silent for five working days; the clocks run from the receipt date (art. 32)."""
-        self._begin(Act.ACCEPT)
+        self._begin(Act.ACCEPT, at)
         self.deemed = True
         return self._accepted(self.clock_from, at)
 
@@ -250,34 +263,55 @@ class Case(Base):
 
     def refuse_acceptance(self, officer: str, reasons: str, at: Moment) -> tuple[CaseNotAccepted, CaseClosed]:
         """不予受理, with reasons and the remedies."""
-        self._begin(Act.REFUSE_ACCEPTANCE)
+        self._begin(Act.REFUSE_ACCEPTANCE, at)
         self.intake_by, self.reasons, self.result = self.intake_by or officer, f"{reasons}。{REMEDIES}", "6"
         fact = CaseNotAccepted(**self.facts(at), reason=reasons)
         return fact, self._close(State.NOT_ACCEPTED, at)
 
     def request_correction(self, officer: str, items: list[dict[str, Any]], at: Moment) -> CorrectionRequested:
-        """补正: everything missing, told once; a second time is refused."""
-        self._begin(Act.REQUEST_CORRECTION)
-        if self.corrections:
+        """补正: everything missing, told once; a second time is refused, except for what has lapsed since.
+
+        A licence that is no evidence any more is a new ground, also after acceptance; then the clock stands still until
+        the applicant has replaced it.
+        """
+        self._begin(Act.REQUEST_CORRECTION, at)
+        is_new_ground = {item["material_code"] for item in items} <= self.lapsed(at.today).keys()
+        if self.state == State.ACCEPTED and not is_new_ground:
+            words = "after acceptance only what has lapsed is asked for again"
+            raise ConflictError(words, extra={"lapsed": sorted(self.lapsed(at.today))})
+        if self.corrections and not is_new_ground:
             raise ConflictError("everything missing is told once (一次性告知); a second correction is not allowed")
-        self.intake_by = self.intake_by or officer
-        self.state, self.corrections, self.missing = State.CORRECTING, 1, items
+        if self.state == State.RECEIVED:
+            self.intake_by = self.intake_by or officer
+        else:
+            self.suspended_on = at.today
+        self.corrections = self.corrections if is_new_ground else 1
+        self.state, self.missing = State.CORRECTING, items
         self.watch(at)
         return CorrectionRequested(**self.facts(at), items=len(items))
 
-    def correct(self, materials: list[dict[str, Any]], at: Moment) -> CaseReceived:
-        """The applicant has supplied the gaps: the acceptance clock starts again."""
-        self._begin(Act.CORRECT)
+    def correct(self, materials: list[dict[str, Any]], at: Moment) -> CaseReceived | CaseResumed:
+        """The applicant has supplied the gaps: the acceptance clock starts again, that of an accepted case goes on."""
+        self._begin(Act.CORRECT, at)
         self._replace(materials)
+        asked = {item["material_code"] for item in self.missing}
+        if left := sorted(asked & self.lapsed(at.today).keys()):
+            raise ConflictError(f"lapsed and not replaced: {', '.join(left)}", extra={"lapsed": left})
+        if self.accepted_on is not None:
+            return self._resumed(at)
         self.revision -= 1
         return self.receive(at)
 
-    def supply(self, materials: list[dict[str, Any]]) -> None:
-        """容缺后补: the applicant brings what was promised, and nothing else."""
-        self._begin(Act.SUPPLY)
-        other = sorted({material["code"] for material in materials} - set(self.gaps))
+    def supply(self, materials: list[dict[str, Any]], at: Moment) -> None:
+        """容缺后补: the applicant brings what was promised, or replaces what has lapsed, and nothing else."""
+        self._begin(Act.SUPPLY, at)
+        lapsed = self.lapsed(at.today)
+        other = sorted({material["code"] for material in materials} - {*self.gaps, *lapsed})
         if other:
-            raise ConflictError(f"not promised: {', '.join(other)}", extra={"promised": self.gaps})
+            raise ConflictError(
+                f"neither promised nor lapsed: {', '.join(other)}",
+                extra={"promised": self.gaps, "lapsed": sorted(lapsed)},
+            )
         self._replace(materials)
         if not self.gaps:
             self.gap_days = self.gap_due_on = None
@@ -287,13 +321,57 @@ class Case(Base):
         """Codes of the materials promised and not brought yet."""
         return [material["code"] for material in self.materials if is_promised(material)]
 
+    def lapsed(self, today: date) -> dict[str, str]:
+        """The materials whose licence is no evidence any more: code and the licence's status."""
+        found = {material["code"]: lapsed_status(material, today) for material in self.materials}
+        return {code: status for code, status in found.items() if status is not None}
+
+    def recheck(self, licenses: Mapping[UUID, LicenseCopy], at: Moment) -> tuple[list[CaseMaterialLapsed], list[str]]:
+        """Follow the newest state of licences that it uses: the facts of what lapsed, the codes of what holds again."""
+        before = self.materials
+        after = [
+            reassess(one, licenses[license_id], at.today)
+            if is_license(one) and (license_id := UUID(one["license_id"])) in licenses
+            else one
+            for one in before
+        ]
+        if after == before:
+            return [], []
+        self.revision, self.materials = self.revision + 1, after
+        pairs = [(new, old.get("lapsed")) for old, new in zip(before, after, strict=True) if is_license(new)]
+        lapsed = [
+            CaseMaterialLapsed(
+                **self.facts(at), license_id=new["license_id"], material_code=new["code"], status=new["lapsed"]
+            )
+            for new, was in pairs
+            if new.get("lapsed") not in {None, was}
+        ]
+        return lapsed, [new["code"] for new, was in pairs if was and not new.get("lapsed")]
+
+    def uses(self, materials: Iterable[dict[str, Any]], operator: str, at: Moment) -> list[CaseLicenseUsed]:
+        """用证: the fact of each of these materials that a licence meets."""
+        names = {material["code"]: material["name"]["zh"] for material in self.guide["materials"]}
+        return [
+            CaseLicenseUsed(
+                **self.facts(at),
+                license_id=one["license_id"],
+                license_type_code=one["type_code"],
+                material_code=one["code"],
+                digest=one["digest"],
+                operator=operator,
+                reason=f"{self.matter_name}: {names[one['code']]}"[:200],
+            )
+            for one in materials
+            if is_license(one)
+        ]
+
     def _replace(self, materials: list[dict[str, Any]]) -> None:
         replaced = {material["code"] for material in materials}
         self.materials = [m for m in self.materials if m["code"] not in replaced] + materials
 
     def review(self, officer: str, at: Moment) -> None:
         """审查: one reviewer's step; never the person of the intake, never twice the same."""
-        self._begin(Act.REVIEW)
+        self._begin(Act.REVIEW, at)
         if officer == self.intake_by:
             raise ForbiddenError("who took the case in does not review it (受审分离)")
         if officer in self.reviewers:
@@ -304,14 +382,17 @@ class Case(Base):
 
     def suspend(self, kind: str, planned_days: int, at: Moment) -> CaseSuspended:
         """特别程序: the clocks stand still while it runs (art. 45)."""
-        self._begin(Act.SUSPEND)
+        self._begin(Act.SUSPEND, at)
         self.state, self.suspension, self.suspended_on = State.SUSPENDED, kind, at.today
         self.watch(at)
         return CaseSuspended(**self.facts(at), kind=kind, planned_days=planned_days)
 
     def resume(self, at: Moment) -> CaseResumed:
         """The clocks go on: due dates move by the working days that the special procedure really took."""
-        self._begin(Act.RESUME)
+        self._begin(Act.RESUME, at)
+        return self._resumed(at)
+
+    def _resumed(self, at: Moment) -> CaseResumed:
         assert self.suspended_on is not None
         days = at.calendar.working_days_between(self.suspended_on, at.today)
         self.state, self.suspended_on = State.ACCEPTED, None
@@ -320,7 +401,7 @@ class Case(Base):
 
     def extend(self, days: int, at: Moment) -> CaseExtended:
         """延期 by the organ's head, once, while the time is not over (art. 42)."""
-        self._begin(Act.EXTEND)
+        self._begin(Act.EXTEND, at)
         if self.extended_days:
             raise ConflictError(f"extended by {self.extended_days} days already; a second extension is not allowed")
         if at.today > (self.legal_due_on or self.due_on):
@@ -343,7 +424,7 @@ class Case(Base):
 
     def decide(self, officer: str, result: str, reasons: str | None, at: Moment) -> CaseDecided:
         """决定 by a leader after review by two (one for 即办件)."""
-        self._begin(Act.DECIDE)
+        self._begin(Act.DECIDE, at)
         if len(self.reviewers) < self.reviewers_needed:
             words = f"{self.reviewers_needed} reviewer(s) must have examined it (art. 34), {len(self.reviewers)} have"
             raise ConflictError(words)
@@ -352,6 +433,9 @@ class Case(Base):
         if self.gaps:
             words = "no result until the promised materials are there (容缺)"
             raise ConflictError(words, extra={"promised": self.gaps})
+        if result == "0" and (lapsed := self.lapsed(at.today)):
+            words = f"no licence meets these any more: {', '.join(sorted(lapsed))}; ask the applicant to replace them"
+            raise ConflictError(words, extra={"lapsed": [{"code": c, "status": s} for c, s in lapsed.items()]})
         if result == "1":
             reasons = f"{reasons}。{REMEDIES}"
         self.state, self.decided_by, self.result, self.reasons = State.DECIDED, officer, result, reasons
@@ -378,7 +462,7 @@ class Case(Base):
 
     def deliver(self, officer: str, method: str, at: Moment) -> tuple[ResultDelivered, CaseClosed]:
         """送达 by a third person: neither intake nor decision."""
-        self._begin(Act.DELIVER)
+        self._begin(Act.DELIVER, at)
         if officer in {self.intake_by, self.decided_by, *self.reviewers}:
             raise ForbiddenError("delivery is done by a third person")
         fact = ResultDelivered(**self.facts(at), method=method, delivered_on=at.today)  # pyright: ignore[reportArgumentType]
@@ -386,12 +470,12 @@ class Case(Base):
 
     def withdraw(self, at: Moment) -> tuple[CaseWithdrawn, CaseClosed]:
         """撤回 by the applicant before the decision."""
-        self._begin(Act.WITHDRAW)
+        self._begin(Act.WITHDRAW, at)
         return CaseWithdrawn(**self.facts(at)), self._close(State.WITHDRAWN, at)
 
     def give_back(self, reasons: str, at: Moment) -> CaseClosed:
         """退件: the corrections asked for, or the materials promised, were never supplied."""
-        self._begin(Act.RETURN)
+        self._begin(Act.RETURN, at)
         if self.gap_due_on is not None and at.today <= self.gap_due_on:
             raise ConflictError(f"the promised materials may come until {self.gap_due_on}")
         self.reasons, self.result = reasons, "5"

@@ -19,6 +19,11 @@ def is_promised(material: dict[str, Any]) -> bool:
     return material.get("kind") == "promise"
 
 
+def is_file(material: dict[str, Any]) -> bool:
+    """Whether a file meets it: an upload, or one of an earlier case."""
+    return "media_type" in material
+
+
 def missing_materials(guide: dict[str, Any], given: Sequence[dict[str, Any]], promised_days: int) -> list[FieldError]:
     """Every material that is not there and must be, every one nobody asked for, every promise that the guide forbids."""
     asked = {material["code"]: material for material in guide["materials"]}

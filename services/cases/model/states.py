@@ -38,7 +38,7 @@ class Act(StrEnum):
 ALLOWED: dict[Act, frozenset[State]] = {
     Act.ACCEPT: frozenset({State.RECEIVED}),
     Act.REFUSE_ACCEPTANCE: frozenset({State.RECEIVED}),
-    Act.REQUEST_CORRECTION: frozenset({State.RECEIVED}),
+    Act.REQUEST_CORRECTION: frozenset({State.RECEIVED, State.ACCEPTED}),
     Act.CORRECT: frozenset({State.CORRECTING}),
     Act.SUPPLY: frozenset({State.ACCEPTED, State.SUSPENDED}),
     Act.REVIEW: frozenset({State.ACCEPTED}),
@@ -50,5 +50,6 @@ ALLOWED: dict[Act, frozenset[State]] = {
     Act.WITHDRAW: frozenset({State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}),
     Act.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
 }
+FINAL = frozenset({State.CLOSED, State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED})
 IS_OPEN = "state IN ('received', 'correcting', 'accepted', 'suspended', 'decided')"
 """As SQL, letter for letter the predicate of the partial indexes: a bound parameter would hide them from a generic plan."""

@@ -23,6 +23,8 @@ STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
 Clerk = Annotated[Caller, Depends(with_role("window_clerk"))]
 Approver = Annotated[Caller, Depends(with_role("approver"))]
 Leader = Annotated[Caller, Depends(with_role("leader"))]
+Handler = Annotated[Caller, Depends(with_role("window_clerk", "approver", "leader"))]
+"""An officer who works on a case before its decision."""
 Head = Annotated[Caller, Depends(with_role("department_head", "leader"))]
 """行政机关负责人: approves an extension."""
 Deliverer = Annotated[Caller, Depends(with_role("delivery"))]

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from services.cases import use_cases
-from services.cases.router.access import Approver, At, Clerk, Config, Deliverer, Head, Leader, read_case
+from services.cases.router.access import Approver, At, Clerk, Config, Deliverer, Handler, Head, Leader, read_case
 from services.cases.schemas import (
     CaseRead,
     Correct,
@@ -53,14 +53,14 @@ async def request_correction(
     case_id: UUID,
     command: RequestCorrection,
     session: Session,
-    clerk: Clerk,
+    officer: Handler,
     expected: IfMatch,
     at: At,
     response: Response,
 ) -> Any:
-    """补正: everything missing, once."""
-    case = await use_cases.request_correction(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at.calendar)
+    """补正: everything missing, once; again, also after acceptance, for what a licence that lapsed leaves open."""
+    case = await use_cases.request_correction(session, case_id, command, expected, officer, at)
+    return read_case(case, officer, response, at.calendar)
 
 
 @router.post("/files/{case_id}/corrections", response_model=CaseRead)
@@ -88,7 +88,7 @@ async def supply_materials(
     at: At,
     response: Response,
 ) -> Any:
-    """容缺后补: the applicant brings what was promised."""
+    """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
     case = await use_cases.supply_materials(session, case_id, command, expected, caller, at)
     return read_case(case, caller, response, at.calendar)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from services.cases import queries, use_cases
-from services.cases.model import State
+from services.cases.model import State, is_file
 from services.cases.router.access import FIRST, CaseNumbers, Config, Db, Files, Officer, Pusher, check_reader, read_case
 from services.cases.schemas import (
     Apply,
@@ -117,7 +117,7 @@ async def get_material(
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
     found = next((material for material in case.materials if material["code"] == code), None)
-    if found is None or "digest" not in found:
+    if found is None or not is_file(found):
         raise NotFoundError("no such material in this case")
     headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
     return Response(await storage.get(found["digest"]), media_type=found["media_type"], headers=headers)

@@ -17,9 +17,11 @@ from services.cases.use_cases.acts import (
 )
 from services.cases.use_cases.apply import apply_for, close_copy, copy_matter, store_upload
 from services.cases.use_cases.calendar import change_days, follow_change, list_unfinished
+from services.cases.use_cases.licenses import follow_licenses
 from services.cases.use_cases.lights import Settled, answer_light, settle_due
+from services.cases.use_cases.matches import match_licenses
 from services.cases.use_cases.numbers import Numbers
-from services.cases.use_cases.push import push_cases
+from services.cases.use_cases.push import judge_chunk, push_cases
 from services.cases.use_cases.timers import deem_accepted
 from services.cases.use_cases.track import Budget, check_budget, count_try, forget_tries, track_case
 
@@ -41,8 +43,11 @@ __all__ = [
     "deliver_case",
     "extend_case",
     "follow_change",
+    "follow_licenses",
     "forget_tries",
+    "judge_chunk",
     "list_unfinished",
+    "match_licenses",
     "push_cases",
     "refuse_acceptance",
     "request_correction",

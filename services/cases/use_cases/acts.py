@@ -1,11 +1,13 @@
 """The acts on a case, in the order of its life. Each locks the row, so once-only acts have one effect under any load."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Case, Moment, TimelineRow
+from services.cases.model import FINAL, Case, Moment, State, TimelineRow
 from services.cases.schemas import (
     Correct,
     Decide,
@@ -16,10 +18,11 @@ from services.cases.schemas import (
     Review,
     SuspendCase,
 )
+from services.cases.use_cases.licenses import forget_uses, note_uses
 from services.cases.use_cases.lights import settle
-from services.cases.use_cases.materials import take_more
+from services.cases.use_cases.materials import license_ids, take_more
 from shared import audit, context, outbox
-from shared.errors import FieldError, InvalidInputError, NotFoundError
+from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError
 from shared.etags import check_version
 from shared.events import Event
 from shared.ids import new_id
@@ -60,6 +63,8 @@ async def _record(
     step = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "at": at.now}
     session.add(TimelineRow(id=new_id(), case_id=case.id, **step))
     audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
+    if case.state in FINAL:
+        await forget_uses(session, case, case.materials)
     _ = await settle(session, [case], at)
     return case
 
@@ -82,8 +87,10 @@ async def refuse_acceptance(
 async def request_correction(
     session: AsyncSession, case_id: UUID, command: RequestCorrection, expected: int, caller: Caller, at: Moment
 ) -> Case:
-    """补正: everything missing, told once."""
+    """补正: everything missing, told once; what a lapsed licence leaves open, whenever it lapses, by any officer."""
     case = await _departments(session, case_id, expected, caller)
+    if case.state == State.RECEIVED and "window_clerk" not in caller.roles:
+        raise ForbiddenError("before acceptance a window clerk asks for corrections")
     items = [item.model_dump() for item in command.items]
     return await _record(
         session, case, "request_correction", "intake", at, case.request_correction(caller.subject, items, at)
@@ -94,18 +101,39 @@ async def correct_case(
     session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
 ) -> Case:
     """The applicant supplies what was missing."""
-    case = await _own(session, case_id, expected, caller)
-    materials = await take_more(session, case, command.materials, caller)
-    return await _record(session, case, "correct", "applicant", at, case.correct(materials, at))
+    case, materials = await _bring(session, case_id, command, expected, caller, at)
+    before, fact = case.materials, case.correct(materials, at)
+    await _note_change(session, case, before, materials, at)
+    return await _record(session, case, "correct", "applicant", at, fact)
 
 
 async def supply_materials(
     session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
 ) -> Case:
-    """容缺后补: the applicant brings what was promised."""
-    case = await _own(session, case_id, expected, caller)
-    case.supply(await take_more(session, case, command.materials, caller))
+    """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
+    case, materials = await _bring(session, case_id, command, expected, caller, at)
+    before = case.materials
+    case.supply(materials, at)
+    await _note_change(session, case, before, materials, at)
     return await _record(session, case, "supply", "applicant", at)
+
+
+async def _bring(
+    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+) -> tuple[Case, list[dict[str, Any]]]:
+    """The applicant's case and the materials brought to it. Licences are locked before the case, as their events do."""
+    licenses = await queries.lock_licenses(session, license_ids(command.materials))
+    case = await _own(session, case_id, expected, caller)
+    return case, await take_more(session, case, command.materials, licenses, caller, at)
+
+
+async def _note_change(
+    session: AsyncSession, case: Case, before: Sequence[dict[str, Any]], materials: Sequence[dict[str, Any]], at: Moment
+) -> None:
+    """Which licences the case rests on no longer, and which it uses now."""
+    replaced = {material["code"] for material in materials}
+    await forget_uses(session, case, (one for one in before if one["code"] in replaced))
+    await note_uses(session, case, materials, "applicant", at)
 
 
 async def review_case(

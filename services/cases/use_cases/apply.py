@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.cases import queries
 from services.cases.model import Case, MatterCopy, Moment, TimelineRow, Upload, missing_materials
 from services.cases.queries import MatterText
-from services.cases.schemas import Apply
-from services.cases.use_cases.materials import take_materials, upload_ids
+from services.cases.schemas import Apply, Guided
+from services.cases.use_cases.licenses import note_uses
+from services.cases.use_cases.materials import Sources, license_ids, upload_ids, use_of
 from services.cases.use_cases.numbers import Numbers
 from shared import audit, codes, context, outbox
 from shared.crypto import lookup_hash
@@ -70,25 +71,34 @@ async def apply_for(
 ) -> tuple[Case, Moment]:
     """申请 and 收件: the guide must be the one shown, every required material there; number issued, clock started.
 
-    Two statements in all: what it rests on, and the rows; seldom a third, when the calendar has changed.
+    Two statements in all: what it rests on, and the rows; a third for the licences it uses, and one when the calendar
+    has changed.
     """
-    ground = await queries.get_application(session, command.matter_id, upload_ids(command.materials), caller.subject)
+    given = command.materials
+    ground = await queries.get_application(
+        session, command.matter_id, upload_ids(given), license_ids(given), caller.subject
+    )
     at = Moment(now, await queries.get_calendar(session, ground.calendar))
-    guide = _checked_guide(command, ground.matter)
+    guide = checked_guide(command, ground.matter)
+    use = use_of(guide, command.applicant.id_number, account_id, caller, at)
+    sources = Sources(ground.uploads, ground.licenses, use)
     id_hash = lookup_hash(command.applicant.id_number, "applicant")
 
     def is_applicants(earlier: Any) -> bool:
         same = (earlier.account_id, bytes(earlier.applicant_id_hash)) == (account_id, id_hash)
         return same and caller.covers(earlier.matter_id)
 
-    materials = await take_materials(session, command.materials, ground.uploads, is_applicants)
-    faults = missing_materials(guide, materials, _promised_days(ground.matter))
+    await sources.find_earlier(session, given, is_applicants)
+    materials, faults = sources.take(given)
+    named = [{"code": material.code, "kind": material.kind} for material in given]
+    faults += missing_materials(guide, named, _promised_days(ground.matter))
     if faults:
         raise InvalidInputError("the materials do not fit the personal guide", faults)
     case = _new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
     case.number = await _next_number(numbers, ground.matter, at)
     submitted, received = case.submitted(at), case.receive(at)
     await _store(session, case, [submitted.model_copy(update={"revision": case.revision}), received], at)
+    await note_uses(session, case, materials, "intake", at)
     return case, at
 
 
@@ -205,7 +215,8 @@ async def _store(session: AsyncSession, case: Case, facts: Sequence[Event], at: 
     _ = await session.execute(STORE, values)
 
 
-def _checked_guide(command: Apply, matter: MatterText) -> dict[str, Any]:
+def checked_guide(command: Guided, matter: MatterText) -> dict[str, Any]:
+    """The personal guide for these answers, which must be the one that was shown."""
     if command.matter_version != matter.version:
         raise ConflictError(
             f"the matter is at version {matter.version} now; ask for the personal guide again",
