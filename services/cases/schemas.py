@@ -1,6 +1,7 @@
 """Commands and answers of cases."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -328,6 +329,12 @@ class Contact(Strict):
     phone: Phone
 
 
+@lru_cache(maxsize=10_000)
+def _checked_matter_code(value: str) -> str:
+    """A bureau's cases are of a few matters, and the check of a code costs more than all else of a record."""
+    return codes.check_implementing_code(value) if codes.claims_to_be_national(value) else value
+
+
 class PushedCase(Strict):
     """One case of a bureau's own system. Personal data stays there, but for whom to ask for a rating (`contact`) where the
 
@@ -352,7 +359,7 @@ class PushedCase(Strict):
     @field_validator("matter_code")
     @classmethod
     def _national_codes_hold(cls, value: str) -> str:
-        return codes.check_implementing_code(value) if codes.claims_to_be_national(value) else value
+        return _checked_matter_code(value)
 
     @field_validator("accepted_on", "closed_on")
     @classmethod

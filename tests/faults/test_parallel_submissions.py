@@ -272,6 +272,7 @@ ELSEWHERE = {
     "uploads": "the same content is stored once; a further reference to it does nothing by itself",
     "tracking": "only reads",
     "personal-guides": "only reads",
+    "license-matches": "only reads",
     "timer-runs": "development only; runs what the timers run",
     "redrives": "tests/shared/test_inbox.py",
     "discard": "tests/shared/test_inbox.py",

@@ -126,6 +126,9 @@ BODY_IDS: Mapping[str, str] = {
     "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
     "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
+    "POST /api/v1/cases/license-matches matter_id": "published matters are public by nature",
+    "POST /api/v1/cases/applications license_id": "test_licence_of_another_is_as_one_that_is_not_there",
+    "POST /api/v1/cases/files/{case_id}/corrections license_id": "test_licence_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/matters/personal-guides matter_id": "test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there",
     **{
         f"POST /api/v1/{service}/dead-letters/redrives event_ids": "administrators alone; see the sweep of roles"
