@@ -1,0 +1,27 @@
+"""HTTP in and out of what only development has."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from services.identity import queries
+from services.identity.router.access import Config
+from services.identity.schemas import Phone, SentMessage
+from shared.auth import Administrator
+from shared.crypto import lookup_hash
+from shared.db import ReadSession
+from shared.errors import NotFoundError
+from shared.idempotency import IdempotentRoute
+
+router = APIRouter(route_class=IdempotentRoute)
+
+
+@router.get("/development/sms-messages", response_model=list[SentMessage])
+async def list_sms_messages(
+    session: ReadSession, settings: Config, _administrator: Administrator, phone: Annotated[Phone, Query()]
+) -> Any:
+    """What the development sender sent to a number; 404 in production."""
+    if not settings.development:
+        raise NotFoundError("only in development")
+    rows = await queries.list_messages(session, lookup_hash(phone, "phone"))
+    return [{"sent_at": row.sent_at, "text": row.text} for row in rows]
