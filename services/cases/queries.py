@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Uuid, bindparam, func, select, text, tuple_, type_coerce
+from sqlalchemy import ARRAY, LargeBinary, Uuid, any_, bindparam, func, literal, select, text, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -283,7 +283,8 @@ async def list_usable(
 
 async def list_resting_on(session: AsyncSession, license_ids: Collection[UUID]) -> Sequence[Case]:
     """The open cases that use these licences, locked; without their secret parts and guides."""
-    using = select(CaseLicense.case_id).where(CaseLicense.license_id.in_(license_ids))
+    ids = literal(list(license_ids), ARRAY(Uuid()))  # One statement, whatever their number.
+    using = select(CaseLicense.case_id).where(CaseLicense.license_id == any_(ids))
     light = [defer(column, raiseload=True) for column in (Case.guide, Case.missing, *SECRET)]
     statement = select(Case).options(*light).where(Case.id.in_(using), text(IS_OPEN))
     return (await session.scalars(statement.order_by(Case.id).with_for_update())).all()

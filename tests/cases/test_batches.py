@@ -100,6 +100,15 @@ async def test_every_row_of_a_chunk_gets_its_verdict(database: Database) -> None
     assert [fact.source_number for fact in await imported(database)] == ["FG-00001"]
 
 
+async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(database: Database) -> None:
+    record = a_record(1, **{f"f{number}": number for number in range(5_000)})
+
+    await receive(database, a_chunk([record]))
+    [answer] = await judged(database)
+
+    assert brief(answer.verdicts) == [(1, "FG-00001", "rejected", ["record"])]
+
+
 async def test_versions_rule_across_the_chunks_of_a_batch(database: Database) -> None:
     batch = new_id()
     chunks = [

@@ -209,6 +209,15 @@ async def test_licence_of_another_is_as_one_that_is_not_there(hall: Hall) -> Non
     assert all("own_license" in text for _, text in answers[0])
 
 
+async def test_licence_of_an_earlier_case_is_used_as_a_licence_alone(hall: Hall) -> None:
+    earlier = await applied(hall, await licensed(hall))
+    again = {"kind": "earlier_case", "code": "M2", "earlier_case_id": earlier["id"]}
+
+    found = await refused(hall, replaced(await hall.application(hall.citizen), "M2", again), hall.citizen)
+
+    assert found == [("materials.M2.earlier_case_id", "own_case")]
+
+
 async def test_organisation_uses_its_own_licence_with_the_number_unmasked(hall: Hall, token: TokenFactory) -> None:
     fact = await licensed(hall, a_license(holder_kind="organisation", holder=holder_of(FIRM)))
     firm = token(kind="organisation", act={"sub": str(uuid4())})

@@ -19,6 +19,7 @@ from shared.ids import new_id
 from shared.inbox import Consumer, Inbox
 from tests.assessment.test_daily_report import CITY, DAY, NOON, a_finished_case, a_matter, case_facts
 from tests.builders.events import a_record
+from tests.cases.test_licenses import a_license, history
 from tests.conftest import DatabaseFactory
 
 CONSUMERS: dict[str, Consumer] = {
@@ -54,6 +55,9 @@ def stories() -> list[list[Event]]:
         if number == 5:
             events.append(MatterCancelled(**closing, revision=6))
         found.append(events)
+    for number in range(6):
+        first = a_license()
+        found.append([first, *history(first, ends_revoked=number % 2 == 0)])
     return found
 
 

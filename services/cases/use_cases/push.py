@@ -155,7 +155,8 @@ def _verdicts(records: Sequence[Any], first_row: int, judged: Judged) -> list[Ve
             row=row,
             key=_number_of(record),
             status="rejected" if row in faults else "accepted" if row in judged.accepted else "unchanged",
-            faults=faults.get(row, []),
+            # Each once: a record may have any number of fields that we do not know.
+            faults=list(dict.fromkeys(faults.get(row, ()))),
         )
         for row, record in enumerate(records, start=first_row)
     ]
