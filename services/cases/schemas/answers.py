@@ -1,0 +1,103 @@
+"""How cases, their steps, lights and files are shown."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class CaseRead(BaseModel):
+    """A case; names and numbers masked unless the reader is the applicant."""
+
+    id: UUID
+    number: str
+    revision: int
+    state: str
+    matter_id: UUID
+    matter_name: str
+    area_code: str
+    department_code: str
+    immediate: bool
+    channel: str
+    applicant_kind: str
+    applicant_name: str
+    applicant_id_number: str
+    phone: str
+    guide_digest: str
+    materials: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    received_at: datetime
+    accepted_on: date | None
+    due_on: date
+    legal_due_on: date | None
+    step_due_on: date | None
+    gap_due_on: date | None
+    deemed: bool
+    suspension: str | None
+    suspended_on: date | None
+    extended_days: int
+    result: str | None
+    reasons: str | None
+    overdue: bool
+    provisional_due: bool
+
+
+class CaseSummary(BaseModel):
+    """A case in a list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: str
+    revision: int
+    state: str
+    matter_name: str
+    due_on: date
+    received_at: datetime
+    overdue: bool
+
+
+class StepRead(BaseModel):
+    """One step, by role, never by name; `agent_id` is the account that acted for the applicant (授权代办)."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    act: str
+    role: str
+    agent_id: str | None
+    note: str | None
+    at: datetime
+
+
+class LightRead(BaseModel):
+    """A light over a case; `due_on` is the day it is measured by."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    revision: int
+    case_id: UUID
+    number: str
+    matter_name: str
+    area_code: str
+    department_code: str
+    rule: str
+    level: str
+    due_on: date
+    raised_at: datetime
+    answer: str | None
+    answered_by: str | None
+    answered_at: datetime | None
+    cleared_at: datetime | None
+
+
+class UploadRead(BaseModel):
+    """A stored file."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    digest: str
+    media_type: str
+    size: int
