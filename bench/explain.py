@@ -23,7 +23,7 @@ from bench.p10_search import add_names
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from services.matters import queries
-from services.matters.schemas import Directory
+from services.matters.schemas.catalogue import Directory
 from services.matters.use_cases import publish_documents, store_directory
 from shared import clock, migrations
 from shared.db import Database

@@ -58,11 +58,22 @@ def documents() -> list[dict[str, Any]]:
     ]
 
 
+def code_of(matter: str) -> str:
+    """The implementing code of one of the city's matters, named as `bureau/number`."""
+    bureau, number = matter.split("/")
+    return _codes(CITY, bureau, number, table(f"matters/{bureau}")[number])[1]
+
+
+def _codes(area: str, bureau: str, number: str, entry: dict[str, Any]) -> tuple[str, str]:
+    """Basic code and implementing code of a matter."""
+    basic = f"54{reading.KINDS[entry['kind']]}{BUREAUS[bureau]['code']}{number}000"
+    return basic, department_code(area, bureau) + ("3" if area == CITY else "4") + basic
+
+
 def _document(area: str, bureau: str, number: str, entry: dict[str, Any]) -> dict[str, Any]:
     unit, level = department_code(area, bureau), "3" if area == CITY else "4"
     text = reading.matter(entry, table("documents"))
-    basic = f"54{text['type']}{BUREAUS[bureau]['code']}{number}000"
-    code = unit + level + basic
+    basic, code = _codes(area, bureau, number, entry)
     place, phone = AREAS[area], list(BUREAUS).index(bureau)
     return {
         **text,

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from deploy.place import Place
 from deploy.processes import GATEWAY_PORT
-from deploy.sample import accounts, catalogue
+from deploy.sample import accounts, bundles, catalogue
 from shared.db import Database
 
 BATCH = 50
@@ -27,6 +27,7 @@ async def load_once(place: Place, identity: Database) -> None:
         stored = await client.put("/matters/directory", json=catalogue.directory(), headers=headers)
         _ = stored.raise_for_status()
         await _load_catalogue(client, headers, catalogue.documents())
+        await bundles.load(client, headers)
         others = await accounts.make_others(client, headers)
     accounts.save(place.account_file, [administrator, *others])
 

@@ -1,4 +1,4 @@
-"""Events in: the catalogue as matters publishes it, licences and what becomes of them, cases by signed batch."""
+"""Events in: the catalogue and its bundles, licences and what becomes of them, cases by signed batch."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from shared.events.licenses import (
     LicenseRevoked,
     LicenseSuspended,
 )
-from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
+from shared.events.matters import BundlePublished, MatterCancelled, MatterPublished, MatterSuspended
 from shared.inbox import Consumer
 
 consumer = Consumer("cases")
@@ -45,3 +45,8 @@ async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent])
 async def judge_cases(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "cases":
         await use_cases.judge_chunk(session, event, clock.now())
+
+
+@consumer.on(BundlePublished)
+async def copy_bundle(session: AsyncSession, event: BundlePublished) -> None:
+    await use_cases.copy_bundle(session, event)

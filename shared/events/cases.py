@@ -14,7 +14,8 @@ ApplicantKind = Literal["person", "organisation"]
 class CaseEvent(Event, service="cases"):
     """About one case, with all that a reader needs to count it. Never the applicant's name, number or phone.
 
-    `account_id` is the applicant's account where there is one; `immediate` tells 即办件 from 承诺件.
+    `account_id` is the applicant's account where there is one; `immediate` tells 即办件 from 承诺件; `bundle_case_id` is the
+    one-thing application (一件事) that the case is a child of.
     """
 
     case_id: UUID
@@ -29,6 +30,7 @@ class CaseEvent(Event, service="cases"):
     channel: Channel
     applicant_kind: ApplicantKind
     account_id: UUID | None
+    bundle_case_id: UUID | None = None
 
     @property
     def key(self) -> str:

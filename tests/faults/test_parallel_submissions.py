@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import orjson
@@ -17,8 +18,10 @@ import pytest
 
 from deploy.processes import SERVICES
 from shared import clock
+from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import Hall
+from tests.cases.test_bundles import BundleHall
 from tests.cases.test_materials import promising, with_gap
 from tests.cases.test_push import a_record
 from tests.cases.test_suspension import EXTENSION, SUSPENSION
@@ -85,12 +88,23 @@ Scenario = Callable[[Desk], Awaitable[Submission]]
 FILES = "/api/v1/cases/files/{case_id}"
 CATALOGUE = "/api/v1/matters/catalogue/{matter_id}"
 DRAFTS = "/api/v1/matters/drafts"
+BUNDLES = "/api/v1/matters/bundles"
 
 
 async def an_application(desk: Desk) -> Submission:
     hall = await desk.hall()
     body = await hall.application(hall.citizen)
     return Submission(hall.client, "/api/v1/cases/applications", {**hall.citizen, "Idempotency-Key": "k"}, 2, json=body)
+
+
+async def a_bundle_application(desk: Desk) -> Submission:
+    hall = BundleHall((await desk.hall()).client, desk.token)
+    await hall.publish_matter(TRADE, the_trade_register())
+    await hall.publish_matter(LICENCE, the_licence())
+    await hall.publish_bundle()
+    body = await hall.bundle_application(hall.citizen)
+    headers = {**hall.citizen, "Idempotency-Key": "k"}
+    return Submission(hall.client, "/api/v1/cases/bundle-applications", headers, 3, audit=3, json=body)
 
 
 async def a_push(desk: Desk) -> Submission:
@@ -134,6 +148,33 @@ async def a_draft(desk: Desk) -> Submission:
     keeper = await desk.matters()
     headers = {**desk.head, "Idempotency-Key": "k"}
     return Submission(keeper.client, DRAFTS, headers, 0, json=a_document().model_dump(mode="json"))
+
+
+async def a_bundle_draft(desk: Desk) -> Submission:
+    keeper = await desk.matters()
+    matters = {TRADE: uuid4(), LICENCE: uuid4()}
+    headers = {**desk.head, "Idempotency-Key": "k"}
+    return Submission(keeper.client, f"{BUNDLES}/drafts", headers, 0, json=a_bundle(matters).model_dump(mode="json"))
+
+
+def a_bundle_step(step: str) -> Scenario:
+    """Publication or withdrawal of a bundle."""
+
+    async def prepare(desk: Desk) -> Submission:
+        keeper = await desk.matters()
+        heads = {TRADE: await keeper.publish(the_trade_register()), LICENCE: await keeper.publish(the_licence())}
+        document = a_bundle({code: UUID(head["id"]) for code, head in heads.items()}).model_dump(mode="json")
+        headers = {**desk.head, "Idempotency-Key": "draft"}
+        bundle = (await keeper.client.post(f"{BUNDLES}/drafts", json=document, headers=headers)).json()
+        path = f"drafts/{bundle['id']}/publication"
+        if step == "withdrawal":
+            bundle = (await keeper.act(f"bundles/{path}", bundle["revision"])).json()
+            path = f"{bundle['id']}/withdrawal"
+        body = {"reason": "事项整合, 另行公布"} if step == "withdrawal" else None
+        versioned = {**desk.head, "If-Match": f'"{bundle["revision"]}"'}
+        return Submission(keeper.client, f"{BUNDLES}/{path}", versioned, 1, json=body)
+
+    return prepare
 
 
 async def an_import(desk: Desk) -> Submission:
@@ -223,6 +264,7 @@ BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "
 
 SCENARIOS: dict[str, Scenario] = {
     "/api/v1/cases/applications": an_application,
+    "/api/v1/cases/bundle-applications": a_bundle_application,
     "/api/v1/cases/imports": a_push,
     f"{FILES}/acceptance": an_act("acceptance", "window_clerk", 1),
     f"{FILES}/non-acceptance": an_act("non-acceptance", "window_clerk", 2, REASONS),
@@ -239,6 +281,9 @@ SCENARIOS: dict[str, Scenario] = {
     f"{CATALOGUE}/suspension": a_closing("suspension"),
     f"{CATALOGUE}/cancellation": a_closing("cancellation"),
     "/api/v1/matters/imports": an_import,
+    f"{BUNDLES}/drafts": a_bundle_draft,
+    f"{BUNDLES}/drafts/{{bundle_id}}/publication": a_bundle_step("publication"),
+    f"{BUNDLES}/{{bundle_id}}/withdrawal": a_bundle_step("withdrawal"),
     f"{FILES}/suspension": an_act("suspension", "approver", 1, SUSPENSION, ("acceptance",)),
     f"{FILES}/resumption": an_act("resumption", "approver", 1, before=("acceptance", "suspension")),
     f"{FILES}/extension": an_act("extension", "department_head", 1, EXTENSION, ("acceptance",)),
@@ -273,6 +318,7 @@ ELSEWHERE = {
     "tracking": "only reads",
     "personal-guides": "only reads",
     "license-matches": "only reads",
+    "bundles/{bundle_id}/personal-guide": "only reads",
     "timer-runs": "development only; runs what the timers run",
     "redrives": "tests/shared/test_inbox.py",
     "discard": "tests/shared/test_inbox.py",

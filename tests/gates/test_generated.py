@@ -67,7 +67,7 @@ async def test_difference_of_the_database_is_named(databases: Databases, stateme
 def test_commands_name_every_drift(tree: Tree) -> None:
     written, _ = tree.run("python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))")
     tree.plant("services/cases/use_cases/track.py", "\n\nasync def keep(session):\n    await session.commit()\n")
-    tree.plant("services/matters/model.py", TABLE)
+    tree.plant("services/matters/model/matter.py", TABLE)
     tree.plant("services/assessment/router.py", '\n\n@router.get("/planted")\nasync def planted() -> None: ...\n')
     tree.plant("shared/events/cases.py", '\n\nclass Planted(CaseEvent, fact="planted"):\n    """A fact."""\n')
 

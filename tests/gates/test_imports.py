@@ -18,7 +18,7 @@ GATEWAY = "The gateway has no database and no services"
 STANDING = "Services and gateway stand on shared"
 PLANTS = [
     (LAYERS, "services/matters/settings.py", "services.matters.model"),
-    (LAYERS, "services/matters/model.py", "services.matters.queries"),
+    (LAYERS, "services/matters/model/matter.py", "services.matters.queries"),
     (LAYERS, "services/identity/queries.py", "services.identity.schemas"),
     (LAYERS, "services/identity/schemas.py", "services.identity.use_cases"),
     (LAYERS, "services/assessment/use_cases.py", "services.assessment.router"),
@@ -32,7 +32,7 @@ PLANTS = [
     (STANDING, "services/matters/search.py", "gateway.routes"),
     (STANDING, "services/matters/importer.py", "deploy.postgres"),
     *((BUSINESS, "services/cases/use_cases/track.py", name) for name in ("fastapi", "starlette", "aiokafka", "httpx")),
-    (BUSINESS, "services/matters/queries.py", "starlette"),
+    (BUSINESS, "services/matters/queries/catalogue.py", "starlette"),
     (BUSINESS, "services/identity/model.py", "fastapi"),
     (KAFKA, "shared/masking.py", "aiokafka"),
     (KAFKA, "services/assessment/worker.py", "aiokafka"),

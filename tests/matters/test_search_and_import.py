@@ -398,6 +398,146 @@ async def test_a_closed_matter_is_refused_by_row_and_never_holds_back_the_others
     assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, rule)]
 
 
+async def test_document_of_an_unknown_department_is_refused(client: ServiceClient, administrator: Headers) -> None:
+    stranger = a_document(code=None, catalog_code=None, local_code="L-1", department_code="D-404")
+    lines = [orjson.dumps(d.model_dump(mode="json")) for d in (a_document(), stranger)]
+
+    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    report = answer.json()
+
+    assert counts(report) == (1, 0, 0, 1)
+    assert [(e["row"], e["field"], e["rule"]) for e in report["errors"]] == [(2, "department_code", "known_department")]
+
+
+ITEMS = [*HEADING, "业务办理项", "业务办理项编码"]
+
+
+def item(word: str, code: str = "", item_code: str = CODE, name: str = "食品经营许可") -> dict[str, str]:
+    return {**row(name, item_code), "业务办理项": word, "业务办理项编码": code}
+
+
+async def document_of(client: ServiceClient, q: str) -> dict[str, Any]:
+    (found,) = (await client.get(f"{BASE}/catalogue", params={"q": q})).json()["items"]
+    return (await client.get(f"{BASE}/catalogue/{found['id']}")).json()["document"]
+
+
+async def test_rows_of_one_code_with_different_handling_items_are_one_matter(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    content = a_csv(
+        [
+            item("首次申请", CODE + "03"),
+            item("", item_code="L-1", name="无办理项"),
+            item("变更"),
+            item("延续", CODE + "01"),
+        ],
+        ITEMS,
+    )
+
+    report = (await send(client, administrator, content)).json()
+    again = (await send(client, administrator, content)).json()
+
+    assert (counts(report), counts(again)) == ((4, 0, 0, 0), (0, 0, 4, 0))
+    assert len(await published(client.database)) == 2
+    items = (await document_of(client, "食品经营许可"))["handling_items"]
+    assert [(one["sequence"], one["code"], one["name"]["zh"]) for one in items] == [
+        ("03", CODE + "03", "首次申请"),
+        ("02", None, "变更"),
+        ("01", CODE + "01", "延续"),
+    ]
+
+
+async def test_items_of_a_local_matter_keep_their_local_codes(client: ServiceClient, administrator: Headers) -> None:
+    content = a_csv([item("新办", "L-1-A", "L-1"), item("注销", "L-1-B", "L-1")], ITEMS)
+
+    report = (await send(client, administrator, content)).json()
+
+    assert counts(report) == (2, 0, 0, 0)
+    items = (await document_of(client, "L-1"))["handling_items"]
+    assert [(one["sequence"], one["code"], one["local_code"]) for one in items] == [
+        ("01", None, "L-1-A"),
+        ("02", None, "L-1-B"),
+    ]
+
+
+async def test_changed_handling_item_changes_every_row_of_its_matter(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    _ = await send(client, administrator, a_csv([item("新办"), item("变更"), item("甲", item_code="L-1")], ITEMS))
+
+    report = (
+        await send(client, administrator, a_csv([item("新办"), item("延续"), item("甲", item_code="L-1")], ITEMS))
+    ).json()
+
+    assert counts(report) == (0, 2, 1, 0)
+
+
+async def test_true_duplicates_and_faulty_items_are_refused_row_by_row(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    other = CODE[:19] + "000117052000"
+    content = a_csv(
+        [
+            item("首次申请", other + "01"),  # 2: another matter's item
+            item("首次申请", CODE + "01"),  # 3: good
+            item("首次申请", CODE + "02"),  # 4: the name stands twice
+            item("变更", CODE + "01"),  # 5: the code stands twice
+            item("延续", CODE + "00"),  # 6: no such sequence
+            item("注销", name="另一名称"),  # 7: another matter under the same code
+            item(""),  # 8: no item at all
+            item("补证", CODE + "04"),  # 9: good
+            item("", item_code="L-1"),  # 10: good
+            item("新办", item_code="L-1"),  # 11: the code stands there without items
+        ],
+        ITEMS,
+    )
+
+    report = (await send(client, administrator, content)).json()
+
+    assert counts(report) == (3, 0, 0, 7)
+    assert {r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]} == {
+        2: ("handling_item_code", "structure"),
+        4: ("handling_item", "unique"),
+        5: ("handling_item_code", "unique"),
+        6: ("handling_item_code", "structure"),
+        7: ("name", "same_matter"),
+        8: ("item_code", "unique"),
+        11: ("item_code", "unique"),
+    }
+    items = (await document_of(client, CODE))["handling_items"]
+    assert [one["name"]["zh"] for one in items] == ["首次申请", "补证"]
+
+
+async def test_one_code_in_another_spelling_is_the_same_matter(client: ServiceClient, administrator: Headers) -> None:
+    content = a_csv(
+        [row("食品经营许可", CODE), row("食品经营许可", CODE.lower()), row("乙", "L-1", area_code=CITY[:6])]
+    )
+
+    report = (await send(client, administrator, content)).json()
+
+    assert counts(report) == (2, 0, 0, 1)
+    assert [(r["row"], r["errors"][0]["rule"]) for r in report["rows"]] == [(3, "unique")]
+
+
+async def test_more_than_99_items_are_too_many(client: ServiceClient, administrator: Headers) -> None:
+    report = (await send(client, administrator, a_csv([item(f"办理项{n}") for n in range(101)], ITEMS))).json()
+
+    assert counts(report) == (99, 0, 0, 2)
+    assert {r["errors"][0]["rule"] for r in report["rows"]} == {"max_items"}
+
+
+async def test_every_row_of_a_closed_matter_is_refused(
+    client: ServiceClient, keeper: Keeper, administrator: Headers
+) -> None:
+    head = await keeper.publish(a_document())
+    _ = await keeper.act(f"catalogue/{head['id']}/cancellation", head["revision"], {"reason": "law changed"})
+
+    report = (await send(client, administrator, a_csv([item("新办"), item("变更")], ITEMS))).json()
+
+    assert counts(report) == (0, 0, 0, 2)
+    assert {r["errors"][0]["rule"] for r in report["rows"]} == {"not_cancelled"}
+
+
 @pytest.mark.skipif(not REAL.exists(), reason="the real catalogue is not beside the project")
 async def test_real_catalogue_is_imported_whole(client: ServiceClient, administrator: Headers) -> None:
     area = {"areas": [{"code": "511602000000", "name": {"zh": "广安区"}}]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import schemathesis
 from fastapi import APIRouter
@@ -19,9 +19,11 @@ from joserfc.jwk import OKPKey
 from deploy.embedded import SERVICES
 from shared import clock
 from shared.events.base import seal
+from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import Hall
+from tests.cases.test_bundles import BundleHall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play
 from tests.identity.test_mandates import granted
@@ -100,6 +102,7 @@ def _holding(kind: str, path: str, *rightful: str) -> Holding:
 
 HOLDINGS = (
     _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "agent", "department"),
+    _holding("bundle_case", r"/api/v1/cases/bundle-files/\{bundle_case_id\}", "owner", "agent", "department"),
     _holding("light", r"/api/v1/cases/lights/\{light_id\}", "department"),
     _holding("calendar_change", r"/api/v1/cases/calendar/changes/\{change_id\}", "administrator"),
     _holding("organisation", r"/api/v1/identity/organisations/\{organisation_id\}", "owner", "agent"),
@@ -108,6 +111,7 @@ HOLDINGS = (
     _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
     _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
+    _holding("bundle", r"/api/v1/matters/bundles/(drafts/)?\{bundle_id\}", "department", "administrator"),
     _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
     _holding("report", r"/api/v1/assessment/daily-reports/\{day\}", "administrator"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
@@ -116,6 +120,10 @@ HOLDINGS = (
 
 BODIES: Mapping[str, Any] = {
     "PUT /api/v1/matters/drafts/{matter_id}": a_document().model_dump(mode="json"),
+    "PUT /api/v1/matters/bundles/drafts/{bundle_id}": a_bundle({TRADE: uuid4(), LICENCE: uuid4()}).model_dump(
+        mode="json"
+    ),
+    "POST /api/v1/matters/bundles/{bundle_id}/personal-guide": {"answers": {LICENCE: {"Q1": "rent", "Q2": "yes"}}},
 }
 """Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
 
@@ -124,6 +132,10 @@ BODY_IDS: Mapping[str, str] = {
     "POST /api/v1/identity/oauth/token-exchange subject_token": "test_nobody_else_can_use_or_take_a_mandate",
     "POST /api/v1/identity/mandates matters": "published matters are public by nature",
     "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
+    "POST /api/v1/cases/bundle-applications bundle_id": "published bundles are public by nature",
+    "POST /api/v1/cases/bundle-applications upload_id": "test_wrong_answers_and_foreign_uploads_come_together",
+    "POST /api/v1/matters/bundles/drafts matter_id": "published matters are public by nature, others are told as a breach",
+    "PUT /api/v1/matters/bundles/drafts/{bundle_id} matter_id": "published matters are public by nature",
     "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/license-matches matter_id": "published matters are public by nature",
@@ -166,12 +178,18 @@ async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     days = {"days": [{"day": "2027-03-01", "is_working": False, "note": "扫仓盘点日"}]}
     change = await hall.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
     marks = (APPLICANT["name"], APPLICANT["id_number"], PHONE)
+    bundles = BundleHall(client, token)
+    await bundles.publish_matter(TRADE, the_trade_register())
+    await bundles.publish_matter(LICENCE, the_licence())
+    await bundles.publish_bundle()
+    parent = await bundles.apply_bundle(hall.citizen, applicant=APPLICANT)
     cases = [
         Thing("case_id", {"case_id": case["id"], "code": "M1"}, (*marks, case["number"]))
         for case in (received, correcting, decided)
     ]
     return owner, {
         "case": cases,
+        "bundle_case": [Thing("bundle_case_id", {"bundle_case_id": parent["id"]}, (*marks, parent["number"]))],
         "light": [Thing("light_id", {"light_id": light["id"]})],
         "calendar_change": [Thing("change_id", {"change_id": change.raise_for_status().json()["id"]})],
     }
@@ -219,11 +237,22 @@ async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
     words = "尚未公布的条件"
     draft = a_document(conditions=[{"code": "C9", "text": {"zh": words}}])
     _ = (await keeper.change(matter["id"], matter["revision"], draft)).raise_for_status()
+    register = await keeper.publish(the_trade_register())
+    bundle = a_bundle({TRADE: UUID(register["id"]), LICENCE: UUID(matter["id"])}).model_dump(mode="json")
+    keyed = {**keeper.headers, "Idempotency-Key": "sweep-bundle"}
+    drafted = await client.post("/api/v1/matters/bundles/drafts", json=bundle, headers=keyed)
+    head = drafted.raise_for_status().json()
+    published = await keeper.act(f"bundles/drafts/{head['id']}/publication", head["revision"])
+    versioned = {**keeper.headers, "If-Match": f'"{published.raise_for_status().json()["revision"]}"'}
+    secret = {**bundle, "summary": "尚未公布的说明"}
+    path = f"/api/v1/matters/bundles/drafts/{head['id']}"
+    _ = (await client.put(path, json=secret, headers=versioned)).raise_for_status()
     headers = {**administrator, "Idempotency-Key": "sweep-import"}
     content = a_csv([row("好的事项", "L-1"), row("未知区划", "L-4", area_code="540999000000")])
     imported = await client.post("/api/v1/matters/imports", content=content, headers=headers)
     return str(uuid4()), {
         "matter": [Thing("matter_id", {"matter_id": matter["id"], "before": "1", "after": "2"}, (words,))],
+        "bundle": [Thing("bundle_id", {"bundle_id": head["id"]}, (secret["summary"],))],
         "import": [Thing("import_id", {"import_id": imported.raise_for_status().json()["id"]}, ("L-4",))],
     }
 

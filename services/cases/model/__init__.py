@@ -1,6 +1,16 @@
 """Tables of cases and their rules, one idea a file."""
 
 from services.cases.model.base import Base, Moment
+from services.cases.model.bundles import (
+    RESULT,
+    BundleCase,
+    BundleCopy,
+    BundleState,
+    Standing,
+    bundle_state,
+    deliver_by,
+    standing,
+)
 from services.cases.model.case import Case
 from services.cases.model.clocks import Clocks, Lamp, Level
 from services.cases.model.licenses import VALID, CaseLicense, LicenseCopy, Use, is_license
@@ -24,9 +34,13 @@ __all__ = [
     "BURNS",
     "FINAL",
     "IS_OPEN",
+    "RESULT",
     "VALID",
     "Act",
     "Base",
+    "BundleCase",
+    "BundleCopy",
+    "BundleState",
     "CalendarChange",
     "CalendarDay",
     "CalendarVersion",
@@ -41,12 +55,16 @@ __all__ = [
     "Light",
     "MatterCopy",
     "Moment",
+    "Standing",
     "State",
     "TimelineRow",
     "TrackingTries",
     "Upload",
     "Use",
+    "bundle_state",
+    "deliver_by",
     "is_file",
     "is_license",
     "missing_materials",
+    "standing",
 ]

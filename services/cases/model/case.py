@@ -51,6 +51,7 @@ class Case(Base):
     The due dates follow from `clock_from` and the working days of each clock, so that a change of the calendar, an
     extension and a suspension are all the same small sum. `watch_on` is the next day on which a light may go on: the
     timer asks one narrow index for the rows of that day instead of looking through all open cases. `officer` acted last.
+    While a child of a one-thing application waits, no clock runs: `received_at` and the due dates mean nothing yet.
     """
 
     __tablename__ = "case_file"
@@ -60,6 +61,7 @@ class Case(Base):
         Index("ix_case_file_officer", "officer", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
         Index("ix_case_file_owner", "account_id", "id"),
         Index("ix_case_file_silent", "due_on", postgresql_where=text("state = 'received'")),
+        Index("ix_case_file_bundle", "bundle_case_id", postgresql_where=text("bundle_case_id IS NOT NULL")),
         Index("ix_case_file_watch", "watch_on", postgresql_where=text("watch_on IS NOT NULL")),
     )
 
@@ -113,6 +115,7 @@ class Case(Base):
     result: Mapped[str | None] = mapped_column(Text)
     reasons: Mapped[str | None] = mapped_column(Text)
     overdue: Mapped[bool] = mapped_column(Boolean)
+    bundle_case_id: Mapped[UUID | None] = mapped_column(Uuid)
 
     def facts(self, at: Moment) -> dict[str, Any]:
         """What every event about it tells."""
@@ -129,6 +132,7 @@ class Case(Base):
             "channel": self.channel,
             "applicant_kind": self.applicant_kind,
             "account_id": self.account_id,
+            "bundle_case_id": self.bundle_case_id,
             "revision": self.revision,
             "occurred_at": at.now,
         }
@@ -237,6 +241,23 @@ class Case(Base):
             license_materials=sum(material["license_type_code"] is not None for material in self.guide["materials"]),
             licenses_used=sum(map(is_license, self.materials)),
         )
+
+    def wait(self, at: Moment) -> CaseSubmitted:
+        """A child of a bundle that waits for another: applied for, not received, no clock."""
+        self.revision += 1
+        self.state, self.clock_from, self.due_days, self.due_on = State.WAITING, at.today, 0, at.today
+        return self.submitted(at)
+
+    def receive_waiting(self, results: list[dict[str, Any]], at: Moment) -> CaseReceived:
+        """收件 of a child whose time has come, with the results of the others as its materials."""
+        self.materials, self.received_at = [*self.materials, *results], at.now
+        return self.receive(at)
+
+    def give_up_waiting(self, reasons: str, at: Moment) -> CaseClosed:
+        """退件 of a child that waited for what will not come."""
+        self.revision += 1
+        self.reasons, self.result = reasons, "5"
+        return self._close(State.RETURNED, at)
 
     def accept(self, officer: str, at: Moment) -> CaseAccepted:
         """受理: the handling clocks start."""

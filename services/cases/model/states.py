@@ -6,6 +6,7 @@ from enum import StrEnum
 class State(StrEnum):
     """办件状态."""
 
+    WAITING = "waiting"  # of a one-thing application (一件事): handed in, received when what it waits for is granted
     RECEIVED = "received"  # 收件
     CORRECTING = "correcting"  # 补正
     ACCEPTED = "accepted"  # 受理, under review
@@ -47,7 +48,7 @@ ALLOWED: dict[Act, frozenset[State]] = {
     Act.EXTEND: frozenset({State.ACCEPTED}),
     Act.DECIDE: frozenset({State.ACCEPTED}),
     Act.DELIVER: frozenset({State.DECIDED}),
-    Act.WITHDRAW: frozenset({State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}),
+    Act.WITHDRAW: frozenset({State.WAITING, State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}),
     Act.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
 }
 FINAL = frozenset({State.CLOSED, State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED})

@@ -6,14 +6,14 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 
 from services.cases import queries
-from services.cases.model import Case, Moment
+from services.cases.model import Case, Moment, State
 from services.cases.schemas import CaseRead
 from services.cases.settings import Settings
 from services.cases.use_cases import Numbers
 from shared import clock, masking
 from shared.auth import with_role, with_scope
 from shared.db import Database, Session
-from shared.errors import NotFoundError
+from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
 from shared.etags import etag
 from shared.storage import Storage
 from shared.tokens import Caller
@@ -90,9 +90,33 @@ def check_reader(case: Shown, caller: Caller) -> None:
         raise NotFoundError("no such case of yours")
 
 
+def applicant_account(caller: Caller, channel: str, *matters: UUID) -> tuple[UUID | None, str | None]:
+    """Who applies: a verified citizen for herself, a window clerk on behalf of somebody (then without account)."""
+    if caller.kind == "staff":
+        if "window_clerk" not in caller.roles or channel != "window":
+            raise ForbiddenError("staff take in applications at a window, as window clerks")
+        return None, caller.subject
+    if caller.kind not in {"person", "organisation"}:
+        raise ForbiddenError("this is for persons and organisations")
+    if not all(caller.covers(matter) for matter in matters):
+        raise ForbiddenError("the mandate is not for this matter")
+    if caller.acr < 2:
+        challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
+        raise StepUpRequiredError("verify your identity first", headers={"WWW-Authenticate": challenge})
+    if channel == "window":
+        fault = FieldError("channel", "own_channel", "applications at a window are taken in by its clerk")
+        raise InvalidInputError("the channel does not fit", [fault])
+    return UUID(caller.subject), None
+
+
 def read_case(case: Shown, caller: Caller, response: Response, calendar: WorkCalendar) -> dict[str, Any]:
     """The answer, masked unless the reader is the applicant."""
     response.headers["etag"] = etag(case.revision)
+    return show_case(case, caller, calendar)
+
+
+def show_case(case: Shown, caller: Caller, calendar: WorkCalendar) -> dict[str, Any]:
+    """What the caller sees of a case."""
     plain = is_own(case, caller)
     values = {name: getattr(case, name) for name in CaseRead.model_fields if name != "provisional_due"}
     if not plain:
@@ -100,6 +124,8 @@ def read_case(case: Shown, caller: Caller, response: Response, calendar: WorkCal
         values["phone"] = masking.mask_phone(case.phone)
         if case.applicant_kind == "person":
             values["applicant_id_number"] = masking.mask_id_number(case.applicant_id_number)
+    if case.state == State.WAITING:
+        values["due_on"] = None
     today = clock.local_date(clock.now())
     values["provisional_due"] = calendar.is_provisional(today, max(today, case.due_on))
     return values

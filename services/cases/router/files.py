@@ -8,7 +8,18 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.cases import queries, use_cases
 from services.cases.model import State, is_file
-from services.cases.router.access import FIRST, CaseNumbers, Config, Db, Files, Officer, Pusher, check_reader, read_case
+from services.cases.router.access import (
+    FIRST,
+    CaseNumbers,
+    Config,
+    Db,
+    Files,
+    Officer,
+    Pusher,
+    applicant_account,
+    check_reader,
+    read_case,
+)
 from services.cases.schemas import (
     Apply,
     CaseRead,
@@ -25,11 +36,10 @@ from shared.addresses import client_address
 from shared.auth import CurrentCaller, MaybeCaller
 from shared.bodies import file_body
 from shared.db import ReadSession, Session
-from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
+from shared.errors import NotFoundError
 from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.storage import MAX_FILE
-from shared.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -46,31 +56,12 @@ async def upload_file(request: Request, session: Session, caller: CurrentCaller,
     return await use_cases.store_upload(session, storage, await request.body(), caller.subject, clock.now())
 
 
-def _applicant_account(command: Apply, caller: Caller) -> tuple[UUID | None, str | None]:
-    """Who applies: a verified citizen for herself, a window clerk on behalf of somebody (then without account)."""
-    if caller.kind == "staff":
-        if "window_clerk" not in caller.roles or command.channel != "window":
-            raise ForbiddenError("staff take in applications at a window, as window clerks")
-        return None, caller.subject
-    if caller.kind not in {"person", "organisation"}:
-        raise ForbiddenError("this is for persons and organisations")
-    if not caller.covers(command.matter_id):
-        raise ForbiddenError("the mandate is not for this matter")
-    if caller.acr < 2:
-        challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
-        raise StepUpRequiredError("verify your identity first", headers={"WWW-Authenticate": challenge})
-    if command.channel == "window":
-        fault = FieldError("channel", "own_channel", "applications at a window are taken in by its clerk")
-        raise InvalidInputError("the channel does not fit", [fault])
-    return UUID(caller.subject), None
-
-
 @router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
 async def apply_for(
     command: Apply, session: Session, caller: CurrentCaller, numbers: CaseNumbers, response: Response
 ) -> Any:
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
-    account, clerk = _applicant_account(command, caller)
+    account, clerk = applicant_account(caller, command.channel, command.matter_id)
     case, at = await use_cases.apply_for(
         session, command, numbers, account_id=account, clerk=clerk, caller=caller, now=clock.now()
     )
@@ -87,7 +78,12 @@ async def list_own_cases(session: ReadSession, caller: CurrentCaller, limit: Lim
     rows, following = page_of(
         await queries.list_own(session, UUID(caller.subject), caller.matters, after, limit), limit, "id"
     )
-    return {"items": rows, "next": following}
+    return {"items": [{**row._asdict(), "due_on": _due_on(row)} for row in rows], "next": following}
+
+
+def _due_on(row: Any) -> date | None:
+    """A child that waits has no due date yet."""
+    return None if row.state == State.WAITING else row.due_on
 
 
 @router.get("/files/{case_id}", response_model=CaseRead)
@@ -140,7 +136,7 @@ async def track_case(command: Track, request: Request, database: Db, settings: C
     use_cases.check_budget(wait_until, now)
     async with database.reading() as session:
         case = await use_cases.track_case(session, command)
-    return {name: getattr(case, name) for name in Tracked.model_fields}
+    return {**{name: getattr(case, name) for name in Tracked.model_fields}, "due_on": _due_on(case)}
 
 
 @router.get("/work-list", response_model=Page[CaseSummary])

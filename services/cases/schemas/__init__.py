@@ -16,6 +16,7 @@ from services.cases.schemas.acts import (
 from services.cases.schemas.answers import CaseRead, CaseSummary, LightRead, StepRead, UploadRead
 from services.cases.schemas.applications import Applicant, Apply, Guided, MatchLicenses, Track, Tracked
 from services.cases.schemas.base import Phone
+from services.cases.schemas.bundles import ApplyBundle, BundleCaseRead, BundleCaseSummary, BundleChildRead
 from services.cases.schemas.calendar import (
     CalendarChangeRead,
     CalendarDayEntry,
@@ -41,6 +42,10 @@ __all__ = [
     "AnswerLight",
     "Applicant",
     "Apply",
+    "ApplyBundle",
+    "BundleCaseRead",
+    "BundleCaseSummary",
+    "BundleChildRead",
     "CalendarChangeRead",
     "CalendarDayEntry",
     "CalendarRead",

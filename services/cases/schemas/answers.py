@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class CaseRead(BaseModel):
-    """A case; names and numbers masked unless the reader is the applicant."""
+    """A case; names and numbers masked unless the reader is the applicant. While it waits it has no due date."""
 
     id: UUID
     number: str
@@ -29,7 +29,7 @@ class CaseRead(BaseModel):
     missing: list[dict[str, Any]]
     received_at: datetime
     accepted_on: date | None
-    due_on: date
+    due_on: date | None
     legal_due_on: date | None
     step_due_on: date | None
     gap_due_on: date | None
@@ -40,6 +40,7 @@ class CaseRead(BaseModel):
     result: str | None
     reasons: str | None
     overdue: bool
+    bundle_case_id: UUID | None
     provisional_due: bool
 
 
@@ -53,9 +54,10 @@ class CaseSummary(BaseModel):
     revision: int
     state: str
     matter_name: str
-    due_on: date
+    due_on: date | None
     received_at: datetime
     overdue: bool
+    bundle_case_id: UUID | None
 
 
 class StepRead(BaseModel):

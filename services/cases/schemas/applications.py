@@ -63,4 +63,4 @@ class Tracked(BaseModel):
     number: str
     state: str
     matter_name: str
-    due_on: date
+    due_on: date | None

@@ -16,6 +16,7 @@ from services.cases.use_cases.acts import (
     withdraw_case,
 )
 from services.cases.use_cases.apply import apply_for, close_copy, copy_matter, store_upload
+from services.cases.use_cases.bundles import apply_for_bundle, copy_bundle
 from services.cases.use_cases.calendar import change_days, follow_change, list_unfinished
 from services.cases.use_cases.licenses import follow_licenses
 from services.cases.use_cases.lights import Settled, answer_light, settle_due
@@ -32,9 +33,11 @@ __all__ = [
     "accept_case",
     "answer_light",
     "apply_for",
+    "apply_for_bundle",
     "change_days",
     "check_budget",
     "close_copy",
+    "copy_bundle",
     "copy_matter",
     "correct_case",
     "count_try",

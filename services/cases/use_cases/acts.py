@@ -18,6 +18,7 @@ from services.cases.schemas import (
     Review,
     SuspendCase,
 )
+from services.cases.use_cases.following import follow_bundle
 from services.cases.use_cases.licenses import forget_uses, note_uses
 from services.cases.use_cases.lights import settle
 from services.cases.use_cases.materials import license_ids, take_more
@@ -66,6 +67,8 @@ async def _record(
     if case.state in FINAL:
         await forget_uses(session, case, case.materials)
     _ = await settle(session, [case], at)
+    if case.bundle_case_id is not None:
+        await follow_bundle(session, case, at)
     return case
 
 
@@ -79,6 +82,7 @@ async def refuse_acceptance(
     session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
 ) -> Case:
     """不予受理."""
+    await queries.lock_bundle_of(session, case_id)
     case = await _departments(session, case_id, expected, caller)
     facts = case.refuse_acceptance(caller.subject, command.reasons, at)
     return await _record(session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons)
@@ -175,6 +179,7 @@ async def decide_case(
     session: AsyncSession, case_id: UUID, command: Decide, expected: int, caller: Caller, at: Moment
 ) -> Case:
     """决定 by a leader."""
+    await queries.lock_bundle_of(session, case_id)
     case = await _departments(session, case_id, expected, caller)
     fact = case.decide(caller.subject, command.result, command.reasons, at)
     return await _record(session, case, "decide", "decision", at, fact, note=command.reasons)
@@ -191,6 +196,7 @@ async def deliver_case(
 
 async def withdraw_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
     """撤回 by the applicant."""
+    await queries.lock_bundle_of(session, case_id)
     case = await _own(session, case_id, expected, caller)
     return await _record(session, case, "withdraw", "applicant", at, *case.withdraw(at))
 
@@ -199,6 +205,7 @@ async def return_case(
     session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
 ) -> Case:
     """退件: the gaps were never supplied."""
+    await queries.lock_bundle_of(session, case_id)
     case = await _departments(session, case_id, expected, caller)
     fact = case.give_back(command.reasons, at)
     return await _record(session, case, "return", "intake", at, fact, note=command.reasons)

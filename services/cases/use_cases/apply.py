@@ -91,11 +91,11 @@ async def apply_for(
     await sources.find_earlier(session, given, is_applicants)
     materials, faults = sources.take(given)
     named = [{"code": material.code, "kind": material.kind} for material in given]
-    faults += missing_materials(guide, named, _promised_days(ground.matter))
+    faults += missing_materials(guide, named, promised_days(ground.matter))
     if faults:
         raise InvalidInputError("the materials do not fit the personal guide", faults)
-    case = _new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
-    case.number = await _next_number(numbers, ground.matter, at)
+    case = new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
+    case.number = await next_number(numbers, ground.matter, at)
     submitted, received = case.submitted(at), case.receive(at)
     await _store(session, case, [submitted.model_copy(update={"revision": case.revision}), received], at)
     await note_uses(session, case, materials, "intake", at)
@@ -107,19 +107,19 @@ def _case_code(matter: MatterText) -> str:
     return matter.document.code or f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
 
 
-async def _next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
+async def next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
     """办件编号. Taken last, when nothing but the database can refuse the application any more."""
     code = _case_code(matter)
     return codes.case_number(code, at.today, await numbers.take(code, at.today))
 
 
-def _promised_days(matter: MatterText) -> int:
+def promised_days(matter: MatterText) -> int:
     """承诺时限, else the statutory one, else the law's own 20."""
     document = matter.document
     return document.promised_days if document.promised_days is not None else document.legal_days or 20
 
 
-def _new_case(
+def new_case(
     command: Apply,
     matter: MatterText,
     at: Moment,
@@ -141,7 +141,7 @@ def _new_case(
         matter_name=document.name.zh,
         matter_type=document.type,
         immediate=document.project_type == "1",
-        promised_days=_promised_days(matter),
+        promised_days=promised_days(matter),
         legal_days=document.legal_days,
         license_type_code=document.result.license_type_code if document.result else None,
         channel=command.channel,

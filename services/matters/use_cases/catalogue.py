@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import queries
 from services.matters.model import Area, Department
-from services.matters.schemas import AskGuide, Directory
+from services.matters.schemas.catalogue import AskGuide, Directory
 from shared import audit
 from shared.errors import FieldError, InvalidInputError
 from shared.guides import MatterDocument, PersonalGuide, personal_guide

@@ -29,14 +29,16 @@ async def import_file(
 ) -> tuple[ImportRun, list[ImportRow]]:
     """Take in a catalogue file. Refused rows come back with their faults; the others are published, all in one transaction."""
     areas = frozenset(area.code for area in await queries.list_areas(session))
-    rows = await asyncio.to_thread(lambda: list(importer.read_rows(content, areas)))
+    rows = await asyncio.to_thread(importer.read_rows, content, areas)
     good = [row for row in rows if row.document is not None]
     await _meet_departments(session, good)
     documents = [row.document for row in good if row.document is not None]
     published = await publish_documents(session, documents, actor, now)
     outcomes = {row.row: outcome for row, outcome in zip(good, published, strict=True)}
-    for row in good:
-        if outcomes[row.row] in CLOSED:
+    # What became of a document became of every row that is part of it.
+    outcomes = {row.row: outcomes[row.head] for row in rows if not row.faults}
+    for row in rows:
+        if outcomes.get(row.row) in CLOSED:
             row.faults.append(_closed("item_code", outcomes.pop(row.row), row.row))
     run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now, **_counted(rows, outcomes))
     session.add(run)
@@ -59,12 +61,16 @@ async def import_file(
 async def import_documents(session: AsyncSession, lines: Sequence[bytes], actor: str, now: datetime) -> dict[str, Any]:
     """Whole documents, one JSON per line; structural breaches refuse the line, others only warn."""
     areas = frozenset(area.code for area in await queries.list_areas(session))
+    departments = (await queries.department_names(session)).keys()
     documents: dict[tuple[str, str, str], tuple[int, MatterDocument]] = {}
     refused: list[FieldError] = []
     for number, line in enumerate(lines, start=1):
         document, faults = _read_document(line, number)
         if document is not None and document.area_code not in areas:
             faults = [FieldError("area_code", "known_area", f"area {document.area_code} is not known here", number)]
+        elif document is not None and (document.area_code, document.department_code) not in departments:
+            words = f"department {document.department_code} is not known in area {document.area_code}"
+            faults = [FieldError("department_code", "known_department", words, number)]
         elif document is not None:
             key = (document.area_code, document.department_code, model.identity_of(document))
             earlier, _ = documents.setdefault(key, (number, document))

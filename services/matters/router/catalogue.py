@@ -1,4 +1,4 @@
-"""HTTP in and out of matters."""
+"""HTTP in and out of the catalogue: the directory, search, guides, a matter's life, imports."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -6,7 +6,17 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from services.matters import model, queries, use_cases
-from services.matters.schemas import (
+from services.matters.router.access import (
+    AreaCode,
+    DepartmentCode,
+    Editor,
+    Language,
+    Publisher,
+    Words,
+    clean_words,
+    place_of,
+)
+from services.matters.schemas.catalogue import (
     AreaEntry,
     AskGuide,
     Closing,
@@ -24,7 +34,7 @@ from services.matters.schemas import (
 )
 from services.matters.settings import Settings
 from shared import clock, codes
-from shared.auth import Administrator, MaybeCaller, with_role
+from shared.auth import Administrator, MaybeCaller
 from shared.bodies import file_body
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, InvalidInputError
@@ -34,21 +44,11 @@ from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.tokens import Caller
 
-router = APIRouter(prefix="/api/v1/matters", tags=["matters"], route_class=IdempotentRoute)
+router = APIRouter(route_class=IdempotentRoute)
 
-AreaCode = Annotated[str | None, Query(pattern=r"^[0-9]{12}$")]
-DepartmentCode = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
-Words = Annotated[str | None, Query(min_length=2, max_length=60, description="At least two characters, or a code")]
-Editor = Annotated[Caller, Depends(with_role("approver", "leader", "department_head", "administrator"))]
-Publisher = Annotated[Caller, Depends(with_role("leader", "department_head", "administrator"))]
 MAX_FILE = 64 * 1024 * 1024
 ROWS_SHOWN = 200
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-
-def place_of(caller: Caller) -> tuple[str, str] | None:
-    """Whose matters the caller may touch; administrators all."""
-    return None if "administrator" in caller.roles else (caller.area or "", caller.department or "")
 
 
 # Waits for nothing and is async all the same: FastAPI hands a plain function to a thread.
@@ -101,15 +101,6 @@ async def _filters(
 
 
 Filters = Annotated[dict[str, Any], Depends(_filters)]
-Language = Annotated[str, Header(max_length=200)]
-
-
-def _clean_words(q: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in q) or not q.strip():
-        raise InvalidInputError(
-            "the search words cannot be used", [FieldError("q", "text", "send printable characters")]
-        )
-    return q
 
 
 def _summary(row: Any, language: str) -> dict[str, Any]:
@@ -135,7 +126,7 @@ async def list_matters(
     else:
         rank, size, last = decode_cursor(cursor, int, int, UUID) if cursor else (-1, 0, queries.FIRST)
         found = await queries.search_matters(
-            session, _clean_words(q), filters, (_small(rank), _small(size), last), limit
+            session, clean_words(q), filters, (_small(rank), _small(size), last), limit
         )
         rows, following = page_of(found, limit, "rank", "size", "id")
     return {"items": [_summary(row, accept_language) for row in rows], "next": following}
@@ -148,7 +139,7 @@ def _small(value: int) -> int:
 @router.get("/suggestions", response_model=Suggestions)
 async def suggest(session: ReadSession, _caller: MaybeCaller, filters: Filters, q: Words) -> Any:
     """Names while typing."""
-    rows = await queries.search_matters(session, _clean_words(q or ""), filters, (-1, 0, queries.FIRST), 10)
+    rows = await queries.search_matters(session, clean_words(q or ""), filters, (-1, 0, queries.FIRST), 10)
     return {"items": [{"id": row.id, "name": row.name} for row in rows[:10]]}
 
 

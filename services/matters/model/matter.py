@@ -1,4 +1,4 @@
-"""Tables of matters and their rules: draft → reviewing → published → suspended → cancelled; a published text is immutable."""
+"""The matter and its rules: draft → reviewing → published → suspended → cancelled; a published text is immutable."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Boolean, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from services.matters import search
-from shared.db import new_metadata
+from services.matters.model.base import Base
 from shared.errors import ConflictError
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 from shared.guides import MatterDocument, online_level
@@ -26,10 +26,6 @@ class State(StrEnum):
     PUBLISHED = "published"  # 在用
     SUSPENDED = "suspended"  # 挂起
     CANCELLED = "cancelled"  # 取消
-
-
-class Base(DeclarativeBase):
-    metadata = new_metadata()
 
 
 class Area(Base):

@@ -1,4 +1,4 @@
-"""Commands and answers of matters."""
+"""Commands and answers around the catalogue."""
 
 from datetime import datetime
 from typing import Any

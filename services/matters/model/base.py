@@ -1,0 +1,9 @@
+"""What the tables of matters have in common."""
+
+from sqlalchemy.orm import DeclarativeBase
+
+from shared.db import new_metadata
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()

@@ -1,0 +1,1 @@
+"""Commands and answers, one file per resource."""
