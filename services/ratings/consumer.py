@@ -1,5 +1,33 @@
 """Events in."""
 
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.ratings import queries, use_cases
+from services.ratings.model import Moment
+from services.ratings.settings import rules
+from shared import clock
+from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseEvent, CaseImported
+from shared.events.exchange import RecordReceived
 from shared.inbox import Consumer
 
 consumer = Consumer("ratings")
+
+
+@consumer.on_batch(CaseAccepted, CaseClosed, CaseImported)
+async def invite_applicants(session: AsyncSession, events: Sequence[CaseEvent]) -> None:
+    calendar = await queries.get_calendar(session)
+    await use_cases.invite_applicants(session, events, calendar, rules(), clock.now())
+
+
+@consumer.on(CalendarChanged)
+async def change_days(session: AsyncSession, event: CalendarChanged) -> None:
+    await use_cases.change_days(session, event)
+
+
+@consumer.on(RecordReceived)
+async def take_records(session: AsyncSession, event: RecordReceived) -> None:
+    if event.resource == "ratings":
+        at = Moment(clock.now(), await queries.get_calendar(session))
+        await use_cases.take_records(session, event, rules(), at)

@@ -1,14 +1,52 @@
 """Settings of the ratings service, prefix `RATINGS_`."""
 
-from pydantic_settings import SettingsConfigDict
+from functools import lru_cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
 
 
-class Settings(ServiceSettings):
-    """Nothing but what every service needs."""
+class Rules(BaseSettings):
+    """The numbers of 好差评 that a city may set (norms §1.2); consumers, which get no settings, read them by `rules()`."""
+
+    model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
+
+    supplementary_days: int = Field(default=5, ge=1, le=60)
+    """Working days after a service event in which it can be rated."""
+    import_days_max: int = Field(default=90, ge=0, le=3650)
+    """Cases that a bureau's system pushes are rated when they ended at most so many days before they came."""
+
+
+class Settings(ServiceSettings, Rules):
+    """`public_url`: the address people use, for the links in messages and QR codes."""
 
     model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
 
     port: Port = 8105
     worker_port: Port = 8205
+    public_url: str = "http://127.0.0.1:8000"
+    trust_gateway: bool = True
+    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    default_grade: int | None = Field(default=None, ge=1, le=5)
+    """默认评价, off. Where a city turns it on, an invitation that nobody used shows it; it is no rating and in no rate."""
+    window_code_seconds: int = Field(default=60, ge=10, le=600)
+    """How long a window's rotating QR code stands; it is taken for as long again."""
+    window_code_ratings: int = Field(default=3, ge=1, le=50)
+    """Ratings that one code serves."""
+    window_device_minutes: int = Field(default=30, ge=1, le=1440)
+    """Minutes until one phone can rate the same window again by its QR code."""
+    window_address_ratings: int = Field(default=10, ge=1, le=1000)
+    """Ratings of one window from one network address within an hour, by its QR code."""
+    batch_days_max: int = Field(default=180, ge=1, le=180)
+    """The longest life of a batch of pre-issued tokens."""
+    supplement_days: int = Field(default=90, ge=1, le=3650)
+    """追加: how long words may be added."""
+    hotline_tries: int = Field(default=5, ge=1, le=100)
+    """Wrong telephone digits for one case within a day."""
+
+
+@lru_cache(maxsize=1)
+def rules() -> Rules:
+    return Rules()

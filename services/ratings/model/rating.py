@@ -4,7 +4,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Integer, SmallInteger, Text, Uuid
+from sqlalchemy import Boolean, Date, DateTime, Index, Integer, LargeBinary, SmallInteger, Text, Uuid
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,9 +19,30 @@ class Rating(Base):
     Place, matter, hall and window are those of the invitation, `grade` 5 非常满意 … 1 非常不满意, `pf` and `sub_channel` how it
     came. `text` is what was written, `masked_text` what anybody else may see of it; `suspicions` the reasons why somebody
     should look at it. `excluded_on` counts it out of every rate; `published_on` shows its words.
+
+    `source` is the credential it came by: link, account, hotline, queue, window_code, batch or record; `operator` the 12345
+    operator who wrote it down. The keyed hashes serve comparison alone: `content_hash` of all that was said, `text_hash` of
+    the words, `device_hash` and `address_hash` of where it came from.
     """
 
     __tablename__ = "rating"
+    __table_args__ = (
+        Index("ix_rating_account", "account_id", "id", postgresql_where=sql("account_id IS NOT NULL")),
+        Index("ix_rating_terminal", "terminal", "rated_at", postgresql_where=sql("terminal IS NOT NULL")),
+        Index("ix_rating_address", "address_hash", "rated_at", postgresql_where=sql("address_hash IS NOT NULL")),
+        Index("ix_rating_device", "device_hash", "rated_at", postgresql_where=sql("device_hash IS NOT NULL")),
+        Index("ix_rating_text", "text_hash", "rated_at", postgresql_where=sql("text_hash IS NOT NULL")),
+        Index(
+            "ix_rating_window",
+            "area_code",
+            "department_code",
+            "hall",
+            "window",
+            "rated_at",
+            postgresql_where=sql('"window" IS NOT NULL'),
+        ),
+        Index("ix_rating_suspect", "area_code", "department_code", "id", postgresql_where=sql("suspicions <> '{}'")),
+    )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     invitation_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
@@ -54,6 +76,12 @@ class Rating(Base):
     excluded_on: Mapped[date | None] = mapped_column(Date)
     excluded_reason: Mapped[str | None] = mapped_column(Text)
     published_on: Mapped[date | None] = mapped_column(Date)
+    source: Mapped[str] = mapped_column(Text, server_default="link")
+    operator: Mapped[str | None] = mapped_column(Text)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    text_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    device_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    address_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     @property
     def is_bad(self) -> bool:

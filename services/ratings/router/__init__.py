@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter
 
-from shared.idempotency import IdempotentRoute
+from services.ratings.router import invitations, ratings, tokens
 
-router = APIRouter(prefix="/api/v1/ratings", tags=["ratings"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1/ratings", tags=["ratings"])
+for part in (ratings.router, invitations.router, tokens.router):
+    router.include_router(part)

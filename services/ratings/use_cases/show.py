@@ -1,0 +1,54 @@
+"""What a token lets its holder rate, told before she rates."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.ratings import queries
+from services.ratings.model import Moment
+from services.ratings.model.tokens import Window, batch_subject
+from services.ratings.settings import Settings
+from services.ratings.use_cases import batches, visits
+from services.ratings.use_cases.credentials import believe, invitation_of
+
+SHOWN = ["stage", "service_number", "area_code", "department_code", "matter_code", "matter_name", "hall", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A service as the holder of its token sees it, without anything that names a person or a case."""
+
+    service: dict[str, Any]
+    open_until: date
+    rated: bool
+    rating_token: str | None = None
+
+
+def _visit(window: Window) -> dict[str, Any]:
+    place = dict(zip(("area_code", "department_code", "hall", "window"), window, strict=True))
+    return {**place, "stage": "visit", "service_number": 1, "matter_code": None, "matter_name": None}
+
+
+async def show_offer(session: AsyncSession, credential: str, settings: Settings, at: Moment) -> Offer:
+    """Read a link's token, a pre-issued one, or a window's code; the code is exchanged for a token of its own."""
+    if visits.is_code(credential):
+        window, step = visits.open_code(credential, settings, at.now)
+        return Offer(
+            _visit(window), at.today, rated=False, rating_token=await visits.grant_visit(session, window, step, at.now)
+        )
+    token = await believe(session, credential)
+    if "vis" in token.claims:
+        return Offer(_visit(visits.read_grant(token)[0]), at.today, rated=False)
+    if "bat" in token.claims:
+        found = await queries.list_batches_by_id(session, [batches.batch_of(token)])
+        batch = found[0] if found else None
+        number = batches.number_in(token, batch)
+        assert batch is not None
+        used = await queries.find_redemption(session, batch_subject(batch.id, number))
+        window = (batch.area_code, batch.department_code, batch.hall, batch.window)
+        return Offer(_visit(window), batch.expires_on, rated=used is not None)
+    invitation = await invitation_of(session, token)
+    service = {name: getattr(invitation, name) for name in SHOWN}
+    return Offer(service, invitation.open_until, rated=invitation.rated_at is not None)
