@@ -19,6 +19,7 @@ from joserfc.jwk import OKPKey
 from deploy.embedded import SERVICES
 from shared import clock
 from shared.events.base import seal
+from shared.events.cases import CaseAccepted, CaseClosed
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
@@ -30,6 +31,7 @@ from tests.identity.test_mandates import granted
 from tests.identity.test_organisations import OTHER_ID, OTHER_PHONE, register, verified
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
+from tests.ratings.giving import Giving, a_case
 
 STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head"]
 ELSEWHERE = "540102000000"
@@ -114,6 +116,10 @@ HOLDINGS = (
     _holding("bundle", r"/api/v1/matters/bundles/(drafts/)?\{bundle_id\}", "department", "administrator"),
     _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
     _holding("report", r"/api/v1/assessment/daily-reports/\{day\}", "administrator"),
+    _holding("rating", r"/api/v1/ratings/ratings/\{rating_id\}", "owner", "agent", "department"),
+    _holding("invitation", r"/api/v1/ratings/invitations/\{token\}", "owner"),
+    _holding("invitation_code", r"/api/v1/ratings/invitation-codes/\{invitation_id\}", "owner", "agent", "department"),
+    _holding("token_batch", r"/api/v1/ratings/token-batches/\{batch_id\}", "system", "administrator"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
 
@@ -270,7 +276,34 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
 
 
 async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
-    return str(uuid4()), {}
+    """The end of her case, rated with her name in the words, one that is not rated, and a batch of tokens."""
+    owner, giving = str(uuid4()), Giving(client, token)
+    accepted, closed = [a_case(kind, "RATED-1", account_id=owner) for kind in (CaseAccepted, CaseClosed)]
+    await giving.tell(accepted, closed)
+    said = {"grade": 1, "pf": "1", "sub_channel": "site", "text": f"我叫{APPLICANT['name']}，请回电{PHONE}"}
+    body = {**said, "case_number": "RATED-1", "service_number": 2}
+    rating = (await client.post("/api/v1/ratings/ratings", json=body, headers=token(sub=owner))).raise_for_status()
+    links = [link for link in await giving.links() if link]
+    batches = [await _a_batch(giving) for _ in range(2)]
+    unrated = (await giving.rows("SELECT id FROM invitation WHERE rated_at IS NULL"))[0]["id"]
+    marks = (APPLICANT["name"], PHONE)
+    return owner, {
+        "rating": [Thing("rating_id", {"rating_id": rating.json()["id"]}, (*marks, "RATED-1"))],
+        "invitation_code": [Thing("invitation_id", {"invitation_id": str(unrated)})],
+        "invitation": [Thing("token", {"token": link}) for link in links],
+        "token_batch": [Thing("batch_id", {"batch_id": batch}) for batch in batches],
+    }
+
+
+async def _a_batch(giving: Giving) -> str:
+    place = {"area_code": CITY, "department_code": DEPARTMENT, "hall": "专网大厅", "window": "Z1"}
+    body = {**place, "size": 2, "expires_on": str(clock.local_date(clock.now()))}
+    headers = {**giving.system, "Idempotency-Key": uuid4().hex}
+    return (
+        (await giving.client.post("/api/v1/ratings/token-batches", json=body, headers=headers))
+        .raise_for_status()
+        .json()["id"]
+    )
 
 
 async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:

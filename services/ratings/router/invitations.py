@@ -26,6 +26,7 @@ from services.ratings.schemas import (
     Phone,
     Place,
     SentMessage,
+    Token,
     VisitInvited,
     WindowCode,
 )
@@ -42,7 +43,7 @@ FIRST = UUID(int=0)
 
 
 @router.get("/invitations/{token}", response_model=InvitationShown)
-async def show_invitation(token: str, request: Request, session: Session, settings: Config, at: At) -> Any:
+async def show_invitation(token: Token, request: Request, session: Session, settings: Config, at: At) -> Any:
     """What this token lets its holder rate, and the tags of each grade. A window's code is exchanged for a `rating_token`."""
     offer = await use_cases.show_offer(session, token, settings, at)
     missed = not offer.rated and offer.open_until < at.today

@@ -20,6 +20,7 @@ from services.ratings.schemas.rating import (
     SubmitRating,
     SupplementRating,
     TagDictionary,
+    Token,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SubmitRating",
     "SupplementRating",
     "TagDictionary",
+    "Token",
     "VisitInvited",
     "WindowCode",
 ]

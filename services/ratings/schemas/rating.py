@@ -15,7 +15,7 @@ from shared.fields import CLEAN
 Grade = Literal[1, 2, 3, 4, 5]
 Content = Literal["process", "efficiency", "convenience", "attitude", "experience"]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), CLEAN]
-Token = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_.-]+$")]
+Token = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 
 
 class Said(Strict):
@@ -68,9 +68,9 @@ class SubmitRating(Said):
 
     token: Token | None = None
     case_number: CaseNumber | None = None
-    service_number: Annotated[int | None, Field(ge=1, le=99)] = None
-    phone_last4: Annotated[str | None, Field(pattern=r"^[0-9]{4}$")] = None
-    device: Annotated[str | None, Field(min_length=8, max_length=64), CLEAN] = None
+    service_number: Annotated[int, Field(ge=1, le=99)] | None = None
+    phone_last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")] | None = None
+    device: Annotated[str, Field(min_length=8, max_length=64), CLEAN] | None = None
 
 
 class RatingRecord(Said):
