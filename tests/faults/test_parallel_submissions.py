@@ -28,6 +28,7 @@ from tests.cases.test_suspension import EXTENSION, SUSPENSION
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
+from tests.ratings.giving import Giving
 
 API = Path(__file__).resolve().parents[2] / "docs/api"
 PARALLEL = 100
@@ -86,6 +87,7 @@ def desk(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> Desk:
 
 Scenario = Callable[[Desk], Awaitable[Submission]]
 FILES = "/api/v1/cases/files/{case_id}"
+RATINGS = "/api/v1/ratings"
 CATALOGUE = "/api/v1/matters/catalogue/{matter_id}"
 DRAFTS = "/api/v1/matters/drafts"
 BUNDLES = "/api/v1/matters/bundles"
@@ -257,6 +259,37 @@ def an_account(path: str, body: dict[str, Any]) -> Scenario:
     return prepare
 
 
+async def a_rating(desk: Desk) -> Submission:
+    """By the link that came in a message."""
+    giving = Giving(await desk.service("ratings"), desk.token)
+    link = await giving.invited()
+    body = {"token": link, "grade": 5, "tags": ["517"], "pf": "7", "sub_channel": "sms_link"}
+    return Submission(giving.client, f"{RATINGS}/ratings", {"Idempotency-Key": "k"}, 1, json=body)
+
+
+async def a_visit(desk: Desk) -> Submission:
+    giving = Giving(await desk.service("ratings"), desk.token)
+    day = str(clock.local_date(clock.now()))
+    body = {"hall": "大厅", "window": "A1", "queue_number": "A012", "day": day}
+    return Submission(giving.client, f"{RATINGS}/visits", {**giving.clerk, "Idempotency-Key": "k"}, 1, json=body)
+
+
+async def a_token_batch(desk: Desk) -> Submission:
+    giving = Giving(await desk.service("ratings"), desk.token)
+    place = {"area_code": CITY, "department_code": DEPARTMENT, "hall": "专网大厅", "window": "Z1"}
+    body = {**place, "size": 5, "expires_on": str(clock.local_date(clock.now()))}
+    headers = {**giving.system, "Idempotency-Key": "k"}
+    return Submission(giving.client, f"{RATINGS}/token-batches", headers, 0, json=body)
+
+
+async def a_download(desk: Desk) -> Submission:
+    ordered = await a_token_batch(desk)
+    batch = (await ordered.send()).json()["id"]
+    path = f"{RATINGS}/token-batches/{batch}/download"
+    headers = {"Authorization": ordered.headers["Authorization"]}
+    return Submission(ordered.client, path, headers, 0)
+
+
 STAFF = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"]}
 PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": PUBLIC_KEY}
@@ -291,10 +324,15 @@ SCENARIOS: dict[str, Scenario] = {
     "/api/v1/cases/lights/{light_id}/answer": an_answer_to_a_light,
     "/api/v1/assessment/daily-reports/{day}/publication": a_report("publication"),
     "/api/v1/assessment/daily-reports/{day}/revisions": a_report("revisions", {"reason": "更正当日数据"}),
+    f"{RATINGS}/ratings": a_rating,
+    f"{RATINGS}/visits": a_visit,
+    f"{RATINGS}/token-batches": a_token_batch,
+    f"{RATINGS}/token-batches/{{batch_id}}/download": a_download,
     "/api/v1/identity/staff": an_account("/api/v1/identity/staff", STAFF),
     "/api/v1/identity/systems": an_account("/api/v1/identity/systems", BUREAU_SYSTEM),
 }
 ELSEWHERE = {
+    "ratings/{rating_id}/supplements": "tests/ratings/test_rating.py sends one 100 times",
     "sessions/sms": "tests/identity/test_sign_in.py sends one code 100 times",
     "sessions/refresh": "tests/identity/test_sign_in.py refreshes 50 times at once",
     "sessions/password": "a TOTP step serves once: tests/identity/test_sign_in.py",
