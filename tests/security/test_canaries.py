@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deploy.embedded import SERVICES
 from deploy.postgres import EmbeddedPostgres
 from services.assessment.consumer import consumer
+from shared import clock
 from shared.bus import Record
 from shared.db import Database
 from shared.events.base import topic_of
@@ -29,6 +30,7 @@ from tests.builders.events import a_fact, a_record
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play, bearer
+from tests.ratings.giving import CaseClosed, Giving, a_case, sealed
 from tests.security.world import SCOPES, STAFF
 
 NAME = "金丝雀央宗"
@@ -135,6 +137,41 @@ async def play_cases(hall: Hall) -> None:
     assert (broken.status_code, away.status_code) == (409, 500)
 
 
+async def play_ratings(giving: Giving) -> list[str]:
+    """She is invited, rates, adds words, is read masked; others fail; a table is away. The tokens that came up on the way."""
+    words = f"我叫{NAME}，证件{ID_NUMBER}，电话{PHONE}，住{ADDRESS}"
+    contact = sealed({"name": NAME, "phone": PHONE}, "case.contact")
+    cases = [a_case(CaseClosed, f"CANARY-{number}", contact=contact) for number in range(3)]
+    await giving.tell(*cases)
+    links = await giving.links(PHONE)
+    rating = await giving.rated({"Idempotency-Key": "canary-1"}, token=links[0], grade=1, text=words)
+    supplement = {"text": words, "token": links[0]}
+    path = f"/api/v1/ratings/ratings/{rating['id']}"
+    added = await giving.client.post(f"{path}/supplements", json=supplement)
+    masked = await giving.client.get(path, headers=giving.handler)
+    assert not needle([NAME, ID_NUMBER, PHONE, ADDRESS]).search(masked.text)
+    again = await giving.rate(token=links[0], grade=5, text=words)
+    tokens = await giving.batch(2)
+    verdicts = await giving.record(
+        [
+            {"token": tokens[0], "grade": 5, "text": words, "pf": "1", "sub_channel": "site", "rated_at": NAME},
+            {"token": tokens[1], "grade": 5, "text": words, "pf": "1", "sub_channel": "site", "rated_at": now_text()},
+        ]
+    )
+    call = {"pf": "6", "sub_channel": "hotline_12345", "case_number": "CANARY-1", "phone_last4": PHONE[-4:]}
+    called = await giving.rated(giving.operator, text=words, **call)
+    await giving.change("ALTER TABLE rating ADD CONSTRAINT planted CHECK (grade <> 3)")
+    broken = await giving.rate(token=links[-1], grade=3, text=words)
+    statuses = [answer.status_code for answer in (added, again, broken)]
+    assert (statuses, called["source"]) == ([201, 409, 409], "hotline")
+    assert [verdict["status"] for verdict in verdicts] == ["rejected", "accepted"]
+    return [*links, *tokens]
+
+
+def now_text() -> str:
+    return clock.now().isoformat()
+
+
 def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
     """Bodies with a canary in every field, in three wrong shapes."""
     names = list(schema.get("properties", {})) or ["anything"]
@@ -209,11 +246,14 @@ async def test_no_canary_is_found_in_clear_anywhere(
 
     secrets = [*CANARIES, *await play_identity(Play(clients["identity"], administrator), clients["identity"])]
     await play_cases(hall)
+    secrets += await play_ratings(Giving(clients["ratings"], token))
     everyone = token(kind="staff", roles=[*STAFF, "administrator", "supervisor"], area="1", department="1")
     callers = [token(), everyone, token(kind="system", scope=SCOPES, area="1")]
     refused = [await knock_wrongly(client, callers) for client in clients.values()]
     await play_events(assessment)
-    facts = [fact for name in ("identity", "cases") for fact in await events_of(clients[name].database, name)]
+    facts = [
+        fact for name in ("identity", "cases", "ratings") for fact in await events_of(clients[name].database, name)
+    ]
     await Inbox(assessment, None, consumer).take(facts)  # pyright: ignore[reportArgumentType]
 
     databases = [*(client.database for client in clients.values()), assessment]
