@@ -82,7 +82,7 @@ def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
         "development": True,
         "pool_size": 5,
     }
-    own = {"cases": {"storage_url": str(place.data / "uploads")}}
+    own = {"cases": {"storage_url": str(place.data / "uploads")}, "ratings": {"public_url": place.url}}
     return {
         name: import_module(f"services.{name}.settings").Settings(
             **common, database_url=postgres.dsn(f"tongban_{name}"), **own.get(name, {})

@@ -1,10 +1,12 @@
 """Channels: codes and sub-channels belong together; a window's rotating code resists replays and bulk rating."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.ratings.model.tokens import step_of, window_code
+from services.ratings.timers import forget
 from shared import clock
 from shared.crypto import use_key
 from tests.builders.matters import CITY, DEPARTMENT
@@ -116,6 +118,15 @@ async def test_one_address_rates_a_window_only_so_often(client_of: ClientFactory
     answers = [await giving.rate(token=code, device=f"phone-{n:04}", **SCANNED) for n in range(6)]
 
     assert [answer.status_code for answer in answers] == [201] * 4 + [429] * 2
+
+
+async def test_budgets_of_yesterday_are_forgotten(giving: Giving) -> None:
+    _ = await giving.rated(token=await giving.window_code(), device="phone-0001", **SCANNED)
+    await forget(giving.client.database, clock.now())
+    kept = await giving.rows("SELECT 1 FROM window_use")
+    await forget(giving.client.database, clock.now() + timedelta(days=3))
+
+    assert (len(kept), await giving.rows("SELECT 1 FROM window_use")) == (1, [])
 
 
 async def test_old_and_made_up_codes_are_refused(giving: Giving) -> None:

@@ -174,7 +174,10 @@ async def test_anonymous_hides_the_name_and_needs_the_credential_all_the_same(gi
 
     rating = await giving.rated(token=link, real_name=False)
 
-    assert rating["real_name"] is False
+    shown = await giving.get(f"ratings/{rating['id']}", giving.handler)
+    assert (rating["real_name"], rating["case_number"]) == (False, "C-1")
+    assert shown["case_number"] is None
+    assert shown["invitation_id"] is None
     assert (await giving.facts("rating-submitted"))[0]["real_name"] is False
 
 

@@ -66,5 +66,9 @@ class Invitation(Base):
     kid: Mapped[str] = mapped_column(Text, server_default="")
     sms_pending: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
+    @property
+    def rated(self) -> bool:
+        return self.rated_at is not None
+
     def service(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SERVICE}

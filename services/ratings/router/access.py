@@ -112,13 +112,18 @@ def check_reader(rating: Rating, caller: Caller) -> None:
 
 
 def read_rating(rating: Rating, *, own: bool) -> dict[str, Any]:
-    """The answer: the rater's own words as written, for staff masked and with what is suspicious."""
+    """The answer: the rater's own words as written, for staff masked and with what is suspicious.
+
+    Of an anonymous rating staff see nothing that leads to the case, and so to the person.
+    """
     values = {name: getattr(rating, name) for name in RatingRead.model_fields if name not in {"text", "supplements"}}
     words = [
         {"at": entry["at"], "text": use_cases.own_words(entry) if own else entry["text"]}
         for entry in rating.supplements
     ]
     text = rating.text if own else rating.masked_text
+    if not own and not rating.real_name:
+        values |= dict.fromkeys(("invitation_id", "case_number", "terminal"))
     return {**values, "text": text, "supplements": words, "suspicions": [] if own else rating.suspicions}
 
 

@@ -33,7 +33,7 @@ class InvitationShown(BaseModel):
 
 
 class InvitationRead(BaseModel):
-    """An invitation, for the applicant and the clerks of its department."""
+    """An invitation, for the applicant and the clerks of its department, who do not learn when it was used."""
 
     id: UUID
     stage: Stage
@@ -44,7 +44,7 @@ class InvitationRead(BaseModel):
     window: str | None
     invited_at: datetime
     open_until: date
-    rated_at: datetime | None
+    rated: bool
 
 
 class InviteVisit(Strict):

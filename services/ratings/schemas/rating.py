@@ -104,7 +104,7 @@ class RatingRead(BaseModel):
     """A rating. The rater reads the words as written, everybody else masked; `suspicions` are for staff."""
 
     id: UUID
-    invitation_id: UUID
+    invitation_id: UUID | None
     revision: int
     stage: Stage
     case_number: str | None
