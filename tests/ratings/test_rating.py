@@ -226,6 +226,18 @@ async def test_words_are_added_later_and_the_grade_stays(giving: Giving, token: 
     assert PHONE not in str(await giving.rows("SELECT supplements FROM rating"))
 
 
+async def test_facts_about_one_service_event_rise_by_one(giving: Giving) -> None:
+    link = await giving.invited()
+    rating = await giving.rated(token=link)
+    path = f"{BASE}/ratings/{rating['id']}/supplements"
+    _ = await giving.client.post(path, json={"text": "补充一句", "token": link})
+
+    facts = await giving.facts("ratings.rating-")
+
+    assert [fact["revision"] for fact in facts] == [1, 2, 3]
+    assert len({fact["subject_id"] for fact in facts}) == 1
+
+
 async def test_hundred_equal_supplements_are_one(giving: Giving) -> None:
     link = await giving.invited()
     rating = await giving.rated(token=link)

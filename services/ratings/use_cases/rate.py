@@ -70,7 +70,8 @@ def new_rating(invitation: Invitation, said: Said, credential: Credential, rated
     return Rating(
         id=new_id(),
         invitation_id=invitation.id,
-        revision=1,
+        # Both are one aggregate to whoever listens: its facts rise from the invitation's on.
+        revision=invitation.revision + 1,
         **invitation.service(),
         grade=said.grade,
         tags=said.tags,
