@@ -37,6 +37,10 @@ RULES = (
     Rule("GET ratings/invitations/[^/]+", public=True, rate="ratings"),
     Rule("GET ratings/(?:tags|keys)", public=True),
     Rule("GET assessment/daily-reports/[^/]+", public=True, low_priority=True),
+    Rule("GET ratings/published", public=True),
+    Rule(r"GET ratings/published/statistics(?:\.csv)?", public=True, low_priority=True),
+    Rule("(?:GET|POST) ratings/tickets/[^/]+/(?:outcome|re-rating)", public=True, rate="tracking"),
+    Rule("GET ratings/statistics/recount", low_priority=True),
     Rule(r"GET [a-z]+/openapi\.json", public=True),
     Rule("[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports).*", low_priority=True),
 )

@@ -1,9 +1,11 @@
-"""Time in: what leads to a use case when it is due."""
+"""Time in: due rows lead to use cases, claimed so that any number of replicas may run."""
 
 from datetime import datetime, timedelta
 
 from services.ratings import queries, use_cases
 from services.ratings.model import Moment
+from services.ratings.use_cases import publication, tickets
+from services.ratings.use_cases.tickets import Watched
 from shared.db import Database
 
 
@@ -23,3 +25,25 @@ async def forget(database: Database, now: datetime) -> None:
     async with database.transaction() as session:
         await use_cases.forget_uses(session, now - timedelta(days=2))
         await use_cases.forget_tries(session, Moment(now, await queries.get_calendar(session)))
+
+
+async def watch_tickets(database: Database, now: datetime) -> Watched:
+    """Escalations and silent ends of every ticket whose day has come, batch by batch, a transaction each."""
+    total = Watched()
+    while True:
+        async with database.transaction() as session:
+            batch = await tickets.watch_due(session, now)
+        total = Watched(total.tickets + batch.tickets, total.escalated + batch.escalated, total.closed + batch.closed)
+        if batch.tickets == 0:
+            return total
+
+
+async def publish_ratings(database: Database, now: datetime) -> int:
+    """Everything that may be read from today on, batch by batch; its number."""
+    total = 0
+    while True:
+        async with database.transaction() as session:
+            number = await publication.publish_due(session, now)
+        total += number
+        if number == 0:
+            return total

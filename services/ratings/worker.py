@@ -4,19 +4,23 @@ from functools import partial
 
 from services.ratings.consumer import consumer
 from services.ratings.settings import Settings
-from services.ratings.timers import forget, send_invitations
+from services.ratings.timers import forget, publish_ratings, send_invitations, watch_tickets
 from services.ratings.use_cases import DevelopmentSender
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(settings: Settings) -> list[Timer]:
-    forgetting = Timer("forget", 3600.0, forget)
+    always = [
+        Timer("tickets", 60.0, watch_tickets),
+        Timer("publication", 60.0, publish_ratings),
+        Timer("forget", 3600.0, forget),
+    ]
     if not settings.development:
         # An operator's gateway is connected here; until then messages wait in their invitations.
-        return [forgetting]
+        return always
     send = partial(send_invitations, sender=DevelopmentSender(), public_url=settings.public_url)
-    return [Timer("sms", 5.0, send), forgetting]
+    return [Timer("sms", 5.0, send), *always]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from deploy.processes import SERVICES
 from shared import clock
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.matters import CITY, DEPARTMENT, a_document
+from tests.builders.ratings import CLOSING, Bureau
 from tests.cases.conftest import Hall
 from tests.cases.test_bundles import BundleHall
 from tests.cases.test_materials import promising, with_gap
@@ -290,6 +291,51 @@ async def a_download(desk: Desk) -> Submission:
     return Submission(ordered.client, path, headers, 0)
 
 
+LOOP = "/api/v1/ratings"
+TICKETS = f"{LOOP}/tickets/{{ticket_id}}"
+APPEAL = {"ground": "malicious", "reasons": "评价人并未办理该事项"}
+VERDICT = {"agrees": True, "reasons": "查阅叫号与监控记录"}
+VERIFIED, CALLED = {"confirmed": True, "words": "情况属实"}, {"reached": True, "words": "电话回访"}
+COMPLEX = {"kind": "complex", "words": "分步整改", "reason": "涉及多部门系统改造", "ledger": "台账-12"}
+
+
+def a_ticket(act: str, facts: int, body: Any, *before: str, audit: int = 1) -> Scenario:
+    """An act on a bad rating's ticket that has come as far as `before` says."""
+
+    async def prepare(desk: Desk) -> Submission:
+        bureau = Bureau(await desk.service("ratings"), desk.token)
+        ticket = await bureau.open()
+        acts = {
+            "verify": bureau.verify,
+            "call": bureau.call,
+            "plan": bureau.plan,
+            "complex": lambda one: bureau.plan(one, **COMPLEX),
+            "complete": bureau.complete,
+        }
+        for step in before:
+            ticket = await acts[step](ticket)
+        heads = {"re-rating": bureau.rater, "rectification/approval": bureau.officer("department_head")}
+        headers = {**heads.get(act, bureau.handler), "If-Match": f'"{ticket["revision"]}"'}
+        return Submission(bureau.client, f"{LOOP}/tickets/{ticket['id']}/{act}", headers, facts, audit, json=body)
+
+    return prepare
+
+
+async def a_review_of_an_appeal(desk: Desk) -> Submission:
+    bureau = Bureau(await desk.service("ratings"), desk.token)
+    appeal = await bureau.review(await bureau.appeal(await bureau.open()))
+    headers = {**bureau.reviewer(), "If-Match": f'"{appeal["revision"]}"'}
+    return Submission(bureau.client, f"{LOOP}/appeals/{appeal['id']}/reviews", headers, 1, 2, json=VERDICT)
+
+
+async def a_moderation(desk: Desk) -> Submission:
+    bureau = Bureau(await desk.service("ratings"), desk.token)
+    rating = await bureau.rate(clock.now(), text="广告请加群")
+    body = {"reason": "advertisement", "words": "含有广告内容"}
+    headers = {**bureau.handler, "If-Match": '"1"'}
+    return Submission(bureau.client, f"{LOOP}/publications/{rating.id}/moderation", headers, 0, json=body)
+
+
 STAFF = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"]}
 PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": PUBLIC_KEY}
@@ -328,6 +374,19 @@ SCENARIOS: dict[str, Scenario] = {
     f"{RATINGS}/visits": a_visit,
     f"{RATINGS}/token-batches": a_token_batch,
     f"{RATINGS}/token-batches/{{batch_id}}/download": a_download,
+    f"{TICKETS}/verification": a_ticket("verification", 0, VERIFIED),
+    f"{TICKETS}/callbacks": a_ticket("callbacks", 1, CALLED, "verify"),
+    f"{TICKETS}/rectification": a_ticket("rectification", 0, COMPLEX, "verify", "call"),
+    f"{TICKETS}/rectification/approval": a_ticket("rectification/approval", 0, None, "verify", "call", "complex"),
+    f"{TICKETS}/rectification/completion": a_ticket("rectification/completion", 1, CLOSING, "verify", "call", "plan"),
+    f"{TICKETS}/explanation": a_ticket("explanation", 1, CLOSING, "verify", "call"),
+    f"{TICKETS}/feedback": a_ticket(
+        "feedback", 0, {"by": "phone", "words": "已告知"}, "verify", "call", "plan", "complete"
+    ),
+    f"{TICKETS}/re-rating": a_ticket("re-rating", 2, {"grade": 1}, "verify", "call", "plan", "complete"),
+    f"{TICKETS}/appeal": a_ticket("appeal", 0, APPEAL, audit=2),
+    f"{LOOP}/appeals/{{appeal_id}}/reviews": a_review_of_an_appeal,
+    f"{LOOP}/publications/{{rating_id}}/moderation": a_moderation,
     "/api/v1/identity/staff": an_account("/api/v1/identity/staff", STAFF),
     "/api/v1/identity/systems": an_account("/api/v1/identity/systems", BUREAU_SYSTEM),
 }
@@ -352,6 +411,7 @@ ELSEWHERE = {
     "sessions/organisation": "each is another session of one's own",
     "counter-verifications": "raises a level that is then raised: tests/identity/test_counter.py",
     "systems/{account_id}/withdrawal": "ends sessions that have ended",
+    "reveals": "changes nothing; every look is on record",
     "uploads": "the same content is stored once; a further reference to it does nothing by itself",
     "tracking": "only reads",
     "personal-guides": "only reads",

@@ -23,6 +23,7 @@ from shared.events.cases import CaseAccepted, CaseClosed
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
+from tests.builders.ratings import RATER, Bureau
 from tests.cases.conftest import Hall
 from tests.cases.test_bundles import BundleHall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
@@ -33,7 +34,7 @@ from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
 from tests.ratings.giving import Giving, a_case
 
-STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head"]
+STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head", "rating_handler"]
 ELSEWHERE = "540102000000"
 NEXT_DOOR = "11540100MB0Q01905U"
 SCOPES = "cases:push matters:read licenses:read ratings:push"
@@ -52,6 +53,7 @@ def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
         "next_door": token(kind="staff", roles=STAFF, area=CITY, department=NEXT_DOOR),
         "other_area": token(kind="staff", roles=STAFF, area=ELSEWHERE, department=DEPARTMENT),
         "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
+        "auditor": token(kind="staff", roles=["auditor"], area=CITY, department=NEXT_DOOR),
         "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
         # `act` is who signed in, `sub` for whom: an agent of the owner, and one of somebody else.
         "agent": token(sub=owner, act={"sub": str(uuid4())}),
@@ -120,6 +122,11 @@ HOLDINGS = (
     _holding("invitation", r"/api/v1/ratings/invitations/\{token\}", "owner"),
     _holding("invitation_code", r"/api/v1/ratings/invitation-codes/\{invitation_id\}", "owner", "agent", "department"),
     _holding("token_batch", r"/api/v1/ratings/token-batches/\{batch_id\}", "system", "administrator"),
+    _holding("ticket", r"/api/v1/ratings/tickets/\{ticket_id\}/(outcome|re-rating)", "owner", "agent"),
+    _holding("ticket", r"/api/v1/ratings/tickets/\{ticket_id\}", "department"),
+    _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}/reviews", "auditor"),
+    _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}", "department", "auditor"),
+    _holding("publication", r"/api/v1/ratings/publications/\{rating_id\}", "department", "auditor"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
 
@@ -276,8 +283,12 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
 
 
 async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
-    """The end of her case, rated with her name in the words, one that is not rated, and a batch of tokens."""
-    owner, giving = str(uuid4()), Giving(client, token)
+    """The end of her case, rated with her name in the words, one that is not rated, a batch of tokens; her bad ratings, one of
+
+    them appealed against, and one with words that will be published.
+    """
+    bureau, giving = Bureau(client, token), Giving(client, token)
+    owner = str(bureau.owner)
     accepted, closed = [a_case(kind, "RATED-1", account_id=owner) for kind in (CaseAccepted, CaseClosed)]
     await giving.tell(accepted, closed)
     said = {"grade": 1, "pf": "1", "sub_channel": "site", "text": f"我叫{APPLICANT['name']}，请回电{PHONE}"}
@@ -287,11 +298,17 @@ async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
     batches = [await _a_batch(giving) for _ in range(2)]
     unrated = (await giving.rows("SELECT id FROM invitation WHERE rated_at IS NULL"))[0]["id"]
     marks = (APPLICANT["name"], PHONE)
+    tickets = [await bureau.open() for _ in range(2)]
+    appeal = await bureau.appeal(tickets[0])
+    shown = await bureau.rate(clock.now(), text="窗口人员很耐心")
     return owner, {
         "rating": [Thing("rating_id", {"rating_id": rating.json()["id"]}, (*marks, "RATED-1"))],
         "invitation_code": [Thing("invitation_id", {"invitation_id": str(unrated)})],
         "invitation": [Thing("token", {"token": link}) for link in links],
         "token_batch": [Thing("batch_id", {"batch_id": batch}) for batch in batches],
+        "ticket": [Thing("ticket_id", {"ticket_id": one["id"]}, tuple(RATER.values())) for one in tickets],
+        "appeal": [Thing("appeal_id", {"appeal_id": appeal["id"]}, (appeal["reasons"],))],
+        "publication": [Thing("rating_id", {"rating_id": str(shown.id)}, ("窗口人员很耐心",))],
     }
 
 

@@ -1,9 +1,244 @@
-"""Rates of norms §1.7, kept exact with every change."""
+"""Rates of 好差评, kept exact with every change, shown with their parts, compared with a recount."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Rating
+from services.ratings.model import (
+    KEYS,
+    LEAST,
+    MEASURES,
+    Appeal,
+    Cell,
+    Invitation,
+    Rating,
+    Ticket,
+    cells_of_invitation,
+    cells_of_rating,
+    figures,
+)
+from services.ratings.model import Figures as Counts
+from services.ratings.queries.statistics import (
+    Question,
+    find_coverage,
+    list_differences,
+    list_figures,
+    list_public_figures,
+)
+from services.ratings.schemas.statistics import (
+    Difference,
+    Figures,
+    PublicGroup,
+    PublicStatistics,
+    Rate,
+    Recounted,
+    StaffFigures,
+    StaffGroup,
+    StaffStatistics,
+    wilson,
+)
+from shared.errors import FieldError, InvalidInputError
+from shared.pagination import encode_cursor
+
+GRADES = [f"grade_{grade}" for grade in range(1, 6)]
+SHOWN_DIFFERENCES = 100
+_COLUMNS = ", ".join((*KEYS, *MEASURES))
+_TYPED = ", ".join(
+    (*(f"{key} {'date' if key == 'month' else 'text'}" for key in KEYS), *(f"{m} int8" for m in MEASURES))
+)
+# Written in the order of the key everywhere, so that two transactions cannot wait for each other in a ring.
+COUNT = text(
+    f"INSERT INTO rating_count ({_COLUMNS}) SELECT {_COLUMNS}"
+    f" FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({_TYPED}) ORDER BY {', '.join(KEYS)}"
+    f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET "
+    + ", ".join(f"{measure} = rating_count.{measure} + excluded.{measure}" for measure in MEASURES)
+)
 
 
 async def count_rating(session: AsyncSession, rating: Rating, change: int) -> None:
-    """Count a rating in (1) or, when an appeal excludes it, out (-1), in the transaction of the change."""
+    """Count a rating in (1) or out (-1), in the transaction of the change."""
+    counts = Counter({measure: change * number for measure, number in figures(rating, None, None).items()})
+    await _add(session, dict.fromkeys(cells_of_rating(rating), counts))
+
+
+async def count_invitations(session: AsyncSession, invitations: Iterable[Invitation]) -> None:
+    """Count invitations that were just made (可评价办件), in their transaction."""
+    cells: dict[Cell, Counts] = {}
+    for invitation in invitations:
+        for cell in cells_of_invitation(invitation):
+            cells.setdefault(cell, Counter())["invited"] += 1
+    await _add(session, cells)
+
+
+async def count_changes(
+    session: AsyncSession, changes: Sequence[tuple[Rating, Ticket | None, Appeal | None, Counts]]
+) -> None:
+    """Bring the counters from what each rating counted for before (`figures`) to what it counts for now."""
+    cells: dict[Cell, Counts] = {}
+    for rating, ticket, appeal, before in changes:
+        after = figures(rating, ticket, appeal)
+        after.subtract(before)
+        if any(after.values()):
+            for cell in cells_of_rating(rating):
+                cells.setdefault(cell, Counter()).update(after)
+    await _add(session, cells)
+
+
+async def _add(session: AsyncSession, cells: dict[Cell, Counts]) -> None:
+    rows = [
+        {**cell._asdict(), **{measure: counts[measure] for measure in MEASURES}}
+        for cell, counts in cells.items()
+        if any(counts.values())
+    ]
+    if rows:
+        _ = await session.execute(COUNT, {"rows": orjson.dumps(rows).decode()})
+
+
+def check_question(question: Question, *, public: bool) -> None:
+    """400 for dimensions that are not counted together, or that need a narrower question."""
+    faults = [FieldError("group_by", "two", "at most two dimensions")] if len(question.group_by) > 2 else []
+    crossed = question.parts - ({"hall"} if "window" in question.named else set()) - (set() if public else {"channel"})
+    if len(crossed) > 1:
+        message = f"not counted together: {', '.join(sorted(crossed))}"
+        faults.append(FieldError("group_by", "counted_together", message))
+    if "window" in question.named and "hall" not in question.named:
+        faults.append(FieldError("group_by", "hall", "a window is named within its hall"))
+    if {"matter", "hall", "window"} & set(question.group_by) and "area" not in dict(question.only):
+        faults.append(FieldError("area", "narrow", "matters, halls and windows are told apart within one area"))
+    months = (question.last.year - question.first.year) * 12 + question.last.month - question.first.month
+    if not 0 <= months < 24:
+        faults.append(FieldError("last", "span", "from the first month on, at most 24 months"))
+    if faults:
+        raise InvalidInputError("these statistics are not kept", faults)
+
+
+def _group(question: Question, row: Any) -> dict[str, str]:
+    values = row._mapping
+    return {name: f"{values[name]:%Y-%m}" if name == "month" else values[name] for name in question.group_by}
+
+
+def _rated(row: Any) -> int:
+    return row.grade_1 + row.grade_2 + row.grade_3 + row.grade_4 + row.grade_5
+
+
+def _sum(rows: Iterable[Any]) -> dict[str, int]:
+    numbers = [[row._mapping[measure] for measure in MEASURES] for row in rows]
+    return (
+        dict(zip(MEASURES, map(sum, zip(*numbers, strict=True)), strict=True))
+        if numbers
+        else dict.fromkeys(MEASURES, 0)
+    )
+
+
+def _ranks(rows: Sequence[Any], least: int) -> dict[int, int]:
+    """Row → rank by the lower bound of the good rate, only where there are enough ratings to say so."""
+    lows: dict[int, float] = {}
+    for place, row in enumerate(rows):
+        bounds = wilson((rated := _rated(row)) - row.grade_1 - row.grade_2, rated)
+        if bounds is not None and rated >= least:
+            lows[place] = bounds.low
+    ranks: dict[float, int] = {}
+    for rank, low in enumerate(sorted(lows.values(), reverse=True), start=1):
+        _ = ranks.setdefault(low, rank)
+    return {place: ranks[low] for place, low in lows.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of the groups to show: after one, and so many; without limit all."""
+
+    after: tuple[str, ...] | None = None
+    limit: int | None = None
+
+
+WHOLE = Slice()
+
+
+def _cut(groups: list[tuple[dict[str, str], Any, int | None]], part: Slice) -> tuple[list[Any], str | None]:
+    """Groups in the order of their names, cut to the part asked for, and the cursor of what follows."""
+    groups.sort(key=lambda group: tuple(group[0].values()))
+    later = [group for group in groups if part.after is None or tuple(group[0].values()) > part.after]
+    if part.limit is None or len(later) <= part.limit:
+        return later, None
+    return later[: part.limit], encode_cursor(*later[part.limit - 1][0].values())
+
+
+def _without_channel(question: Question, row: Any) -> bool:
+    """Invitations have no channel yet: their line is none of the channels."""
+    return "channel" in question.group_by and row._mapping["channel"] == ""
+
+
+async def show_figures(session: AsyncSession, question: Question, least: int, part: Slice = WHOLE) -> StaffStatistics:
+    """Exact figures for staff; ranked from `least` ratings on."""
+    check_question(question, public=False)
+    rows = [row for row in await list_figures(session, question) if not _without_channel(question, row)]
+    total, ranks = _sum(rows), _ranks(rows, least) if question.group_by else {}
+    whole = sum(total[grade] for grade in GRADES)
+    named = [(_group(question, row), row, ranks.get(n)) for n, row in enumerate(rows) if question.group_by]
+    chosen, following = _cut(named, part)
+    return StaffStatistics.model_construct(
+        first=f"{question.first:%Y-%m}",
+        last=f"{question.last:%Y-%m}",
+        coverage=Rate.of(*await find_coverage(session, question)),
+        total=StaffFigures.of(total, whole),
+        groups=[
+            StaffGroup.model_construct(group=name, rank=rank, figures=StaffFigures.of(row._mapping, whole))
+            for name, row, rank in chosen
+        ],
+        next=following,
+    )
+
+
+async def show_public_figures(
+    session: AsyncSession, question: Question, least: int, part: Slice = WHOLE
+) -> PublicStatistics:
+    """Figures for everybody, from what may be shown alone (docs/adr/0010)."""
+    check_question(question, public=True)
+    rows = await list_public_figures(session, question)
+    total, ranks = _sum(rows), _ranks(rows, least) if question.group_by else {}
+    whole = sum(total[grade] for grade in GRADES)
+    # Of a breakdown that is withheld not even the names are told: how many there are would tell how small they are.
+    named = [
+        (_group(question, row), row, ranks.get(n))
+        for n, row in enumerate(rows)
+        if question.group_by and (row.shown or not question.breakdown)
+    ]
+    chosen, following = _cut(named, part)
+    return PublicStatistics.model_construct(
+        first=f"{question.first:%Y-%m}",
+        last=f"{question.last:%Y-%m}",
+        coverage=Rate.of(*await find_coverage(session, question)),
+        least=LEAST,
+        complete=not any(row.hidden for row in rows),
+        total=Figures.of(total, whole),
+        groups=[
+            PublicGroup.model_construct(
+                group=name, rank=rank, figures=None if _is_hidden(row) else Figures.of(row._mapping, whole)
+            )
+            for name, row, rank in chosen
+        ],
+        next=following,
+    )
+
+
+def _is_hidden(row: Any) -> bool:
+    return bool(row.hidden) and not row.shown
+
+
+async def recount(session: AsyncSession) -> Recounted:
+    """Compare every counter with the rows it stands for; tell, never repair."""
+    rows = await list_differences(session, SHOWN_DIFFERENCES)
+    found = [
+        Difference(
+            cell={key: str(row._mapping[key]) for key in KEYS},
+            counted={m: row._mapping[f"counted_{m}"] for m in MEASURES},
+            true={m: row._mapping[f"true_{m}"] for m in MEASURES},
+        )
+        for row in rows
+    ]
+    return Recounted(equal=not found, differences=found)

@@ -1,0 +1,241 @@
+"""P11: rates of 好差评 of any department, channel and month at 1,000,000 ratings, and how their cost grows from 100,000.
+
+Ratings, invitations and tickets are made inside PostgreSQL; their counters by the rule as SQL (`queries.statistics.CELLS`),
+which is compared with the rule as Python (`model.statistics`) over the rows of some departments' months. What is measured
+is the use case: the statements and the making of the answer, without the way through the gateway.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import uvloop
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bench import proc
+from bench.harness import Figure, Options, at_most, run, say, scratch
+from bench.load import percentile
+from deploy.postgres import EmbeddedPostgres
+from services.ratings.model import (
+    KEYS,
+    MEASURES,
+    Cell,
+    Figures,
+    Invitation,
+    Rating,
+    RatingCount,
+    Ticket,
+    cells_of_invitation,
+    cells_of_rating,
+    figures,
+)
+from services.ratings.queries.statistics import CELLS, Dimension, Question
+from services.ratings.use_cases.statistics import Slice, recount, show_figures, show_public_figures
+from shared import migrations
+from shared.db import Database
+
+PAGE = Slice(limit=50)
+AREAS, DEPARTMENTS, MATTERS, MONTHS = 9, 25, 20, 24
+YEAR, LAST = date(2025, 11, 1), date(2026, 10, 1)
+
+
+def _dice(salt: str, sides: int) -> str:
+    """A number below `sides` that follows from the row's number alone."""
+    return f"((hashtext(n || '{salt}') & 2147483647) % {sides})"
+
+
+ID = "lpad(to_hex(n), 32, '0')::uuid"
+"""In order: a million random keys would take minutes to index."""
+DAY = f"(date '2024-11-01' + make_interval(months => {_dice('m', MONTHS)}, days => {_dice('d', 28)}))"
+PLACE = f"'A' || {_dice('a', AREAS)}, 'D' || {_dice('p', DEPARTMENTS)}"
+SERVICE = (
+    f"'closing', 'N' || lpad(n::text, 9, '0'), 1, {PLACE}, 'M' || {_dice('k', MATTERS)}, 'x',"
+    f" 'H' || {_dice('h', 5)}, 'W' || {_dice('w', 10)}"
+)
+COLUMNS = 'stage, case_number, service_number, area_code, department_code, matter_code, matter_name, hall, "window"'
+INVITATIONS = (
+    f"INSERT INTO invitation (id, revision, token_hash, invited_at, open_until, {COLUMNS})"
+    f" SELECT {ID}, 1, 'T' || lpad(n::text, 9, '0'), {DAY} + interval '4 hours', {DAY}, {SERVICE}"
+    " FROM generate_series($1::int, $2::int) n"
+)
+RATINGS = (
+    "INSERT INTO rating (id, invitation_id, revision, grade, tags, dictionary, contents, pf, sub_channel, real_name,"
+    f" suspicions, supplements, rated_at, rated_on, {COLUMNS}) SELECT {ID}, {ID}, 1,"
+    f" CASE WHEN {_dice('g', 100)} < 4 THEN 1 + {_dice('b', 2)} ELSE 3 + {_dice('b', 3)} END, '{{}}', '2023', '{{}}',"
+    f" (1 + {_dice('c', 7)})::text, 'x', {_dice('r', 10)} > 0, '{{}}', '[]', {DAY}, {DAY}, {SERVICE}"
+    " FROM generate_series($1::int, $2::int) n"
+)
+TICKETS = (
+    "INSERT INTO ticket (id, rating_id, revision, state, round, area_code, department_code, grade, real_name, opened_at,"
+    " opened_on, callback_due_on, verify_due_on, rectify_due_on, attempts, explained, rectify_late, escalated, level,"
+    " closed_on, called_back_on, rectified_on, satisfied)"
+    f" SELECT {ID}, r.id, 1, 'closed', 1, r.area_code, r.department_code, r.grade, r.real_name, r.rated_at,"
+    " r.rated_on, r.rated_on, r.rated_on, r.rated_on + 5, 1, false, false, '{}', 0, r.rated_on + 9, r.rated_on + 1,"
+    f" r.rated_on + {_dice('f', 8)}, {_dice('s', 2)} = 0"
+    f" FROM generate_series($1::int, $2::int) n JOIN rating r ON r.id = {ID} WHERE r.grade <= 2"
+)
+COUNTS = f"INSERT INTO rating_count ({', '.join((*KEYS, *MEASURES))}) {CELLS}"
+
+
+async def add_ratings(database: Database, first: int, last: int) -> None:
+    """Ratings number `first` to `last`, and the counters of all there are."""
+    connection = await database.connect()
+    try:
+        _ = await connection.execute("SET statement_timeout = 0; SET synchronous_commit = off; SET work_mem = '256MB'")
+        for statement in (INVITATIONS, RATINGS, TICKETS):
+            _ = await connection.execute(statement, first, last, timeout=300)
+        _ = await connection.execute("TRUNCATE rating_count", timeout=60)
+        _ = await connection.execute(COUNTS, timeout=300)
+        _ = await connection.execute("VACUUM (ANALYZE, FREEZE) rating_count", timeout=300)
+        _ = await connection.execute("ANALYZE rating; ANALYZE invitation; ANALYZE ticket; CHECKPOINT", timeout=300)
+    finally:
+        await connection.close()
+
+
+async def differing_months(database: Database, number: int) -> int:
+    """Of so many departments' months, those whose counters are not what the rule as Python makes of their rows."""
+    dice, wrong = random.Random(11), 0
+    async with database.reading() as session:
+        for _ in range(number):
+            place = (f"A{dice.randrange(AREAS)}", f"D{dice.randrange(DEPARTMENTS)}")
+            month = date(2025, 1 + dice.randrange(12), 1)
+            counted = await session.scalars(
+                select(RatingCount).where(
+                    RatingCount.area_code == place[0],
+                    RatingCount.department_code == place[1],
+                    RatingCount.month == month,
+                )
+            )
+            known = {Cell(*(getattr(row, key) for key in KEYS)): row for row in counted}
+            truth = await _truth(session, place, month)
+            same = truth.keys() == known.keys() and all(
+                getattr(known[cell], measure) == counts[measure]
+                for cell, counts in truth.items()
+                for measure in MEASURES
+            )
+            wrong += not same
+    return wrong
+
+
+async def _truth(session: AsyncSession, place: tuple[str, str], month: date) -> dict[Cell, Figures]:
+    cells: dict[Cell, Figures] = {}
+    rated = (
+        select(Rating, Ticket)
+        .outerjoin(Ticket, Ticket.rating_id == Rating.id)
+        .where(Rating.area_code == place[0], Rating.department_code == place[1])
+        .where(text("date_trunc('month', rated_on) = :month").bindparams(month=month))
+    )
+    for rating, ticket in await session.execute(rated):
+        for cell in cells_of_rating(rating):
+            cells.setdefault(cell, Counter()).update(figures(rating, ticket, None))
+    invited = select(Invitation).where(
+        Invitation.area_code == place[0],
+        Invitation.department_code == place[1],
+        text("date_trunc('month', invited_at AT TIME ZONE 'Asia/Shanghai') = :month").bindparams(month=month),
+    )
+    for invitation in await session.scalars(invited):
+        for cell in cells_of_invitation(invitation):
+            cells.setdefault(cell, Counter())["invited"] += 1
+    return cells
+
+
+def questions(dice: random.Random) -> dict[str, Question]:
+    """One of every kind, about a place and month at random."""
+    month = date(2025 + dice.randrange(2), 1 + dice.randrange(10), 1)
+    area: tuple[Dimension, str] = ("area", f"A{dice.randrange(AREAS)}")
+    department: tuple[Dimension, str] = ("department", f"D{dice.randrange(DEPARTMENTS)}")
+    channel: tuple[Dimension, str] = ("channel", str(1 + dice.randrange(7)))
+    return {
+        "a department in a month": Question(month, month, (), (area, department)),
+        "a department by channel in a month": Question(month, month, ("channel",), (area, department)),
+        "a department by month, a year": Question(YEAR, LAST, ("month",), (area, department)),
+        "a department by matter in a month": Question(month, month, ("matter",), (area, department)),
+        "a channel in a month, all departments": Question(month, month, ("department",), (channel,)),
+        "all departments in a month": Question(month, month, ("area", "department"), ()),
+        "an area by department, a year": Question(YEAR, LAST, ("department",), (area,)),
+    }
+
+
+Show = Callable[..., Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Milliseconds of every answer, and the CPU milliseconds that one cost here and in PostgreSQL together."""
+
+    times: list[float]
+    cpu: float
+
+    def percentile(self, share: float) -> float:
+        return percentile(self.times, share)
+
+
+async def _times(postgres: EmbeddedPostgres, database: Database, show: Show, rounds: int) -> dict[str, Taken]:
+    found: dict[str, Taken] = {}
+    for name in questions(random.Random(7)):
+        asked = [questions(random.Random(n))[name] for n in range(rounds)]
+        _ = [await _ask(database, show, question) for question in asked[:5]]
+        before = _cpu(postgres)
+        times = [await _ask(database, show, question) for question in asked]
+        found[name] = Taken(times, (_cpu(postgres) - before) / rounds * 1000)
+    return found
+
+
+async def _ask(database: Database, show: Show, question: Question) -> float:
+    started = time.perf_counter()
+    async with database.reading() as session:
+        _ = await show(session, question, 30, PAGE)
+    return (time.perf_counter() - started) * 1000
+
+
+def _cpu(postgres: EmbeddedPostgres) -> float:
+    return time.process_time() + proc.cpu_seconds(postgres.postmaster())
+
+
+async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figure]:
+    dsn = postgres.dsn("ratings")
+    _ = await migrations.run_on(dsn, migrations.upgrade, "ratings")
+    database = Database(dsn, data_key=b"b" * 32, pool_size=2)
+    found: list[dict[str, Taken]] = []
+    have = 0
+    rounds = options.pick(100, 5)
+    try:
+        for number in options.pick((100_000, 1_000_000), (2_000, 5_000)):
+            say(f"adding {number - have:,} ratings")
+            await add_ratings(database, have + 1, number)
+            have = number
+            found.append(await _times(postgres, database, show_figures, rounds))
+        public = await _times(postgres, database, show_public_figures, rounds)
+        wrong = await differing_months(database, options.pick(5, 3))
+        async with database.transaction() as session:
+            started = time.perf_counter()
+            compared = await recount(session)
+            seconds = time.perf_counter() - started
+        assert compared.equal
+    finally:
+        await database.close()
+    small, large = found
+    return [
+        *(at_most(f"p95: {name}", taken.percentile(0.95), "ms", 30, 10) for name, taken in large.items()),
+        *(Figure(f"p50: {name}", taken.percentile(0.5), "ms") for name, taken in large.items()),
+        *(Figure(f"CPU: {name}", taken.cpu, "ms") for name, taken in large.items()),
+        *(Figure(f"public, p95: {name}", taken.percentile(0.95), "ms") for name, taken in public.items()),
+        *(Figure(f"public, CPU: {name}", taken.cpu, "ms") for name, taken in public.items()),
+        *(at_most(f"CPU at 10 × the data: {name}", large[name].cpu / small[name].cpu, "×", 1.3, 1.1) for name in small),
+        at_most("departments' months whose counters differ", wrong, "", 0, 0),
+        Figure(f"recount of all {have:,} ratings", seconds, "s"),
+    ]
+
+
+def measure(options: Options) -> Sequence[Figure]:
+    with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
+        postgres.create_databases(["ratings"])
+        return uvloop.run(_measured(postgres, options))
+
+
+if __name__ == "__main__":
+    run("P11", "rates of any department, channel, month at 1,000,000 ratings", measure)
