@@ -8,14 +8,13 @@ Everything about a rating counts in the month in which it was given, an invitati
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Date, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.appeals import Appeal
 from services.ratings.model.base import PLACE, Base
-from services.ratings.model.invitation import Invitation
 from services.ratings.model.rating import Rating
 from services.ratings.model.tickets import Ticket
 from shared import clock
@@ -114,7 +113,11 @@ def figures(rating: Rating, ticket: Ticket | None, appeal: Appeal | None) -> Fig
     return Counter({measure: 1 for measure, counts in found.items() if counts})
 
 
-def cells(about: Rating | Invitation, day: date, pf: str = "", sub_channel: str = "") -> Iterator[Cell]:
+Invitable = Any
+"""An invitation, or one that is about to be stored (`use_cases.invite.Invited`): both tell where and when."""
+
+
+def cells(about: Rating | Invitable, day: date, pf: str = "", sub_channel: str = "") -> Iterator[Cell]:
     """Where it counts: one cell in every grain. An invitation has no channel yet."""
     hall = about.hall or ""
     items = {
@@ -131,5 +134,5 @@ def cells_of_rating(rating: Rating) -> Iterator[Cell]:
     return cells(rating, rating.rated_on, rating.pf, rating.sub_channel)
 
 
-def cells_of_invitation(invitation: Invitation) -> Iterator[Cell]:
+def cells_of_invitation(invitation: Invitable) -> Iterator[Cell]:
     return cells(invitation, clock.local_date(invitation.invited_at))

@@ -33,7 +33,7 @@ RATES = ("participation", "good", "bad", "satisfaction", "called_back", "rectifi
 def _rating(row: Any) -> PublishedRating:
     """The words only where they may be read."""
     names = ("area_code", "department_code", "matter_code", "matter_name", "grade", "tags", "published_on")
-    words = [] if row.text_hidden else [one["masked_text"] for one in row.supplements if "masked_text" in one]
+    words = [] if row.text_hidden else [one["text"] for one in row.supplements]
     done = None
     if row.rectified_on is not None:
         shared = ("root_cause", "action", "explained", "rectified_on", "in_time", "satisfied")

@@ -1,12 +1,13 @@
 """What makes a rating suspicious (norms §1.6). It is stored and counted all the same; somebody looks at it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Rating
+from services.ratings.model import BAD_TEXT, Rating
 from services.ratings.model.channels import HALL_DEVICES, HOTLINE
 from services.ratings.model.invitation import Invitation
 
@@ -17,6 +18,12 @@ SAME_TEXT, SAME_TEXT_DAYS = 3, timedelta(days=30)
 SAME_DEVICE, SAME_DEVICE_DAYS = 5, timedelta(days=1)
 SOON = timedelta(seconds=30)
 """Nobody has read the result of a case by then."""
+
+COMPLAINT = re.compile(
+    r"投诉|差评|态度[很太极真比较]{0,2}(差|恶劣|生硬|不好)|推诿|扯皮|踢皮球|刁难|敷衍|乱收费|不作为|白跑|多跑|来回跑|跑了[^,。,]{0,3}[趟次]|没人管|"
+    r"爱答不理|骂|歧视|吃拿卡要|互相推|不耐烦|太慢|等了[^,。,]{0,4}(小时|天|周|个月)"
+)
+"""Words of complaint: with a grade of 3 they are handled like a bad rating."""
 
 COUNT = text(
     "SELECT (SELECT count(*) FROM (SELECT FROM rating WHERE terminal = CAST(:terminal AS text)"
@@ -58,5 +65,6 @@ async def find_suspicions(session: AsyncSession, rating: Rating, invitation: Inv
         "seconds_after_close": invitation.case_number is not None and rating.rated_at - invitation.invited_at < SOON,
         "same_text": before.text + 1 >= SAME_TEXT,
         "same_device": before.device + 1 >= SAME_DEVICE,
+        BAD_TEXT: rating.grade == 3 and COMPLAINT.search(rating.text or "") is not None,
     }
     return [reason for reason, holds in found.items() if holds]

@@ -13,6 +13,7 @@ from services.ratings.model import Moment
 from services.ratings.model.tokens import case_subject, invitation_claims, token_hash
 from services.ratings.settings import Rules
 from services.ratings.use_cases.keys import get_signer
+from services.ratings.use_cases.statistics import count_invitations
 from shared import audit, clock, outbox
 from shared.crypto import encrypt, open_sealed
 from shared.events.cases import CaseAccepted, CaseClosed, CaseEvent, CaseImported
@@ -104,6 +105,7 @@ async def store_invitations(session: AsyncSession, invited: Sequence[Invited]) -
     stored = set((await session.scalars(STORE, columns)).all())
     await outbox.add_many(session, [one.fact() for one in invited if one.id in stored])
     if stored:
+        await count_invitations(session, [one for one in invited if one.id in stored])
         audit.record(session, "invitations.make", "invitation", next(iter(stored)), number=len(stored))
     return stored
 

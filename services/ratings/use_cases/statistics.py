@@ -15,7 +15,6 @@ from services.ratings.model import (
     MEASURES,
     Appeal,
     Cell,
-    Invitation,
     Rating,
     Ticket,
     cells_of_invitation,
@@ -23,6 +22,7 @@ from services.ratings.model import (
     figures,
 )
 from services.ratings.model import Figures as Counts
+from services.ratings.model.statistics import Invitable
 from services.ratings.queries.statistics import (
     Question,
     find_coverage,
@@ -66,7 +66,7 @@ async def count_rating(session: AsyncSession, rating: Rating, change: int) -> No
     await _add(session, dict.fromkeys(cells_of_rating(rating), counts))
 
 
-async def count_invitations(session: AsyncSession, invitations: Iterable[Invitation]) -> None:
+async def count_invitations(session: AsyncSession, invitations: Iterable[Invitable]) -> None:
     """Count invitations that were just made (可评价办件), in their transaction."""
     cells: dict[Cell, Counts] = {}
     for invitation in invitations:

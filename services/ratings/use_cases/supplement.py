@@ -15,6 +15,7 @@ from services.ratings.schemas import SupplementRating
 from services.ratings.settings import Settings
 from services.ratings.use_cases.credentials import Rater, believe
 from services.ratings.use_cases.rate import Owner
+from services.ratings.use_cases.tickets import follow_supplement
 from shared import audit, outbox
 from shared.crypto import decrypt, encrypt
 from shared.errors import ConflictError, NotFoundError, UnauthenticatedError
@@ -49,6 +50,7 @@ async def supplement_rating(
         **rating.facts(), rating_id=rating.id, text=masked, revision=rating.revision, occurred_at=at.now
     )
     outbox.add(session, fact)
+    await follow_supplement(session, rating, at)
     audit.record(session, "rating.supplement", "rating", rating.id, number=len(rating.supplements))
     return rating
 

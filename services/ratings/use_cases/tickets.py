@@ -1,9 +1,8 @@
 """差评整改: what follows from a bad rating, in the order of a ticket's life. Each act locks the ticket, then its rating."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
@@ -22,6 +21,7 @@ from services.ratings.model import (
     figures,
 )
 from services.ratings.model.statistics import Figures
+from services.ratings.model.tokens import read_id
 from services.ratings.queries import appeals, tickets
 from services.ratings.queries.calendar import get_calendar
 from services.ratings.schemas.tickets import (
@@ -34,18 +34,17 @@ from services.ratings.schemas.tickets import (
     Reveal,
     VerifyTicket,
 )
+from services.ratings.use_cases.credentials import believe
 from services.ratings.use_cases.publication import plan_publication
 from services.ratings.use_cases.statistics import count_changes
 from shared import audit, outbox
-from shared.errors import NotFoundError
+from shared.errors import ForbiddenError, NotFoundError
 from shared.etags import check_version
 from shared.events import Event
 from shared.ids import new_id
 from shared.tokens import Caller
 
 BATCH = 200
-
-IsRater = Callable[[AsyncSession, Rating, Caller | None, str | None], Any]
 
 
 async def follow_rating(session: AsyncSession, rating: Rating, at: Moment) -> None:
@@ -61,6 +60,17 @@ async def follow_rating(session: AsyncSession, rating: Rating, at: Moment) -> No
         audit.record(session, "ticket.open", "ticket", ticket.id, grade=rating.grade)
     if bad or rating.masked_text:
         await plan_publication(session, rating, None if bad else at.after(days.publish))
+
+
+async def follow_supplement(session: AsyncSession, rating: Rating, at: Moment) -> None:
+    """Words added to a rating that had none, and no ticket, are published later like any others."""
+    if (
+        not rating.masked_text
+        and len(rating.supplements) == 1
+        and await tickets.find_ticket_of(session, rating.id) is None
+    ):
+        days = await tickets.get_deadlines(session)
+        await plan_publication(session, rating, at.after(days.publish))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +195,17 @@ async def give_feedback(
     return await record(session, work, "feed_back", at, officer=caller.subject, outcome=command.by, words=command.words)
 
 
-async def is_rater(_session: AsyncSession, rating: Rating, caller: Caller | None, _token: str | None) -> bool:
-    """Whether this is who rated: by the account, within the matters of an agent's mandate."""
-    own = caller is not None and rating.account_id is not None and str(rating.account_id) == caller.subject
-    return own and caller is not None and caller.covers(rating.matter_id)
+async def is_rater(session: AsyncSession, rating: Rating, caller: Caller | None, token: str | None) -> bool:
+    """Whether this is who rated: by the account, within the matters of an agent's mandate, or by the token of the link."""
+    if caller is not None and rating.account_id is not None and str(rating.account_id) == caller.subject:
+        return caller.covers(rating.matter_id)
+    if token is None:
+        return False
+    try:
+        believed = await believe(session, token)
+        return read_id(believed.claims.get("jti")) == rating.invitation_id
+    except ForbiddenError:
+        return False
 
 
 async def get_own(session: AsyncSession, ticket_id: UUID, caller: Caller | None, token: str | None) -> Ticket:
