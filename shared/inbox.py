@@ -32,6 +32,7 @@ from shared.events.base import Envelope, Event, parse_envelope, topic_of
 E = TypeVar("E", bound=Event)
 Handler = Callable[[AsyncSession, Any], Awaitable[None]]
 BatchHandler = Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]
+EnvelopeHandler = Callable[[AsyncSession, Sequence[Envelope]], Awaitable[None]]
 
 BATCH = 500
 PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
@@ -112,12 +113,15 @@ class Consumer:
     """The events that a service listens to: `@consumer.on(CaseAccepted)` leads to one use case.
 
     `@consumer.on_batch(A, B)` gets neighbouring events of these types together, for read models.
+    `@consumer.on_envelopes(A, B)` gets the envelopes of these types, all of a batch together and in its order, beside what
+    the other handlers get: for keeping facts as they came, with id, key, revision and causes.
     """
 
     def __init__(self, service: str) -> None:
         self.service = service
         self._handlers: dict[str, Handler] = {}
         self._batch_handlers: dict[str, BatchHandler] = {}
+        self._envelope_handlers: list[tuple[frozenset[str], EnvelopeHandler]] = []
         self._topics: set[str] = set()
 
     def on(
@@ -141,15 +145,32 @@ class Consumer:
 
         return register
 
+    def on_envelopes(self, *kinds: type[Event]) -> Callable[[EnvelopeHandler], EnvelopeHandler]:
+        def register(handler: EnvelopeHandler) -> EnvelopeHandler:
+            self._envelope_handlers.append((frozenset(kind.wire_type for kind in kinds), handler))
+            self._topics.update(topic_of(kind.service) for kind in kinds)
+            return handler
+
+        return register
+
     @property
     def topics(self) -> list[str]:
         return sorted(self._topics)
 
     def listens_to(self, event_type: str) -> bool:
-        return event_type in self._handlers or event_type in self._batch_handlers
+        typed = event_type in self._handlers or event_type in self._batch_handlers
+        return typed or any(event_type in types for types, _ in self._envelope_handlers)
 
     async def handle(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-        """Give each event to its handler, in order; neighbours with the same batch handler go together."""
+        """Give the envelopes to whoever keeps them, then the events to their handlers."""
+        for types, keep in self._envelope_handlers:
+            if kept := [envelope for envelope in envelopes if envelope.type in types]:
+                await keep(session, kept)
+        typed = [e for e in envelopes if e.type in self._handlers or e.type in self._batch_handlers]
+        await self._handle_typed(session, typed)
+
+    async def _handle_typed(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
+        """Each event to its handler, in order; neighbours with the same batch handler go together."""
         run: list[Event] = []
         running: BatchHandler | None = None
         for envelope in envelopes:

@@ -75,6 +75,8 @@ class Envelope:
     traceparent: str
     actor: str
     data: dict[str, Any]
+    recorded: str = ""
+    """When it was written, as the producer put it (RFC 3339); `data` holds when it happened."""
 
     def event(self) -> Event | None:
         """The typed fact, or None when this code does not know the type."""
@@ -127,6 +129,7 @@ def parse_envelope(payload: bytes) -> Envelope:
             traceparent=document.get("traceparent", ""),
             actor=document.get("actor", "system"),
             data=document["data"],
+            recorded=document.get("recordedtime", ""),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a CloudEvent of this platform: {error}") from error

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared import clock
 from shared.bus import Record
 from shared.db import Database
 from shared.dead_letters import Redrive, discard, redrive
 from shared.errors import NotFoundError
+from shared.events.base import Envelope
 from shared.events.identity import AccountRegistered, IdentityVerified
 from shared.ids import new_id
 from shared.inbox import Consumer, Inbox
@@ -236,3 +238,40 @@ async def test_any_redelivery_and_any_failures_leave_one_ordered_effect(
 
     for account in accounts:
         assert [revision for key, revision in seen if key == str(account)] == [1, 2, 3, 4]
+
+
+async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    async with database.transaction() as session:
+        _ = await session.execute(text(EFFECTS))
+    consumer, kept = a_consumer(set()), list[list[Envelope]]()
+
+    @consumer.on_envelopes(IdentityVerified, AccountRegistered)
+    async def keep(_session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
+        kept.append(list(envelopes))
+
+    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    registered = AccountRegistered(account_id=new_id(), kind="person", revision=7, occurred_at=clock.now())
+    records = [a_record(a_fact(revision=1)), a_record(registered), a_record(a_fact(revision=2))]
+
+    await inbox.take(records)
+    await inbox.take(records)
+
+    assert [[envelope.revision for envelope in batch] for batch in kept] == [[1, 7, 2]]
+    assert kept[0][1].key == str(registered.account_id)
+    assert kept[0][1].recorded
+    assert [revision for _, revision in await effects(database)] == [1, 2]
+
+
+async def test_failing_keeper_of_envelopes_sets_the_event_aside(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    consumer, bad = Consumer("assessment"), new_id()
+
+    @consumer.on_envelopes(IdentityVerified)
+    async def keep(_session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
+        if any(envelope.key == str(bad) for envelope in envelopes):
+            raise Poison
+
+    await Inbox(database, None, consumer).take([a_record(a_fact()), a_record(a_fact(bad))])  # pyright: ignore[reportArgumentType]
+
+    assert [row.key for row in await letters(database)] == [str(bad)]
