@@ -1,14 +1,31 @@
 """Settings of the exchange service, prefix `EXCHANGE_`."""
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Nothing but what every service needs."""
+    """What peers see of the city, how long things are kept, and how endpoints are reached."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
 
     port: Port = 8106
     worker_port: Port = 8206
+    city_code: str = Field(default="540100000000", pattern=r"^[0-9]{12}$")
+    """The city's own area code (区划代码): facts that belong to no county are the city's."""
+    city_name: str = Field(default="lhasa", pattern=r"^[a-z]{2,30}$")
+    """Stands in the external types: `cn.gov.<city_name>.…`."""
+    public_url: str = "http://127.0.0.1:8000"
+    """Where peers reach the platform: the base of schema addresses, and the origin that a webhook handshake names."""
+    event_days: int = Field(default=90, ge=7, le=3650)
+    """Days that the event log is kept, and with it what can be pulled, replayed or re-driven."""
+    history_hours: int = Field(default=72, ge=1, le=24 * 90)
+    """Hours that a delivered event stays in a subscriber's status view."""
+    webhook_ports: tuple[int, ...] = (443, 8443)
+    """Ports that endpoints may have; in development any port."""
+    webhook_slots: int = Field(default=64, ge=1, le=1000)
+    """Webhooks under way at once in one worker."""
+    webhook_slots_each: int = Field(default=8, ge=1, le=100)
+    """Of them, for one subscription: a slow subscriber must not hold up the others."""

@@ -1,6 +1,30 @@
 """Tables of exchange and their rules."""
 
 from services.exchange.model.base import Base
+from services.exchange.model.delivery import Delivery, DeliveryState, Outcome, Statistic
+from services.exchange.model.external import City, Draft, ExternalType, draft, types_of
+from services.exchange.model.log import LoggedEvent, LogHead
 from services.exchange.model.peer import Peer
+from services.exchange.model.policy import Scope, scope_of
+from services.exchange.model.subscription import Mode, Subscription, SubscriptionState
 
-__all__ = ["Base", "Peer"]
+__all__ = [
+    "Base",
+    "City",
+    "Delivery",
+    "DeliveryState",
+    "Draft",
+    "ExternalType",
+    "LogHead",
+    "LoggedEvent",
+    "Mode",
+    "Outcome",
+    "Peer",
+    "Scope",
+    "Statistic",
+    "Subscription",
+    "SubscriptionState",
+    "draft",
+    "scope_of",
+    "types_of",
+]

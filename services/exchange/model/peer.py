@@ -1,5 +1,6 @@
 """对端: a bureau's system or the regional platform, with whom records and events are exchanged."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model.base import Base
+from shared.errors import ConflictError, NotFoundError
+from shared.ids import new_id
+
+MAX_KEYS = 20
 
 
 class Peer(Base):
@@ -36,3 +41,40 @@ class Peer(Base):
     active: Mapped[bool] = mapped_column(Boolean)
     revision: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    @classmethod
+    def new(cls, code: str, values: Mapping[str, Any], now: datetime) -> "Peer":
+        return cls(id=new_id(), code=code, keys=[], revision=1, created_at=now, **values)
+
+    @property
+    def areas(self) -> list[str]:
+        """The areas whose events and records are its business: those named, or its own alone."""
+        return self.area_codes or [self.area_code]
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.revision += 1
+
+    def key(self, kid: str) -> dict[str, Any] | None:
+        """The public key with this id that holds now; a retired one verifies nothing new."""
+        return next((k for k in self.keys if k["kid"] == kid and not k.get("retired_at")), None)
+
+    def add_key(self, kid: str, x: str, now: datetime) -> None:
+        """Pin a further public key. An id is never used twice, a retired one neither."""
+        if any(key["kid"] == kid for key in self.keys):
+            raise ConflictError(f"the key id {kid} is taken; a new key gets a new id")
+        if len(self.keys) >= MAX_KEYS:
+            raise ConflictError(f"a peer keeps at most {MAX_KEYS} keys, retired ones included")
+        added = {"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "added_at": now.isoformat(), "retired_at": None}
+        self.keys = [*self.keys, added]
+        self.revision += 1
+
+    def retire_key(self, kid: str, now: datetime) -> None:
+        """The key verifies nothing from now on; it stays listed, for what was signed with it before."""
+        if not any(key["kid"] == kid for key in self.keys):
+            raise NotFoundError("no such key of this peer")
+        if self.key(kid) is None:
+            raise ConflictError(f"the key {kid} is retired already")
+        self.keys = [{**key, "retired_at": now.isoformat()} if key["kid"] == kid else key for key in self.keys]
+        self.revision += 1
