@@ -36,6 +36,8 @@ RULES = (
     Rule("POST ratings/ratings(?:/[^/]+/supplements)?", public=True, rate="ratings"),
     Rule("GET ratings/invitations/[^/]+", public=True, rate="ratings"),
     Rule("GET ratings/(?:tags|keys)", public=True),
+    Rule("GET exchange/(?:schemas|schemas/[^/]+|webhook-keys)", public=True),
+    Rule("GET exchange/events", low_priority=True),
     Rule("GET assessment/daily-reports/[^/]+", public=True, low_priority=True),
     Rule("GET ratings/published", public=True),
     Rule(r"GET ratings/published/statistics(?:\.csv)?", public=True, low_priority=True),

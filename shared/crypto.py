@@ -67,6 +67,11 @@ def lookup_hash(text: str, purpose: str) -> bytes:
     return hmac.digest(_derived(_key.get(), "hash/" + purpose), text.strip().upper().encode(), hashlib.sha256)
 
 
+def signing_seed(purpose: str) -> bytes:
+    """32 bytes from which a service's own Ed25519 key for `purpose` is made: as lasting and as secret as its data key."""
+    return _derived(_key.get(), "sign/" + purpose)
+
+
 def _platform(purpose: str) -> bytes:
     key = _platform_key.get()
     if not key:

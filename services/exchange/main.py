@@ -1,18 +1,30 @@
 """HTTP process of exchange."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 
 from services.exchange.router import router
 from services.exchange.settings import Settings
 from shared.app import create_app
 from shared.bus import Bus
+from shared.http import Endpoints
 from shared.settings import load
 from shared.tokens import TokenVerifier
 from shared.worker import open_bus, run_api
 
 
 def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    return create_app("exchange", settings, [router], bus=bus, verifier=verifier)
+    app = create_app("exchange", settings, [router], bus=bus, verifier=verifier, lifespan=_lifespan)
+    app.state.endpoints = Endpoints()
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    yield
+    await app.state.endpoints.close()
 
 
 if __name__ == "__main__":

@@ -1,24 +1,31 @@
 """Settings of the exchange service, prefix `EXCHANGE_`."""
 
 from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
 
 
-class Settings(ServiceSettings):
-    """What peers see of the city, how long things are kept, and how endpoints are reached."""
+class CitySettings(BaseSettings):
+    """What the outside sees of the city in every event. None is secret, so the consumer reads them by themselves."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
 
-    port: Port = 8106
-    worker_port: Port = 8206
     city_code: str = Field(default="540100000000", pattern=r"^[0-9]{12}$")
     """The city's own area code (区划代码): facts that belong to no county are the city's."""
     city_name: str = Field(default="lhasa", pattern=r"^[a-z]{2,30}$")
     """Stands in the external types: `cn.gov.<city_name>.…`."""
     public_url: str = "http://127.0.0.1:8000"
     """Where peers reach the platform: the base of schema addresses, and the origin that a webhook handshake names."""
+
+
+class Settings(CitySettings, ServiceSettings):
+    """How long things are kept, and how endpoints are reached."""
+
+    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
+
+    port: Port = 8106
+    worker_port: Port = 8206
     event_days: int = Field(default=90, ge=7, le=3650)
     """Days that the event log is kept, and with it what can be pulled, replayed or re-driven."""
     history_hours: int = Field(default=72, ge=1, le=24 * 90)

@@ -209,9 +209,7 @@ class Subscription(Base):
     def recover(self, peer_code: str, now: datetime) -> DeliveryRecovered:
         self.alerted_at = None
         self.revision += 1
-        return DeliveryRecovered(
-            subscription_id=self.id, peer_code=peer_code, revision=self.revision, occurred_at=now
-        )
+        return DeliveryRecovered(subscription_id=self.id, peer_code=peer_code, revision=self.revision, occurred_at=now)
 
 
 def _is_over(entry: Mapping[str, Any], now: datetime) -> bool:

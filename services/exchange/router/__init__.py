@@ -1,7 +1,9 @@
-"""HTTP in and out."""
+"""HTTP in and out of exchange."""
 
 from fastapi import APIRouter
 
-from shared.idempotency import IdempotentRoute
+from services.exchange.router import deliveries, events, peers, subscriptions
 
-router = APIRouter(prefix="/api/v1/exchange", tags=["exchange"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1/exchange", tags=["exchange"])
+for part in (peers.router, subscriptions.router, deliveries.router, events.router):
+    router.include_router(part)
