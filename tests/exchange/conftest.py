@@ -116,7 +116,10 @@ class Bureau:
 
     async def act(self, subscription: dict[str, Any], verb: str, body: Any = None) -> httpx.Response:
         headers = {**self.headers, "If-Match": f'"{subscription["revision"]}"'}
-        return await self.client.post(f"{BASE}/subscriptions/{subscription['id']}/{verb}", json=body, headers=headers)
+        path = f"{BASE}/subscriptions/{subscription['id']}/{verb}"
+        answer = await self.client.post(path, json=body, headers=headers)
+        self.now = max(self.now, clock.now())
+        return answer
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> Any:
         answer = await self.client.get(f"{BASE}/{path}", params=params, headers=headers or self.headers)
@@ -126,7 +129,7 @@ class Bureau:
     async def hooked(self, subscriber: Subscriber, **changes: Any) -> dict[str, Any]:
         """An active webhook to this subscriber, which from now on verifies what it gets."""
         made = await self.subscribe(mode="webhook", endpoint=subscriber.url, **changes)
-        subscriber.secret = made["secret"]
+        subscriber.secret, subscriber.any_age = made["secret"], True
         answer = await self.act(made, "activation")
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -25,6 +25,7 @@ async def test_event_arrives_signed_as_its_exact_bytes(bureau: Bureau, subscribe
     assert received.body == row["payload"]
     assert received.headers["webhook-id"] == event_id == received.event["id"]
     assert received.headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+    _ = Webhook(subscriber.secret or "").verify(received.body, received.headers)
     assert subscriber.unverified == 0
 
 
