@@ -92,7 +92,7 @@ def check_endpoint(url: str, reach: Reach) -> httpx.URL:
         raise EndpointError("invalid_url") from error
     if target.scheme != "https" and not (target.scheme == "http" and reach.loopback):
         raise EndpointError("https_required")
-    if not target.host or target.userinfo or target.fragment:
+    if not target.host or target.userinfo or target.fragment or not 0 < port < 65536:
         raise EndpointError("invalid_url")
     if reach.ports is not None and port not in reach.ports:
         raise EndpointError("port_not_allowed")

@@ -32,7 +32,7 @@ from tests.conftest import ClientFactory, TokenFactory
 from tests.security.world import World, build_world, holding_of
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-CALLERS = ("administrator", "owner", "department", "system")
+CALLERS = ("administrator", "owner", "department", "system", "peer")
 FILES = (
     "application/pdf",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",

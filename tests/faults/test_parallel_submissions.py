@@ -20,13 +20,16 @@ from deploy.processes import SERVICES
 from shared import clock
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.matters import CITY, DEPARTMENT, a_document
-from tests.builders.ratings import CLOSING, Bureau
+from tests.builders.ratings import CLOSING
+from tests.builders.ratings import Bureau as RatingBureau
+from tests.builders.subscriber import listening
 from tests.cases.conftest import Hall
 from tests.cases.test_bundles import BundleHall
 from tests.cases.test_materials import promising, with_gap
 from tests.cases.test_push import a_record
 from tests.cases.test_suspension import EXTENSION, SUSPENSION
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.exchange.conftest import TYPES, Bureau
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
 from tests.ratings.giving import Giving
@@ -303,7 +306,7 @@ def a_ticket(act: str, facts: int, body: Any, *before: str, audit: int = 1) -> S
     """An act on a bad rating's ticket that has come as far as `before` says."""
 
     async def prepare(desk: Desk) -> Submission:
-        bureau = Bureau(await desk.service("ratings"), desk.token)
+        bureau = RatingBureau(await desk.service("ratings"), desk.token)
         ticket = await bureau.open()
         acts = {
             "verify": bureau.verify,
@@ -322,14 +325,14 @@ def a_ticket(act: str, facts: int, body: Any, *before: str, audit: int = 1) -> S
 
 
 async def a_review_of_an_appeal(desk: Desk) -> Submission:
-    bureau = Bureau(await desk.service("ratings"), desk.token)
+    bureau = RatingBureau(await desk.service("ratings"), desk.token)
     appeal = await bureau.review(await bureau.appeal(await bureau.open()))
     headers = {**bureau.reviewer(), "If-Match": f'"{appeal["revision"]}"'}
     return Submission(bureau.client, f"{LOOP}/appeals/{appeal['id']}/reviews", headers, 1, 2, json=VERDICT)
 
 
 async def a_moderation(desk: Desk) -> Submission:
-    bureau = Bureau(await desk.service("ratings"), desk.token)
+    bureau = RatingBureau(await desk.service("ratings"), desk.token)
     rating = await bureau.rate(clock.now(), text="广告请加群")
     body = {"reason": "advertisement", "words": "含有广告内容"}
     headers = {**bureau.handler, "If-Match": '"1"'}
@@ -341,7 +344,73 @@ PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPa
 BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": PUBLIC_KEY}
 
 
+EXCHANGE = "/api/v1/exchange"
+SUBSCRIPTION = f"{EXCHANGE}/subscriptions/{{subscription_id}}"
+HOOK = {"name": "办件", "mode": "webhook", "event_types": TYPES, "endpoint": "http://127.0.0.1:9/hook"}
+
+
+async def a_bureau(desk: Desk) -> Bureau:
+    bureau = Bureau(await desk.service("exchange"), desk.token)
+    _ = await bureau.register()
+    return bureau
+
+
+async def a_peer(desk: Desk) -> Submission:
+    client = await desk.service("exchange")
+    body = {"code": "b1", "name": "房管局", "kind": "bureau", "area_code": CITY, "department_code": DEPARTMENT}
+    headers = {**desk.administrator, "Idempotency-Key": "k"}
+    return Submission(client, f"{EXCHANGE}/peers", headers, 0, json=body)
+
+
+async def a_key(desk: Desk) -> Submission:
+    bureau = await a_bureau(desk)
+    headers = {**desk.administrator, "Idempotency-Key": "k", "If-Match": '"1"'}
+    body = {"kid": "k1", "x": PUBLIC_KEY["x"]}
+    return Submission(bureau.client, f"{EXCHANGE}/peers/{bureau.peer['id']}/keys", headers, 0, json=body)
+
+
+async def a_subscription(desk: Desk) -> Submission:
+    bureau = await a_bureau(desk)
+    headers = {**bureau.headers, "Idempotency-Key": "k"}
+    return Submission(bureau.client, f"{EXCHANGE}/subscriptions", headers, 0, json=HOOK)
+
+
+def a_turn(verb: str, body: Any = None) -> Scenario:
+    """An act on a subscription, from the state in which it is possible."""
+
+    async def prepare(desk: Desk) -> Submission:
+        bureau = await a_bureau(desk)
+        subscription = await bureau.subscribe(**(HOOK if verb == "secret-rotation" else {}))
+        if verb == "activation":
+            subscription = (await bureau.act(subscription, "suspension", PAUSE)).json()
+        headers = {**bureau.headers, "If-Match": f'"{subscription["revision"]}"'}
+        return Submission(bureau.client, f"{EXCHANGE}/subscriptions/{subscription['id']}/{verb}", headers, 0, json=body)
+
+    return prepare
+
+
+async def a_replay(desk: Desk) -> Submission:
+    bureau = await a_bureau(desk)
+    with listening() as subscriber:
+        subscription = await bureau.hooked(subscriber)
+    await bureau.endpoints.close()
+    headers = {**bureau.headers, "Idempotency-Key": "k"}
+    path = f"{EXCHANGE}/subscriptions/{subscription['id']}/redeliveries"
+    return Submission(bureau.client, path, headers, 0, json={"which": "all", "from_sequence": 0})
+
+
+PAUSE = {"reason": "系统升级维护"}
+
+
 SCENARIOS: dict[str, Scenario] = {
+    f"{EXCHANGE}/peers": a_peer,
+    f"{EXCHANGE}/peers/{{peer_id}}/keys": a_key,
+    f"{EXCHANGE}/subscriptions": a_subscription,
+    f"{SUBSCRIPTION}/activation": a_turn("activation"),
+    f"{SUBSCRIPTION}/secret-rotation": a_turn("secret-rotation"),
+    f"{SUBSCRIPTION}/suspension": a_turn("suspension", PAUSE),
+    f"{SUBSCRIPTION}/end": a_turn("end", PAUSE),
+    f"{SUBSCRIPTION}/redeliveries": a_replay,
     "/api/v1/cases/applications": an_application,
     "/api/v1/cases/bundle-applications": a_bundle_application,
     "/api/v1/cases/imports": a_push,

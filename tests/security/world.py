@@ -23,10 +23,14 @@ from shared.events.cases import CaseAccepted, CaseClosed
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
-from tests.builders.ratings import RATER, Bureau
+from tests.builders.ratings import RATER
+from tests.builders.ratings import Bureau as RatingBureau
+from tests.builders.subscriber import Subscriber, listening
 from tests.cases.conftest import Hall
 from tests.cases.test_bundles import BundleHall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.exchange.conftest import RECEIVED, TYPES, Bureau
+from tests.exchange.conftest import a_case as a_case_of_a_peer
 from tests.identity.conftest import Play
 from tests.identity.test_mandates import granted
 from tests.identity.test_organisations import OTHER_ID, OTHER_PHONE, register, verified
@@ -37,7 +41,7 @@ from tests.ratings.giving import Giving, a_case
 STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head", "rating_handler"]
 ELSEWHERE = "540102000000"
 NEXT_DOOR = "11540100MB0Q01905U"
-SCOPES = "cases:push matters:read licenses:read ratings:push"
+SCOPES = "cases:push matters:read licenses:read ratings:push exchange:events exchange:push"
 PHONE = "13989007788"
 APPLICANT: dict[str, str] = {"kind": "person", "name": "德吉措姆", "id_number": "540102199001010011", "phone": PHONE}
 
@@ -55,6 +59,8 @@ def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
         "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
         "auditor": token(kind="staff", roles=["auditor"], area=CITY, department=NEXT_DOOR),
         "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
+        # The system of a peer, whose account is the owner's.
+        "peer": token(kind="system", sub=owner, scope=SCOPES, area=CITY, department=DEPARTMENT),
         # `act` is who signed in, `sub` for whom: an agent of the owner, and one of somebody else.
         "agent": token(sub=owner, act={"sub": str(uuid4())}),
         "agent_of_another": token(act={"sub": str(uuid4())}),
@@ -127,6 +133,13 @@ HOLDINGS = (
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}/reviews", "auditor"),
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}", "department", "auditor"),
     _holding("publication", r"/api/v1/ratings/publications/\{rating_id\}", "department", "auditor"),
+    _holding("peer", r"/api/v1/exchange/peers/\{peer_id\}", "administrator"),
+    # Only its peer may change a subscription or call its endpoint; administrators see it, suspend and end it.
+    _holding(
+        "subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)", "peer"
+    ),
+    _holding("subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}", "peer", "administrator"),
+    _holding("schema", r"/api/v1/exchange/schemas/\{event_type\}", "owner"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
 
@@ -137,6 +150,7 @@ BODIES: Mapping[str, Any] = {
         mode="json"
     ),
     "POST /api/v1/matters/bundles/{bundle_id}/personal-guide": {"answers": {LICENCE: {"Q1": "rent", "Q2": "yes"}}},
+    "PUT /api/v1/exchange/subscriptions/{subscription_id}": {"name": "办件", "event_types": TYPES},
 }
 """Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
 
@@ -155,6 +169,10 @@ BODY_IDS: Mapping[str, str] = {
     "POST /api/v1/cases/applications license_id": "test_licence_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/cases/files/{case_id}/corrections license_id": "test_licence_of_another_is_as_one_that_is_not_there",
     "POST /api/v1/matters/personal-guides matter_id": "test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there",
+    "POST /api/v1/exchange/peers account_id": "administrators alone; see the sweep of roles",
+    "PUT /api/v1/exchange/peers/{peer_id} account_id": "administrators alone; see the sweep of roles",
+    "POST /api/v1/exchange/subscriptions/{subscription_id}/redeliveries event_ids": "test_event_of_another_is_not_driven",
+    "GET /api/v1/exchange/events subscription": "test_another_peers_subscription_is_not_there",
     **{
         f"POST /api/v1/{service}/dead-letters/redrives event_ids": "administrators alone; see the sweep of roles"
         for service in SERVICES
@@ -287,7 +305,7 @@ async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
 
     them appealed against, and one with words that will be published.
     """
-    bureau, giving = Bureau(client, token), Giving(client, token)
+    bureau, giving = RatingBureau(client, token), Giving(client, token)
     owner = str(bureau.owner)
     accepted, closed = [a_case(kind, "RATED-1", account_id=owner) for kind in (CaseAccepted, CaseClosed)]
     await giving.tell(accepted, closed)
@@ -324,7 +342,28 @@ async def _a_batch(giving: Giving) -> str:
 
 
 async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
-    return str(uuid4()), {}
+    """A peer with a key, its subscriptions by webhook (one delivery failed) and by pull."""
+    bureau = Bureau(client, token)
+    peer = await bureau.register(name="不动产登记中心")
+    key = {"kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    versioned = {**bureau.administrator, "Idempotency-Key": "sweep-key", "If-Match": '"1"'}
+    pinned = await client.post(f"/api/v1/exchange/peers/{peer['id']}/keys", json=key, headers=versioned)
+    with listening(Subscriber(status=200)) as subscriber:
+        hook = await bureau.hooked(subscriber, name="不外传的订阅")
+        subscriber.status = 503
+        _ = await bureau.happen(a_case_of_a_peer())
+        _ = await bureau.send()
+    pull = await bureau.subscribe(name="不外传的订阅")
+    await bureau.endpoints.close()
+    marks = ("不外传的订阅",)
+    return bureau.account, {
+        "peer": [
+            Thing("peer_id", {"peer_id": pinned.raise_for_status().json()["id"], "kid": "k1"}, ("不动产登记中心",))
+        ],
+        "subscription": [Thing("subscription_id", {"subscription_id": one["id"]}, marks) for one in (hook, pull)],
+        "endpoint": [Thing("subscription_id", {"subscription_id": one["id"]}) for one in (hook, pull)],
+        "schema": [Thing("event_type", {"event_type": RECEIVED}, nobody="cn.gov.lhasa.cases.case.unknown.v1")],
+    }
 
 
 MAKERS: Mapping[str, Callable[[ServiceClient, TokenFactory], Awaitable[Made]]] = {

@@ -10,6 +10,7 @@ from services.exchange.model import City, ExternalType, types_of
 from services.exchange.queries.events import get_head
 from services.exchange.router.access import EVENTS, Config, Db, check_scope, find_active_peer
 from services.exchange.schemas.deliveries import EventPage, SchemaList
+from services.exchange.schemas.peers import EventType
 from services.exchange.schemas.subscriptions import WebhookKeys
 from services.exchange.settings import Settings
 from services.exchange.use_cases.endpoints import public_key
@@ -84,7 +85,7 @@ async def list_schemas(settings: Config) -> Any:
 
 
 @router.get("/schemas/{event_type}", response_model=dict[str, Any])
-async def get_schema(event_type: str, settings: Config, response: Response) -> Any:
+async def get_schema(event_type: EventType, settings: Config, response: Response) -> Any:
     """JSON Schema 2020-12 of the data of one type of event."""
     external: ExternalType | None = types_of(settings.city_name).get(event_type)
     if external is None:

@@ -62,7 +62,9 @@ def _rights(peer: Peer) -> dict[str, Any]:
 
 def _check_types(command: ChangePeer, known: Sequence[str]) -> None:
     faults = [
-        FieldError(f"event_types.{place}", "exists", "no event of this type leaves the platform; see /exchange/schemas")
+        FieldError(
+            f"event_types[{place}]", "exists", "no event of this type leaves the platform; see /exchange/schemas"
+        )
         for place, name in enumerate(command.event_types)
         if name not in known
     ]

@@ -111,12 +111,12 @@ def _values(command: ChangeSubscription) -> dict[str, Any]:
 def _check(peer: Peer, command: ChangeSubscription, reach: Reach) -> None:
     """Every fault at once: what the peer may not see, and an endpoint that can never be called."""
     faults = [
-        FieldError(f"event_types.{place}", "granted", "this peer may not subscribe to it")
+        FieldError(f"event_types[{place}]", "granted", "this peer may not subscribe to it")
         for place, name in enumerate(command.event_types)
         if name not in peer.event_types
     ]
     faults += [
-        FieldError(f"filters.area_codes.{place}", "granted", "this peer may not see this area")
+        FieldError(f"filters.area_codes[{place}]", "granted", "this peer may not see this area")
         for place, area in enumerate(command.filters.area_codes)
         if area not in peer.areas
     ]

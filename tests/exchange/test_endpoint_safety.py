@@ -1,0 +1,306 @@
+"""Foreign endpoints cannot lead the platform elsewhere, hold it up, or fill its memory."""
+
+import gzip
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from shared import http
+from shared.http import EndpointError, Endpoints, Reach, check_endpoint
+from tests.builders.subscriber import Subscriber, listening
+from tests.exchange.conftest import Bureau, a_case
+
+LOCAL = Reach(ports=None, loopback=True)
+INTRANET = Reach((ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00:20::/32")), (443,))
+
+
+async def failing(endpoints: Endpoints, url: str, reach: Reach = LOCAL) -> str:
+    with pytest.raises(EndpointError) as found:
+        _ = await endpoints.call("POST", url, reach, headers={}, content=b"{}")
+    return found.value.cause
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("http://bureau.example/hook", "https_required"),
+        ("ftp://bureau.example/hook", "https_required"),
+        ("https://bureau.example:22/hook", "port_not_allowed"),
+        ("https://user:word@bureau.example/hook", "invalid_url"),
+        ("https:///hook", "invalid_url"),
+        ("https://bureau.example/hook#part", "invalid_url"),
+        ("https://bureau.example:99999/hook", "invalid_url"),
+    ],
+)
+def test_address_of_a_bad_form_is_refused(url: str, cause: str) -> None:
+    with pytest.raises(EndpointError) as found:
+        _ = check_endpoint(url, INTRANET)
+
+    assert found.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("10.20.3.4", True),
+        ("fd00:20::7", True),
+        ("::ffff:10.20.3.4", True),
+        ("10.21.0.1", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),  # noqa: S104 - an address to refuse
+        ("224.0.0.1", False),
+    ],
+)
+def test_only_addresses_of_the_peer_are_reached(address: str, allowed: bool) -> None:
+    assert INTRANET.allows(ipaddress.ip_address(address)) is allowed
+
+
+def test_no_network_list_opens_this_machine_or_a_clouds_metadata() -> None:
+    everything = Reach((ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")), None)
+
+    for address in ("127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"):  # noqa: S104
+        assert not everything.allows(ipaddress.ip_address(address)), address
+
+
+async def test_name_is_resolved_once_and_the_checked_address_is_called(subscriber: Subscriber) -> None:
+    """DNS rebinding: what the name means a moment later plays no part."""
+    asked = list[str]()
+
+    async def rebinding(host: str, _port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["10.99.99.99"]
+
+    endpoints = Endpoints(rebinding)
+    answer = await endpoints.call(
+        "POST", f"http://bureau.example:{subscriber.port}/hook", LOCAL, headers={}, content=b'{"partitionkey":"k"}'
+    )
+    rebound = await failing(endpoints, f"http://bureau.example:{subscriber.port}/hook")
+    await endpoints.close()
+
+    assert answer.status == 200
+    assert asked == ["bureau.example"] * 2
+    assert subscriber.requests[0].headers["host"] == f"bureau.example:{subscriber.port}"
+    assert rebound == "address_not_allowed"
+    assert len(subscriber.requests) == 1
+
+
+async def test_name_of_a_forbidden_address_is_not_called() -> None:
+    async def metadata(_host: str, _port: int) -> Sequence[str]:
+        return ["169.254.169.254"]
+
+    endpoints = Endpoints(metadata)
+
+    assert await failing(endpoints, "https://bureau.example/hook", INTRANET) == "address_not_allowed"
+    assert await failing(Endpoints(), "https://no-such-host.invalid/hook", INTRANET) == "unknown_host"
+
+
+async def test_redirect_is_not_followed(bureau: Bureau, subscriber: Subscriber) -> None:
+    subscription = await bureau.hooked(subscriber)
+    with listening() as elsewhere:
+        subscriber.status, subscriber.headers = 307, {"location": elsewhere.url}
+        _ = await bureau.happen(a_case())
+        _ = await bureau.send()
+
+        assert elsewhere.requests == []
+    (delivery,) = await bureau.deliveries(subscription)
+    assert (delivery["state"], delivery["cause"], delivery["last_status"]) == ("pending", "redirect", 307)
+
+
+async def test_slow_endpoint_is_left_at_the_limit(subscriber: Subscriber) -> None:
+    subscriber.sleep = 5
+    endpoints = Endpoints(timeout=0.5)
+
+    started = time.monotonic()
+    cause = await failing(endpoints, subscriber.url)
+    await endpoints.close()
+
+    assert cause == "timeout"
+    assert time.monotonic() - started < 2
+
+
+@contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Generator[str]:
+    """A server that says anything."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    _ = connection.recv(65536)
+                    answer(connection)
+                except OSError:
+                    pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+def drip(connection: socket.socket) -> None:
+    """A byte at a time, for ever: no single read is slow."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    for _ in range(300):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def huge(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+    for _ in range(2000):
+        connection.sendall(b"x" * 65536)
+
+
+def bomb(connection: socket.socket) -> None:
+    """Gzip that nobody asked for: its bytes are not unpacked."""
+    body = gzip.compress(b"0" * 50_000_000)[:60_000]
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+
+
+def nonsense(connection: socket.socket) -> None:
+    connection.sendall(b"GARBAGE\r\n\r\n")
+
+
+def silence(_connection: socket.socket) -> None:
+    return
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [(drip, "timeout"), (huge, "answer_too_large"), (nonsense, "broken_answer"), (silence, "broken_answer")],
+)
+async def test_misbehaving_endpoint_costs_little(answer: Callable[[socket.socket], None], cause: str) -> None:
+    endpoints = Endpoints(timeout=1.0)
+    with raw_server(answer) as url:
+        started = time.monotonic()
+        assert await failing(endpoints, url) == cause
+        assert time.monotonic() - started < 3
+        await endpoints.close()
+
+
+async def test_compressed_answer_is_not_unpacked() -> None:
+    endpoints = Endpoints(timeout=5.0)
+    with raw_server(bomb) as url:
+        answer = await endpoints.call("POST", url, LOCAL, headers={}, content=b"{}")
+        await endpoints.close()
+
+    assert len(answer.body) <= 60_000
+
+
+async def test_closed_port_is_told(subscriber: Subscriber) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    assert await failing(Endpoints(), f"http://127.0.0.1:{port}/") == "connect"
+
+
+async def test_proxies_of_the_environment_play_no_part(subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    endpoints = Endpoints()
+
+    answer = await endpoints.call("POST", subscriber.url, LOCAL, headers={}, content=b'{"partitionkey":"k"}')
+    await endpoints.close()
+
+    assert answer.status == 200
+
+
+def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed certificate for `name`, with its key in the same file, and the certificate alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _ = (folder / "both.pem").write_bytes(private + public)
+    _ = (folder / "public.pem").write_bytes(public)
+    return folder / "both.pem", folder / "public.pem"
+
+
+@pytest.mark.parametrize(("name", "cause"), [("bureau.example", None), ("other.example", "tls")])
+async def test_certificate_must_be_that_of_the_name_although_the_address_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, cause: str | None
+) -> None:
+    both, public = a_certificate(tmp_path, name)
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(both)
+    names = list[str | None]()
+    server_context.sni_callback = lambda _socket, sni, _context: names.append(sni)
+    trusting = httpx.create_ssl_context(verify=ssl.create_default_context(cafile=str(public)))
+    monkeypatch.setattr(http, "_tls", lambda: trusting)
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async def resolver(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    with tls_server(server_context, answer) as port:
+        endpoints = Endpoints(resolver, timeout=5)
+        url = f"https://bureau.example:{port}/hook"
+        if cause is None:
+            assert (await endpoints.call("POST", url, LOCAL, headers={}, content=b"{}")).status == 204
+        else:
+            assert await failing(endpoints, url) == cause
+        await endpoints.close()
+    assert names == ["bureau.example"]
+
+
+@contextmanager
+def tls_server(context: ssl.SSLContext, answer: Callable[[Any], None]) -> Generator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            plain, _ = listener.accept()
+            with plain, context.wrap_socket(plain, server_side=True) as connection:
+                received = b""
+                while not received.endswith(b"{}"):
+                    received += connection.recv(65536)
+                answer(connection)
+        except OSError:
+            return
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    listener.close()
+    thread.join(10)
