@@ -134,10 +134,8 @@ HOLDINGS = (
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}", "department", "auditor"),
     _holding("publication", r"/api/v1/ratings/publications/\{rating_id\}", "department", "auditor"),
     _holding("peer", r"/api/v1/exchange/peers/\{peer_id\}", "administrator"),
-    # Only its peer may change a subscription or call its endpoint; administrators see it, suspend and end it.
-    _holding(
-        "subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)", "peer"
-    ),
+    # Administrators see a subscription, suspend and end it; its endpoint and secret are its peer's alone.
+    _holding("endpoint", r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)", "peer"),
     _holding("subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}", "peer", "administrator"),
     _holding("schema", r"/api/v1/exchange/schemas/\{event_type\}", "owner"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
