@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack demo test faults check static docs bench lock clean
+.PHONY: help run stack demo sandbox-peer test faults check static docs bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -32,6 +32,9 @@ stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as pro
 
 demo: $(VENV)/run.stamp ## The whole story, step by step, on a running platform (TARGET=http://…), or on one of its own
 	@$(BIN)/python -m deploy.demo $(if $(TARGET),--target $(TARGET))
+
+sandbox-peer: $(VENV)/run.stamp ## A peer for trying the exchange of a running platform: key pair, account, peer (NAME=…, TARGET=http://…)
+	@$(BIN)/python -m deploy.sandbox_peer $(if $(NAME),--name $(NAME)) $(if $(TARGET),--target $(TARGET))
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest

@@ -106,7 +106,7 @@ async def _sign_in_system(client: httpx.AsyncClient, account: dict[str, Any]) ->
         "grant_type": "client_credentials",
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
         "client_assertion": assertion,
-        "scope": "cases:push",
+        "scope": account.get("scope", "cases:push"),
     }
     answer = await client.post("/identity/oauth/token", data=form)
     return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
