@@ -1,4 +1,4 @@
-"""Everything an integrator needs, by one command: `make sandbox-peer`, or `python -m deploy.sandbox_peer [--name NAME] [--target URL]`.
+"""Everything an integrator needs, by one command: `python -m deploy.sandbox_peer [--name NAME] [--target URL]`.
 
 Against a running platform of this machine, through its REST API alone: a new key pair, its system account at identity, its
 peer at exchange. Prints JSON with what to do next; the private key lies in a file that only its owner may read. With

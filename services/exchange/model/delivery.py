@@ -39,7 +39,13 @@ class Delivery(Base):
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_state", "subscription_id", "state", "sequence"),
-        Index("ix_delivery_due", "subscription_id", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_delivery_due",
+            "subscription_id",
+            "next_attempt_at",
+            "sequence",
+            postgresql_where=text("state = 'pending'"),
+        ),
         Index("ix_delivery_key", "subscription_id", "key", "sequence", postgresql_where=text("state = 'pending'")),
         Index(
             "ix_delivery_failing",

@@ -87,7 +87,9 @@ def _deliveries() -> None:
         sa.ForeignKeyConstraint(["subscription_id"], ["subscription.id"], name="fk_delivery_subscription_id"),
     )
     op.create_index("ix_delivery_state", "delivery", ["subscription_id", "state", "sequence"])
-    op.create_index("ix_delivery_due", "delivery", ["subscription_id", "next_attempt_at"], postgresql_where=PENDING)
+    op.create_index(
+        "ix_delivery_due", "delivery", ["subscription_id", "next_attempt_at", "sequence"], postgresql_where=PENDING
+    )
     op.create_index("ix_delivery_key", "delivery", ["subscription_id", "key", "sequence"], postgresql_where=PENDING)
     failing = sa.text("state = 'pending' AND first_failed_at IS NOT NULL")
     op.create_index("ix_delivery_failing", "delivery", ["first_failed_at"], postgresql_where=failing)
