@@ -32,7 +32,7 @@ class Settings(CitySettings, ServiceSettings):
     """Hours that a delivered event stays in a subscriber's status view."""
     webhook_ports: tuple[int, ...] = (443, 8443)
     """Ports that endpoints may have; in development any port."""
-    webhook_slots: int = Field(default=64, ge=1, le=1000)
+    webhook_slots: int = Field(default=128, ge=1, le=1000)
     """Webhooks under way at once in one worker."""
-    webhook_slots_each: int = Field(default=8, ge=1, le=100)
+    webhook_slots_each: int = Field(default=16, ge=1, le=100)
     """Of them, for one subscription: a slow subscriber must not hold up the others."""

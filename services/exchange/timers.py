@@ -20,6 +20,8 @@ from shared.http import EndpointError, Endpoints, Reach
 
 POLL = 0.1
 """Seconds between two looks for new work while something is under way."""
+GATHER = 0.01
+"""Seconds after an answer in which others may join it: what came of them is written together."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,19 @@ class Sender:
         """The number of attempts made."""
         self._busy.clear()
         under_way: set[asyncio.Task[Outcome]] = set()
-        total = 0
+        total, loop, follow_at = 0, asyncio.get_running_loop(), 0.0
         try:
             while True:
-                await self._follow(database)
+                if not under_way or loop.time() >= follow_at:
+                    await self._follow(database)
+                    follow_at = loop.time() + POLL
                 under_way |= {asyncio.create_task(self._send(s)) for s in await self._claim(database, len(under_way))}
                 if not under_way:
                     return total
-                done, under_way = await asyncio.wait(under_way, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+                _ = await asyncio.wait(under_way, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(GATHER)
+                done = {task for task in under_way if task.done()}
+                under_way -= done
                 total += len(done)
                 await self._record(database, [task.result() for task in done])
         finally:

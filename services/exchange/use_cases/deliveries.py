@@ -127,8 +127,8 @@ async def follow_log(session: AsyncSession, subscription_id: UUID, now: datetime
         subscription.probe_at, room = now + PROBE_EVERY, 1
     else:
         room = WINDOW - await queries.count_fresh(session, subscription_id, now + LEASE, WINDOW)
-    if room <= 0:
-        return 0
+        if room < WINDOW // 2:
+            return 0
     head = await event_queries.get_head(session)
     values = scope_values(scope_of(peer, subscription), subscription.cursor, head.sequence, room)
     last, number = (await session.execute(LAST_MATCH, values)).one()
