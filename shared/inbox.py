@@ -162,12 +162,15 @@ class Consumer:
         return typed or any(event_type in types for types, _ in self._envelope_handlers)
 
     async def handle(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-        """Give the envelopes to whoever keeps them, then the events to their handlers."""
+        """Give the events to their handlers, then the envelopes to whoever keeps them.
+
+        In this order, because a keeper may hold a lock that all its replicas wait for, up to the commit.
+        """
+        typed = [e for e in envelopes if e.type in self._handlers or e.type in self._batch_handlers]
+        await self._handle_typed(session, typed)
         for types, keep in self._envelope_handlers:
             if kept := [envelope for envelope in envelopes if envelope.type in types]:
                 await keep(session, kept)
-        typed = [e for e in envelopes if e.type in self._handlers or e.type in self._batch_handlers]
-        await self._handle_typed(session, typed)
 
     async def _handle_typed(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
         """Each event to its handler, in order; neighbours with the same batch handler go together."""
