@@ -43,8 +43,12 @@ RULES = (
     Rule(r"GET ratings/published/statistics(?:\.csv)?", public=True, low_priority=True),
     Rule("(?:GET|POST) ratings/tickets/[^/]+/(?:outcome|re-rating)", public=True, rate="tracking"),
     Rule("GET ratings/statistics/recount", low_priority=True),
+    Rule("GET exchange/keys", public=True),
     Rule(r"GET [a-z]+/openapi\.json", public=True),
-    Rule("[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports).*", low_priority=True),
+    Rule(
+        "[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports|exchange/batches).*",
+        low_priority=True,
+    ),
 )
 ORDINARY = Rule("")
 

@@ -192,3 +192,8 @@ class Endpoints:
         self._clients.clear()
         for client in clients:
             await client.aclose()
+
+
+def open_client(url: str, *, timeout: float) -> httpx.AsyncClient:
+    """A client for many requests to one address, to be closed by whoever opened it."""
+    return httpx.AsyncClient(base_url=url, timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False)

@@ -20,7 +20,7 @@ class CitySettings(BaseSettings):
 
 
 class Settings(CitySettings, ServiceSettings):
-    """How long things are kept, and how endpoints are reached."""
+    """How long things are kept, how endpoints are reached, and where the region is."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
 
@@ -36,3 +36,19 @@ class Settings(CitySettings, ServiceSettings):
     """Webhooks under way at once in one worker."""
     webhook_slots_each: int = Field(default=16, ge=1, le=100)
     """Of them, for one subscription: a slow subscriber must not hold up the others."""
+    verdict_minutes: int = Field(default=30, ge=1)
+    """A batch that waits longer for its verdicts is told as overdue."""
+    regional_url: str = ""
+    """Where the regional platform takes its tables; empty: nothing is pushed or reconciled."""
+    regional_peer: str = "region"
+    """Code of the peer that the regional platform is: its pinned keys sign the statements."""
+    regional_data_source: str = "154"
+    """数据来源, three digits given by the region."""
+    regional_rows_per_second: float = Field(default=2000, gt=0)
+    """Token bucket of the push."""
+    reconciliation_every: float = Field(default=900, gt=0)
+    """Seconds between two comparisons of today and yesterday."""
+    reconciliation_days: int = Field(default=35, ge=1, le=366)
+    """Days that the nightly reconciliation looks back."""
+    ticket_days: int = Field(default=7, ge=1)
+    """Days that the owner of a difference has to settle it."""

@@ -1,18 +1,28 @@
 """Background process of exchange."""
 
 from services.exchange.consumer import consumer
+from services.exchange.regional import HttpRegion
 from services.exchange.settings import Settings
-from services.exchange.timers import Pruner, Sender, alert
+from services.exchange.timers import Pruner, Regional, Sender, alert
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(settings: Settings) -> list[Timer]:
-    return [
+    always = [
         # A short poll, not a notification: it costs one cheap statement and cannot be lost.
         Timer("deliveries", 0.25, Sender(settings).run),
         Timer("alerts", 15.0, alert),
         Timer("pruning", 3600.0, Pruner(settings).run),
+    ]
+    if not settings.regional_url:
+        return always
+    regional = Regional(HttpRegion(settings.regional_url), settings)
+    return [
+        *always,
+        Timer("push", 5.0, regional.push_records),
+        Timer("plan-reconciliations", 60.0, regional.plan),
+        Timer("reconcile", 2.0, regional.reconcile),
     ]
 
 

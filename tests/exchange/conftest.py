@@ -1,4 +1,4 @@
-"""Fixtures of exchange's outbound half: a peer with its system, a log filled by real facts, a sender whose clock is ours."""
+"""Fixtures of exchange: a peer with its system, a log filled by real facts, a sender whose clock is ours."""
 
 from collections.abc import Generator, Sequence
 from datetime import datetime, timedelta
@@ -20,6 +20,8 @@ from tests.builders.events import a_record
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.builders.subscriber import Subscriber, listening
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory, once
+from tests.exchange.batching import Bureau as SigningBureau
+from tests.exchange.batching import Desk
 
 BASE = "/api/v1/exchange"
 RECEIVED = "cn.gov.lhasa.cases.case.received.v1"
@@ -177,6 +179,14 @@ async def bureau(client: ServiceClient, token: TokenFactory) -> Any:
     _ = await bureau.register()
     yield bureau
     await bureau.endpoints.close()
+
+
+@pytest.fixture
+async def desk(client_of: ClientFactory, token: TokenFactory) -> Desk:
+    """A peer that signs batches."""
+    client, signing = await client_of("exchange"), SigningBureau()
+    _ = await signing.enter(client.database)
+    return Desk(client, token, signing)
 
 
 @pytest.fixture

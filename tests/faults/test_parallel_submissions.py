@@ -487,6 +487,10 @@ ELSEWHERE = {
     "license-matches": "only reads",
     "bundles/{bundle_id}/personal-guide": "only reads",
     "timer-runs": "development only; runs what the timers run",
+    "batches": "its own id serves once: tests/exchange/test_batches.py sends one 100 times",
+    "keys/rotations": "each is another key; an Idempotency-Key holds a repeat",
+    "reconciliations": "each is another run; an Idempotency-Key holds a repeat",
+    "reconciliations/{run_id}/approval": "tests/exchange/test_reconciliations.py approves one 100 times",
     "redrives": "tests/shared/test_inbox.py",
     "discard": "tests/shared/test_inbox.py",
 }

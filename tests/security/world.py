@@ -29,6 +29,8 @@ from tests.builders.subscriber import Subscriber, listening
 from tests.cases.conftest import Hall
 from tests.cases.test_bundles import BundleHall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.exchange.batching import Bureau as SigningBureau
+from tests.exchange.batching import Desk, a_verdict, jwk
 from tests.exchange.conftest import RECEIVED, TYPES, Bureau
 from tests.exchange.conftest import a_case as a_case_of_a_peer
 from tests.identity.conftest import Play
@@ -138,6 +140,9 @@ HOLDINGS = (
     _holding("endpoint", r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)", "peer"),
     _holding("subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}", "peer", "administrator"),
     _holding("schema", r"/api/v1/exchange/schemas/\{event_type\}", "owner"),
+    _holding("receipt", r"/api/v1/exchange/batches/\{batch_id\}/receipts/", "peer"),
+    _holding("batch", r"/api/v1/exchange/batches/\{batch_id\}", "peer", "administrator"),
+    _holding("reconciliation", r"/api/v1/exchange/reconciliations/\{run_id\}", "administrator"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
 
@@ -340,10 +345,14 @@ async def _a_batch(giving: Giving) -> str:
 
 
 async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
-    """A peer with a key, its subscriptions by webhook (one delivery failed) and by pull."""
+    """A peer with a key, its subscriptions by webhook (one delivery failed) and by pull, a batch of it with a record that came
+
+    back, and a reconciliation.
+    """
     bureau = Bureau(client, token)
-    peer = await bureau.register(name="不动产登记中心")
-    key = {"kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    peer = await bureau.register(name="不动产登记中心", resources=["cases"])
+    signing = SigningBureau(code=peer["code"], account=UUID(bureau.account))
+    key = {"kid": signing.kid, "x": jwk(signing.key, signing.kid)["x"]}
     versioned = {**bureau.administrator, "Idempotency-Key": "sweep-key", "If-Match": '"1"'}
     pinned = await client.post(f"/api/v1/exchange/peers/{peer['id']}/keys", json=key, headers=versioned)
     with listening(Subscriber(status=200)) as subscriber:
@@ -361,6 +370,29 @@ async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
         "subscription": [Thing("subscription_id", {"subscription_id": one["id"]}, marks) for one in (hook, pull)],
         "endpoint": [Thing("subscription_id", {"subscription_id": one["id"]}) for one in (hook, pull)],
         "schema": [Thing("event_type", {"event_type": RECEIVED}, nobody="cn.gov.lhasa.cases.case.unknown.v1")],
+        **await _batch_and_reconciliation(Desk(client, token, signing)),
+    }
+
+
+async def _batch_and_reconciliation(desk: Desk) -> dict[str, list[Thing]]:
+    sent = await desk.send(b'{"source_number":"FG-1"}\nno record\n', 2, number="sweep-batch")
+    assert sent.status_code == 201, sent.text
+    ((fact, _),) = await desk.chunks()
+    await desk.judge(a_verdict(fact, 1))
+    days = {"resource": "cases", "first_day": "2026-11-20", "last_day": "2026-11-21"}
+    headers = {**desk.administrator, "Idempotency-Key": "sweep-run"}
+    run = await desk.client.post("/api/v1/exchange/reconciliations", json=days, headers=headers)
+    connection = await desk.client.database.connect()
+    _ = await connection.execute(
+        "UPDATE reconciliation SET state = 'needs_approval', statement = 'ours', peer_statement = 'theirs'"
+    )
+    await connection.close()
+    batch = {"batch_id": str(fact.batch_id)}
+    signature = (await desk.get(f"batches/{fact.batch_id}/receipts/2")).text.rpartition(".")[2]
+    return {
+        "batch": [Thing("batch_id", batch, ("sweep-batch",))],
+        "receipt": [Thing("batch_id", {**batch, "stage": "2"}, (signature,))],
+        "reconciliation": [Thing("run_id", {"run_id": run.raise_for_status().json()["id"]})],
     }
 
 
