@@ -26,6 +26,7 @@ def _containers() -> Surroundings:
         host_of=lambda process: process.name,
         listen="0.0.0.0",  # noqa: S104 - inside a container, whose ports compose alone opens
         storage="/data/uploads",
+        public_url=_secret("PUBLIC_URL"),
         development=False,
         processes=processes(),
     )

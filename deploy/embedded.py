@@ -82,7 +82,12 @@ def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
         "development": True,
         "pool_size": 5,
     }
-    own = {"cases": {"storage_url": str(place.data / "uploads")}, "ratings": {"public_url": place.url}}
+    own = {
+        "cases": {"storage_url": str(place.data / "uploads")},
+        "licenses": {"public_url": place.url},
+        "ratings": {"public_url": place.url},
+        "exchange": {"public_url": place.url},
+    }
     return {
         name: import_module(f"services.{name}.settings").Settings(
             **common, database_url=postgres.dsn(f"tongban_{name}"), **own.get(name, {})
@@ -132,6 +137,7 @@ async def _start_worker(name: str, settings: Any, bus: LocalBus, stack: AsyncExi
     module = import_module(f"services.{name}.worker")
     database = open_database(settings, 3)
     _ = stack.push_async_callback(database.close)
+    module.consumer.settings = settings
     worker = Worker(name, database, bus, module.consumer, module.timers(settings))
     task = asyncio.create_task(worker.run())
 

@@ -16,6 +16,9 @@ API_PORTS["assessment"] = 8107
 WORKER_OFFSET = 100
 """A worker's health port is its API's plus this."""
 
+LINKING = ("licenses", "ratings", "exchange")
+"""Services that give people and peers links to the platform, and so know the address by which it is reached."""
+
 Role = Literal["api", "worker", "gateway"]
 
 
@@ -55,6 +58,7 @@ class Surroundings:
     host_of: Callable[[Process], str]
     listen: str
     storage: str
+    public_url: str
     development: bool
     processes: list[Process]
 
@@ -81,6 +85,8 @@ class Surroundings:
         }
         if process.service == "cases":
             values["STORAGE_URL"] = self.storage
+        if process.service in LINKING:
+            values["PUBLIC_URL"] = self.public_url
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
     def _gateway(self, process: Process) -> dict[str, str]:

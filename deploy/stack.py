@@ -79,6 +79,7 @@ class Stack:
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
             storage=str(self.place.data / "uploads"),
+            public_url=self.place.url,
             development=True,
             processes=self.topology,
         )

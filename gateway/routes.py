@@ -38,6 +38,9 @@ RULES = (
     Rule("GET ratings/(?:tags|keys)", public=True),
     Rule("GET exchange/(?:schemas|schemas/[^/]+|webhook-keys)", public=True),
     Rule("GET exchange/events", low_priority=True),
+    Rule("GET licenses/(?:types|types/[^/]+|types/[^/]+/versions/[^/]+|keys)", public=True),
+    Rule("POST licenses/checks", public=True, rate="license_checks"),
+    Rule("GET licenses/checks/[^/]+", public=True, rate="license_checks"),
     Rule("GET assessment/daily-reports/[^/]+", public=True, low_priority=True),
     Rule("GET ratings/published", public=True),
     Rule(r"GET ratings/published/statistics(?:\.csv)?", public=True, low_priority=True),
@@ -49,6 +52,7 @@ RULES = (
         "[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports|exchange/batches).*",
         low_priority=True,
     ),
+    Rule("[A-Z]+ licenses/(?:statistics|signing-jobs).*", low_priority=True),
 )
 ORDINARY = Rule("")
 

@@ -34,8 +34,14 @@ class Settings(BaseSettings):
     rate_per_client: float = Field(default=200.0, gt=0)
     """Of a bureau's system."""
     burst: int = Field(default=400, ge=1)
-    route_rates: dict[Literal["sms_codes", "sign_in", "tracking", "ratings"], Rate] = Field(
-        default={"sms_codes": (1.0, 120), "sign_in": (5.0, 200), "tracking": (2.0, 120), "ratings": (5.0, 200)}
+    route_rates: dict[Literal["sms_codes", "sign_in", "tracking", "ratings", "license_checks"], Rate] = Field(
+        default={
+            "sms_codes": (1.0, 120),
+            "sign_in": (5.0, 200),
+            "tracking": (2.0, 120),
+            "ratings": (5.0, 200),
+            "license_checks": (5.0, 200),
+        }
     )
     """The stricter rates of some routes (`gateway/routes.py`), per address or caller (many share one at a service hall)."""
     retry_share: float = Field(default=0.1, ge=0, le=1)

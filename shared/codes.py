@@ -8,13 +8,12 @@ import re
 from datetime import date, timedelta
 from enum import StrEnum
 
-from stdnum.iso7064 import mod_37_36
-
 LATEST_BIRTH = timedelta(days=1)
 ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_CHECK = "10X98765432"
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 USCC_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
+ISO_7064_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PROVINCES = frozenset(
     f"{n}"
     for n in (
@@ -159,4 +158,8 @@ def check_phone(text: str) -> str:
 
 def license_check_character(payload: str) -> str:
     """Check character of a licence identifier (GB/T 36904): ISO 7064 MOD 37,36 over letters and digits alone."""
-    return mod_37_36.calc_check_digit(re.sub(r"[^0-9A-Z]", "", payload.upper()))
+    product = 36
+    for character in re.sub(r"[^0-9A-Z]", "", payload.upper()):
+        product = (product + int(character, 36)) % 36 or 36
+        product = product * 2 % 37
+    return ISO_7064_ALPHABET[(37 - product) % 36]

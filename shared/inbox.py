@@ -119,6 +119,8 @@ class Consumer:
 
     def __init__(self, service: str) -> None:
         self.service = service
+        self.settings: Any = None
+        """The service's settings, given by whoever starts its worker; None in tests that handle events by hand."""
         self._handlers: dict[str, Handler] = {}
         self._batch_handlers: dict[str, BatchHandler] = {}
         self._envelope_handlers: list[tuple[frozenset[str], EnvelopeHandler]] = []

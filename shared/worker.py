@@ -174,6 +174,7 @@ def run_worker(service: str, settings: ServiceSettings, consumer: Consumer, time
     logs.configure(f"{service}-worker")
     collect_seldom()
     database = open_database(settings)
+    consumer.settings = settings
     worker = Worker(service, database, open_bus(settings), consumer, timers)
     uvloop.run(_serve(worker, settings.host, settings.worker_port))
 

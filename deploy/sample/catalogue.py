@@ -34,6 +34,35 @@ def bureaus_of(area: str) -> list[str]:
     return [key for key, bureau in BUREAUS.items() if area == CITY or bureau.get("counties")]
 
 
+def type_code(paper: dict[str, Any]) -> str:
+    """证照类型代码 of a paper: the code of the city's bureau that defines it, and three digits."""
+    return department_code(CITY, paper["bureau"]) + paper["number"]
+
+
+@cache
+def papers() -> Table:
+    """Papers that government issues by their names, each with the `code` of its licence type."""
+    return {name: {**paper, "code": type_code(paper)} for name, paper in table("license_types")["types"].items()}
+
+
+def license_types() -> dict[str, dict[str, Any]]:
+    """Every licence type by its code, as `PUT /licenses/types/{code}` takes it."""
+    fields = table("license_types")["fields"]
+    return {
+        paper["code"]: reading.license_type(name, paper, fields, _issuers(paper)) for name, paper in papers().items()
+    }
+
+
+def _issuers(paper: dict[str, Any]) -> list[dict[str, str]]:
+    """The bureau of the city, and those of the districts and counties that have one; so too of the other bureaus."""
+    return [
+        {"name": AREAS[area]["zh"] + BUREAUS[bureau]["zh"], "code": department_code(area, bureau)}
+        for bureau in (paper["bureau"], *paper.get("also", "").split())
+        for area in AREAS
+        if bureau in bureaus_of(area)
+    ]
+
+
 def directory() -> dict[str, Any]:
     """Areas and departments as `PUT /matters/directory` takes them."""
     areas = [{"code": code, "name": {"zh": area["zh"], "bo": area["bo"]}} for code, area in AREAS.items()]
@@ -72,7 +101,7 @@ def _codes(area: str, bureau: str, number: str, entry: dict[str, Any]) -> tuple[
 
 def _document(area: str, bureau: str, number: str, entry: dict[str, Any]) -> dict[str, Any]:
     unit, level = department_code(area, bureau), "3" if area == CITY else "4"
-    text = reading.matter(entry, table("documents"))
+    text = reading.matter(entry, papers())
     basic, code = _codes(area, bureau, number, entry)
     place, phone = AREAS[area], list(BUREAUS).index(bureau)
     return {

@@ -18,7 +18,7 @@ BATCH = 50
 
 
 async def load_once(place: Place, identity: Database) -> None:
-    """Accounts, areas, departments and the catalogue, unless they are there already."""
+    """Accounts, areas, departments, licence types and the catalogue, unless they are there already."""
     if place.account_file.exists():
         return
     administrator = await accounts.make_administrator(identity)
@@ -26,10 +26,21 @@ async def load_once(place: Place, identity: Database) -> None:
         headers = await accounts.sign_in(client, administrator)
         stored = await client.put("/matters/directory", json=catalogue.directory(), headers=headers)
         _ = stored.raise_for_status()
+        await _load_types(client, headers, catalogue.license_types())
         await _load_catalogue(client, headers, catalogue.documents())
         await bundles.load(client, headers)
         others = await accounts.make_others(client, headers)
     accounts.save(place.account_file, [administrator, *others])
+
+
+async def _load_types(client: httpx.AsyncClient, headers: dict[str, str], types: dict[str, dict[str, Any]]) -> None:
+    with Progress(console=Console(file=sys.stdout)) as progress:
+        task = progress.add_task("Licence types", total=len(types))
+        for code, document in types.items():
+            # The first version of a type; the same words again change nothing.
+            answer = await client.put(f"/licenses/types/{code}", json=document, headers=headers)
+            _ = answer.raise_for_status()
+            progress.advance(task)
 
 
 async def _load_catalogue(

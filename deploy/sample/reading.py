@@ -27,6 +27,8 @@ MATERIAL_WORDS: dict[str, dict[str, Any]] = {
     "第三方": {"source": "99"},
     "另加": {"conditional": True},
 }
+HOLDERS = {"个": "person", "企": "organisation", "皆": "any"}
+UNITS = {"年": "years", "月": "months", "日": "days"}
 FEE_WORDS: dict[str, dict[str, Any]] = {"减免": {"reducible": True}, "可网上缴": {}, "另加": {"conditional": True}}
 Named = dict[str, tuple[str, str]]
 """Kind and code of every part that an answer may add or drop, by its name."""
@@ -187,3 +189,27 @@ def _option(option: list[str], following: str | None, named: Named) -> dict[str,
             kind, part = named[name]
             changes[sign].setdefault(kind, []).append(part)
     return {"code": code, "text": {"zh": text}, "next": following, "add": changes["+"], "drop": changes["-"]}
+
+
+def license_type(
+    name: str, paper: dict[str, Any], fields: dict[str, dict[str, Any]], issuers: list[dict[str, str]]
+) -> dict[str, Any]:
+    """证照类型: the definition of a paper's licence type; the first of `issuers` defines it."""
+    valid = paper.get("valid")
+    return {
+        "name": {"zh": name, "bo": paper["bo"]},
+        "defining_body": issuers[0],
+        "issuing_bodies": issuers,
+        "holder_kind": HOLDERS[paper["who"]],
+        "validity": {"unit": UNITS[valid[-1]], "amount": int(valid[:-1])} if valid else {"unit": "none"},
+        "fields": [_license_field(word, fields[word]) for word in paper.get("has", "").split()],
+        "template": "permit" if "许可" in name else "certificate",
+    }
+
+
+def _license_field(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """One field of a licence: text, unless it has choices or says otherwise."""
+    kind = "choice" if "choices" in entry else entry.get("kind", "text")
+    label = {"zh": entry["zh"], "bo": entry["bo"]}
+    rest = {key: value for key, value in entry.items() if key in {"choices", "sensitivity"}}
+    return {"name": name, "label": label, "kind": kind, **rest}

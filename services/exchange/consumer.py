@@ -3,7 +3,6 @@ ledger of what the region must have.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,9 +38,8 @@ from shared.inbox import Consumer
 consumer = Consumer("exchange")
 
 
-@cache
 def _city() -> City:
-    settings = CitySettings()
+    settings: CitySettings = consumer.settings or CitySettings()
     return City(settings.city_code, settings.city_name, settings.public_url)
 
 

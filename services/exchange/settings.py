@@ -7,7 +7,7 @@ from shared.settings import Port, ServiceSettings
 
 
 class CitySettings(BaseSettings):
-    """What the outside sees of the city in every event. None is secret, so the consumer reads them by themselves."""
+    """What the outside sees of the city in every event. None is secret; they can be read alone."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
 

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared import clock
-from shared.crypto import Encrypted
+from shared.crypto import Encrypted, seal_for
 from shared.db import new_metadata
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.identity import (
@@ -104,7 +104,14 @@ class Account(Base):
         """Who this is, is known: level 2 by real name, level 3 at a counter."""
         self.name, self.id_number, self.id_number_hash, self.level = name, id_number, id_number_hash, level
         self.revision += 1
-        return IdentityVerified(account_id=self.id, level=level, method=method, revision=self.revision, occurred_at=now)
+        return IdentityVerified(
+            account_id=self.id,
+            level=level,
+            method=method,
+            holder=seal_for({"name": name, "id_number": id_number}, "identity.person"),
+            revision=self.revision,
+            occurred_at=now,
+        )
 
     def amr(self, signed_in: list[str]) -> list[str]:
         """How one signed in, and that the card was seen at a counter (RFC 8176 names, and our own)."""

@@ -18,7 +18,9 @@ Role = Literal[
     "window_clerk", "approver", "leader", "delivery", "department_head", "supervisor",
     "rating_handler", "hotline_operator", "auditor", "administrator",
 ]  # fmt: skip
-Scope = Literal["cases:push", "matters:read", "licenses:read", "ratings:push", "exchange:events", "exchange:push"]
+Scope = Literal[
+    "cases:push", "matters:read", "licenses:read", "licenses:issue", "ratings:push", "exchange:events", "exchange:push"
+]  # fmt: skip
 AreaCode = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 DepartmentCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
 

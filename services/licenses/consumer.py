@@ -1,5 +1,43 @@
-"""Events in."""
+"""Events in: decided cases, uses at intake, collected records, verified identities."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.licenses import use_cases
+from shared import clock
+from shared.events.cases import CaseDecided, CaseLicenseUsed, CaseReceived
+from shared.events.exchange import RecordReceived
+from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.inbox import Consumer
 
 consumer = Consumer("licenses")
+
+
+@consumer.on(CaseDecided)
+async def issue_for_case(session: AsyncSession, event: CaseDecided) -> None:
+    await use_cases.issue_for_case(session, event, clock.now())
+
+
+@consumer.on(CaseLicenseUsed)
+async def log_case_use(session: AsyncSession, event: CaseLicenseUsed) -> None:
+    await use_cases.log_case_use(session, event, clock.now())
+
+
+@consumer.on(CaseReceived)
+async def count_intake(session: AsyncSession, event: CaseReceived) -> None:
+    await use_cases.count_intake(session, event)
+
+
+@consumer.on(RecordReceived)
+async def collect(session: AsyncSession, event: RecordReceived) -> None:
+    if event.resource == "licenses":
+        await use_cases.collect(session, event, clock.now())
+
+
+@consumer.on(IdentityVerified)
+async def link_person(session: AsyncSession, event: IdentityVerified) -> None:
+    await use_cases.link_person(session, event)
+
+
+@consumer.on(OrganisationLinked)
+async def link_organisation(session: AsyncSession, event: OrganisationLinked) -> None:
+    await use_cases.link_organisation(session, event)

@@ -2,12 +2,18 @@
 
 from services.licenses.consumer import consumer
 from services.licenses.settings import Settings
+from services.licenses.timers import expire, fold, forget_tries, sign
 from shared.settings import load
 from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:
-    return []
+    return [
+        Timer("expiry", 60.0, expire),
+        Timer("signing", 2.0, sign),
+        Timer("counts", 5.0, fold),
+        Timer("tries", 3600.0, forget_tries),
+    ]
 
 
 if __name__ == "__main__":

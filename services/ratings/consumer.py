@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings import queries, use_cases
 from services.ratings.model import Moment
-from services.ratings.settings import rules
+from services.ratings.settings import Rules
 from shared import clock
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseEvent, CaseImported
 from shared.events.exchange import RecordReceived
@@ -15,10 +15,14 @@ from shared.inbox import Consumer
 consumer = Consumer("ratings")
 
 
+def _rules() -> Rules:
+    return consumer.settings or Rules()
+
+
 @consumer.on_batch(CaseAccepted, CaseClosed, CaseImported)
 async def invite_applicants(session: AsyncSession, events: Sequence[CaseEvent]) -> None:
     calendar = await queries.get_calendar(session)
-    await use_cases.invite_applicants(session, events, calendar, rules(), clock.now())
+    await use_cases.invite_applicants(session, events, calendar, _rules(), clock.now())
 
 
 @consumer.on(CalendarChanged)
@@ -30,4 +34,4 @@ async def change_days(session: AsyncSession, event: CalendarChanged) -> None:
 async def take_records(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "ratings":
         at = Moment(clock.now(), await queries.get_calendar(session))
-        await use_cases.take_records(session, event, rules(), at)
+        await use_cases.take_records(session, event, _rules(), at)

@@ -1,7 +1,5 @@
 """Settings of the ratings service, prefix `RATINGS_`."""
 
-from functools import lru_cache
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -9,7 +7,7 @@ from shared.settings import Port, ServiceSettings
 
 
 class Rules(BaseSettings):
-    """The numbers of 好差评 that a city may set (norms §1.2); consumers, which get no settings, read them by `rules()`."""
+    """The numbers of 好差评 that a city may set (norms §1.2)."""
 
     model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
 
@@ -49,8 +47,3 @@ class Settings(ServiceSettings, Rules):
     """区划 whose supervisors and auditors see every area."""
     ranking_minimum: int = Field(default=30, ge=10)
     """Ratings from which on a group is ranked."""
-
-
-@lru_cache(maxsize=1)
-def rules() -> Rules:
-    return Rules()

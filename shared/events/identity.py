@@ -8,7 +8,7 @@ from shared.events.base import Event
 
 
 class AccountEvent(Event, service="identity"):
-    """About one account. Never a name, number or phone: only that something holds of the account."""
+    """About one account. Never a name, number or phone in clear: only that something holds of the account."""
 
     account_id: UUID
 
@@ -24,10 +24,14 @@ class AccountRegistered(AccountEvent, fact="account-registered"):
 
 
 class IdentityVerified(AccountEvent, fact="identity-verified"):
-    """The account reached an assurance level (1 phone, 2 real name, 3 counter or face)."""
+    """The account reached an assurance level (1 phone, 2 real name, 3 counter or face).
+
+    `holder` is sealed (`identity.person`: name, id_number) for licenses, whose duty is to show her the licences of her number.
+    """
 
     level: int
     method: str
+    holder: str | None = None
 
 
 class OrganisationLinked(AccountEvent, fact="organisation-linked"):

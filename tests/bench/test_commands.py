@@ -26,7 +26,7 @@ async def run(*arguments: str) -> str:
     return out.decode()
 
 
-@pytest.mark.parametrize("row", ["p05", "p11", "p13"])
+@pytest.mark.parametrize("row", ["p05", "p11", "p13", "p16"])
 async def test_row_starts_and_prints_its_figures(row: str) -> None:
     out = await run("bench", row, "--quick")
 

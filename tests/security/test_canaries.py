@@ -30,6 +30,7 @@ from tests.builders.events import a_fact, a_record
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play, bearer
+from tests.licenses.conftest import Office, a_chunk, a_decision, collected
 from tests.ratings.giving import CaseClosed, Giving, a_case, sealed
 from tests.security.world import SCOPES, STAFF
 
@@ -172,6 +173,31 @@ def now_text() -> str:
     return clock.now().isoformat()
 
 
+async def play_licenses(office: Office) -> None:
+    """Her licence is issued for a case, by an officer, collected, changed, printed, used, checked; refusals beside it."""
+    holder = {"kind": "person", "name": NAME, "id_number": ID_NUMBER}
+    fields = {"place": ADDRESS, "phone": PHONE}
+    _ = (await office.publish()).raise_for_status()
+    await office.take(a_decision(holder={**holder, "phone": PHONE}), a_decision(holder=holder, license_type_code="X"))
+    sound = collected(1, holder_name=NAME, holder_id_number=ID_NUMBER, fields=fields)
+    broken = {**sound, "type_code": NAME, "version": ADDRESS, "fields": {PHONE: NAME}, ID_NUMBER: PHONE}
+    await office.take(a_chunk([sound, broken, {NAME: ID_NUMBER}, ADDRESS]))
+    _, person = await office.verify(ID_NUMBER, NAME)
+    made = await office.issued(holder=holder, fields=fields)
+    made = await office.do(made, "change", {"reason": "经营场所变更", "fields": {"place": ADDRESS + "二楼"}})
+    seen = await office.get(f"licenses/{made['id']}", person)
+    sent = {"identifier": seen["identifier"], "code": seen["check_code"]}
+    path = f"/api/v1/licenses/licenses/{made['id']}"
+    answers = [
+        await office.client.get(f"{path}/pdf", headers=person),
+        await office.client.post("/api/v1/licenses/checks", json=sent),
+        await office.issue(holder={**holder, "name": NAME + "\U00020bb7"}),
+    ]
+    rare = answers[2].json()["id"]
+    answers.append(await office.client.get(f"/api/v1/licenses/licenses/{rare}/pdf", headers=person))
+    assert [answer.status_code for answer in answers] == [200, 200, 201, 422]
+
+
 def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
     """Bodies with a canary in every field, in three wrong shapes."""
     names = list(schema.get("properties", {})) or ["anything"]
@@ -247,12 +273,15 @@ async def test_no_canary_is_found_in_clear_anywhere(
     secrets = [*CANARIES, *await play_identity(Play(clients["identity"], administrator), clients["identity"])]
     await play_cases(hall)
     secrets += await play_ratings(Giving(clients["ratings"], token))
+    await play_licenses(Office(clients["licenses"], token))
     everyone = token(kind="staff", roles=[*STAFF, "administrator", "supervisor"], area="1", department="1")
     callers = [token(), everyone, token(kind="system", scope=SCOPES, area="1")]
     refused = [await knock_wrongly(client, callers) for client in clients.values()]
     await play_events(assessment)
     facts = [
-        fact for name in ("identity", "cases", "ratings") for fact in await events_of(clients[name].database, name)
+        fact
+        for name in ("identity", "cases", "licenses", "ratings")
+        for fact in await events_of(clients[name].database, name)
     ]
     await Inbox(assessment, None, consumer).take(facts)  # pyright: ignore[reportArgumentType]
 
@@ -262,7 +291,7 @@ async def test_no_canary_is_found_in_clear_anywhere(
     server_log = next(postgres.data_dir.parent.glob("*.log")).read_text(encoding="utf-8", errors="replace")
     assert min(refused) > 20
     assert "case-submitted" in str([fact.value for fact in facts])
-    assert sum("dead_letter: " in content for content in contents) == 1
+    assert sum("dead_letter: " in content for content in contents) == 2
     assert_clean("\n".join(contents), secrets)
     assert_clean("\n".join(errors.texts), secrets)
     assert_clean("\n".join(metrics), secrets)

@@ -17,7 +17,9 @@ from fastapi import APIRouter
 from joserfc.jwk import OKPKey
 
 from deploy.embedded import SERVICES
+from services.licenses.model import qr_token
 from shared import clock
+from shared.crypto import lookup_hash, use_key
 from shared.events.base import seal
 from shared.events.cases import CaseAccepted, CaseClosed
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
@@ -36,6 +38,7 @@ from tests.exchange.conftest import a_case as a_case_of_a_peer
 from tests.identity.conftest import Play
 from tests.identity.test_mandates import granted
 from tests.identity.test_organisations import OTHER_ID, OTHER_PHONE, register, verified
+from tests.licenses.conftest import TYPE, Office, a_type
 from tests.matters.conftest import Keeper
 from tests.matters.test_search_and_import import a_csv, row
 from tests.ratings.giving import Giving, a_case
@@ -43,8 +46,9 @@ from tests.ratings.giving import Giving, a_case
 STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head", "rating_handler"]
 ELSEWHERE = "540102000000"
 NEXT_DOOR = "11540100MB0Q01905U"
-SCOPES = "cases:push matters:read licenses:read ratings:push exchange:events exchange:push"
+SCOPES = "cases:push matters:read licenses:read licenses:issue ratings:push exchange:events exchange:push"
 PHONE = "13989007788"
+AUTH_CODE = "SWEEPSWEEPSWEEP1"
 APPLICANT: dict[str, str] = {"kind": "person", "name": "德吉措姆", "id_number": "540102199001010011", "phone": PHONE}
 
 
@@ -143,6 +147,11 @@ HOLDINGS = (
     _holding("receipt", r"/api/v1/exchange/batches/\{batch_id\}/receipts/", "peer"),
     _holding("batch", r"/api/v1/exchange/batches/\{batch_id\}", "peer", "administrator"),
     _holding("reconciliation", r"/api/v1/exchange/reconciliations/\{run_id\}", "administrator"),
+    _holding("license", r"/api/v1/licenses/licenses/\{license_id\}/uses$", "owner", "department", "system"),
+    _holding("license", r"/api/v1/licenses/licenses/\{license_id\}", "owner", "department"),
+    _holding("signing_job", r"/api/v1/licenses/signing-jobs/\{job_id\}", "department"),
+    _holding("license_type", r"/api/v1/licenses/types/\{code\}", "administrator"),
+    _holding("check", r"/api/v1/licenses/checks/\{qr_token\}", "owner", "anonymous"),
     _holding("dead_letter", r"/api/v1/[a-z]+/dead-letters/\{event_id\}", "administrator"),
 )
 
@@ -154,6 +163,14 @@ BODIES: Mapping[str, Any] = {
     ),
     "POST /api/v1/matters/bundles/{bundle_id}/personal-guide": {"answers": {LICENCE: {"Q1": "rent", "Q2": "yes"}}},
     "PUT /api/v1/exchange/subscriptions/{subscription_id}": {"name": "办件", "event_types": TYPES},
+    "POST /api/v1/licenses/licenses/{license_id}/change": {"fields": {"seats": "9"}, "reason": "座位数变更"},
+    "PUT /api/v1/licenses/types/{code}": a_type(trust="B"),
+    "POST /api/v1/licenses/licenses/{license_id}/uses": {
+        "auth_code": AUTH_CODE,
+        "case_number": "C",
+        "matter_code": "M",
+        "reason": "核验经营资格",
+    },
 }
 """Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
 
@@ -300,7 +317,29 @@ async def _assessment(client: ServiceClient, token: TokenFactory) -> Made:
 
 
 async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
-    return str(uuid4()), {}
+    """Her licence with an authorisation, a signing job of its department, its type, the way of its QR."""
+    office = Office(client, token)
+    _ = (await office.publish()).raise_for_status()
+    account, owner = await office.verify(APPLICANT["id_number"], APPLICANT["name"])
+    holder = {name: APPLICANT[name] for name in ("kind", "name", "id_number")}
+    made = await office.issued(holder=holder)
+    path, headers = f"/api/v1/licenses/licenses/{made['id']}", {**owner, "Idempotency-Key": "sweep-authorisation"}
+    allowed = await client.post(f"{path}/authorisations", json={"matter_code": "M"}, headers=headers)
+    job = await client.post(
+        "/api/v1/licenses/signing-jobs", json={}, headers={**office.officer, "Idempotency-Key": "sweep-job"}
+    )
+    with use_key(b"k" * 32):
+        qr = qr_token(UUID(made["id"]), 1)
+        # A code that the sweep knows; a real one is random and shown to the holder alone.
+        known = lookup_hash(AUTH_CODE, "use_authorisation.code")
+    _ = await office.fetch("UPDATE use_authorisation SET code_hash = $1", known)
+    params = {"license_id": made["id"], "authorisation_id": allowed.raise_for_status().json()["id"]}
+    return str(account), {
+        "license": [Thing("license_id", params, (APPLICANT["name"], APPLICANT["id_number"], made["identifier"]))],
+        "signing_job": [Thing("job_id", {"job_id": job.raise_for_status().json()["id"]})],
+        "license_type": [Thing("code", {"code": TYPE, "version": "1"}, nobody=f"{TYPE[:18]}999")],
+        "check": [Thing("qr_token", {"qr_token": qr}, nobody="A" * 40)],
+    }
 
 
 async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -22,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import Base
+from shared.tries import TriesRow
 
 
 class MatterCopy(Base):
@@ -128,11 +128,7 @@ class CalendarChange(Base):
     moved: Mapped[dict[str, int]] = mapped_column(JSONB)
 
 
-class TrackingTries(Base):
-    """Tries to track a case from one address, or for one number, since the window began. `key`: keyed hash of either."""
+class TrackingTries(TriesRow, Base):
+    """Tries to track a case without signing in."""
 
     __tablename__ = "tracking_tries"
-
-    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
-    tries: Mapped[int] = mapped_column(Integer)

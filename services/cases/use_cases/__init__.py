@@ -24,10 +24,9 @@ from services.cases.use_cases.matches import match_licenses
 from services.cases.use_cases.numbers import Numbers
 from services.cases.use_cases.push import judge_chunk, push_cases
 from services.cases.use_cases.timers import deem_accepted
-from services.cases.use_cases.track import Budget, check_budget, count_try, forget_tries, track_case
+from services.cases.use_cases.track import count_try, forget_tries, track_case
 
 __all__ = [
-    "Budget",
     "Numbers",
     "Settled",
     "accept_case",
@@ -35,7 +34,6 @@ __all__ = [
     "apply_for",
     "apply_for_bundle",
     "change_days",
-    "check_budget",
     "close_copy",
     "copy_bundle",
     "copy_matter",

@@ -1,5 +1,87 @@
-"""Tables of licences and their rules."""
+"""Tables of licences and their rules, one idea a file."""
 
-from services.licenses.model.base import Base
+from services.licenses.model.base import PLACE, Base
+from services.licenses.model.identifiers import (
+    MAX_VERSION,
+    check_code,
+    check_identifier,
+    identifier,
+    new_number,
+    qr_token,
+    read_qr_token,
+    serial_of,
+)
+from services.licenses.model.license import (
+    RECORD,
+    UNSIGNED,
+    License,
+    LicenseStep,
+    LicenseVersion,
+    fact_of_status,
+    facts_of,
+)
+from services.licenses.model.records import (
+    COUNTS,
+    AccountLink,
+    CheckTries,
+    Count,
+    Counting,
+    LicenseUse,
+    SigningJob,
+    SigningKey,
+    UseAuthorisation,
+)
+from services.licenses.model.states import IRREVERSIBLE, MOVES, RUNS_OUT, Act, Status, allowed
+from services.licenses.model.types import (
+    MAX_VALUE,
+    Bilingual,
+    LicenseType,
+    LicenseTypeVersion,
+    TypeCode,
+    TypeDocument,
+    Uscc,
+    check_type_code,
+)
 
-__all__ = ["Base"]
+__all__ = [
+    "COUNTS",
+    "IRREVERSIBLE",
+    "MAX_VALUE",
+    "MAX_VERSION",
+    "MOVES",
+    "PLACE",
+    "RECORD",
+    "RUNS_OUT",
+    "UNSIGNED",
+    "AccountLink",
+    "Act",
+    "Base",
+    "Bilingual",
+    "CheckTries",
+    "Count",
+    "Counting",
+    "License",
+    "LicenseStep",
+    "LicenseType",
+    "LicenseTypeVersion",
+    "LicenseUse",
+    "LicenseVersion",
+    "SigningJob",
+    "SigningKey",
+    "Status",
+    "TypeCode",
+    "TypeDocument",
+    "Uscc",
+    "UseAuthorisation",
+    "allowed",
+    "check_code",
+    "check_identifier",
+    "check_type_code",
+    "fact_of_status",
+    "facts_of",
+    "identifier",
+    "new_number",
+    "qr_token",
+    "read_qr_token",
+    "serial_of",
+]

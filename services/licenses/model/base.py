@@ -4,6 +4,8 @@ from sqlalchemy.orm import DeclarativeBase
 
 from shared.db import new_metadata
 
+PLACE = ("area_code", "department_code")
+
 
 class Base(DeclarativeBase):
     metadata = new_metadata()

@@ -1,1 +1,61 @@
 """Every SELECT, one file per resource."""
+
+from services.licenses.queries.licenses import (
+    FIRST,
+    NOT_YOURS,
+    LicenseFilter,
+    find_check,
+    get_license,
+    get_version,
+    list_issued,
+    list_own,
+    list_steps,
+    list_versions,
+    lock_license,
+    read_license,
+)
+from services.licenses.queries.records import (
+    count_unsigned,
+    get_job,
+    get_statistics,
+    list_authorisations,
+    list_uses,
+    lock_authorisation,
+)
+from services.licenses.queries.types import (
+    Ground,
+    Type,
+    find_ground,
+    get_type,
+    get_type_version,
+    list_types,
+    read_types,
+)
+
+__all__ = [
+    "FIRST",
+    "NOT_YOURS",
+    "Ground",
+    "LicenseFilter",
+    "Type",
+    "count_unsigned",
+    "find_check",
+    "find_ground",
+    "get_job",
+    "get_license",
+    "get_statistics",
+    "get_type",
+    "get_type_version",
+    "get_version",
+    "list_authorisations",
+    "list_issued",
+    "list_own",
+    "list_steps",
+    "list_types",
+    "list_uses",
+    "list_versions",
+    "lock_authorisation",
+    "lock_license",
+    "read_license",
+    "read_types",
+]

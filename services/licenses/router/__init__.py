@@ -1,7 +1,9 @@
-"""HTTP in and out."""
+"""HTTP in and out of licences."""
 
 from fastapi import APIRouter
 
-from shared.idempotency import IdempotentRoute
+from services.licenses.router import acts, checks, files, jobs, keys, types, uses
 
-router = APIRouter(prefix="/api/v1/licenses", tags=["licenses"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1/licenses", tags=["licenses"])
+for part in (types.router, keys.router, checks.router, jobs.router, files.router, acts.router, uses.router):
+    router.include_router(part)

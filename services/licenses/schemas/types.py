@@ -1,0 +1,16 @@
+"""Licence types as they are shown."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from services.licenses.model import TypeDocument
+
+
+class TypeRead(BaseModel):
+    """A licence type in one version."""
+
+    code: str
+    version: int
+    document: TypeDocument
+    published_at: datetime

@@ -1,0 +1,103 @@
+"""How a record is made one sequence of bytes, and signed.
+
+The canonical form follows RFC 8785: keys sorted, no blanks, UTF-8; texts in NFC, absent values left out, and no numbers but
+small integers. A signature is a compact JWS without its payload (RFC 7515, appendix F), which is the record itself. Another
+algorithm (SM2 with SM3) is another `Signer` and another entry of `VERIFIERS`.
+"""
+
+import base64
+import binascii
+import hashlib
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+Jwk = Mapping[str, Any]
+
+
+def canonical(value: Any) -> bytes:
+    """The bytes of a record that are digested and signed."""
+    return orjson.dumps(_normal(value), option=orjson.OPT_SORT_KEYS)
+
+
+def _normal(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else unicodedata.normalize("NFC", value)
+    if isinstance(value, Mapping):
+        return {key: _normal(one) for key, one in value.items() if one is not None}
+    return value
+
+
+def digest_of(record: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(record).hexdigest()
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class Signer(Protocol):
+    """Signs under one key."""
+
+    @property
+    def kid(self) -> str: ...
+
+    def sign(self, payload: bytes) -> str:
+        """A compact JWS with an empty payload part."""
+        ...
+
+
+class Ed25519Signer:
+    """EdDSA over Ed25519 (RFC 8037)."""
+
+    algorithm = "EdDSA"
+
+    def __init__(self, kid: str, private: str) -> None:
+        self.kid = kid
+        self._key = Ed25519PrivateKey.from_private_bytes(_decode(private))
+        self._header = _encode(orjson.dumps({"alg": self.algorithm, "kid": kid}))
+
+    def sign(self, payload: bytes) -> str:
+        signature = self._key.sign(f"{self._header}.{_encode(payload)}".encode())
+        return f"{self._header}..{_encode(signature)}"
+
+
+def new_ed25519(kid: str) -> tuple[str, dict[str, str]]:
+    """A private key as text, and its public JWK."""
+    key = Ed25519PrivateKey.generate()
+    public = _encode(key.public_key().public_bytes_raw())
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": public, "kid": kid, "use": "sig", "alg": Ed25519Signer.algorithm}
+    return _encode(key.private_bytes_raw()), jwk
+
+
+def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(_decode(jwk["x"])).verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True
+
+
+SIGNERS: Mapping[str, Callable[[str, str], Signer]] = {Ed25519Signer.algorithm: Ed25519Signer}
+VERIFIERS: Mapping[str, Callable[[Jwk, bytes, bytes], bool]] = {Ed25519Signer.algorithm: _verify_ed25519}
+
+
+def verify(jwk: Jwk, payload: bytes, signature: str) -> bool:
+    """Whether `signature` (as `Signer.sign` gives it) is the key's own over `payload`."""
+    try:
+        header, middle, mac = signature.split(".")
+        named = orjson.loads(_decode(header))
+        if middle or named != {"alg": jwk["alg"], "kid": jwk["kid"]}:
+            return False
+        return VERIFIERS[jwk["alg"]](jwk, f"{header}.{_encode(payload)}".encode(), _decode(mac))
+    except (ValueError, KeyError, binascii.Error):
+        return False

@@ -1,0 +1,123 @@
+"""Checking a licence without signing in, by what stands on its paper.
+
+A code that is wrong and a number that is not there get the same answer after the same work: one look-up, one comparison, one
+record opened, one signature checked.
+"""
+
+import hmac
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.licenses import queries
+from services.licenses.model import CheckTries, Status, check_code, read_qr_token
+from services.licenses.queries import FIRST
+from services.licenses.schemas import CheckLicense
+from services.licenses.signing import Ed25519Signer, canonical, digest_of, new_ed25519, verify
+from shared import clock, masking, tries
+from shared.errors import NotFoundError
+from shared.tries import Budget
+
+NOT_FOUND = "no licence with this number and code"
+NAMES = {
+    Status.VALID: "有效",
+    Status.SUSPENDED: "暂扣",
+    Status.REVOKED: "撤销",
+    Status.CANCELLED: "注销",
+    Status.EXPIRED: "失效",
+    Status.TRANSFERRED: "转出",
+    Status.WITHDRAWN: "吊销",
+    Status.OTHER: "其他",
+}
+
+
+class _Nobody:
+    """What is looked at where there is nothing: a record, a key and a signature of the usual size."""
+
+    id = FIRST
+    public_key: dict[str, Any]
+
+    def __init__(self) -> None:
+        private, self.public_key = new_ed25519("nobody")
+        names = ("identifier", "number", "type", "issuer", "holder", "fields", "issued_on", "valid_from")
+        content = canonical(dict.fromkeys(names, "-" * 60))
+        self.record, self.digest = content.decode(), digest_of(content)
+        self.signature = Ed25519Signer("nobody", private).sign(content)
+
+
+NOBODY: Any = _Nobody()
+
+
+async def count_try(session: AsyncSession, asked: str, address: str, budget: Budget, now: datetime) -> datetime | None:
+    """Count one try for this address and this number; until when the caller must wait when a budget is used up."""
+    return await tries.count_try(session, CheckTries, "check", address, asked, budget, now)
+
+
+async def forget_tries(session: AsyncSession, before: datetime) -> None:
+    """Tries of windows long past."""
+    await tries.forget_tries(session, CheckTries, before)
+
+
+async def check_license(session: AsyncSession, command: CheckLicense, now: datetime) -> dict[str, Any]:
+    """The four findings, each apart, of the licence that the paper shows."""
+    if command.qr is not None:
+        return await check_token(session, command.qr, now)
+    number = (command.type_code or "", command.number or "")
+    rows = await queries.find_check(session, identifier=command.identifier, number=number)
+    return _judge(rows, command.code or "", now)
+
+
+async def check_token(session: AsyncSession, qr: str, now: datetime) -> dict[str, Any]:
+    """By the QR's content, an address whose last part is the token, or the token alone."""
+    token = read_qr_token(qr.rpartition("/")[2])
+    rows = await queries.find_check(session, token=token or (UUID(int=0), 0))
+    return _judge(rows, None, now)
+
+
+def _judge(rows: Sequence[Any], code: str | None, now: datetime) -> dict[str, Any]:
+    """The row whose code it is; several papers of different offices can carry one number."""
+    found = NOBODY
+    for row in rows or (NOBODY,):
+        if hmac.compare_digest(check_code(row.id).encode(), (code or check_code(row.id)).upper().encode()):
+            found = row
+    examined = found if found is not NOBODY else next(iter(rows), NOBODY)
+    signature = _check_signature(examined)
+    if found is NOBODY:
+        raise NotFoundError(NOT_FOUND)
+    return _answer(found, signature, clock.local_date(now), now)
+
+
+def _check_signature(row: Any) -> str:
+    """Whether the record is what was digested and signed."""
+    content: bytes = row.record.encode()
+    signed = row if row.signature is not None and row.public_key is not None else NOBODY
+    holds = verify(signed.public_key, signed.record.encode(), signed.signature) and digest_of(content) == row.digest
+    if row.signature is None:
+        return "none"
+    return "good" if holds and row.public_key is not None else "broken"
+
+
+def _answer(row: Any, signature: str, today: date, now: datetime) -> dict[str, Any]:
+    record: dict[str, Any] = orjson.loads(row.record)
+    holder, number = record["holder"], record["holder"]["number"]
+    validity = "not_yet" if today < row.valid_from else "within"
+    if row.valid_until is not None and row.valid_until < today:
+        validity = "over"
+    is_person = holder["kind"] == "person"
+    return {
+        "as_of": now,
+        "identifier": row.identifier,
+        "type_code": row.type_code,
+        "type_name": row.type_name,
+        "holder_name": masking.mask_name(holder["name"]) if is_person else holder["name"],
+        "holder_id_number": masking.mask_id_number(number) if is_person else number,
+        "issued_on": row.issued_on,
+        "signature": {"result": signature, "kid": row.kid},
+        "issuer": {"name": record["issuer"]["name"], "code": row.issuer_code, "trust": row.trust},
+        "validity": {"result": validity, "valid_from": row.valid_from, "valid_until": row.valid_until},
+        "status": {"code": row.status, "name": NAMES[Status(row.status)], "superseded": row.version < row.newest},
+    }

@@ -1,0 +1,242 @@
+"""采集: records of old licences, a chunk at a time, in set-based statements.
+
+Idempotent by (area, department, type, number, version): the same again is unchanged, an older version too, a newer one becomes
+the next version, and other content under a known version is refused. A chunk is one transaction, so wherever a process dies
+the chunk is done or comes again whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Uuid, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.licenses import queries
+from services.licenses.model import IRREVERSIBLE, Status, fact_of_status, identifier, serial_of
+from services.licenses.queries import Type
+from services.licenses.schemas import CollectedLicense
+from services.licenses.signing import canonical, digest_of
+from services.licenses.use_cases.making import Draft, Made, make, store, store_versions
+from shared import audit, clock, outbox
+from shared.crypto import open_sealed, pseudonym
+from shared.errors import ConflictError
+from shared.events import Event
+from shared.events.exchange import RecordReceived
+from shared.events.licenses import LicenseRecordsJudged
+from shared.events.records import Fault, Verdict
+
+TRUST = "B"
+"""Checked against an old paper at a window, not made by us."""
+REASON = "来源系统状态变更"
+ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
+KNOWN = text(
+    "WITH given AS (SELECT * FROM unnest(CAST(:types AS text[]), CAST(:numbers AS text[]), CAST(:identifiers AS text[]))"
+    "  WITH ORDINALITY AS g (type_code, number, identifier, place)),"
+    " found AS (SELECT g.place, l.id, v.license_id AS taken_by FROM given g"
+    "  LEFT JOIN LATERAL (SELECT id FROM license WHERE area_code = :area AND department_code = :department"
+    "   AND type_code = g.type_code AND number = g.number LIMIT 1) l ON true"
+    "  LEFT JOIN LATERAL (SELECT license_id FROM license_version WHERE identifier = g.identifier LIMIT 1) v ON true"
+    "  WHERE l.id IS NOT NULL OR v.license_id IS NOT NULL),"
+    " mine AS (SELECT l.* FROM license l WHERE l.id = ANY (ARRAY(SELECT id FROM found)) ORDER BY l.id FOR UPDATE)"
+    " SELECT m.id, m.revision, m.version, m.identifier, m.holder, m.status, m.origin, m.source_digest, f.taken_by, f.place"
+    " FROM found f LEFT JOIN mine m ON m.id = f.id"
+).columns(id=Uuid(), taken_by=Uuid())
+"""The licences of these numbers, locked in the order of their ids, and whose the identifiers are.
+
+Row by row through the unique indexes (LATERAL … LIMIT 1): a generic plan would otherwise walk the whole department.
+"""
+LINKS = text("SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))").columns(
+    account_id=Uuid()
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """One record on its way: its place in the batch, itself once it is sound, and what became of it."""
+
+    number: int
+    raw: Any
+    record: CollectedLicense | None = None
+    status: str = ""
+    faults: list[Fault] = field(default_factory=list[Fault])
+
+    @property
+    def key(self) -> tuple[str, str]:
+        assert self.record is not None
+        return self.record.type_code, self.record.source_number
+
+    def reject(self, name: str, rule: str, message: str) -> None:
+        self.faults.append(Fault(field=name, rule=rule, message=message))
+        self.status = "rejected"
+
+    def verdict(self) -> Verdict:
+        source: Any = self.raw.get("source_number") if isinstance(self.raw, dict) else None
+        key = source if isinstance(source, str) and 0 < len(source) <= 60 and source.isprintable() else None
+        return Verdict.model_construct(row=self.number, key=key, status=self.status, faults=self.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who sends, and when it is taken in."""
+
+    area: str
+    department: str
+    now: datetime
+
+    @property
+    def today(self) -> date:
+        return clock.local_date(self.now)
+
+
+async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
+    """Judge every row of a chunk, store what is sound, and answer with a verdict for each."""
+    raw: list[Any] = open_sealed(event.records, "exchange.records")
+    rows = [Row(number, record) for number, record in enumerate(raw, start=event.first_row)]
+    place = Place(event.area_code, event.department_code, now)
+    _ = await session.execute(ONE_AT_A_TIME, {"place": f"{place.area}/{place.department}"})
+    for row in rows:
+        _read(row)
+    types = await queries.read_types(session, {row.record.type_code for row in rows if row.record})
+    for row in rows:
+        if row.record is not None:
+            _judge(row, row.record, types.get(row.record.type_code), place)
+    facts: list[Event] = []
+    waiting = [row for row in rows if not row.status]
+    while waiting:
+        # Versions of one licence within a chunk follow each other: each wave holds one of each.
+        wave = list({row.key: row for row in reversed(waiting)}.values())
+        facts += await _take(session, wave, types, place)
+        waiting = [row for row in waiting if not row.status]
+    verdicts = [row.verdict() for row in rows]
+    answer: dict[str, Any] = {
+        "batch_id": event.batch_id,
+        "chunk": event.chunk,
+        "revision": event.chunk,
+        "occurred_at": now,
+    }
+    await outbox.add_many(session, [*facts, LicenseRecordsJudged(**answer, verdicts=verdicts)])
+    counts = {name: sum(row.status == name for row in rows) for name in ("accepted", "unchanged", "rejected")}
+    audit.record(session, "licenses.collect", "batch", event.batch_id, chunk=event.chunk, counts=counts)
+
+
+def _read(row: Row) -> None:
+    try:
+        row.record = CollectedLicense.model_validate(row.raw)
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            # The name of a field that we do not know is the sender's word and may be a value in the wrong place.
+            known = [str(part) for part in fault["loc"][:1] if part in CollectedLicense.model_fields]
+            row.reject(".".join(known) or "record", str(fault["type"]), str(fault["msg"]).removeprefix("Value error, "))
+
+
+def _judge(row: Row, record: CollectedLicense, type_: Type | None, place: Place) -> None:
+    """The record against its type: every fault."""
+    if type_ is None:
+        row.reject("type_code", "known_type", "is not published")
+        return
+    for fault in type_.document.faults(record.fields):
+        row.reject(fault.field, fault.rule, fault.message)
+    if type_.document.holder_kind not in {"any", record.holder_kind}:
+        row.reject("holder_kind", "holder_kind", "is not what this type is issued to")
+    if type_.document.issuer(place.department) is None:
+        row.reject("type_code", "issuer", "your department is no issuing body of this type")
+
+
+def _identifier(record: CollectedLicense, place: Place) -> str:
+    serial = serial_of(place.department, record.type_code, record.source_number)
+    return identifier(record.type_code, place.department, serial, record.version)
+
+
+async def _take(session: AsyncSession, wave: Sequence[Row], types: Mapping[str, Type], place: Place) -> list[Event]:
+    """One wave of sound rows, no two of the same licence: what is known, what is new, what is a further version.
+
+    New licences are told of as they are stored; the facts of further versions come back.
+    """
+    records = [row.record for row in wave if row.record is not None]
+    given = {
+        "types": [one.type_code for one in records],
+        "numbers": [one.source_number for one in records],
+        "identifiers": [_identifier(one, place) for one in records],
+    }
+    found = await session.execute(KNOWN, {**given, "area": place.area, "department": place.department})
+    known = {one.place - 1: one for one in found}
+    holders = [pseudonym(one.holder_id_number) for one in records]
+    links = {one.holder: one.account_id for one in await session.execute(LINKS, {"holders": list(set(holders))})}
+    new: list[Made] = []
+    further: list[Made] = []
+    for index, (row, record) in enumerate(zip(wave, records, strict=True)):
+        before = known.get(index)
+        digest = digest_of(canonical(record.model_dump(mode="json", exclude_none=True)))
+        if not _compare(row, record, before, digest):
+            continue
+        draft = _draft(record, types[record.type_code], place, links.get(holders[index]), digest)
+        draft.identifier = given["identifiers"][index]
+        if before is None:
+            new.append(make(draft, None, place.now))
+        else:
+            draft.license_id, draft.revision, draft.previous = before.id, before.revision + 1, before.identifier
+            draft.act = "change"
+            further.append(make(draft, None, place.now))
+        row.status = "accepted"
+    if len(await store(session, new, place.now, audited=False)) != len(new):
+        raise ConflictError("another process stored one of these licences at this moment; the chunk comes again")
+    await store_versions(session, further)
+    return [fact_of_status(one.view(), REASON, place.now) for one in further]
+
+
+def _compare(row: Row, record: CollectedLicense, before: Any, digest: str) -> bool:
+    """Whether the row brings something; else its verdict is given."""
+    if before is None:
+        return True
+    if before.id is None or before.taken_by not in {None, before.id}:
+        row.reject(
+            "source_number", "identifier_free", "the identifier made of type and number belongs to another licence"
+        )
+    elif before.origin != "collected":
+        row.reject("source_number", "issued_here", "a licence with this number was issued here; change that one")
+    elif record.version < before.version:
+        row.status = "unchanged"
+    elif record.version == before.version:
+        if before.source_digest == digest:
+            row.status = "unchanged"
+        else:
+            words = "another content was sent under this version; raise the version"
+            row.reject("version", "same_version_different", words)
+    elif Status(before.status) in IRREVERSIBLE:
+        row.reject("status", "irreversible", "was revoked; nothing follows that")
+    elif before.holder != pseudonym(record.holder_id_number):
+        row.reject(
+            "holder_id_number", "same_holder", "a licence keeps its holder; send the other's under its own number"
+        )
+    else:
+        return True
+    return False
+
+
+def _draft(record: CollectedLicense, type_: Type, place: Place, account: Any, digest: str) -> Draft:
+    first = record.valid_from or record.issued_on
+    is_over = record.status in {"01", "02"} and record.valid_until is not None and record.valid_until < place.today
+    return Draft(
+        type=type_,
+        area_code=place.area,
+        department_code=place.department,
+        number=record.source_number,
+        version=record.version,
+        holder_kind=record.holder_kind,
+        holder_name=record.holder_name,
+        holder_id_number=record.holder_id_number,
+        fields=record.fields,
+        issuer_name=record.issuer_name,
+        issued_on=record.issued_on,
+        valid_from=first,
+        valid_until=record.valid_until,
+        origin="collected",
+        trust=TRUST,
+        status="05" if is_over else record.status,
+        account_id=account,
+        source_digest=digest,
+        act="collect",
+    )

@@ -1,0 +1,44 @@
+"""How many statements the typical acts cost: a promise of the platform, because each is a round trip."""
+
+from services.licenses.use_cases import issue_for_case
+from shared import clock
+from tests.cases.test_statements import statements
+from tests.licenses.conftest import BASE, Office, a_decision
+
+
+async def test_reads_take_one_statement(office: Office) -> None:
+    _, holder = await office.verify()
+    made = await office.issued()
+    paths = [f"licenses/{made['id']}", f"licenses/{made['id']}/pdf", "licenses", "types", "keys", "statistics"]
+
+    counts: list[int] = []
+    for path in paths:
+        caller = office.administrator if path == "statistics" else holder
+        with statements(office.client.database) as seen:
+            assert (await office.client.get(f"{BASE}/{path}", headers=caller)).status_code == 200
+        counts.append(len(seen))
+
+    assert counts == [1] * len(paths)
+
+
+async def test_check_takes_the_count_of_the_try_and_one_read(office: Office) -> None:
+    _, holder = await office.verify()
+    made = await office.issued()
+    seen_by_her = await office.get(f"licenses/{made['id']}", holder)
+    body = {"identifier": made["identifier"], "code": seen_by_her["check_code"]}
+
+    with statements(office.client.database) as seen:
+        assert (await office.client.post(f"{BASE}/checks", json=body)).status_code == 200
+
+    assert [statement.split(" ", 1)[0] for statement in seen] == ["INSERT", "SELECT"]
+
+
+async def test_issue_takes_what_it_rests_on_and_one_statement_for_all_it_leaves(office: Office) -> None:
+    async with office.client.database.transaction() as session:
+        await issue_for_case(session, a_decision(), clock.now())
+
+    with statements(office.client.database) as seen:
+        async with office.client.database.transaction() as session:
+            await issue_for_case(session, a_decision(), clock.now())
+
+    assert [statement.split(" ", 1)[0] for statement in seen] == ["SELECT", "WITH"]
