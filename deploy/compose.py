@@ -27,6 +27,7 @@ def _containers() -> Surroundings:
         listen="0.0.0.0",  # noqa: S104 - inside a container, whose ports compose alone opens
         storage="/data/uploads",
         public_url=_secret("PUBLIC_URL"),
+        regional_url="${REGIONAL_URL:-}",
         development=False,
         processes=processes(),
     )

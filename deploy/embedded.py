@@ -86,7 +86,7 @@ def _settings(place: Place, postgres: EmbeddedPostgres) -> dict[str, Any]:
         "cases": {"storage_url": str(place.data / "uploads")},
         "licenses": {"public_url": place.url},
         "ratings": {"public_url": place.url},
-        "exchange": {"public_url": place.url},
+        "exchange": {"public_url": place.url, "regional_url": place.regional_url},
     }
     return {
         name: import_module(f"services.{name}.settings").Settings(

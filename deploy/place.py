@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+REGION_OFFSET = 300
+"""The port of the regional simulator is the gateway's plus this."""
 VAR = Path(__file__).resolve().parent.parent / "var"
 
 
@@ -24,6 +26,11 @@ class Place:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def regional_url(self) -> str:
+        """Where a simulator of the regional platform is looked for."""
+        return f"http://127.0.0.1:{self.port + REGION_OFFSET}"
 
     @property
     def account_file(self) -> Path:

@@ -59,6 +59,7 @@ class Surroundings:
     listen: str
     storage: str
     public_url: str
+    regional_url: str
     development: bool
     processes: list[Process]
 
@@ -87,6 +88,8 @@ class Surroundings:
             values["STORAGE_URL"] = self.storage
         if process.service in LINKING:
             values["PUBLIC_URL"] = self.public_url
+        if process.service == "exchange" and self.regional_url:
+            values["REGIONAL_URL"] = self.regional_url
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
     def _gateway(self, process: Process) -> dict[str, str]:

@@ -80,6 +80,7 @@ class Stack:
             listen="127.0.0.1",
             storage=str(self.place.data / "uploads"),
             public_url=self.place.url,
+            regional_url=self.place.regional_url,
             development=True,
             processes=self.topology,
         )

@@ -20,11 +20,12 @@ import asyncpg
 import httpx
 
 from deploy.broker import die_with_parent
-from deploy.demo import stage, story
+from deploy.demo import licences, peer, ratings, region, stage, story, subscriber
 from deploy.demo.recount import recount
 from deploy.demo.stage import Difference, Stage
 from deploy.place import VAR, find_platform
 from deploy.postgres import free_port
+from deploy.sample.accounts import SYSTEM
 from shared import clock, migrations
 
 DEFAULT = "http://127.0.0.1:8000"
@@ -51,10 +52,24 @@ async def _scenes(scene: Stage) -> None:
     await story.import_catalogue(scene)
     citizen, old_man = story.invent(scene, "卓玛央金", 1), story.invent(scene, "边巴次仁", 2)
     await story.register(scene, citizen)
+    await licences.collect(scene, citizen)
+    market = await peer.register(scene, SYSTEM, ["cases"], subscriber.TYPES)
+    listening = subscriber.Subscriber()
+    pull = await subscriber.subscribe(scene, market, listening)
     guide = await story.find_guide(scene)
-    _ = await story.decide(scene, citizen, guide)
+    held = await licences.match(scene, guide, citizen)
+    _ = await story.decide(scene, citizen, guide, held)
+    licence = await licences.issued_for(scene, citizen)
+    listening.down()
+    _ = await licences.withdraw(scene, citizen, licence)
     waiting = await story.take_in(scene, guide, old_man)
-    await story.push(scene)
+    await story.push(scene, market)
+    await subscriber.catch_up(scene, market, listening, pull)
+    (link,) = await ratings.invited(scene, citizen)
+    rating = await ratings.rate(scene, citizen, link)
+    await ratings.put_right(scene, citizen, link, rating)
+    await ratings.publish(scene, citizen, rating)
+    await region.reconcile(scene)
     await story.leave_alone(scene, waiting)
     await _count(scene, day)
 

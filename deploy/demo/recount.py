@@ -81,10 +81,53 @@ def _depth_changes(rows: Iterable[asyncpg.Record]) -> Counter[Cell]:
     return found
 
 
+LICENSES = """
+WITH counted (area_code, department_code, measure, day) AS (
+    SELECT area_code, department_code, CASE origin WHEN 'collected' THEN 'licenses_collected' ELSE 'licenses_issued' END,
+        (created_at AT TIME ZONE 'Asia/Shanghai')::date FROM license
+    UNION ALL SELECT area_code, department_code, 'licenses_revoked', (changed_at AT TIME ZONE 'Asia/Shanghai')::date
+        FROM license WHERE status IN ('03', '04', '07')
+    UNION ALL SELECT area_code, department_code, 'licenses_used', (used_at AT TIME ZONE 'Asia/Shanghai')::date
+        FROM license_use)
+SELECT area_code, department_code, measure, count(*) AS number FROM counted WHERE day = $1 GROUP BY 1, 2, 3
+"""
+RATINGS = """
+WITH counted (area_code, department_code, measure, day) AS (
+    SELECT area_code, department_code, 'ratings_' || (ARRAY['pc','mobile','qr','hall','kiosk','phone','sms'])[pf::int], rated_on
+        FROM rating
+    UNION ALL SELECT area_code, department_code, 'ratings_bad', rated_on FROM rating WHERE grade <= 2
+    UNION ALL SELECT area_code, department_code, 'ratings_excluded', excluded_on FROM rating
+    UNION ALL SELECT area_code, department_code, 'bad_ratings_opened', opened_on FROM ticket
+    UNION ALL SELECT area_code, department_code, 'bad_ratings_called_back', called_back_on FROM ticket
+    UNION ALL SELECT area_code, department_code, 'bad_ratings_rectified', rectified_on FROM ticket)
+SELECT area_code, department_code, measure, count(*) AS number FROM counted WHERE day = $1 GROUP BY 1, 2, 3
+UNION ALL SELECT area_code, department_code, 'bad_ratings_open', count(*)
+    FROM ticket WHERE rectified_on IS NULL AND state <> 'excluded' AND $1::date IS NOT NULL GROUP BY 1, 2
+"""
+EXCHANGE = """
+SELECT area_code, department_code, m.measure, sum(m.number)::bigint AS number
+FROM batch CROSS JOIN LATERAL (VALUES ('pushes_accepted', accepted), ('pushes_rejected', rejected)) AS m (measure, number)
+WHERE (finished_at AT TIME ZONE 'Asia/Shanghai')::date = $1 AND m.number > 0 GROUP BY 1, 2, 3
+"""
+
+UPLOADS = """
+SELECT r.area_code, r.department_code, m.measure, sum(m.number)::bigint AS number
+FROM push p CROSS JOIN peer r CROSS JOIN LATERAL
+    (VALUES ('uploads_accepted', p.rows - p.rejected), ('uploads_rejected', p.rejected)) AS m (measure, number)
+WHERE r.kind = 'regional' AND (p.settled_at AT TIME ZONE 'Asia/Shanghai')::date = $1 AND m.number > 0 GROUP BY 1, 2, 3
+"""
+
+
 async def recount(databases: Mapping[str, str], day: date) -> Counter[Cell]:
     """Every figure of `day` by area, department and measure; the stock of published matters is that of now."""
     found: Counter[Cell] = Counter()
-    for service, statements in (("cases", (CASES, PUSHES)), ("matters", (PUBLISHED,))):
+    for service, statements in (
+        ("cases", (CASES, PUSHES)),
+        ("matters", (PUBLISHED,)),
+        ("licenses", (LICENSES,)),
+        ("ratings", (RATINGS,)),
+        ("exchange", (EXCHANGE, UPLOADS)),
+    ):
         connection = await asyncpg.connect(databases[service])
         try:
             for statement in statements:

@@ -51,6 +51,10 @@ class Stage:
         if not holds:
             self.differences.append(what)
 
+    def account(self, username: str) -> dict[str, Any]:
+        """What is known of a sample account, its secrets included."""
+        return self._accounts[username]
+
     async def officer(self, username: str) -> Headers:
         """A sample account, signed in once."""
         if username not in self._signed_in:

@@ -3,14 +3,16 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.demo.peer import PeerSystem
 from deploy.demo.stage import Difference, Headers, Stage
 from deploy.sample import catalogue
-from deploy.sample.accounts import BUREAU, SYSTEM
+from deploy.sample.accounts import BUREAU
 from shared import clock
 from shared.codes import id_check_character
 from shared.workdays import seed_calendar
@@ -142,9 +144,22 @@ def _rented(document: dict[str, Any]) -> dict[str, str]:
     return answers
 
 
-async def apply(stage: Stage, guide: dict[str, Any], applicant: Person, who: Headers, channel: str) -> Any:
-    """Uploads for every material, then the application; the matter travels to cases as an event, so wait for it."""
-    materials = [{"code": material["code"], "upload_id": await _upload(stage, who)} for material in guide["materials"]]
+async def apply(
+    stage: Stage,
+    guide: dict[str, Any],
+    applicant: Person,
+    who: Headers,
+    channel: str,
+    licences: Mapping[str, str] | None = None,
+) -> Any:
+    """A licence where one meets the material, else an upload; the matter travels to cases as an event, so wait for it."""
+    held = licences or {}
+    materials = [
+        {"code": code, "kind": "license", "license_id": held[code]}
+        if code in held
+        else {"code": code, "upload_id": await _upload(stage, who)}
+        for code in (material["code"] for material in guide["materials"])
+    ]
     body = {
         "matter_id": guide["matter_id"],
         "matter_version": guide["version"],
@@ -180,15 +195,17 @@ async def act(
     return await stage.call("POST", f"/cases/files/{case['id']}/{path}", who, status=status, json=body, headers=headers)
 
 
-async def decide(stage: Stage, citizen: Person, guide: dict[str, Any]) -> Any:
-    """Her case from application to delivery."""
+async def decide(stage: Stage, citizen: Person, guide: dict[str, Any], licences: Mapping[str, str]) -> Any:
+    """Her case from application to delivery; an e-licence meets what needs no upload."""
     stage.scene("She applies; the bureau handles her case")
-    case = await apply(stage, guide, citizen, citizen.headers, "mobile")
+    case = await apply(stage, guide, citizen, citizen.headers, "mobile", licences)
+    used = [material["code"] for material in case["materials"] if material["kind"] == "license"]
+    stage.check("materials that an e-licence meets", used, sorted(licences))
     stage.say(f"   case {case['number']}, the bureau has until {case['due_on']} to accept it")
     refused = await act(stage, case, "delivery", "delivery", {"method": "window"}, status=409)
     stage.say(f"   delivering now is refused: {refused['detail']}; allowed: {', '.join(refused['allowed'])}")
     stage.confirm("the refusal names what is allowed", "accept" in refused["allowed"])
-    gap = guide["materials"][0]
+    gap = next(material for material in guide["materials"] if material["code"] not in licences)
     items = [{"material_code": gap["code"], "text": f"{gap['name']['zh']}: 缺少签字"}]
     case = await act(stage, case, "clerk", "correction-requests", {"items": items})
     stage.say(f"   the clerk asks once for all that is missing: {case['missing'][0]['text']}")
@@ -222,24 +239,27 @@ async def take_in(stage: Stage, guide: dict[str, Any], old_man: Person) -> Any:
     return await act(stage, case, "clerk", "acceptance")
 
 
-async def push(stage: Stage) -> None:
-    """办件推送: 1,000 finished cases of the bureau's own system, three of them faulty."""
-    stage.scene("The bureau's own system pushes 1,000 finished cases")
+async def push(stage: Stage, system: PeerSystem) -> None:
+    """办件推送: 1,000 finished cases of the bureau's own system as a signed batch, three of them faulty."""
+    stage.scene("The bureau's own system pushes 1,000 finished cases as a signed batch")
     today = clock.local_date(clock.now())
     records = [_finished(stage, number, today) for number in range(1, 1001)]
     records[9] |= {"matter_type": "99"}
     records[499] |= {"result": None}
     records[998] |= {"received_on": (today + timedelta(days=1)).isoformat()}
-    system, body = await stage.officer(SYSTEM), {"source_system": "market-approval", "records": records}
-    first = await stage.call("POST", "/cases/imports", system, json=body, headers=stage.once("push"))
-    stage.check("landed", first["accepted"], 997)
-    for rejection in first["rejections"]:
-        stage.say(f"   row {rejection['row']} came back: {rejection['field']}: {rejection['message']}")
-    stage.check("rows that came back", [r["row"] for r in first["rejections"]], [10, 500, 999])
-    again = await stage.call("POST", "/cases/imports", system, json=body, headers=stage.once("push"))
-    stage.confirm("sent again, the same answer", again == first)
-    anew = await stage.call("POST", "/cases/imports", system, json=body, headers=stage.once("push-anew"))
-    stage.check("as a new request, nothing changes", (anew["accepted"], anew["unchanged"]), (0, 997))
+    batch, receipt = await system.send("cases", "push", records)
+    final, exact = await system.final(batch)
+    stage.check("landed", final["accepted"], 997)
+    for reject in final["rejects"]:
+        for fault in reject["faults"]:
+            stage.say(f"   row {reject['row']} came back: {fault['field']}: {fault['message']}")
+    stage.check("rows that came back", [reject["row"] for reject in final["rejects"]], [10, 500, 999])
+    again, repeated = await system.send("cases", "push", records)
+    _, exact_again = await system.final(again)
+    stage.confirm("sent again, both receipts byte for byte", (repeated, exact_again) == (receipt, exact))
+    anew, _ = await system.send("cases", "push-anew", records)
+    told, _ = await system.final(anew)
+    stage.check("as a new batch, nothing changes", (told["accepted"], told["unchanged"]), (0, 997))
 
 
 def _finished(stage: Stage, number: int, today: date) -> dict[str, Any]:
@@ -297,7 +317,8 @@ async def _lights(stage: Stage, case: Any) -> dict[str, Any]:
 
 async def live_figures(stage: Stage, day: date) -> Counter[tuple[str, str, str]]:
     """The live figures of a day by area, department and measure."""
-    report = await stage.call("GET", f"/assessment/daily-reports/{day}", await stage.officer("supervisor"))
+    who, live = await stage.officer("supervisor"), {"live": True}
+    report = await stage.call("GET", f"/assessment/daily-reports/{day}", who, params=live)
     return _cells(report)
 
 

@@ -32,9 +32,14 @@ STAFF = {
     "leader": ("负责人", "leader"),
     "delivery": ("出件人员", "delivery"),
     "supervisor": ("督办人员", "supervisor"),
+    "handler": ("好差评专员", "rating_handler"),
+    "head": ("部门负责人", "department_head"),
 }
 """User name → name and role. All belong to the city's market bureau."""
 SYSTEM = "market-system"
+SYSTEMS = {SYSTEM: ("市场监管业务系统", "market"), "police-system": ("公安证照系统", "police")}
+"""User name → name and bureau of the systems that are linked."""
+SCOPES = ("cases:push", "exchange:events", "exchange:push")
 TOKEN_URL = "/api/v1/identity/oauth/token"  # noqa: S105 - a path
 BUREAU = (catalogue.CITY, catalogue.department_code(catalogue.CITY, "market"))
 
@@ -59,12 +64,19 @@ async def make_others(client: httpx.AsyncClient, headers: dict[str, str]) -> lis
             body = {"username": username, "name": name, "roles": [role], **place}
             once = {**headers, "Idempotency-Key": f"sample-{username}"}
             made.append((await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json())
+    return [*made, *[await _make_system(client, headers, name) for name in SYSTEMS]]
+
+
+async def _make_system(client: httpx.AsyncClient, headers: dict[str, str], username: str) -> dict[str, Any]:
+    name, bureau = SYSTEMS[username]
+    place = {"area_code": catalogue.CITY, "department_code": catalogue.department_code(catalogue.CITY, bureau)}
     key = OKPKey.generate_key("Ed25519")
     public = {name: value for name, value in key.as_dict(private=False).items() if name in {"kty", "crv", "x"}}
-    body = {"name": "市场监管业务系统", "scopes": ["cases:push"], "public_key": public, **place}
-    once = {**headers, "Idempotency-Key": f"sample-{SYSTEM}"}
+    body = {"name": name, "scopes": SCOPES, "public_key": public, **place}
+    once = {**headers, "Idempotency-Key": f"sample-{username}"}
     system = (await client.post("/identity/systems", json=body, headers=once)).raise_for_status().json()
-    return [*made, {"username": SYSTEM, "client_id": system["client_id"], "private_key": key.as_dict(private=True)}]
+    account = {"username": username, "client_id": system["client_id"], "private_key": key.as_dict(private=True)}
+    return {**account, "scope": " ".join(SCOPES)}
 
 
 def save(path: Path, accounts: Sequence[dict[str, Any]]) -> None:
@@ -122,7 +134,7 @@ def main(arguments: list[str]) -> int:
     """`[--port 8000] USERNAME`."""
     port = arguments[1] if arguments[:1] == ["--port"] else "8000"
     found = find_platform(f"http://127.0.0.1:{port}")
-    known = (*STAFF, SYSTEM)
+    known = (*STAFF, *SYSTEMS)
     if found is None or arguments[-1:] == [] or arguments[-1] not in known:
         _ = sys.stderr.write(f"usage: [--port N] one of {', '.join(known)}; a platform must run (make run)\n")
         return 2

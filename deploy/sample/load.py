@@ -69,7 +69,7 @@ Tongban runs on {place.url}  (ready in {seconds:.1f} s; Ctrl-C stops it)
     {demo}            # the whole story, step by step, against this platform
     {place.url}/docs  # every operation, to try in a browser
 
-  Sample accounts ({", ".join((*accounts.STAFF, accounts.SYSTEM))}): {place.account_file}
+  Sample accounts ({", ".join((*accounts.STAFF, *accounts.SYSTEMS))}): {place.account_file}
     a token for curl:  .venv/bin/python -m deploy.sample.accounts --port {place.port} clerk
   Data: {place.data}
 """

@@ -75,7 +75,9 @@ def _add_tables(app: FastAPI, store: Store) -> None:
         broken = store.hits(store.faults.breaks)
         if broken and store.hits(500):
             return _json({"error": "broken off before"}, 503)
-        if batch["number"] > store.acknowledged[batch["resource"]] + 1:
+        last = store.acknowledged[batch["resource"]]
+        # Started anew it holds nothing and takes the next push whatever its number; reconciliation brings back the rest.
+        if last and batch["number"] > last + 1:
             return _json({"error": "a push before this one is missing"}, 409)
         await store.take(batch["cd_batch"], batch)
         return _json({"error": "broken off after"}, 503) if broken else _json({"acknowledged": batch["number"]})

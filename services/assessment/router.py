@@ -10,6 +10,7 @@ from services.assessment.schemas import CorrectReport, DailyReportRead, Revision
 from shared import clock
 from shared.auth import MaybeCaller, with_role
 from shared.db import ReadSession, Session
+from shared.errors import ForbiddenError
 from shared.idempotency import IdempotentRoute, Once
 from shared.tokens import Caller
 
@@ -29,10 +30,20 @@ async def get_daily_report(
     revision: Revision = None,
     area: Code = None,
     department: Code = None,
+    live: Annotated[
+        bool | None, Query(description="Staff: the present figures (true), or only what is published")
+    ] = None,
 ) -> Any:
-    """The day as published; staff see live figures (revision 0) while it is not."""
-    live = caller is not None and caller.kind == "staff"
-    report = await use_cases.show_report(session, day, revision, live=live)
+    """The day as published. Staff see the present figures (revision 0) while it is not, and when they ask for them: what a
+
+    correction would publish.
+    """
+    staff = caller is not None and caller.kind == "staff"
+    if live and not staff:
+        raise ForbiddenError("figures that are not published are for staff")
+    if live is None:
+        live = staff and revision is None and await queries.find_report(session, day) is None
+    report = await (use_cases.show_figures(session, day) if live else use_cases.show_report(session, day, revision))
     return report if area is None and department is None else report.only(area, department)
 
 

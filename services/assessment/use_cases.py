@@ -113,12 +113,14 @@ async def _store(session: AsyncSession, statement: TextClause, states: Sequence[
         _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode(), **counted})
 
 
-async def show_report(session: AsyncSession, day: date, revision: int | None, *, live: bool) -> DailyReportRead:
-    """The day as published; for staff (`live`) the present figures while it is not."""
-    report = await queries.find_report(session, day, revision)
-    if report is None and live and revision is None:
-        return DailyReportRead.live(day, await queries.list_figures(session, day))
-    return DailyReportRead.published(report or await queries.get_report(session, day, revision))
+async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:
+    """The day as published: the newest revision, or the one asked for."""
+    return DailyReportRead.published(await queries.get_report(session, day, revision))
+
+
+async def show_figures(session: AsyncSession, day: date) -> DailyReportRead:
+    """The present figures of a day, whatever was published of it."""
+    return DailyReportRead.live(day, await queries.list_figures(session, day))
 
 
 async def publish_report(session: AsyncSession, day: date, officer: str, now: datetime) -> DailyReportRead:

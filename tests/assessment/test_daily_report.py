@@ -335,3 +335,20 @@ async def test_models_equal_the_migrations(database_of: DatabaseFactory) -> None
     database = await database_of("assessment")
 
     assert await run_on(database.dsn, drift, "assessment") == []
+
+
+async def test_staff_see_what_a_correction_would_publish_and_nobody_else_does(
+    client_of: ClientFactory, supervisor: dict[str, str], token: TokenFactory
+) -> None:
+    client = await client_of("assessment")
+    await take(client.database, a_finished_case(new_id()))
+    _ = (await client.post(f"{REPORT}/publication", headers=once(supervisor))).raise_for_status()
+    await take(client.database, a_finished_case(new_id()))
+
+    published = await figures(client, supervisor)
+    present = (await client.get(REPORT, params={"live": True}, headers=supervisor)).json()
+    refused = await client.get(REPORT, params={"live": True}, headers=token())
+
+    assert published["cases_received"] == 1
+    assert (present["revision"], present["totals"]["cases_received"]) == (0, 2)
+    assert refused.status_code == 403

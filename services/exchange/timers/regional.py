@@ -36,10 +36,7 @@ class Regional:
 
     async def _peer(self, session: AsyncSession) -> Peer | None:
         peer = await batch_queries.find_peer(session, self._settings.regional_peer)
-        if peer is None or not peer.active:
-            log.warning("regional.no_peer", code=self._settings.regional_peer)
-            return None
-        return peer
+        return peer if peer is not None and peer.active else None
 
     async def push_records(self, database: Database, _now: datetime) -> int:
         """Send what waits, resource by resource, and hear what became of it; the number of rows sent."""

@@ -48,7 +48,7 @@ async def _claim(request: Request, session: Session, rater: Rater, command: Subm
         raise InvalidInputError("the Idempotency-Key has faults", [fault])
     credential = hashlib.sha256((command.token or "").encode()).hexdigest()
     claim = Claim(session, rater.caller.subject if rater.caller else f"token/{credential}", key)
-    await claim.take(hashlib.sha256(await request.body()).digest())
+    await claim.take(hashlib.sha256(command.model_dump_json().encode()).digest())
     request.state.claim = claim
 
 

@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from services.ratings import timers
 from services.ratings.model import Ticket
 from services.ratings.queries import appeals, tickets
 from services.ratings.queries.tickets import TicketFilter
@@ -34,6 +35,8 @@ from services.ratings.schemas.tickets import (
     TicketRead,
     TicketStepRead,
     TicketSummary,
+    TimerRan,
+    TimerRun,
     VerifyTicket,
 )
 from services.ratings.use_cases import tickets as use_cases
@@ -260,3 +263,13 @@ async def rerate_ticket(
     """再评价: the rater judges what was done; the first grade stays."""
     ticket = await use_cases.rerate_ticket(session, ticket_id, command, expected, caller, token, at)
     return _outcome(ticket, response)
+
+
+@own.post("/development/timer-runs", response_model=TimerRan)
+async def run_timers(command: TimerRun, request: Request, settings: Config, _administrator: Administrator) -> Any:
+    """Run the clocks of tickets and publication as if it were `as_of`; 404 in production."""
+    if not settings.development:
+        raise NotFoundError("only in development")
+    watched = await timers.watch_tickets(request.app.state.database, command.as_of)
+    published = await timers.publish_ratings(request.app.state.database, command.as_of)
+    return TimerRan(escalated=watched.escalated, closed=watched.closed, published=published)

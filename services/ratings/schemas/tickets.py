@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from shared.fields import CLEAN, Prose, Reason
 
@@ -43,6 +43,20 @@ PublicWords = Annotated[Reason, AfterValidator(_no_long_number)]
 
 
 Ledger = Annotated[str, Field(min_length=1, max_length=60), CLEAN]
+
+
+class TimerRun(Strict):
+    """Run the timers as if it were then (development and demonstrations)."""
+
+    as_of: AwareDatetime
+
+
+class TimerRan(BaseModel):
+    """What the timers did."""
+
+    escalated: int
+    closed: int
+    published: int
 
 
 class VerifyTicket(Strict):
