@@ -1,4 +1,4 @@
-"""The contracts as files: OpenAPI of every service and AsyncAPI of all events, under `docs/api/`.
+"""The contracts as files: OpenAPI of every service, AsyncAPI of all facts and of what peers get, under `docs/api/`.
 
 `python -m deploy.docs` writes them, `--check` ends with status 1 when the committed ones differ from the code.
 """
@@ -12,6 +12,9 @@ from typing import Any
 import orjson
 
 from deploy.embedded import SERVICES
+from services.exchange.model import City
+from services.exchange.model.contract import asyncapi as external_asyncapi
+from services.exchange.settings import CitySettings
 from shared.events.base import registered_events, topic_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs/api"
@@ -57,10 +60,17 @@ def asyncapi() -> dict[str, Any]:
     return {"asyncapi": "3.0.0", "info": info, "channels": channels, "operations": operations}
 
 
+def external() -> dict[str, Any]:
+    """AsyncAPI 3.0 of what leaves the platform; exchange serves the same with the settings of its city."""
+    told = {name: field.default for name, field in CitySettings.model_fields.items()}
+    return external_asyncapi(City(told["city_code"], told["city_name"], told["public_url"]))
+
+
 def documents() -> dict[str, bytes]:
     """File name → content, keys sorted so that only a changed contract changes a file."""
     found = {f"{service}.openapi.json": openapi(service) for service in SERVICES}
     found["events.asyncapi.json"] = asyncapi()
+    found["exchange.asyncapi.json"] = external()
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     return {name: orjson.dumps(document, option=options) for name, document in found.items()}
 

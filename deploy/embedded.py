@@ -5,6 +5,7 @@ a hard kill the next start finds everything that was acknowledged.
 """
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -165,6 +166,8 @@ def main(arguments: list[str]) -> int:
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
     place = Place(Path(options.get("--data", "var")).resolve() / "embedded", int(options.get("--port", "8000")))
     refuse_taken((place.port, place.port + INTERNAL))
+    # Not an argument: exchange's consumer reads it where nobody hands it settings.
+    _ = os.environ.setdefault("EXCHANGE_PUBLIC_URL", place.url)
     try:
         place.data.mkdir(parents=True, exist_ok=True)
         logs.configure("embedded", stream=(place.data / "log.jsonl").open("a", buffering=1, encoding="utf-8"))

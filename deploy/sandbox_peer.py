@@ -1,4 +1,4 @@
-"""Everything an integrator needs, by one command: `python -m deploy.sandbox_peer [--name NAME] [--target URL]`.
+"""All that an integrator needs, by one command: `make sandbox-peer`, or `python -m deploy.sandbox_peer [--name N] [--target U]`.
 
 Against a running platform of this machine, through its REST API alone: a new key pair, its system account at identity, its
 peer at exchange. Prints JSON with what to do next; the private key lies in a file that only its owner may read. With
@@ -24,7 +24,7 @@ cli = typer.Typer(add_completion=False)
 
 
 def files(place: Place, name: str) -> tuple[Path, Path]:
-    """The private key as PEM, and what the commands need to act as this peer."""
+    """The private key as PEM, and all that a program needs to act as this peer (`examples/`) as JSON."""
     return place.data / f"sandbox-{name}.pem", place.data / f"sandbox-{name}.json"
 
 
@@ -59,8 +59,16 @@ async def make(place: Place, name: str) -> dict[str, Any]:
         pinned = {"kid": f"{name}-1", "x": public["x"]}
         _ = await post(f"/exchange/peers/{made['id']}/keys", pinned, **{"If-Match": f'"{made["revision"]}"'})
     write_secret(pem, key.as_pem(private=True))
-    account = {"username": name, "client_id": client_id, "private_key": key.as_dict(private=True)}
-    write_secret(note, orjson.dumps({**account, "scope": " ".join(SCOPES)}))
+    account = {
+        "api": f"{place.url}/api/v1",
+        "assertion_audience": accounts.TOKEN_URL,
+        "peer_code": made["code"],
+        "client_id": client_id,
+        "kid": pinned["kid"],
+        "scope": " ".join(SCOPES),
+        "private_key": key.as_dict(private=True),
+    }
+    write_secret(note, orjson.dumps(account, option=orjson.OPT_INDENT_2))
     return _sheet(place, name, made, client_id, types)
 
 
@@ -75,6 +83,7 @@ def _sheet(place: Place, name: str, peer: dict[str, Any], client_id: str, types:
         "client_id": client_id,
         "kid": f"{name}-1",
         "private_key": str(files(place, name)[0]),
+        "file": str(files(place, name)[1]),
         "scopes": list(SCOPES),
         "token_url": f"{api}/identity/oauth/token",
         "assertion_audience": accounts.TOKEN_URL,

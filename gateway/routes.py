@@ -36,7 +36,7 @@ RULES = (
     Rule("POST ratings/ratings(?:/[^/]+/supplements)?", public=True, rate="ratings"),
     Rule("GET ratings/invitations/[^/]+", public=True, rate="ratings"),
     Rule("GET ratings/(?:tags|keys)", public=True),
-    Rule("GET exchange/(?:schemas|schemas/[^/]+|webhook-keys)", public=True),
+    Rule(r"GET exchange/(?:asyncapi\.json|schemas|schemas/[^/]+|webhook-keys)", public=True),
     Rule("GET exchange/events", low_priority=True),
     Rule("GET licenses/(?:types|types/[^/]+|types/[^/]+/versions/[^/]+|keys)", public=True),
     Rule("POST licenses/checks", public=True, rate="license_checks"),

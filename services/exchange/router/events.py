@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from services.exchange.model import City, ExternalType, types_of
+from services.exchange.model.contract import asyncapi
 from services.exchange.queries.events import get_head
 from services.exchange.router.access import EVENTS, Config, Db, check_scope, find_active_peer
 from services.exchange.schemas.deliveries import EventPage, SchemaList
@@ -92,6 +93,13 @@ async def get_schema(event_type: EventType, settings: Config, response: Response
         raise NotFoundError("no event of this type leaves the platform")
     response.headers["cache-control"] = "public, max-age=3600"
     return {"$id": _city(settings).schema_url(event_type), **external.schema}
+
+
+@router.get("/asyncapi.json", response_model=dict[str, Any])
+async def get_asyncapi(settings: Config, response: Response) -> Any:
+    """The contract of the events that leave the platform, for generators: AsyncAPI 3.0."""
+    response.headers["cache-control"] = "public, max-age=3600"
+    return asyncapi(_city(settings))
 
 
 @router.get("/webhook-keys", response_model=WebhookKeys)
