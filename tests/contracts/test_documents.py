@@ -2,13 +2,16 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from deploy import docs
 from deploy.embedded import SERVICES
+from services.exchange.model.external import TABLE
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -23,6 +26,36 @@ def test_every_fact_is_described() -> None:
 
     assert {"tongban.cases.case-decided.v1", "tongban.matters.matter-published.v1"} <= names
     assert document["channels"]["cases"]["address"] == "tongban.cases"
+
+
+def test_what_peers_get_is_described_with_nothing_left_open() -> None:
+    document = orjson.loads((docs.FOLDER / "exchange.asyncapi.json").read_bytes())
+    messages, schemas = document["components"]["messages"], document["components"]["schemas"]
+
+    broken = [pointer for pointer in references(document) if resolve(document, pointer) is None]
+
+    assert document["asyncapi"] == "3.0.0"
+    assert set(document["channels"]["webhook"]["messages"]) | {"page"} == set(messages)
+    assert {external.name("lhasa") for external in TABLE} | {"page"} == set(messages)
+    assert all(message["summary"] for name, message in messages.items() if name != "page")
+    assert broken == []
+    for schema in [*schemas.values(), *(message["payload"] for message in messages.values())]:
+        Draft202012Validator.check_schema(schema)
+
+
+def references(part: Any) -> list[str]:
+    """Every `$ref` in a document."""
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [found for value in part.values() for found in references(value)]
+    return [found for value in part for found in references(value)] if isinstance(part, list) else []
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """What a reference within the document means; None when it leads nowhere."""
+    for name in pointer.removeprefix("#/").split("/"):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
 
 
 @pytest.mark.parametrize("service", SERVICES)
