@@ -1,23 +1,33 @@
-"""P8: cases that come by signed batch: records a second from the chunk on the bus to row, event and verdict, one process.
+"""P8: cases and licences that come by signed batch.
 
-The chunks lie ready as exchange would send them; the inbox of cases takes them in, with its real consumer and database.
-The broker is left out: its share is P7's.
+Through the platform: from the first byte at the gateway over exchange, broker and the judging service to the receipt of
+stage 2, on the production topology. Then the judging service alone, one process: the chunks lie ready as exchange would send
+them, and the inbox of cases takes them in with its real consumer and database, also beside a million cases of the past.
 """
 
 import asyncio
+import base64
+import hashlib
 import resource
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bench.harness import Figure, Options, at_least, run, say, scratch
+from bench import proc
+from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
+from bench.load import Client, request
+from bench.town import Town, running_stack, settle
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
+from deploy.stack import Stack
 from services.cases.consumer import consumer
 from shared import clock, migrations
 from shared.bus import Record
+from shared.codes import id_check_character
 from shared.crypto import seal_for, use_key
 from shared.db import Database
 from shared.events.base import seal, topic_of
@@ -105,16 +115,144 @@ async def _measured(dsn: str, options: Options) -> tuple[dict[str, float], float
     return found, grown
 
 
+FILL = (
+    "INSERT INTO imported_case (area_code, department_code, source_system, source_number, case_id, version, revision, record,"
+    " imported_at) SELECT area_code, department_code, 'fill', 'F-' || n, gen_random_uuid(), 1, 1, record, imported_at"
+    " FROM generate_series($1::int, $2::int) n, (SELECT * FROM imported_case LIMIT 1) one"
+)
+"""A million cases of the past: what a further batch costs beside them."""
+
+
+async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
+    """CPU seconds of everything per 1,000 records at 100,000 and at 1,000,000 cases taken in before."""
+    database = Database(postgres.dsn("tongban_cases"), data_key=DATA, platform_key=PLATFORM, pool_size=2)
+    found, have, count = list[float](), 0, options.pick(50, 2)
+    for number in options.pick((100_000, 1_000_000), (500, 5_000)):
+        say(f"adding {number - have:,} cases of the past")
+        connection = await database.connect()
+        _ = await connection.execute("SET statement_timeout = 0")
+        _ = await connection.execute(FILL, have + 1, number, timeout=300)
+        _ = await connection.execute("VACUUM ANALYZE imported_case", timeout=300)
+        await connection.close()
+        have = number
+        chunks = list(_chunks(f"grow-{number}", count, None))
+        before = time.process_time() + proc.cpu_seconds(postgres.postmaster() or 0)
+        _ = await _take(database, chunks)
+        spent = time.process_time() + proc.cpu_seconds(postgres.postmaster() or 0) - before
+        found.append(spent / (count * ROWS) * 1000)
+    await database.close()
+    return found
+
+
+class Bureau:
+    """A peer of a running platform that signs batches."""
+
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._key = Ed25519PrivateKey.generate()
+        self._account = str(new_id())
+        self._client = Client(town.stack.place.url)
+        self._system = town.token(kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY)
+
+    async def enter(self) -> None:
+        """Register, and publish the type of the licences that are collected."""
+        administrator = self._town.token(kind="staff", roles=["administrator"])
+        body = {
+            "code": "bench",
+            "name": "批次",
+            "kind": "bureau",
+            "account_id": self._account,
+            "area_code": catalogue.CITY,
+        }
+        body |= {"department_code": catalogue.department_code(catalogue.CITY, "police"), "area_codes": [catalogue.CITY]}
+        body |= {"resources": ["cases", "licenses"]}
+        peer = await self._client.json("POST", "/api/v1/exchange/peers", body, idempotency_key="p", **administrator)
+        raw = self._key.public_key().public_bytes_raw()
+        x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        path, once = f"/api/v1/exchange/peers/{peer['id']}/keys", {"idempotency_key": "k", "if_match": '"1"'}
+        _ = await self._client.json("POST", path, {"kid": "k1", "x": x}, **administrator, **once)
+        types = catalogue.license_types()
+        self.card = next(code for code, document in types.items() if document["name"]["zh"] == "居民身份证")
+        _ = await self._client.json("PUT", f"/api/v1/licenses/types/{self.card}", types[self.card], **administrator)
+
+    async def push(self, resource: str, records: Sequence[dict[str, Any]]) -> float:
+        """Records a second from the first byte to the receipt of stage 2."""
+        body = b"".join(orjson.dumps(record) + b"\n" for record in records)
+        number, created = new_id().hex, clock.now().isoformat()
+        digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+        fields = ("tongban-batch/1", "bench", resource, catalogue.CITY, number, str(len(records)), digest, created)
+        signature = base64.b64encode(self._key.sign("".join(f"{field}\n" for field in fields).encode())).decode()
+        headers = {
+            "batch_id": number,
+            "batch_resource": resource,
+            "batch_area": catalogue.CITY,
+            "batch_records": str(len(records)),
+            "batch_created": created,
+            "batch_key_id": "k1",
+            "batch_signature": signature,
+            "content_digest": digest,
+            "content_type": "application/x-ndjson",
+        }
+        started = time.perf_counter()
+        sent = request("POST", "/api/v1/exchange/batches", body, **self._system, **headers)
+        status, receipt = await self._client.ask(sent)
+        if status != 201:
+            raise SystemExit(f"the batch is answered {status}: {receipt[:500].decode(errors='replace')}")
+        batch = orjson.loads(base64.urlsafe_b64decode(receipt.split(b".")[1] + b"=="))["batch_id"]
+        while True:
+            seen = await self._client.json("GET", f"/api/v1/exchange/batches/{batch}", **self._system)
+            if seen["state"] == "finished":
+                break
+            await asyncio.sleep(0.05)
+        if seen["accepted"] != len(records):
+            raise SystemExit(f"only {seen['accepted']} of {len(records)} were taken")
+        return len(records) / (time.perf_counter() - started)
+
+
+def _card(number: int, type_code: str) -> dict[str, Any]:
+    first = f"54010219{50 + number // 28000 % 50:02d}{1 + number // 28 % 12:02d}{1 + number % 28:02d}{number // 336 % 1000:03d}"
+    holder = {"holder_kind": "person", "holder_name": "旦增罗布", "holder_id_number": first + id_check_character(first)}
+    return {
+        "source_number": f"CARD-{number:07d}",
+        "version": 1,
+        "type_code": type_code,
+        "issued_on": "2020-03-02",
+        "valid_until": "2040-03-01",
+        **holder,
+    }
+
+
+async def _through_the_platform(stack: Stack, options: Options) -> dict[str, float]:
+    """Signed batches through the gateway, the broker and both workers, until the last verdict is in the second receipt."""
+    bureau = Bureau(await settle(stack, 1))
+    await bureau.enter()
+    size = options.pick(20_000, 400)
+    _ = await bureau.push("cases", [_record(n, None) for n in range(400)])
+    cases = await bureau.push("cases", [_record(1000 + n, None) for n in range(size)])
+    _ = await bureau.push("licenses", [_card(n, bureau.card) for n in range(400)])
+    licences = await bureau.push("licenses", [_card(1000 + n, bureau.card) for n in range(size)])
+    return {"cases": cases, "licences": licences}
+
+
 def measure(options: Options) -> Sequence[Figure]:
+    with running_stack() as stack:
+        whole = uvloop.run(_through_the_platform(stack, options))
     with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_databases(["tongban_cases"])
         found, grown = uvloop.run(_measured(postgres.dsn("tongban_cases"), options))
+        small, large = uvloop.run(_growth(postgres, options))
     return [
-        at_least("cases by batch", found.pop("new"), "/s", 2_000, 5_000),
-        *(Figure(f"cases by batch, {name}", rate, "/s") for name, rate in found.items()),
+        *(
+            at_least(f"{name} by signed batch, to the last verdict", rate, "/s", 2_000, 5_000)
+            for name, rate in whole.items()
+        ),
+        at_least("cases, the judging service alone", found.pop("new"), "/s", 2_000, 5_000),
+        at_most("CPU at 10 × the cases taken in before (P18)", large / small, "×", 1.3, 1.1),
+        *(Figure(f"cases, the judging service alone, {name}", rate, "/s") for name, rate in found.items()),
         Figure("memory that the batch has taken", grown, "MiB"),
+        Figure("CPU per 1,000 at 1,000,000 cases", large, "s"),
     ]
 
 
 if __name__ == "__main__":
-    run("P8", "cases by signed batch, one process, from the chunk to its verdicts", measure)
+    run("P8", "cases and licences by signed batch, through the platform and in the judging service alone", measure)
