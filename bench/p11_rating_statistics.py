@@ -1,4 +1,5 @@
-"""P11: rates of 好差评 of any department, channel and month at 1,000,000 ratings, and how their cost grows from 100,000.
+"""P11: rates of 好差评 of any department, channel and month at 1,000,000 ratings, and how their cost grows from 100,000; the
+daily report at a year of cases.
 
 Ratings, invitations and tickets are made inside PostgreSQL; their counters by the rule as SQL (`queries.statistics.CELLS`),
 which is compared with the rule as Python (`model.statistics`) over the rows of some departments' months. What is measured
@@ -10,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import uvloop
 from sqlalchemy import select, text
@@ -20,6 +21,9 @@ from bench import proc
 from bench.harness import Figure, Options, at_most, run, say, scratch
 from bench.load import percentile
 from deploy.postgres import EmbeddedPostgres
+from services.assessment.model import MEASURES as DAILY
+from services.assessment.model import STOCKS
+from services.assessment.use_cases import show_figures as show_day
 from services.ratings.model import (
     KEYS,
     MEASURES,
@@ -231,10 +235,52 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
     ]
 
 
+DAYS = (
+    "INSERT INTO day_count (day, area_code, department_code, measure, value)"
+    " SELECT date '2026-11-27' - d, 'A' || n % 9, 'D' || n, m, 1 + (n * 7 + d) % 30"
+    " FROM generate_series(0, $1::int - 1) d, generate_series(1, 225) n, unnest($2::text[]) m"
+)
+"""A year of 225 departments in every measure: about as many cases as the report tells of."""
+
+TOTALS = (
+    "INSERT INTO stock_total (area_code, department_code, measure, value) SELECT area_code, department_code, measure, sum(value)"
+    " FROM day_count WHERE measure = ANY ($1::text[]) GROUP BY 1, 2, 3"
+)
+
+
+async def _daily(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figure]:
+    """The daily report, live, of any of the last ten days of a year, as the use case makes it."""
+    dsn, days, rounds = postgres.dsn("assessment"), options.pick(365, 10), options.pick(100, 5)
+    _ = await migrations.run_on(dsn, migrations.upgrade, "assessment")
+    database, times, choose = Database(dsn, data_key=b"b" * 32, pool_size=2), list[float](), random.Random(11)
+    try:
+        connection = await database.connect()
+        _ = await connection.execute("SET statement_timeout = 0")
+        _ = await connection.execute(DAYS, days, list(DAILY), timeout=300)
+        _ = await connection.execute(TOTALS, list(STOCKS), timeout=300)
+        cases = await connection.fetchval("SELECT sum(value)::bigint FROM day_count WHERE measure = 'cases_received'")
+        _ = await connection.execute("VACUUM ANALYZE day_count", timeout=300)
+        await connection.close()
+        for number in range(rounds + 5):
+            day = date(2026, 11, 27) - timedelta(days=choose.randrange(10))
+            started = time.perf_counter()
+            async with database.reading() as session:
+                _ = await show_day(session, day)
+            if number >= 5:
+                times.append((time.perf_counter() - started) * 1000)
+    finally:
+        await database.close()
+    return [
+        at_most("p95: daily report, live, of one of ten days", percentile(times, 0.95), "ms", 30, 10),
+        Figure("p50: daily report, live, of one of ten days", percentile(times, 0.5), "ms"),
+        Figure("cases received in that year", cases, ""),
+    ]
+
+
 def measure(options: Options) -> Sequence[Figure]:
     with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
-        postgres.create_databases(["ratings"])
-        return uvloop.run(_measured(postgres, options))
+        postgres.create_databases(["ratings", "assessment"])
+        return [*uvloop.run(_measured(postgres, options)), *uvloop.run(_daily(postgres, options))]
 
 
 if __name__ == "__main__":

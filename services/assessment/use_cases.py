@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries
 from services.assessment.model import (
+    STOCKS,
     CaseState,
     Cell,
     DailyReport,
@@ -43,10 +44,15 @@ def _keep(table: str, key: str, record: type[State]) -> TextClause:
     return text(
         f"WITH kept AS (INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
         f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
-        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes})"
+        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}),"
+        " cell AS (SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
+        "  CAST(:measures AS text[]), CAST(:numbers AS bigint[])) AS c (day, area_code, department_code, measure, value)),"
+        " stock AS (INSERT INTO stock_total (area_code, department_code, measure, value)"
+        "  SELECT area_code, department_code, measure, sum(value) FROM cell WHERE measure = ANY (:stocks)"
+        "  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        "  ON CONFLICT (area_code, department_code, measure) DO UPDATE SET value = stock_total.value + excluded.value)"
         " INSERT INTO day_count (day, area_code, department_code, measure, value)"
-        " SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
-        " CAST(:measures AS text[]), CAST(:numbers AS bigint[]))"
+        " SELECT day, area_code, department_code, measure, value FROM cell"
         " ON CONFLICT (day, area_code, department_code, measure) DO UPDATE SET value = day_count.value + excluded.value"
     )
 
@@ -110,7 +116,9 @@ async def _store(session: AsyncSession, statement: TextClause, states: Sequence[
     if states or cells:
         counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
         # The driver's own UUID class is unknown to orjson.
-        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode(), **counted})
+        _ = await session.execute(
+            statement, {"rows": orjson.dumps(states, default=str).decode(), "stocks": list(STOCKS), **counted}
+        )
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:

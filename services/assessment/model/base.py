@@ -50,7 +50,7 @@ MEASURES = (
 """What a day is counted in. `pushes_…` are records of bureaus' own systems, `uploads_…` those given to the upper platform."""
 
 STOCKS = ("matters_published", "bad_ratings_open")
-"""Their daily counts are changes, and the figure of a day is their sum until then; all others are flows."""
+"""Their daily counts are changes, and the figure of a day is their sum until then (`StockTotal`); all others are flows."""
 
 Place = tuple[str, str]
 """Area code and department code."""
@@ -69,6 +69,17 @@ class DayCount(Base):
     __table_args__ = (Index("ix_day_count_stock", "measure", "day"),)
 
     day: Mapped[date] = mapped_column(Date, primary_key=True)
+    area_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    department_code: Mapped[str] = mapped_column(Text, primary_key=True)
+    measure: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class StockTotal(Base):
+    """What all daily changes of a stock come to, so that no day's figure is a sum over all days before it."""
+
+    __tablename__ = "stock_total"
+
     area_code: Mapped[str] = mapped_column(Text, primary_key=True)
     department_code: Mapped[str] = mapped_column(Text, primary_key=True)
     measure: Mapped[str] = mapped_column(Text, primary_key=True)
