@@ -246,7 +246,7 @@ def _pages(office: Office, count: int) -> list[float]:
             "issued_on": "2026-11-27",
             "valid_from": "2026-11-27",
         }
-        url = f"https://zw.example.cn/api/v1/licenses/checks/{number:040}"
+        url = f"https://zw.example.cn/check/{number:040}"
         page = printing.Page(record, labels, "permit", "ab" * 32, url, "7K3M9PXQ")
         started = time.perf_counter()
         _ = printing.render(page)

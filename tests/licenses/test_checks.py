@@ -63,7 +63,7 @@ async def test_every_way_leads_to_the_same_findings(office: Office) -> None:
         await check(office, identifier=paper["identifier"], code=code),
         await check(office, type_code=TYPE, number=paper["number"], code=code),
         await check(office, qr=token),
-        await check(office, qr=f"https://zw.example.cn{BASE}/checks/{token}"),
+        await check(office, qr=f"https://zw.example.cn/check/{token}"),
         await office.client.get(f"{BASE}/checks/{token}"),
     ]
 
@@ -71,7 +71,7 @@ async def test_every_way_leads_to_the_same_findings(office: Office) -> None:
     assert len({str({**answer.json(), "as_of": ""}) for answer in answers}) == 1
 
 
-async def test_qr_on_the_printed_page_leads_to_the_check(office: Office) -> None:
+async def test_qr_on_the_printed_page_leads_to_the_page_that_checks(office: Office) -> None:
     paper = await a_paper(office)
     seen: list[str] = []
     from services.licenses import printing
@@ -84,9 +84,12 @@ async def test_qr_on_the_printed_page_leads_to_the_check(office: Office) -> None
         printing._qr = original
 
     (url,) = seen
-    assert re.fullmatch(r"https://zw\.example\.cn/api/v1/licenses/checks/[A-Za-z0-9_-]{40}", url)
-    answer = await office.client.get(url.removeprefix("https://zw.example.cn"))
-    assert answer.json()["identifier"] == paper["identifier"]
+    assert re.fullmatch(r"https://zw\.example\.cn/check/[A-Za-z0-9_-]{40}", url)
+    answers = [
+        await office.client.get(f"{BASE}/checks/{url.rpartition('/')[2]}"),
+        await check(office, qr=url),
+    ]
+    assert [answer.json()["identifier"] for answer in answers] == [paper["identifier"]] * 2
 
 
 async def test_wrong_code_unknown_number_and_foreign_qr_get_one_answer(office: Office) -> None:

@@ -36,7 +36,7 @@ def a_page(**changes: Any) -> Page:
         "labels": {field["name"]: field["label"] for field in a_type()["fields"]},
         "template": "certificate",
         "digest": "ab" * 32,
-        "check_url": "https://zw.example.cn/api/v1/licenses/checks/" + "A" * 40,
+        "check_url": "https://zw.example.cn/check/" + "A" * 40,
         "check_code": "7K3M9PXQ",
     }
     return Page(**{**values, **changes})

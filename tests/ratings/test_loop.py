@@ -5,7 +5,7 @@ from typing import Any
 from shared.events.cases import CaseAccepted, CaseClosed
 from tests.builders.ratings import CLOSING
 from tests.conftest import Headers
-from tests.ratings.giving import Giving, a_case
+from tests.ratings.giving import BASE, Giving, a_case
 
 
 async def act(giving: Giving, ticket: dict[str, Any], path: str, body: Any, who: Headers | None = None) -> Any:
@@ -41,6 +41,34 @@ async def test_rater_without_account_judges_what_was_done_by_the_token_of_her_li
     assert (refused.status_code, unknown.status_code) == (404, 404)
     assert outcome["action"] == CLOSING["action"]
     assert judged["state"] == "closed"
+
+
+async def test_token_leads_its_rater_to_the_ticket_and_nobody_who_did_not_rate_badly(giving: Giving) -> None:
+    bad, good = await giving.invited("C-1"), await giving.invited("C-2")
+    before = await giving.get(f"invitations/{bad}")
+    _ = await giving.rated(token=bad, grade=2, tags=["207"])
+    _ = await giving.rated(token=good, grade=5)
+    opened = await giving.get(f"invitations/{bad}")
+    ticket = await rectified(giving)
+    done = await giving.get(f"invitations/{bad}")
+
+    assert (before["ticket"], (await giving.get(f"invitations/{good}"))["ticket"]) == (None, None)
+    assert opened["ticket"] == {"id": ticket["id"], "state": "open"}
+    assert done["ticket"] == {"id": ticket["id"], "state": "rectified"}
+
+
+async def test_token_printed_ahead_shows_its_rater_what_was_done_and_takes_her_judgement(giving: Giving) -> None:
+    paper, other = await giving.batch(2)
+    _ = await giving.rated(token=paper, grade=1, tags=["110"], pf="4", sub_channel="tablet", terminal="Z1-7")
+    ticket = await rectified(giving)
+
+    shown = await giving.get(f"invitations/{paper}")
+    refused = await giving.client.get(f"{BASE}/tickets/{ticket['id']}/outcome", headers={"Rating-Token": other})
+    outcome = await giving.get(f"tickets/{shown['ticket']['id']}/outcome", {"Rating-Token": paper})
+    judged = await act(giving, outcome, "re-rating", {"grade": 5}, {"Rating-Token": paper})
+
+    assert (refused.status_code, (await giving.get(f"invitations/{other}"))["ticket"]) == (404, None)
+    assert (outcome["can_rerate"], judged["satisfied"]) == (True, True)
 
 
 async def test_counters_of_invitations_and_ratings_equal_a_recount(giving: Giving) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from services.licenses import printing, queries, use_cases
 from services.licenses.model import Status, TypeCode, TypeDocument, check_code, qr_token
@@ -86,9 +86,7 @@ async def list_steps(license_id: UUID, session: ReadSession, caller: CurrentCall
 
 
 @router.get("/licenses/{license_id}/pdf", response_class=Response, responses=PDF)
-async def print_license(
-    license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config, request: Request
-) -> Response:
+async def print_license(license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config) -> Response:
     """The sealed page for its holder or its department; 422 when it holds a character that the fonts lack."""
     row = await queries.read_license(session, license_id)
     check_reader(row, caller)
@@ -99,7 +97,7 @@ async def print_license(
         labels={field.name: field.label.model_dump(exclude_none=True) for field in definition.fields},
         template=definition.template,
         digest=row.digest,
-        check_url=f"{settings.public_url}{request.scope['path'].partition('/licenses/')[0]}/licenses/checks/{token}",
+        check_url=f"{settings.public_url}/check/{token}",
         check_code=check_code(row.id),
         note=_note(row),
     )

@@ -32,6 +32,12 @@ async def find_ticket_of(session: AsyncSession, rating_id: UUID) -> Ticket | Non
     return await session.scalar(select(Ticket).where(Ticket.rating_id == rating_id))
 
 
+async def find_ticket_by_invitation(session: AsyncSession, invitation_id: UUID) -> Any | None:
+    """Id and state of the ticket that an invitation's rating led to."""
+    statement = select(Ticket.id, Ticket.state).join(Rating, Rating.id == Ticket.rating_id)
+    return (await session.execute(statement.where(Rating.invitation_id == invitation_id))).one_or_none()
+
+
 async def get_rating(session: AsyncSession, rating_id: UUID, *, lock: bool = False) -> Rating:
     rating = await session.get(Rating, rating_id, with_for_update=lock)
     if rating is None:

@@ -53,6 +53,7 @@ async def show_invitation(token: Token, request: Request, session: Session, sett
         **{name: tags[name] for name in ("dictionary", "grades", "contents")},
         "open_until": offer.open_until,
         "rated": offer.rated,
+        "ticket": offer.ticket,
         "default_grade": settings.default_grade if missed else None,
         "rating_token": offer.rating_token,
     }

@@ -4,11 +4,20 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.ratings.schemas.base import Area, Department, Place, Strict
 from services.ratings.schemas.rating import GradeRead
 from shared.events.ratings import Stage
+
+
+class TicketShown(BaseModel):
+    """The ticket of the bad rating that was given by this token: its outcome is read, and judged, by the same token."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    state: str
 
 
 class InvitationShown(BaseModel):
@@ -24,6 +33,7 @@ class InvitationShown(BaseModel):
     window: str | None
     open_until: date
     rated: bool
+    ticket: TicketShown | None = None
     default_grade: int | None = None
     """默认评价 of what nobody rated in time, where a city has turned it on; counted in no rate."""
     rating_token: str | None = None

@@ -10,7 +10,7 @@ from services.ratings import queries
 from services.ratings.model import Invitation, Moment
 from services.ratings.model.channels import HOTLINE
 from services.ratings.model.refusals import StaffCannotRateError, TokenForeignError
-from services.ratings.model.tokens import Token, read, read_id
+from services.ratings.model.tokens import Token, batch_subject, read, read_id
 from services.ratings.schemas import SubmitRating
 from services.ratings.settings import Settings
 from services.ratings.use_cases import batches, visits
@@ -109,6 +109,17 @@ async def invitation_of(session: AsyncSession, token: Token) -> Invitation:
     if invitation is None:
         raise TokenForeignError("this token belongs to no service here")
     return invitation
+
+
+async def rated_by(session: AsyncSession, token: Token) -> UUID | None:
+    """The invitation that a link's token stands for, or that a pre-issued one was used for."""
+    if "bat" not in token.claims:
+        return read_id(token.claims.get("jti"))
+    number = token.claims.get("n")
+    if not isinstance(number, int):
+        return None
+    used = await queries.find_redemption(session, batch_subject(batches.batch_of(token), number))
+    return used.invitation_id if used is not None else None
 
 
 async def _by_token(

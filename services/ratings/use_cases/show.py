@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.ratings import queries
 from services.ratings.model import Moment
 from services.ratings.model.tokens import Window, batch_subject
+from services.ratings.queries.tickets import find_ticket_by_invitation
 from services.ratings.settings import Settings
 from services.ratings.use_cases import batches, visits
 from services.ratings.use_cases.credentials import believe, invitation_of
@@ -24,6 +25,8 @@ class Offer:
     open_until: date
     rated: bool
     rating_token: str | None = None
+    ticket: Any | None = None
+    """Id and state, where this token gave a bad rating."""
 
 
 def _visit(window: Window) -> dict[str, Any]:
@@ -48,7 +51,9 @@ async def show_offer(session: AsyncSession, credential: str, settings: Settings,
         assert batch is not None
         used = await queries.find_redemption(session, batch_subject(batch.id, number))
         window = (batch.area_code, batch.department_code, batch.hall, batch.window)
-        return Offer(_visit(window), batch.expires_on, rated=used is not None)
+        ticket = await find_ticket_by_invitation(session, used.invitation_id) if used else None
+        return Offer(_visit(window), batch.expires_on, rated=used is not None, ticket=ticket)
     invitation = await invitation_of(session, token)
-    service = {name: getattr(invitation, name) for name in SHOWN}
-    return Offer(service, invitation.open_until, rated=invitation.rated_at is not None)
+    service, rated = {name: getattr(invitation, name) for name in SHOWN}, invitation.rated_at is not None
+    ticket = await find_ticket_by_invitation(session, invitation.id) if rated else None
+    return Offer(service, invitation.open_until, rated=rated, ticket=ticket)

@@ -21,7 +21,6 @@ from services.ratings.model import (
     figures,
 )
 from services.ratings.model.statistics import Figures
-from services.ratings.model.tokens import read_id
 from services.ratings.queries import appeals, tickets
 from services.ratings.queries.calendar import get_calendar
 from services.ratings.schemas.tickets import (
@@ -34,7 +33,7 @@ from services.ratings.schemas.tickets import (
     Reveal,
     VerifyTicket,
 )
-from services.ratings.use_cases.credentials import believe
+from services.ratings.use_cases.credentials import believe, rated_by
 from services.ratings.use_cases.publication import plan_publication
 from services.ratings.use_cases.statistics import count_changes
 from shared import audit, outbox
@@ -196,14 +195,13 @@ async def give_feedback(
 
 
 async def is_rater(session: AsyncSession, rating: Rating, caller: Caller | None, token: str | None) -> bool:
-    """Whether this is who rated: by the account, within the matters of an agent's mandate, or by the token of the link."""
+    """Whether this is who rated: by the account, within the matters of an agent's mandate, or by the token she was given."""
     if caller is not None and rating.account_id is not None and str(rating.account_id) == caller.subject:
         return caller.covers(rating.matter_id)
     if token is None:
         return False
     try:
-        believed = await believe(session, token)
-        return read_id(believed.claims.get("jti")) == rating.invitation_id
+        return await rated_by(session, await believe(session, token)) == rating.invitation_id
     except ForbiddenError:
         return False
 
