@@ -1,5 +1,5 @@
 """The gateway's own pages and documents: health, metrics, the merged OpenAPI, its interactive page, the API catalogue, and the
-form behind a rating link.
+pages that people open: the form behind a rating link, the check of a licence, published ratings, the exchange's state.
 
 Everything a page needs comes from here: no other origin, no inline script, a strict Content-Security-Policy.
 """
@@ -26,18 +26,20 @@ SAFE = {
     "referrer-policy": "no-referrer",
     "cache-control": "public, max-age=300",
 }
-STATIC = {
-    "/docs": ("docs.html", "text/html; charset=utf-8"),
-    "/rate/{token}": ("rate.html", "text/html; charset=utf-8"),
-    "/static/rate.js": ("rate.js", "text/javascript; charset=utf-8"),
-    "/static/rate.css": ("rate.css", "text/css; charset=utf-8"),
-    "/static/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
-    "/static/docs.css": ("docs.css", "text/css; charset=utf-8"),
+PAGES = {
+    "/docs": "docs.html",
+    "/rate/{token}": "rate.html",
+    "/check": "check.html",
+    "/check/{qr_token}": "check.html",
+    "/ratings": "ratings.html",
+    "/exchange": "exchange.html",
 }
+ASSETS = [file.name for file in sorted(FOLDER.iterdir()) if file.suffix in {".js", ".css"}]
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
-def _file(name: str, kind: str) -> Callable[[], Response]:
-    content = (FOLDER / name).read_bytes()
+def _file(name: str) -> Callable[[], Response]:
+    content, kind = (FOLDER / name).read_bytes(), f"{KINDS[Path(name).suffix]}; charset=utf-8"
     return lambda: Response(content, headers=SAFE, media_type=kind)
 
 
@@ -73,6 +75,6 @@ def pages(forwarder: Forwarder, trust: Trust, documents: Documents, public_url: 
         headers = {"link": f'<{here}/.well-known/api-catalog>; rel="api-catalog"', "content-type": LINKSET}
         return Response(orjson.dumps(documents.catalog(here)), headers={**SAFE, **headers})
 
-    for path, (name, kind) in STATIC.items():
-        router.add_api_route(path, _file(name, kind), response_class=Response)
+    for path, name in {**PAGES, **{f"/static/{name}": name for name in ASSETS}}.items():
+        router.add_api_route(path, _file(name), response_class=Response)
     return router
