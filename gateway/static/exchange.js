@@ -15,17 +15,22 @@ function read(path, query = {}) {
 }
 
 function span(seconds) {
-  if (!seconds) return "—";
+  if (!seconds) return "无";
   if (seconds < 120) return `${seconds} 秒`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} 分钟` : `${Math.round(seconds / 3600)} 小时`;
 }
 
 function causes(counted) {
-  return Object.entries(counted).sort(([, a], [, b]) => b - a).map(([cause, number]) => `${cause}: ${number}`).join("; ");
+  const words = Object.entries(counted).sort(([, a], [, b]) => b - a).map(([cause, number]) => `${cause}: ${number}`).join("; ");
+  return words ? element("span", { className: "causes", textContent: words }) : "—";
 }
 
 function state([tone, words]) {
-  return element("span", { className: tone, textContent: words });
+  return element("span", { className: `nowrap ${tone}`, textContent: words });
+}
+
+function when(words) {
+  return element("span", { className: "nowrap", textContent: words });
 }
 
 // Red where a number is above what is quiet.
@@ -36,7 +41,7 @@ function number(value, quiet = Infinity) {
 
 function fill(id, columns, rows) {
   const kind = (one) => (one.classList?.contains("number") ? "number" : "");
-  const head = element("tr", {}, ...columns.map((name) => element("th", { scope: "col", textContent: name })));
+  const head = element("tr", {}, ...columns.map((name, place) => element("th", { scope: "col", className: rows.length ? kind(rows[0][place]) : "", textContent: name })));
   const body = rows.map((cells) => element("tr", {}, ...cells.map((one, place) => (place ? element("td", { className: kind(one) }, one) : element("th", { scope: "row" }, one)))));
   const empty = element("tr", {}, element("td", { colSpan: columns.length, textContent: "没有。" }));
   document.getElementById(id).replaceChildren(element("thead", {}, head), element("tbody", {}, ...(body.length ? body : [empty])));
@@ -48,7 +53,7 @@ function showSubscriptions(loads, details) {
   const sorted = [...loads].sort((a, b) => urgent.indexOf(a.state) - urgent.indexOf(b.state) || b.lag - a.lag);
   fill("subscriptions", ["对端 · 订阅", "状态", "积压", "在途", "失败重试", "死信", "失败起始", "原因"], sorted.map((one) => [
     `${one.peer_code} · ${one.name}`, state(SUBSCRIPTION[one.state] || ["", one.state]), number(one.lag), number(one.in_flight),
-    number(one.failing, 0), number(one.dead, 0), one.failing_since ? moment(one.failing_since) : "—", reasons.get(one.subscription_id) || "—",
+    number(one.failing, 0), number(one.dead, 0), one.failing_since ? when(moment(one.failing_since)) : "—", reasons.get(one.subscription_id) || "—",
   ]));
 }
 
@@ -57,7 +62,7 @@ function showBatches(figures) {
   fill("batches", ["对端 · 数据", "收到", "接收", "无变化", "退回", "待核", "最久等待", "上报", "上报被退", "退回原因"], sorted.map((one) => [
     `${one.peer_code} · ${RESOURCES[one.resource] || one.resource}`, number(one.received), number(one.accepted), number(one.unchanged),
     number(one.rejected, 0), number(one.in_judgement), element("span", { className: one.oldest_waiting_seconds > SLOW ? "bad" : "", textContent: span(one.oldest_waiting_seconds) }),
-    number(one.pushed), number(one.push_rejected, 0), causes({ ...one.rejected_by_rule, ...one.push_rejected_by_code }) || "—",
+    number(one.pushed), number(one.push_rejected, 0), causes({ ...one.rejected_by_rule, ...one.push_rejected_by_code }),
   ]));
 }
 
@@ -68,16 +73,16 @@ function verdict(run) {
 
 function showRuns(runs) {
   fill("runs", ["数据", "日期", "范围", "状态", "结果", "差异", "修复", "遗留", "开始", "结束"], runs.map((run) => [
-    `${run.peer_code} · ${RESOURCES[run.resource] || run.resource}`, `${run.first_day} 至 ${run.last_day}`, run.only_windows ? "指纹" : "逐条",
-    state(RUN[run.state] || ["", run.state]), verdict(run), causes(run.progress.differences || {}) || "—",
-    number(run.progress.repaired || 0), number(run.progress.residual || 0, 0), moment(run.created_at), run.finished_at ? moment(run.finished_at) : "—",
+    `${run.peer_code} · ${RESOURCES[run.resource] || run.resource}`, when(`${run.first_day} 至 ${run.last_day}`), run.only_windows ? "指纹" : "逐条",
+    state(RUN[run.state] || ["", run.state]), verdict(run), causes(run.progress.differences || {}),
+    number(run.progress.repaired || 0), number(run.progress.residual || 0, 0), when(moment(run.created_at)), run.finished_at ? when(moment(run.finished_at)) : "—",
   ]));
 }
 
 function showTypes(types) {
   const sorted = [...types].sort((a, b) => a.peer_code.localeCompare(b.peer_code) || a.type.localeCompare(b.type));
   fill("types", ["对端", "事件类型", "发送", "确认", "失败原因"], sorted.map((one) => [
-    one.peer_code, one.type, number(one.sent), number(one.acknowledged), causes(one.rejected) || "—",
+    one.peer_code, one.type, number(one.sent), number(one.acknowledged), causes(one.rejected),
   ]));
 }
 

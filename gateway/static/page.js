@@ -11,6 +11,7 @@ class Refusal extends Error {
   constructor(status, problem) {
     super((problem.errors || []).map((fault) => fault.message).join("; ") || problem.detail || problem.title || "请稍后再试");
     this.status = status;
+    this.code = problem.code;
   }
 }
 

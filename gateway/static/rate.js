@@ -9,7 +9,17 @@ const STATES = {
   open: "已收到, 正在核实", reopened: "已收到您的再评价, 正在重新处理", verified: "已核实", called_back: "已与您联系",
   rectifying: "正在整改", rectified: "已整改", explained: "已解释说明", closed: "已办结", excluded: "经复核, 本次评价不计入统计",
 };
+const REFUSALS = {
+  token_forged: "链接不完整或不是本平台的", token_foreign: "链接不属于这次服务", token_expired: "评价时间已过, 窗口的二维码请重新扫", already_rated: "这次服务已经评价过了",
+  code_used_up: "这个二维码已用过, 请扫窗口现在显示的", not_found: "没有这次服务", too_many_requests: "操作过于频繁, 请稍后再试",
+  stale_version: "处理情况刚有变化, 请看最新的结果", conflict: "现在不能再评价",
+};
 let invitation;
+
+// Why it was refused, in her language where it is known.
+function why(error) {
+  return REFUSALS[error.code] || error.message;
+}
 
 function chosen(holder, name) {
   return [...holder.querySelectorAll(`[name="${name}"]:checked`)].map((input) => input.value);
@@ -85,7 +95,7 @@ async function send(event) {
     const kept = invitation.rating_token ? "" : " 请保留这个链接, 之后可以在这里查看结果并再评价。";
     tell(Number(chosen(form, "grade")[0]) <= 2 ? `谢谢! 承办单位会联系您核实, 并把整改结果告诉您。${kept}` : "谢谢您的评价!");
   } catch (error) {
-    tell(`没有提交成功: ${error.message}`, true);
+    tell(`没有提交成功: ${why(error)}`, true);
     button.disabled = false;
   }
 }
@@ -102,7 +112,7 @@ function showOutcome(outcome) {
     ["差评原因", CAUSES[outcome.root_cause]],
     [outcome.explained ? "解释说明" : "整改措施", outcome.action],
     [outcome.explained ? "说明日期" : "整改日期", outcome.rectified_on],
-    ["您的再评价", [nameOf(outcome.regrade), satisfied].filter(Boolean).join(", ")],
+    ["您的再评价", nameOf(outcome.regrade) || satisfied],
     ["办结日期", outcome.closed_on],
   ]);
   document.getElementById("outcome").hidden = false;
@@ -135,7 +145,7 @@ async function judge(event, outcome) {
   } catch (error) {
     const fresh = await readOutcome().catch(() => outcome);
     showOutcome(fresh);
-    tell(`没有提交成功: ${error.message}`, true);
+    tell(`没有提交成功: ${why(error)}`, true);
     return fresh;
   } finally {
     button.disabled = false;
@@ -157,7 +167,7 @@ async function start() {
     invitation = await call("GET", "/api/v1/ratings/invitations/{token}", { parts: { token } });
     if (invitation.rated && invitation.ticket) return await openOutcome();
   } catch (error) {
-    return tell(`这个链接不能评价: ${error.message}`, true);
+    return tell(`这个链接不能评价: ${why(error)}`, true);
   }
   if (invitation.rated) return tell("这次服务已经评价过了, 谢谢!");
   describe();

@@ -45,7 +45,7 @@ function row(group, dimension, least) {
   if (group.figures === null) return element("tr", {}, head, element("td", { colSpan: 6, textContent: `每月都不足 ${least} 件, 不公布` }));
   const { figures } = group;
   const rest = [figures.satisfaction, figures.rectified, figures.rectified_in_time, figures.satisfied_after].map(cell);
-  return element("tr", {}, head, goodRate(figures), element("td", { className: "number", textContent: figures.rated }), ...rest);
+  return element("tr", {}, head, goodRate(figures), element("td", { className: "number", textContent: figures.rated.toLocaleString("zh-CN") }), ...rest);
 }
 
 function question() {
@@ -69,29 +69,33 @@ function showFigures(found, dimension, cursor) {
   else groups.replaceChildren(...rows);
   document.getElementById("table").hidden = !groups.hasChildNodes();
   const rate = (one) => `${percent(one.value)} (${one.numerator} / ${one.denominator})`;
-  facts(document.getElementById("total"), [["有效评价", `${found.total.rated}`], ["好评率", rate(found.total.good)], ["评价率", rate(found.total.participation)],
+  facts(document.getElementById("total"), [["有效评价", found.total.rated.toLocaleString("zh-CN")], ["好评率", rate(found.total.good)], ["评价率", rate(found.total.participation)],
     ["差评整改率", rate(found.total.rectified)], ["部门覆盖率", rate(found.coverage)]]);
   const rule = `为保护评价人, 一个部门一个月的有效评价不足 ${found.least} 件时不公布其数字, 也不计入任何合计; 月份结束后公布。`;
   document.getElementById("withheld").textContent = found.complete ? rule : `${rule} 本次查询有数字因此未列入。`;
 }
 
+function showNoFigures(why) {
+  for (const id of ["groups", "total"]) document.getElementById(id).replaceChildren();
+  document.getElementById("table").hidden = true;
+  document.getElementById("withheld").textContent = why;
+  offer("more-groups", null);
+}
+
 async function loadFigures(cursor = "") {
   const [query, turn] = [question(), asked];
+  const running = filter.month.value === months(1)[0];
   const csv = document.getElementById("csv");
   csv.href = address("/api/v1/ratings/published/statistics.csv", { query });
-  const section = document.getElementById("groups");
+  csv.hidden = running;
+  if (running) return showNoFigures("这个月的数字在月份结束后公布。");
   try {
     const found = await call("GET", "/api/v1/ratings/published/statistics", { query: { ...query, cursor } });
-    if (turn !== asked) return;
+    if (turn !== asked) return undefined;
     showFigures(found, query.group_by, cursor);
-    offer("more-groups", found.next, loadFigures);
+    return offer("more-groups", found.next, loadFigures);
   } catch (error) {
-    if (turn !== asked) return;
-    section.replaceChildren();
-    document.getElementById("total").replaceChildren();
-    document.getElementById("table").hidden = true;
-    offer("more-groups", null);
-    document.getElementById("withheld").textContent = error.status === 400 ? "这个月的数字在月份结束后公布。" : `读取失败: ${error.message}`;
+    return turn === asked ? showNoFigures(`读取失败: ${error.message}`) : undefined;
   }
 }
 
@@ -143,17 +147,17 @@ function listDepartments() {
   filter.department.value = "";
 }
 
-function listMonths() {
+// This month and those before it, the newest first.
+function months(many) {
   const [year, month] = new Date().toLocaleDateString("sv-SE", { timeZone: "Asia/Shanghai" }).split("-").map(Number);
-  for (let back = 0; back < 24; back += 1) {
+  return Array.from({ length: many }, (_, back) => {
     const number = year * 12 + month - 1 - back;
-    const text = `${Math.floor(number / 12)}-${String((number % 12) + 1).padStart(2, "0")}`;
-    filter.month.append(element("option", { value: text, textContent: text }));
-  }
+    return `${Math.floor(number / 12)}-${String((number % 12) + 1).padStart(2, "0")}`;
+  });
 }
 
 async function start() {
-  listMonths();
+  filter.month.append(...months(24).map((text) => element("option", { value: text, textContent: text })));
   try {
     const [areas, departments, dictionary] = await Promise.all([
       call("GET", "/api/v1/matters/areas"), call("GET", "/api/v1/matters/departments"), call("GET", "/api/v1/ratings/tags"),

@@ -1,14 +1,28 @@
-"""The gateway's own pages: health, metrics, the merged OpenAPI, its interactive page, the API catalogue."""
+"""The gateway's own pages: health, metrics, the merged OpenAPI, the API catalogue, and the pages that people open."""
 
 import re
+from collections.abc import Iterable
+from typing import Any, get_args
 
 import httpx
 import pytest
 from openapi_spec_validator import validate
 
+from deploy.docs import openapi
+from deploy.processes import SERVICES
 from gateway.documents import merge
 from gateway.main import create_gateway
+from gateway.pages import FOLDER, PAGES
+from gateway.routes import find_route
 from gateway.settings import Settings
+from services.exchange.model.subscription import SubscriptionState
+from services.exchange.schemas.reconciliations import ReconciliationRead
+from services.licenses.model import TypeDocument
+from services.licenses.schemas.checks import SignatureRead, ValidityRead
+from services.ratings.model import ModerationReason
+from services.ratings.model.tickets_states import TicketState
+from services.ratings.schemas.tickets import RootCause
+from shared.events.exchange import Resource
 from tests.builders.tokens import TestKeys
 from tests.conftest import ClientFactory, TokenFactory
 from tests.gateway.conftest import GateFactory, serving
@@ -88,22 +102,113 @@ async def test_api_catalog_lists_every_service(gate: GateFactory) -> None:
     assert apis[0]["service-desc"][0]["href"] == "https://lhasa.example/api/v1/cases/openapi.json"
 
 
-async def test_interactive_page_needs_no_other_origin_and_no_inline_script(gate: GateFactory) -> None:
+@pytest.mark.parametrize(
+    "path", ["/docs", "/rate/AbC", "/check", f"/check/{'A' * 40}", "/ratings", "/exchange"], ids=lambda path: path[:8]
+)
+async def test_page_needs_no_other_origin_and_no_inline_script(gate: GateFactory, path: str) -> None:
     g = await gate()
 
-    page = await g.client.get("/docs")
+    page = await g.client.get(path)
     assets = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
-    answers = {path: await g.client.get(path) for path in assets if path.startswith("/static/")}
+    answers = [await g.client.get(asset) for asset in assets if asset.startswith("/static/")]
 
-    policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert all(path.startswith("/") and not path.startswith("//") for path in assets)
-    assert [answer.status_code for answer in answers.values()] == [200, 200]
-    for text in (page.text, *(answer.text for answer in answers.values())):
-        assert "http://" not in text.replace("http://www.w3.org", "")
-        assert "https://" not in text
-    assert not re.search(r"<script>|onclick|style=|innerHTML|eval\(", page.text + answers["/static/docs.js"].text)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert all(asset.startswith("/") and not asset.startswith("//") for asset in assets)
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    assert {answer.headers["content-type"].split(";")[0] for answer in answers} == {"text/css", "text/javascript"}
+    for answer in (page, *answers):
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+        assert "unsafe" not in policy
+        assert (answer.headers["x-content-type-options"], answer.headers["referrer-policy"]) == (
+            "nosniff",
+            "no-referrer",
+        )
+        assert not re.search(r"https?://|@import|url\(", answer.text.replace("http://www.w3.org/2000/svg", ""))
+        assert not re.search(
+            r"<script>|<style|\son[a-z]+=\"|style=|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(",
+            answer.text,
+        )
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES.values())))
+def test_every_field_of_a_page_has_a_label_and_every_name_in_its_script_is_in_it(page: str) -> None:
+    html = (FOLDER / page).read_text()
+    own = (FOLDER / page.replace(".html", ".js")).read_text()
+    ids = re.findall(r'\sid="([^"]+)"', html)
+
+    for field in re.findall(r"<(?:input|select|textarea)[^>]*>", html):
+        name = re.search(r'id="([^"]+)"', field)
+        assert name is not None
+        labelled = f'for="{name[1]}"' in html or re.search(rf"<label[^>]*>[^<]*{re.escape(field)}", html)
+        assert labelled, field
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'getElementById\("([^"]+)"\)', own)) <= set(ids)
+    for part in ('<html lang="zh-CN">', "<h1>", 'role="status"', "<main", "<noscript>"):
+        assert part in html
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, Any]:
+    return merge({service: openapi(service) for service in SERVICES})["paths"]
+
+
+CALLS = re.compile(r'(?:call\("([A-Z]+)", |read\(|address\(|href=)"(/api/v1/[^"?]+)"')
+"""An operation as a page asks for it; without a method it is read."""
+
+
+def test_pages_ask_only_for_operations_of_the_contract(contract: dict[str, Any]) -> None:
+    asked = {
+        (file.name, method or "GET", path)
+        for file in FOLDER.iterdir()
+        for method, path in CALLS.findall(file.read_text())
+    }
+    named = {
+        (file.name, path) for file in FOLDER.iterdir() for path in re.findall(r"/api/[^\s\"'`?]+", file.read_text())
+    }
+
+    assert len(asked) > 12
+    assert named == {(name, path) for name, _method, path in asked}
+    assert [one for one in asked if one[1].lower() not in contract.get(one[2], {})] == []
+
+
+def test_pages_for_everybody_ask_only_for_what_needs_no_token() -> None:
+    for name in ("check.js", "rate.js", "ratings.js"):
+        for method, path in CALLS.findall((FOLDER / name).read_text()):
+            route = find_route(method or "GET", re.sub(r"\{\w+\}", "x", path))
+            assert route is not None
+            assert route.public, path
+
+
+def test_only_the_shared_script_and_the_interactive_page_send_requests() -> None:
+    senders = {file.name for file in FOLDER.glob("*.js") if re.search(r"fetch\(|XMLHttp|sendBeacon", file.read_text())}
+
+    assert senders == {"page.js", "docs.js"}
+
+
+def _keys(file: str, name: str) -> set[str]:
+    """Names of an object written out in a script."""
+    found = re.search(rf"const {name} = {{(.*?)\n?}};", (FOLDER / file).read_text(), re.DOTALL)
+    assert found is not None
+    return set(re.findall(r"(?:^|[\s,{])(\w+): [\"\[]", found[1]))
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "values"),
+    [
+        ("page.js", "CAUSES", get_args(RootCause)),
+        ("rate.js", "STATES", tuple(TicketState)),
+        ("ratings.js", "HIDDEN", set(get_args(ModerationReason)) - {"restored"}),
+        ("check.js", "SIGNATURE", get_args(SignatureRead.model_fields["result"].annotation)),
+        ("check.js", "VALIDITY", get_args(ValidityRead.model_fields["result"].annotation)),
+        ("check.js", "TRUST", get_args(TypeDocument.model_fields["trust"].annotation)),
+        ("exchange.js", "SUBSCRIPTION", tuple(SubscriptionState)),
+        ("exchange.js", "RUN", get_args(ReconciliationRead.model_fields["state"].annotation)),
+        ("exchange.js", "RESOURCES", get_args(Resource)),
+    ],
+)
+def test_pages_have_words_for_every_value_of_the_contract(file: str, name: str, values: Iterable[str]) -> None:
+    assert _keys(file, name) == set(values)
 
 
 @pytest.mark.parametrize("path", ["/static/../main.py", "/static/secret", "/docs/", "/redoc"])
