@@ -29,6 +29,11 @@ function state([tone, words]) {
   return element("span", { className: `nowrap ${tone}`, textContent: words });
 }
 
+// To the minute, as in "11-27 22:52".
+function brief(iso) {
+  return new Date(iso).toLocaleString("sv-SE", { timeZone: "Asia/Shanghai" }).slice(5, 16);
+}
+
 function when(words) {
   return element("span", { className: "nowrap", textContent: words });
 }
@@ -53,7 +58,7 @@ function showSubscriptions(loads, details) {
   const sorted = [...loads].sort((a, b) => urgent.indexOf(a.state) - urgent.indexOf(b.state) || b.lag - a.lag);
   fill("subscriptions", ["对端 · 订阅", "状态", "积压", "在途", "失败重试", "死信", "失败起始", "原因"], sorted.map((one) => [
     `${one.peer_code} · ${one.name}`, state(SUBSCRIPTION[one.state] || ["", one.state]), number(one.lag), number(one.in_flight),
-    number(one.failing, 0), number(one.dead, 0), one.failing_since ? when(moment(one.failing_since)) : "—", reasons.get(one.subscription_id) || "—",
+    number(one.failing, 0), number(one.dead, 0), one.failing_since ? when(brief(one.failing_since)) : "—", reasons.get(one.subscription_id) || "—",
   ]));
 }
 
@@ -75,7 +80,7 @@ function showRuns(runs) {
   fill("runs", ["数据", "日期", "范围", "状态", "结果", "差异", "修复", "遗留", "开始", "结束"], runs.map((run) => [
     `${run.peer_code} · ${RESOURCES[run.resource] || run.resource}`, when(`${run.first_day} 至 ${run.last_day}`), run.only_windows ? "指纹" : "逐条",
     state(RUN[run.state] || ["", run.state]), verdict(run), causes(run.progress.differences || {}),
-    number(run.progress.repaired || 0), number(run.progress.residual || 0, 0), when(moment(run.created_at)), run.finished_at ? when(moment(run.finished_at)) : "—",
+    number(run.progress.repaired || 0), number(run.progress.residual || 0, 0), when(brief(run.created_at)), run.finished_at ? when(brief(run.finished_at)) : "—",
   ]));
 }
 
@@ -119,12 +124,12 @@ async function listSubscriptions() {
   return found;
 }
 
-// A peer's own system may not see everything: what it may not is left out, and everything else is shown.
-async function allowed(reading, otherwise) {
+// A peer's own system may not see everything: what it may not is null, and everything else is shown.
+async function allowed(reading) {
   try {
     return await reading;
   } catch (error) {
-    if (error.status === 403) return otherwise;
+    if (error.status === 403) return null;
     throw error;
   }
 }
@@ -134,16 +139,18 @@ async function load(event) {
   tell("正在读取…");
   try {
     const [statistics, figures, runs, details] = await Promise.all([
-      read("/api/v1/exchange/statistics"), allowed(read("/api/v1/exchange/statistics/batches"), []),
-      allowed(read("/api/v1/exchange/reconciliations", { limit: "20" }), null), listSubscriptions(),
-    ]);
-    glance(statistics, figures, runs?.items);
-    showSubscriptions(statistics.subscriptions, details);
-    showBatches(figures);
+      read("/api/v1/exchange/statistics"), read("/api/v1/exchange/statistics/batches"),
+      read("/api/v1/exchange/reconciliations", { limit: "20" }), listSubscriptions(),
+    ].map(allowed));
+    if (!statistics && !figures) throw new Refusal(403, {});
+    const sent = statistics || { head: 0, subscriptions: [], types: [] };
+    glance(sent, figures || [], runs?.items);
+    showSubscriptions(sent.subscriptions, details || []);
+    showBatches(figures || []);
     showRuns(runs?.items || []);
-    showTypes(statistics.types);
+    showTypes(sent.types);
     document.getElementById("main").hidden = false;
-    tell(`${moment(new Date().toISOString())} 读取; 事件日志到第 ${statistics.head} 条。`);
+    tell(`${moment(new Date().toISOString())} 读取; 事件日志到第 ${sent.head} 条。`);
   } catch (error) {
     document.getElementById("main").hidden = true;
     tell(error.status === 401 ? "令牌无效或已过期。" : error.status === 403 ? "这个令牌无权查看交换状态。" : `读取失败: ${error.message}`, true);
