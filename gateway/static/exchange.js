@@ -77,10 +77,10 @@ function verdict(run) {
 }
 
 function showRuns(runs) {
-  fill("runs", ["数据", "日期", "范围", "状态", "结果", "差异", "修复", "遗留", "开始", "结束"], runs.map((run) => [
-    `${run.peer_code} · ${RESOURCES[run.resource] || run.resource}`, when(`${run.first_day} 至 ${run.last_day}`), run.only_windows ? "指纹" : "逐条",
-    state(RUN[run.state] || ["", run.state]), verdict(run), causes(run.progress.differences || {}),
-    number(run.progress.repaired || 0), number(run.progress.residual || 0, 0), when(brief(run.created_at)), run.finished_at ? when(brief(run.finished_at)) : "—",
+  fill("runs", ["数据", "状态", "结果", "遗留", "差异", "修复", "日期", "范围", "开始", "结束"], runs.map((run) => [
+    `${run.peer_code} · ${RESOURCES[run.resource] || run.resource}`, state(RUN[run.state] || ["", run.state]), verdict(run),
+    number(run.progress.residual || 0, 0), causes(run.progress.differences || {}), number(run.progress.repaired || 0),
+    when(`${run.first_day} 至 ${run.last_day}`), run.only_windows ? "指纹" : "逐条", when(brief(run.created_at)), run.finished_at ? when(brief(run.finished_at)) : "—",
   ]));
 }
 
