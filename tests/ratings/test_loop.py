@@ -19,7 +19,8 @@ async def act(giving: Giving, ticket: dict[str, Any], path: str, body: Any, who:
 async def rectified(giving: Giving) -> dict[str, Any]:
     ticket = (await giving.get("tickets", giving.handler))["items"][0]
     ticket = await act(giving, ticket, "verification", {"confirmed": True, "words": "情况属实"})
-    ticket = await act(giving, ticket, "callbacks", {"reached": True, "words": "已电话回访"})
+    if ticket["real_name"]:
+        ticket = await act(giving, ticket, "callbacks", {"reached": True, "words": "已电话回访"})
     ticket = await act(giving, ticket, "rectification", {"kind": "simple", "words": "立即整改"})
     ticket = await act(giving, ticket, "rectification/completion", CLOSING)
     return await act(giving, ticket, "feedback", {"by": "phone", "words": "已告知整改结果"})
