@@ -51,7 +51,7 @@ def test_restored_database_holds_everything_acknowledged(platform: Platform, inv
     server = platform.postgres
     with (
         tempfile.TemporaryDirectory(prefix="tongban-archive-", ignore_cleanup_errors=True) as folder,
-        Load(platform, seed=7) as load,
+        Load(platform, seed=90210) as load,
     ):
         archive = Archive(Path(folder))
         with archived(server, archive):
