@@ -1,171 +1,28 @@
-"""Careful clients at work while the platform is broken: they repeat what was not answered and remember what was.
-
-`Load` runs in a thread with a loop of its own, so that a test can break and heal in plain order beside it.
+"""Careful clients at work while the platform is broken, in a thread with a loop of its own, so that a test can break and heal
+in plain order beside it.
 """
 
 import asyncio
 import random
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
 
 import aiohttp
-import orjson
 
-from shared.guides import MatterDocument, personal_guide
+from shared.guides import MatterDocument
 from shared.ids import new_id
-from tests.builders.matters import CITY, CODE, DEPARTMENT, a_document
-from tests.faults.platform import Headers, Known, Platform, until
+from tests.builders.matters import CITY, DEPARTMENT
+from tests.faults.errands import Client, Errands, a_matter, publish
+from tests.faults.partner import SCOPE
+from tests.faults.platform import Headers, Platform, until
+from tests.licenses.conftest import TYPE, a_type
 
-ANSWERS = {"Q1": "rent", "Q2": "yes"}
-APPLICANT = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
-ACTS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
-    "accept": ("acceptance", "window_clerk", None),
-    "review": ("reviews", "approver", {"opinion": "agree", "text": "符合条件"}),
-    "decide": ("decision", "leader", {"result": "0"}),
-    "deliver": ("delivery", "delivery", {"method": "window"}),
-}
 DIRECTORY = {
     "areas": [{"code": CITY, "name": {"zh": "拉萨市"}}],
     "departments": [{"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}],
 }
-LIFE = ("accept", "review", "review", "decide", "deliver")
-NOT_NOW = {502, 503, 504}
-OTHER_MATTERS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: Any
-    tries: int
-
-
-@dataclass
-class Client:
-    """Sends requests until they are answered; `refused` counts the answers that asked to come back later."""
-
-    platform: Platform
-    session: aiohttp.ClientSession
-    refused: list[int] = field(default_factory=list[int])
-
-    async def send(self, kind: str, method: str, path: str, headers: Headers, body: Any = None) -> Answer:
-        """`kind` is the API to ask; any of its replicas will do."""
-        content = body if isinstance(body, bytes) else orjson.dumps(body)
-        headers = headers if isinstance(body, bytes) else {**headers, "Content-Type": "application/json"}
-        tries = 0
-        while True:
-            tries += 1
-            names = self.platform.named(kind)
-            url = self.platform.url(names[tries % len(names)] if names else kind)
-            try:
-                async with self.session.request(method, f"{url}{path}", data=content, headers=headers) as answer:
-                    read = await answer.read()
-                    if answer.status not in NOT_NOW and not (answer.status == 409 and "Retry-After" in answer.headers):
-                        return Answer(answer.status, orjson.loads(read) if read else None, tries)
-                    self.refused.append(answer.status)
-                    assert answer.headers["Retry-After"], "who asks to come back says when"
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            await asyncio.sleep(0.1)
-
-
-class Errands:
-    """What clients come for. Each ends when the platform has acknowledged it, and is then remembered."""
-
-    def __init__(self, platform: Platform, client: Client, gate: Callable[[], Awaitable[None]]) -> None:
-        self.platform = platform
-        self.memory = platform.acknowledged
-        self.client = client
-        self.gate = gate
-        self.citizen = platform.caller()
-        self.officers = {act: platform.officer(role) for act, (_, role, _) in ACTS.items()}
-        self.system = platform.caller(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
-        self.body: dict[str, Any] = {}
-
-    async def prepare(self, matter: tuple[MatterDocument, UUID]) -> None:
-        """A citizen with one upload, which serves for all her applications to the first matter."""
-        upload = await self.client.send(
-            "cases-api", "POST", "/api/v1/cases/uploads", self.citizen, b"%PDF-1.7 synthetic"
-        )
-        document, matter_id = matter
-        guide = personal_guide(document, ANSWERS, matter_id=matter_id, version=1)
-        self.body = {
-            "matter_id": str(matter_id),
-            "matter_version": 1,
-            "answers": ANSWERS,
-            "guide_digest": guide.digest,
-            "applicant": APPLICANT,
-            "materials": [{"code": m.code, "upload_id": upload.body["id"]} for m in guide.materials],
-            "channel": "mobile",
-        }
-
-    async def apply(self, key: str | None = None) -> str:
-        """One application under one key, however often it must be sent; the case's id."""
-        headers = {**self.citizen, "Idempotency-Key": key or str(new_id())}
-        answer = await self.client.send("cases-api", "POST", "/api/v1/cases/applications", headers, self.body)
-        assert answer.status == 201, answer
-        _ = self.memory.cases.setdefault(answer.body["id"], Known(answer.body["number"], ["receive"]))
-        return answer.body["id"]
-
-    async def act(self, case_id: str, act: str, officer: Headers | None = None) -> None:
-        """One act at the version that was read. After a lost answer, 412 may mean that it was done: then look."""
-        path, _, body = ACTS[act]
-        known, headers = self.memory.cases[case_id], officer or self.officers[act]
-        url, expected = f"/api/v1/cases/files/{case_id}", len(known.acts)
-        versioned = {**headers, "If-Match": f'"{expected}"'}
-        answer = await self.client.send("cases-api", "POST", f"{url}/{path}", versioned, body)
-        if answer.status == 412 and answer.tries > 1:
-            answer = await self.client.send("cases-api", "GET", url, headers)
-        assert (answer.status, answer.body.get("revision")) == (200, expected + 1), answer
-        known.acts.append(act)
-
-    async def withdraw(self, case_id: str) -> None:
-        """撤回 by the citizen; looked up after a lost answer, like every act."""
-        known = self.memory.cases[case_id]
-        url, expected = f"/api/v1/cases/files/{case_id}", len(known.acts)
-        headers = {**self.citizen, "If-Match": f'"{expected}"'}
-        answer = await self.client.send("cases-api", "POST", f"{url}/withdrawal", headers)
-        if answer.status == 412 and answer.tries > 1:
-            answer = await self.client.send("cases-api", "GET", url, self.citizen)
-        assert (answer.status, answer.body.get("state")) == (200, "withdrawn"), answer
-        known.acts.append("withdraw")
-
-    async def live(self, chance: random.Random) -> None:
-        """A case from application to delivery, or withdrawn on the way."""
-        case_id = await self.apply()
-        steps = chance.choice((0, 1, 2, 3, 5))
-        for act in LIFE[:steps]:
-            await self.gate()
-            await self.act(case_id, act, self.platform.officer("approver") if act == "review" else None)
-        if steps < 4:
-            await self.gate()
-            await self.withdraw(case_id)
-
-    async def push(self, chance: random.Random) -> None:
-        """A bureau's push: new cases, newer versions of known ones, and one faulty record."""
-        again = chance.sample(sorted(self.memory.pushed), min(2, len(self.memory.pushed)))
-        versions = {f"N{chance.randrange(10**9)}": 1 for _ in range(4)}
-        versions |= {number: self.memory.pushed[number] + 1 for number in again}
-        records = [a_pushed_case(number, version) for number, version in versions.items()]
-        command = {"source_system": "bureau", "records": [*records, {"source_number": "faulty"}]}
-        headers = {**self.system, "Idempotency-Key": str(new_id())}
-        answer = await self.client.send("cases-api", "POST", "/api/v1/cases/imports", headers, command)
-        assert answer.status == 200, answer
-        assert (answer.body["accepted"], len({r["row"] for r in answer.body["rejections"]})) == (len(records), 1), (
-            answer
-        )
-        self.memory.pushes.append(answer.body)
-        self.memory.pushed |= versions
-
-    async def change_matter(self, chance: random.Random) -> None:
-        """The next text of one of the other matters; the same text sent twice changes nothing."""
-        number, alias = 1 + chance.randrange(OTHER_MATTERS), f"alias {chance.randrange(10**9)}"
-        document = a_matter(number, alias)
-        await publish(self.client, document)
-        self.memory.texts[document.code or ""] = alias
 
 
 class Load:
@@ -214,7 +71,7 @@ class Load:
     async def _all(self) -> None:
         async with a_session() as session, asyncio.TaskGroup() as group:
             client = Client(self.platform, session, self.refused)
-            matter = await a_published_matter(client)
+            matter = await prepare(client)
             for number in range(self._clients):
                 errands = Errands(self.platform, client, self._gate)
                 await errands.prepare(matter)
@@ -224,7 +81,9 @@ class Load:
         while not self._end.is_set():
             await self._gate()
             # One pusher only: two would have to agree on the versions of the cases they send.
-            kinds: Sequence[Any] = (errands.live, errands.push, errands.change_matter) if pusher else (errands.live,)
+            kinds: Sequence[Any] = (errands.live,)
+            if pusher:
+                kinds = (*kinds, errands.push, errands.change_matter, errands.send_cases, errands.send_licenses)
             await chance.choice(kinds)(chance)
 
     async def _gate(self) -> None:
@@ -247,7 +106,7 @@ def run(platform: Platform, work: Work) -> None:
         async with a_session() as session:
             client = Client(platform, session)
             found = Errands(platform, client, lambda: asyncio.sleep(0))
-            await found.prepare(await a_published_matter(client))
+            await found.prepare(await prepare(client))
             _ = await work(found)
 
     asyncio.run(errands())
@@ -258,18 +117,34 @@ def a_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10, connect=2))
 
 
-def a_matter(number: int, alias: str) -> MatterDocument:
-    """Matter 0 is the one that people apply for; the others change."""
-    code = f"{CODE[:-2]}{number:02}"
-    return a_document(code=code, catalog_code=code[19:], aliases=[alias])
-
-
-async def publish(client: Client, document: MatterDocument) -> None:
+async def prepare(client: Client) -> tuple[MatterDocument, UUID]:
+    """What must be there before anybody can apply: the licence that is issued, the bureau beside, the matter."""
     administrator = client.platform.caller(kind="staff", roles=["administrator"])
-    content = document.model_dump_json().encode()
-    answer = await client.send("matters-api", "POST", "/api/v1/matters/catalogue-documents", administrator, content)
-    assert answer.status == 200, answer
-    assert answer.body["refused"] == 0, answer
+    published = await client.send("licenses-api", "PUT", f"/api/v1/licenses/types/{TYPE}", administrator, a_type())
+    assert published.status == 200, published
+    await join(client, administrator)
+    return await a_published_matter(client)
+
+
+async def join(client: Client, administrator: Headers) -> None:
+    """The bureau becomes a peer with its key pinned, and subscribes; once."""
+    partner, base = client.platform.partner, "/api/v1/exchange"
+    if partner.subscription is not None:
+        return
+    system = client.platform.caller(kind="system", sub=str(partner.bureau.account), scope=SCOPE)
+    peer = await done(client, f"{base}/peers", administrator, partner.peer())
+    _ = await done(client, f"{base}/peers/{peer['id']}/keys", {**administrator, "If-Match": '"1"'}, partner.key())
+    made = await done(client, f"{base}/subscriptions", system, partner.wanted())
+    partner.subscriber.secret = made["secret"]
+    _ = await done(client, f"{base}/subscriptions/{made['id']}/activation", {**system, "If-Match": '"1"'})
+    partner.subscription = made["id"]
+
+
+async def done(client: Client, path: str, headers: Headers, body: Any = None) -> Any:
+    """One creation or move at exchange, however often it must be sent; its answer."""
+    answer = await client.send("exchange-api", "POST", path, {**headers, "Idempotency-Key": str(new_id())}, body)
+    assert answer.status in {200, 201}, answer
+    return answer.body
 
 
 async def a_published_matter(client: Client) -> tuple[MatterDocument, UUID]:
@@ -289,19 +164,3 @@ async def a_published_matter(client: Client) -> tuple[MatterDocument, UUID]:
     finally:
         await connection.close()
     return document, found
-
-
-def a_pushed_case(number: str, version: int) -> dict[str, Any]:
-    return {
-        "source_number": number,
-        "version": version,
-        "matter_code": "L1",
-        "matter_name": "个体工商户登记",
-        "matter_type": "01",
-        "applicant_kind": "person",
-        "state": "closed" if version % 2 else "received",
-        "received_on": "2026-03-10",
-        "accepted_on": "2026-03-10" if version % 2 else None,
-        "closed_on": "2026-03-10" if version % 2 else None,
-        "result": "0" if version % 2 else None,
-    }

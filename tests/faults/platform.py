@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,10 +23,15 @@ from deploy.postgres import is_free
 from deploy.processes import GATEWAY_PORT, SERVICES, processes
 from deploy.stack import Stack
 from tests.builders.matters import CITY, DEPARTMENT
+from tests.builders.subscriber import listening
 from tests.builders.tokens import TestKeys
+from tests.faults.partner import Partner, SentBatch
 
-PROCESSES = ("matters-api", "cases-api", "matters-worker", "cases-worker", "assessment-worker")
-DATABASES = ("matters", "cases", "assessment")
+DATABASES = ("matters", "cases", "licenses", "ratings", "exchange", "assessment")
+PROCESSES = (
+    *(f"{service}-api" for service in DATABASES if service != "assessment"),
+    *(f"{service}-worker" for service in DATABASES),
+)
 HOURS = 6 * 3600
 DURABLE = {"fsync": "off"}
 """Nothing here cuts the power, so a commit need not reach the disk; it must reach the kernel before it is answered."""
@@ -36,10 +41,11 @@ Headers = dict[str, str]
 
 @dataclass
 class Known:
-    """A case as the platform acknowledged it: its number and every act in order."""
+    """A case as the platform acknowledged it: its number, every act in order, and the phone that its applicant gave."""
 
     number: str
     acts: list[str] = field(default_factory=list[str])
+    phone: str = ""
 
 
 @dataclass
@@ -52,29 +58,53 @@ class Acknowledged:
     """Source number of an imported case → its newest version."""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """Code of a matter → the alias that its newest text carries."""
+    ratings: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict[tuple[str, int], tuple[str, int]])
+    """Case number and service number → id and grade."""
+    batches: dict[str, SentBatch] = field(default_factory=dict[str, SentBatch])
+    """By the peer's own number of each."""
+    collected: dict[str, int] = field(default_factory=dict[str, int])
+    """Source number of a collected licence → its newest version."""
 
     def __len__(self) -> int:
         # A copy, made in one step: the load goes on in threads of its own while this is counted.
-        return sum(len(case.acts) for case in list(self.cases.values())) + len(self.pushes)
+        acts = sum(len(case.acts) for case in list(self.cases.values()))
+        return acts + len(self.pushes) + len(self.ratings) + len(self.batches)
 
 
 class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
 
-    def __init__(self, data: Path, keys: TestKeys) -> None:
+    def __init__(self, data: Path, keys: TestKeys, **settings: str) -> None:
         self._jwks = _serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
             Place(data, _free_place()),
-            settings={f"{name.upper()}_JWKS_URL": url for name in SERVICES},
+            settings={**{f"{name.upper()}_JWKS_URL": url for name in SERVICES}, **settings},
             postgres=DURABLE,
             only=PROCESSES,
         )
         self._keys = keys
         self.acknowledged = Acknowledged()
+        self.partner = Partner()
+        self._outside = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.listen()
+        return super().__enter__()
+
+    def listen(self) -> None:
+        """The subscriber's endpoint is there (again, at the same address)."""
+        self.partner.subscriber.status = 200
+        _ = self._outside.enter_context(listening(self.partner.subscriber))
+
+    def hang_up(self) -> None:
+        """The subscriber's endpoint is gone; what holds an open connection is sent away."""
+        self.partner.subscriber.status = 503
+        self._outside.close()
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
+        self.hang_up()
         self._jwks.shutdown()
         self._jwks.server_close()
 

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.faults.errands import Errands
 from tests.faults.invariant import Invariant
-from tests.faults.load import Errands, Work, run
+from tests.faults.load import Work, run
 from tests.faults.platform import Platform, until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
