@@ -41,7 +41,7 @@ async def of_licenses(connection: asyncpg.Connection, platform: Platform, topics
     counted = await connection.fetchrow(
         "SELECT sum(collected)::int AS collected, sum(issued)::int AS issued, sum(signed)::int AS signed FROM"
         " (SELECT collected, issued, signed FROM license_count UNION ALL"
-        "  SELECT collected, issued, signed FROM license_counting) AS both"
+        "  SELECT collected, issued, signed FROM license_counting) AS counts"
     )
     collected = {row["number"]: row["version"] for row in rows if row["origin"] == "collected"}
     expected = (len(collected), len(issued), sum(row["signed"] for row in rows)) if rows else (None, None, None)
