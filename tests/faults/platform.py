@@ -70,6 +70,14 @@ class Acknowledged:
         acts = sum(len(case.acts) for case in list(self.cases.values()))
         return acts + len(self.pushes) + len(self.ratings) + len(self.batches)
 
+    def told(self) -> str:
+        """How much of everything there is."""
+        decided = sum("decide" in case.acts for case in self.cases.values())
+        return (
+            f"{len(self)} changes: {len(self.cases)} cases, {decided} decided, {len(self.ratings)} ratings,"
+            f" {len(self.batches)} batches, {len(self.collected)} licences collected"
+        )
+
 
 class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
