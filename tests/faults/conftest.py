@@ -4,6 +4,7 @@ import os
 import random
 import tempfile
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,18 @@ import pytest
 from tests.builders.tokens import TestKeys
 from tests.faults.invariant import Invariant
 from tests.faults.platform import Platform
+from tests.faults.region import regional_simulator
+
+LONG = 100
+"""From so many rounds on the regional platform is there too."""
 
 
 @pytest.fixture(scope="session")
-def platform(keys: TestKeys) -> Generator[Platform]:
+def platform(keys: TestKeys, seed: int, rounds: int) -> Generator[Platform]:
     """Tests that use it carry `xdist_group("stack")`."""
-    with tempfile.TemporaryDirectory(prefix="tongban-faults-") as folder, Platform(Path(folder), keys) as platform:
-        yield platform
+    with tempfile.TemporaryDirectory(prefix="tongban-faults-") as folder, ExitStack() as beside:
+        region = beside.enter_context(regional_simulator(seed)) if rounds >= LONG else ""
+        yield beside.enter_context(Platform(Path(folder), keys, region))
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,12 @@ class Errands:
             "channel": "mobile",
         }
 
+    async def look(self, path: str) -> Any:
+        """What exchange tells an administrator."""
+        answer = await self.client.send("exchange-api", "GET", path, self.administrator)
+        assert answer.status == 200, answer
+        return answer.body
+
     async def apply(self, key: str | None = None) -> str:
         """One application under one key, however often it must be sent; the case's id."""
         key = key or str(new_id())

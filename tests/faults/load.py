@@ -14,6 +14,7 @@ import aiohttp
 from shared.guides import MatterDocument
 from shared.ids import new_id
 from tests.builders.matters import CITY, DEPARTMENT
+from tests.faults import region
 from tests.faults.errands import Client, Errands, a_matter, publish
 from tests.faults.partner import SCOPE
 from tests.faults.platform import Headers, Platform, until
@@ -131,13 +132,22 @@ async def join(client: Client, administrator: Headers) -> None:
     partner, base = client.platform.partner, "/api/v1/exchange"
     if partner.subscription is not None:
         return
+    if url := client.platform.region:
+        await enter(client, administrator, region.peer(), region.keys(url))
     system = client.platform.caller(kind="system", sub=str(partner.bureau.account), scope=SCOPE)
-    peer = await done(client, f"{base}/peers", administrator, partner.peer())
-    _ = await done(client, f"{base}/peers/{peer['id']}/keys", {**administrator, "If-Match": '"1"'}, partner.key())
+    await enter(client, administrator, partner.peer(), [partner.key()])
     made = await done(client, f"{base}/subscriptions", system, partner.wanted())
     partner.subscriber.secret = made["secret"]
     _ = await done(client, f"{base}/subscriptions/{made['id']}/activation", {**system, "If-Match": '"1"'})
     partner.subscription = made["id"]
+
+
+async def enter(client: Client, administrator: Headers, peer: Any, keys: Sequence[Any]) -> None:
+    """A new peer with its keys."""
+    made = await done(client, "/api/v1/exchange/peers", administrator, peer)
+    for revision, key in enumerate(keys, made["revision"]):
+        versioned = {**administrator, "If-Match": f'"{revision}"'}
+        _ = await done(client, f"/api/v1/exchange/peers/{made['id']}/keys", versioned, key)
 
 
 async def done(client: Client, path: str, headers: Headers, body: Any = None) -> Any:

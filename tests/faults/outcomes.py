@@ -230,6 +230,8 @@ async def at_work(connection: asyncpg.Connection) -> list[str]:
         "batches": "SELECT count(*) FROM batch WHERE state <> 'finished'",
         "deliveries": "SELECT count(*) FROM delivery WHERE state <> 'delivered'",
         "subscriptions behind": "SELECT count(*) FROM subscription, log_head h WHERE cursor < h.sequence",
+        "rows for the region": "SELECT count(*) FROM ledger WHERE push_state IN ('waiting', 'sent')"
+        " AND EXISTS (SELECT FROM peer WHERE kind = 'regional')",
         "pushes": "SELECT count(*) FROM push WHERE state <> 'settled'",
     }
     return [f"exchange: {n} {what}" for what, query in waiting.items() if (n := await connection.fetchval(query))]

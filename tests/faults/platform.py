@@ -82,18 +82,22 @@ class Acknowledged:
 class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
 
-    def __init__(self, data: Path, keys: TestKeys, **settings: str) -> None:
+    def __init__(self, data: Path, keys: TestKeys, region: str = "") -> None:
         self._jwks = _serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
             Place(data, _free_place()),
-            settings={**{f"{name.upper()}_JWKS_URL": url for name in SERVICES}, **settings},
+            settings={
+                **{f"{name.upper()}_JWKS_URL": url for name in SERVICES},
+                "EXCHANGE_REGIONAL_URL": region,
+            },
             postgres=DURABLE,
             only=PROCESSES,
         )
         self._keys = keys
         self.acknowledged = Acknowledged()
         self.partner = Partner()
+        self.region = region
         self._outside = ExitStack()
 
     def __enter__(self) -> Self:

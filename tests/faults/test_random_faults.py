@@ -1,19 +1,25 @@
 """Random hard kills under load, by a seed that is printed and replays them."""
 
+import asyncio
 import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from shared import clock
+from tests.faults.errands import Errands
 from tests.faults.invariant import Invariant
-from tests.faults.load import Load
+from tests.faults.load import Load, done, run
 from tests.faults.platform import Platform, until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(1500)]
 
 CHECK_EVERY = 15
+SETTLED_WITHIN = 600.0
+"""Seconds; a step of a reconciliation whose worker died is taken up again after five minutes."""
 PROGRESS = 10
 """Changes that must be acknowledged after each fault before the next."""
 
@@ -101,6 +107,25 @@ FAULTS: dict[Fault, int] = {
 }
 
 
+def reconcile(platform: Platform, resource: str, chance: random.Random) -> None:
+    """对账, its worker killed meanwhile: in the end the region has what the ledger says, and both have signed it."""
+    today = clock.local_date(clock.now())
+    days = {"first_day": str(today - timedelta(days=300)), "last_day": str(today)}
+
+    async def work(errands: Errands) -> None:
+        path = "/api/v1/exchange/reconciliations"
+        begun = await done(errands.client, path, errands.administrator, {"resource": resource, **days})
+        await asyncio.sleep(chance.uniform(0, 4))
+        _ = await asyncio.to_thread(platform.relaunch, "exchange-worker")
+        async with asyncio.timeout(SETTLED_WITHIN):
+            while (found := await errands.look(f"{path}/{begun['id']}"))["state"] not in {"finished", "failed"}:
+                await asyncio.sleep(1)
+        print(f"reconciliation of {resource}: {found['progress']}")
+        assert (found["state"], found["equal"]) == ("finished", True), found
+
+    run(platform, work)
+
+
 def test_nothing_is_lost_doubled_or_disordered(
     platform: Platform, invariant: Invariant, seed: int, rounds: int
 ) -> None:
@@ -122,6 +147,10 @@ def test_nothing_is_lost_doubled_or_disordered(
                 print(f"{platform.acknowledged.told()}, whole after {time.monotonic() - began:.1f} s")
                 load.go_on()
     load.check()
+    if platform.region:
+        for resource in ("cases", "ratings"):
+            reconcile(platform, resource, chance)
+        invariant.holds()
 
     assert sum(told.values()) == rounds
     print(dict(told), f"{invariant.topics.redelivered} events came twice, {len(load.refused)} requests were put off")
