@@ -201,8 +201,7 @@ class Errands:
     async def push(self, chance: random.Random) -> None:
         """A bureau's push: new cases, newer versions of known ones, and one faulty record."""
         again = some((number for number in self.memory.pushed if number.startswith("N")), chance)
-        versions = {f"N{chance.randrange(10**9)}": 1 for _ in range(4)}
-        versions |= {number: self.memory.pushed[number] + 1 for number in again}
+        versions = next_versions(self.memory.pushed, again, "N", chance)
         records = [a_pushed_case(number, version) for number, version in versions.items()]
         command = {"source_system": "bureau", "records": [*records, {"source_number": "faulty"}]}
         headers = {**self.system, "Idempotency-Key": str(new_id())}
@@ -217,16 +216,14 @@ class Errands:
     async def send_cases(self, chance: random.Random) -> None:
         """A signed batch of cases: new ones, newer versions, and what must come back."""
         again = some((number for number in self.memory.pushed if number.startswith("B")), chance)
-        versions = {f"B{chance.randrange(10**9)}": 1 for _ in range(4)}
-        versions |= {number: self.memory.pushed[number] + 1 for number in again}
+        versions = next_versions(self.memory.pushed, again, "B", chance)
         await self.batch("cases", [a_case_of_today(number, version) for number, version in versions.items()], chance)
         self.memory.pushed |= versions
 
     async def send_licenses(self, chance: random.Random) -> None:
         """采集: old licences, some in a further version."""
         again = [number for number in some(self.memory.collected, chance) if self.memory.collected[number] < 999]
-        versions = {f"OLD{chance.randrange(10**9)}": 1 for _ in range(4)}
-        versions |= {number: self.memory.collected[number] + 1 for number in again}
+        versions = next_versions(self.memory.collected, again, "OLD", chance)
         await self.batch("licenses", [an_old_license(number, version) for number, version in versions.items()], chance)
         self.memory.collected |= versions
 
@@ -255,6 +252,12 @@ def some(numbers: Iterable[str], chance: random.Random) -> list[str]:
     """At most two of what was sent before."""
     known = sorted(numbers)
     return chance.sample(known, min(2, len(known)))
+
+
+def next_versions(known: dict[str, int], again: Iterable[str], prefix: str, chance: random.Random) -> dict[str, int]:
+    """Four numbers drawn at random and those to be sent again, each in the version that follows."""
+    numbers = [*(f"{prefix}{chance.randrange(10**9)}" for _ in range(4)), *again]
+    return {number: known.get(number, 0) + 1 for number in numbers}
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
