@@ -39,12 +39,12 @@ async def of_licenses(connection: asyncpg.Connection, platform: Platform, topics
     }
     told = {key: of for key, of in topics.facts[topic_of("licenses")].items() if of[0][0] != "records-judged"}
     counted = await connection.fetchrow(
-        "SELECT sum(collected)::int AS collected, sum(issued)::int AS issued, sum(signed)::int AS signed FROM"
+        "SELECT coalesce(sum(collected), 0)::int, coalesce(sum(issued), 0)::int, coalesce(sum(signed), 0)::int FROM"
         " (SELECT collected, issued, signed FROM license_count UNION ALL"
         "  SELECT collected, issued, signed FROM license_counting) AS counts"
     )
     collected = {row["number"]: row["version"] for row in rows if row["origin"] == "collected"}
-    expected = (len(collected), len(issued), sum(row["signed"] for row in rows)) if rows else (None, None, None)
+    expected = (len(collected), len(issued), sum(row["signed"] for row in rows))
     return [
         *compare("licence of case", _once((str(r["case_id"]), r["case_number"]) for r in issued), decided),
         *compare("version of collected licence", collected, known.collected),
