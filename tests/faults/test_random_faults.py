@@ -153,4 +153,8 @@ def test_nothing_is_lost_doubled_or_disordered(
         invariant.holds()
 
     assert sum(told.values()) == rounds
+    subscriber = platform.partner.subscriber
+    print(
+        f"the subscriber: {len(subscriber.effects)} events, {subscriber.repeated} again, {subscriber.cut_off} cut off"
+    )
     print(dict(told), f"{invariant.topics.redelivered} events came twice, {len(load.refused)} requests were put off")
