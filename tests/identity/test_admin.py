@@ -21,6 +21,7 @@ def environment(client: ServiceClient) -> dict[str, str]:
     return {
         "IDENTITY_DATABASE_URL": database.dsn,
         "IDENTITY_DATA_KEY": DATA_KEY,
+        "IDENTITY_PLATFORM_KEY": DATA_KEY,
         "IDENTITY_JWKS_URL": "http://127.0.0.1:1/",
         "IDENTITY_BUS": "kafka",
         "IDENTITY_KAFKA_BOOTSTRAP": "127.0.0.1:1",

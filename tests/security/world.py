@@ -52,7 +52,7 @@ AUTH_CODE = "SWEEPSWEEPSWEEP1"
 APPLICANT: dict[str, str] = {"kind": "person", "name": "德吉措姆", "id_number": "540102199001010011", "phone": PHONE}
 
 
-def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
+def people(token: TokenFactory, owner: str, peer: str) -> dict[str, Headers]:
     """Everybody: the owner, the staff of her case's department, the administrator, and all whom it is no business of."""
     return {
         "owner": token(sub=owner),
@@ -65,8 +65,7 @@ def people(token: TokenFactory, owner: str) -> dict[str, Headers]:
         "no_role": token(kind="staff", roles=[], area=CITY, department=DEPARTMENT),
         "auditor": token(kind="staff", roles=["auditor"], area=CITY, department=NEXT_DOOR),
         "system": token(kind="system", scope=SCOPES, area=CITY, department=DEPARTMENT),
-        # The system of a peer, whose account is the owner's.
-        "peer": token(kind="system", sub=owner, scope=SCOPES, area=CITY, department=DEPARTMENT),
+        "peer": token(kind="system", sub=peer, scope=SCOPES, area=CITY, department=DEPARTMENT),
         # `act` is who signed in, `sub` for whom: an agent of the owner, and one of somebody else.
         "agent": token(sub=owner, act={"sub": str(uuid4())}),
         "agent_of_another": token(act={"sub": str(uuid4())}),
@@ -473,4 +472,8 @@ async def build_world(
     for router in planted:
         client.app.include_router(router)
     document = client.app.openapi()
-    return World(service, client, people(token, owner), document, schemathesis.openapi.from_dict(document), things)
+    # What exchange keeps belongs to a peer, whose system is another account everywhere else.
+    peer = owner if service == "exchange" else str(uuid4())
+    return World(
+        service, client, people(token, owner, peer), document, schemathesis.openapi.from_dict(document), things
+    )

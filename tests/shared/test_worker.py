@@ -174,6 +174,7 @@ async def test_worker_process_stops_on_sigterm(databases: Databases) -> None:
         "ASSESSMENT_BUS": "local",
         "ASSESSMENT_BUS_DATABASE_URL": bus_url,
         "ASSESSMENT_DATA_KEY": DATA_KEY,
+        "ASSESSMENT_PLATFORM_KEY": DATA_KEY,
         "ASSESSMENT_JWKS_URL": "http://127.0.0.1:1/",
         "ASSESSMENT_WORKER_PORT": str(port := free_port()),
     }
