@@ -1,6 +1,5 @@
 """Commands and answers of assessment."""
 
-from collections import Counter
 from datetime import date, datetime
 from typing import Any
 
@@ -74,17 +73,19 @@ class RevisionRead(BaseModel):
     published_at: datetime
 
 
-def _full(figures: Counter[str]) -> dict[str, int]:
-    return {measure: figures[measure] for measure in MEASURES}
+NOTHING = dict.fromkeys(MEASURES, 0)
 
 
 def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    totals, areas = Counter[str](), dict[str, Counter[str]]()
+    """Totals in all and by area, with every measure. Plain loops: a report has ten thousand figures."""
+    totals, areas = dict(NOTHING), dict[str, dict[str, int]]()
     for row in rows:
-        totals.update(row["figures"])
-        areas.setdefault(row["area_code"], Counter()).update(row["figures"])
-    return {
-        "totals": _full(totals),
-        "areas": {area: _full(figures) for area, figures in areas.items()},
-        "departments": [{**row, "figures": _full(Counter(row["figures"]))} for row in rows],
-    }
+        area = areas.setdefault(row["area_code"], dict(NOTHING))
+        for measure, value in row["figures"].items():
+            if measure in NOTHING:
+                totals[measure] += value
+                area[measure] += value
+    departments = [
+        {**row, "figures": NOTHING | {name: n for name, n in row["figures"].items() if name in NOTHING}} for row in rows
+    ]
+    return {"totals": totals, "areas": areas, "departments": departments}
