@@ -41,7 +41,7 @@ async def _copy(connection: asyncpg.Connection, lines: Iterable[bytes]) -> None:
         for line in lines:
             yield line
 
-    _ = await connection.copy_to_table("bench_name", source=chunks(), columns=["n", "name", "search"], timeout=300)  # type: ignore[arg-type]
+    _ = await connection.copy_to_table("bench_name", source=chunks(), columns=["n", "name", "search"], timeout=300)
 
 
 async def add_names(dsn: str, number: int) -> None:

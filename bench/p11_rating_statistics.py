@@ -82,7 +82,8 @@ TICKETS = (
     f" r.rated_on + {_dice('f', 8)}, {_dice('s', 2)} = 0"
     f" FROM generate_series($1::int, $2::int) n JOIN rating r ON r.id = {ID} WHERE r.grade <= 2"
 )
-COUNTS = f"INSERT INTO rating_count ({', '.join((*KEYS, *MEASURES))}) {CELLS}"
+COUNTS = f"INSERT INTO rating_count ({', '.join((*KEYS, *MEASURES))}) {CELLS} ORDER BY month, random()"
+"""In the order of the months, as cells come to be."""
 
 
 async def add_ratings(database: Database, first: int, last: int) -> None:

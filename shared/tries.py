@@ -1,12 +1,14 @@
 """Budgets of guesses where nobody signs in: tries are counted per address and per number that is asked for.
 
 They are counted in a transaction of their own, because a refusal must not undo the count. Addresses and numbers are kept as
-keyed hashes. Each service has a table of its own (`TriesRow`).
+keyed hashes. Each service has a table of its own (`TriesRow`), unlogged: nobody waits for the disk for a count, and one that
+a crash of the database forgets lets some more guesses through.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from typing import ClassVar
 
 from sqlalchemy import DateTime, Integer, LargeBinary, TextClause, delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +22,7 @@ class TriesRow:
     """Columns of a table of tries from one address, or for one number, since the window began. `key`: keyed hash of either."""
 
     __tablename__: str
+    __table_args__: ClassVar = {"prefixes": ["UNLOGGED"]}
 
     key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     since: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -79,9 +80,14 @@ def new_ed25519(kid: str) -> tuple[str, dict[str, str]]:
     return _encode(key.private_bytes_raw()), jwk
 
 
+@lru_cache(maxsize=64)
+def _public_key(x: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(_decode(x))
+
+
 def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(_decode(jwk["x"])).verify(signature, content)
+        _public_key(jwk["x"]).verify(signature, content)
     except InvalidSignature:
         return False
     return True

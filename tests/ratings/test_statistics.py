@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.ratings.schemas.statistics import wilson
+from services.ratings.model.rates import wilson
 from shared import clock
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.builders.ratings import BASE, Bureau, at
@@ -114,8 +114,8 @@ def test_wilson_bounds() -> None:
     bounds = wilson(8, 10)
 
     assert bounds is not None
-    assert isclose(bounds.low, 0.490162, abs_tol=1e-6)
-    assert isclose(bounds.high, 0.943318, abs_tol=1e-6)
+    assert isclose(bounds["low"], 0.490162, abs_tol=1e-6)
+    assert isclose(bounds["high"], 0.943318, abs_tol=1e-6)
     assert wilson(0, 0) is None
 
 

@@ -82,7 +82,8 @@ def _judge(rows: Sequence[Any], code: str | None, now: datetime) -> dict[str, An
     """The row whose code it is; several papers of different offices can carry one number."""
     found = NOBODY
     for row in rows or (NOBODY,):
-        if hmac.compare_digest(check_code(row.id).encode(), (code or check_code(row.id)).upper().encode()):
+        right = check_code(row.id)
+        if hmac.compare_digest(right.encode(), (code or right).upper().encode()):
             found = row
     examined = found if found is not NOBODY else next(iter(rows), NOBODY)
     signature = _check_signature(examined)

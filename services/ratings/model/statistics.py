@@ -49,7 +49,11 @@ class RatingCount(Base):
     """One cell: `item` is the matter's code or the hall of its grain, `part` the window; '' where there is none."""
 
     __tablename__ = "rating_count"
-    __table_args__ = (Index("ix_rating_count_month", "month", postgresql_where=text("grain = 'department'")),)
+    __table_args__ = (
+        Index("ix_rating_count_month", "month", postgresql_where=text("grain = 'department'")),
+        # A part for each grain: most questions are about departments, whose rows are few and would lie among many others.
+        {"postgresql_partition_by": "LIST (grain)"},
+    )
 
     grain: Mapped[str] = mapped_column(Text, primary_key=True)
     area_code: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -1,6 +1,6 @@
 """Every SELECT of statistics. None looks at a rating but `RECOUNT`, which is for the administrator's comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -74,15 +74,34 @@ def _grouping(question: Question) -> tuple[str, str]:
     return chosen, f" GROUP BY {places} ORDER BY {places}" if places else ""
 
 
-async def list_figures(session: AsyncSession, question: Question) -> Sequence[Any]:
-    """One row per group with every measure's sum, sorted by the group."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group: its values in the order of `group_by`, and every measure's sum.
+
+    Of public figures also the number of ratings that are shown, and whether some are not.
+    """
+
+    group: tuple[Any, ...]
+    counts: dict[str, int]
+    shown: int = 0
+    hidden: bool = False
+
+
+def _lines(question: Question, rows: Iterable[Sequence[Any]]) -> list[Line]:
+    here = len(question.group_by)
+    there = here + len(MEASURES)
+    return [Line(tuple(row[:here]), dict(zip(MEASURES, row[here:there], strict=True)), *row[there:]) for row in rows]
+
+
+async def list_figures(session: AsyncSession, question: Question) -> list[Line]:
+    """The groups, sorted."""
     chosen, grouping = _grouping(question)
     sums = ", ".join(f"coalesce(sum({measure}), 0)::bigint AS {measure}" for measure in MEASURES)
     statement = f"SELECT {chosen}{sums} {_within(question)}{_where(question, question.named)}{grouping}"
-    return (await session.execute(text(statement), _values(question))).all()
+    return _lines(question, await session.execute(text(statement), _values(question)))
 
 
-async def list_public_figures(session: AsyncSession, question: Question) -> Sequence[Any]:
+async def list_public_figures(session: AsyncSession, question: Question) -> list[Line]:
     """The same from what may be published alone (docs/adr/0010): a department's month of at least `LEAST` ratings, and
     its breakdown where each part that is not empty has as many. Groups of which nothing is shown come with `shown` 0."""
     chosen, grouping = _grouping(question)
@@ -100,7 +119,7 @@ async def list_public_figures(session: AsyncSession, question: Question) -> Sequ
         " AS safe FROM cell WINDOW department_month AS (PARTITION BY month, area_code, department_code))"
         f" SELECT {chosen}{kept}, {shown}, {hidden} FROM judged{grouping}"
     )
-    return (await session.execute(text(statement), {**_values(question), "least": LEAST})).all()
+    return _lines(question, await session.execute(text(statement), {**_values(question), "least": LEAST}))
 
 
 COVERAGE = (

@@ -22,30 +22,20 @@ from services.ratings.model import (
     figures,
 )
 from services.ratings.model import Figures as Counts
+from services.ratings.model.rates import good, public_figures, rate, rated, staff_figures, wilson
 from services.ratings.model.statistics import Invitable
 from services.ratings.queries.statistics import (
+    Line,
     Question,
     find_coverage,
     list_differences,
     list_figures,
     list_public_figures,
 )
-from services.ratings.schemas.statistics import (
-    Difference,
-    Figures,
-    PublicGroup,
-    PublicStatistics,
-    Rate,
-    Recounted,
-    StaffFigures,
-    StaffGroup,
-    StaffStatistics,
-    wilson,
-)
+from services.ratings.schemas.statistics import Difference, PublicStatistics, Recounted, StaffStatistics
 from shared.errors import FieldError, InvalidInputError
 from shared.pagination import encode_cursor
 
-GRADES = [f"grade_{grade}" for grade in range(1, 6)]
 SHOWN_DIFFERENCES = 100
 _COLUMNS = ", ".join((*KEYS, *MEASURES))
 _TYPED = ", ".join(
@@ -117,31 +107,22 @@ def check_question(question: Question, *, public: bool) -> None:
         raise InvalidInputError("these statistics are not kept", faults)
 
 
-def _group(question: Question, row: Any) -> dict[str, str]:
-    values = row._mapping
-    return {name: f"{values[name]:%Y-%m}" if name == "month" else values[name] for name in question.group_by}
+def _group(question: Question, line: Line) -> dict[str, str]:
+    named = zip(question.group_by, line.group, strict=True)
+    return {name: f"{value:%Y-%m}" if name == "month" else value for name, value in named}
 
 
-def _rated(row: Any) -> int:
-    return row.grade_1 + row.grade_2 + row.grade_3 + row.grade_4 + row.grade_5
+def _sum(lines: Sequence[Line]) -> dict[str, int]:
+    return {measure: sum(line.counts[measure] for line in lines) for measure in MEASURES}
 
 
-def _sum(rows: Iterable[Any]) -> dict[str, int]:
-    numbers = [[row._mapping[measure] for measure in MEASURES] for row in rows]
-    return (
-        dict(zip(MEASURES, map(sum, zip(*numbers, strict=True)), strict=True))
-        if numbers
-        else dict.fromkeys(MEASURES, 0)
-    )
-
-
-def _ranks(rows: Sequence[Any], least: int) -> dict[int, int]:
-    """Row → rank by the lower bound of the good rate, only where there are enough ratings to say so."""
+def _ranks(lines: Sequence[Line], least: int) -> dict[int, int]:
+    """Line → rank by the lower bound of the good rate, only where there are enough ratings to say so."""
     lows: dict[int, float] = {}
-    for place, row in enumerate(rows):
-        bounds = wilson((rated := _rated(row)) - row.grade_1 - row.grade_2, rated)
-        if bounds is not None and rated >= least:
-            lows[place] = bounds.low
+    for place, line in enumerate(lines):
+        bounds = wilson(good(line.counts), number := rated(line.counts))
+        if bounds is not None and number >= least:
+            lows[place] = bounds["low"]
     ranks: dict[float, int] = {}
     for rank, low in enumerate(sorted(lows.values(), reverse=True), start=1):
         _ = ranks.setdefault(low, rank)
@@ -168,29 +149,31 @@ def _cut(groups: list[tuple[dict[str, str], Any, int | None]], part: Slice) -> t
     return later[: part.limit], encode_cursor(*later[part.limit - 1][0].values())
 
 
-def _without_channel(question: Question, row: Any) -> bool:
+def _without_channel(question: Question, line: Line) -> bool:
     """Invitations have no channel yet: their line is none of the channels."""
-    return "channel" in question.group_by and row._mapping["channel"] == ""
+    return "channel" in question.group_by and line.group[question.group_by.index("channel")] == ""
 
 
 async def show_figures(session: AsyncSession, question: Question, least: int, part: Slice = WHOLE) -> StaffStatistics:
     """Exact figures for staff; ranked from `least` ratings on."""
     check_question(question, public=False)
-    rows = [row for row in await list_figures(session, question) if not _without_channel(question, row)]
-    total, ranks = _sum(rows), _ranks(rows, least) if question.group_by else {}
-    whole = sum(total[grade] for grade in GRADES)
-    named = [(_group(question, row), row, ranks.get(n)) for n, row in enumerate(rows) if question.group_by]
+    lines = [line for line in await list_figures(session, question) if not _without_channel(question, line)]
+    total, ranks = _sum(lines), _ranks(lines, least) if question.group_by else {}
+    whole = rated(total)
+    named = [(_group(question, line), line, ranks.get(n)) for n, line in enumerate(lines) if question.group_by]
     chosen, following = _cut(named, part)
-    return StaffStatistics.model_construct(
-        first=f"{question.first:%Y-%m}",
-        last=f"{question.last:%Y-%m}",
-        coverage=Rate.of(*await find_coverage(session, question)),
-        total=StaffFigures.of(total, whole),
-        groups=[
-            StaffGroup.model_construct(group=name, rank=rank, figures=StaffFigures.of(row._mapping, whole))
-            for name, row, rank in chosen
-        ],
-        next=following,
+    return StaffStatistics.model_validate(
+        {
+            "first": f"{question.first:%Y-%m}",
+            "last": f"{question.last:%Y-%m}",
+            "coverage": rate(*await find_coverage(session, question)),
+            "total": staff_figures(total, whole),
+            "groups": [
+                {"group": name, "rank": rank, "figures": staff_figures(line.counts, whole)}
+                for name, line, rank in chosen
+            ],
+            "next": following,
+        }
     )
 
 
@@ -199,35 +182,39 @@ async def show_public_figures(
 ) -> PublicStatistics:
     """Figures for everybody, from what may be shown alone (docs/adr/0010)."""
     check_question(question, public=True)
-    rows = await list_public_figures(session, question)
-    total, ranks = _sum(rows), _ranks(rows, least) if question.group_by else {}
-    whole = sum(total[grade] for grade in GRADES)
+    lines = await list_public_figures(session, question)
+    total, ranks = _sum(lines), _ranks(lines, least) if question.group_by else {}
+    whole = rated(total)
     # Of a breakdown that is withheld not even the names are told: how many there are would tell how small they are.
     named = [
-        (_group(question, row), row, ranks.get(n))
-        for n, row in enumerate(rows)
-        if question.group_by and (row.shown or not question.breakdown)
+        (_group(question, line), line, ranks.get(n))
+        for n, line in enumerate(lines)
+        if question.group_by and (line.shown or not question.breakdown)
     ]
     chosen, following = _cut(named, part)
-    return PublicStatistics.model_construct(
-        first=f"{question.first:%Y-%m}",
-        last=f"{question.last:%Y-%m}",
-        coverage=Rate.of(*await find_coverage(session, question)),
-        least=LEAST,
-        complete=not any(row.hidden for row in rows),
-        total=Figures.of(total, whole),
-        groups=[
-            PublicGroup.model_construct(
-                group=name, rank=rank, figures=None if _is_hidden(row) else Figures.of(row._mapping, whole)
-            )
-            for name, row, rank in chosen
-        ],
-        next=following,
+    return PublicStatistics.model_validate(
+        {
+            "first": f"{question.first:%Y-%m}",
+            "last": f"{question.last:%Y-%m}",
+            "coverage": rate(*await find_coverage(session, question)),
+            "least": LEAST,
+            "complete": not any(line.hidden for line in lines),
+            "total": public_figures(total, whole),
+            "groups": [
+                {
+                    "group": name,
+                    "rank": rank,
+                    "figures": None if _is_hidden(line) else public_figures(line.counts, whole),
+                }
+                for name, line, rank in chosen
+            ],
+            "next": following,
+        }
     )
 
 
-def _is_hidden(row: Any) -> bool:
-    return bool(row.hidden) and not row.shown
+def _is_hidden(line: Line) -> bool:
+    return line.hidden and not line.shown
 
 
 async def recount(session: AsyncSession) -> Recounted:

@@ -15,7 +15,7 @@ OPEN = "state IN ('received', 'correcting', 'accepted', 'decided')"
 
 
 def need(name: str, kind: object) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False)
 
 
 def upgrade() -> None:
