@@ -239,9 +239,9 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
 DAYS = (
     "INSERT INTO day_count (day, area_code, department_code, measure, value)"
     " SELECT date '2026-11-27' - d, 'A' || n % 9, 'D' || n, m, 1 + (n * 7 + d) % 30"
-    " FROM generate_series(0, $1::int - 1) d, generate_series(1, 225) n, unnest($2::text[]) m"
+    " FROM generate_series(0, $1::int - 1) d, generate_series(1, 225) n, unnest($2::text[]) m ORDER BY d DESC, random()"
 )
-"""A year of 225 departments in every measure: about as many cases as the report tells of."""
+"""A year of 225 departments in every measure, day after day: about as many cases as the report tells of."""
 
 TOTALS = (
     "INSERT INTO stock_total (area_code, department_code, measure, value) SELECT area_code, department_code, measure, sum(value)"

@@ -78,14 +78,14 @@ NOTHING = dict.fromkeys(MEASURES, 0)
 
 def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Totals in all and by area, with every measure. Plain loops: a report has ten thousand figures."""
-    totals, areas = dict(NOTHING), dict[str, dict[str, int]]()
+    totals, areas, departments = dict(NOTHING), dict[str, dict[str, int]](), list[dict[str, Any]]()
     for row in rows:
+        figures: dict[str, int] = row["figures"]
+        if not figures.keys() <= NOTHING.keys():  # a report of old can have measures that are no more
+            figures = {measure: figures[measure] for measure in figures.keys() & NOTHING.keys()}
         area = areas.setdefault(row["area_code"], dict(NOTHING))
-        for measure, value in row["figures"].items():
-            if measure in NOTHING:
-                totals[measure] += value
-                area[measure] += value
-    departments = [
-        {**row, "figures": NOTHING | {name: n for name, n in row["figures"].items() if name in NOTHING}} for row in rows
-    ]
+        for measure, value in figures.items():
+            totals[measure] += value
+            area[measure] += value
+        departments.append({**row, "figures": NOTHING | figures})
     return {"totals": totals, "areas": areas, "departments": departments}

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries
 from services.assessment.model import (
-    STOCKS,
+    IS_STOCK,
     CaseState,
     Cell,
     DailyReport,
@@ -48,7 +48,7 @@ def _keep(table: str, key: str, record: type[State]) -> TextClause:
         " cell AS (SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
         "  CAST(:measures AS text[]), CAST(:numbers AS bigint[])) AS c (day, area_code, department_code, measure, value)),"
         " stock AS (INSERT INTO stock_total (area_code, department_code, measure, value)"
-        "  SELECT area_code, department_code, measure, sum(value) FROM cell WHERE measure = ANY (:stocks)"
+        f"  SELECT area_code, department_code, measure, sum(value) FROM cell WHERE {IS_STOCK}"
         "  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         "  ON CONFLICT (area_code, department_code, measure) DO UPDATE SET value = stock_total.value + excluded.value)"
         " INSERT INTO day_count (day, area_code, department_code, measure, value)"
@@ -116,9 +116,7 @@ async def _store(session: AsyncSession, statement: TextClause, states: Sequence[
     if states or cells:
         counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
         # The driver's own UUID class is unknown to orjson.
-        _ = await session.execute(
-            statement, {"rows": orjson.dumps(states, default=str).decode(), "stocks": list(STOCKS), **counted}
-        )
+        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode(), **counted})
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:

@@ -28,12 +28,15 @@ from services.cases.model import (
     MatterCopy,
     State,
     TimelineRow,
+    TrackingTries,
     Upload,
 )
+from shared import tries
 from shared.bundles import BundleSnapshot
 from shared.errors import NotFoundError
 from shared.guides import MatterDocument
 from shared.memory import Memory
+from shared.tries import Try
 from shared.workdays import WorkCalendar
 
 APPLICATION = (
@@ -109,11 +112,21 @@ async def read_case(session: AsyncSession, case_id: UUID) -> Any:
     return row
 
 
-async def find_tracked(session: AsyncSession, number: str) -> Any:
-    """What tracking shows of a case, and its phone still sealed."""
-    sealed = type_coerce(CASE.phone, LargeBinary).label("sealed_phone")
-    columns = (CASE.number, CASE.state, CASE.matter_name, CASE.due_on, sealed)
-    return (await session.execute(select(*columns).where(CASE.number == number))).one_or_none()
+TRACKED = tries.counting(
+    select(
+        CASE.number,
+        CASE.state,
+        CASE.matter_name,
+        CASE.due_on,
+        type_coerce(CASE.phone, LargeBinary).label("sealed_phone"),
+    ).where(CASE.number == bindparam("number")),
+    TrackingTries,
+)
+
+
+async def find_tracked(session: AsyncSession, one: Try) -> Any:
+    """What tracking shows of a case, and its phone still sealed. It counts as a try; 429 when the budget is used up."""
+    return next(iter(await tries.ask(session, TRACKED, one, number=one.number)), None)
 
 
 async def list_own(

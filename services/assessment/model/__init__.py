@@ -5,7 +5,7 @@ its record (`figures`); when an event changes the record, the counters get the d
 fact can never be counted twice, and the counters equal a recount of the records at any time.
 """
 
-from services.assessment.model.base import MEASURES, STOCKS, Base, Cell, DayCount, StockTotal
+from services.assessment.model.base import IS_STOCK, MEASURES, STOCKS, Base, Cell, DayCount, StockTotal
 from services.assessment.model.cases import CaseRecord, CaseState, first_state
 from services.assessment.model.facts import figures_of_event
 from services.assessment.model.matters import MatterRecord, MatterState
@@ -13,6 +13,7 @@ from services.assessment.model.ratings import RatingRecord, RatingState
 from services.assessment.model.reports import DailyReport
 
 __all__ = [
+    "IS_STOCK",
     "MEASURES",
     "STOCKS",
     "Base",

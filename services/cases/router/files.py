@@ -40,7 +40,7 @@ from shared.errors import NotFoundError
 from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.storage import MAX_FILE
-from shared.tries import Budget, check_budget
+from shared.tries import Budget
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -129,14 +129,11 @@ async def push_cases(command: PushCases, session: Session, system: Pusher) -> An
 @router.post("/tracking", response_model=Tracked)
 async def track_case(command: Track, request: Request, database: Db, settings: Config, _caller: MaybeCaller) -> Any:
     """Where a case stands, by its number and the last four digits of the phone; tries are counted."""
-    now, address = clock.now(), client_address(request, trust_gateway=settings.trust_gateway)
+    address = client_address(request, trust_gateway=settings.trust_gateway)
     window = timedelta(seconds=settings.tracking_window_seconds)
     budget = Budget(window, settings.tracking_tries_per_address, settings.tracking_tries_per_number)
-    async with database.transaction() as session:
-        wait_until = await use_cases.count_try(session, command, address, budget, now)
-    check_budget(wait_until, now)
     async with database.reading() as session:
-        case = await use_cases.track_case(session, command)
+        case = await use_cases.track_case(session, command, address, budget, clock.now())
     return {**{name: getattr(case, name) for name in Tracked.model_fields}, "due_on": _due_on(case)}
 
 

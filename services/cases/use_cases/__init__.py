@@ -24,7 +24,7 @@ from services.cases.use_cases.matches import match_licenses
 from services.cases.use_cases.numbers import Numbers
 from services.cases.use_cases.push import judge_chunk, push_cases
 from services.cases.use_cases.timers import deem_accepted
-from services.cases.use_cases.track import count_try, forget_tries, track_case
+from services.cases.use_cases.track import forget_tries, track_case
 
 __all__ = [
     "Numbers",
@@ -38,7 +38,6 @@ __all__ = [
     "copy_bundle",
     "copy_matter",
     "correct_case",
-    "count_try",
     "decide_case",
     "deem_accepted",
     "deliver_case",

@@ -15,21 +15,14 @@ from services.cases.schemas import Track
 from shared import tries
 from shared.crypto import decrypt, encrypt
 from shared.errors import NotFoundError
-from shared.tries import Budget
+from shared.tries import Budget, Try
 
 PHONE = "case_file.phone"
 
 
-async def count_try(
-    session: AsyncSession, command: Track, address: str, budget: Budget, now: datetime
-) -> datetime | None:
-    """Count one try for this address and this number; until when the caller must wait when a budget is used up."""
-    return await tries.count_try(session, TrackingTries, "tracking", address, command.number, budget, now)
-
-
-async def track_case(session: AsyncSession, command: Track) -> Any:
-    """What may be shown; a wrong number and a wrong phone get the same answer after the same work."""
-    found = await queries.find_tracked(session, command.number)
+async def track_case(session: AsyncSession, command: Track, address: str, budget: Budget, now: datetime) -> Any:
+    """What may be shown; a wrong number and a wrong phone get the same answer after the same work, and count alike."""
+    found = await queries.find_tracked(session, Try(command.number, address, budget, now))
     sealed = found.sealed_phone if found is not None else encrypt("0" * 11, PHONE)
     is_right = hmac.compare_digest(decrypt(sealed, PHONE)[-4:], command.phone_last4)
     if found is None or not is_right:

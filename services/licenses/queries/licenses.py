@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model import (
+    CheckTries,
     License,
     LicenseStep,
     LicenseTypeVersion,
@@ -16,7 +17,9 @@ from services.licenses.model import (
     SigningKey,
     Status,
 )
+from shared import tries
 from shared.errors import NotFoundError
+from shared.tries import Try
 
 FIRST = UUID(int=0)
 LICENSE: Any = License.__table__.c
@@ -45,9 +48,10 @@ READ = (
 READ_ONE = READ.where(LICENSE.id == bindparam("license_id"))
 
 # The statements are made once: to make them costs more than to run them.
+_JUDGED = ("id", "type_code", "type_name", "issuer_code", "status", "trust", "issued_on", "valid_from", "valid_until")
 _CHECK = (
     select(
-        *(column for column in LICENSE if column.key not in {"version", "identifier", "digest"}),
+        *(LICENSE[name] for name in _JUDGED),
         LICENSE.version.label("newest"),
         VERSION.version,
         VERSION.identifier,
@@ -62,10 +66,13 @@ _CHECK = (
 )
 
 
-_ORDERED = _CHECK.order_by(LICENSE.id).limit(5)
-CHECK_BY_TOKEN = _ORDERED.where(LICENSE.id == bindparam("token_id"), VERSION.version == bindparam("token_version"))
-CHECK_BY_IDENTIFIER = _ORDERED.where(VERSION.identifier == bindparam("asked"))
-CHECK_BY_NUMBER = _ORDERED.where(
+def _check(*which: ColumnElement[bool]) -> Select[Any]:
+    return tries.counting(_CHECK.where(*which).order_by(LICENSE.id).limit(5), CheckTries)
+
+
+CHECK_BY_TOKEN = _check(LICENSE.id == bindparam("token_id"), VERSION.version == bindparam("token_version"))
+CHECK_BY_IDENTIFIER = _check(VERSION.identifier == bindparam("asked"))
+CHECK_BY_NUMBER = _check(
     LICENSE.type_code == bindparam("asked_type"),
     LICENSE.number == bindparam("asked_number"),
     VERSION.version == LICENSE.version,
@@ -144,17 +151,19 @@ async def list_steps(session: AsyncSession, license_id: UUID) -> Sequence[Licens
 
 async def find_check(
     session: AsyncSession,
+    one: Try,
     *,
     token: tuple[UUID, int] | None = None,
     identifier: str | None = None,
     number: tuple[str, str] | None = None,
 ) -> Sequence[Any]:
-    """What a check judges: the version that was asked for, or the newest ones with that type and number."""
+    """What a check judges: the version that was asked for, or the newest ones with that type and number.
+
+    It counts as a try; 429 when the budget is used up.
+    """
     if token is not None:
-        found = await session.execute(CHECK_BY_TOKEN, {"token_id": token[0], "token_version": token[1]})
-    elif identifier is not None:
-        found = await session.execute(CHECK_BY_IDENTIFIER, {"asked": identifier})
-    else:
-        type_code, text = number or ("", "")
-        found = await session.execute(CHECK_BY_NUMBER, {"asked_type": type_code, "asked_number": text})
-    return found.all()
+        return await tries.ask(session, CHECK_BY_TOKEN, one, token_id=token[0], token_version=token[1])
+    if identifier is not None:
+        return await tries.ask(session, CHECK_BY_IDENTIFIER, one, asked=identifier)
+    type_code, text = number or ("", "")
+    return await tries.ask(session, CHECK_BY_NUMBER, one, asked_type=type_code, asked_number=text)

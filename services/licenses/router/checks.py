@@ -11,19 +11,16 @@ from services.licenses.schemas import CheckLicense, CheckRead
 from services.licenses.settings import Settings
 from shared import clock
 from shared.db import Database
-from shared.tries import Budget, check_budget
+from shared.tries import Budget
 
 router = APIRouter(prefix="/checks")
 
 
 async def _check(database: Database, settings: Settings, address: str, command: CheckLicense) -> Any:
-    now, window = clock.now(), timedelta(seconds=settings.check_window_seconds)
+    window = timedelta(seconds=settings.check_window_seconds)
     budget = Budget(window, settings.check_tries_per_address, settings.check_tries_per_number)
-    # Each of the two statements stands for itself: the count is kept whatever the answer is.
     async with database.reading() as session:
-        wait_until = await use_cases.count_try(session, command.asked, address, budget, now)
-        check_budget(wait_until, now)
-        return await use_cases.check_license(session, command, now)
+        return await use_cases.check_license(session, command, address, budget, clock.now())
 
 
 @router.post("", response_model=CheckRead)

@@ -8,7 +8,7 @@ from services.licenses.use_cases.acts import (
     suspend_license,
     transfer_license,
 )
-from services.licenses.use_cases.checks import check_license, check_token, count_try, forget_tries
+from services.licenses.use_cases.checks import check_license, forget_tries
 from services.licenses.use_cases.collect import collect
 from services.licenses.use_cases.expiry import expire_due
 from services.licenses.use_cases.issue import issue_for_case, issue_license
@@ -30,11 +30,9 @@ __all__ = [
     "authorise",
     "change_license",
     "check_license",
-    "check_token",
     "collect",
     "count_intake",
     "count_refusal",
-    "count_try",
     "end_license",
     "expire_due",
     "fold_counts",

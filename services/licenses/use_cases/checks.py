@@ -20,7 +20,7 @@ from services.licenses.schemas import CheckLicense
 from services.licenses.signing import Ed25519Signer, canonical, digest_of, new_ed25519, verify
 from shared import clock, masking, tries
 from shared.errors import NotFoundError
-from shared.tries import Budget
+from shared.tries import Budget, Try
 
 NOT_FOUND = "no licence with this number and code"
 NAMES = {
@@ -52,30 +52,23 @@ class _Nobody:
 NOBODY: Any = _Nobody()
 
 
-async def count_try(session: AsyncSession, asked: str, address: str, budget: Budget, now: datetime) -> datetime | None:
-    """Count one try for this address and this number; until when the caller must wait when a budget is used up."""
-    return await tries.count_try(session, CheckTries, "check", address, asked, budget, now)
-
-
 async def forget_tries(session: AsyncSession, before: datetime) -> None:
     """Tries of windows long past."""
     await tries.forget_tries(session, CheckTries, before)
 
 
-async def check_license(session: AsyncSession, command: CheckLicense, now: datetime) -> dict[str, Any]:
-    """The four findings, each apart, of the licence that the paper shows."""
+async def check_license(
+    session: AsyncSession, command: CheckLicense, address: str, budget: Budget, now: datetime
+) -> dict[str, Any]:
+    """The four findings, each apart, of the licence that the paper shows; one try of `address`, whatever it finds."""
+    one = Try(command.asked, address, budget, now)
     if command.qr is not None:
-        return await check_token(session, command.qr, now)
+        # The QR's content is an address whose last part is the token, or the token alone.
+        token = read_qr_token(command.qr.rpartition("/")[2])
+        return _judge(await queries.find_check(session, one, token=token or (UUID(int=0), 0)), None, now)
     number = (command.type_code or "", command.number or "")
-    rows = await queries.find_check(session, identifier=command.identifier, number=number)
+    rows = await queries.find_check(session, one, identifier=command.identifier, number=number)
     return _judge(rows, command.code or "", now)
-
-
-async def check_token(session: AsyncSession, qr: str, now: datetime) -> dict[str, Any]:
-    """By the QR's content, an address whose last part is the token, or the token alone."""
-    token = read_qr_token(qr.rpartition("/")[2])
-    rows = await queries.find_check(session, token=token or (UUID(int=0), 0))
-    return _judge(rows, None, now)
 
 
 def _judge(rows: Sequence[Any], code: str | None, now: datetime) -> dict[str, Any]:
