@@ -93,7 +93,18 @@ def show(figure: Figure) -> str:
     return f"  {figure.name:<58} {number(figure.value):>10} {figure.unit:<6}{bound}  {figure.verdict.upper()}".rstrip()
 
 
-def record(row: str, figures: Sequence[Figure], options: Options) -> None:
+def speed() -> float:
+    """Million steps a second of a plain loop, the best of three: shared machines change theirs from minute to minute."""
+    best = 0.0
+    for _ in range(3):
+        started, steps = time.perf_counter(), 0
+        while steps < 1_000_000:
+            steps += 1
+        best = max(best, 1 / (time.perf_counter() - started))
+    return best
+
+
+def record(row: str, figures: Sequence[Figure], options: Options, speeds: Sequence[float]) -> None:
     """Append the run to the results."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     line = {
@@ -103,6 +114,7 @@ def record(row: str, figures: Sequence[Figure], options: Options) -> None:
         "commit": commit(),
         "machine": machine(),
         "load_before": _load,
+        "speeds": speeds,
         "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures],
     }
     with RESULTS.open("ab") as file:
@@ -127,11 +139,14 @@ def run(row: str, what: str, measure: Callable[[Options], Sequence[Figure]]) -> 
     _ = signal.signal(signal.SIGTERM, _raise_exit)
     started = time.monotonic()
     print(f"{row}  {what}", flush=True)
+    before = speed()
     figures = measure(options)
+    after = speed()
     for figure in figures:
         print(show(figure))
-    print(f"  ({time.monotonic() - started:.0f} s in all; load {_load:.1f} before the run)", flush=True)
-    record(row, figures, options)
+    pace = f"a plain loop {before:.1f} M steps/s before, {after:.1f} after"
+    print(f"  ({time.monotonic() - started:.0f} s in all; load {_load:.1f} before the run; {pace})", flush=True)
+    record(row, figures, options, (before, after))
 
 
 def say(words: str) -> None:

@@ -35,10 +35,11 @@ def _judged(row: str, run: dict[str, Any]) -> list[str]:
 def _beside(row: str, run: dict[str, Any]) -> str:
     others = [f for f in run["figures"] if f["passes"] is None]
     words = "; ".join(f"{f['name']} {number(f['value'])} {f['unit']}".rstrip() for f in others)
-    place = run["machine"]
+    place, (before, after) = run["machine"], run["speeds"]
     return (
         f"- **{row}** ({run['at'][:16].replace('T', ' ')} UTC, commit {run['commit']}, {place['cores']} cores {place['cpu']},"
-        f" load before the run {run['load_before']:.1f}): {words or 'nothing more'}."
+        f" load before the run {run['load_before']:.1f}, a plain loop {before:.1f} M steps/s before, {after:.1f} after):"
+        f" {words or 'nothing more'}."
     )
 
 

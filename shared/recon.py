@@ -29,7 +29,6 @@ Value = str | int | bool | None
 Record = Mapping[str, Value]
 
 _DAY_AND_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?")
-_BLANK = re.compile(r"\s+")
 
 
 def stream(resource: str) -> str:
@@ -49,12 +48,17 @@ def canonical(record: Record) -> str:
 
 def loose(record: Record) -> str:
     """The canonical form without what a column may lose: case, blanks, the time of day, empty fields."""
-    kept: dict[str, Value] = {}
-    for name, value in record.items():
-        text = _BLANK.sub("", _DAY_AND_TIME.sub(r"\1", unicodedata.normalize("NFKC", str(value)))).upper()
-        if value is not None and text:
-            kept[name] = text
+    kept = {name: bare for name, value in record.items() if value is not None and (bare := _bare(str(value)))}
     return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _bare(text: str) -> str:
+    # Most values need none of the dear steps, and every row of a ledger passes here.
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    if ":" in text:
+        text = _DAY_AND_TIME.sub(r"\1", text)
+    return "".join(text.split()).upper()
 
 
 def digest(text: str) -> bytes:
