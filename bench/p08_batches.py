@@ -176,14 +176,12 @@ class Bureau:
         _ = await self._client.json("PUT", f"/api/v1/licenses/types/{self.card}", types[self.card], **administrator)
 
     async def push(self, resource: str, *batches: Sequence[dict[str, Any]]) -> float:
-        """Records a second from the first byte to the last receipt of stage 2; a batch is sent when the one before is received."""
-        started, sent = (
-            time.perf_counter(),
-            [(await self._send(resource, records), len(records)) for records in batches],
-        )
-        for batch, number in sent:
-            await self._wait(batch, number)
-        return sum(number for _, number in sent) / (time.perf_counter() - started)
+        """Records a second from the first byte to the last receipt of stage 2; a batch follows the receipt of the last."""
+        started = time.perf_counter()
+        sent = [await self._send(resource, records) for records in batches]
+        for batch, records in zip(sent, batches, strict=True):
+            await self._wait(batch, len(records))
+        return sum(map(len, batches)) / (time.perf_counter() - started)
 
     async def _send(self, resource: str, records: Sequence[dict[str, Any]]) -> str:
         """The batch's id, from the receipt of stage 1."""
@@ -249,7 +247,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, tup
         await asyncio.sleep(options.pick(5.0, 0.0))
         before = bill(stack)
         rate = await bureau.push(
-            kind, *([make(first + n) for n in range(size)] for first in range(size, size * (batches + 1), size))
+            kind, *([make(first + n) for n in range(size)] for first in range(1000, 1000 + size * batches, size))
         )
         parts = bill(stack).since(before).parts
         each = 1000 / (size * batches)

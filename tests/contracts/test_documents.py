@@ -66,21 +66,26 @@ def test_every_operation_that_reads_a_raw_body_describes_it(service: str) -> Non
         o["operationId"].split("_api_v1")[0]: o.get("requestBody") for item in paths.values() for o in item.values()
     }
 
-    raw = [name for name in described if name in readers_of_raw_bodies(service)]
+    raw = readers_of_raw_bodies(service)
 
-    assert len(raw) == len(readers_of_raw_bodies(service))
+    assert raw <= described.keys()
     assert all(described[name] for name in raw)
+
+
+READS = "request.body()"
 
 
 def readers_of_raw_bodies(service: str) -> set[str]:
     """Names of the endpoints in the service's routers that read the body themselves."""
+    texts = (file.read_text() for file in Path("services", service).rglob("*.py"))
     functions = (
         node
-        for file in Path("services", service).rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        for text in texts
+        if READS in text
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.AsyncFunctionDef)
     )
-    return {function.name for function in functions if "request.body()" in ast.unparse(function)}
+    return {function.name for function in functions if READS in ast.unparse(function)}
 
 
 def test_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
