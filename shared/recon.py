@@ -8,6 +8,10 @@ normalised (NFC) and trimmed, nulls left out, no control columns. From it come
 - `rd` = SHA-256(record), and `e` = SHA-256(kh ‖ version as 8 bytes ‖ op ‖ rd), whose first two 64-bit words are `d1`, `d2`;
 - the *fingerprint* of any set of rows: (count, Σd1 mod 2⁶⁴, Σd2 mod 2⁶⁴). A sum, so that doubled rows do not cancel.
 
+The sums are quick and follow any change of a row; they are no proof against somebody who may choose rows, or who keeps sums
+that no longer are those of the records. So a weekly comparison also takes the *list digest*: of each window SHA-256 over the
+`e` of its rows in the order of `kh`, and over all windows SHA-256 over their digests in the order of their days.
+
 The *loose* digest is of the record in capitals, without blanks and times of day: when it is equal and `rd` is not, a field was
 lost on the way into the other side's columns, not in transport.
 """
@@ -17,6 +21,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -75,11 +80,26 @@ class Entry:
     d2: int
 
 
+def row_hash(of_stream: str, key: str, version: int, op: str, rd: bytes) -> tuple[bytes, bytes]:
+    """`kh` and `e` of one row."""
+    kh = key_hash(of_stream, key)
+    return kh, hashlib.sha256(kh + version.to_bytes(8, "big") + op.encode() + rd).digest()
+
+
 def entry(of_stream: str, key: str, version: int, op: str, rd: bytes) -> Entry:
     """The weight of one row."""
-    kh = key_hash(of_stream, key)
-    e = hashlib.sha256(kh + version.to_bytes(8, "big") + op.encode() + rd).digest()
+    kh, e = row_hash(of_stream, key, version, op, rd)
     return Entry(kh[0], kh[1], int.from_bytes(e[:8], "big"), int.from_bytes(e[8:16], "big"))
+
+
+def window_digest(rows: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Of the (`kh`, `e`) of a window's rows, in any order."""
+    return hashlib.sha256(b"".join(e for _, e in sorted(rows))).digest()
+
+
+def list_digest(windows: Mapping[Any, bytes]) -> str:
+    """Of the digests of all windows (day → digest), as hex."""
+    return hashlib.sha256(b"".join(windows[day] for day in sorted(windows))).hexdigest()
 
 
 def key_hash(of_stream: str, key: str) -> bytes:

@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.exchange.use_cases.tables import COLUMNS, KEY
-from shared.recon import WORD, Entry, Fingerprint, canonical, digest, entry, loose, stream
+from shared.recon import (
+    WORD,
+    Entry,
+    Fingerprint,
+    canonical,
+    digest,
+    entry,
+    loose,
+    row_hash,
+    stream,
+    window_digest,
+)
 
 CONTROL = ("row_guid", "cd_batch", "cd_operation", "cd_time", "data_source", "version")
 DAY = {"cases": "receive_date", "ratings": "assess_date"}
@@ -200,6 +211,14 @@ class Store:
                 found.append([row.key, row.version, row.op, digest(row.record).hex(), far, row.day])
         return found
 
+    def lists(self, run_id: str) -> dict[str, bytes]:
+        """List digest of every window, of the records as they are."""
+        resource, snapshot = self.snapshots[run_id]
+        found: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for (day, _), rows in snapshot.children.items():
+            found[day] += [row_hash(stream(resource), r.key, r.version, r.op, digest(r.record)) for r in rows]
+        return {day: window_digest(rows) for day, rows in found.items()}
+
     def total(self, run_id: str) -> Fingerprint:
         result = Fingerprint()
         for one in self.snapshots[run_id][1].windows().values():
@@ -242,6 +261,8 @@ class Store:
                 mine[key] = [held(resource, key, row.version + 1, "U", changed, row.day)]
             elif what == "corrupt":
                 mine[key] = [held(resource, key, row.version, row.op, {**record, "org_code": "0"}, row.day)]
+            elif what == "forge":
+                mine[key] = [row._replace(record=canonical({**record, "project_name": "他处改写"}))]
             elif what == "lossy":
                 short = {name: str(value)[:10] if name == "event_time" else value for name, value in record.items()}
                 mine[key] = [held(resource, key, row.version, row.op, short, row.day)]

@@ -17,11 +17,15 @@ The protocol, JSON over HTTP, compressed when the caller takes it:
 - `POST /recon/{run}/sums` `{level, places}` → `[[day, b1?, b2?, count, Σd1, Σd2]…]`: level 0 all windows, 1 the children of
   `places` `[[day]…]`, 2 those of `[[day, b1]…]`.
 - `POST /recon/{run}/leaves` `{places: [[day, b1]… or [day, b1, b2]…]}` → `[[key, version, op, rd, loose, day]…]`.
-- `POST /recon/{run}/statement` (compact JWS of the platform) → compact JWS `{run_id, statement_sha256, fingerprint, agreed}`.
+- `POST /recon/{run}/list` → `[[day, digest]…]`: of each window SHA-256 over the `e` of its rows in the order of `kh`, of the
+  records as they are now, not of what was summed when they came (`shared.recon`).
+- `POST /recon/{run}/statement` (compact JWS of the platform) → compact JWS `{run_id, statement_sha256, fingerprint, agreed}`,
+  and `list_sha256` where the statement has one.
 - `GET /keys`: the JWK set of the signature.
 
 For tests alone: `POST /control/faults` `{lose, duplicate, reject, delay, breaks}`, `POST /control/plant` `{resource, what, keys}`
-with `what` one of lose, older, newer, corrupt, lossy, duplicate, extra; `POST /control/load/{resource}`; `GET /control/truth`.
+with `what` one of lose, older, newer, corrupt, lossy, duplicate, extra, forge (the record changes, its sums stay);
+`POST /control/load/{resource}`; `GET /control/truth`.
 """
 
 import argparse
@@ -38,6 +42,7 @@ from joserfc.jwk import OKPKey
 from starlette.middleware.gzip import GZipMiddleware
 
 from deploy.simulators.region_store import Faults, Store
+from shared.recon import list_digest
 
 KID = "region-1"
 
@@ -117,6 +122,10 @@ def _add_recon(app: FastAPI, store: Store, key: dict[str, str]) -> None:
         asked = orjson.loads(await request.body())
         return _json(store.leaves(run_id, asked["places"]))
 
+    @app.post("/recon/{run_id}/list")
+    async def lists(run_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return _json([[day, one.hex()] for day, one in sorted(store.lists(run_id).items())])
+
     @app.post("/recon/{run_id}/statement")
     async def sign(run_id: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         statement = await request.body()
@@ -129,6 +138,9 @@ def _add_recon(app: FastAPI, store: Store, key: dict[str, str]) -> None:
             "fingerprint": own,
             "agreed": told["fingerprint"] == own,
         }
+        if "list_sha256" in told:
+            document["list_sha256"] = list_digest(store.lists(run_id))
+            document["agreed"] &= told["list_sha256"] == document["list_sha256"]
         header = {"alg": "Ed25519", "kid": KID, "typ": "tongban-statement"}
         signed = jws.serialize_compact(header, orjson.dumps(document), signer, algorithms=["Ed25519"])
         return Response(signed, media_type="application/jose")

@@ -279,22 +279,67 @@ async def test_statement_under_another_key_is_not_taken(database_of: DatabaseFac
         await link.close()
 
 
-async def test_cadence_plans_windows_every_quarter_and_weeks_every_night(database_of: DatabaseFactory) -> None:
+async def test_record_changed_beneath_its_sums_is_found_by_the_lists_alone(database_of: DatabaseFactory) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control)
+        whole = await link.reconcile(await begin(link, listed=True))
+        await control.plant("forge", key(7), key(200))
+
+        by_sums = await link.reconcile(await begin(link))
+        by_lists = await link.reconcile(await begin(link, listed=True))
+
+        signed, answer = payload(by_lists["statement"]), payload(by_lists["peer_statement"])
+        assert (whole["equal"], by_sums["equal"], by_lists["equal"]) == (True, True, False)
+        assert "list_sha256" not in payload(by_sums["statement"])
+        assert payload(whole["statement"])["list_sha256"] == payload(whole["peer_statement"])["list_sha256"]
+        assert signed["list_sha256"] != answer["list_sha256"]
+        assert signed["fingerprint"] == answer["fingerprint"]
+        assert answer["agreed"] is False
+        assert await link.differences(by_lists["id"]) == dict.fromkeys(
+            (key(7), key(200)), ("SAME_VERSION_DIFFERENT", "foreign_write", "ticket", True)
+        )
+        await link.close()
+
+
+async def test_rows_in_flight_are_in_neither_list(database_of: DatabaseFactory) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control, number=20)
+        await link.take([a_case(500), a_case(501)])
+
+        run = await link.reconcile(await begin(link, listed=True), until="closing")
+
+        lists = run["progress"]["before"]["list"]
+        assert lists["ours"] == lists["peer"]
+        await link.close()
+
+
+async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_every_week(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator() as control:
         link = Link(await database_of("exchange"), control)
         await link.enter()
-        now = clock.day_start(DAY) + timedelta(hours=9)
+        await link.take([a_case(0, DAY - timedelta(days=200)), a_case(1)])
+        friday = clock.day_start(DAY) + timedelta(hours=9)
 
-        for minutes in (0, 5, 14, 16):
-            await link.regional.plan(link.database, now + timedelta(minutes=minutes))
+        for hours in (0, 0.1, 0.24, 0.26, 24, 48, 72):
+            await link.regional.plan(link.database, friday + timedelta(hours=hours))
 
         rows = await link.rows(
-            "SELECT resource, only_windows, last_day - first_day AS days, count(*) AS n FROM reconciliation GROUP BY 1, 2, 3"
+            "SELECT (created_at AT TIME ZONE 'Asia/Shanghai')::date - $1::date AS after, only_windows, listed,"
+            " last_day - first_day AS days, count(*) AS n FROM reconciliation WHERE resource = 'cases'"
+            " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3",
+            DAY,
         )
-        assert {(row["resource"], row["only_windows"], row["days"], row["n"]) for row in rows} == {
-            ("cases", True, 1, 2),
-            ("ratings", True, 1, 2),
-            ("cases", False, 35, 1),
-            ("ratings", False, 35, 1),
-        }
+        windows = (True, False, 1)
+        assert [tuple(row) for row in rows] == [
+            (0, False, True, 200, 1),  # none in this week yet: everything at once, which is also the night's
+            (0, *windows, 2),
+            (1, False, False, 35, 1),
+            (1, *windows, 1),
+            (2, False, True, 202, 1),  # Sunday
+            (2, *windows, 1),
+            (3, False, False, 35, 1),
+            (3, *windows, 1),
+        ]
         await link.close()

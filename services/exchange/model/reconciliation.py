@@ -26,8 +26,8 @@ class Difference(StrEnum):
 class Reconciliation(Base):
     """State: queued → (needs_approval →) repairing → waiting → closing → signing → finished, or failed.
 
-    `only_windows`: no more than the fingerprints of the days is compared (every quarter of an hour). Each step is a
-    transaction of its own and can be taken again after a crash.
+    `only_windows`: no more than the fingerprints of the days is compared (every quarter of an hour). `listed`: the list
+    digests too (every week). Each step is a transaction of its own and can be taken again after a crash.
     """
 
     __tablename__ = "reconciliation"
@@ -42,6 +42,7 @@ class Reconciliation(Base):
     first_day: Mapped[date] = mapped_column(Date)
     last_day: Mapped[date] = mapped_column(Date)
     only_windows: Mapped[bool] = mapped_column(Boolean)
+    listed: Mapped[bool] = mapped_column(Boolean)
     state: Mapped[str] = mapped_column(Text)
     requested_by: Mapped[str] = mapped_column(Text)
     approved_by: Mapped[str | None] = mapped_column(Text)

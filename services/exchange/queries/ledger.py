@@ -42,6 +42,15 @@ def _sums(level: int) -> TextClause:
     )
 
 
+LISTS = text(
+    "SELECT day, sha256(string_agg(sha256(kh || int8send(version) || convert_to(op, 'UTF8') || rd), '' ORDER BY kh)) AS digest"
+    " FROM (SELECT day, version, op, rd,"
+    "  sha256(convert_to(:stream, 'UTF8') || decode('00', 'hex') || convert_to(key, 'UTF8')) AS kh"
+    "  FROM ledger WHERE resource = :resource AND day BETWEEN :first AND :last AND key <> ALL (CAST(:without AS text[]))) AS r"
+    " GROUP BY day"
+)
+"""`shared.recon.window_digest` of every window. Reads every row: for the weekly comparison."""
+FIRST_DAY = text("SELECT min(day) FROM ledger WHERE resource = :resource")
 SUMS = tuple(_sums(level) for level in range(3))
 LEAVES = tuple(
     text(
@@ -125,6 +134,20 @@ async def sums(session: AsyncSession, resource: str, level: int, **given: Any) -
     """Fingerprints of the children at `level` (0: `first`, `last`; 1: `days`; 2: `days`, `b1`)."""
     rows = await session.execute(SUMS[level], {"resource": resource, **given})
     return {tuple(row[: level + 1]): Fingerprint(row.n, int(row.s1), int(row.s2)) for row in rows}
+
+
+async def window_digests(
+    session: AsyncSession, resource: str, of_stream: str, first: date, last: date, without: Sequence[str]
+) -> dict[date, bytes]:
+    """Day → digest of the list of its rows, but those `without`."""
+    _ = await session.execute(text("SET LOCAL statement_timeout = '15min'"))
+    given = {"resource": resource, "stream": of_stream, "first": first, "last": last, "without": list(without)}
+    return {row.day: row.digest for row in await session.execute(LISTS, given)}
+
+
+async def first_day(session: AsyncSession, resource: str) -> date | None:
+    """The earliest window that has a row."""
+    return await session.scalar(FIRST_DAY, {"resource": resource})
 
 
 async def leaves(session: AsyncSession, resource: str, places: Sequence[Place]) -> Sequence[Any]:

@@ -46,12 +46,17 @@ async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | No
     return await session.scalar(statement)
 
 
-async def has_run_since(session: AsyncSession, resource: str, since: datetime, *, only_windows: bool) -> bool:
+async def has_run_since(
+    session: AsyncSession, resource: str, since: datetime, *, only_windows: bool, listed: bool = False
+) -> bool:
+    """A run of this kind; one that compares the lists is also a nightly one."""
     statement = select(Reconciliation.id).where(
         Reconciliation.resource == resource,
         Reconciliation.only_windows == only_windows,
         Reconciliation.created_at >= since,
     )
+    if listed:
+        statement = statement.where(Reconciliation.listed)
     return await session.scalar(statement.limit(1)) is not None
 
 

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_DAYS = 366
 
@@ -17,6 +17,9 @@ class StartReconciliation(BaseModel):
     resource: Literal["cases", "ratings"]
     first_day: date
     last_day: date
+    listed: bool = Field(
+        default=False, description="Compare the list digests too, which read every row: proof beyond sums"
+    )
 
     @model_validator(mode="after")
     def _days_in_order(self) -> Self:
@@ -34,6 +37,7 @@ class ReconciliationRead(BaseModel):
     first_day: date
     last_day: date
     only_windows: bool
+    listed: bool
     state: Literal["queued", "needs_approval", "repairing", "waiting", "closing", "signing", "finished", "failed"]
     requested_by: str
     approved_by: str | None

@@ -88,7 +88,7 @@ class Regional:
                 await pushes.settle(session, push.id, rejects, peer, clock.now())
 
     async def plan(self, database: Database, now: datetime) -> None:
-        """Today and yesterday every quarter of an hour, the last weeks every night."""
+        """Today and yesterday every quarter of an hour, the last weeks every night, everything every week."""
         today = clock.local_date(now)
         every = timedelta(seconds=self._settings.reconciliation_every)
         async with database.transaction() as session:
@@ -103,9 +103,22 @@ class Regional:
                     about = (resource, first, today, peer.code, "timer", now)
                     session.add(reconciliations.new_run(*about, only_windows=True))
                 night = clock.day_start(today) + timedelta(hours=NIGHT)
+                await self._plan_week(session, resource, peer.code, now, night)
                 if now >= night and not await queries.has_run_since(session, resource, night, only_windows=False):
                     first = today - timedelta(days=self._settings.reconciliation_days)
                     session.add(reconciliations.new_run(resource, first, today, peer.code, "timer", now))
+
+    async def _plan_week(
+        self, session: AsyncSession, resource: str, peer_code: str, now: datetime, night: datetime
+    ) -> None:
+        """From the Sunday night on, once: all windows there are, with the list digests."""
+        since = night - timedelta(days=clock.local_date(night).isoweekday() % 7)
+        if now < since or await queries.has_run_since(session, resource, since, only_windows=False, listed=True):
+            return
+        today = clock.local_date(now)
+        first = await ledger_queries.first_day(session, resource) or today
+        session.add(reconciliations.new_run(resource, first, today, peer_code, "timer", now, listed=True))
+        await session.flush()
 
     async def reconcile(self, database: Database, _now: datetime) -> int:
         """Take every step that is due; their number."""

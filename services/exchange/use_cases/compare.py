@@ -13,7 +13,7 @@ from services.exchange.model import Difference
 from services.exchange.queries import ledger as queries
 from services.exchange.queries.ledger import Place
 from services.exchange.use_cases.region import Region, RegionAwayError
-from shared.recon import LEAF, Entry, Fingerprint, stream
+from shared.recon import LEAF, Entry, Fingerprint, list_digest, stream
 
 MAX_OPEN = 20_000
 """More keys in flight than this: what is pushed must settle first."""
@@ -57,17 +57,32 @@ class Comparison:
     theirs: Sums
     rounds: int = 1
     found: list[Found] = field(default_factory=list[Found])
+    our_lists: dict[date, bytes] | None = None
+    """List digests by window, where they were asked for."""
+    their_lists: dict[date, bytes] = field(default_factory=dict[date, bytes])
 
     @property
     def unequal(self) -> list[Place]:
         return unequal(self.ours, self.theirs)
 
     @property
+    def relisted(self) -> list[Place]:
+        """Windows whose sums agree and whose lists do not: somebody's sums are not those of the records."""
+        ours, theirs = self.our_lists or {}, self.their_lists
+        differing = {day for day in {*ours, *theirs} if ours.get(day) != theirs.get(day)}
+        return [(day,) for day in sorted(differing - {day for (day,) in self.unequal})]
+
+    @property
     def rows(self) -> int:
         return sum(one.count for one in self.ours.values())
 
-    def totals(self) -> dict[str, list[int | str]]:
-        return {"ours": total(self.ours).as_list(), "peer": total(self.theirs).as_list()}
+    def totals(self) -> dict[str, Any]:
+        lists = {} if self.our_lists is None else {"list": self.lists()}
+        return {"ours": total(self.ours).as_list(), "peer": total(self.theirs).as_list(), **lists}
+
+    def lists(self) -> dict[str, str]:
+        """Both sides' list digests over all windows."""
+        return {"ours": list_digest(self.our_lists or {}), "peer": list_digest(self.their_lists)}
 
 
 def total(sums: Sums) -> Fingerprint:
@@ -94,14 +109,18 @@ class Comparing:
         self._peer_code = peer_code
         self._open: dict[str, tuple[date, Entry]] = {}
 
-    async def compare(self, first: date, last: date, *, only_windows: bool = False) -> Comparison:
-        """All levels, or the windows alone."""
+    async def compare(self, first: date, last: date, *, only_windows: bool = False, listed: bool = False) -> Comparison:
+        """All levels, or the windows alone; `listed`: also whether the lists are those that the sums speak of."""
         _ = await self._session.execute(PATIENCE)
         cut = await self._agree_on_cut(first, last)
         ours = self._without_open(await queries.sums(self._session, self._resource, 0, first=first, last=last), depth=1)
         theirs = await self._ask_sums(0, [])
         comparison = Comparison(cut, ours, theirs)
-        if not only_windows and comparison.unequal:
+        if listed:
+            given = (self._resource, stream(self._resource), first, last, sorted(self._open))
+            comparison.our_lists = await queries.window_digests(self._session, *given)
+            comparison.their_lists = await self._ask_lists()
+        if not only_windows and (comparison.unequal or comparison.relisted):
             await self._descend(comparison)
         return comparison
 
@@ -140,6 +159,13 @@ class Comparing:
         except (ValueError, TypeError, IndexError) as error:
             raise RegionAwayError("sums that cannot be read") from error
 
+    async def _ask_lists(self) -> dict[date, bytes]:
+        answer = await self._ask("list", {})
+        try:
+            return {date.fromisoformat(day): bytes.fromhex(digest) for day, digest in answer}
+        except (ValueError, TypeError) as error:
+            raise RegionAwayError("list digests that cannot be read") from error
+
     def _without_open(self, sums: Sums, *, depth: int) -> Sums:
         """Our sums without the open keys, which both sides leave out."""
         for day, entry in self._open.values():
@@ -149,12 +175,15 @@ class Comparing:
         return sums
 
     async def _descend(self, comparison: Comparison) -> None:
-        days = comparison.unequal
+        relisted = comparison.relisted
+        days = [*comparison.unequal, *relisted]
         ours = await queries.sums(self._session, self._resource, 1, days=[day for (day,) in days])
         ours, theirs = self._without_open(ours, depth=2), await self._ask_sums(1, days)
-        children = unequal(ours, theirs)
+        children = [place for place in unequal(ours, theirs) if (place[0],) not in relisted]
         large = [place for place in children if max(_rows(ours, place), _rows(theirs, place)) > LEAF]
         leaves: list[Place] = [place for place in children if place not in set(large)]
+        # The sums cannot tell where such a window differs: all of it is listed.
+        leaves += [place for place in sorted({*ours, *theirs}) if (place[0],) in relisted]
         sizes = {place: max(_rows(ours, place), _rows(theirs, place)) for place in leaves}
         comparison.rounds += 1
         smaller: list[Place] = []

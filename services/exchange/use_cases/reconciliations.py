@@ -65,14 +65,23 @@ async def start(
     session: AsyncSession, command: StartReconciliation, peer_code: str, actor: str, now: datetime
 ) -> Reconciliation:
     """Ask for a reconciliation; the worker takes it up."""
-    run = new_run(command.resource, command.first_day, command.last_day, peer_code, actor, now)
+    days = (command.first_day, command.last_day)
+    run = new_run(command.resource, *days, peer_code, actor, now, listed=command.listed)
     session.add(run)
     audit.record(session, "reconciliation.start", "reconciliation", run.id, resource=run.resource)
     return run
 
 
 def new_run(
-    resource: str, first: date, last: date, peer_code: str, actor: str, now: datetime, *, only_windows: bool = False
+    resource: str,
+    first: date,
+    last: date,
+    peer_code: str,
+    actor: str,
+    now: datetime,
+    *,
+    only_windows: bool = False,
+    listed: bool = False,
 ) -> Reconciliation:
     return Reconciliation(
         id=new_id(),
@@ -81,6 +90,7 @@ def new_run(
         first_day=first,
         last_day=last,
         only_windows=only_windows,
+        listed=listed,
         state="queued",
         requested_by=actor,
         progress={},
@@ -126,7 +136,7 @@ async def compare(session: AsyncSession, region: Region, run_id: UUID, ticket_da
 
 async def _compare(session: AsyncSession, region: Region, run: Reconciliation) -> Comparison:
     comparing = Comparing(session, region, run.id, run.resource, run.peer_code)
-    return await comparing.compare(run.first_day, run.last_day, only_windows=run.only_windows)
+    return await comparing.compare(run.first_day, run.last_day, only_windows=run.only_windows, listed=run.listed)
 
 
 def _finish_windows(session: AsyncSession, run: Reconciliation, comparison: Comparison, now: datetime) -> None:
@@ -228,7 +238,7 @@ async def close(session: AsyncSession, region: Region, run_id: UUID, ticket_days
         "repaired": await queries.count_repaired(session, run.id),
         "residual": len(residuals),
     }
-    run.equal = not comparison.unequal and not residuals
+    run.equal = not comparison.unequal and not comparison.relisted and not residuals
     document = _statement(run, comparison, residuals)
     run.statement = await receipt_keys.sign(session, "tongban-statement", document, now)
     run.state, run.next_step_at = "signing", now
@@ -251,6 +261,7 @@ def _statement(run: Reconciliation, comparison: Comparison, residuals: list[dict
         "repaired": run.progress["repaired"],
         "residuals": residuals,
         "equal": run.equal,
+        **({"list_sha256": comparison.lists()["ours"]} if run.listed else {}),
     }
 
 
@@ -271,6 +282,7 @@ async def finish(session: AsyncSession, run_id: UUID, peer: Peer, peer_statement
         "run_id": str(run.id),
         "statement_sha256": hashlib.sha256(run.statement).hexdigest(),
         "fingerprint": run.progress["after"]["peer"],
+        **({"list_sha256": run.progress["after"]["list"]["peer"]} if run.listed else {}),
     }
     if {name: signed.get(name) for name in expected} != expected:
         raise ValueError("the peer has signed something else")

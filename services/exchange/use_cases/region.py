@@ -41,7 +41,7 @@ class Region(Protocol):
         ...
 
     async def ask(self, run_id: UUID, question: str, body: dict[str, Any]) -> Any:
-        """A question of recon/1: `cut`, `sums`, `leaves`."""
+        """A question of recon/1: `cut`, `sums`, `leaves`, `list`."""
         ...
 
     async def countersign(self, run_id: UUID, statement: bytes) -> bytes:
