@@ -37,6 +37,7 @@ from shared.events.identity import (
     StaffChanged,
 )
 from shared.ids import new_id
+from shared.key_ring import KeyRow
 
 EXCLUDING = (
     ({"window_clerk"}, {"approver", "leader"}),
@@ -373,17 +374,12 @@ class Revocation(Base):
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
-class SigningKey(Base):
+class SigningKey(KeyRow, Base):
     """A key pair: `next` is published before it signs, `old` stays published until its tokens have expired."""
 
     __tablename__ = "signing_key"
 
-    kid: Mapped[str] = mapped_column(Text, primary_key=True)
-    state: Mapped[str] = mapped_column(Text)
     private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))
-    public_key: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Throttle(Base):

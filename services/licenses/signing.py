@@ -5,7 +5,6 @@ small integers. A signature is a compact JWS without its payload (RFC 7515, appe
 algorithm (SM2 with SM3) is another `Signer` and another entry of `VERIFIERS`.
 """
 
-import base64
 import binascii
 import hashlib
 import unicodedata
@@ -16,6 +15,8 @@ from typing import Any, Protocol
 import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared.key_ring import decode, encode
 
 Jwk = Mapping[str, Any]
 
@@ -38,14 +39,6 @@ def digest_of(record: bytes) -> str:
     return hashlib.sha256(record).hexdigest()
 
 
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
 class Signer(Protocol):
     """Signs under one key."""
 
@@ -64,25 +57,17 @@ class Ed25519Signer:
 
     def __init__(self, kid: str, private: str) -> None:
         self.kid = kid
-        self._key = Ed25519PrivateKey.from_private_bytes(_decode(private))
-        self._header = _encode(orjson.dumps({"alg": self.algorithm, "kid": kid}))
+        self._key = Ed25519PrivateKey.from_private_bytes(decode(private))
+        self._header = encode(orjson.dumps({"alg": self.algorithm, "kid": kid}))
 
     def sign(self, payload: bytes) -> str:
-        signature = self._key.sign(f"{self._header}.{_encode(payload)}".encode())
-        return f"{self._header}..{_encode(signature)}"
-
-
-def new_ed25519(kid: str) -> tuple[str, dict[str, str]]:
-    """A private key as text, and its public JWK."""
-    key = Ed25519PrivateKey.generate()
-    public = _encode(key.public_key().public_bytes_raw())
-    jwk = {"kty": "OKP", "crv": "Ed25519", "x": public, "kid": kid, "use": "sig", "alg": Ed25519Signer.algorithm}
-    return _encode(key.private_bytes_raw()), jwk
+        signature = self._key.sign(f"{self._header}.{encode(payload)}".encode())
+        return f"{self._header}..{encode(signature)}"
 
 
 @lru_cache(maxsize=64)
 def _public_key(x: str) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(_decode(x))
+    return Ed25519PublicKey.from_public_bytes(decode(x))
 
 
 def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
@@ -101,9 +86,9 @@ def verify(jwk: Jwk, payload: bytes, signature: str) -> bool:
     """Whether `signature` (as `Signer.sign` gives it) is the key's own over `payload`."""
     try:
         header, middle, mac = signature.split(".")
-        named = orjson.loads(_decode(header))
+        named = orjson.loads(decode(header))
         if middle or named != {"alg": jwk["alg"], "kid": jwk["kid"]}:
             return False
-        return VERIFIERS[jwk["alg"]](jwk, f"{header}.{_encode(payload)}".encode(), _decode(mac))
+        return VERIFIERS[jwk["alg"]](jwk, f"{header}.{encode(payload)}".encode(), decode(mac))
     except (ValueError, KeyError, binascii.Error):
         return False

@@ -9,59 +9,34 @@ import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.model import ReceiptKey
 from shared import audit
 from shared.ids import new_id
+from shared.key_ring import KeyRing, new_jwk
 
-ROTATION_LOCK = 0x72636B79  # "rcky"
+RING = KeyRing(ReceiptKey, "receipts", lambda: str(new_id()), new_jwk)
 ALGORITHMS = ["Ed25519"]
-CURRENT = select(ReceiptKey).where(ReceiptKey.state == "current")
-
-
-def _new_key(now: datetime) -> ReceiptKey:
-    kid = str(new_id())
-    key = OKPKey.generate_key("Ed25519", {"kid": kid})
-    public: dict[str, Any] = {**key.as_dict(private=False), "use": "sig", "alg": "Ed25519"}
-    private = orjson.dumps(key.as_dict(private=True)).decode()
-    return ReceiptKey(kid=kid, state="current", private_key=private, public_key=public, created_at=now)
-
-
-async def ensure_key(session: AsyncSession, now: datetime) -> ReceiptKey:
-    """The key that signs now; made on first use."""
-    current = await session.scalar(CURRENT)
-    if current is None:
-        _ = await session.execute(select(func.pg_advisory_xact_lock(ROTATION_LOCK)))
-        current = await session.scalar(CURRENT)
-    if current is None:
-        current = _new_key(now)
-        session.add(current)
-        await session.flush()
-    return current
 
 
 async def rotate_key(session: AsyncSession, now: datetime) -> None:
     """A new key signs from now on; the old one stays published, because what it signed stays evidence."""
-    _ = await session.execute(select(func.pg_advisory_xact_lock(ROTATION_LOCK)))
-    current = await ensure_key(session, now)
-    current.state, current.retired_at = "retired", now
-    await session.flush()
-    session.add(_new_key(now))
-    audit.record(session, "receipt-keys.rotate", "receipt_key", current.kid)
+    key = await RING.rotate(session, now)
+    audit.record(session, "receipt-keys.rotate", "receipt_key", key.kid)
 
 
 async def list_keys(session: AsyncSession, now: datetime) -> list[dict[str, Any]]:
     """The public keys, oldest first."""
-    _ = await ensure_key(session, now)
+    _ = await RING.current(session, now)
     statement = select(ReceiptKey.public_key).order_by(ReceiptKey.created_at, ReceiptKey.kid)
     return list(await session.scalars(statement))
 
 
 async def sign(session: AsyncSession, kind: str, document: dict[str, Any], now: datetime) -> bytes:
     """The document as compact JWS of the media type `application/<kind>+jws`."""
-    key = await ensure_key(session, now)
+    key = await RING.current(session, now)
     header = {"alg": "Ed25519", "kid": key.kid, "typ": kind}
     private = OKPKey.import_key(orjson.loads(key.private_key))
     payload = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

@@ -1,19 +1,18 @@
 """The tables around a licence: keys, whose account is whose, uses and their authorisations, jobs, counters, tries."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
 from shared.crypto import Encrypted
+from shared.key_ring import KeyRow
 from shared.tries import TriesRow
 
 
-class SigningKey(Base):
+class SigningKey(KeyRow, Base):
     """A key that signs, or did: old ones stay for good, because licences outlive them."""
 
     __tablename__ = "signing_key"
@@ -21,13 +20,8 @@ class SigningKey(Base):
         Index("uq_signing_key_current", "state", unique=True, postgresql_where=text("state = 'current'")),
     )
 
-    kid: Mapped[str] = mapped_column(Text, primary_key=True)
-    state: Mapped[str] = mapped_column(Text)
-    algorithm: Mapped[str] = mapped_column(Text)
+    algorithm: Mapped[str] = mapped_column(Text, default="EdDSA")
     private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))
-    public_key: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class AccountLink(Base):

@@ -1,18 +1,17 @@
 """Keys that sign rating tokens, and the batches of tokens that were issued ahead."""
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Date, DateTime, Index, Integer, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import Base
 from shared.crypto import Encrypted
+from shared.key_ring import KeyRow
 
 
-class SigningKey(Base):
+class SigningKey(KeyRow, Base):
     """A key pair: `next` is published before it signs, `old` stays published until its tokens have expired."""
 
     __tablename__ = "signing_key"
@@ -20,12 +19,7 @@ class SigningKey(Base):
         Index("uq_signing_key_turn", "state", unique=True, postgresql_where=text("state IN ('current', 'next')")),
     )
 
-    kid: Mapped[str] = mapped_column(Text, primary_key=True)
-    state: Mapped[str] = mapped_column(Text)
     private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))
-    public_key: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class TokenBatch(Base):

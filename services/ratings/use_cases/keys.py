@@ -6,48 +6,27 @@ from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings import queries
 from services.ratings.model import Invitation, SigningKey, TokenBatch
-from services.ratings.model.tokens import Signer, b64, batch_claims, invitation_claims, unb64
+from services.ratings.model.tokens import Signer, batch_claims, invitation_claims
 from shared import audit
+from shared.key_ring import KeyRing, decode, new_raw
 from shared.memory import Memory
 
-ROTATION_LOCK = 0x72617465  # "rate"
+RING = KeyRing(SigningKey, "rating tokens", lambda: secrets.token_hex(4), new_raw, ahead=True)
 MAX_KID = 32
 
 _public: Memory[str, Ed25519PublicKey] = Memory(64)
 
 
-def _new_key(state: str, now: datetime) -> SigningKey:
-    kid, key = secrets.token_hex(4), Ed25519PrivateKey.generate()
-    x = b64(key.public_key().public_bytes_raw())
-    public: dict[str, Any] = {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"}
-    return SigningKey(kid=kid, state=state, private_key=b64(key.private_bytes_raw()), public_key=public, created_at=now)
-
-
 def _signer(key: SigningKey) -> Signer:
-    return Signer(key.kid, Ed25519PrivateKey.from_private_bytes(unb64(key.private_key)))
-
-
-async def _ensure(session: AsyncSession, now: datetime) -> SigningKey:
-    """The key that signs now; the first two are made on first use."""
-    statement = select(SigningKey).where(SigningKey.state == "current")
-    current = await session.scalar(statement)
-    if current is None:
-        _ = await session.execute(select(func.pg_advisory_xact_lock(ROTATION_LOCK)))
-        current = await session.scalar(statement)
-        if current is None:
-            current = _new_key("current", now)
-            session.add_all([current, _new_key("next", now)])
-            await session.flush()
-    return current
+    return Signer(key.kid, Ed25519PrivateKey.from_private_bytes(decode(key.private_key)))
 
 
 async def get_signer(session: AsyncSession, now: datetime) -> Signer:
-    return _signer(await _ensure(session, now))
+    return _signer(await RING.current(session, now))
 
 
 async def signer_of(session: AsyncSession, kid: str) -> Signer:
@@ -61,7 +40,7 @@ async def public_key(session: AsyncSession, kid: str) -> Ed25519PublicKey | None
     """The key by which a token says it was signed; None for one that was never ours."""
     known = _public.get(kid)
     if known is None and kid.isalnum() and len(kid) <= MAX_KID and (key := await queries.find_key(session, kid)):
-        known = _public.put(kid, Ed25519PublicKey.from_public_bytes(unb64(key.public_key["x"])))
+        known = _public.put(kid, Ed25519PublicKey.from_public_bytes(decode(key.public_key["x"])))
     return known
 
 
@@ -78,22 +57,11 @@ async def tokens_of(session: AsyncSession, batch: TokenBatch) -> list[str]:
 
 async def list_keys(session: AsyncSession, now: datetime) -> Sequence[dict[str, Any]]:
     """The public JWK set, with which anybody can check a token without asking us."""
-    _ = await _ensure(session, now)
+    _ = await RING.current(session, now)
     return [key.public_key for key in await queries.list_keys(session, now)]
 
 
 async def rotate_keys(session: AsyncSession, now: datetime) -> None:
     """The next key signs from now on; verifiers know it already, so nothing stops."""
-    _ = await session.execute(select(func.pg_advisory_xact_lock(ROTATION_LOCK)))
-    _ = await _ensure(session, now)
-    keys = (await session.scalars(select(SigningKey).where(SigningKey.state.in_(["current", "next"])))).all()
-    for key in keys:
-        if key.state == "current":
-            key.state, key.retired_at = "old", now
-    await session.flush()
-    for key in keys:
-        if key.state == "next":
-            key.state = "current"
-    await session.flush()
-    session.add(_new_key("next", now))
+    _ = await RING.rotate(session, now)
     audit.record(session, "signing-keys.rotate", "signing_key", "all")
