@@ -128,7 +128,11 @@ class Endpoints:
             raise EndpointError("timeout") from error
         except httpx.ConnectError as error:
             raise EndpointError("tls" if "CERTIFICATE" in str(error) or "SSL" in str(error) else "connect") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (
+            ssl.SSLError
+        ) as error:  # met while reading, where httpx leaves it as it is: a client certificate was wanted
+            raise EndpointError("tls") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise EndpointError("broken_answer") from error
 
     async def _pin(self, target: httpx.URL, reach: Reach) -> str:

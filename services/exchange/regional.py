@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 import orjson
 
-from services.exchange.use_cases.region import Region, RegionAwayError, Reject
+from services.exchange.use_cases.region import PushForgottenError, Region, RegionAwayError, Reject
 from services.exchange.use_cases.tables import COLUMNS, KEY
 from shared import http
 
@@ -60,7 +60,12 @@ class HttpRegion(Region):
         _ = await self._json("POST", "/batches", body)
 
     async def rejects(self, resource: str, push_id: UUID) -> Sequence[Reject] | None:
-        status = await self._json("GET", f"/batches/{push_id}")
+        try:
+            status = await self._json("GET", f"/batches/{push_id}")
+        except RegionAwayError as error:
+            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == 404:
+                raise PushForgottenError(str(push_id)) from error
+            raise
         if not status["checked"]:
             return None
         tables = [f"{table}_unqbak" for table in COLUMNS[resource]]

@@ -88,6 +88,7 @@ def test_report_shows_bounds_and_what_stands_beside() -> None:
         "at": "2026-11-25T16:00:00+00:00",
         "commit": "abc",
         "load_before": 0.2,
+        "speeds": [25.04, 14.2],
         "machine": {"cpu": "a CPU", "cores": 2},
         "figures": figures,
     }
@@ -96,3 +97,4 @@ def test_report_shows_bounds_and_what_stands_beside() -> None:
 
     assert "| P1 | rate | 151 /s | ≥ 150 /s | ≥ 300 /s | pass |" in page
     assert "p50 4,200 ms" in page
+    assert "a plain loop 25.0 M steps/s before, 14.2 after" in page

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import select
 
+from services.exchange.model import Peer
 from services.exchange.schemas.batches import MAX_RECORDS
 from shared import clock
 from shared.events.exchange import BatchFinished, RecordRejected
@@ -115,6 +117,20 @@ async def test_batch_that_is_not_as_signed_or_not_allowed_is_refused_whole(
     assert [await desk.count(table) for table in ("batch", "batch_chunk", "outbox", "record_count")] == [0] * 4
     expected = [] if changes.get("created") == "2026-11-27T10:00:00" else [("batch.refuse", code)]
     assert [(action, detail["code"]) for action, detail in await audited(desk)] == expected
+
+
+async def test_batch_under_a_retired_key_is_refused_whole(desk: Desk) -> None:
+    first = await desk.push(*some_records(5))
+    async with desk.client.database.transaction() as session:
+        peer = await session.scalar(select(Peer))
+        assert peer is not None
+        peer.retire_key("k1", clock.now())
+
+    answer = await desk.push(*some_records(6))
+
+    assert first.status_code == 201
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
+    assert await desk.count("batch") == 1
 
 
 async def test_malformed_headers_are_told_all_at_once(desk: Desk) -> None:

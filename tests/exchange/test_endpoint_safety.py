@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared import http
+from services.exchange.use_cases.endpoints import retry_after
+from shared import clock, http
 from shared.http import EndpointError, Endpoints, Reach, check_endpoint
 from tests.builders.subscriber import Subscriber, listening
 from tests.exchange.conftest import Bureau, a_case
@@ -304,3 +305,28 @@ def tls_server(context: ssl.SSLContext, answer: Callable[[Any], None]) -> Genera
     yield listener.getsockname()[1]
     listener.close()
     thread.join(10)
+
+
+async def test_endpoint_that_wants_a_certificate_of_ours_is_a_failed_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, public = a_certificate(tmp_path, "bureau.example")
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(both)
+    server_context.load_verify_locations(public)
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    trusting = httpx.create_ssl_context(verify=ssl.create_default_context(cafile=str(public)))
+    monkeypatch.setattr(http, "_tls", lambda: trusting)
+
+    async def resolver(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    with tls_server(server_context, lambda _connection: None) as port:
+        endpoints = Endpoints(resolver, timeout=5)
+        assert await failing(endpoints, f"https://bureau.example:{port}/hook") in {"tls", "broken_answer"}
+        await endpoints.close()
+
+
+@pytest.mark.parametrize("text", ["Mon, 01 Jan 2024 00:00:00 +9999999999999", "soon", "-1", "9" * 30])
+def test_time_to_wait_that_cannot_be_read_is_none(text: str) -> None:
+    assert retry_after({"retry-after": text}, clock.now()) is None

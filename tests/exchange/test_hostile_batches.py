@@ -134,3 +134,13 @@ async def test_two_batches_side_by_side_keep_their_chunks_apart(desk: Desk) -> N
         sizes = [[chunk.rows for chunk in reading.examine(file).chunks] for file in (one, two)]
 
     assert sizes == [[200, 1], [1]]
+
+
+@pytest.mark.timeout(20)
+async def test_text_without_an_end_costs_no_more_than_its_length(desk: Desk) -> None:
+    line = b'{"a":' + b"[]" * 17 + b'"' + b'\\"' * 30_000
+    assert len(line) < reading.MAX_LINE
+
+    answer = await desk.send(GOOD + (line + b"\n") * 20, 21)
+
+    assert answer.status_code in {201, 400}

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from services.exchange.timers.regional import EVER
 from services.exchange.use_cases import compare, receipt_keys, reconciliations
 from shared import clock
 from shared.db import Database
@@ -203,6 +204,84 @@ async def test_change_after_the_cut_is_no_ticket(database_of: DatabaseFactory) -
         await link.close()
 
 
+async def test_change_while_the_last_comparison_runs_accuses_nobody(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control, number=50)
+        run_id = await begin(link)
+        ask = link.region.ask
+
+        async def late(run: UUID, question: str, body: dict[str, Any]) -> Any:
+            if question == "cut":
+                # Written, sent and taken between our snapshot and theirs.
+                _ = await link.value("UPDATE ledger SET version = version + 1 WHERE key = $1", key(7))
+                await control.plant("newer", key(7))
+            return await ask(run, question, body)
+
+        for state in ("queued", "repairing", "waiting"):
+            await link.regional._step(link.database, run_id, state)
+        monkeypatch.setattr(link.region, "ask", late)
+        await link.regional._step(link.database, run_id, "closing")
+
+        assert await link.differences(run_id) == {key(7): ("PEER_NEWER", "in_flight", "resend", True)}
+        assert await link.value("SELECT equal FROM reconciliation") is False
+        await link.close()
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+async def test_keys_under_way_prove_nothing(database_of: DatabaseFactory, *, all_of_them: bool) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control, number=20)
+        if all_of_them:
+            _ = await link.value("UPDATE ledger SET push_state = 'sent', push_id = gen_random_uuid()")
+        else:
+            await control.plant("newer", key(3))
+        run_id = await begin(link)
+        for state in ("queued", "repairing", "waiting"):
+            await link.regional._step(link.database, run_id, state)
+        if not all_of_them:  # a ticket, whose key has changed since
+            _ = await link.value("UPDATE ledger SET push_state = 'waiting' WHERE key = $1", key(3))
+
+        await link.regional._step(link.database, run_id, "closing")
+
+        row = (await link.rows("SELECT equal, statement FROM reconciliation"))[0]
+        assert (row["equal"], payload(row["statement"])["equal"]) == (False, False)
+        assert payload(row["statement"])["open"] == (20 if all_of_them else 1)
+        await link.close()
+
+
+async def test_answers_that_make_no_sense_end_a_run_at_last(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control, number=5)
+
+        async def nonsense(*_: Any) -> Any:
+            return {"closed": []}
+
+        monkeypatch.setattr(link.region, "ask", nonsense)
+        run = await link.reconcile(await begin(link))
+
+        assert (run["state"], run["failure"]) == ("failed", "KeyError")
+        await link.close()
+
+
+async def test_run_that_failed_is_planned_again_after_an_hour(database_of: DatabaseFactory) -> None:
+    async with simulator() as control:
+        link = Link(await database_of("exchange"), control)
+        await link.enter()
+        night = clock.day_start(DAY) + timedelta(hours=1)
+
+        for minutes in (0, 30, 61, 90):
+            await link.regional.plan(link.database, night + timedelta(minutes=minutes))
+            _ = await link.value("UPDATE reconciliation SET state = 'failed' WHERE $1 = 0", minutes)
+
+        listed = "SELECT count(*) FROM reconciliation WHERE listed AND resource = 'cases'"
+        assert await link.value(listed) == 2
+        await link.close()
+
+
 async def test_repair_beyond_the_budget_waits_for_a_person(database_of: DatabaseFactory) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=100)
@@ -319,7 +398,6 @@ async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_eve
     async with simulator() as control:
         link = Link(await database_of("exchange"), control)
         await link.enter()
-        await link.take([a_case(0, DAY - timedelta(days=200)), a_case(1)])
         friday = clock.day_start(DAY) + timedelta(hours=9)
 
         for hours in (0, 0.1, 0.24, 0.26, 24, 48, 72):
@@ -333,13 +411,24 @@ async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_eve
         )
         windows = (True, False, 1)
         assert [tuple(row) for row in rows] == [
-            (0, False, True, 200, 1),  # none in this week yet: everything at once, which is also the night's
+            (0, False, True, (DAY - EVER).days, 1),  # none in this week yet: everything at once, also the night's
             (0, *windows, 2),
             (1, False, False, 35, 1),
             (1, *windows, 1),
-            (2, False, True, 202, 1),  # Sunday
+            (2, False, True, (DAY - EVER).days + 2, 1),  # Sunday
             (2, *windows, 1),
             (3, False, False, 35, 1),
             (3, *windows, 1),
         ]
+        await link.close()
+
+
+async def test_statement_under_a_retired_key_is_not_taken(database_of: DatabaseFactory) -> None:
+    async with simulator() as control:
+        link = await a_link(await database_of("exchange"), control, number=5)
+        _ = await link.value("UPDATE peer SET keys = jsonb_set(keys, '{0,retired_at}', '\"2026-11-01T00:00:00Z\"')")
+
+        run = await link.reconcile(await begin(link))
+
+        assert (run["state"], run["failure"]) == ("failed", "ValueError: the signature does not hold")
         await link.close()

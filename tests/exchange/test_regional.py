@@ -160,6 +160,25 @@ async def test_nothing_is_lost_while_the_region_is_away(database_of: DatabaseFac
     await link.close()
 
 
+async def test_push_that_the_region_forgot_before_its_check_goes_again(database_of: DatabaseFactory) -> None:
+    async with simulator("--delay", "60") as control:
+        link = Link(await database_of("exchange"), control)
+        await link.enter()
+        await link.take(many_cases(5))
+        _ = await link.regional.push_records(link.database, clock.now())
+        rows = await link.value("SELECT count(*) FROM ledger WHERE push_state = 'sent'")
+        await link.close()
+    async with simulator() as control:
+        anew = Link(link.database, control)
+
+        sent = await anew.push()
+
+        assert (rows, sent) == (5, 5)
+        assert (await control.truth())["held"]["cases"] == 5
+        assert await anew.value("SELECT count(*) FROM ledger WHERE push_state = 'accepted'") == 5
+        await anew.close()
+
+
 async def test_unregistered_region_gets_nothing(database_of: DatabaseFactory) -> None:
     async with simulator() as control:
         link = Link(await database_of("exchange"), control)

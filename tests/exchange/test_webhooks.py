@@ -3,7 +3,10 @@
 import asyncio
 import base64
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook
 
@@ -179,3 +182,26 @@ async def test_statistics_count_what_became_of_events(bureau: Bureau, subscriber
         "lag": 2,
     }
     assert await published(bureau.client.database) == []
+
+
+async def test_fault_that_nobody_foresaw_is_one_endpoint_s_failed_attempt(
+    bureau: Bureau, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(Subscriber()) as other:
+        bad = await bureau.hooked(other)
+        _ = await bureau.hooked(subscriber)
+        call = bureau.endpoints.call
+
+        async def failing(method: str, url: str, *args: Any, **given: Any) -> Any:
+            if url == other.url:
+                raise RuntimeError("something new")
+            return await call(method, url, *args, **given)
+
+        monkeypatch.setattr(bureau.endpoints, "call", failing)
+        _ = await bureau.happen(*(a_case() for _ in range(5)))
+
+        _ = await bureau.send()
+
+    assert len(subscriber.accepted) == 5
+    rows = await bureau.rows("SELECT attempts, cause FROM delivery WHERE subscription_id = $1", UUID(bad["id"]))
+    assert {(row["attempts"] > 0, row["cause"]) for row in rows} == {(True, "internal")}

@@ -56,9 +56,14 @@ class Peer(Base):
             setattr(self, name, value)
         self.revision += 1
 
+    @property
+    def valid_keys(self) -> list[dict[str, Any]]:
+        """The public keys that hold now; a retired one verifies nothing new."""
+        return [key for key in self.keys if not key.get("retired_at")]
+
     def key(self, kid: str) -> dict[str, Any] | None:
-        """The public key with this id that holds now; a retired one verifies nothing new."""
-        return next((k for k in self.keys if k["kid"] == kid and not k.get("retired_at")), None)
+        """The valid key with this id."""
+        return next((key for key in self.valid_keys if key["kid"] == kid), None)
 
     def add_key(self, kid: str, x: str, now: datetime) -> None:
         """Pin a further public key. An id is never used twice, a retired one neither."""

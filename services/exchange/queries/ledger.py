@@ -50,7 +50,6 @@ LISTS = text(
     " GROUP BY day"
 )
 """`shared.recon.window_digest` of every window. Reads every row: for the weekly comparison."""
-FIRST_DAY = text("SELECT min(day) FROM ledger WHERE resource = :resource")
 SUMS = tuple(_sums(level) for level in range(3))
 LEAVES = tuple(
     text(
@@ -88,6 +87,11 @@ async def read_rows(session: AsyncSession, resource: str, keys: Sequence[str]) -
     statement = select(LedgerRow).where(LedgerRow.resource == resource, LedgerRow.key.in_(keys))
     rows = await session.scalars(statement.execution_options(populate_existing=True))
     return {row.key: row for row in rows}
+
+
+async def read_versions(session: AsyncSession, resource: str, keys: Sequence[str]) -> dict[str, int]:
+    statement = select(LedgerRow.key, LedgerRow.version).where(LedgerRow.resource == resource, LedgerRow.key.in_(keys))
+    return {row.key: row.version for row in await session.execute(statement)}
 
 
 async def claim_waiting(session: AsyncSession, resource: str, limit: int) -> Sequence[Any]:
@@ -143,11 +147,6 @@ async def window_digests(
     _ = await session.execute(text("SET LOCAL statement_timeout = '15min'"))
     given = {"resource": resource, "stream": of_stream, "first": first, "last": last, "without": list(without)}
     return {row.day: row.digest for row in await session.execute(LISTS, given)}
-
-
-async def first_day(session: AsyncSession, resource: str) -> date | None:
-    """The earliest window that has a row."""
-    return await session.scalar(FIRST_DAY, {"resource": resource})
 
 
 async def leaves(session: AsyncSession, resource: str, places: Sequence[Place]) -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from services.exchange.model import Reconciliation, ReconciliationDifference
 from shared.errors import NotFoundError
 
 STEPPING = ("queued", "repairing", "waiting", "closing", "signing")
+AFTER_FAILURE = timedelta(hours=1)
 D = ReconciliationDifference
 
 
@@ -47,13 +48,14 @@ async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | No
 
 
 async def has_run_since(
-    session: AsyncSession, resource: str, since: datetime, *, only_windows: bool, listed: bool = False
+    session: AsyncSession, resource: str, since: datetime, now: datetime, *, only_windows: bool, listed: bool = False
 ) -> bool:
-    """A run of this kind; one that compares the lists is also a nightly one."""
+    """A run of this kind that did not fail, or did within the last hour; one that compares the lists is also a nightly one."""
     statement = select(Reconciliation.id).where(
         Reconciliation.resource == resource,
         Reconciliation.only_windows == only_windows,
         Reconciliation.created_at >= since,
+        (Reconciliation.state != "failed") | (Reconciliation.created_at > now - AFTER_FAILURE),
     )
     if listed:
         statement = statement.where(Reconciliation.listed)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from services.exchange.model import Outcome, Peer, Subscription
 from services.exchange.queries.subscriptions import list_behind
 from services.exchange.settings import Settings
@@ -14,9 +16,11 @@ from services.exchange.use_cases.deliveries import Claimed, claim, follow_log
 from services.exchange.use_cases.endpoints import Signer, reach_of, retry_after, send_event, signer_of
 from services.exchange.use_cases.health import alert_waiting, record_outcomes
 from services.exchange.use_cases.log import prune_history, prune_log
-from shared import clock
+from shared import clock, logs
 from shared.db import Database
 from shared.http import EndpointError, Endpoints, Reach
+
+log = structlog.get_logger(__name__)
 
 POLL = 0.1
 """Seconds between two looks for new work while something is under way."""
@@ -109,6 +113,10 @@ class Sender:
             )
         except EndpointError as error:
             return replace(outcome, cause=error.cause)
+        except Exception as error:
+            # Whatever one endpoint brings about is its own failed attempt: the others' must go on.
+            log.warning("webhook.failed", error=type(error).__name__, at=logs.places(error.__traceback__)[-1:])
+            return replace(outcome, cause="internal")
         if 200 <= answer.status < 300:
             return replace(outcome, status=answer.status)
         cause = "redirect" if 300 <= answer.status < 400 else f"http_{answer.status}"

@@ -1,7 +1,7 @@
 """Time in: what is pushed to the region, and the steps of reconciliations."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -15,12 +15,14 @@ from services.exchange.regional import Bucket
 from services.exchange.settings import Settings
 from services.exchange.use_cases import pushes, reconciliations
 from services.exchange.use_cases.compare import TooDifferentError, TooMuchInFlightError
-from services.exchange.use_cases.region import RESOURCES, Region, RegionAwayError
+from services.exchange.use_cases.region import RESOURCES, PushForgottenError, Region, RegionAwayError
 from shared import clock
 from shared.db import Database
 
 NIGHT = 1
 """Hour from which the nightly reconciliation is due."""
+EVER = date(1949, 10, 1)
+"""Before any record of either side."""
 AT_ONCE = 20
 
 log = structlog.get_logger(__name__)
@@ -81,7 +83,12 @@ class Regional:
         async with database.reading() as session:
             waiting = await ledger_queries.list_acknowledged(session, resource, AT_ONCE)
         for push in waiting:
-            rejects = await self._region.rejects(resource, push.id)
+            try:
+                rejects = await self._region.rejects(resource, push.id)
+            except PushForgottenError:
+                async with database.transaction() as session:
+                    await pushes.send_again(session, push.id, clock.now())
+                continue
             if rejects is None:
                 return
             async with database.transaction() as session:
@@ -98,13 +105,13 @@ class Regional:
             # Of two workers the second finds what the first has planned.
             await batch_queries.lock_order(session, peer.code, "reconciliations")
             for resource in RESOURCES:
-                if not await queries.has_run_since(session, resource, now - every, only_windows=True):
+                if not await queries.has_run_since(session, resource, now - every, now, only_windows=True):
                     first = today - timedelta(days=1)
                     about = (resource, first, today, peer.code, "timer", now)
                     session.add(reconciliations.new_run(*about, only_windows=True))
                 night = clock.day_start(today) + timedelta(hours=NIGHT)
                 await self._plan_week(session, resource, peer.code, now, night)
-                if now >= night and not await queries.has_run_since(session, resource, night, only_windows=False):
+                if now >= night and not await queries.has_run_since(session, resource, night, now, only_windows=False):
                     first = today - timedelta(days=self._settings.reconciliation_days)
                     session.add(reconciliations.new_run(resource, first, today, peer.code, "timer", now))
 
@@ -113,11 +120,10 @@ class Regional:
     ) -> None:
         """From the Sunday night on, once: all windows there are, with the list digests."""
         since = night - timedelta(days=clock.local_date(night).isoweekday() % 7)
-        if now < since or await queries.has_run_since(session, resource, since, only_windows=False, listed=True):
+        if now < since or await queries.has_run_since(session, resource, since, now, only_windows=False, listed=True):
             return
-        today = clock.local_date(now)
-        first = await ledger_queries.first_day(session, resource) or today
-        session.add(reconciliations.new_run(resource, first, today, peer_code, "timer", now, listed=True))
+        about = (EVER, clock.local_date(now), peer_code, "timer", now)
+        session.add(reconciliations.new_run(resource, *about, listed=True))
         await session.flush()
 
     async def reconcile(self, database: Database, _now: datetime) -> int:
@@ -146,17 +152,23 @@ class Regional:
         except TooDifferentError as error:
             async with database.transaction() as session:
                 await reconciliations.ask_to_push_windows(session, run_id, error.days, clock.now())
-        except (RegionAwayError, TooMuchInFlightError, ValueError) as error:
-            cause = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            # A fault of the other side's answers or of our own statements: a few more times, then it ends as failed.
+            known = isinstance(error, RegionAwayError | TooMuchInFlightError | ValueError)
+            cause = f"{type(error).__name__}: {error}" if known else type(error).__name__
             log.warning("reconciliation.put_off", run_id=str(run_id), error=type(error).__name__)
             async with database.transaction() as session:
                 await reconciliations.put_off(session, run_id, cause, clock.now())
 
     async def _look(self, database: Database, run_id: UUID, *, first: bool) -> None:
-        work = reconciliations.compare if first else reconciliations.close
+        async def present(resource: str, keys: list[str]) -> dict[str, int]:
+            async with database.reading() as now:
+                return await ledger_queries.read_versions(now, resource, keys)
+
         async with database.transaction() as session:
             _ = await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            await work(session, self._region, run_id, self._settings.ticket_days, clock.now())
+            given = (session, self._region, run_id, self._settings.ticket_days, clock.now())
+            await (reconciliations.compare(*given) if first else reconciliations.close(*given, present))
 
     async def _repair(self, database: Database, run_id: UUID) -> None:
         more = True

@@ -49,7 +49,7 @@ def check_claim(peer: Peer, claim: BatchClaim, now: datetime) -> None:
     if claim.area_code not in (peer.area_codes or [peer.area_code]):
         raise ForbiddenError("this peer may not push for this area")
     try:
-        pinned = next(key for key in peer.keys if key.get("kid") == claim.key_id)
+        pinned = next(key for key in peer.valid_keys if key["kid"] == claim.key_id)
         padded = pinned["x"] + "=" * (-len(pinned["x"]) % 4)
         Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(padded)).verify(
             claim.signature, claim.line(peer.code)

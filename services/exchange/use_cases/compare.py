@@ -57,6 +57,8 @@ class Comparison:
     theirs: Sums
     rounds: int = 1
     found: list[Found] = field(default_factory=list[Found])
+    open: int = 0
+    """Keys that both sides left out, because they were under way."""
     our_lists: dict[date, bytes] | None = None
     """List digests by window, where they were asked for."""
     their_lists: dict[date, bytes] = field(default_factory=dict[date, bytes])
@@ -115,7 +117,7 @@ class Comparing:
         cut = await self._agree_on_cut(first, last)
         ours = self._without_open(await queries.sums(self._session, self._resource, 0, first=first, last=last), depth=1)
         theirs = await self._ask_sums(0, [])
-        comparison = Comparison(cut, ours, theirs)
+        comparison = Comparison(cut, ours, theirs, open=len(self._open))
         if listed:
             given = (self._resource, stream(self._resource), first, last, sorted(self._open))
             comparison.our_lists = await queries.window_digests(self._session, *given)
@@ -139,9 +141,13 @@ class Comparing:
         }
         answer = await self._ask("cut", question)
         further = [key for key in answer["open"] if key not in self._open]
+        if len(further) > MAX_OPEN:
+            raise TooMuchInFlightError
         for key, row in (await queries.read_rows(self._session, self._resource, further)).items():
             if first <= row.day <= last:
                 self._open[key] = (row.day, Entry(row.b1, row.b2, row.d1 % 2**64, row.d2 % 2**64))
+        if len(self._open) > MAX_OPEN:
+            raise TooMuchInFlightError
         return cut
 
     async def _ask(self, question: str, body: dict[str, Any]) -> Any:

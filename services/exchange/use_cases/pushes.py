@@ -21,7 +21,7 @@ from services.exchange.queries import ledger as queries
 from services.exchange.use_cases import counts
 from services.exchange.use_cases.region import Reject
 from services.exchange.use_cases.tables import table_form
-from shared import outbox
+from shared import audit, outbox
 from shared.events.exchange import RecordsPushed
 from shared.ids import new_id
 from shared.recon import WORD, Entry, fingerprint
@@ -42,6 +42,7 @@ REFUSE = text(
     " CAST(:versions AS bigint[]), CAST(:codes AS text[])) AS r (key, version, code) WHERE l.resource = :resource"
     " AND l.key = r.key AND l.version = r.version AND l.push_id = :push_id AND l.push_state = 'sent'"
 )
+WAIT_AGAIN = text("UPDATE ledger SET push_state = 'waiting' WHERE push_id = :push_id AND push_state = 'sent'")
 ACCEPT = text(
     "UPDATE ledger SET push_state = 'accepted', reject_code = NULL WHERE push_id = :push_id AND push_state = 'sent'"
 )
@@ -114,6 +115,15 @@ async def postpone(session: AsyncSession, push_id: UUID, now: datetime) -> None:
     pause = PAUSES[min(push.attempts, len(PAUSES) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311 - spreads attempts, hides nothing
     push.attempts += 1
     push.next_attempt_at = now + timedelta(seconds=pause)
+
+
+async def send_again(session: AsyncSession, push_id: UUID, now: datetime) -> None:
+    """The region has forgotten this push: it is over, and its rows wait for another."""
+    push = await queries.get_push(session, push_id)
+    if push.state == "acknowledged":
+        _ = await session.execute(WAIT_AGAIN, {"push_id": push_id})
+        push.state, push.settled_at = "settled", now
+        audit.record(session, "push.send-again", "push", push_id, resource=push.resource, rows=push.rows)
 
 
 async def settle(session: AsyncSession, push_id: UUID, rejects: Sequence[Reject], peer: Peer, now: datetime) -> None:

@@ -30,7 +30,8 @@ MAX_MALFORMED = 1_000
 CHUNK_ROWS = 200
 CHUNK_BYTES = 500_000
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+# A text that never ends is taken to the end of the line: else each quote in it would be tried as a beginning anew.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 _NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 
 HOSTILE = {

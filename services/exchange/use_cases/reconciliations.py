@@ -5,7 +5,7 @@ Every step is one transaction that leaves the run in its next state; a step that
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,8 @@ from shared.recon import stream
 
 LEASE = timedelta(minutes=5)
 """How long a step belongs to the process that took it."""
+LISTED_LEASE = timedelta(minutes=20)
+"""Lists of every row take longer (`queries.ledger.window_digests` has 15 minutes)."""
 SLICE = 500
 """Rows that are sent again at once; the caller waits a second between two."""
 SETTLE_WITHIN = timedelta(minutes=10)
@@ -55,10 +57,15 @@ KEEP = text(
     " remedy = excluded.remedy, owner = excluded.owner"
 )
 NOT_SETTLED = text(
-    "UPDATE reconciliation_difference d SET residual = true, cause = 'in_flight' FROM ledger l WHERE d.run_id = :run_id"
-    " AND d.remedy = 'resend' AND l.resource = :resource AND l.key = d.key AND l.push_state IN ('waiting', 'sent')"
+    "UPDATE reconciliation_difference d SET residual = true, cause = 'in_flight', remedy = 'resend', owner = 'exchange'"
+    " FROM ledger l WHERE d.run_id = :run_id"
+    " AND l.resource = :resource AND l.key = d.key AND l.push_state IN ('waiting', 'sent')"
 )
-"""Sent again and not settled in time: left out of the comparison, so that it proves nothing yet."""
+"""On its way again and not settled in time: left out of the comparison, so that nothing is proved of it yet."""
+
+
+Present = Callable[[str, list[str]], Awaitable[dict[str, int]]]
+"""Resource and keys → the versions that the ledger has now, beyond the snapshot of the comparison."""
 
 
 async def start(
@@ -114,7 +121,7 @@ async def claim_step(session: AsyncSession, now: datetime) -> tuple[UUID, str] |
     run = await queries.claim_due(session, now)
     if run is None:
         return None
-    run.next_step_at = now + LEASE
+    run.next_step_at = now + (LISTED_LEASE if run.listed else LEASE)
     return run.id, run.state
 
 
@@ -124,7 +131,12 @@ async def compare(session: AsyncSession, region: Region, run_id: UUID, ticket_da
     comparison = await _compare(session, region, run)
     run.cut, run.next_step_at = comparison.cut, now
     kinds = Counter(found.kind.value for found in comparison.found)
-    run.progress = {"before": comparison.totals(), "rounds": comparison.rounds, "differences": dict(kinds)}
+    run.progress = {
+        "before": comparison.totals(),
+        "open": comparison.open,
+        "rounds": comparison.rounds,
+        "differences": dict(kinds),
+    }
     if run.only_windows:
         _finish_windows(session, run, comparison, now)
         return
@@ -143,7 +155,8 @@ def _finish_windows(session: AsyncSession, run: Reconciliation, comparison: Comp
     days = [day.isoformat() for (day,) in comparison.unequal]
     run.progress = {**run.progress, "unequal_days": days}
     differences = {"windows": len(days)} if days else {}
-    fact = run.finish(equal=not days, differences=differences, repaired=0, residual=len(days), now=now)
+    proved = comparison.rows > 0 or comparison.open == 0
+    fact = run.finish(equal=proved and not days, differences=differences, repaired=0, residual=len(days), now=now)
     outbox.add(session, fact)
 
 
@@ -167,6 +180,9 @@ async def _keep(
 async def ask_to_push_windows(session: AsyncSession, run_id: UUID, days: list[str], now: datetime) -> None:
     """Too much differs to be listed: a person decides whether these windows are pushed again as a whole."""
     run = await queries.get_reconciliation(session, run_id, for_update=True)
+    if "push_windows" in run.progress:
+        _fail(session, run, "the windows were pushed again and still differ too much to be listed", now)
+        return
     run.state, run.next_step_at = "needs_approval", now
     run.progress = {**run.progress, "push_windows": days}
 
@@ -187,7 +203,7 @@ async def repair(session: AsyncSession, run_id: UUID, now: datetime) -> bool:
     found = await queries.list_found(session, run.id, SLICE)
     current = await ledger_queries.read_rows(session, run.resource, [one.key for one in found])
     for one in found:
-        _look_again(one, current.get(one.key), run.cut or 0)
+        _look_again(one, current.get(one.key))
     resend = [one.key for one in found if one.remedy == "resend"]
     if resend:
         _ = await session.execute(RESEND, {"resource": run.resource, "keys": resend})
@@ -201,10 +217,21 @@ async def repair(session: AsyncSession, run_id: UUID, now: datetime) -> bool:
     return False
 
 
-def _look_again(one: ReconciliationDifference, row: LedgerRow | None, cut: int) -> None:
-    """A key that changed after the cut was on its way while the sides were compared: no ticket for that."""
-    if row is not None and row.last_seq > cut:
+def _look_again(one: ReconciliationDifference, row: LedgerRow | None) -> None:
+    """A key that changed after our snapshot was on its way while the sides were compared: no ticket for that."""
+    if row is not None and row.version != one.our_version:
         one.cause, one.remedy, one.owner = "in_flight", "resend", "exchange"
+
+
+async def _without_accusing(comparison: Comparison, resource: str, present: Present) -> None:
+    """What changed here while the sides were compared is on its way: nobody has written it elsewhere."""
+    versions = await present(resource, [found.key for found in comparison.found])
+    comparison.found = [
+        found
+        if versions.get(found.key) == found.our_version
+        else found._replace(cause="in_flight", remedy="resend", owner="exchange")
+        for found in comparison.found
+    ]
 
 
 async def wait(session: AsyncSession, run_id: UUID, now: datetime) -> None:
@@ -220,10 +247,13 @@ async def wait(session: AsyncSession, run_id: UUID, now: datetime) -> None:
         run.next_step_at = now + LOOK_AGAIN
 
 
-async def close(session: AsyncSession, region: Region, run_id: UUID, ticket_days: int, now: datetime) -> None:
+async def close(
+    session: AsyncSession, region: Region, run_id: UUID, ticket_days: int, now: datetime, present: Present
+) -> None:
     """Compare anew under a fresh cut: equal, or each key that is left has its cause, owner and day. Then the statement."""
     run = await queries.get_reconciliation(session, run_id)
     comparison = await _compare(session, region, run)
+    await _without_accusing(comparison, run.resource, present)
     # What a run after a crash finds again overwrites what it had found.
     clean = update(ReconciliationDifference).where(ReconciliationDifference.run_id == run.id).values(residual=False)
     _ = await session.execute(clean)
@@ -238,7 +268,9 @@ async def close(session: AsyncSession, region: Region, run_id: UUID, ticket_days
         "repaired": await queries.count_repaired(session, run.id),
         "residual": len(residuals),
     }
-    run.equal = not comparison.unequal and not comparison.relisted and not residuals
+    # Of nothing but keys under way nothing is proved.
+    proved = comparison.rows > 0 or comparison.open == 0
+    run.equal = proved and not comparison.unequal and not comparison.relisted and not residuals
     document = _statement(run, comparison, residuals)
     run.statement = await receipt_keys.sign(session, "tongban-statement", document, now)
     run.state, run.next_step_at = "signing", now
@@ -253,6 +285,7 @@ def _statement(run: Reconciliation, comparison: Comparison, residuals: list[dict
         "first_day": run.first_day.isoformat(),
         "last_day": run.last_day.isoformat(),
         "cut": comparison.cut,
+        "open": comparison.open,
         "fingerprint": total(comparison.ours).as_list(),
         "before": run.progress.get("before"),
         "after": run.progress["after"],
@@ -277,7 +310,7 @@ async def finish(session: AsyncSession, run_id: UUID, peer: Peer, peer_statement
     run = await queries.get_reconciliation(session, run_id, for_update=True)
     if run.state != "signing" or run.statement is None:
         return
-    signed = receipt_keys.read_signed(peer_statement, peer.keys)
+    signed = receipt_keys.read_signed(peer_statement, peer.valid_keys)
     expected = {
         "run_id": str(run.id),
         "statement_sha256": hashlib.sha256(run.statement).hexdigest(),
@@ -304,5 +337,9 @@ async def put_off(session: AsyncSession, run_id: UUID, cause: str, now: datetime
     run.progress = {**run.progress, "failures": failures}
     run.next_step_at = now + timedelta(seconds=30 * failures)
     if failures >= MAX_FAILURES:
-        run.state, run.failure, run.finished_at = "failed", cause, now
-        audit.record(session, "reconciliation.fail", "reconciliation", run.id, reason=cause)
+        _fail(session, run, cause, now)
+
+
+def _fail(session: AsyncSession, run: Reconciliation, cause: str, now: datetime) -> None:
+    run.state, run.failure, run.finished_at = "failed", cause, now
+    audit.record(session, "reconciliation.fail", "reconciliation", run.id, reason=cause)

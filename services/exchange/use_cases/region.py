@@ -13,6 +13,10 @@ class RegionAwayError(Exception):
     """It did not answer, or not with what was agreed: to be tried again later."""
 
 
+class PushForgottenError(Exception):
+    """The region acknowledged this push and no longer knows it: it was started anew, or restored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A row that the quality check has moved to a reject table (`up_pro_*_unqbak`)."""
@@ -37,7 +41,7 @@ class Region(Protocol):
         ...
 
     async def rejects(self, resource: str, push_id: UUID) -> Sequence[Reject] | None:
-        """What the quality check refused of a push; None while it has not finished."""
+        """What the quality check refused of a push; None while it has not finished. May raise `PushForgottenError`."""
         ...
 
     async def ask(self, run_id: UUID, question: str, body: dict[str, Any]) -> Any:

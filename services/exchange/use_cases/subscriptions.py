@@ -37,6 +37,7 @@ async def create_subscription(
 async def change_subscription(
     session: AsyncSession, subscription_id: UUID, peer: Peer, command: ChangeSubscription, expected: int, reach: Reach
 ) -> Subscription:
+    _ = await queries.list_of_peer(session, peer.id)  # first, in the order of all who lock several
     subscription = await queries.get_subscription(session, subscription_id, peer.id, lock=True)
     check_version(subscription.revision, expected)
     _check(peer, command, reach)
@@ -76,6 +77,8 @@ async def suspend_subscription(
 async def end_subscription(
     session: AsyncSession, subscription_id: UUID, peer_id: UUID | None, reason: str, expected: int
 ) -> Subscription:
+    owner = (await queries.get_subscription(session, subscription_id, peer_id)).peer_id
+    _ = await queries.list_of_peer(session, owner)  # first, in the order of all who lock several
     subscription = await queries.get_subscription(session, subscription_id, peer_id, lock=True)
     check_version(subscription.revision, expected)
     subscription.end(reason)
