@@ -300,12 +300,17 @@ async def list_usable(
 
 
 async def list_resting_on(session: AsyncSession, license_ids: Collection[UUID]) -> Sequence[Case]:
-    """The open cases that use these licences, locked; without their secret parts and guides."""
+    """The open cases that use these licences, locked; without their secret parts and guides.
+
+    A child that waits is received with these materials later, so it must learn of it too.
+    """
     ids = literal(list(license_ids), ARRAY(Uuid()))  # One statement, whatever their number.
     using = select(CaseLicense.case_id).where(CaseLicense.license_id == any_(ids))
     light = [defer(column, raiseload=True) for column in (Case.guide, Case.missing, *SECRET)]
-    statement = select(Case).options(*light).where(Case.id.in_(using), text(IS_OPEN))
-    return (await session.scalars(statement.order_by(Case.id).with_for_update())).all()
+    is_waiting = Case.state == State.WAITING
+    statement = select(Case).options(*light).where(Case.id.in_(using), is_waiting | text(IS_OPEN))
+    # The children that wait last, as an act that ends their predecessor locks them.
+    return (await session.scalars(statement.order_by(is_waiting, Case.id).with_for_update())).all()
 
 
 async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -> dict[UUID, tuple[str, str]]:

@@ -11,6 +11,7 @@ from services.cases.consumer import consumer
 from services.cases.model import BundleState, bundle_state
 from shared import clock
 from shared.bundles import BundleDocument, BundleGuide, ChildText, Texts, bundle_guide, snapshot
+from shared.events.licenses import LicenseRevoked
 from shared.events.matters import BundlePublished, MatterSuspended
 from shared.guides import MatterDocument
 from shared.ids import new_id
@@ -20,6 +21,8 @@ from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_tr
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.cases.conftest import ANSWERS, APPLICANT, BASE, Hall
+from tests.cases.test_licenses import later, licensed, material, meeting, tell
+from tests.cases.test_materials import replaced
 from tests.conftest import Headers, ServiceClient, TokenFactory, published
 
 NEXT_DOOR = "11540100MB0Q01905U"
@@ -198,6 +201,28 @@ async def test_waiting_child_is_in_no_work_list_and_has_no_clock(hall: BundleHal
     assert (refused.status_code, refused.json()["allowed"]) == (409, ["withdraw"])
     assert ran["deemed_accepted"] == 1
     assert (await hall.child(parent, LICENCE))["state"] == "waiting"
+
+
+async def test_licence_revoked_while_a_child_waits_stops_its_grant(hall: BundleHall) -> None:
+    await hall.publish_bundle(results=[])
+    fact = await licensed(hall)
+    code = next(one.code for one in hall.guide({LICENCE: ANSWERS}).materials if one.name.zh == "营业执照")
+    body = replaced(await hall.bundle_application(hall.citizen), code, meeting(fact, code))
+    parent = (await hall.post_bundle(body, hall.citizen)).json()
+    before = await hall.child(parent, LICENCE)
+
+    await tell(hall, later(fact, LicenseRevoked))
+    waiting = await hall.child(parent, LICENCE)
+    _ = await hall.decide(parent, TRADE)
+    case = await hall.do(await hall.child(parent, LICENCE), "acceptance", hall.of(LICENCE, "window_clerk"))
+    for _ in range(2):
+        opinion = {"opinion": "agree", "text": "符合条件"}
+        case = await hall.do(case, "reviews", hall.of(LICENCE, "approver"), opinion)
+    granted = await hall.act(case, "decision", hall.of(LICENCE, "leader"), {"result": "0"})
+
+    assert (before["state"], waiting["state"], waiting["revision"]) == ("waiting", "waiting", before["revision"] + 1)
+    assert material(waiting)["lapsed"] == "03"
+    assert (granted.status_code, granted.json()["lapsed"]) == (409, [{"code": "M2", "status": "03"}])
 
 
 @pytest.mark.parametrize("end", ["refusal", "non-acceptance", "withdrawal", "return"])
