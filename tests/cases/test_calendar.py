@@ -1,7 +1,7 @@
 """The calendar as data: read, changed, in force at once on every process, and the due dates of open cases follow."""
 
 import asyncio
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import httpx
@@ -11,7 +11,7 @@ from services.cases.main import build
 from services.cases.timers import follow_calendar
 from shared import clock
 from shared.workdays import WorkCalendar, seed_calendar
-from tests.builders.matters import CITY, DEPARTMENT
+from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import BASE, Hall
 from tests.conftest import TokenFactory, published, service_settings
 
@@ -120,6 +120,22 @@ async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
     assert second["moved"] == len(await moved(hall)) == 9
     due = without(holiday).add_working_days(today, 5).isoformat()
     assert {item["due_on"] for item in (await hall.get("files", hall.citizen))["items"]} == {due}
+
+
+async def test_light_over_a_day_that_has_moved_goes_out_the_same_day(
+    hall: Hall, administrator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.cases.router.calendar.PATIENCE", 0.0)
+    await hall.publish(a_document(steps=[]), revision=2)  # So that no light over a step burns beside it.
+    _ = await hall.apply(matter_version=2)
+    eve, due = (CALENDAR.add_working_days(clock.local_date(clock.now()), days) for days in (4, 5))
+    lit = await hall.clocks(eve)
+
+    _ = await hall.client.put(PATH, json=closed(eve, due), headers=administrator)
+    await follow_calendar(hall.client.database, datetime.combine(eve, time(12), clock.SHANGHAI))
+    after = await hall.clocks(eve)
+
+    assert (tuple(lit.values()), tuple(after.values())) == ((0, 1, 0), (0, 0, 1))
 
 
 def _old(case: dict[str, Any]) -> tuple[date, str]:

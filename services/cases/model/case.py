@@ -433,14 +433,18 @@ class Case(Base):
 
     def follow_calendar(self, at: Moment) -> CaseDueChanged | None:
         """Due dates by the present calendar; the fact when the case's own or the statutory one has moved."""
-        before = (self.due_on, self.legal_due_on)
+        before = self.clocks()
         self.set_dues(at.calendar)
-        self.watch(at)
-        if (self.due_on, self.legal_due_on) == before:
+        after = self.clocks()
+        if after == before:
+            self.watch(at)
+        else:
+            self.watch_on = at.today  # A light over the old days may have to go out, though none burns by the new.
+        if (after.due_on, after.legal_due_on) == (before.due_on, before.legal_due_on):
             return None
         self.revision += 1
         return CaseDueChanged(
-            **self.facts(at), due_on=self.due_on, legal_due_on=self.legal_due_on, previous_due_on=before[0]
+            **self.facts(at), due_on=self.due_on, legal_due_on=self.legal_due_on, previous_due_on=before.due_on
         )
 
     def decide(self, officer: str, result: str, reasons: str | None, at: Moment) -> CaseDecided:
