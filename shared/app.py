@@ -46,6 +46,8 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
+MOST_FAULTS, LONGEST_NAME = 100, 200
+"""What of a request's faults is told: a small body may have very many, and repeat a long name in each."""
 TOO_LARGE = FieldError("body", "max_bytes", "larger than this endpoint takes")
 # What the framework itself refuses before a model sees it; 400 is a body that its parser gave up on.
 FRAMEWORK_FAULTS = {400: FieldError("body", "readable", "cannot be read"), 413: TOO_LARGE}
@@ -221,7 +223,7 @@ def _field_name(location: Sequence[str | int]) -> str:
     name = ""
     for part in parts:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
-    return name or "body"
+    return name[:LONGEST_NAME] or "body"
 
 
 def validation_faults(errors: Sequence[Any]) -> list[FieldError]:
@@ -234,8 +236,10 @@ def validation_faults(errors: Sequence[Any]) -> list[FieldError]:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = validation_faults(error.errors())
-    return _problem_response(request, InvalidInputError(f"{len(faults)} fault(s) in the request", faults))
+    errors = error.errors()
+    more = len(errors) - MOST_FAULTS
+    words = f"{len(errors)} fault(s) in the request" + (f"; {more} of them are not listed" if more > 0 else "")
+    return _problem_response(request, InvalidInputError(words, validation_faults(errors[:MOST_FAULTS])))
 
 
 async def _problem(request: Request, error: Exception) -> Response:

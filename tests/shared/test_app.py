@@ -46,6 +46,19 @@ async def test_all_faults_of_the_input_come_in_one_answer(client: ServiceClient,
     assert all(error["rule"] and error["message"] for error in document["errors"])
 
 
+async def test_answer_to_very_many_faults_stays_small(client: ServiceClient, token: TokenFactory) -> None:
+    item = {"name": "a", "count": 1, **{f"{number}-{'x' * 1_000}": 1 for number in range(500)}}
+
+    answer = await client.post(f"{BASE}/items", json=item, headers=keyed(token(), "key-1"))
+
+    document = problem(answer, 400)
+    assert (len(document["errors"]), document["detail"]) == (
+        100,
+        "500 fault(s) in the request; 400 of them are not listed",
+    )
+    assert len(answer.content) < 50_000
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[]", b"null", b""])
 async def test_malformed_json_is_400(client: ServiceClient, token: TokenFactory, body: bytes) -> None:
     headers = {**keyed(token(), "key-2"), "content-type": "application/json"}
