@@ -111,6 +111,14 @@ async def test_every_fault_of_a_row_is_told_and_no_value_with_it(office: Office)
     assert await office.fetch("SELECT FROM license") == []
 
 
+async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(office: Office) -> None:
+    rows = [collected(n, **{f"column{i}": "x" for i in range(60)}) for n in range(200)]
+
+    answer = await office.collect(rows)
+
+    assert {tuple(fault["field"] for fault in verdict["faults"]) for verdict in answer["verdicts"]} == {("record",)}
+
+
 async def test_department_collects_only_what_it_may_issue(office: Office) -> None:
     answer = await office.collect([collected(1)], department_code=NEXT_DOOR)
 

@@ -120,6 +120,22 @@ async def test_every_fault_of_a_row_comes_back_and_the_others_stay(desk: Desk) -
     assert [f.rule for f in verdicts[4].faults] == ["unique"]
 
 
+async def test_names_of_unknown_fields_and_unreadable_numbers_are_not_repeated(desk: Desk) -> None:
+    rows = [record(n, **{f"{ID_NUMBER}-{i}": "x" for i in range(60)}) for n in range(200)]
+    rows[0]["source_number"] = f"卓玛央金 {ID_NUMBER}"
+    rows[1]["object"] = {**PERSON, ID_NUMBER: "x"}
+
+    verdicts = await desk.send(rows)
+
+    assert [(v.key, v.status) for v in verdicts] == [(None if n == 0 else f"JC-{n}", "rejected") for n in range(200)]
+    assert [[f.field for f in v.faults] for v in verdicts[:3]] == [
+        ["source_number", "record"],
+        ["object", "record"],
+        ["record"],
+    ]
+    assert ID_NUMBER not in str(verdicts)
+
+
 async def test_record_known_in_this_or_a_newer_version_changes_nothing(
     client: ServiceClient, desk: Desk, head: Headers
 ) -> None:

@@ -139,6 +139,14 @@ async def test_records_are_taken_with_the_token_as_proof_and_judged_row_by_row(g
     assert (fact["grade"], fact["hall"], fact["text"]) == (4, "公安专网大厅", "我叫***，电话***")
 
 
+async def test_names_of_unknown_fields_are_one_fault_and_not_repeated(giving: Giving) -> None:
+    tokens = await giving.batch(1)
+
+    [verdict] = await giving.record([a_rating(tokens[0], **{f"扎西顿珠{number}": "x" for number in range(60)})])
+
+    assert [(fault["field"], fault["rule"]) for fault in verdict["faults"]] == [("record", "extra_forbidden")]
+
+
 async def test_system_cannot_invent_ratings(giving: Giving) -> None:
     link = await giving.invited()
     elsewhere = await giving.batch(1)

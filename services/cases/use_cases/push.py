@@ -19,7 +19,7 @@ from shared.crypto import open_sealed, seal_for
 from shared.errors import FieldError, ForbiddenError
 from shared.events.cases import CaseImported, CaseRecordsJudged, ImportFinished
 from shared.events.exchange import RecordReceived
-from shared.events.records import Fault, Verdict
+from shared.events.records import Fault, Verdict, faults_of, number_of
 from shared.ids import new_id
 from shared.tokens import Caller
 
@@ -129,15 +129,7 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[list[tuple[int, Push
         try:
             case = PushedCase.model_validate(record)
         except ValidationError as error:
-            faults += [
-                FieldError(
-                    ".".join(str(part) for part in fault["loc"]) or "record",
-                    str(fault["type"]),
-                    str(fault["msg"]).removeprefix("Value error, "),
-                    row,
-                )
-                for fault in error.errors(include_input=False, include_url=False)
-            ]
+            faults += [FieldError(one.field, one.rule, one.message, row) for one in faults_of(error, FIELDS)]
             continue
         if (earlier := first.setdefault(case.source_number, row)) != row:
             faults.append(FieldError("source_number", "unique", f"stands in row {earlier} already", row))
@@ -149,31 +141,17 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[list[tuple[int, Push
 def _verdicts(records: Sequence[Any], first_row: int, judged: Judged) -> list[Verdict]:
     faults: dict[int | None, list[Fault]] = {}
     for fault in judged.faults:
-        faults.setdefault(fault.row, []).append(_fault(fault))
+        found = Fault(field=fault.field, rule=fault.rule, message=fault.message)
+        faults.setdefault(fault.row, []).append(found)
     return [
         Verdict(
             row=row,
-            key=_number_of(record),
+            key=number_of(record, NUMBER),
             status="rejected" if row in faults else "accepted" if row in judged.accepted else "unchanged",
-            # Each once: a record may have any number of fields that we do not know.
-            faults=list(dict.fromkeys(faults.get(row, ()))),
+            faults=faults.get(row, []),
         )
         for row, record in enumerate(records, start=first_row)
     ]
-
-
-def _fault(fault: FieldError) -> Fault:
-    """Its place named only by fields that we know: another's name could be anything, also personal data."""
-    field = fault.field if FIELDS.issuperset(fault.field.split(".")) else "record"
-    return Fault(field=field, rule=fault.rule, message=fault.message)
-
-
-def _number_of(record: Any) -> str | None:
-    """The record's own number, where it can be read."""
-    try:
-        return NUMBER.validate_python(record["source_number"])
-    except (KeyError, TypeError, ValidationError):
-        return None
 
 
 def _fact(record: PushedCase, case_id: str, revision: int, source: Source, now: datetime) -> CaseImported:

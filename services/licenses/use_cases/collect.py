@@ -26,11 +26,12 @@ from shared.errors import ConflictError
 from shared.events import Event
 from shared.events.exchange import RecordReceived
 from shared.events.licenses import LicenseRecordsJudged
-from shared.events.records import Fault, Verdict
+from shared.events.records import Fault, Verdict, faults_of
 
 TRUST = "B"
 """Checked against an old paper at a window, not made by us."""
 REASON = "来源系统状态变更"
+FIELDS = frozenset(CollectedLicense.model_fields)
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
 KNOWN = text(
     "WITH given AS (SELECT * FROM unnest(CAST(:types AS text[]), CAST(:numbers AS text[]), CAST(:identifiers AS text[]))"
@@ -126,10 +127,8 @@ def _read(row: Row) -> None:
     try:
         row.record = CollectedLicense.model_validate(row.raw)
     except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            # The name of a field that we do not know is the sender's word and may be a value in the wrong place.
-            known = [str(part) for part in fault["loc"][:1] if part in CollectedLicense.model_fields]
-            row.reject(".".join(known) or "record", str(fault["type"]), str(fault["msg"]).removeprefix("Value error, "))
+        for fault in faults_of(error, FIELDS):
+            row.reject(fault.field, fault.rule, fault.message)
 
 
 def _judge(row: Row, record: CollectedLicense, type_: Type | None, place: Place) -> None:

@@ -12,6 +12,7 @@ from shared.fields import CLEAN, Line
 Behaviour = Literal["02", "03", "06", "10"]
 """监管行为, by the codes of 事项类型: 02 处罚, 03 强制, 06 检查, 10 其他."""
 INSPECTION = "06"
+SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
 
 
 class SupervisedObject(Strict):
@@ -31,7 +32,7 @@ class SupervisedObject(Strict):
 class SentSupervision(Strict):
     """One supervision record (监管行为) of a bureau's own system."""
 
-    source_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
+    source_number: SourceNumber
     version: int = Field(ge=1, le=2**31 - 1)
     regulatory_code: Annotated[str, Field(pattern=r"^[0-9]{14}$")]
     behaviour: Behaviour

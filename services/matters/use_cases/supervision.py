@@ -6,17 +6,17 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import model
-from services.matters.schemas.supervision import SentSupervision
+from services.matters.schemas.supervision import SentSupervision, SourceNumber, SupervisedObject
 from shared import audit, outbox
 from shared.crypto import open_sealed, pseudonym
 from shared.events.exchange import RecordReceived
 from shared.events.matters import SupervisionRecorded, SupervisionRecordsJudged
-from shared.events.records import Fault, Verdict
+from shared.events.records import Fault, Verdict, faults_of, number_of
 from shared.ids import new_id
 
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, 0))")
@@ -45,6 +45,9 @@ COUNT = text(
     " ON CONFLICT (area_code, department_code, behaviour) DO UPDATE"
     " SET records = supervision_count.records + excluded.records"
 )
+
+NUMBER: TypeAdapter[str] = TypeAdapter(SourceNumber)
+FIELDS = frozenset({*SentSupervision.model_fields, *SupervisedObject.model_fields})
 
 
 async def record_supervision(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
@@ -83,7 +86,8 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[dict[int, Verdict], 
         try:
             sent = SentSupervision.model_validate(record)
         except ValidationError as error:
-            verdicts[row] = Verdict(row=row, key=_key(record), status="rejected", faults=_faults(error))
+            key, faults = number_of(record, NUMBER), faults_of(error, FIELDS)
+            verdicts[row] = Verdict(row=row, key=key, status="rejected", faults=faults)
             continue
         if (earlier := first.setdefault(sent.source_number, row)) != row:
             fault = Fault(field="source_number", rule="unique", message=f"stands in row {earlier} already")
@@ -91,22 +95,6 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[dict[int, Verdict], 
         else:
             sound.append((row, sent))
     return verdicts, sound
-
-
-def _key(record: Any) -> str | None:
-    number = record.get("source_number") if isinstance(record, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return number[:60] if isinstance(number, str) else None
-
-
-def _faults(error: ValidationError) -> list[Fault]:
-    return [
-        Fault(
-            field=".".join(str(part) for part in fault["loc"]) or "record",
-            rule=str(fault["type"]),
-            message=str(fault["msg"]).removeprefix("Value error, "),
-        )
-        for fault in error.errors(include_input=False, include_url=False)
-    ]
 
 
 def _content(record: SentSupervision) -> dict[str, Any]:

@@ -27,7 +27,9 @@ from shared.crypto import open_sealed
 from shared.errors import ProblemError
 from shared.events.exchange import RecordReceived
 from shared.events.ratings import RatingRecordsJudged
-from shared.events.records import Fault, Verdict
+from shared.events.records import Fault, Verdict, faults_of
+
+FIELDS = frozenset(RatingRecord.model_fields)
 
 
 @dataclass(slots=True)
@@ -79,9 +81,7 @@ def _read(number: int, record: Any) -> Row:
         return Row(number, RatingRecord.model_validate(record))
     except ValidationError as error:
         row = Row(number)
-        for fault in error.errors(include_input=False, include_url=False):
-            field = ".".join(str(part) for part in fault["loc"]) or "record"
-            row.refuse(field, str(fault["type"]), str(fault["msg"]).removeprefix("Value error, "))
+        row.faults = tuple(faults_of(error, FIELDS))
         return row
 
 
