@@ -42,6 +42,23 @@ async def test_case_from_application_to_delivery(hall: Hall) -> None:
     assert revisions == sorted(revisions)
 
 
+async def test_words_of_a_review_are_kept_sealed_for_the_department_alone(hall: Hall) -> None:
+    words = "卓玛央金名下的经营场所经现场核查, 符合条件"
+    case = await hall.accepted()
+    for opinion in ("agree", "disagree"):
+        case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": opinion, "text": words})
+    path = f"files/{case['id']}/timeline"
+
+    shown, own = [await hall.get(path, one) for one in (hall.officer("leader"), hall.citizen)]
+    connection = await hall.client.database.connect()
+    kept = [await connection.fetch(f"SELECT {table}::text FROM {table}") for table in ("case_step", "audit")]
+    await connection.close()
+
+    assert [(step["note"], step["opinion"]) for step in shown[2:]] == [("agree", words), ("disagree", words)]
+    assert [(step["note"], step["opinion"]) for step in own[2:]] == [("agree", None), ("disagree", None)]
+    assert words not in str(kept)
+
+
 async def test_clocks_tick_by_the_lhasa_calendar(hall: Hall) -> None:
     calendar, today = seed_calendar(), clock.local_date(clock.now())
     case = await hall.apply()

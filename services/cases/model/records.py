@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import Base
+from shared.crypto import Encrypted
 from shared.tries import TriesRow
 
 
@@ -47,7 +48,10 @@ class CaseSerial(Base):
 
 
 class TimelineRow(Base):
-    """One step in the case's life, as its applicant may see it: which act, by which role, when, and which agent for her."""
+    """One step in the case's life, as its applicant may see it: which act, by which role, when, and which agent for her.
+
+    All but `opinion`, the words of a review: they are the department's own, and may hold anything about anybody.
+    """
 
     __tablename__ = "case_step"
 
@@ -57,6 +61,7 @@ class TimelineRow(Base):
     role: Mapped[str] = mapped_column(Text)
     agent_id: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
+    opinion: Mapped[str | None] = mapped_column(Encrypted("case_step.opinion"))
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 

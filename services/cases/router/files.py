@@ -18,6 +18,7 @@ from services.cases.router.access import (
     Pusher,
     applicant_account,
     check_reader,
+    is_own,
     read_case,
 )
 from services.cases.schemas import (
@@ -98,8 +99,10 @@ async def get_case(case_id: UUID, session: ReadSession, caller: CurrentCaller, r
 @router.get("/files/{case_id}/timeline", response_model=list[StepRead])
 async def get_timeline(case_id: UUID, session: ReadSession, caller: CurrentCaller) -> Any:
     """What happened, by whose role, when."""
-    check_reader(await queries.read_case(session, case_id), caller)
-    return await queries.list_steps(session, case_id)
+    case = await queries.read_case(session, case_id)
+    check_reader(case, caller)
+    steps = [StepRead.model_validate(step) for step in await queries.list_steps(session, case_id)]
+    return [step.model_copy(update={"opinion": None}) for step in steps] if is_own(case, caller) else steps
 
 
 @router.get("/files/{case_id}/materials/{code}", response_class=Response)

@@ -61,7 +61,10 @@ class CaseSummary(BaseModel):
 
 
 class StepRead(BaseModel):
-    """One step, by role, never by name; `agent_id` is the account that acted for the applicant (授权代办)."""
+    """One step, by role, never by name; `agent_id` is the account that acted for the applicant (授权代办).
+
+    `opinion`, the words of a review (审查意见), is shown to the officers of the department alone.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -69,6 +72,7 @@ class StepRead(BaseModel):
     role: str
     agent_id: str | None
     note: str | None
+    opinion: str | None
     at: datetime
 
 

@@ -56,13 +56,20 @@ async def _departments(session: AsyncSession, case_id: UUID, expected: int, call
 
 
 async def _record(
-    session: AsyncSession, case: Case, act: str, role: str, at: Moment, *facts: Event, note: str | None = None
+    session: AsyncSession,
+    case: Case,
+    act: str,
+    role: str,
+    at: Moment,
+    *facts: Event,
+    note: str | None = None,
+    opinion: str | None = None,
 ) -> Case:
     """Facts, the applicant's timeline, the audit trail; lights that the act has made untrue go out with it."""
     for fact in facts:
         outbox.add(session, fact)
-    step = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "at": at.now}
-    session.add(TimelineRow(id=new_id(), case_id=case.id, **step))
+    step = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "opinion": opinion}
+    session.add(TimelineRow(id=new_id(), case_id=case.id, at=at.now, **step))
     audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
     if case.state in FINAL:
         await forget_uses(session, case, case.materials)
@@ -146,7 +153,7 @@ async def review_case(
     """审查 by one of at least two people."""
     case = await _departments(session, case_id, expected, caller)
     case.review(caller.subject, at)
-    return await _record(session, case, "review", "review", at, note=command.opinion)
+    return await _record(session, case, "review", "review", at, note=command.opinion, opinion=command.text)
 
 
 async def suspend_case(

@@ -171,10 +171,11 @@ STEP: Any = TimelineRow.__table__
 AUDIT: Any = AuditRow.__table__
 OUTBOX: Any = OutboxRow.__table__
 EVENT = ("topic", "key", "event_id", "payload")
+ENTRY = ("id", "case_id", "act", "role", "agent_id", "note", "at")
 TRAIL = ("id", "at", "actor", "on_behalf_of", "action", "object_type", "object_id", "reason", "detail", "request_id")
 ROWS = {
     "case": (CASE, CASE.c.keys()),
-    "step": (STEP, STEP.c.keys()),
+    "step": (STEP, ENTRY),
     "audit": (AUDIT, TRAIL),
     "first": (OUTBOX, EVENT),
     "second": (OUTBOX, EVENT),
