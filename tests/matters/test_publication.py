@@ -199,6 +199,16 @@ async def test_change_makes_a_new_version_and_leaves_the_published_one(client: S
     ]
 
 
+async def test_draft_that_says_what_is_published_already_is_published_too_and_gone(keeper: Keeper) -> None:
+    head = await keeper.publish(a_document())
+    draft = (await keeper.change(head["id"], head["revision"], a_document())).json()
+    reviewed = (await keeper.act(f"drafts/{head['id']}/review", draft["revision"])).json()
+
+    again = (await keeper.act(f"drafts/{head['id']}/publication", reviewed["revision"])).json()
+
+    assert (again["published_version"], again["draft_version"]) == (2, None)
+
+
 async def test_stale_etag_and_foreign_department_are_refused(
     client: ServiceClient, keeper: Keeper, token: TokenFactory
 ) -> None:

@@ -398,6 +398,29 @@ async def test_a_closed_matter_is_refused_by_row_and_never_holds_back_the_others
     assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, rule)]
 
 
+@pytest.mark.parametrize("is_published", [False, True])
+async def test_draft_that_somebody_writes_is_never_overwritten_by_an_import(
+    client: ServiceClient, keeper: Keeper, administrator: Headers, is_published: bool
+) -> None:
+    if is_published:
+        head = await keeper.publish(a_document())
+        draft = (await keeper.change(head["id"], head["revision"], a_document(aliases=["新别名"]))).json()
+    else:
+        draft = (await keeper.draft(a_document(aliases=["新别名"]))).json()
+    line = orjson.dumps(a_document(aliases=["旧别名"]).model_dump(mode="json"))
+    before = len(await published(client.database))
+
+    lines = await client.post(f"{BASE}/catalogue-documents", content=line, headers=administrator)
+    file = await send(client, administrator, a_csv([row("在改", CODE), row("新的", "L-1")]))
+    reviewed = await keeper.act(f"drafts/{draft['id']}/review", draft["revision"])
+
+    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == ((0, 0, 0, 1), "not_drafted")
+    assert counts(file.json()) == (1, 0, 0, 1)
+    assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, "not_drafted")]
+    assert reviewed.status_code == 200
+    assert len(await published(client.database)) == before + 1
+
+
 async def test_document_of_an_unknown_department_is_refused(client: ServiceClient, administrator: Headers) -> None:
     stranger = a_document(code=None, catalog_code=None, local_code="L-1", department_code="D-404")
     lines = [orjson.dumps(d.model_dump(mode="json")) for d in (a_document(), stranger)]

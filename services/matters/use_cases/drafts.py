@@ -107,7 +107,7 @@ async def publish_draft(
     if not matter.reviewing:
         raise ConflictError("send the draft to review first")
     found = _refuse_breaches(document, warnings)
-    _ = await publish_documents(session, [document], actor, now, resuming=True)
+    _ = await publish_documents(session, [document], actor, now, by_hand=True)
     await session.refresh(matter)
     return matter, found
 

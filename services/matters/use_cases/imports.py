@@ -17,11 +17,12 @@ from shared.errors import FieldError
 from shared.guides import MatterDocument
 from shared.ids import new_id
 
-CLOSED = {
+HELD = {
     "cancelled": "cancelled for good",
     "suspended": "suspended; whoever publishes its next version by hand takes it up again",
+    "drafted": "being rewritten by its department; publish that draft first",
 }
-"""States that no import changes, and what the sender is told."""
+"""Matters that no import changes, and what the sender is told."""
 
 
 async def import_file(
@@ -38,8 +39,8 @@ async def import_file(
     # What became of a document became of every row that is part of it.
     outcomes = {row.row: outcomes[row.head] for row in rows if not row.faults}
     for row in rows:
-        if outcomes.get(row.row) in CLOSED:
-            row.faults.append(_closed("item_code", outcomes.pop(row.row), row.row))
+        if outcomes.get(row.row) in HELD:
+            row.faults.append(_held("item_code", outcomes.pop(row.row), row.row))
     run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now, **_counted(rows, outcomes))
     session.add(run)
     await session.flush()
@@ -79,14 +80,14 @@ async def import_documents(session: AsyncSession, lines: Sequence[bytes], actor:
         refused += faults
     outcomes = await publish_documents(session, [document for _, document in documents.values()], actor, now)
     numbers = [number for number, _ in documents.values()]
-    refused += [_closed("code", outcome, n) for n, outcome in zip(numbers, outcomes, strict=True) if outcome in CLOSED]
+    refused += [_held("code", outcome, n) for n, outcome in zip(numbers, outcomes, strict=True) if outcome in HELD]
     counts = {name: outcomes.count(name) for name in ("accepted", "changed", "unchanged")}
     errors = [fault.as_dict() for fault in refused[:200]]
     return {**counts, "refused": len({fault.row for fault in refused}), "errors": errors}
 
 
-def _closed(field: str, state: str, row: int) -> FieldError:
-    return FieldError(field, f"not_{state}", f"the matter with this code is {CLOSED[state]}", row)
+def _held(field: str, state: str, row: int) -> FieldError:
+    return FieldError(field, f"not_{state}", f"the matter with this code is {HELD[state]}", row)
 
 
 def _read_document(line: bytes, number: int) -> tuple[MatterDocument | None, list[FieldError]]:

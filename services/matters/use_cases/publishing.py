@@ -51,16 +51,17 @@ STORE_VERSIONS = text(
 
 
 async def publish_documents(
-    session: AsyncSession, documents: Sequence[MatterDocument], actor: str, now: datetime, *, resuming: bool = False
+    session: AsyncSession, documents: Sequence[MatterDocument], actor: str, now: datetime, *, by_hand: bool = False
 ) -> list[str]:
     """Publish many texts, set by set; the outcome of each: accepted, changed, unchanged, or why nothing was done to it.
 
-    That is cancelled, or suspended: only a person's own publication (`resuming`) takes a suspended matter up again.
+    That is cancelled; or suspended or drafted: only a person's own publication (`by_hand`) takes a suspended matter up again,
+    and an import never puts its text in the place of a draft that somebody has written and nobody reviewed.
     """
     names = await queries.department_names(session)
     outcomes: list[str] = []
     for start in range(0, len(documents), CHUNK):
-        outcomes += await _publish_chunk(session, documents[start : start + CHUNK], names, actor, now, resuming)
+        outcomes += await _publish_chunk(session, documents[start : start + CHUNK], names, actor, now, by_hand)
     return outcomes
 
 
@@ -70,7 +71,7 @@ async def _publish_chunk(
     names: dict[tuple[str, str], str],
     actor: str,
     now: datetime,
-    resuming: bool,
+    by_hand: bool,
 ) -> list[str]:
     known = {(r.area_code, r.department_code, r.identity): r for r in await lock_known(session, documents)}
     rows: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ async def _publish_chunk(
         place = (document.area_code, document.department_code)
         before, content = known.get((*place, model.identity_of(document))), document.model_dump(mode="json")
         digest = model.content_hash(content)
-        outcomes.append(_outcome(before, digest, resuming=resuming))
+        outcomes.append(_outcome(before, digest, by_hand=by_hand))
         if outcomes[-1] in PUBLISHING:
             row, event = _publication(before, document, content, names.get(place, ""), now)
             rows.append({**row, "content_hash": digest.hex()})
@@ -96,13 +97,17 @@ async def _publish_chunk(
     return outcomes
 
 
-def _outcome(before: Any, digest: bytes, *, resuming: bool) -> str:
+def _outcome(before: Any, digest: bytes, *, by_hand: bool) -> str:
     """What an arriving text does to the matter that is there (`before`, a row of EXISTING)."""
-    if before is None or (before.published_version is None and before.state != State.CANCELLED):
+    if before is None:
         return "accepted"
-    if before.state == State.CANCELLED or (before.state == State.SUSPENDED and not resuming):
+    if before.state == State.CANCELLED or (before.state == State.SUSPENDED and not by_hand):
         return str(before.state)
-    return "unchanged" if before.content_hash == digest and before.state == State.PUBLISHED else "changed"
+    if before.content_hash == digest and before.state == State.PUBLISHED and not by_hand:
+        return "unchanged"
+    if before.draft_version is not None and not by_hand:
+        return "drafted"
+    return "accepted" if before.published_version is None else "changed"
 
 
 def _publication(
