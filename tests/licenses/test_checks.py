@@ -79,7 +79,7 @@ async def test_qr_on_the_printed_page_leads_to_the_page_that_checks(office: Offi
     original = printing._qr
     printing._qr = lambda content: seen.append(content) or original(content)
     try:
-        _ = await office.client.get(f"{BASE}/licenses/{paper['id']}/pdf", headers=office.officer)
+        _ = await office.client.post(f"{BASE}/licenses/{paper['id']}/prints", json=WHY, headers=office.officer)
     finally:
         printing._qr = original
 

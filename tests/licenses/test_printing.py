@@ -14,6 +14,7 @@ from tests.builders.matters import DEPARTMENT
 from tests.licenses.conftest import FIELDS, TYPE, WHY, Office, a_type
 from tests.security.world import NEXT_DOOR
 
+PRINT = {"reason": "窗口补打纸质证照"}
 IDENTIFIER = f"1.2.156.3005.2.{TYPE}.{DEPARTMENT}.20261127ABCDEFGH2345.001.K"
 
 
@@ -119,7 +120,7 @@ def test_same_licence_is_the_same_page() -> None:
     assert render(a_page(), "png") == render(a_page(), "png")
 
 
-async def test_holder_and_department_print_and_nobody_else(office: Office) -> None:
+async def test_holder_gets_her_page_and_nobody_else(office: Office) -> None:
     _, holder = await office.verify()
     licence = await office.issued()
     path = f"/api/v1/licenses/licenses/{licence['id']}/pdf"
@@ -127,26 +128,44 @@ async def test_holder_and_department_print_and_nobody_else(office: Office) -> No
 
     answers = [await office.client.get(path, headers=caller) for caller in callers]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 404, 404, 401]
+    assert [answer.status_code for answer in answers] == [200, 403, 404, 404, 401]
     assert answers[0].headers["content-type"] == "application/pdf"
     assert answers[0].content.startswith(b"%PDF-")
+    assert [fault["field"] for fault in answers[1].json()["errors"]] == ["reason"]
+
+
+async def test_department_prints_with_a_reason_that_is_kept(office: Office) -> None:
+    _, holder = await office.verify()
+    licence = await office.issued()
+    path = f"/api/v1/licenses/licenses/{licence['id']}/prints"
+    clerk = office.staff("window_clerk")
+    callers = [clerk, holder, office.staff("leader", department=NEXT_DOOR), office.staff("supervisor"), {}]
+
+    without = [await office.client.post(path, json=body, headers=clerk) for body in ({}, {"reason": "   "})]
+    answers = [await office.client.post(path, json=PRINT, headers=caller) for caller in callers]
+
+    assert [(answer.status_code, answer.json()["errors"][0]["field"]) for answer in without] == [(400, "reason")] * 2
+    assert [answer.status_code for answer in answers] == [200, 403, 404, 403, 401]
+    assert answers[0].content.startswith(b"%PDF-")
+    trail = await office.fetch("SELECT object_id, reason FROM audit WHERE action = 'license.print'")
+    assert [tuple(row) for row in trail] == [(licence["id"], PRINT["reason"])]
 
 
 async def test_page_of_a_rare_name_is_refused_clearly_and_its_record_stands(office: Office) -> None:
     licence = await office.issued(holder={"kind": "person", "name": "张\U00020bb7", "id_number": "540102199001010011"})
-    path = f"/api/v1/licenses/licenses/{licence['id']}/pdf"
+    path = f"/api/v1/licenses/licenses/{licence['id']}/prints"
 
-    answer = await office.client.get(path, headers=office.officer)
+    answer = await office.client.post(path, json=PRINT, headers=office.officer)
 
     assert (answer.status_code, "U+20BB7" in answer.json()["detail"]) == (422, True)
 
 
 async def test_suspended_licence_says_so_on_its_page(office: Office) -> None:
     licence = await office.issued()
-    path = f"/api/v1/licenses/licenses/{licence['id']}/pdf"
-    before = (await office.client.get(path, headers=office.officer)).content
+    path = f"/api/v1/licenses/licenses/{licence['id']}/prints"
+    before = (await office.client.post(path, json=PRINT, headers=office.officer)).content
     _ = await office.do(licence, "suspension", WHY)
 
-    after = (await office.client.get(path, headers=office.officer)).content
+    after = (await office.client.post(path, json=PRINT, headers=office.officer)).content
 
     assert len(after) != len(before)

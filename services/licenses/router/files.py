@@ -10,13 +10,15 @@ from fastapi import APIRouter, Query, Response
 from services.licenses import printing, queries, use_cases
 from services.licenses.model import Status, TypeCode, TypeDocument, check_code, qr_token
 from services.licenses.queries import FIRST, LicenseFilter
-from services.licenses.router.access import Config, Issuer, Reader, check_reader, show
-from services.licenses.schemas import IssueLicense, LicenseRead, LicenseSummary, StepRead, VersionRead
+from services.licenses.router.access import Config, Issuer, Reader, check_reader, is_holder, show
+from services.licenses.schemas import IssueLicense, LicenseRead, LicenseSummary, StepRead, VersionRead, Why
+from services.licenses.settings import Settings
 from services.licenses.use_cases.checks import NAMES
-from shared import clock
+from shared import audit, clock
 from shared.auth import Citizen, CurrentCaller
 from shared.bodies import FILE
 from shared.db import ReadSession, Session
+from shared.errors import FieldError, ForbiddenError
 from shared.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
@@ -86,10 +88,28 @@ async def list_steps(license_id: UUID, session: ReadSession, caller: CurrentCall
 
 
 @router.get("/licenses/{license_id}/pdf", response_class=Response, responses=PDF)
-async def print_license(license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config) -> Response:
-    """The sealed page for its holder or its department; 422 when it holds a character that the fonts lack."""
+async def get_pdf(license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config) -> Response:
+    """The sealed page for its holder; staff print with a reason. 422 when it holds a character that the fonts lack."""
     row = await queries.read_license(session, license_id)
     check_reader(row, caller)
+    if not is_holder(row, caller):
+        fault = FieldError("reason", "required", "say why the whole page must be seen, by POST to …/prints")
+        raise ForbiddenError("the page shows everything unmasked: without a reason its holder alone gets it", [fault])
+    return await _print(row, settings)
+
+
+@router.post("/licenses/{license_id}/prints", response_class=Response, responses=PDF)
+async def print_license(
+    license_id: UUID, command: Why, session: Session, officer: Reader, settings: Config
+) -> Response:
+    """The sealed page, unmasked, for the licence's department; who printed it, and why, is kept."""
+    row = await queries.read_license(session, license_id)
+    check_reader(row, officer)
+    audit.record(session, "license.print", "license", license_id, reason=command.reason, version=row.version)
+    return await _print(row, settings)
+
+
+async def _print(row: Any, settings: Settings) -> Response:
     definition = TypeDocument.model_validate(row.definition)
     token = qr_token(row.id, row.version)
     page = printing.Page(
