@@ -35,9 +35,9 @@ async def collect(session: AsyncSession, event: RecordReceived) -> None:
 
 @consumer.on(IdentityVerified)
 async def link_person(session: AsyncSession, event: IdentityVerified) -> None:
-    await use_cases.link_person(session, event)
+    await use_cases.link_person(session, event, clock.now())
 
 
 @consumer.on(OrganisationLinked)
 async def link_organisation(session: AsyncSession, event: OrganisationLinked) -> None:
-    await use_cases.link_organisation(session, event)
+    await use_cases.link_organisation(session, event, clock.now())

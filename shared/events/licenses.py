@@ -50,9 +50,12 @@ class LicenseIssued(LicenseEvent, fact="license-issued"):
 
 
 class LicenseChanged(LicenseEvent, fact="license-changed"):
-    """Another version or status with the same holder and type: changed (变更), renewed (延续), given back (暂扣发还), signed."""
+    """Another version, status or account with the same holder and type.
 
-    change: Literal["changed", "renewed", "released", "signed", "transferred"]
+    Changed (变更), renewed (延续), given back (暂扣发还), signed, transferred (转出), linked to the account of its holder.
+    """
+
+    change: Literal["changed", "renewed", "released", "signed", "transferred", "linked"]
 
 
 class LicenseSuspended(LicenseEvent, fact="license-suspended"):

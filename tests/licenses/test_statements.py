@@ -34,7 +34,7 @@ async def test_check_takes_one_statement_that_counts_the_try_too(office: Office)
     assert "INSERT INTO check_tries" in statement
 
 
-async def test_issue_takes_what_it_rests_on_and_one_statement_for_all_it_leaves(office: Office) -> None:
+async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_leaves(office: Office) -> None:
     async with office.client.database.transaction() as session:
         await issue_for_case(session, a_decision(), clock.now())
 
@@ -42,4 +42,4 @@ async def test_issue_takes_what_it_rests_on_and_one_statement_for_all_it_leaves(
         async with office.client.database.transaction() as session:
             await issue_for_case(session, a_decision(), clock.now())
 
-    assert [statement.split(" ", 1)[0] for statement in seen] == ["SELECT", "WITH"]
+    assert [statement.split(" ", 1)[0] for statement in seen] == ["SELECT", "SELECT", "WITH"]

@@ -19,6 +19,7 @@ from services.licenses.model import IRREVERSIBLE, Status, fact_of_status, identi
 from services.licenses.queries import Type
 from services.licenses.schemas import CollectedLicense
 from services.licenses.signing import canonical, digest_of
+from services.licenses.use_cases.links import keep_links
 from services.licenses.use_cases.making import Draft, Made, make, store, store_versions
 from shared import audit, clock, outbox
 from shared.crypto import open_sealed, pseudonym
@@ -106,6 +107,8 @@ async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -
             _judge(row, row.record, types.get(row.record.type_code), place)
     facts: list[Event] = []
     waiting = [row for row in rows if not row.status]
+    if waiting:
+        await keep_links(session, {pseudonym(row.record.holder_id_number) for row in waiting if row.record})
     while waiting:
         # Versions of one licence within a chunk follow each other: each wave holds one of each.
         wave = list({row.key: row for row in reversed(waiting)}.values())

@@ -11,6 +11,7 @@ from services.licenses.model import License, new_number
 from services.licenses.queries import Type
 from services.licenses.schemas import IssueLicense
 from services.licenses.use_cases.keys import get_signer
+from services.licenses.use_cases.links import keep_links
 from services.licenses.use_cases.making import Draft, make, store
 from shared import clock
 from shared.crypto import open_sealed, pseudonym
@@ -29,7 +30,9 @@ async def issue_for_case(session: AsyncSession, event: CaseDecided, now: datetim
     if event.holder is None:
         raise ConflictError("the decision names no holder for its licence; the case service must say it again")
     holder: dict[str, str] = open_sealed(event.holder, "case.holder")
-    ground = await queries.find_ground(session, code, pseudonym(holder["id_number"]), event.account_id)
+    owner = pseudonym(holder["id_number"])
+    await keep_links(session, [owner], event.account_id)
+    ground = await queries.find_ground(session, code, owner, event.account_id)
     if ground.type is None:
         raise ConflictError(f"no licence type {code}; publish it and drive this event again")
     _check_issuer(ground.type, event.department_code)
@@ -66,7 +69,9 @@ async def issue_license(session: AsyncSession, command: IssueLicense, caller: Ca
     if not caller.area or not caller.department:
         raise ForbiddenError("you belong to no department")
     holder = command.holder
-    ground = await queries.find_ground(session, command.type_code, pseudonym(holder.id_number), None)
+    owner = pseudonym(holder.id_number)
+    await keep_links(session, [owner])
+    ground = await queries.find_ground(session, command.type_code, owner, None)
     if ground.type is None:
         raise InvalidInputError("no such licence type", [FieldError("type_code", "known_type", "is not published")])
     _check_issuer(ground.type, caller.department)
