@@ -271,8 +271,8 @@ async def get_application(
 
 def _license(row: dict[str, Any]) -> LicenseCopy:
     """A row of `license_copy` that came as JSON."""
-    until, account = row["valid_until"], row["account_id"]
-    typed = {"valid_until": until and date.fromisoformat(until), "account_id": account and UUID(account)}
+    days = {name: row[name] and date.fromisoformat(row[name]) for name in ("valid_from", "valid_until")}
+    typed = {**days, "account_id": row["account_id"] and UUID(row["account_id"])}
     return LicenseCopy(**{**row, **typed, "license_id": UUID(row["license_id"])})
 
 
@@ -292,6 +292,7 @@ async def list_usable(
         LicenseCopy.account_id == account_id,
         LicenseCopy.type_code.in_(type_codes),
         LicenseCopy.status == VALID,
+        LicenseCopy.valid_from.is_(None) | (LicenseCopy.valid_from <= today),
         LicenseCopy.valid_until.is_(None) | (LicenseCopy.valid_until >= today),
     )
     if holder is not None:

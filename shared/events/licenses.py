@@ -17,7 +17,8 @@ class LicenseEvent(Event, service="licenses"):
 
     `identifier` is the 证照标识 with its check character; `holder` the pseudonym (`shared.crypto.pseudonym`) of the holder's
     ID number or USCC, by which a service recognises the licences of an applicant; `digest` the SHA-256 (hex) of the canonical
-    record in this version; `trust` A (made and signed by the issuer) to D.
+    record in this version; `trust` A (made and signed by the issuer) to D. Before `valid_from` it is no evidence whatever its
+    status; facts of former days do not tell it.
     """
 
     license_id: UUID
@@ -34,6 +35,7 @@ class LicenseEvent(Event, service="licenses"):
     status: Status
     trust: Literal["A", "B", "C", "D"]
     issued_on: date
+    valid_from: date | None = None
     valid_until: date | None
     digest: str
     origin: Origin

@@ -11,6 +11,7 @@ import pytest
 
 from services.cases import queries
 from services.cases.consumer import consumer
+from services.cases.model import LicenseCopy
 from services.cases.use_cases import follow_licenses
 from shared import clock
 from shared.crypto import pseudonym, use_key
@@ -269,6 +270,53 @@ async def test_licence_costs_an_application_one_statement(hall: Hall) -> None:
 
     assert answer.status_code == 201
     assert [statement.split(" ", 2)[0] for statement in seen] == ["INSERT", "SELECT", "WITH", "WITH", "UPDATE"]
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "shown"),
+    [
+        ("01", (None, None), "01"),
+        ("01", (-1, 1), "01"),
+        ("01", (0, 0), "01"),
+        ("01", (1, 2), "99"),
+        ("01", (-2, -1), "05"),
+        ("02", (1, 2), "02"),
+        ("03", (-2, -1), "03"),
+    ],
+)
+def test_status_is_that_of_the_day(status: str, days: tuple[int | None, int | None], shown: str) -> None:
+    first, last = [None if day is None else TODAY + timedelta(days=day) for day in days]
+
+    assert LicenseCopy(status=status, valid_from=first, valid_until=last).status_on(TODAY) == shown
+
+
+async def test_licence_that_is_not_in_force_yet_meets_nothing(hall: Hall, token: TokenFactory) -> None:
+    account = uuid4()
+    own = token(sub=str(account))
+    fact = await licensed(hall, a_license(account_id=account, valid_from=TODAY + timedelta(days=1)))
+
+    answer = await hall.post(await using(hall, fact, own), own)
+    [match] = (await matches(hall, own)).json()
+
+    assert (answer.status_code, [fault["rule"] for fault in answer.json()["errors"]]) == (400, ["license_valid"])
+    assert match["licenses"] == []
+    await tell(hall, later(fact, LicenseChanged, valid_from=TODAY))
+    assert len((await matches(hall, own)).json()[0]["licenses"]) == 1
+
+
+async def test_licence_that_is_linked_later_matches_its_holder_and_needs_others_consent(
+    hall: Hall, token: TokenFactory
+) -> None:
+    account = uuid4()
+    own = token(sub=str(account))
+    fact = await licensed(hall)
+
+    await tell(hall, later(fact, LicenseChanged, change="linked", account_id=account))
+    [match] = (await matches(hall, own)).json()
+    answer = await hall.post(await using(hall, fact), hall.citizen)
+
+    assert [one["license_id"] for one in match["licenses"]] == [str(fact.license_id)]
+    assert (answer.status_code, [fault["rule"] for fault in answer.json()["errors"]]) == (400, ["consent"])
 
 
 @pytest.mark.parametrize("kind", [LicenseSuspended, LicenseRevoked, LicenseExpired])

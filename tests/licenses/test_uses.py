@@ -107,6 +107,28 @@ async def test_suspended_licence_is_no_evidence(held: Held) -> None:
     assert (used.status_code, answer.status_code) == (409, 409)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "status"), [(1, 2, 409), (0, 0, 201), (-1, None, 201), (1, None, 409), (-2, -1, 409)]
+)
+async def test_licence_is_evidence_from_its_first_day_to_its_last(
+    held: Held, first: int, last: int | None, status: int
+) -> None:
+    given, today = await held.authorise(), clock.local_date(clock.now())
+    days = [None if day is None else today + timedelta(days=day) for day in (first, last)]
+    _ = await held.office.fetch("UPDATE license SET valid_from = $1, valid_until = $2", *days)
+
+    assert (await held.use(given["auth_code"])).status_code == status
+
+
+async def test_first_day_that_lies_ahead_is_told(office: Office) -> None:
+    first = (clock.local_date(clock.now()) + timedelta(days=9)).isoformat()
+
+    _ = await office.issued(valid_from=first)
+
+    (fact,) = await office.facts()
+    assert (fact.data["status"], fact.data["valid_from"]) == ("01", first)
+
+
 async def test_only_a_system_with_the_scope_uses_and_only_the_holder_allows(held: Held) -> None:
     office, given = held.office, await held.authorise()
     issuing = office.token(kind="system", scope="licenses:issue", area=CITY, department=DEPARTMENT)

@@ -16,6 +16,8 @@ VALID = "01"
 """有效, the only status that counts as evidence (norms of GB/T 36903)."""
 EXPIRED = "05"
 """失效."""
+NOT_YET = "99"
+"""其他: as a day before its first one shows it."""
 
 
 class LicenseCopy(Base):
@@ -37,13 +39,17 @@ class LicenseCopy(Base):
     status: Mapped[str] = mapped_column(Text)
     trust: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(Text)
+    valid_from: Mapped[date | None] = mapped_column(Date)
     valid_until: Mapped[date | None] = mapped_column(Date)
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
 
     def status_on(self, day: date) -> str:
-        """证照状态 as the day shows it: over when its last day is, whether or not the news of that has come."""
-        is_over = self.valid_until is not None and self.valid_until < day
-        return EXPIRED if self.status == VALID and is_over else self.status
+        """证照状态 as the day shows it: not before its first day, over after its last, whether or not news of that has come."""
+        if self.status != VALID:
+            return self.status
+        if self.valid_from is not None and day < self.valid_from:
+            return NOT_YET
+        return EXPIRED if self.valid_until is not None and self.valid_until < day else VALID
 
     def snapshot(self, *, consent: bool) -> dict[str, Any]:
         """What the case keeps of it: which was used, in which version, on whose word."""

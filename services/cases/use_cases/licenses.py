@@ -18,17 +18,17 @@ from shared.events.licenses import LicenseEvent
 from shared.ids import new_id
 
 COLUMNS = (
-    "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust, digest, valid_until,"
-    " account_id"
+    "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust, digest, valid_from,"
+    " valid_until, account_id"
 )
 KEEP = text(
     f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r"
     " (license_id uuid, revision int, holder_kind text, holder text, type_code text, type_name jsonb, number text,"
-    " status text, trust text, digest text, valid_until date, account_id uuid) ORDER BY license_id"
+    " status text, trust text, digest text, valid_from date, valid_until date, account_id uuid) ORDER BY license_id"
     " ON CONFLICT (license_id) DO UPDATE SET revision = excluded.revision, holder_kind = excluded.holder_kind,"
     " holder = excluded.holder, type_code = excluded.type_code, type_name = excluded.type_name,"
     " number = excluded.number, status = excluded.status, trust = excluded.trust, digest = excluded.digest,"
-    " valid_until = excluded.valid_until, account_id = excluded.account_id"
+    " valid_from = excluded.valid_from, valid_until = excluded.valid_until, account_id = excluded.account_id"
     " WHERE license_copy.revision < excluded.revision"
     " RETURNING license_id, xmax <> 0 AS was_known"
 )
@@ -99,7 +99,7 @@ def _row(event: LicenseEvent) -> dict[str, Any]:
     same = ("license_id", "revision", "holder_kind", "holder", "type_code", "type_name", "status", "trust", "digest")
     is_personal = event.holder_kind == "person"
     number = masking.mask_id_number(event.number) if is_personal else event.number
-    values = {name: getattr(event, name) for name in (*same, "valid_until", "account_id")}
+    values = {name: getattr(event, name) for name in (*same, "valid_from", "valid_until", "account_id")}
     return {**values, "number": number}
 
 

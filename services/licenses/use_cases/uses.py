@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.licenses import queries
 from services.licenses.model import Counting, LicenseUse, Status, UseAuthorisation
 from services.licenses.schemas import AuthorisationRead, Authorise, UseLicense
-from shared import audit, outbox
+from shared import audit, clock, outbox
 from shared.crypto import lookup_hash
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.events.cases import CaseLicenseUsed, CaseReceived
@@ -88,6 +88,9 @@ async def use_license(
     found = await queries.lock_license(session, license_id)
     if found.status != Status.VALID:
         raise ConflictError("only a valid licence counts as evidence", extra={"state": found.status})
+    today = clock.local_date(now)
+    if today < found.valid_from or (found.valid_until is not None and found.valid_until < today):
+        raise ConflictError("today lies outside the days for which the licence is valid")
     version = await queries.get_version(session, found)
     given.used_at = now
     use = LicenseUse(
