@@ -4,6 +4,7 @@ import asyncio
 import resource
 import time
 from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from shared import clock
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import once
-from tests.licenses.conftest import BASE, TYPE, Office, a_chunk, a_decision, a_type, an_id_number, collected
+from tests.licenses.conftest import BASE, TYPE, WHY, Office, a_chunk, a_decision, a_type, an_id_number, collected
 from tests.security.world import ELSEWHERE, NEXT_DOOR
 
 
@@ -329,6 +330,35 @@ async def test_job_of_another_department_is_not_there(office: Office) -> None:
     )
 
     assert (answer.status_code, job["total"], job["finished_at"] is not None) == (404, 0, True)
+
+
+async def test_signed_are_counted_as_they_stand_whatever_versions_come(office: Office) -> None:
+    """Of licences that were signed and changed at their source, and of one that was changed before anybody signed."""
+    choose = Random(5)
+    versions = dict.fromkeys(range(6), 0)
+    for _ in range(8):
+        changed = choose.sample(sorted(versions), 3)
+        versions |= {n: versions[n] + 1 for n in changed}
+        status = choose.choice(["01", "01", "02"])
+        _ = await office.collect([collected(n, version=versions[n], status=status) for n in changed])
+        if choose.random() < 0.6:
+            _ = await start(office)
+            _ = await sign(office.client.database, clock.now())
+
+        (stand,) = await office.fetch("SELECT count(*) FILTER (WHERE signed) FROM license")
+        assert (await office.get("statistics", office.administrator))["signed"] == stand[0]
+
+
+async def test_change_here_signs_what_was_collected_and_is_counted_once(office: Office) -> None:
+    _ = await office.collect([collected(1)])
+    (row,) = await office.fetch("SELECT id, revision FROM license")
+    licence = {"id": str(row["id"]), "revision": row["revision"]}
+
+    for _ in range(2):
+        licence = await office.do(licence, "change", {**WHY, "fields": {"place": "拉萨市城关区八廓街2号"}})
+
+    figures = await office.get("statistics", office.administrator)
+    assert (figures["collected"], figures["signed"]) == (1, 1)
 
 
 async def test_figures_count_what_happened_folded_or_not(office: Office) -> None:

@@ -91,9 +91,16 @@ STORE = text(
 RENEW = text(
     f"{_GIVEN}, stored AS (UPDATE license l SET"
     + ", ".join(f" {name} = g.{name}" for name in COLUMNS if name not in {"id", "created_at", "case_id"})
-    + f" FROM given g WHERE l.id = g.id RETURNING l.id), versions AS ({_VERSIONS}) SELECT id FROM stored"
+    + f" FROM given g WHERE l.id = g.id RETURNING l.id), versions AS ({_VERSIONS}),"
+    " counted AS (INSERT INTO license_counting (area_code, department_code, type_code, signed)"
+    " SELECT g.area_code, g.department_code, g.type_code, sum(g.signed::int - l.signed::int)"
+    " FROM given g JOIN license l ON l.id = g.id WHERE g.signed <> l.signed GROUP BY 1, 2, 3)"
+    " SELECT id FROM stored"
 )
-"""Further versions of licences that are there, whose rows are locked."""
+"""Further versions of licences that are there, whose rows are locked; the counts follow whether they are signed.
+
+`license` shows them here as they were before: a statement does not see what it writes.
+"""
 
 
 @dataclass(kw_only=True)
