@@ -15,7 +15,7 @@ from services.licenses.timers import forget_tries
 from shared import clock
 from shared.crypto import use_key
 from tests.conftest import ClientFactory, TokenFactory
-from tests.licenses.conftest import BASE, ID_NUMBER, NAME, TYPE, WHY, Office
+from tests.licenses.conftest import BASE, ID_NUMBER, NAME, TYPE, WHY, Office, collected
 
 PER_NUMBER, PER_ADDRESS = 20, 120
 WRONG = "AAAAAAAA"
@@ -50,6 +50,29 @@ async def test_findings_stand_apart_and_nothing_personal_is_told(office: Office)
     assert "fields" not in found
     assert NAME not in answer.text
     assert ID_NUMBER not in answer.text
+
+
+async def test_licence_whose_number_is_her_id_number_shows_it_to_nobody_else(office: Office) -> None:
+    _, holder = await office.verify()
+    made = await office.issued(number=ID_NUMBER)
+    await office.collect([collected(1, source_number=f"藏{ID_NUMBER}", holder_id_number=ID_NUMBER)])
+    mine = (await office.get("licenses", holder))["items"]
+    papers = [await office.get(f"licenses/{one['id']}", holder) for one in mine]
+    made = await office.do(made, "change", {**WHY, "fields": {"scope": "预包装食品销售"}})
+
+    seen = [
+        made,
+        await office.get(f"licenses/{made['id']}"),
+        await office.get("department-licenses"),
+        await office.get(f"licenses/{made['id']}/versions"),
+        *[(await check(office, type_code=TYPE, number=one["number"], code=one["check_code"])).json() for one in papers],
+        *[fact.data for fact in await office.facts() if "records-judged" not in fact.type],
+    ]
+
+    assert [paper["number"] for paper in papers] == [ID_NUMBER, f"藏{ID_NUMBER}"]
+    assert ID_NUMBER not in str(seen)
+    assert [one["validity"]["result"] for one in seen[4:6]] == ["within"] * 2
+    assert [one["number"] for one in seen[2]["items"]] == ["540***********0011", "藏540***********0011"]
 
 
 async def test_every_way_leads_to_the_same_findings(office: Office) -> None:

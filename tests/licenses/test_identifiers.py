@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from stdnum.iso7064 import mod_37_36
 
 from services.licenses.model import check_identifier, check_type_code, identifier, new_number, serial_of
+from services.licenses.model.identifiers import masked_number
 from services.licenses.model.types import Validity
 from shared.codes import license_check_character
+from shared.crypto import pseudonym, use_key
 
 LHASA = "11540100MB0Q01904W"
 TYPE = f"{LHASA}001"
@@ -70,6 +72,26 @@ def test_serial_of_any_number_has_the_form_and_is_always_the_same(number: str) -
 
     assert serial == serial_of(LHASA, TYPE, number)
     assert check_identifier(identifier(TYPE, LHASA, serial, 1))
+
+
+def test_serial_of_her_own_id_number_is_one_that_only_the_key_finds() -> None:
+    """And in the number itself it is masked, whatever stands around it; an organisation's number is public."""
+    number = "540102199001010011"
+    with use_key(b"k" * 32, b"p" * 32):
+        her, firm = pseudonym(number), pseudonym("915401001234567890")
+        numbers = [number, f"9{number}", f"证字{number}号"]
+        serials = [serial_of(LHASA, TYPE, one, her) for one in numbers]
+        shown = [masked_number(one, her) for one in numbers]
+        others = [serial_of(LHASA, TYPE, number, firm), serial_of(LHASA, TYPE, number)]
+        public = masked_number("915401001234567890", None)
+    with use_key(b"j" * 32, b"p" * 32):
+        under_another_key = [serial_of(LHASA, TYPE, one, her) for one in numbers]
+
+    assert all(len(serial) == 20 and number not in serial for serial in serials)
+    assert len({*serials, *under_another_key}) == 6
+    assert shown == ["540***********0011", "9540***********0011", "证字540***********0011号"]
+    assert others == [number, number]
+    assert public == "915401001234567890"
 
 
 def test_made_numbers_differ_and_serve_as_serials() -> None:

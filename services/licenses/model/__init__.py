@@ -19,6 +19,7 @@ from services.licenses.model.license import (
     LicenseVersion,
     fact_of_status,
     facts_of,
+    shown_number,
 )
 from services.licenses.model.records import (
     COUNTS,
@@ -84,4 +85,5 @@ __all__ = [
     "qr_token",
     "read_qr_token",
     "serial_of",
+    "shown_number",
 ]

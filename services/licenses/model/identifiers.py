@@ -8,13 +8,15 @@ import secrets
 from datetime import date
 from uuid import UUID
 
-from shared import codes
-from shared.crypto import lookup_hash
+from shared import codes, masking
+from shared.crypto import lookup_hash, pseudonym
 
 ROOT = "1.2.156.3005.2"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without I, L, O, U, which people misread."""
 SERIAL = re.compile(r"[0-9A-Z]{4,32}")
+ID_NUMBER = re.compile(r"(?=([1-9][0-9]{16}[0-9Xx]))")
+"""Wherever one may begin."""
 IDENTIFIER = re.compile(r"1\.2\.156\.3005\.2\.([0-9A-Z]{21})\.([0-9A-Z]{18})\.([0-9A-Z]{1,40})\.([0-9]{3})\.([0-9A-Z])")
 CODE_LENGTH = 8
 MAC = 12
@@ -43,12 +45,28 @@ def new_number(on: date) -> str:
     return f"{on:%Y%m%d}" + "".join(secrets.choice(ALPHABET) for _ in range(12))
 
 
-def serial_of(issuer: str, type_code: str, number: str) -> str:
-    """流水号: the licence number where it has the form, else 20 characters that always follow from it."""
-    if SERIAL.fullmatch(number):
+def serial_of(issuer: str, type_code: str, number: str, person: str | None = None) -> str:
+    """流水号: the licence number where it has the form, else 20 characters that always follow from it.
+
+    They follow under the service's key where the number carries the ID number of the holder, who is a `person` (her
+    pseudonym): everybody sees identifiers, and whoever guesses a birthday finds the number that a plain digest is of.
+    """
+    place = f"{issuer}/{type_code}/{number}"
+    if masked_number(number, person) != number:
+        digest = lookup_hash(place, "license.serial")
+    elif SERIAL.fullmatch(number):
         return number
-    digest = hashlib.sha256(f"{issuer}/{type_code}/{number}".encode()).digest()
+    else:
+        digest = hashlib.sha256(place.encode()).digest()
     return "".join(ALPHABET[byte & 31] for byte in digest[:20])
+
+
+def masked_number(number: str, person: str | None) -> str:
+    """证照编号 as others than its holder see it: masked where it carries her ID number, of which `person` is the pseudonym."""
+    for found in ID_NUMBER.finditer(number):
+        if person is not None and pseudonym(found[1]) == person:
+            return number.replace(found[1], masking.mask_id_number(found[1]))
+    return number
 
 
 def check_code(license_id: UUID) -> str:

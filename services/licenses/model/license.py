@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
+from services.licenses.model.identifiers import masked_number
 from services.licenses.model.states import MOVES, RUNS_OUT, Act, Status, allowed
 from shared.crypto import Encrypted
 from shared.errors import ConflictError
@@ -127,8 +128,14 @@ class License(Base):
 
 def facts_of(license: Any, now: datetime) -> dict[str, Any]:
     """What every fact tells of a licence, from the entity or a row with its columns."""
-    names = LicenseEvent.model_fields.keys() - {"license_id", "occurred_at"}
-    return {"license_id": license.id, "occurred_at": now, **{name: getattr(license, name) for name in names}}
+    names = LicenseEvent.model_fields.keys() - {"license_id", "occurred_at", "number"}
+    made = {"license_id": license.id, "occurred_at": now, "number": shown_number(license)}
+    return {**made, **{name: getattr(license, name) for name in names}}
+
+
+def shown_number(license: Any) -> str:
+    """证照编号 for everybody but the holder."""
+    return masked_number(license.number, license.holder if license.holder_kind == "person" else None)
 
 
 def fact_of_status(license: Any, reason: str, now: datetime) -> LicenseEvent:

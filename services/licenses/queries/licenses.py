@@ -25,8 +25,8 @@ FIRST = UUID(int=0)
 LICENSE: Any = License.__table__.c
 VERSION: Any = LicenseVersion.__table__.c
 _SHOWN = ("id", "revision", "identifier", "number", "type_code", "type_name", "status", "trust", "signed")
-SUMMARY = [LICENSE[name] for name in (*_SHOWN, "issued_on", "valid_until")]
-"""What a list shows of a licence."""
+SUMMARY = [LICENSE[name] for name in (*_SHOWN, "issued_on", "valid_until", "holder_kind", "holder")]
+"""What a list shows of a licence, and by what its number is masked."""
 NOT_YOURS = "no such licence of yours"
 
 READ = (

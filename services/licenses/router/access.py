@@ -6,7 +6,7 @@ import orjson
 from fastapi import Depends, Request, Response
 
 from services.licenses import queries
-from services.licenses.model import Status, TypeDocument, allowed, check_code
+from services.licenses.model import Status, TypeDocument, allowed, check_code, shown_number
 from services.licenses.schemas import LicenseRead
 from services.licenses.settings import Settings
 from shared import masking
@@ -94,6 +94,7 @@ def show(row: Any, caller: Caller, response: Response) -> dict[str, Any]:
     values |= {"holder_name": holder["name"], "holder_id_number": holder["number"], "fields": record["fields"]}
     values["check_code"] = check_code(row.id) if plain else None
     if not plain:
+        values["number"] = shown_number(row)
         sensitive = {f.name for f in TypeDocument.model_validate(row.definition).fields if f.sensitivity == "sensitive"}
         values["fields"] = {name: value for name, value in record["fields"].items() if name not in sensitive}
     if not plain and row.holder_kind == "person":

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 
 from services.licenses import printing, queries, use_cases
-from services.licenses.model import Status, TypeCode, TypeDocument, check_code, qr_token
+from services.licenses.model import Status, TypeCode, TypeDocument, check_code, qr_token, shown_number
 from services.licenses.queries import FIRST, LicenseFilter
 from services.licenses.router.access import Config, Issuer, Reader, check_reader, is_holder, show
 from services.licenses.schemas import IssueLicense, LicenseRead, LicenseSummary, StepRead, VersionRead, Why
@@ -62,7 +62,8 @@ async def list_issued(
     which = LicenseFilter(type_code, status, number)
     rows = await queries.list_issued(session, (officer.area or "", officer.department or ""), which, after, limit)
     page, following = page_of(rows, limit, "id")
-    return {"items": [row._mapping for row in page], "next": following}
+    items = [{**row._mapping, "number": shown_number(row)} for row in page]
+    return {"items": items, "next": following}
 
 
 @router.get("/licenses/{license_id}", response_model=LicenseRead)

@@ -148,7 +148,8 @@ def _judge(row: Row, record: CollectedLicense, type_: Type | None, place: Place)
 
 
 def _identifier(record: CollectedLicense, place: Place) -> str:
-    serial = serial_of(place.department, record.type_code, record.source_number)
+    person = pseudonym(record.holder_id_number) if record.holder_kind == "person" else None
+    serial = serial_of(place.department, record.type_code, record.source_number, person)
     return identifier(record.type_code, place.department, serial, record.version)
 
 

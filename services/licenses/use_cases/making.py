@@ -179,9 +179,10 @@ class Made:
 
 def make(draft: Draft, signer: Signer | None, now: datetime) -> Made:
     """The record in its canonical form, digested, signed (with a signer) and encrypted."""
-    name = draft.identifier or identifier(
-        draft.type.code, draft.issuer, serial_of(draft.issuer, draft.type.code, draft.number), draft.version
-    )
+    holder = pseudonym(draft.holder_id_number)
+    person = holder if draft.holder_kind == "person" else None
+    serial = serial_of(draft.issuer, draft.type.code, draft.number, person)
+    name = draft.identifier or identifier(draft.type.code, draft.issuer, serial, draft.version)
     content = canonical(draft.record(name))
     same = ("number", "area_code", "department_code", "holder_kind", "account_id", "status", "trust", "origin")
     same += ("issued_on", "valid_from", "valid_until", "source_digest", "case_id", "case_number", "matter_code")
@@ -195,7 +196,7 @@ def make(draft: Draft, signer: Signer | None, now: datetime) -> Made:
             "type_version": draft.type.version,
             "type_name": draft.type.name,
             "issuer_code": draft.issuer,
-            "holder": pseudonym(draft.holder_id_number),
+            "holder": holder,
             "signed": signer is not None,
             "digest": digest_of(content),
             "created_at": now,
