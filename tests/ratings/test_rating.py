@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from shared.events.cases import CaseAccepted, CaseClosed
@@ -224,6 +225,20 @@ async def test_words_are_added_later_and_the_grade_stays(giving: Giving, token: 
     assert [one["text"] for one in masked["supplements"]] == ["请回电***", "还没有回电"]
     assert masked["grade"] == 2
     assert PHONE not in str(await giving.rows("SELECT supplements FROM rating"))
+
+
+async def test_agent_adds_words_in_the_matters_of_the_mandate_alone(giving: Giving, token: TokenFactory) -> None:
+    account, matters = str(uuid4()), [str(uuid4()), str(uuid4())]
+    agent = token(sub=account, act={"sub": str(uuid4())}, matters=matters[:1])
+    answers: list[httpx.Response] = []
+    for number, matter in enumerate(matters):
+        await giving.tell(a_case(CaseClosed, f"C-{number}", account_id=account, matter_id=matter))
+        rating = await giving.rated(token(sub=account), case_number=f"C-{number}", text=TEXT)
+        path = f"{BASE}/ratings/{rating['id']}/supplements"
+        answers.append(await giving.client.post(path, json={"text": "补充一句"}, headers=agent))
+
+    assert [answer.status_code for answer in answers] == [201, 404]
+    assert TEXT not in answers[1].text
 
 
 async def test_facts_about_one_service_event_rise_by_one(giving: Giving) -> None:

@@ -28,6 +28,7 @@ from shared.errors import FieldError, InvalidInputError
 from shared.events.ratings import RatingSubmitted
 from shared.ids import new_id
 from shared.masking import mask_free_text
+from shared.tokens import Caller
 
 
 async def submit_rating(
@@ -138,11 +139,17 @@ def submitted(rating: Rating, now: datetime) -> RatingSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who asks to read or add to a rating: an account, or the invitation that a token proves."""
+    """Who asks to read or add to a rating: who is signed in, or the invitation that a token proves."""
 
-    account_id: UUID | None
+    caller: Caller | None
     invitation_id: UUID | None
 
     def owns(self, rating: Rating) -> bool:
-        by_account = self.account_id is not None and rating.account_id == self.account_id
+        """An agent's only in the matters of the mandate."""
+        by_account = (
+            self.caller is not None
+            and rating.account_id is not None
+            and str(rating.account_id) == self.caller.subject
+            and self.caller.covers(rating.matter_id)
+        )
         return by_account or (self.invitation_id is not None and rating.invitation_id == self.invitation_id)

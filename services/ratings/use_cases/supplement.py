@@ -61,7 +61,6 @@ async def _owner(session: AsyncSession, text: str | None, rater: Rater) -> Owner
         raise StaffCannotRateError("words are added by whoever rated")
     if text is None and caller is None:
         raise UnauthenticatedError("add words by the link you rated with, or sign in")
-    account = UUID(caller.subject) if caller is not None else None
     invitation = None
     if text is not None:
         token = await believe(session, text)
@@ -72,7 +71,7 @@ async def _owner(session: AsyncSession, text: str | None, rater: Rater) -> Owner
             invitation = used.invitation_id if used is not None else None
         elif "jti" in token.claims:
             invitation = read_id(token.claims["jti"])
-    return Owner(account, invitation)
+    return Owner(caller, invitation)
 
 
 def _seal(words: str) -> str:
