@@ -96,7 +96,7 @@ class BadRatingEscalated(TicketEvent, fact="bad-rating-escalated"):
     """A clock ran out: the next level up has it (督办)."""
 
     level: int
-    clock: Literal["callback", "verify", "rectify"]
+    clock: Literal["callback", "verify", "rectify", "feedback"]
 
 
 class RatingRerated(TicketEvent, fact="rating-rerated"):

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model import Deadlines, escalations
+from services.ratings.model import Deadlines, Ticket, escalations
 from services.ratings.timers import watch_tickets
 from shared import clock
 from shared.ids import new_id
 from tests.builders.matters import CITY
-from tests.builders.ratings import BASE, CALENDAR, CLOSING, RATER, Bureau, at
+from tests.builders.ratings import BASE, CALENDAR, CLOSING, RATER, Bureau, a_rating, an_invitation, at, moment
 from tests.conftest import published
 
 ELSEWHERE = "540102000000"
@@ -283,6 +283,39 @@ async def test_silent_rater_leaves_it_closed(bureau: Bureau) -> None:
 
     assert (early.closed, late.closed) == (0, 1)
     assert (await bureau.get(f"tickets/{ticket['id']}", bureau.handler))["state"] == "closed"
+
+
+async def test_rater_who_is_told_nothing_is_escalated_once_in_a_round(bureau: Bureau) -> None:
+    ticket = await bureau.call(await bureau.verify(await bureau.open()))
+    ticket = await bureau.complete(await bureau.plan(ticket))
+    due = date.fromisoformat(ticket["rectify_due_on"])
+
+    runs = [await watch_tickets(bureau.client.database, at(f"{due + timedelta(days=n)}")) for n in range(15)]
+
+    told = [(data["clock"], data["level"], data["occurred_at"][:10]) for _, data in await facts(bureau, "escalated")]
+    assert [(clock, level) for clock, level, _ in told] == [("feedback", 1), ("feedback", 2), ("feedback", 3)]
+    assert told[0][2] == str(due + timedelta(days=1))
+    assert sum(run.closed for run in runs) == 0
+    ticket = await bureau.get(f"tickets/{ticket['id']}", bureau.handler)
+    assert (ticket["state"], ticket["level"], ticket["next_due_on"]) == ("rectified", 3, str(due))
+    _ = await bureau.feed_back(ticket)
+    assert (await watch_tickets(bureau.client.database, clock.now() + timedelta(days=20))).closed == 1
+
+
+def test_feedback_given_again_does_not_keep_it_open() -> None:
+    first, later = moment(at("2026-06-05")), moment(at("2026-06-11"))
+    rating = a_rating(an_invitation(first.now), first.now, grade=1, real_name=False)
+    ticket = Ticket.over(rating)
+    _ = ticket.open(rating, Deadlines(), first)
+    _ = ticket.verify(True, "H", rating, first)
+    _ = ticket.explain("policy", "无依据", "已说明政策依据", "H", rating, first)
+
+    days: list[date | None] = []
+    for when in (first, later):
+        ticket.feed_back("H", Deadlines(), when)
+        days.append(ticket.silent_on)
+
+    assert [str(day) for day in days] == ["2026-06-12", "2026-06-12"]
 
 
 async def test_two_workers_escalate_once(bureau: Bureau) -> None:

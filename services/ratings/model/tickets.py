@@ -231,7 +231,7 @@ class Ticket(Base):
         """反馈 to the rater: who then says nothing leaves it closed."""
         self._begin(TicketAct.FEED_BACK, officer)
         self.feedback_on = self.feedback_on or at.today
-        self.silent_on = at.after(days.rerate)
+        self.silent_on = self.silent_on or at.after(days.rerate)
 
     def rerate(self, regrade: int, rating: Rating, at: Moment) -> RatingRerated:
         """再评价 by the rater; with 1 or 2 a second round begins (`open`), once."""
@@ -258,8 +258,11 @@ class Ticket(Base):
     def clocks(self) -> dict[Clock, date]:
         """Those that run, and the days they are due."""
         running: dict[Clock, date] = {}
-        if self.closed_on is not None or self.state in ANSWERED:
+        if self.closed_on is not None:
             return running
+        if self.state in ANSWERED:
+            # Feedback belongs to the rectification, so it is due with it.
+            return {} if self.feedback_on else {"feedback": self.rectify_due_on}
         if self.state in (*START, TicketState.VERIFIED) and self.first_call_on is None and self.real_name:
             running["callback"] = self.callback_due_on
         if self.verified_on is None:
@@ -278,8 +281,7 @@ class Ticket(Base):
         """Set the next days on which something is due, and on which time alone does something."""
         if self.closed_on is None:
             silent = [self.silent_on] if self.silent_on else []
-            # Feedback belongs to the rectification, so it is due with it.
-            self.next_due_on = min([*self.clocks().values(), *silent], default=self.rectify_due_on)
+            self.next_due_on = min([*self.clocks().values(), *silent])
             coming = [one.day for one in self._pending(days, at)]
             self.watch_on = min([*coming, *(day + DAY for day in silent)], default=None)
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from shared.workdays import WorkCalendar
 
-Clock = Literal["callback", "verify", "rectify"]
+Clock = Literal["callback", "verify", "rectify", "feedback"]
 LEVELS = 3
 """1 section head, 2 department head, 3 the area's supervisor."""
 DAY = timedelta(days=1)
