@@ -1,6 +1,7 @@
 """评价: said once, by whoever it was done for; by nobody else."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 
@@ -130,6 +131,20 @@ async def test_operator_needs_the_digits_of_the_phone_and_has_few_tries(giving: 
     assert [answer.status_code for answer in wrong] == [403] * 5 + [429]
     assert right.status_code == 429
     assert missing.status_code == 400
+
+
+async def test_parallel_guesses_of_the_digits_are_no_more_tries_and_stop_nobody(giving: Giving) -> None:
+    await giving.tell(a_case(CaseClosed), a_case(CaseClosed, "C-2"))
+    wrong = {"case_number": "C-1", "phone_last4": "0000", **CALL}
+    right = {"case_number": "C-2", "phone_last4": PHONE[-4:], **CALL}
+
+    *guesses, other = await asyncio.gather(
+        *(giving.rate(giving.operator, **wrong) for _ in range(60)), giving.rate(giving.operator, **right)
+    )
+    again = [await giving.rate(giving.operator, **right) for _ in range(6)]
+
+    assert Counter(answer.status_code for answer in guesses) == {403: 5, 429: 55}
+    assert {answer.status_code for answer in (other, *again)} == {201}
 
 
 async def test_telephone_channel_is_for_operators(giving: Giving) -> None:

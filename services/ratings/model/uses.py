@@ -39,7 +39,7 @@ class WindowUse(Base):
 
 
 class HotlineTry(Base):
-    """Wrong telephone digits that 12345 operators gave for a case, by day."""
+    """Tries of telephone digits for a case that were not right, or are being looked at, by day."""
 
     __tablename__ = "hotline_try"
 

@@ -26,12 +26,15 @@ async def find_by_visit(session: AsyncSession, visit: str) -> Invitation | None:
     return await session.scalar(select(Invitation).where(Invitation.visit == visit).with_for_update())
 
 
-async def find_of_case(session: AsyncSession, case_number: str, service_number: int | None) -> Invitation | None:
-    """This service event of a case, else its last, locked."""
+async def find_of_case(
+    session: AsyncSession, case_number: str, service_number: int | None, *, lock: bool = True
+) -> Invitation | None:
+    """This service event of a case, else its last."""
     statement = select(Invitation).where(Invitation.case_number == case_number)
     if service_number is not None:
         statement = statement.where(Invitation.service_number == service_number)
-    return await session.scalar(statement.order_by(Invitation.service_number.desc()).limit(1).with_for_update())
+    statement = statement.order_by(Invitation.service_number.desc()).limit(1)
+    return await session.scalar(statement.with_for_update() if lock else statement)
 
 
 async def find_of_account(

@@ -26,11 +26,12 @@ Handler = Annotated[Caller, Depends(with_role("rating_handler"))]
 PUSH = "ratings:push"
 
 
-async def _moment(session: Session) -> Moment:
+async def moment(session: Session) -> Moment:
+    """Now, by the calendar in force."""
     return Moment(clock.now(), await queries.get_calendar(session))
 
 
-At = Annotated[Moment, Depends(_moment)]
+At = Annotated[Moment, Depends(moment)]
 
 
 # These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.

@@ -16,11 +16,13 @@ from services.ratings.router.access import (
     check_reader,
     is_own,
     language_of,
+    moment,
     place_of,
     read_rating,
     read_tags,
 )
 from services.ratings.schemas import RatingRead, SubmitRating, SupplementRating, TagDictionary
+from shared import clock
 from shared.auth import Citizen, CurrentCaller
 from shared.db import ReadSession, Session
 from shared.errors import FieldError, InvalidInputError
@@ -61,7 +63,6 @@ async def submit_rating(
     database: Db,
     rater: Rater,
     settings: Config,
-    at: At,
     idempotency_key: Key = None,
 ) -> Any:
     """Rate one service event, by any channel. Sent again with the same content it answers with the stored rating (201); with
@@ -69,12 +70,10 @@ async def submit_rating(
     another content 409 `already_rated`. Refusals name the reason: `token_forged`, `token_foreign`, `token_expired`,
     `staff_cannot_rate`.
     """
+    # First of all: `session` holds no connection yet, and `At` would take one.
+    await use_cases.prove_case(database, command, rater, settings, clock.local_date(clock.now()))
     await _claim(request, session, rater, command, idempotency_key)
-    try:
-        rating = await use_cases.submit_rating(session, command, rater, settings, at)
-    except use_cases.WrongDigitsError:
-        await use_cases.count_wrong_digits(database, command.case_number or "", at)
-        raise
+    rating = await use_cases.submit_rating(session, command, rater, settings, await moment(session))
     response.headers["etag"] = etag(rating.revision)
     return read_rating(rating, own=True)
 

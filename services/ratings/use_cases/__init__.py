@@ -4,9 +4,8 @@ from services.ratings.use_cases.batches import download_batch, order_batch
 from services.ratings.use_cases.calendar import change_days
 from services.ratings.use_cases.credentials import (
     Rater,
-    WrongDigitsError,
-    count_wrong_digits,
     forget_tries,
+    prove_case,
 )
 from services.ratings.use_cases.invite import invite_applicants
 from services.ratings.use_cases.keys import list_keys, rotate_keys, token_of
@@ -28,9 +27,7 @@ __all__ = [
     "Owner",
     "Rater",
     "SmsSender",
-    "WrongDigitsError",
     "change_days",
-    "count_wrong_digits",
     "download_batch",
     "forget_tries",
     "forget_uses",
@@ -40,6 +37,7 @@ __all__ = [
     "list_keys",
     "order_batch",
     "own_words",
+    "prove_case",
     "record_shown",
     "rotate_keys",
     "send_invitations",

@@ -1,6 +1,7 @@
 """By what right somebody rates: a token, the account of the applicant, or a call to 12345. Nothing else is one."""
 
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import text
@@ -28,11 +29,13 @@ from shared.tokens import Caller
 
 VERIFIED = 2
 OPERATOR = "hotline_operator"
+OFFICES = frozenset({"staff", "system"})
 TRIED = text(
     "INSERT INTO hotline_try (case_number, day, failures) VALUES (:case, :day, 1)"
     " ON CONFLICT (case_number, day) DO UPDATE SET failures = hotline_try.failures + 1"
+    " RETURNING failures"
 )
-TRIES = text("SELECT failures FROM hotline_try WHERE case_number = :case AND day = :day")
+RIGHT = text("UPDATE hotline_try SET failures = failures - 1 WHERE case_number = :case AND day = :day")
 FORGET = text("DELETE FROM hotline_try WHERE day < :day")
 
 
@@ -65,9 +68,9 @@ async def find_credential(
     session: AsyncSession, command: SubmitRating, rater: Rater, settings: Settings, at: Moment
 ) -> Credential:
     caller = rater.caller
-    if caller is not None and caller.kind in {"staff", "system"}:
-        if caller.kind == "staff" and OPERATOR in caller.roles and command.pf == HOTLINE:
-            return await _by_call(session, command, caller, settings, at)
+    if caller is not None and caller.kind in OFFICES:
+        if _is_call(command, caller):
+            return await _by_call(session, command, caller)
         raise StaffCannotRateError(
             "a rating needs the citizen's own link, code or account; only what somebody says to 12345 is written down for her"
         )
@@ -132,7 +135,7 @@ async def _by_token(
     if "bat" in token.claims:
         bound = None
         if command.case_number is not None:
-            bound = await _known_case(session, command, settings, at)
+            bound = await _known_case(session, command)
         return await batches.redeem(session, token, credential, bound, at), "batch"
     invitation = await invitation_of(session, token)
     visits.other_case(invitation, command.case_number)
@@ -147,33 +150,54 @@ def _phone(command: SubmitRating, rater: Rater) -> visits.Phone:
     return visits.Phone(device, rater.address)
 
 
-async def _by_call(
-    session: AsyncSession, command: SubmitRating, operator: Caller, settings: Settings, at: Moment
-) -> Credential:
-    invitation = await _known_case(session, command, settings, at)
+def _is_call(command: SubmitRating, caller: Caller) -> bool:
+    return caller.kind == "staff" and OPERATOR in caller.roles and command.pf == HOTLINE
+
+
+async def _by_call(session: AsyncSession, command: SubmitRating, operator: Caller) -> Credential:
+    invitation = await _known_case(session, command)
     return Credential(invitation, "hotline", True, invitation.account_id, operator.subject)
 
 
-async def _known_case(session: AsyncSession, command: SubmitRating, settings: Settings, at: Moment) -> Invitation:
-    """The case whose number and last four digits of the callback phone somebody knows."""
+async def _known_case(session: AsyncSession, command: SubmitRating, *, lock: bool = True) -> Invitation:
+    """The case whose number and last four digits of the callback phone somebody knows (`prove_case` counted the try)."""
     names = ("case_number", "phone_last4")
     faults = [FieldError(name, "required", "proves whose case it is") for name in names if not getattr(command, name)]
     if faults:
         raise InvalidInputError("whose case is it?", faults)
-    key = {"case": command.case_number, "day": at.today}
-    if (await session.scalar(TRIES, key) or 0) >= settings.hotline_tries:
-        raise TooManyRequestsError("too many wrong digits for this case today", headers={"Retry-After": "3600"})
     assert command.case_number is not None
-    invitation = await queries.find_of_case(session, command.case_number, command.service_number)
+    invitation = await queries.find_of_case(session, command.case_number, command.service_number, lock=lock)
     if invitation is None or invitation.phone is None or invitation.phone[-4:] != command.phone_last4:
         raise WrongDigitsError("case number and digits do not belong together")
     return invitation
 
 
-async def count_wrong_digits(database: Database, case_number: str, at: Moment) -> None:
-    """In a transaction of its own, because the refusal undoes the other."""
-    async with database.transaction() as session:
-        _ = await session.execute(TRIED, {"case": case_number, "day": at.today})
+async def prove_case(database: Database, command: SubmitRating, rater: Rater, settings: Settings, today: date) -> None:
+    """Refuse wrong digits of a phone, and all of them once a day's tries for the case are used up.
+
+    The try is counted before anything is looked up, so that of parallel ones no more are answered; right digits give it
+    back. Every statement commits by itself and before the request's transaction begins: no refusal undoes the count, and
+    no request waits for a second connection.
+    """
+    if command.case_number is None or command.phone_last4 is None:
+        return
+    async with database.reading() as session:
+        if not await _says_digits(session, command, rater.caller):
+            return
+        key = {"case": command.case_number, "day": today}
+        if (await session.scalars(TRIED, key)).one() > settings.hotline_tries:
+            raise TooManyRequestsError("too many wrong digits for this case today", headers={"Retry-After": "3600"})
+        _ = await _known_case(session, command, lock=False)
+        _ = await session.execute(RIGHT, key)
+
+
+async def _says_digits(session: AsyncSession, command: SubmitRating, caller: Caller | None) -> bool:
+    """Whether digits will prove the case: to an operator, or with a pre-issued token that is ours."""
+    if caller is not None and caller.kind in OFFICES:
+        return _is_call(command, caller)
+    if command.token is None or command.pf == HOTLINE or visits.is_code(command.token):
+        return False
+    return "bat" in (await believe(session, command.token)).claims
 
 
 async def forget_tries(session: AsyncSession, at: Moment) -> None:
