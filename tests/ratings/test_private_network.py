@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -190,11 +191,25 @@ async def test_record_binds_its_token_to_a_case_that_comes_later(giving: Giving)
     await giving.tell(a_case(CaseImported, "gongan:77"))
 
     assert statuses(verdicts) == ["accepted"]
-    rows = await giving.rows("SELECT case_number, stage, rated_at FROM invitation")
+    rows = await giving.rows("SELECT case_number, stage, case_id, rated_at FROM invitation")
     assert [(row["case_number"], row["stage"]) for row in rows] == [("gongan:77", "closing")]
+    assert rows[0]["case_id"]
     assert rows[0]["rated_at"]
     second = await giving.record([a_rating(tokens[1], case_number="gongan:77", grade=5, tags=[])])
     assert second[0]["faults"][0]["rule"] == "already_rated"
+
+
+async def test_record_takes_no_other_departments_case_before_it_comes(giving: Giving, token: TokenFactory) -> None:
+    tokens, account = await giving.batch(1), str(uuid4())
+    verdicts = await giving.record([a_rating(tokens[0], case_number="gongan:80")])
+
+    link = await giving.invited("gongan:80", department_code="D9", account_id=account)
+    by_link = await giving.rated(token=link, grade=2)
+    by_account = await giving.rated(token(sub=account), case_number="gongan:80", grade=2)
+
+    assert statuses(verdicts) == ["accepted"]
+    assert (by_link["case_number"], by_link["department_code"], by_link["stage"]) == ("gongan:80", "D9", "closing")
+    assert by_account["id"] == by_link["id"]
 
 
 async def test_record_rates_the_invitation_of_a_case_that_has_come(giving: Giving) -> None:

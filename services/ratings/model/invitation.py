@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Date, DateTime, Index, Integer, SmallInteger, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model.base import Base
+from services.ratings.model.base import PLACE, Base
 from shared.crypto import Encrypted
 
 SERVICE = (
@@ -29,6 +29,7 @@ SERVICE = (
 class Invitation(Base):
     """One service event: (`case_number`, `service_number`) of a case, or a visit to a window (`visit` names it).
 
+    Without `case_id` a department's private network says that the case is its own; only the case's fact makes it so.
     `stage` is acceptance, closing or visit; `account_id` the applicant's account where there is one; `contact_name` and
     `phone` are known only of cases. `token_hash` is the SHA-256 of the single-use token in its link, which the key `kid` signed
     and can sign again. `sms_pending`: its message is not sent yet.
@@ -36,7 +37,7 @@ class Invitation(Base):
 
     __tablename__ = "invitation"
     __table_args__ = (
-        UniqueConstraint("case_number", "service_number", name="uq_invitation_service_event"),
+        UniqueConstraint("case_number", "service_number", *PLACE, name="uq_invitation_service_event"),
         UniqueConstraint("visit", name="uq_invitation_visit"),
         Index("ix_invitation_account", "account_id", "id", postgresql_where=text("account_id IS NOT NULL")),
         Index("ix_invitation_sms", "id", postgresql_where=text("sms_pending")),

@@ -129,6 +129,11 @@ def case_subject(case_number: str, service_number: int) -> UUID:
     return uuid5(SUBJECTS, f"case/{case_number}/{service_number}")
 
 
+def claim_subject(place: tuple[str, str], case_number: str) -> UUID:
+    """The invitation's id of the closing of a case that a department (area, code) says is its own."""
+    return uuid5(SUBJECTS, f"claim/{place[0]}/{place[1]}/{case_number}")
+
+
 def visit_subject(visit: str) -> UUID:
     return uuid5(SUBJECTS, f"visit/{visit}")
 

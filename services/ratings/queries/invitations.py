@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.ratings.model import Invitation
 from shared.errors import NotFoundError
 
+COME = Invitation.case_id.is_not(None)
+"""The case's own fact has come."""
+
 
 async def get_invitation(session: AsyncSession, invitation_id: UUID) -> Invitation:
     invitation = await session.get(Invitation, invitation_id)
@@ -30,7 +33,7 @@ async def find_of_case(
     session: AsyncSession, case_number: str, service_number: int | None, *, lock: bool = True
 ) -> Invitation | None:
     """This service event of a case, else its last."""
-    statement = select(Invitation).where(Invitation.case_number == case_number)
+    statement = select(Invitation).where(Invitation.case_number == case_number, COME)
     if service_number is not None:
         statement = statement.where(Invitation.service_number == service_number)
     statement = statement.order_by(Invitation.service_number.desc()).limit(1)
@@ -52,7 +55,7 @@ async def list_of_case(session: AsyncSession, case_number: str) -> Sequence[Invi
 
 async def list_of_cases(session: AsyncSession, case_numbers: Sequence[str]) -> Sequence[Invitation]:
     """The service events of many cases, locked, the last of a case last."""
-    statement = select(Invitation).where(Invitation.case_number.in_(case_numbers))
+    statement = select(Invitation).where(Invitation.case_number.in_(case_numbers), COME)
     return (await session.scalars(statement.order_by(Invitation.service_number).with_for_update())).all()
 
 

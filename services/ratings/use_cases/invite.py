@@ -55,6 +55,13 @@ STORE = text(
     + ") AS i ON CONFLICT DO NOTHING RETURNING id"
 )
 
+JOIN = text(
+    "UPDATE invitation i SET case_id = c.id FROM unnest(CAST(:case_ids AS uuid[]), CAST(:numbers AS text[]),"
+    " CAST(:services AS smallint[]), CAST(:areas AS text[]), CAST(:departments AS text[]))"
+    " AS c (id, number, service, area, department) WHERE i.case_id IS NULL AND i.case_number = c.number"
+    " AND i.service_number = c.service AND i.area_code = c.area AND i.department_code = c.department"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Invited:
@@ -141,7 +148,21 @@ async def invite_applicants(
             contact=open_sealed(contact, "case.contact") if contact else {},
         )
         _ = invited.setdefault(subject, invitation)
-    _ = await store_invitations(session, list(invited.values()))
+    stored = await store_invitations(session, list(invited.values()))
+    await _join(session, [one for one in invited.values() if one.id not in stored])
+
+
+async def _join(session: AsyncSession, known: Sequence[Invited]) -> None:
+    """Where a record of the same department was there first, its rating is the case's."""
+    if known:
+        columns = {
+            "case_ids": [one.case_id for one in known],
+            "numbers": [one.case_number for one in known],
+            "services": [one.service_number for one in known],
+            "areas": [one.area_code for one in known],
+            "departments": [one.department_code for one in known],
+        }
+        _ = await session.execute(JOIN, columns)
 
 
 def _stages(event: CaseEvent, rules: Rules) -> Iterator[str]:

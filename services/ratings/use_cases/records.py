@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings import queries
 from services.ratings.model import Invitation, Moment, Rating, TokenBatch
-from services.ratings.model.tokens import Token, batch_subject, case_subject, end_of, invitation_claims, token_hash
+from services.ratings.model.tokens import Token, batch_subject, claim_subject, end_of, invitation_claims, token_hash
 from services.ratings.schemas import RatingRecord
 from services.ratings.settings import Rules
 from services.ratings.use_cases.batches import REDEEM, batch_of, number_in, unbound
@@ -145,7 +145,8 @@ async def _redeem(
             continue
         one = unbound(row.batch, row.place, record.token, at.now)
         if record.case_number:
-            # The case itself comes later, or never; its closing is rated now, and its own invitation meets this one.
+            # The case itself comes later, or never; its closing is rated now, and its own invitation meets this one. Of
+            # another department's case this stays apart: nobody's invitation can be taken before it is there.
             one = _closing(one, record.case_number, signer.kid, at.after(rules.supplementary_days))
             one_token = signer.sign(invitation_claims(one.id, one.open_until))
             one = _with(one, token_hash=token_hash(one_token))
@@ -169,7 +170,7 @@ async def _redeem(
 
 
 def _closing(one: Invited, case_number: str, kid: str, open_until: Any) -> Invited:
-    subject = case_subject(case_number, CLOSING)
+    subject = claim_subject((one.area_code, one.department_code), case_number)
     changes = {"stage": "closing", "service_number": CLOSING, "case_number": case_number, "visit": None}
     return _with(one, id=subject, kid=kid, open_until=max(open_until, one.open_until), **changes)
 
