@@ -162,6 +162,38 @@ async def test_system_cannot_invent_ratings(giving: Giving) -> None:
     assert await giving.rows("SELECT 1 FROM rating") == []
 
 
+async def test_record_of_three_stars_with_words_of_complaint_opens_a_ticket(giving: Giving) -> None:
+    tokens = await giving.batch(2)
+    middling = {"grade": 3, "tags": []}
+
+    _ = await giving.record(
+        [a_rating(tokens[0], text="窗口互相推, 我跑了三趟", **middling), a_rating(tokens[1], text="一般", **middling)]
+    )
+
+    rows = await giving.rows("SELECT suspicions, due_on FROM rating JOIN publication ON rating_id = rating.id")
+    assert sorted((row["suspicions"], row["due_on"] is None) for row in rows) == [([], False), (["bad_text"], True)]
+    assert len(await giving.rows("SELECT 1 FROM ticket")) == 1
+
+
+async def test_bursts_and_same_words_of_records_are_suspicious_whatever_chunk_they_come_in(giving: Giving) -> None:
+    tokens, start = await giving.batch(12), ago(hours=1)
+    await giving.change("UPDATE token_batch SET ordered_at = ordered_at - interval '2 hours'")
+    records = [
+        a_rating(one, rated_at=(start + timedelta(seconds=5 * n)).isoformat(), terminal="Z1-7" if n % 2 else "Z1-8")
+        for n, one in enumerate(tokens)
+    ]
+    for record in records[::4]:
+        record["text"] = "办事很快, 服务很好, 谢谢"
+
+    _ = await giving.record(records[:6])
+    _ = await giving.record(records[6:][::-1])
+
+    rows = await giving.rows("SELECT suspicions FROM rating ORDER BY rated_at")
+    found = [row["suspicions"] for row in rows]
+    assert [("window_burst" in one, "terminal_burst" in one) for one in found] == [(n >= 5, n >= 8) for n in range(12)]
+    assert ["same_text" in one for one in found] == [n == 8 for n in range(12)]
+
+
 async def test_records_sent_again_are_known_and_changed_ones_refused(giving: Giving) -> None:
     tokens = await giving.batch(2)
     record = a_rating(tokens[0])

@@ -1,7 +1,9 @@
 """What makes a rating suspicious (norms §1.6). It is stored and counted all the same; somebody looks at it."""
 
 import re
-from datetime import timedelta
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -39,6 +41,19 @@ COUNT = text(
 )
 """Each by its index and never more than fifty rows, however many there are."""
 
+COUNT_RECORDS = text(
+    "SELECT (SELECT count(*) FROM (SELECT FROM rating WHERE terminal = r.terminal"
+    "  AND rated_at > r.rated_at - CAST(:burst AS interval) AND rated_at <= r.rated_at LIMIT 50) t) AS terminal,"
+    " (SELECT count(*) FROM (SELECT FROM rating WHERE area_code = r.area AND department_code = r.department"
+    '  AND hall = r.hall AND "window" = r."window"'
+    '  AND rated_at > r.rated_at - CAST(:burst AS interval) AND rated_at <= r.rated_at LIMIT 50) w) AS "window",'
+    " (SELECT count(*) FROM (SELECT FROM rating WHERE text_hash = r.text"
+    "  AND rated_at > r.rated_at - CAST(:text_days AS interval) AND rated_at <= r.rated_at LIMIT 50) x) AS text"
+    " FROM unnest(CAST(:terminals AS text[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
+    "  CAST(:halls AS text[]), CAST(:windows AS text[]), CAST(:texts AS bytea[]), CAST(:times AS timestamptz[]))"
+    '  WITH ORDINALITY AS r (terminal, area, department, hall, "window", text, rated_at, n) ORDER BY r.n'
+)
+
 
 async def find_suspicions(session: AsyncSession, rating: Rating, invitation: Invitation) -> list[str]:
     """Reasons why somebody should look at `rating`, which is not stored yet."""
@@ -65,6 +80,48 @@ async def find_suspicions(session: AsyncSession, rating: Rating, invitation: Inv
         "seconds_after_close": invitation.case_number is not None and rating.rated_at - invitation.invited_at < SOON,
         "same_text": before.text + 1 >= SAME_TEXT,
         "same_device": before.device + 1 >= SAME_DEVICE,
-        BAD_TEXT: rating.grade == 3 and COMPLAINT.search(rating.text or "") is not None,
+        BAD_TEXT: _is_bad_text(rating),
     }
     return [reason for reason, holds in found.items() if holds]
+
+
+async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Rating]) -> None:
+    """Set what is suspicious of ratings from a private network, by the times they were given at.
+
+    None of them is stored yet, so each sees those of its own set besides the stored ones. When their services ended is not
+    known here, nor a device or an address.
+    """
+    ordered = sorted(ratings, key=lambda rating: rating.rated_at)
+    columns = {
+        "terminals": [rating.terminal for rating in ordered],
+        "areas": [rating.area_code for rating in ordered],
+        "departments": [rating.department_code for rating in ordered],
+        "halls": [rating.hall for rating in ordered],
+        "windows": [rating.window for rating in ordered],
+        "texts": [rating.text_hash for rating in ordered],
+        "times": [rating.rated_at for rating in ordered],
+    }
+    stored = (await session.execute(COUNT_RECORDS, {**columns, "burst": BURST, "text_days": SAME_TEXT_DAYS})).all()
+    earlier: dict[Any, list[datetime]] = {}
+
+    def together(kind: str, key: Any, span: timedelta, rating: Rating) -> int:
+        """This one and those before it in the set; nothing where there is no key."""
+        if key is None:
+            return 0
+        times = earlier.setdefault((kind, key), [])
+        times.append(rating.rated_at)
+        return len(times) - bisect_right(times, rating.rated_at - span)
+
+    for rating, before in zip(ordered, stored, strict=True):
+        place = (rating.area_code, rating.department_code, rating.hall, rating.window) if rating.window else None
+        found = {
+            "terminal_burst": before.terminal + together("terminal", rating.terminal, BURST, rating) >= TERMINAL,
+            "window_burst": before.window + together("window", place, BURST, rating) >= WINDOW,
+            "same_text": before.text + together("text", rating.text_hash, SAME_TEXT_DAYS, rating) >= SAME_TEXT,
+            BAD_TEXT: _is_bad_text(rating),
+        }
+        rating.suspicions = [reason for reason, holds in found.items() if holds]
+
+
+def _is_bad_text(rating: Rating) -> bool:
+    return rating.grade == 3 and COMPLAINT.search(rating.text or "") is not None

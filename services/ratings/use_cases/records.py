@@ -19,6 +19,7 @@ from services.ratings.schemas import RatingRecord
 from services.ratings.settings import Rules
 from services.ratings.use_cases.batches import REDEEM, batch_of, number_in, unbound
 from services.ratings.use_cases.credentials import Credential, believe
+from services.ratings.use_cases.detect import find_suspicions_of_records
 from services.ratings.use_cases.invite import CLOSING, Invited, store_invitations
 from services.ratings.use_cases.keys import get_signer
 from services.ratings.use_cases.rate import content_hash, new_rating, store_ratings
@@ -67,6 +68,8 @@ async def take_records(session: AsyncSession, event: RecordReceived, rules: Rule
     known = await _cases_of(session, rows, event)
     await _redeem(session, rows, known, rules, at)
     given = await _rate(session, rows, at)
+    if given:
+        await find_suspicions_of_records(session, [rating for rating, _ in given])
     await store_ratings(session, given, at)
     verdicts = [row.verdict() for row in rows]
     fact = RatingRecordsJudged(
