@@ -114,6 +114,7 @@ async def test_list_is_filtered_and_paged_newest_first(bureau: Bureau) -> None:
         for asked in (
             {"area": CITY},
             {"department": DEPARTMENT, "area": CITY},
+            {"department": DEPARTMENT},
             {"area": CITY, "hall": "H1", "window": "2"},
             {"channel": "3"},
             {"rated": "2026-06"},
@@ -121,7 +122,35 @@ async def test_list_is_filtered_and_paged_newest_first(bureau: Bureau) -> None:
             {"matter": "unknown"},
         )
     ]
-    assert counts == [3, 3, 2, 1, 3, 0, 0]
+    assert counts == [3, 3, 3, 2, 1, 3, 0, 0]
+
+
+@pytest.mark.parametrize("path", ["", "/statistics", "/statistics.csv"])
+@pytest.mark.parametrize("name", ["area", "department", "matter", "hall", "window"])
+async def test_control_characters_are_no_question(bureau: Bureau, path: str, name: str) -> None:
+    asked = {"area": CITY, "hall": "H1", name: "\0"}
+
+    answer = await bureau.client.get(PATH + path, params=asked)
+
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, [name])
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ({"hall": "H1"}, ["area"]),
+        ({"window": "2"}, ["hall", "area"]),
+        ({"area": CITY, "window": "2"}, ["hall"]),
+        ({"department": DEPARTMENT, "hall": "H1"}, ["area"]),
+    ],
+)
+async def test_halls_and_windows_are_listed_within_their_area(
+    bureau: Bureau, asked: dict[str, str], fields: list[str]
+) -> None:
+    answer = await bureau.client.get(PATH, params=asked)
+
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == fields
 
 
 async def test_two_workers_publish_once(bureau: Bureau) -> None:

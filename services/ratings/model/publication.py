@@ -32,6 +32,8 @@ class Publication(Base):
         Index("ix_publication_place", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_area", "area_code", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_department", *PLACE, "place", postgresql_where=text(SHOWN)),
+        Index("ix_publication_department_code", "department_code", "place", postgresql_where=text(SHOWN)),
+        Index("ix_publication_channel", "pf", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_matter", "matter_code", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_hall", "area_code", "hall", "window", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_month", "month", "place", postgresql_where=text(SHOWN)),

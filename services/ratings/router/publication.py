@@ -63,12 +63,27 @@ async def list_published(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Any:
-    """Ratings with words and bad ones with what was done about them, the newest first."""
+    """Ratings with words and bad ones with what was done about them, the newest first.
+
+    A hall is named with its area, a window with its hall.
+    """
     before = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     which = PublishedFilter(area, department, matter, hall, window, channel, month(rated) if rated else None)
+    _check_filter(which)
     rows = await publication.list_published(session, which, before, limit)
     following = encode_cursor(rows[limit - 1].place) if len(rows) > limit else None
     return {"items": [_rating(row) for row in rows[:limit]], "next": following}
+
+
+def _check_filter(which: PublishedFilter) -> None:
+    """400 for a hall or window without what it is part of: no index leads to it."""
+    faults: list[FieldError] = []
+    if which.window is not None and which.hall is None:
+        faults.append(FieldError("hall", "required", "a window is named within its hall"))
+    if (which.hall or which.window) is not None and which.area_code is None:
+        faults.append(FieldError("area", "narrow", "halls and windows are told apart within one area"))
+    if faults:
+        raise InvalidInputError("ratings are not listed by this", faults)
 
 
 def _published(asked: Ask) -> Question:

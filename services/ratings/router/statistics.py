@@ -14,12 +14,13 @@ from shared import clock
 from shared.auth import Administrator
 from shared.db import ReadSession, Session
 from shared.errors import ForbiddenError
+from shared.fields import CLEAN
 from shared.pagination import Cursor, Limit, decode_cursor
 
 router = APIRouter(prefix="/statistics")
 
 Month = Annotated[str, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", description="YYYY-MM")]
-Value = Annotated[str | None, Query(min_length=1, max_length=300)]
+Value = Annotated[Annotated[str, CLEAN] | None, Query(min_length=1, max_length=300)]
 
 
 def month(text: str) -> date:
