@@ -42,10 +42,15 @@ class RatingInvited(RatingEvent, fact="rating-invited"):
     open_until: date
 
 
-class RatingSubmitted(RatingEvent, fact="rating-submitted"):
-    """Rated, once and for all. `text` is masked; `contents` are grades of 流程, 效率, 便捷度, 态度, 体验 where given."""
+class RatedEvent(RatingEvent):
+    """About what was said of it: outside nothing may lead to the rater when it is not under a `real_name` (None: of old)."""
 
     rating_id: UUID
+
+
+class RatingSubmitted(RatedEvent, fact="rating-submitted"):
+    """Rated, once and for all. `text` is masked; `contents` are grades of 流程, 效率, 便捷度, 态度, 体验 where given."""
+
     grade: Literal[1, 2, 3, 4, 5]
     tags: list[str]
     contents: dict[str, int]
@@ -56,19 +61,19 @@ class RatingSubmitted(RatingEvent, fact="rating-submitted"):
     rated_on: date
 
 
-class RatingSupplemented(RatingEvent, fact="rating-supplemented"):
+class RatingSupplemented(RatedEvent, fact="rating-supplemented"):
     """追加: words added later; the grade stays."""
 
-    rating_id: UUID
     text: str
+    real_name: bool | None = None
 
 
-class TicketEvent(RatingEvent):
+class TicketEvent(RatedEvent):
     """About the handling of one bad rating (差评整改)."""
 
-    rating_id: UUID
     ticket_id: UUID
     grade: Literal[1, 2, 3, 4, 5]
+    real_name: bool | None = None
 
 
 class BadRatingOpened(TicketEvent, fact="bad-rating-opened"):
@@ -106,10 +111,9 @@ class RatingRerated(TicketEvent, fact="rating-rerated"):
     regrade: Literal[1, 2, 3, 4, 5]
 
 
-class RatingExcluded(RatingEvent, fact="rating-excluded"):
+class RatingExcluded(RatedEvent, fact="rating-excluded"):
     """Left out of every rate after an appeal that two reviewers upheld (误评, 恶意差评); never deleted."""
 
-    rating_id: UUID
     grade: Literal[1, 2, 3, 4, 5]
     rated_on: date
     pf: Pf
@@ -118,11 +122,11 @@ class RatingExcluded(RatingEvent, fact="rating-excluded"):
     reason: str
 
 
-class RatingPublished(RatingEvent, fact="rating-published"):
+class RatingPublished(RatedEvent, fact="rating-published"):
     """Shown to everybody, masked, with what was done about it."""
 
-    rating_id: UUID
     grade: Literal[1, 2, 3, 4, 5]
+    real_name: bool | None = None
 
 
 class RatingRecordsJudged(RecordsJudged, service="ratings", fact="records-judged"):

@@ -16,11 +16,20 @@ from services.exchange.timers import Pruner
 from shared.context import Context, using
 from shared.events import registered_events
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived, LightRaised
+from shared.events.ratings import (
+    BadRatingOpened,
+    BadRatingRectified,
+    RatingExcluded,
+    RatingPublished,
+    RatingRerated,
+    RatingSupplemented,
+)
 from shared.ids import new_id
 from shared.inbox import Inbox
 from tests.builders.events import a_record
 from tests.conftest import DatabaseFactory
 from tests.exchange.conftest import ACCEPTED, BASE, Bureau, a_case
+from tests.exchange.region import a_rating
 
 
 async def test_envelope_tells_what_the_protocol_asks(bureau: Bureau) -> None:
@@ -178,3 +187,52 @@ async def test_thousands_of_facts_a_second_are_logged(database_of: DatabaseFacto
 
     print(f"{rate:.0f} facts a second")
     assert rate > 500  # Measured about ten times that; a row at a time would be far below.
+
+
+async def test_anonymous_rating_leads_to_no_case_and_keeps_its_order(bureau: Bureau) -> None:
+    case_id, place = new_id(), ("area_code", "department_code", "service_number", "stage")
+    first = a_rating(case_id=case_id, real_name=False, revision=1)
+    nothing = dict.fromkeys(("matter_id", "matter_code", "matter_name", "hall", "window"))
+    about: dict[str, Any] = {
+        **nothing,
+        **{name: getattr(first, name) for name in (*place, "case_number", "subject_id", "rating_id")},
+        "case_id": case_id,
+        "occurred_at": bureau.now,
+    }
+    ticket: dict[str, Any] = {**about, "ticket_id": new_id(), "grade": 2}
+    due = {"callback_due_on": first.rated_on, "rectify_due_on": first.rated_on, "reopened": False}
+    counted = {name: getattr(first, name) for name in ("grade", "rated_on", "pf", "sub_channel")}
+    _ = await bureau.happen(
+        first,
+        RatingSupplemented(**about, real_name=False, text="补充", revision=2),
+        BadRatingOpened(**ticket, **due, real_name=False, revision=3),
+        BadRatingRectified(**ticket, in_time=True, explained=False, real_name=False, revision=4),
+        RatingRerated(**ticket, satisfied=True, regrade=4, real_name=False, revision=5),
+        RatingPublished(**about, grade=2, revision=6),  # As it was told before it said whether there is a name.
+        RatingExcluded(**about, **counted, real_name=False, reason="误评", revision=7),
+    )
+
+    rows = await bureau.rows("SELECT key, type, payload FROM logged_event ORDER BY sequence")
+    documents = [orjson.loads(row["payload"]) for row in rows]
+    for secret in (case_id, first.subject_id, first.case_number):
+        assert str(secret) not in str(documents)
+    told = {(row["key"], one["partitionkey"], one["subject"]) for row, one in zip(rows, documents, strict=True)}
+    assert told == {(str(first.rating_id),) * 3}
+    assert [one["entityversion"] for one in documents] == list("1234567")
+    types = types_of("lhasa")
+    for one in documents:
+        Draft202012Validator(types[one["type"]].schema).validate(one["data"])
+
+
+async def test_rating_under_a_name_is_told_with_its_case(bureau: Bureau) -> None:
+    fact = a_rating(case_id=new_id())
+    _ = await bureau.happen(fact)
+
+    (row,) = await bureau.rows("SELECT key, payload FROM logged_event")
+    document = orjson.loads(row["payload"])
+    assert (row["key"], document["partitionkey"]) == (fact.key, fact.key)
+    assert {name: document["data"][name] for name in ("subject_id", "case_id", "case_number")} == {
+        "subject_id": str(fact.subject_id),
+        "case_id": str(fact.case_id),
+        "case_number": fact.case_number,
+    }

@@ -110,3 +110,20 @@ async def test_words_added_to_a_silent_rating_are_published_masked(giving: Givin
     rows = await giving.rows("SELECT due_on FROM publication")
     assert answer.status_code == 201, answer.text
     assert len(rows) == 1
+
+
+async def test_every_fact_about_a_rating_tells_whether_it_is_under_a_name(giving: Giving) -> None:
+    link = await giving.invited("C-1")
+    rating = await giving.rated(token=link, grade=2, tags=["207"], real_name=False)
+    headers = {"Rating-Token": link}
+    path = f"{BASE}/ratings/{rating['id']}/supplements"
+    added = await giving.client.post(path, json={"token": link, "text": "后来又去了一次"}, headers=headers)
+    assert added.is_success, added.text
+    ticket = await rectified(giving)
+    outcome = await giving.get(f"tickets/{ticket['id']}/outcome", headers)
+    _ = await act(giving, outcome, "re-rating", {"grade": 4}, headers)
+
+    about = [fact for fact in await giving.facts("tongban.ratings.") if "rating_id" in fact]
+
+    assert len(about) >= 5
+    assert {fact["real_name"] for fact in about} == {False}

@@ -30,16 +30,23 @@ ENVELOPE = frozenset({"revision", "occurred_at"})
 CANON = "1"
 """Rule of `recorddigest`: SHA-256 over UTF-8 JSON with sorted keys and no spaces."""
 
+LEADS_TO_RATER = frozenset({"subject_id", "case_id", "case_number"})
+"""Of a rating without a name: a case has one applicant, and the invitation's id can be reckoned from the case's number."""
+
 
 @dataclass(frozen=True)
 class ExternalType:
-    """How one internal fact is shown outside; `fields` without those of `left_out` make its data."""
+    """How one internal fact is shown outside; `fields` without those of `left_out` make its data.
+
+    What is `named_only` is told of a fact with `real_name` alone; one that does not say so counts as anonymous.
+    """
 
     fact: type[Event]
     entity: str
     action: str
     classification: Classification = "2"
     left_out: frozenset[str] = field(default=frozenset())
+    named_only: frozenset[str] = field(default=frozenset())
     major: int = 1
 
     def name(self, city: str) -> str:
@@ -52,7 +59,15 @@ class ExternalType:
 
     def data(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The external data of a fact's data, nothing that the type does not name."""
-        return {name: given[name] for name in self.shown if name in given}
+        hidden = self.named_only if self._is_anonymous(given) else frozenset[str]()
+        return {name: given[name] for name in self.shown if name in given and name not in hidden}
+
+    def key(self, envelope: Envelope) -> str:
+        """What the outside keeps the fact's order by. All facts of an anonymous rating go by the rating's own id."""
+        return str(envelope.data["rating_id"]) if self._is_anonymous(envelope.data) else envelope.key
+
+    def _is_anonymous(self, given: Mapping[str, Any]) -> bool:
+        return bool(self.named_only) and given.get("real_name") is not True
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -63,6 +78,7 @@ class ExternalType:
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             **document,
+            "required": [name for name in document["required"] if name not in self.named_only],
             "description": self.fact.__doc__ or "",
         }
 
@@ -125,8 +141,14 @@ TABLE: tuple[ExternalType, ...] = (
             "RatingPublished": "published",
             "RatingRerated": "rerated",
         },
+        named_only=LEADS_TO_RATER,
     ),
-    *_of(rating_facts, "bad-rating", {"BadRatingOpened": "opened", "BadRatingRectified": "rectified"}),
+    *_of(
+        rating_facts,
+        "bad-rating",
+        {"BadRatingOpened": "opened", "BadRatingRectified": "rectified"},
+        named_only=LEADS_TO_RATER,
+    ),
     *_of(assessment_facts, "daily-report", {"DailyReportPublished": "published"}, classification="1"),
 )
 BY_FACT = {external.fact.wire_type: external for external in TABLE}
@@ -156,6 +178,7 @@ class Draft:
 
     envelope: Envelope
     type: str
+    key: str
     area_code: str
     department_code: str
     matter_code: str | None
@@ -176,20 +199,20 @@ def draft(envelope: Envelope, city: City) -> Draft:
     """What the outside will see of an internal fact; KeyError for one that stays inside."""
     external = BY_FACT[envelope.type]
     given = envelope.data
-    data, name = external.data(given), external.name(city.name)
+    data, name, key = external.data(given), external.name(city.name), external.key(envelope)
     area = str(given.get("area_code") or city.code)
     document: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(envelope.id),
         "source": f"/city/{city.code[:6]}/{external.fact.service}/{external.entity}",
         "type": name,
-        "subject": envelope.key,
+        "subject": key,
         "time": given["occurred_at"],
         "recordedtime": envelope.recorded or given["occurred_at"],
         "datacontenttype": "application/json",
         "dataschema": city.schema_url(name),
         "dataclassification": external.classification,
-        "partitionkey": envelope.key,
+        "partitionkey": key,
         "entityversion": str(envelope.revision),
         "recorddigest": digest(data),
         "canonver": CANON,
@@ -201,6 +224,7 @@ def draft(envelope: Envelope, city: City) -> Draft:
     return Draft(
         envelope,
         name,
+        key,
         area,
         str(given.get("department_code") or ""),
         _matter_code(external, given),

@@ -54,7 +54,7 @@ async def keep_events(session: AsyncSession, envelopes: Sequence[Envelope], city
         "sequences": list(numbers),
         "ids": [d.envelope.id for d in fresh],
         "types": [d.type for d in fresh],
-        "keys": [d.envelope.key for d in fresh],
+        "keys": [d.key for d in fresh],
         "areas": [d.area_code for d in fresh],
         "departments": [d.department_code for d in fresh],
         "matters": [d.matter_code for d in fresh],

@@ -104,6 +104,5 @@ class Appeal(Base):
             rated_on=rating.rated_on,
             pf=rating.pf,  # pyright: ignore[reportArgumentType]
             sub_channel=rating.sub_channel,
-            real_name=rating.real_name,
             reason=self.ground,
         )

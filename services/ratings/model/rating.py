@@ -89,9 +89,9 @@ class Rating(Base):
         return self.grade <= 2
 
     def facts(self) -> dict[str, Any]:
-        """What every event about it tells (`shared.events.ratings.RatingEvent`, but for `revision` and `occurred_at`)."""
+        """What every event about it tells of its service, and whether it is under a name."""
         names = (
             "stage case_id case_number service_number area_code department_code matter_id matter_code matter_name"
-            " hall window"
+            " hall window real_name"
         )
         return {"subject_id": self.invitation_id, **{name: getattr(self, name) for name in names.split()}}

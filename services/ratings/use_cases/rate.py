@@ -126,7 +126,7 @@ async def store_ratings(session: AsyncSession, given: Sequence[tuple[Rating, Inv
 
 
 def submitted(rating: Rating, now: datetime) -> RatingSubmitted:
-    names = ["grade", "tags", "contents", "pf", "sub_channel", "real_name", "rated_on"]
+    names = ["grade", "tags", "contents", "pf", "sub_channel", "rated_on"]
     return RatingSubmitted(
         **rating.facts(),
         **{name: getattr(rating, name) for name in names},
