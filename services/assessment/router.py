@@ -3,10 +3,11 @@
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from services.assessment import queries, use_cases
 from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
+from services.assessment.settings import Settings
 from shared import clock
 from shared.auth import MaybeCaller, with_role
 from shared.db import ReadSession, Session
@@ -16,7 +17,18 @@ from shared.tokens import Caller
 
 router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"], route_class=IdempotentRoute)
 
-Publisher = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
+Overseer = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
+
+
+def _publisher(caller: Overseer, request: Request) -> Caller:
+    settings: Settings = request.app.state.settings
+    if "administrator" not in caller.roles and caller.area != settings.city_code:
+        raise ForbiddenError("the report is the whole city's: this needs a supervisor of the city")
+    return caller
+
+
+Publisher = Annotated[Caller, Depends(_publisher)]
+"""A supervisor of the city itself, not of a county, or an administrator."""
 Day = Annotated[date, Path(description="YYYY-MM-DD")]
 Revision = Annotated[int | None, Query(ge=1, le=10_000, description="An earlier revision, as it was published")]
 Code = Annotated[str | None, Query(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z_-]+$")]
@@ -36,7 +48,7 @@ async def get_daily_report(
 ) -> Any:
     """The day as published. Staff see the present figures (revision 0) while it is not, and when they ask for them: what a
 
-    correction would publish.
+    correction would publish. What ratings come to is for staff alone.
     """
     staff = caller is not None and caller.kind == "staff"
     if live and not staff:
@@ -44,11 +56,12 @@ async def get_daily_report(
     if live is None:
         live = staff and revision is None and await queries.find_report(session, day) is None
     report = await (use_cases.show_figures(session, day) if live else use_cases.show_report(session, day, revision))
-    return report if area is None and department is None else report.only(area, department)
+    report = report if area is None and department is None else report.only(area, department)
+    return report if staff else report.without_ratings()
 
 
 @router.get("/daily-reports/{day}/revisions", response_model=list[RevisionRead])
-async def list_revisions(day: Day, session: ReadSession, _caller: Publisher) -> Any:
+async def list_revisions(day: Day, session: ReadSession, _caller: Overseer) -> Any:
     """All revisions of a day with their reasons."""
     return await queries.list_revisions(session, day)
 

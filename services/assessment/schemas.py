@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.assessment.model import MEASURES, DailyReport
+from shared.events.assessment import unrated, without_ratings
 from shared.fields import Reason
 
 
@@ -18,7 +19,7 @@ class CorrectReport(BaseModel):
 
 
 class DepartmentFigures(BaseModel):
-    """One department's figures of the day; every measure is there, zero included."""
+    """One department's figures of the day; every measure that the caller may see is there, zero included."""
 
     area_code: str
     department_code: str
@@ -26,7 +27,10 @@ class DepartmentFigures(BaseModel):
 
 
 class DailyReportRead(BaseModel):
-    """日报: figures per department, per area, and in all. `revision` 0 means not published yet (live figures)."""
+    """日报: figures per department, per area, and in all. `revision` 0 means not published yet (live figures).
+
+    What ratings come to is for staff: a month of exact days would tell the figures that ratings' own publication hides.
+    """
 
     day: date
     revision: int
@@ -60,6 +64,18 @@ class DailyReportRead(BaseModel):
         return self.model_copy(
             update=DailyReportRead.live(self.day, rows).model_dump(include={"totals", "areas"})
         ).model_copy(update={"departments": [DepartmentFigures(**row) for row in rows]})
+
+    def without_ratings(self) -> "DailyReportRead":
+        """What everybody may see of it: no figure of ratings, in no sum."""
+        rows = without_ratings(row.model_dump() for row in self.departments)
+        left = {row["area_code"] for row in rows}
+        return self.model_copy(
+            update={
+                "totals": unrated(self.totals),
+                "areas": {area: unrated(figures) for area, figures in self.areas.items() if area in left},
+                "departments": [DepartmentFigures(**row) for row in rows],
+            }
+        )
 
 
 class RevisionRead(BaseModel):

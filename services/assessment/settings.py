@@ -6,9 +6,11 @@ from shared.settings import Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Nothing beyond what every service needs."""
+    """Where the city is, beyond what every service needs."""
 
     model_config = SettingsConfigDict(env_prefix="ASSESSMENT_", frozen=True, extra="ignore")
 
     port: Port = 8107
     worker_port: Port = 8207
+    city_code: str = "540100000000"
+    """Area whose supervisors publish the day (区划代码): its report is the whole city's."""

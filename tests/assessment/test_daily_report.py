@@ -108,7 +108,7 @@ async def figures(client: Any, headers: dict[str, str], path: str = REPORT) -> d
 
 @pytest.fixture
 def supervisor(token: TokenFactory) -> dict[str, str]:
-    return token(kind="staff", roles=["supervisor"])
+    return token(kind="staff", roles=["supervisor"], area=CITY)
 
 
 async def test_report_counts_each_fact_once(client_of: ClientFactory, supervisor: dict[str, str]) -> None:
@@ -266,12 +266,13 @@ async def test_published_day_stays_as_published_until_corrected(
     published = await client.post(f"{REPORT}/publication", headers=once(supervisor))
     await take(client.database, a_finished_case(new_id()))
     public = (await client.get(REPORT)).json()
+    staff = (await client.get(REPORT, headers=token(kind="staff"))).json()
     again = await client.post(f"{REPORT}/publication", headers=once(supervisor))
     corrected = await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor))
     newest, first = (await client.get(REPORT)).json(), (await client.get(f"{REPORT}?revision=1")).json()
     revisions = (await client.get(f"{REPORT}/revisions", headers=supervisor)).json()
 
-    assert public == published.json()
+    assert staff == published.json()
     assert (unpublished.status_code, published.status_code, again.status_code, corrected.status_code) == (
         404,
         201,
@@ -301,6 +302,26 @@ async def test_publication_refusals(client_of: ClientFactory, supervisor: dict[s
     ]
 
     assert statuses == [401, 403, 409, 404, 400, 400, 403]
+
+
+async def test_whole_city_is_published_by_its_own_supervisor_or_an_administrator(
+    client_of: ClientFactory, token: TokenFactory
+) -> None:
+    client, reason = await client_of("assessment"), {"reason": "a late push"}
+    county = token(kind="staff", roles=["supervisor"], area=CHENGGUAN)
+    administrator = token(kind="staff", roles=["administrator"], area=CHENGGUAN)
+
+    refused = await client.post(f"{REPORT}/publication", headers=once(county))
+    published = await client.post(f"{REPORT}/publication", headers=once(administrator))
+    unrevised = await client.post(f"{REPORT}/revisions", json=reason, headers=once(county))
+    nowhere = await client.post(
+        f"{REPORT}/revisions", json=reason, headers=once(token(kind="staff", roles=["supervisor"]))
+    )
+    read = await client.get(f"{REPORT}/revisions", headers=county)
+
+    statuses = [answer.status_code for answer in (refused, published, unrevised, nowhere, read)]
+    assert statuses == [403, 201, 403, 403, 200]
+    assert [row["revision"] for row in read.json()] == [1]
 
 
 @pytest.mark.parametrize("seed", range(5))

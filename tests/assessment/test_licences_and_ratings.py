@@ -20,7 +20,7 @@ from shared.events.ratings import (
 )
 from shared.ids import new_id
 from tests.assessment.test_daily_report import CITY, DAY, NOON, figures, take
-from tests.conftest import ClientFactory, TokenFactory
+from tests.conftest import ClientFactory, TokenFactory, once
 
 PLACE = {"area_code": CITY, "department_code": "D1"}
 STAMP = {"revision": 1, "occurred_at": NOON}
@@ -28,7 +28,7 @@ STAMP = {"revision": 1, "occurred_at": NOON}
 
 @pytest.fixture
 def supervisor(token: TokenFactory) -> dict[str, str]:
-    return token(kind="staff", roles=["supervisor"])
+    return token(kind="staff", roles=["supervisor"], area=CITY)
 
 
 def a_licence(origin: str, license_id: UUID | None = None) -> dict[str, Any]:
@@ -144,6 +144,32 @@ async def test_ratings_are_counted_by_channel_and_open_ones_are_a_stock(
     }
     later = await figures(client, supervisor, f"/api/v1/assessment/daily-reports/{DAY + timedelta(days=1)}")
     assert later == {"bad_ratings_rectified": 1, "bad_ratings_open": 1}
+
+
+@pytest.mark.parametrize("query", [{}, {"area": CITY}, {"department": "D1"}, {"revision": "1"}])
+async def test_figures_of_ratings_are_for_staff_alone(
+    client_of: ClientFactory, supervisor: dict[str, str], token: TokenFactory, query: dict[str, str]
+) -> None:
+    client, path = await client_of("assessment"), f"/api/v1/assessment/daily-reports/{DAY}"
+    due: dict[str, Any] = {"callback_due_on": DAY, "rectify_due_on": DAY, "reopened": False}
+    bad = new_id()
+    elsewhere = rated(new_id(), 5, "2").model_copy(update={"area_code": "540102000000", "department_code": "D2"})
+    facts = [rated(bad, 1, "2"), BadRatingOpened(**ticket(bad), **due), elsewhere, LicenseIssued(**a_licence("case"))]
+    await take(client.database, facts)
+    published = await client.post(f"{path}/publication", headers=once(supervisor))
+
+    for headers in ({}, token(), token(kind="system", scope="exchange:events")):
+        report = (await client.get(path, params=query, headers=headers)).json()
+        rows = [row["figures"] for row in report["departments"]]
+        assert [row["department_code"] for row in report["departments"]] == ["D1"]
+        assert report["areas"].keys() == {CITY}
+        for figures_of in (report["totals"], *report["areas"].values(), *rows):
+            assert figures_of["licenses_issued"] == 1
+            assert not [measure for measure in figures_of if "rating" in measure]
+    exact = (await client.get(path, headers=supervisor)).json()
+    assert exact == published.json()
+    assert (exact["totals"]["ratings_mobile"], exact["totals"]["bad_ratings_open"]) == (2, 1)
+    assert len(exact["departments"]) == 2
 
 
 async def test_batches_in_and_uploads_out_are_told_apart(client_of: ClientFactory, supervisor: dict[str, str]) -> None:

@@ -13,8 +13,10 @@ from jsonschema import Draft202012Validator
 from services.exchange.consumer import consumer
 from services.exchange.model.external import BY_FACT, NEVER, TABLE, types_of
 from services.exchange.timers import Pruner
+from shared import clock
 from shared.context import Context, using
 from shared.events import registered_events
+from shared.events.assessment import DailyReportPublished
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived, LightRaised
 from shared.events.ratings import (
     BadRatingOpened,
@@ -27,6 +29,7 @@ from shared.events.ratings import (
 from shared.ids import new_id
 from shared.inbox import Inbox
 from tests.builders.events import a_record
+from tests.builders.matters import CITY
 from tests.conftest import DatabaseFactory
 from tests.exchange.conftest import ACCEPTED, BASE, Bureau, a_case
 from tests.exchange.region import a_rating
@@ -192,7 +195,7 @@ async def test_thousands_of_facts_a_second_are_logged(database_of: DatabaseFacto
 async def test_anonymous_rating_leads_to_no_case_and_keeps_its_order(bureau: Bureau) -> None:
     case_id, place = new_id(), ("area_code", "department_code", "service_number", "stage")
     first = a_rating(case_id=case_id, real_name=False, revision=1)
-    nothing = dict.fromkeys(("matter_id", "matter_code", "matter_name", "hall", "window"))
+    nothing: dict[str, Any] = dict.fromkeys(("matter_id", "matter_code", "matter_name", "hall", "window"))
     about: dict[str, Any] = {
         **nothing,
         **{name: getattr(first, name) for name in (*place, "case_number", "subject_id", "rating_id")},
@@ -200,8 +203,8 @@ async def test_anonymous_rating_leads_to_no_case_and_keeps_its_order(bureau: Bur
         "occurred_at": bureau.now,
     }
     ticket: dict[str, Any] = {**about, "ticket_id": new_id(), "grade": 2}
-    due = {"callback_due_on": first.rated_on, "rectify_due_on": first.rated_on, "reopened": False}
-    counted = {name: getattr(first, name) for name in ("grade", "rated_on", "pf", "sub_channel")}
+    due: dict[str, Any] = {"callback_due_on": first.rated_on, "rectify_due_on": first.rated_on, "reopened": False}
+    counted: dict[str, Any] = {name: getattr(first, name) for name in ("grade", "rated_on", "pf", "sub_channel")}
     _ = await bureau.happen(
         first,
         RatingSupplemented(**about, real_name=False, text="补充", revision=2),
@@ -236,3 +239,23 @@ async def test_rating_under_a_name_is_told_with_its_case(bureau: Bureau) -> None
         "case_id": str(fact.case_id),
         "case_number": fact.case_number,
     }
+
+
+async def test_public_report_leaves_out_what_ratings_come_to(bureau: Bureau) -> None:
+    places = [{"area_code": CITY, "department_code": department} for department in ("D1", "D2")]
+    ratings = {"ratings_mobile": 3, "ratings_bad": 1, "ratings_excluded": 1, "bad_ratings_open": 1}
+    figures = [{**places[0], "figures": {"cases_closed": 2, **ratings}}, {**places[1], "figures": ratings}]
+    fact = DailyReportPublished(
+        report_id=new_id(),
+        day=clock.local_date(bureau.now),
+        figures=figures,
+        reason=None,
+        published_by="supervisor",
+        published_at=bureau.now,
+        revision=1,
+        occurred_at=bureau.now,
+    )
+    _ = await bureau.happen(fact)
+
+    (row,) = await bureau.rows("SELECT payload FROM logged_event")
+    assert orjson.loads(row["payload"])["data"]["figures"] == [{**places[0], "figures": {"cases_closed": 2}}]

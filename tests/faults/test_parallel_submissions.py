@@ -243,7 +243,7 @@ def a_report(step: str, body: Any = None) -> Scenario:
 
     async def prepare(desk: Desk) -> Submission:
         client, path = await desk.service("assessment"), "/api/v1/assessment/daily-reports/2026-03-10"
-        supervisor = desk.token(kind="staff", roles=["supervisor"])
+        supervisor = desk.token(kind="staff", roles=["supervisor"], area=CITY)
         if step == "revisions":
             first = await client.post(f"{path}/publication", headers={**supervisor, "Idempotency-Key": "first"})
             assert first.status_code == 201, first.text

@@ -6,7 +6,7 @@ envelope. The id stays the internal one, so that a fact has one name everywhere.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -29,7 +29,6 @@ NEVER = frozenset({"contact", "holder", "records", "account_id", "operator", "pu
 ENVELOPE = frozenset({"revision", "occurred_at"})
 CANON = "1"
 """Rule of `recorddigest`: SHA-256 over UTF-8 JSON with sorted keys and no spaces."""
-
 LEADS_TO_RATER = frozenset({"subject_id", "case_id", "case_number"})
 """Of a rating without a name: a case has one applicant, and the invitation's id can be reckoned from the case's number."""
 
@@ -38,7 +37,8 @@ LEADS_TO_RATER = frozenset({"subject_id", "case_id", "case_number"})
 class ExternalType:
     """How one internal fact is shown outside; `fields` without those of `left_out` make its data.
 
-    What is `named_only` is told of a fact with `real_name` alone; one that does not say so counts as anonymous.
+    What is `named_only` is told of a fact with `real_name` alone; one that does not say so counts as anonymous. `cut` makes
+    of a field's value what may be told of it.
     """
 
     fact: type[Event]
@@ -47,6 +47,7 @@ class ExternalType:
     classification: Classification = "2"
     left_out: frozenset[str] = field(default=frozenset())
     named_only: frozenset[str] = field(default=frozenset())
+    cut: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict[str, Callable[[Any], Any]])
     major: int = 1
 
     def name(self, city: str) -> str:
@@ -60,7 +61,8 @@ class ExternalType:
     def data(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The external data of a fact's data, nothing that the type does not name."""
         hidden = self.named_only if self._is_anonymous(given) else frozenset[str]()
-        return {name: given[name] for name in self.shown if name in given and name not in hidden}
+        told = {name: given[name] for name in self.shown if name in given and name not in hidden}
+        return told | {name: cut(told[name]) for name, cut in self.cut.items() if name in told}
 
     def key(self, envelope: Envelope) -> str:
         """What the outside keeps the fact's order by. All facts of an anonymous rating go by the rating's own id."""
@@ -149,7 +151,13 @@ TABLE: tuple[ExternalType, ...] = (
         {"BadRatingOpened": "opened", "BadRatingRectified": "rectified"},
         named_only=LEADS_TO_RATER,
     ),
-    *_of(assessment_facts, "daily-report", {"DailyReportPublished": "published"}, classification="1"),
+    *_of(
+        assessment_facts,
+        "daily-report",
+        {"DailyReportPublished": "published"},
+        classification="1",
+        cut={"figures": assessment_facts.without_ratings},
+    ),
 )
 BY_FACT = {external.fact.wire_type: external for external in TABLE}
 FACTS = tuple(external.fact for external in TABLE)
