@@ -35,6 +35,7 @@ NO_LIMITS = {
     "GATEWAY_RATE_PER_ADDRESS": "1000000",
     "GATEWAY_BURST": "1000000",
     "GATEWAY_RATE_PER_CLIENT": "1000000",
+    "GATEWAY_MAX_PER_ADDRESS": "1000000",
 }
 APPLICANT = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
 PDF = b"%PDF-1.7 synthetic"

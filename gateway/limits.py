@@ -49,6 +49,26 @@ class Buckets:
         return Verdict(allowed, self._burst, int(level), wait, (self._burst - level) / self._rate)
 
 
+class Places:
+    """Requests in flight, in all and by address; an address without any is forgotten."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._by_address: dict[str, int] = {}
+
+    def take(self, address: str) -> int:
+        """Take one more; how many this address has now."""
+        self.taken += 1
+        own = self._by_address[address] = self._by_address.get(address, 0) + 1
+        return own
+
+    def leave(self, address: str) -> None:
+        self.taken -= 1
+        left = self._by_address.pop(address) - 1
+        if left:
+            self._by_address[address] = left
+
+
 class Limits:
     """Who may ask how often: a bucket per address, account or client, and one more for a route with a rate of its own."""
 

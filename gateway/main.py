@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
 from gateway.pages import pages
-from gateway.protocol import CorkedProtocol
+from gateway.protocol import corked
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
 from gateway.trust import Trust
@@ -65,7 +65,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=CorkedProtocol,
+        http=corked(settings.send_timeout),
         log_config=None,
         access_log=False,
         proxy_headers=False,

@@ -35,8 +35,37 @@ class Corked:
 
 
 class CorkedProtocol(HttpToolsProtocol):
-    """For `uvicorn.Config(http=…)`."""
+    """For `uvicorn.Config(http=…)`, made by `corked`.
+
+    Whoever does not take what is written is cut after `send_timeout` seconds, and so the exchange that waits to send more. The
+    transport tells when it is stuck: that costs those nothing who do read, where a deadline around each `send` would.
+    """
+
+    send_timeout = 60.0
+    _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         corked = Corked(cast("asyncio.Transport", transport))
         super().connection_made(cast("asyncio.Transport", corked))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self.loop.call_later(self.send_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unstick()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unstick()
+
+    def _unstick(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+
+def corked(send_timeout: float) -> type[CorkedProtocol]:
+    """The protocol with this patience: uvicorn makes one for each connection and hands it nothing of ours."""
+    return type("CorkedProtocol", (CorkedProtocol,), {"send_timeout": send_timeout})

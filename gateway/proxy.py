@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
 from gateway import metrics
-from gateway.limits import Breaker, Limits, RetryBudget, Verdict
+from gateway.limits import Breaker, Limits, Places, RetryBudget, Verdict
 from gateway.messages import REQUEST_ID, Answer, ClientGone, Refusal, incoming, kept, outgoing, value
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
@@ -54,7 +54,7 @@ class Forwarder:
         self._limits = Limits(settings)
         self._retries = RetryBudget(settings.retry_share)
         self._breakers = {name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams}
-        self._in_flight = 0
+        self._places = Places()
         self._watches = Watches()
         self._client: aiohttp.ClientSession | None = None
 
@@ -72,7 +72,7 @@ class Forwarder:
         )
         # aiohttp would repeat every idempotent request once without a budget; we repeat within ours.
         self._client._retry_connection = False  # pyright: ignore[reportPrivateUsage]
-        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
+        metrics.IN_FLIGHT.set_function(lambda: self._places.taken)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -87,9 +87,11 @@ class Forwarder:
         request_id = kept(scope["headers"], b"x-request-id", REQUEST_ID) or secrets.token_hex(16)
         route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
-        self._in_flight += 1
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        own = self._places.take(address)
         try:
-            await self._forward(route, scope, receive, answer, request_id)
+            self._shed(route, own)
+            await self._forward(route, scope, receive, answer, address, request_id)
         except Refusal as refusal:
             if answer.status:
                 answer.status = refusal.status
@@ -98,16 +100,14 @@ class Forwarder:
         except ClientGone:
             answer.status = 499
         finally:
-            self._in_flight -= 1
+            self._places.leave(address)
             metrics.observe(route.service if route else "none", answer.status, time.perf_counter() - started)
 
     async def _forward(
-        self, route: Route | None, scope: Scope, receive: Receive, answer: Answer, request_id: str
+        self, route: Route | None, scope: Scope, receive: Receive, answer: Answer, address: str, request_id: str
     ) -> None:
         if route is None:
             raise Refusal(404, "not_found", "Not found", "no service answers here")
-        self._shed(route)
-        address = scope["client"][0] if scope.get("client") else "unknown"
         caller = await self._judge(route, scope, address)
         verdict = _allowed(self._limits.take(route, caller, address, time.monotonic()))
         declared = value(scope["headers"], b"content-length")
@@ -119,15 +119,19 @@ class Forwarder:
         answer.added += verdict.headers()
         headers = outgoing(scope["headers"], address, request_id)
         if isinstance(upstream, str):
-            body = Body(scope, receive, self._settings.max_body_bytes, self._settings.body_timeout)
+            body = Body(scope, receive, self._settings)
             await self._over_http(route.service, _Call(scope["method"], _url(upstream, scope), headers, body, answer))
         else:
             inner = {**scope, "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]}
             await upstream(inner, receive, answer)
 
-    def _shed(self, route: Route) -> None:
-        places = self._settings.max_in_flight * (LOW_SHARE if route.low_priority else 1)
-        if self._in_flight > places:
+    def _shed(self, route: Route | None, own: int) -> None:
+        """Refuse what is too much at once; `own` are the places of its address, this one among them."""
+        if own > self._settings.max_per_address:
+            words = "too much at once from one address; come back soon"
+            raise Refusal(429, "too_many_requests", "Too many requests", words, wait=1)
+        places = self._settings.max_in_flight * (LOW_SHARE if route and route.low_priority else 1)
+        if self._places.taken > places:
             raise Refusal(503, "overloaded", "Temporarily unavailable", "too much at once; come back soon", wait=1)
 
     async def _judge(self, route: Route, scope: Scope, address: str) -> Caller | None:

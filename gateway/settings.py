@@ -27,8 +27,14 @@ class Settings(BaseSettings):
     read_timeout: float = Field(default=35.0, gt=0)
     body_timeout: float = Field(default=30.0, gt=0)
     """The longest silence within a request's body."""
+    body_rate: float = Field(default=1024.0, gt=0)
+    """Bytes a second that a body comes at in the mean once `body_timeout` has been waited for it: silences must not add up."""
+    send_timeout: float = Field(default=60.0, gt=0)
+    """The longest that a caller may leave an answer untaken."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=512, ge=1)
+    max_per_address: int = Field(default=64, ge=1)
+    """Of them, for one address (a service hall has one for all): no single one can fill the gateway."""
     rate_per_address: float = Field(default=50.0, gt=0)
     rate_per_caller: float = Field(default=100.0, gt=0)
     rate_per_client: float = Field(default=200.0, gt=0)

@@ -9,6 +9,7 @@ import aiohttp
 from starlette.types import Message, Receive, Scope
 
 from gateway.messages import ClientGone, Refusal, value
+from gateway.settings import Settings
 
 WATCH_AFTER = 0.05
 """Seconds (up to twice as many) before the caller's connection is watched: most answers are there sooner."""
@@ -21,14 +22,16 @@ def too_large(limit: int) -> Refusal:
 class Body:
     """The request's body as it comes, and after it the watch for the caller's leaving."""
 
-    def __init__(self, scope: Scope, receive: Receive, limit: int, patience: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings) -> None:
         length = value(scope["headers"], b"content-length")
         self.expected = bool(value(scope["headers"], b"transfer-encoding")) or length not in {"", "0"}
         self.gone = asyncio.Event()
         self.refusal: Refusal | None = None
         self._receive = receive
-        self._limit = limit
-        self._patience = patience
+        self._limit = settings.max_body_bytes
+        self._patience = settings.body_timeout
+        self._rate = settings.body_rate
+        self._waited = 0.0
         self._complete = not self.expected
         self._taken = 0
 
@@ -58,9 +61,14 @@ class Body:
         return piece
 
     async def _next(self) -> Message:
+        """The next message. Only the time that the caller is waited for counts: a service may be slow to take the body."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        left = self._patience + self._taken / self._rate - self._waited
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(min(self._patience, left)):
                 message = await self._receive()
+            self._waited += clock() - begun
         except TimeoutError:
             self.refusal = Refusal(408, "request_timeout", "Request timeout", "the body stopped coming")
             raise self.refusal from None

@@ -12,6 +12,7 @@ import uvicorn
 
 from deploy.postgres import free_port
 from gateway.main import create_gateway
+from gateway.protocol import corked
 from gateway.settings import Settings
 from tests.builders.tokens import TestKeys
 
@@ -25,8 +26,8 @@ class QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncGenerator[int]:
-    """Serve an ASGI app on loopback; yields its port."""
+async def serving(app: Any, send_timeout: float = 60.0) -> AsyncGenerator[int]:
+    """Serve an ASGI app on loopback as the gateway is served; yields its port."""
     port = free_port()
     config = uvicorn.Config(
         app,
@@ -35,6 +36,7 @@ async def serving(app: Any) -> AsyncGenerator[int]:
         log_config=None,
         access_log=False,
         proxy_headers=False,
+        http=corked(send_timeout),
         timeout_graceful_shutdown=1,
     )
     server = QuietServer(config)
@@ -127,7 +129,8 @@ async def gate(keys: TestKeys) -> AsyncGenerator[GateFactory]:
                     **changes,
                 }
             )
-            port = await stack.enter_async_context(serving(create_gateway(settings, verifier=keys.verifier())))
+            gateway = create_gateway(settings, verifier=keys.verifier())
+            port = await stack.enter_async_context(serving(gateway, settings.send_timeout))
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
             )

@@ -82,6 +82,78 @@ async def test_body_that_stops_coming_is_408(gate: GateFactory, token: TokenFact
     assert (await g.client.get("/readyz")).json()["circuits"]["matters"] == "closed"
 
 
+async def test_body_that_drips_is_408_however_short_its_silences(gate: GateFactory, token: TokenFactory) -> None:
+    async def storing(reader: Reader, _w: Writer, _h: bytes) -> None:
+        _ = await reader.readexactly(1000)
+
+    g = await gate(storing, body_timeout=0.5, body_rate=100.0)
+    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", g.port)
+    writer.write(head.encode())
+    answering, started = asyncio.create_task(reader.read(100)), time.monotonic()
+
+    while not answering.done():
+        writer.write(b"x")
+        _ = await asyncio.wait([answering], timeout=0.1)
+        assert time.monotonic() - started < 5
+
+    assert (await answering).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - started > 0.5
+    writer.close()
+
+
+async def test_service_that_is_slow_to_take_a_body_is_not_the_callers_fault(
+    gate: GateFactory, token: TokenFactory
+) -> None:
+    large = bytes(16 * 1024 * 1024)
+
+    async def dozing(reader: Reader, writer: Writer, _h: bytes) -> None:
+        await asyncio.sleep(1)
+        _ = await reader.readexactly(len(large))
+        writer.write(OK)
+        await writer.drain()
+
+    g = await gate(dozing, body_timeout=0.5, body_rate=1e9)
+
+    assert (await g.client.post(CLOSED, content=large, headers=token())).status_code == 200
+
+
+async def answering_much(_r: Reader, writer: Writer, _h: bytes) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+    for _ in range(512):
+        writer.write(bytes(65536))
+        await writer.drain()
+
+
+async def test_caller_that_stops_reading_is_cut_and_leaves_its_place(gate: GateFactory) -> None:
+    g = await gate(answering_much, send_timeout=0.5, max_per_address=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", g.port, limit=1024)
+    writer.write(f"GET {PUBLIC} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    held = await g.client.get(PUBLIC)
+
+    async with asyncio.timeout(5):
+        _ = await g.upstream.closed.wait()
+    await asyncio.sleep(0.2)
+    async with g.client.stream("GET", PUBLIC) as freed:
+        assert (held.status_code, freed.status_code) == (429, 200)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        _ = await reader.readexactly(33554432)
+    writer.close()
+
+
+async def test_caller_that_reads_slowly_gets_all(gate: GateFactory) -> None:
+    g = await gate(answering_much, send_timeout=0.5)
+    taken = 0
+
+    async with g.client.stream("GET", PUBLIC) as answer:
+        async for chunk in answer.aiter_bytes(2 * 1024 * 1024):
+            taken += len(chunk)
+            await asyncio.sleep(0.1)
+
+    assert taken == 33554432
+
+
 async def test_read_is_repeated_once_when_the_service_breaks_before_it_answers(gate: GateFactory) -> None:
     async def first_breaks(_r: Reader, writer: Writer, _h: bytes) -> None:
         if len(g.upstream.heads) == 1:

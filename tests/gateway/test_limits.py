@@ -1,13 +1,15 @@
 """Limits: per address, account, client and route; what is counted."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
 
+from gateway.limits import Places
 from gateway.routes import RULES, find_route
 from tests.conftest import TokenFactory
-from tests.gateway.conftest import GateFactory
+from tests.gateway.conftest import GateFactory, plain
 
 PUBLIC = "/api/v1/matters/catalogue"
 CLOSED = "/api/v1/matters/work-list"
@@ -90,3 +92,43 @@ def test_route_table(request_line: str, rate: str, public: bool, low: bool) -> N
 
 def test_every_rule_is_one_group_so_that_the_table_stays_in_step() -> None:
     assert all(re.compile(rule.pattern).groups == 0 for rule in RULES)
+
+
+async def test_one_address_has_a_share_of_the_places_and_leaves_the_rest(gate: GateFactory) -> None:
+    async def storing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if b"content-length" in head.lower():
+            _ = await reader.readexactly(1000)
+        await plain(reader, writer, head)
+
+    g = await gate(storing, max_per_address=3)
+    unfinished = f"GET {PUBLIC} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nx".encode()
+    slow = [await asyncio.open_connection("127.0.0.1", g.port) for _ in range(3)]
+    for _, writer in slow:
+        writer.write(unfinished)
+        await writer.drain()
+    await asyncio.sleep(0.3)
+
+    refused = await g.client.get(PUBLIC)
+    nowhere = await g.client.get("/api/v1/nothing/here")
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{g.port}", transport=elsewhere) as other:
+        passed = await other.get(PUBLIC)
+    for _, writer in slow:
+        writer.close()
+    await asyncio.sleep(0.3)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert refused.headers["retry-after"] == "2"
+    assert (nowhere.status_code, passed.status_code) == (429, 200)
+    assert (await g.client.get(PUBLIC)).status_code == 200
+
+
+def test_places_forget_addresses_that_left() -> None:
+    places = Places()
+
+    assert [places.take(address) for address in ("a", "a", "b")] == [1, 2, 1]
+    places.leave("a")
+    assert places.take("a") == 2
+    for address in ("a", "a", "b"):
+        places.leave(address)
+    assert vars(places) == vars(Places())
