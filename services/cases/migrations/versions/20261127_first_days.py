@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "cases_0013"
-down_revision = "cases_0012"
+revision = "cases_0014"
+down_revision = "cases_0013"
 
 
 def upgrade() -> None:
