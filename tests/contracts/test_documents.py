@@ -88,7 +88,6 @@ def readers_of_raw_bodies(service: str) -> set[str]:
     return {function.name for function in functions if READS in ast.unparse(function)}
 
 
-@pytest.mark.no_cover
 def test_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(docs, "FOLDER", tmp_path)
 
