@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"], route_class
 Overseer = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
 
 
-def _publisher(caller: Overseer, request: Request) -> Caller:
+async def _publisher(caller: Overseer, request: Request) -> Caller:
     settings: Settings = request.app.state.settings
     if "administrator" not in caller.roles and caller.area != settings.city_code:
         raise ForbiddenError("the report is the whole city's: this needs a supervisor of the city")
