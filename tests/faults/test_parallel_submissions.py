@@ -550,6 +550,7 @@ ELSEWHERE = {
     "counter-verifications": "raises a level that is then raised: tests/identity/test_counter.py",
     "systems/{account_id}/withdrawal": "ends sessions that have ended",
     "reveals": "changes nothing; every look is on record",
+    "prints": "changes nothing; every page that was printed is on record",
     "uploads": "the same content is stored once; a further reference to it does nothing by itself",
     "tracking": "only reads",
     "licenses/checks": "only reads",
