@@ -48,7 +48,13 @@ def documents(number: int) -> list[dict[str, Any]]:
         sample = samples[n % len(samples)]
         basic = f"00{sample['type']}{n // 1000 % 100:02d}{n % 1000:03d}{n // 100_000:03d}"
         unit = sample["department_code"] + sample["level"]
-        made.append({**sample, "code": unit + basic, "catalog_code": basic, "name": {"zh": next(named)}})
+        code = unit + basic
+        own: dict[str, Any] = {"code": code, "catalog_code": basic, "name": {"zh": next(named)}}
+        if entry := sample.get("catalog_entry"):
+            own["catalog_entry"] = {**entry, "code": basic}
+        if items := sample.get("handling_items"):
+            own["handling_items"] = [{**item, "code": code + item["sequence"]} for item in items]
+        made.append({**sample, **own})
     return made
 
 

@@ -98,3 +98,11 @@ def test_report_shows_bounds_and_what_stands_beside() -> None:
     assert "| P1 | rate | 151 /s | ≥ 150 /s | ≥ 300 /s | pass |" in page
     assert "p50 4,200 ms" in page
     assert "a plain loop 25.0 M steps/s before, 14.2 after" in page
+
+
+def test_catalogue_of_the_benchmarks_keeps_the_rules_of_its_codes() -> None:
+    for document in documents(300):
+        matter = MatterDocument.model_validate(document)
+        entry = matter.catalog_entry
+        assert entry is None or entry.code == matter.catalog_code
+        assert all((item.code or "").startswith(matter.code or "-") for item in matter.handling_items)
