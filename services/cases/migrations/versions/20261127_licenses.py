@@ -9,7 +9,7 @@ down_revision = "cases_0009"
 
 
 def need(name: str, kind: object) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False)
 
 
 def upgrade() -> None:

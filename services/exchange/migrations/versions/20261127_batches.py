@@ -11,7 +11,7 @@ STAMP = sa.DateTime(timezone=True)
 
 
 def need(name: str, kind: object, default: str | None = None) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False, server_default=default)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False, server_default=default)
 
 
 def upgrade() -> None:

@@ -11,7 +11,7 @@ STAMP = sa.DateTime(timezone=True)
 
 
 def need(name: str, kind: object) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False)
 
 
 def upgrade() -> None:

@@ -13,7 +13,7 @@ AGES = (("sms_code", "created_at"), ("sms_message", "sent_at"), ("throttle", "bl
 
 
 def need(name: str, kind: object) -> sa.Column[object]:
-    return sa.Column(name, kind, nullable=False)  # type: ignore[arg-type]
+    return sa.Column(name, kind, nullable=False)
 
 
 def upgrade() -> None:

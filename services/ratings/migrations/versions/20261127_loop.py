@@ -19,7 +19,7 @@ COUNTED = (
 
 
 def _columns(kind: object, names: str, *, nullable: bool = False) -> list[sa.Column[object]]:
-    return [sa.Column(name, kind, nullable=nullable) for name in names.split()]  # type: ignore[arg-type]
+    return [sa.Column(name, kind, nullable=nullable) for name in names.split()]
 
 
 def _tickets() -> None:
