@@ -75,6 +75,11 @@ class Comparison:
         return [(day,) for day in sorted(differing - {day for (day,) in self.unequal})]
 
     @property
+    def is_equal(self) -> bool:
+        """Whether sums and lists agree; of nothing but keys under way nothing is proved."""
+        return (self.rows > 0 or self.open == 0) and not self.unequal and not self.relisted
+
+    @property
     def rows(self) -> int:
         return sum(one.count for one in self.ours.values())
 

@@ -155,8 +155,7 @@ def _finish_windows(session: AsyncSession, run: Reconciliation, comparison: Comp
     days = [day.isoformat() for (day,) in comparison.unequal]
     run.progress = {**run.progress, "unequal_days": days}
     differences = {"windows": len(days)} if days else {}
-    proved = comparison.rows > 0 or comparison.open == 0
-    fact = run.finish(equal=proved and not days, differences=differences, repaired=0, residual=len(days), now=now)
+    fact = run.finish(equal=comparison.is_equal, differences=differences, repaired=0, residual=len(days), now=now)
     outbox.add(session, fact)
 
 
@@ -268,9 +267,7 @@ async def close(
         "repaired": await queries.count_repaired(session, run.id),
         "residual": len(residuals),
     }
-    # Of nothing but keys under way nothing is proved.
-    proved = comparison.rows > 0 or comparison.open == 0
-    run.equal = proved and not comparison.unequal and not comparison.relisted and not residuals
+    run.equal = comparison.is_equal and not residuals
     document = _statement(run, comparison, residuals)
     run.statement = await receipt_keys.sign(session, "tongban-statement", document, now)
     run.state, run.next_step_at = "signing", now
