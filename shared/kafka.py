@@ -64,6 +64,9 @@ class KafkaSubscription:
 
     Offsets are committed a few times a second and at the end, not after every batch: a commit costs the broker as much as
     an event, and whatever is read again after a crash the inbox knows.
+
+    Nothing is fetched between two polls. The client would fetch ahead, get the one event that is there, and fetch no more
+    before that is taken, so that a consumer under load would have its events one by one, each at the price of a batch.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
@@ -72,8 +75,11 @@ class KafkaSubscription:
         self._committed_at = 0.0
 
     async def poll(self, limit: int, timeout: float) -> Sequence[Record]:
+        self._consumer.resume(*self._consumer.paused())
         batches = await self._consumer.getmany(timeout_ms=int(timeout * 1000), max_records=limit)
-        if not batches:
+        if batches:
+            self._consumer.pause(*self._consumer.assignment())
+        else:
             await self.commit()
         return [
             Record(place.topic, (record.key or b"").decode(), record.value or b"", place.partition, record.offset)

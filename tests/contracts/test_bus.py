@@ -112,6 +112,19 @@ async def test_poll_comes_back_empty_when_nothing_happens(bus: Bus, topic: str) 
         assert list(await subscription.poll(10, timeout=0.2)) == []
 
 
+async def test_what_comes_while_a_batch_is_handled_comes_together(bus: Bus, topic: str) -> None:
+    async with asyncio.timeout(30), bus.subscription("readers", [topic]) as subscription:
+        await send(bus, [Message(topic, "first", b"")])
+        first = await subscription.poll(10, timeout=20)
+        for number in range(6):
+            await send(bus, [Message(topic, f"key {number}", b"")])
+        await asyncio.sleep(0.3)
+
+        later = await subscription.poll(10, timeout=20)
+
+    assert [len(first), len(later)] == [1, 6]
+
+
 async def test_topics_can_be_ensured_again(bus: Bus, topic: str) -> None:
     await bus.ensure_topics([topic])
 
