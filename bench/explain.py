@@ -7,18 +7,17 @@ with the same parameters, each in a transaction that is undone.
 import argparse
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import uvloop
-from sqlalchemy import event
 
 from bench.data import clone_cases
 from bench.hall import Hall, open_hall
 from bench.harness import Options, machine, say, scratch
+from bench.overhear import overhearing
 from bench.p10_search import add_names
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
@@ -29,24 +28,6 @@ from shared import clock, migrations
 from shared.db import Database
 from shared.guides import MatterDocument
 from shared.outbox import CLAIM
-
-Seen = dict[str, Any]
-"""Statement → its parameters."""
-
-
-@asynccontextmanager
-async def overhearing(database: Database) -> AsyncGenerator[Seen]:
-    """What is sent to the database meanwhile."""
-    seen: Seen = {}
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        _ = seen.setdefault(statement, parameters)
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
 
 async def explain(dsn: str, statement: str, parameters: Any) -> str:
@@ -89,9 +70,9 @@ async def _cases(postgres: EmbeddedPostgres, folder: Path, number: int) -> None:
             "create": hall.apply,
         }
         for title, act in acts.items():
-            async with overhearing(hall.app.state.database) as seen:
+            with overhearing(hall.app.state.database) as heard:
                 _ = await act()
-            for statement, parameters in seen.items():
+            for statement, parameters in dict(heard).items():
                 show(f"{title}", statement, await _plan_of(hall.dsn, statement, parameters))
         show("relay: claim", CLAIM, await explain(hall.dsn, CLAIM, [1000]))
 
@@ -116,9 +97,10 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
     await add_names(dsn, number)
     filters = dict.fromkeys(("area", "department", "type", "object", "topic", "level", "max_visits"))
     for words in ("茶馆", "经营许可"):
-        async with overhearing(database) as seen, database.reading() as session:
-            _ = await queries.search_matters(session, words, filters, (-1, 0, queries.FIRST), 20)
-        for statement, parameters in seen.items():
+        with overhearing(database) as heard:
+            async with database.reading() as session:
+                _ = await queries.search_matters(session, words, filters, (-1, 0, queries.FIRST), 20)
+        for statement, parameters in dict(heard).items():
             show(f"search: {words}", statement, await explain(dsn, statement, parameters))
     await database.close()
 

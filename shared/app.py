@@ -271,8 +271,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _database(request: Request, error: Exception) -> Response:
     """Database away or busy: 503 and nothing half done. A broken unique rule that no use case foresaw: 409."""
-    if isinstance(error, IntegrityError):
-        log.error("request.integrity", error=type(error.orig).__name__, constraint=_constraint(error))
+    if isinstance(error, IntegrityError | asyncpg.IntegrityConstraintViolationError):
+        log.error("request.integrity", error=type(error).__name__, constraint=_constraint(error))
         return _problem_response(request, ConflictError("somebody else did the same at this moment; read it again"))
     if is_database_trouble(error) or isinstance(error, PoolTimeoutError):
         log.warning("request.database_trouble", error=type(error).__name__)
@@ -280,8 +280,10 @@ async def _database(request: Request, error: Exception) -> Response:
     return await _unexpected(request, error)
 
 
-def _constraint(error: IntegrityError) -> str:
-    return str(getattr(getattr(error.orig, "__cause__", None), "constraint_name", ""))
+def _constraint(error: Exception) -> str:
+    """As the driver names it, under whatever SQLAlchemy has wrapped around its error."""
+    under = getattr(getattr(error, "orig", None), "__cause__", None) or error
+    return str(getattr(under, "constraint_name", ""))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -299,6 +301,8 @@ def _add_handlers(app: FastAPI) -> None:
         PoolTimeoutError: _database,
         OSError: _database,
         TimeoutError: _database,
+        asyncpg.PostgresError: _database,
+        asyncpg.InterfaceError: _database,
         asyncpg.InternalClientError: _database,  # what asyncpg stumbles over when the server dies amid a statement
         ResponseValidationError: _unexpected,
     }

@@ -2,15 +2,15 @@
 
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any, Literal, cast
 
 import asyncpg
 import orjson
 from fastapi import Depends, Request
 from sqlalchemy import MetaData
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from shared.crypto import use_key
 from shared.settings import ServiceSettings
@@ -34,6 +34,9 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
 }
 
+DRIVER = "driver"
+"""Under this name a session's `info` holds the driver's connection, for `shared.direct`."""
+
 
 def new_metadata() -> MetaData:
     """Metadata with the naming convention that every service's tables follow."""
@@ -54,30 +57,52 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_pre_ping=False,
+            # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way costs as much as four statements.
+            isolation_level="AUTOCOMMIT",
             connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
         )
         self._keys = (data_key, platform_key)
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._readers = async_sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
-        )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncSession]:
-        """A session whose work is committed when the block ends and undone when it raises."""
+    async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[AsyncSession]:
+        """A session whose work is committed when the block ends and undone when it raises.
+
+        With `snapshot` all its statements see the database as it was at the first (REPEATABLE READ).
+        """
+        isolation = "repeatable_read" if snapshot else None
         with use_key(*self._keys):
-            async with self._sessions() as session:
+            async with (
+                self._connection() as (connection, driver),
+                _begun(driver, isolation),
+                _session_on(connection, driver) as session,
+            ):
                 yield session
-                await session.commit()
+                if session.new or session.dirty or session.deleted:
+                    await session.flush()
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession]:
         """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
         with use_key(*self._keys):
-            async with self._readers() as session:
+            async with self._connection() as (connection, driver), _session_on(connection, driver) as session:
                 yield session
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[tuple[AsyncConnection, asyncpg.Connection]]:
+        """A connection of the pool that lives, and the driver's own one under it."""
+        async with self.engine.connect() as connection:
+            driver = _driver(connection)
+            while driver.is_closed():  # the server ended it while it lay in the pool, perhaps with others
+                await connection.invalidate()
+                _ = await connection.get_raw_connection()
+                driver = _driver(connection)
+            try:
+                yield connection, driver
+            finally:
+                if driver.is_closed() or driver.is_in_transaction():
+                    await connection.invalidate()
 
     async def connect(self) -> asyncpg.Connection:
         """A connection of its own, outside the pool, for a relay or a bulk path."""
@@ -85,6 +110,38 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    """The driver's connection under SQLAlchemy's, which does not watch what is done with it."""
+    assert connection.sync_connection is not None
+    return cast("asyncpg.Connection", connection.sync_connection.connection.driver_connection)
+
+
+@asynccontextmanager
+async def _begun(driver: asyncpg.Connection, isolation: Literal["repeatable_read"] | None) -> AsyncGenerator[None]:
+    """The driver's transaction; whatever undoes it is what the caller hears, also when the connection is gone with it."""
+    transaction = driver.transaction(isolation=isolation)
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        if not driver.is_closed():
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+@asynccontextmanager
+async def _session_on(connection: AsyncConnection, driver: asyncpg.Connection) -> AsyncGenerator[AsyncSession]:
+    session = AsyncSession(connection, expire_on_commit=False, info={DRIVER: driver})
+    try:
+        yield session
+    finally:
+        # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
+        if session.in_transaction():
+            await session.close()
 
 
 def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:

@@ -26,6 +26,7 @@ from shared import context, logs, metrics
 from shared.bus import Bus, Record
 from shared.context import Context
 from shared.db import Database
+from shared.direct import Direct
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
 
@@ -43,7 +44,7 @@ DATABASE_PAUSE = 0.5
 REMEMBER = text(
     "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
 )
-ADMIT = text(
+ADMIT = Direct(
     "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
     "  AS g (id, topic, key)),"
     " behind AS (SELECT id FROM given g WHERE EXISTS"
@@ -88,14 +89,18 @@ def is_database_trouble(error: BaseException) -> bool:
         error, InterfaceError | OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError
     ):
         return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _is_trouble(getattr(error, "sqlstate", None) or "")
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        # Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
-        # read-only: a standby, or a server that still recovers.
-        return (
-            error.connection_invalidated or state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
-        )
+        return error.connection_invalidated or _is_trouble(getattr(error.orig, "sqlstate", None) or "")
     return isinstance(error, OperationalError)
+
+
+def _is_trouble(state: str) -> bool:
+    """Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
+    read-only: a standby, or a server that still recovers.
+    """
+    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
 
 
 def describe(error: BaseException) -> str:
@@ -117,8 +122,12 @@ class Consumer:
     the other handlers get: for keeping facts as they came, with id, key, revision and causes.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, rest: float = 0.0) -> None:
         self.service = service
+        self.rest = rest
+        """Seconds after a batch in which the next one gathers: a batch costs as much as its events, and where nobody waits
+        for each effect by itself a short rest makes one of many. What comes to a resting worker's door alone, after a time
+        without events, is handled at once."""
         self.settings: Any = None
         """The service's settings, given by whoever starts its worker; None in tests that handle events by hand."""
         self._handlers: dict[str, Handler] = {}
@@ -249,6 +258,8 @@ class Inbox:
                 if records:
                     await self.take(records)
                     await subscription.acknowledge(records)
+                    if len(records) < self._batch:
+                        await asyncio.sleep(self._consumer.rest)
                 else:
                     await self._notice_other_database()
 
@@ -314,13 +325,13 @@ class Inbox:
 
     async def _admit(self, session: AsyncSession, items: Sequence[Item]) -> tuple[set[UUID], set[UUID]]:
         """The ids that are new here, and those that wait behind a dead letter of their key."""
-        given = {
-            "ids": [item.envelope.id for item in items],
-            "topics": [item.record.topic for item in items],
-            "keys": [item.envelope.key for item in items],
-        }
         found: dict[str, set[UUID]] = {"new": set(), "behind": set(), "group": set()}
-        for what, identifier in await session.execute(ADMIT, given):
+        for what, identifier in await ADMIT.fetch(
+            session,
+            ids=[item.envelope.id for item in items],
+            topics=[item.record.topic for item in items],
+            keys=[item.envelope.key for item in items],
+        ):
             found[what].add(identifier)
         if self._group is not None and self._group not in found["group"]:
             raise OtherDatabaseError

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment.model import IS_STOCK, CaseState, DailyReport, MatterState, RatingState
+from shared.direct import Direct
 from shared.errors import NotFoundError
 
 FLOWS = text(
@@ -25,11 +26,11 @@ STOCK = text(
     " WHERE t.value - coalesce(l.value, 0) <> 0 GROUP BY 1, 2"
 ).columns(figures=JSON())
 """From the present total back to the day: few rows, because the days that are asked for live are of late."""
-LOCK_CASES = text("SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE")
-LOCK_RATINGS = text(
+LOCK_CASES = Direct("SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE")
+LOCK_RATINGS = Direct(
     "SELECT * FROM rating_record WHERE subject_id = ANY(CAST(:ids AS uuid[])) ORDER BY subject_id FOR UPDATE"
 )
-LOCK_MATTERS = text(
+LOCK_MATTERS = Direct(
     "SELECT * FROM matter_record WHERE matter_id = ANY(CAST(:ids AS uuid[])) ORDER BY matter_id FOR UPDATE"
 )
 
@@ -72,17 +73,17 @@ async def list_revisions(session: AsyncSession, day: date) -> Sequence[Any]:
 
 async def find_cases(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, CaseState]:
     """The records of these cases, locked in id order so that two workers cannot wait for each other in a ring."""
-    rows = await session.execute(LOCK_CASES, {"ids": list(ids)})
-    return {row["case_id"]: CaseState(**row) for row in rows.mappings()}
+    rows = await LOCK_CASES.fetch(session, ids=ids)
+    return {row["case_id"]: CaseState(**row) for row in rows}
 
 
 async def find_matters(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, MatterState]:
     """The records of these matters, locked in id order."""
-    rows = await session.execute(LOCK_MATTERS, {"ids": list(ids)})
-    return {row["matter_id"]: MatterState(**row) for row in rows.mappings()}
+    rows = await LOCK_MATTERS.fetch(session, ids=ids)
+    return {row["matter_id"]: MatterState(**row) for row in rows}
 
 
 async def find_ratings(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, RatingState]:
     """The records of these service events, locked in id order."""
-    rows = await session.execute(LOCK_RATINGS, {"ids": list(ids)})
-    return {row["subject_id"]: RatingState(**row) for row in rows.mappings()}
+    rows = await LOCK_RATINGS.fetch(session, ids=ids)
+    return {row["subject_id"]: RatingState(**row) for row in rows}

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import date, datetime
 
 import orjson
-from sqlalchemy import TextClause, func, text
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,7 @@ from services.assessment.model import (
 )
 from services.assessment.schemas import CorrectReport, DailyReportRead
 from shared import audit, clock, outbox
+from shared.direct import Direct
 from shared.errors import ConflictError
 from shared.events import Event
 from shared.events.assessment import DailyReportPublished
@@ -34,14 +35,14 @@ from shared.ids import new_id
 State = CaseState | MatterState | RatingState
 
 
-def _keep(table: str, key: str, record: type[State]) -> TextClause:
+def _keep(table: str, key: str, record: type[State]) -> Direct:
     """Records and counters of a batch in one fixed statement: composing SQL anew would cost more than running it.
 
     Both are written in one order everywhere, so that two workers cannot wait for each other in a ring.
     """
     names = [field.name for field in fields(record)]
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
-    return text(
+    return Direct(
         f"WITH kept AS (INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
         f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
         f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}),"
@@ -111,12 +112,12 @@ async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
     await _store(session, KEEP_CASES, [], changes)
 
 
-async def _store(session: AsyncSession, statement: TextClause, states: Sequence[State], changes: Counter[Cell]) -> None:
+async def _store(session: AsyncSession, statement: Direct, states: Sequence[State], changes: Counter[Cell]) -> None:
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
     if states or cells:
         counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
         # The driver's own UUID class is unknown to orjson.
-        _ = await session.execute(statement, {"rows": orjson.dumps(states, default=str).decode(), **counted})
+        _ = await statement.fetch(session, rows=orjson.dumps(states, default=str).decode(), **counted)
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:

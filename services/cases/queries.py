@@ -33,13 +33,14 @@ from services.cases.model import (
 )
 from shared import tries
 from shared.bundles import BundleSnapshot
+from shared.direct import Direct
 from shared.errors import NotFoundError
 from shared.guides import MatterDocument
 from shared.memory import Memory
 from shared.tries import Try
 from shared.workdays import WorkCalendar
 
-APPLICATION = (
+APPLICATION = Direct(
     text(
         "SELECT revision, version, CASE WHEN revision = :known THEN NULL ELSE document END AS document,"
         " (SELECT version FROM calendar_version) AS calendar,"
@@ -67,15 +68,13 @@ CALENDAR = text(
 
 CASE: Any = Case.__table__.c
 NEWEST: Any = CalendarVersion.__table__.c.version
-READ = select(
-    *(column for column in CASE if column.key not in {"guide", "applicant_id_hash"}),
-    select(NEWEST).scalar_subquery().label("calendar"),
-).where(CASE.id == bindparam("case_id"))
-"""What an answer shows of a case, read in one statement and without the bulky rest.
-
-Made once, and of the tables' columns alone: one attribute of a mapped class in it, and the ORM would take it over, at more
-than the query costs.
-"""
+READ = Direct(
+    select(
+        *(column for column in CASE if column.key not in {"guide", "applicant_id_hash"}),
+        select(NEWEST).scalar_subquery().label("calendar"),
+    ).where(CASE.id == bindparam("case_id"))
+)
+"""What an answer shows of a case, read in one statement and without the bulky rest."""
 
 BULKY = (Case.guide, Case.materials, Case.missing)
 SECRET = (Case.applicant_name, Case.applicant_id_number, Case.phone)
@@ -106,7 +105,7 @@ async def get_case(session: AsyncSession, case_id: UUID, *, lock: bool = False) 
 
 async def read_case(session: AsyncSession, case_id: UUID) -> Any:
     """One case as answers show it, with the calendar's version."""
-    row = (await session.execute(READ, {"case_id": case_id})).one_or_none()
+    row = await READ.first(session, case_id=case_id)
     if row is None:
         raise NotFoundError("no such case of yours")
     return row
@@ -258,7 +257,7 @@ async def get_application(
     known = _texts.get(matter_id)
     values = {"matter": matter_id, "known": known.revision if known else -1, "owner": owner}
     values |= {"uploads": upload_ids, "licenses": license_ids}
-    row = (await session.execute(APPLICATION, values)).one_or_none()
+    row = await APPLICATION.first(session, **values)
     if row is None:
         raise NotFoundError("no matter that takes applications has this id")
     if known is None or row.document is not None:

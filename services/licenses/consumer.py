@@ -1,5 +1,7 @@
 """Events in: decided cases, uses at intake, collected records, verified identities."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses import use_cases
@@ -9,7 +11,7 @@ from shared.events.exchange import RecordReceived
 from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.inbox import Consumer
 
-consumer = Consumer("licenses")
+consumer = Consumer("licenses", rest=0.05)
 
 
 @consumer.on(CaseDecided)
@@ -22,9 +24,9 @@ async def log_case_use(session: AsyncSession, event: CaseLicenseUsed) -> None:
     await use_cases.log_case_use(session, event, clock.now())
 
 
-@consumer.on(CaseReceived)
-async def count_intake(session: AsyncSession, event: CaseReceived) -> None:
-    await use_cases.count_intake(session, event)
+@consumer.on_batch(CaseReceived)
+async def count_intakes(session: AsyncSession, events: Sequence[CaseReceived]) -> None:
+    await use_cases.count_intakes(session, events)
 
 
 @consumer.on(RecordReceived)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from bench.overhear import overhearing
 from services.cases.consumer import consumer
 from shared import clock
 from shared.crypto import open_sealed, seal_for, use_key
@@ -20,7 +21,6 @@ from tests.builders import events
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.cases.conftest import BASE
 from tests.cases.test_push import a_record
-from tests.cases.test_statements import statements
 from tests.conftest import DATA_KEY, PLATFORM_KEY, DatabaseFactory, ServiceClient, TokenFactory, published
 from tests.security.test_canaries import everything
 
@@ -203,9 +203,9 @@ async def test_statements_of_a_chunk_do_not_grow_with_its_rows(database: Databas
     counts: list[int] = []
     for number, rows in enumerate((1, 200)):
         chunk = a_chunk([a_record(row) for row in range(rows)], peer_code=f"p{number}")
-        with statements(database) as seen:
+        with overhearing(database) as heard:
             await receive(database, chunk)
-        counts.append(len(seen))
+        counts.append(len(heard))
 
     assert counts[0] == counts[1] <= 8
     assert {fact.case_id.version for fact in await imported(database)} == {7}

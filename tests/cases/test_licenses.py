@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from bench.overhear import overhearing
 from services.cases import queries
 from services.cases.consumer import consumer
 from services.cases.model import LicenseCopy
@@ -29,7 +30,6 @@ from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.cases.conftest import APPLICANT, BASE, Hall
 from tests.cases.test_materials import refused, replaced
-from tests.cases.test_statements import statements
 from tests.conftest import TokenFactory, published
 
 OTHER_ID = "540104200002290025"
@@ -265,11 +265,11 @@ async def test_licence_costs_an_application_one_statement(hall: Hall) -> None:
     _ = await hall.apply()
     body = await using(hall, fact)
 
-    with statements(hall.client.database) as seen:
+    with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
-    assert [statement.split(" ", 2)[0] for statement in seen] == ["INSERT", "SELECT", "WITH", "WITH", "UPDATE"]
+    assert [statement.split(" ", 2)[0] for statement, _ in heard] == ["INSERT", "SELECT", "WITH", "WITH", "UPDATE"]
 
 
 @pytest.mark.parametrize(
@@ -502,11 +502,11 @@ async def test_many_applications_against_one_revocation_leave_none_that_rests_on
 async def test_collected_licences_come_in_by_set(hall: Hall) -> None:
     facts = [a_license(holder=f"h{number}", origin="collected") for number in range(500)]
 
-    with statements(hall.client.database) as seen:
+    with overhearing(hall.client.database) as heard:
         async with hall.client.database.transaction() as session:
             await follow_licenses(session, facts, clock.now())
 
-    assert len(seen) == 1
+    assert len(heard) == 1
 
 
 async def matches(hall: Hall, headers: dict[str, str], **changes: Any) -> Any:

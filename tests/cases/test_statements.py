@@ -1,41 +1,21 @@
 """How many statements a create and a read cost: a promise of the platform, because each is a round trip."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import event
-
+from bench.overhear import overhearing
 from services.cases.model import MatterCopy
-from shared.db import Database
 from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, Hall
 
 
-@contextmanager
-def statements(database: Database) -> Generator[list[str]]:
-    """Every statement of transactions meanwhile; the number of a case is taken beside them (`use_cases/numbers.py`)."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-
-
+# The number of a case is taken beside the transaction (`use_cases/numbers.py`), on a connection outside the pool.
 async def test_create_takes_four_statements_and_the_number(hall: Hall) -> None:
     _ = await hall.apply()  # The first one fills the process's memory of calendar and matter.
     body = await hall.application(hall.citizen)
 
-    with statements(hall.client.database) as seen:
+    with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
-    assert [statement.split(" ", 2)[0] for statement in seen] == ["INSERT", "SELECT", "WITH", "UPDATE"]
+    assert [statement.split(" ", 2)[0] for statement, _ in heard] == ["INSERT", "SELECT", "WITH", "UPDATE"]
 
 
 async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: Hall) -> None:
@@ -45,20 +25,20 @@ async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: H
     await connection.close()
     body = await hall.application(hall.citizen)
 
-    with statements(hall.client.database) as seen:
+    with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
-    assert (answer.status_code, len(seen)) == (201, 5)
+    assert (answer.status_code, len(heard)) == (201, 5)
 
 
 async def test_read_takes_one_statement(hall: Hall) -> None:
     case = await hall.apply()
 
-    with statements(hall.client.database) as seen:
+    with overhearing(hall.client.database) as heard:
         for headers in (hall.citizen, hall.officer("leader")):
             assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=headers)).status_code == 200
 
-    assert len(seen) == 2
+    assert len(heard) == 2
 
 
 async def test_known_text_of_a_matter_is_not_fetched_again_until_it_changes(hall: Hall) -> None:

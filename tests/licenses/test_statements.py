@@ -1,8 +1,8 @@
 """How many statements the typical acts cost: a promise of the platform, because each is a round trip."""
 
+from bench.overhear import overhearing
 from services.licenses.use_cases import issue_for_case
 from shared import clock
-from tests.cases.test_statements import statements
 from tests.licenses.conftest import BASE, Office, a_decision
 
 
@@ -14,9 +14,9 @@ async def test_reads_take_one_statement(office: Office) -> None:
     counts: list[int] = []
     for path in paths:
         caller = office.administrator if path == "statistics" else holder
-        with statements(office.client.database) as seen:
+        with overhearing(office.client.database) as heard:
             assert (await office.client.get(f"{BASE}/{path}", headers=caller)).status_code == 200
-        counts.append(len(seen))
+        counts.append(len(heard))
 
     assert counts == [1] * len(paths)
 
@@ -27,10 +27,10 @@ async def test_check_takes_one_statement_that_counts_the_try_too(office: Office)
     seen_by_her = await office.get(f"licenses/{made['id']}", holder)
     body = {"identifier": made["identifier"], "code": seen_by_her["check_code"]}
 
-    with statements(office.client.database) as seen:
+    with overhearing(office.client.database) as heard:
         assert (await office.client.post(f"{BASE}/checks", json=body)).status_code == 200
 
-    (statement,) = seen
+    ((statement, _),) = heard
     assert "INSERT INTO check_tries" in statement
 
 
@@ -38,8 +38,8 @@ async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_
     async with office.client.database.transaction() as session:
         await issue_for_case(session, a_decision(), clock.now())
 
-    with statements(office.client.database) as seen:
+    with overhearing(office.client.database) as heard:
         async with office.client.database.transaction() as session:
             await issue_for_case(session, a_decision(), clock.now())
 
-    assert [statement.split(" ", 1)[0] for statement in seen] == ["SELECT", "SELECT", "WITH"]
+    assert [statement.split(" ", 1)[0] for statement, _ in heard] == ["SELECT", "SELECT", "WITH"]

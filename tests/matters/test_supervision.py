@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.overhear import overhearing
 from services.matters.consumer import consumer
 from shared import clock
 from shared.crypto import pseudonym, seal_for, use_key
@@ -16,7 +17,6 @@ from shared.ids import new_id
 from shared.inbox import Inbox
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
-from tests.cases.test_statements import statements
 from tests.conftest import PLATFORM_KEY, Headers, ServiceClient, TokenFactory, published
 from tests.matters.conftest import BASE
 
@@ -193,9 +193,9 @@ async def test_records_of_another_resource_are_no_business_of_matters(client: Se
 async def test_a_chunk_takes_as_many_statements_however_many_records(desk: Desk) -> None:
     numbers: list[int] = []
     for first, size in ((0, 1), (1000, 500)):
-        with statements(desk.client.database) as seen:
+        with overhearing(desk.client.database) as heard:
             verdicts = await desk.send([record(first + number) for number in range(size)])
-        numbers.append(len(seen))
+        numbers.append(len(heard))
         assert [v.status for v in verdicts] == ["accepted"] * size
 
     assert numbers[0] == numbers[1]

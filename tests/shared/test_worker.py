@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -100,7 +100,7 @@ async def test_work_goes_on_after_the_database_dropped_every_connection(
             await connection.close()
 
         async def written() -> bool:
-            # The first use of a dropped connection fails; a client gets 503 and repeats.
+            # Nothing is promised for what runs at that moment; a client gets 503 and repeats.
             with contextlib.suppress(DBAPIError):
                 async with source.transaction() as session:
                     outbox.add(session, a_fact(revision=1))
@@ -195,3 +195,37 @@ async def test_worker_process_stops_on_sigterm(databases: Databases) -> None:
     await databases.drop(bus_name)
 
     assert status == 0
+
+
+async def test_resting_worker_takes_one_alone_at_once_and_the_others_together(
+    database_of: DatabaseFactory, databases: Databases
+) -> None:
+    name, url = await databases.empty()
+    bus, batches = LocalBus(url), list[int]()
+    source, target = await database_of("assessment"), await database_of("assessment")
+    consumer = Consumer("other", rest=1.0)
+
+    @consumer.on_batch(IdentityVerified)
+    async def count(_session: AsyncSession, events: Sequence[Any]) -> None:
+        batches.append(len(events))
+
+    async def happen() -> None:
+        async with source.transaction() as session:
+            outbox.add(session, a_fact())
+
+    async def taken() -> bool:
+        return sum(batches) == 4
+
+    async with running(Worker("identity", source, bus, Consumer("identity")), Worker("other", target, bus, consumer)):
+        await happen()
+        async with asyncio.timeout(10):
+            while not batches:
+                await asyncio.sleep(0.01)
+        for _ in range(3):
+            await happen()
+            await asyncio.sleep(0.02)
+        await until(taken)
+
+    assert batches == [1, 3]
+    await bus.close()
+    await databases.drop(name)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.model import LoggedEvent, LogHead, Scope
@@ -30,9 +30,6 @@ PAYLOADS = (
     .bindparams(bindparam("sequences", type_=ARRAY(BigInteger())))
     .columns(payload=LargeBinary())
 )
-KNOWN = text("SELECT event_id FROM logged_event WHERE event_id = ANY (:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(Uuid()))
-)
 
 
 def scope_values(scope: Scope, after: int, upto: int, limit: int) -> dict[str, Any]:
@@ -55,10 +52,6 @@ async def get_head(session: AsyncSession) -> LogHead:
 async def list_events(session: AsyncSession, scope: Scope, after: int, upto: int, limit: int) -> Sequence[Any]:
     """Sequence, type and bytes of the next events of a scope."""
     return (await session.execute(EVENTS, scope_values(scope, after, upto, limit))).all()
-
-
-async def list_known(session: AsyncSession, ids: Sequence[UUID]) -> set[UUID]:
-    return set((await session.execute(KNOWN, {"ids": list(ids)})).scalars())
 
 
 async def list_payloads(session: AsyncSession, sequences: Sequence[int]) -> dict[int, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.model import LedgerRow, Push
+from shared.direct import Direct
 from shared.recon import WORD, Entry, Fingerprint
 
 CLAIM = text(
@@ -68,19 +69,18 @@ LEAVES = tuple(
 )
 """Rows below (day, b1), and below (day, b1, b2)."""
 
+LOCK = Direct(
+    "SELECT key, version, day, area_code, department_code, record FROM ledger"
+    " WHERE resource = :resource AND key = ANY(CAST(:keys AS text[])) ORDER BY key FOR UPDATE"
+)
+
 Place = tuple[Any, ...]
 """(day), (day, b1) or (day, b1, b2)."""
 
 
-async def list_rows(session: AsyncSession, resource: str, keys: Sequence[str]) -> Sequence[LedgerRow]:
+async def list_owed(session: AsyncSession, resource: str, keys: Sequence[str]) -> Sequence[Any]:
     """In one order everywhere, and locked: facts of one key may come through two workers when partitions move."""
-    statement = (
-        select(LedgerRow)
-        .where(LedgerRow.resource == resource, LedgerRow.key.in_(keys))
-        .order_by(LedgerRow.key)
-        .with_for_update()
-    )
-    return (await session.scalars(statement)).all()
+    return await LOCK.fetch(session, resource=resource, keys=keys)
 
 
 async def read_rows(session: AsyncSession, resource: str, keys: Sequence[str]) -> dict[str, LedgerRow]:

@@ -165,8 +165,7 @@ class Regional:
             async with database.reading() as now:
                 return await ledger_queries.read_versions(now, resource, keys)
 
-        async with database.transaction() as session:
-            _ = await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        async with database.transaction(snapshot=True) as session:
             given = (session, self._region, run_id, self._settings.ticket_days, clock.now())
             await (reconciliations.compare(*given) if first else reconciliations.close(*given, present))
 

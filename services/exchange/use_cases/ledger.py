@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.queries import ledger as queries
 from shared import clock
+from shared.direct import Direct
 from shared.events.base import Event
 from shared.events.cases import (
     CaseAccepted,
@@ -47,7 +47,7 @@ ACTS = {
 }
 """环节名称 by fact."""
 
-KEEP = text(
+KEEP = Direct(
     "INSERT INTO ledger (resource, key, version, op, day, area_code, department_code, record, rd, loose, b1, b2, d1, d2,"
     " last_seq, changed_at)"
     " SELECT :resource, w.key, w.version, w.op, w.day, w.area, w.department, w.record, w.rd, w.loose,"
@@ -98,7 +98,7 @@ async def _keep(
 ) -> None:
     before = {
         row.key: Owed(row.version, row.day, row.area_code, row.department_code, orjson.loads(row.record))
-        for row in await queries.list_rows(session, resource, sorted({key for key, _ in events}))
+        for row in await queries.list_owed(session, resource, list({key for key, _ in events}))
     }
     owed = dict(before)
     for key, event in events:
@@ -112,8 +112,8 @@ async def _keep(
 async def store(session: AsyncSession, resource: str, rows: Sequence[dict[str, Any]], now: datetime) -> None:
     """Write rows in one statement; one that is there already in this version or a newer one stays."""
     if rows:
-        given = {"resource": resource, "stream": stream(resource), "rows": orjson.dumps(rows).decode(), "now": now}
-        _ = await session.execute(KEEP, given)
+        given = orjson.dumps(rows).decode()
+        _ = await KEEP.fetch(session, resource=resource, stream=stream(resource), rows=given, now=now)
 
 
 def _row(key: str, owed: Owed, *, new: bool) -> dict[str, Any]:

@@ -8,17 +8,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.model import City, draft
-from services.exchange.queries import events as queries
+from shared.direct import Direct
 from shared.events import Envelope
 
 PRUNE_BATCH = 5000
 
-LOCK = text("SELECT sequence FROM log_head FOR UPDATE")
-ADVANCE = text("UPDATE log_head SET sequence = :sequence")
-APPEND = text(
+ADVANCE = Direct(
+    "WITH known AS (SELECT event_id FROM logged_event WHERE event_id = ANY(CAST(:ids AS uuid[])))"
+    " UPDATE log_head SET sequence = sequence + cardinality(CAST(:ids AS uuid[])) - (SELECT count(*) FROM known)"
+    " RETURNING sequence, ARRAY(SELECT event_id FROM known) AS known"
+)
+"""Numbers for the events that are not in the log yet; nobody else gets any before this transaction ends."""
+APPEND = Direct(
     "INSERT INTO logged_event (sequence, event_id, type, key, area_code, department_code, matter_code, occurred_at,"
     " logged_at, payload)"
-    " SELECT e.sequence, e.id, e.type, e.key, e.area, e.department, e.matter, CAST(e.at AS timestamptz), :now, e.payload"
+    " SELECT e.sequence, e.id, e.type, e.key, e.area, e.department, e.matter, CAST(e.at AS timestamptz),"
+    "  CAST(:now AS timestamptz), e.payload"
     " FROM unnest(CAST(:sequences AS bigint[]), CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[]),"
     "  CAST(:areas AS text[]), CAST(:departments AS text[]), CAST(:matters AS text[]), CAST(:ats AS text[]),"
     "  CAST(:payloads AS bytea[])) AS e (sequence, id, type, key, area, department, matter, at, payload)"
@@ -44,25 +49,24 @@ async def keep_events(session: AsyncSession, envelopes: Sequence[Envelope], city
     What is made of a fact does not depend on its number, so it is made before the lock of the head is taken.
     """
     drafts = [draft(envelope, city) for envelope in envelopes]
-    head: int = (await session.execute(LOCK)).scalar_one()
-    known = await queries.list_known(session, [d.envelope.id for d in drafts])
-    fresh = [d for d in drafts if d.envelope.id not in known]
+    head = await ADVANCE.first(session, ids=[d.envelope.id for d in drafts])
+    fresh = [d for d in drafts if d.envelope.id not in head.known]
     if not fresh:
         return 0
-    numbers = range(head + 1, head + 1 + len(fresh))
-    columns: dict[str, Any] = {
-        "sequences": list(numbers),
-        "ids": [d.envelope.id for d in fresh],
-        "types": [d.type for d in fresh],
-        "keys": [d.key for d in fresh],
-        "areas": [d.area_code for d in fresh],
-        "departments": [d.department_code for d in fresh],
-        "matters": [d.matter_code for d in fresh],
-        "ats": [d.occurred_at for d in fresh],
-        "payloads": [d.seal(number) for d, number in zip(fresh, numbers, strict=True)],
-    }
-    _ = await session.execute(APPEND, {**columns, "now": now})
-    _ = await session.execute(ADVANCE, {"sequence": numbers[-1]})
+    numbers = range(head.sequence + 1 - len(fresh), head.sequence + 1)
+    _ = await APPEND.fetch(
+        session,
+        sequences=list(numbers),
+        ids=[d.envelope.id for d in fresh],
+        types=[d.type for d in fresh],
+        keys=[d.key for d in fresh],
+        areas=[d.area_code for d in fresh],
+        departments=[d.department_code for d in fresh],
+        matters=[d.matter_code for d in fresh],
+        ats=[d.occurred_at for d in fresh],
+        payloads=[d.seal(number) for d, number in zip(fresh, numbers, strict=True)],
+        now=now,
+    )
     return len(fresh)
 
 

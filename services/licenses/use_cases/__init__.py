@@ -19,7 +19,7 @@ from services.licenses.use_cases.statistics import fold_counts, get_statistics
 from services.licenses.use_cases.types import publish_type
 from services.licenses.use_cases.uses import (
     authorise,
-    count_intake,
+    count_intakes,
     count_refusal,
     log_case_use,
     use_license,
@@ -31,7 +31,7 @@ __all__ = [
     "change_license",
     "check_license",
     "collect",
-    "count_intake",
+    "count_intakes",
     "count_refusal",
     "end_license",
     "expire_due",

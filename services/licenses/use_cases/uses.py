@@ -1,6 +1,7 @@
 """用证: the holder authorises, a bureau's system uses, a case uses; every use is logged for the holder to see."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from services.licenses.model import Counting, LicenseUse, Status, UseAuthorisati
 from services.licenses.schemas import AuthorisationRead, Authorise, UseLicense
 from shared import audit, clock, outbox
 from shared.crypto import lookup_hash
+from shared.direct import Direct
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.events.cases import CaseLicenseUsed, CaseReceived
 from shared.events.licenses import LicenseUsed
@@ -29,6 +31,12 @@ LOG = text(
     " :area_code, :department_code, :operator, :reason, :digest, :used_at)"
     " ON CONFLICT (license_id, case_id, material_code) WHERE case_id IS NOT NULL DO NOTHING RETURNING id"
 ).bindparams(*(bindparam(name, type_=Uuid()) for name in ("id", "license_id", "case_id", "matter_id")))
+INTAKES = Direct(
+    "INSERT INTO license_counting (area_code, department_code, type_code, license_materials, licenses_used)"
+    " SELECT area, department, '-', sum(materials), sum(used)"
+    " FROM unnest(CAST(:areas AS text[]), CAST(:departments AS text[]), CAST(:materials AS int[]), CAST(:used AS int[]))"
+    "  AS e (area, department, materials, used) GROUP BY area, department"
+)
 REFUSED = (
     "INSERT INTO license_counting (area_code, department_code, type_code, refused_uses)"
     " SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '-'), 1"
@@ -157,9 +165,14 @@ def _publish(session: AsyncSession, use: LicenseUse, type_code: str, revision: i
     audit.record(session, "license.use", "license", use.license_id, reason=use.reason, use=str(use.id))
 
 
-async def count_intake(session: AsyncSession, event: CaseReceived) -> None:
+async def count_intakes(session: AsyncSession, events: Sequence[CaseReceived]) -> None:
     """免提交: of the materials that a licence could meet at intake, how many one met."""
-    if event.license_materials:
-        place = {"area_code": event.area_code, "department_code": event.department_code, "type_code": "-"}
-        counts = {"license_materials": event.license_materials, "licenses_used": event.licenses_used}
-        session.add(Counting(**place, **counts))
+    told = [event for event in events if event.license_materials]
+    if told:
+        _ = await INTAKES.fetch(
+            session,
+            areas=[event.area_code for event in told],
+            departments=[event.department_code for event in told],
+            materials=[event.license_materials for event in told],
+            used=[event.licenses_used for event in told],
+        )

@@ -1,0 +1,46 @@
+"""What is sent to a database meanwhile: by SQLAlchemy, and past it by `shared.direct`."""
+
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from shared.db import Database
+
+OF_THE_DRIVER = re.compile(
+    r"(BEGIN|COMMIT|ROLLBACK)\b|\s*(WITH RECURSIVE typeinfo_tree|SELECT\s+current_setting\(.jit)"
+)
+"""Frames of transactions, and how asyncpg learns of a type that it does not know yet."""
+Heard = list[tuple[str, Sequence[Any]]]
+"""Statements with their parameters, in order."""
+
+
+@contextmanager
+def overhearing(database: Database) -> Generator[Heard]:
+    """Every statement on connections of the pool, without the frame of transactions."""
+    heard: Heard = []
+    drivers: list[Any] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        heard.append((statement, parameters))
+
+    def note_direct(query: Any) -> None:
+        if not OF_THE_DRIVER.match(query.query):
+            heard.append((query.query, query.args))
+
+    def attach(adapter: Any, *_: Any) -> None:
+        drivers.append(adapter.driver_connection)
+        adapter.driver_connection.add_query_logger(note_direct)
+
+    engine = database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "checkout", attach)
+    try:
+        yield heard
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "checkout", attach)
+        for driver in drivers:
+            driver.remove_query_logger(note_direct)

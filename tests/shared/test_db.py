@@ -1,0 +1,100 @@
+"""`Database.transaction`: all or nothing for what goes through SQLAlchemy and past it, also on connections that break."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from shared import outbox
+from shared.db import Database
+from shared.direct import Direct
+from shared.inbox import is_database_trouble
+from tests.builders.events import a_fact
+from tests.conftest import DatabaseFactory
+
+COUNT = Direct("SELECT count(*) AS number FROM outbox")
+ADD = Direct("INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')")
+END = Direct("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def number(database: Database) -> int:
+    async with database.reading() as session:
+        return (await COUNT.first(session)).number
+
+
+async def test_both_ways_of_writing_are_one_transaction(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+
+    async with database.transaction() as session:
+        outbox.add(session, a_fact())
+        _ = await ADD.fetch(session)
+    with pytest.raises(LookupError):
+        async with database.transaction() as session:
+            outbox.add(session, a_fact())
+            await session.flush()
+            _ = await ADD.fetch(session)
+            raise LookupError
+
+    assert await number(database) == 2
+
+
+async def test_connections_that_ended_in_the_pool_are_replaced(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    async with database.reading() as one, database.reading() as other:
+        for session in (one, other):
+            _ = await COUNT.fetch(session)
+    connection = await database.connect()
+    _ = await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+    await asyncio.sleep(0.1)  # until the news has reached the sockets
+
+    assert await number(database) == 0
+
+
+async def test_connection_that_breaks_within_is_not_used_again(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        async with database.transaction() as session:
+            _ = await ADD.fetch(session)
+            _ = await END.fetch(session)
+
+    assert is_database_trouble(caught.value)
+    assert await number(database) == 0
+
+
+async def test_one_that_is_called_off_leaves_nothing_behind(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    begun = asyncio.Event()
+
+    async def slow() -> None:
+        async with database.transaction() as session:
+            _ = await ADD.fetch(session)
+            begun.set()
+            _ = await session.execute(text("SELECT pg_sleep(20)"))
+
+    task = asyncio.create_task(slow())
+    _ = await begun.wait()
+    await asyncio.sleep(0.1)
+    _ = task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await number(database) == 0
+    assert database.engine.sync_engine.pool.status().count("Checked out connections: 0")
+
+
+async def test_snapshot_sees_what_its_first_statement_saw(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+
+    async with database.transaction(snapshot=True) as session:
+        first = (await COUNT.first(session)).number
+        async with database.transaction() as other:
+            outbox.add(other, a_fact())
+        again = (await COUNT.first(session)).number
+
+    assert (first, again, await number(database)) == (0, 0, 1)
