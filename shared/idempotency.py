@@ -10,24 +10,25 @@ import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import asyncpg
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.auth import CurrentCaller
 from shared.crypto import decrypt, encrypt
 from shared.db import Session
+from shared.direct import Direct
 from shared.errors import ConflictError, FieldError, InvalidInputError, UnprocessableError
 
-CLAIM = text(
+CLAIM = Direct(
     "INSERT INTO idempotency (caller, key, request_hash) VALUES (:caller, :key, :hash) ON CONFLICT DO NOTHING"
     " RETURNING true"
 )
 FIND = text("SELECT request_hash, status, headers, body FROM idempotency WHERE caller = :caller AND key = :key")
-STORE = text(
+STORE = Direct(
     "UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body"
     " WHERE caller = :caller AND key = :key"
 )
@@ -54,14 +55,12 @@ class Claim:
 
     async def take(self, request_hash: bytes) -> None:
         try:
-            claimed = await self._session.scalar(CLAIM, {**self._identity, "hash": request_hash})
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == "55P03":
-                raise ConflictError(
-                    "a request with this Idempotency-Key is still running; repeat it in a moment",
-                    headers={"Retry-After": "2"},
-                ) from error
-            raise
+            claimed = await CLAIM.first(self._session, **self._identity, hash=request_hash)
+        except asyncpg.LockNotAvailableError as error:
+            raise ConflictError(
+                "a request with this Idempotency-Key is still running; repeat it in a moment",
+                headers={"Retry-After": "2"},
+            ) from error
         if not claimed:
             await self._replay(request_hash)
 
@@ -77,15 +76,14 @@ class Claim:
 
     async def store(self, response: Response) -> None:
         headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-        await self._session.flush()
-        _ = await self._session.execute(
-            STORE,
-            {
-                **self._identity,
-                "status": response.status_code,
-                "headers": orjson.dumps(headers).decode(),
-                "body": encrypt(bytes(response.body).decode(), PURPOSE),
-            },
+        if self._session.in_transaction():
+            await self._session.flush()
+        _ = await STORE.fetch(
+            self._session,
+            **self._identity,
+            status=response.status_code,
+            headers=orjson.dumps(headers).decode(),
+            body=encrypt(bytes(response.body).decode(), PURPOSE),
         )
 
 
