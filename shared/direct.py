@@ -45,14 +45,17 @@ class Direct:
     def __init__(self, statement: str | ClauseElement) -> None:
         compiled: Any = (text(statement) if isinstance(statement, str) else statement).compile(dialect=DIALECT)
         self.sql: str = compiled.string
-        self._parameters = [(name, _processor(compiled.binds[name].type, "bind")) for name in compiled.positiontup]
+        binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
+        self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
+        self._constants = {name: bind.value for name, bind in binds if not bind.required}
         columns: Any = getattr(statement, "selected_columns", ())
         changes = {column.key: _processor(column.type, "result") for column in columns}
         self._changes = {name: change for name, change in changes.items() if change is not None}
 
     async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[Any]:
         """The rows; every parameter must be given, and no other is looked at."""
-        given = [values[name] if change is None else change(values[name]) for name, change in self._parameters]
+        known = values | self._constants
+        given = [known[name] if change is None else change(known[name]) for name, change in self._parameters]
         rows = await session.info[DRIVER].fetch(self.sql, *given, record_class=Row)
         return self._changed(rows) if rows and self._changes else rows
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.crypto import lookup_hash
+from shared.direct import Direct
 from shared.errors import TooManyRequestsError
 
 
@@ -48,7 +49,7 @@ class Try:
     now: datetime
 
 
-def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> Select[Any]:
+def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> Direct:
     """The statement `found` that also counts a try in `rows`: for `ask`."""
     # Always the address first: two requests that share both rows cannot wait for each other crosswise.
     tried = (
@@ -67,10 +68,10 @@ def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> Select[An
     spent = select(text("max(since) FILTER (WHERE spent) AS spent_since")).select_from(tried).subquery("spent")
     there = found.add_columns(true().label("is_found")).subquery("found")
     since = column("spent_since", DateTime(timezone=True))
-    return select(since, *there.c).select_from(spent.outerjoin(there, true()))
+    return Direct(select(since, *there.c).select_from(spent.outerjoin(there, true())))
 
 
-async def ask(session: AsyncSession, statement: Select[Any], one: Try, **parameters: Any) -> Sequence[Any]:
+async def ask(session: AsyncSession, statement: Direct, one: Try, **parameters: Any) -> Sequence[Any]:
     """The rows found by a statement of `counting`; 429 with the seconds to wait when the budget is used up.
 
     For sessions that commit each statement (`Database.reading`).
@@ -83,7 +84,7 @@ async def ask(session: AsyncSession, statement: Select[Any], one: Try, **paramet
         "per_address": one.budget.per_address,
         "per_number": one.budget.per_number,
     }
-    rows = (await session.execute(statement, {**parameters, **counted})).all()
+    rows = await statement.fetch(session, **parameters, **counted)
     if (since := rows[0].spent_since) is not None:
         seconds = max(1, round((since + one.budget.window - one.now).total_seconds()))
         raise TooManyRequestsError("too many tries; come back later", headers={"Retry-After": str(seconds)})

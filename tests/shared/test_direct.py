@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import ARRAY, Uuid, bindparam, select, text, type_coerce
+from sqlalchemy import ARRAY, Integer, Uuid, bindparam, literal, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.crypto import Encrypted
@@ -43,6 +43,17 @@ async def test_named_types_are_changed_on_both_ways(database: Database) -> None:
         (row,) = await statement.fetch(session, told={"名": ["a", None]}, ids=[ONE, OTHER])
 
     assert (row.told, row.ids, row.plain) == ({"名": ["a", None]}, [ONE, OTHER], 1)
+
+
+async def test_constants_of_a_construct_need_not_be_given(database: Database) -> None:
+    statement = Direct(
+        select(literal("always").label("word")).where(literal(3) > bindparam("least", type_=Integer())).limit(1)
+    )
+
+    async with database.reading() as session:
+        found, none = [await statement.first(session, least=least) for least in (2, 3)]
+
+    assert (found.word, none) == ("always", None)
 
 
 async def test_sealed_values_are_opened_as_their_column_says(database: Database) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model import (
@@ -18,6 +18,7 @@ from services.licenses.model import (
     Status,
 )
 from shared import tries
+from shared.direct import Direct
 from shared.errors import NotFoundError
 from shared.tries import Try
 
@@ -45,7 +46,7 @@ READ = (
     )
 )
 """A licence with what its present version says, and the type's definition that names its fields."""
-READ_ONE = READ.where(LICENSE.id == bindparam("license_id"))
+READ_ONE = Direct(READ.where(LICENSE.id == bindparam("license_id")))
 
 # The statements are made once: to make them costs more than to run them.
 _JUDGED = ("id", "type_code", "type_name", "issuer_code", "status", "trust", "issued_on", "valid_from", "valid_until")
@@ -66,7 +67,7 @@ _CHECK = (
 )
 
 
-def _check(*which: ColumnElement[bool]) -> Select[Any]:
+def _check(*which: ColumnElement[bool]) -> Direct:
     return tries.counting(_CHECK.where(*which).order_by(LICENSE.id).limit(5), CheckTries)
 
 
@@ -102,7 +103,7 @@ async def get_version(session: AsyncSession, license: License) -> LicenseVersion
 
 async def read_license(session: AsyncSession, license_id: UUID) -> Any:
     """One licence as answers show it, in one statement."""
-    row = (await session.execute(READ_ONE, {"license_id": license_id})).one_or_none()
+    row = await READ_ONE.first(session, license_id=license_id)
     if row is None:
         raise NotFoundError(NOT_YOURS)
     return row
