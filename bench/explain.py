@@ -70,7 +70,7 @@ async def _cases(postgres: EmbeddedPostgres, folder: Path, number: int) -> None:
             "create": hall.apply,
         }
         for title, act in acts.items():
-            with overhearing(hall.app.state.database) as heard:
+            async with overhearing(hall.app.state.database) as heard:
                 _ = await act()
             for statement, parameters in dict(heard).items():
                 show(f"{title}", statement, await _plan_of(hall.dsn, statement, parameters))
@@ -97,9 +97,8 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
     await add_names(dsn, number)
     filters = dict.fromkeys(("area", "department", "type", "object", "topic", "level", "max_visits"))
     for words in ("茶馆", "经营许可"):
-        with overhearing(database) as heard:
-            async with database.reading() as session:
-                _ = await queries.search_matters(session, words, filters, (-1, 0, queries.FIRST), 20)
+        async with overhearing(database) as heard, database.reading() as session:
+            _ = await queries.search_matters(session, words, filters, (-1, 0, queries.FIRST), 20)
         for statement, parameters in dict(heard).items():
             show(f"search: {words}", statement, await explain(dsn, statement, parameters))
     await database.close()

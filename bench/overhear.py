@@ -1,8 +1,9 @@
 """What is sent to a database meanwhile: by SQLAlchemy, and past it by `shared.direct`."""
 
+import asyncio
 import re
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event
@@ -17,8 +18,8 @@ Heard = list[tuple[str, Sequence[Any]]]
 """Statements with their parameters, in order."""
 
 
-@contextmanager
-def overhearing(database: Database) -> Generator[Heard]:
+@asynccontextmanager
+async def overhearing(database: Database) -> AsyncGenerator[Heard]:
     """Every statement on connections of the pool, without the frame of transactions."""
     heard: Heard = []
     drivers: list[Any] = []
@@ -39,6 +40,7 @@ def overhearing(database: Database) -> Generator[Heard]:
     event.listen(engine, "checkout", attach)
     try:
         yield heard
+        await asyncio.sleep(0)  # the driver tells of a statement in the next turn
     finally:
         event.remove(engine, "before_cursor_execute", note)
         event.remove(engine, "checkout", attach)

@@ -3,14 +3,17 @@
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import asyncpg
 import orjson
 from fastapi import Depends, Request
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session as SyncSession
+from sqlalchemy.util import await_only
 
 from shared.crypto import use_key
 from shared.settings import ServiceSettings
@@ -33,9 +36,6 @@ SERVER_SETTINGS = {
     "random_page_cost": "1.1",
     "timezone": "UTC",
 }
-
-DRIVER = "driver"
-"""Under this name a session's `info` holds the driver's connection, for `shared.direct`."""
 
 
 def new_metadata() -> MetaData:
@@ -63,46 +63,43 @@ class Database:
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
         )
+        event.listen(self.engine.sync_engine, "checkout", _replace_ended)
+        event.listen(self.engine.sync_engine, "checkin", _end_unfinished)
         self._keys = (data_key, platform_key)
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[AsyncSession]:
         """A session whose work is committed when the block ends and undone when it raises.
 
-        With `snapshot` all its statements see the database as it was at the first (REPEATABLE READ).
+        With `snapshot` all its statements see the database as it was at the first (REPEATABLE READ). A connection is taken,
+        and the transaction begun, with the first statement: who only waits holds neither.
         """
-        isolation = "repeatable_read" if snapshot else None
-        with use_key(*self._keys):
-            async with (
-                self._connection() as (connection, driver),
-                _begun(driver, isolation),
-                _session_on(connection, driver) as session,
-            ):
+        async with self._session(isolation="repeatable_read" if snapshot else None) as session:
+            try:
                 yield session
                 if session.new or session.dirty or session.deleted:
                     await session.flush()
+            except BaseException:
+                await _roll_back(session)
+                raise
+            await _commit(session)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession]:
         """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
-        with use_key(*self._keys):
-            async with self._connection() as (connection, driver), _session_on(connection, driver) as session:
-                yield session
+        async with self._session() as session:
+            yield session
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[tuple[AsyncConnection, asyncpg.Connection]]:
-        """A connection of the pool that lives, and the driver's own one under it."""
-        async with self.engine.connect() as connection:
-            driver = _driver(connection)
-            while driver.is_closed():  # the server ended it while it lay in the pool, perhaps with others
-                await connection.invalidate()
-                _ = await connection.get_raw_connection()
-                driver = _driver(connection)
+    async def _session(self, **info: Any) -> AsyncGenerator[AsyncSession]:
+        with use_key(*self._keys):
+            session = AsyncSession(self.engine, sync_session_class=_Session, expire_on_commit=False, info=info)
             try:
-                yield connection, driver
+                yield session
             finally:
-                if driver.is_closed() or driver.is_in_transaction():
-                    await connection.invalidate()
+                # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
+                if session.in_transaction():
+                    await session.close()
 
     async def connect(self) -> asyncpg.Connection:
         """A connection of its own, outside the pool, for a relay or a bulk path."""
@@ -112,36 +109,55 @@ class Database:
         await self.engine.dispose()
 
 
-def _driver(connection: AsyncConnection) -> asyncpg.Connection:
-    """The driver's connection under SQLAlchemy's, which does not watch what is done with it."""
-    assert connection.sync_connection is not None
-    return cast("asyncpg.Connection", connection.sync_connection.connection.driver_connection)
+class _Session(SyncSession):
+    """Under an `AsyncSession`: begins the driver's own transaction when it takes its connection.
+
+    Its `info` holds `isolation` if it is a transaction at all, and since the first statement `driver` and `begun`.
+    """
 
 
-@asynccontextmanager
-async def _begun(driver: asyncpg.Connection, isolation: Literal["repeatable_read"] | None) -> AsyncGenerator[None]:
-    """The driver's transaction; whatever undoes it is what the caller hears, also when the connection is gone with it."""
-    transaction = driver.transaction(isolation=isolation)
-    await transaction.start()
-    try:
-        yield
-    except BaseException:
-        if not driver.is_closed():
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await transaction.rollback()
-        raise
-    await transaction.commit()
+@event.listens_for(_Session, "after_begin")
+def _begin(session: _Session, _transaction: object, connection: Connection) -> None:
+    info = session.info
+    if "driver" in info:
+        return  # a savepoint
+    driver = cast("asyncpg.Connection", connection.connection.driver_connection)
+    if "isolation" in info:
+        begun = driver.transaction(isolation=info["isolation"])
+        await_only(begun.start())
+        info["begun"] = begun
+    info["driver"] = driver
 
 
-@asynccontextmanager
-async def _session_on(connection: AsyncConnection, driver: asyncpg.Connection) -> AsyncGenerator[AsyncSession]:
-    session = AsyncSession(connection, expire_on_commit=False, info={DRIVER: driver})
-    try:
-        yield session
-    finally:
-        # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
-        if session.in_transaction():
-            await session.close()
+async def driver_of(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection under a session, in its transaction: for `shared.direct`."""
+    if "driver" not in session.info:
+        _ = await session.connection()
+    return session.info["driver"]
+
+
+async def _commit(session: AsyncSession) -> None:
+    if begun := session.info.get("begun"):
+        await begun.commit()
+
+
+async def _roll_back(session: AsyncSession) -> None:
+    """Whatever undoes it is what the caller hears, also when the connection is gone with it."""
+    if "begun" in session.info and not session.info["driver"].is_closed():
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await session.info["begun"].rollback()
+
+
+def _replace_ended(adapter: Any, *_: object) -> None:
+    """When a connection leaves the pool: one that the server has ended meanwhile is made anew."""
+    if adapter.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _end_unfinished(adapter: Any, *_: object) -> None:
+    """When a connection comes back: nobody gets one whose transaction could not be ended."""
+    if adapter is not None and adapter.driver_connection.is_in_transaction():
+        adapter.driver_connection.terminate()
 
 
 def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:

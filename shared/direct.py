@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ClauseElement
 
-from shared.db import DRIVER
+from shared.db import driver_of
 
 Processor = Callable[[Any], Any] | None
 
@@ -56,7 +56,8 @@ class Direct:
         """The rows; every parameter must be given, and no other is looked at."""
         known = values | self._constants
         given = [known[name] if change is None else change(known[name]) for name, change in self._parameters]
-        rows = await session.info[DRIVER].fetch(self.sql, *given, record_class=Row)
+        driver = await driver_of(session)
+        rows = await driver.fetch(self.sql, *given, record_class=Row)
         return self._changed(rows) if rows and self._changes else rows
 
     def _changed(self, rows: Sequence[Row]) -> Sequence[Any]:

@@ -11,6 +11,7 @@ worker, is filled from the beginning of every topic.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -122,12 +123,12 @@ class Consumer:
     the other handlers get: for keeping facts as they came, with id, key, revision and causes.
     """
 
-    def __init__(self, service: str, *, rest: float = 0.0) -> None:
+    def __init__(self, service: str, *, period: float = 0.0) -> None:
         self.service = service
-        self.rest = rest
-        """Seconds after a batch in which the next one gathers: a batch costs as much as its events, and where nobody waits
-        for each effect by itself a short rest makes one of many. What comes to a resting worker's door alone, after a time
-        without events, is handled at once."""
+        self.period = period
+        """Seconds from one batch to the next, unless it is a full one. A batch costs more than its events, so where nobody
+        waits for each effect by itself those that come within a period go together; after a quiet time one alone is
+        handled at once."""
         self.settings: Any = None
         """The service's settings, given by whoever starts its worker; None in tests that handle events by hand."""
         self._handlers: dict[str, Handler] = {}
@@ -256,10 +257,11 @@ class Inbox:
             while True:
                 records = await subscription.poll(self._batch, timeout=1.0)
                 if records:
+                    begun = time.monotonic()
                     await self.take(records)
                     await subscription.acknowledge(records)
                     if len(records) < self._batch:
-                        await asyncio.sleep(self._consumer.rest)
+                        await asyncio.sleep(max(0.0, begun + self._consumer.period - time.monotonic()))
                 else:
                     await self._notice_other_database()
 

@@ -35,7 +35,7 @@ from shared.events.matters import SupervisionRecordsJudged
 from shared.events.ratings import RatingExcluded, RatingRecordsJudged, RatingSubmitted
 from shared.inbox import Consumer
 
-consumer = Consumer("exchange", rest=0.05)
+consumer = Consumer("exchange", period=0.05)
 
 
 def _city() -> City:

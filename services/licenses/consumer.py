@@ -11,7 +11,7 @@ from shared.events.exchange import RecordReceived
 from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.inbox import Consumer
 
-consumer = Consumer("licenses", rest=0.05)
+consumer = Consumer("licenses", period=0.05)
 
 
 @consumer.on(CaseDecided)

@@ -12,7 +12,7 @@ from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseE
 from shared.events.exchange import RecordReceived
 from shared.inbox import Consumer
 
-consumer = Consumer("ratings", rest=0.05)
+consumer = Consumer("ratings", period=0.05)
 
 
 def _rules() -> Rules:

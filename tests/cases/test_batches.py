@@ -203,7 +203,7 @@ async def test_statements_of_a_chunk_do_not_grow_with_its_rows(database: Databas
     counts: list[int] = []
     for number, rows in enumerate((1, 200)):
         chunk = a_chunk([a_record(row) for row in range(rows)], peer_code=f"p{number}")
-        with overhearing(database) as heard:
+        async with overhearing(database) as heard:
             await receive(database, chunk)
         counts.append(len(heard))
 

@@ -265,7 +265,7 @@ async def test_licence_costs_an_application_one_statement(hall: Hall) -> None:
     _ = await hall.apply()
     body = await using(hall, fact)
 
-    with overhearing(hall.client.database) as heard:
+    async with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
@@ -502,9 +502,8 @@ async def test_many_applications_against_one_revocation_leave_none_that_rests_on
 async def test_collected_licences_come_in_by_set(hall: Hall) -> None:
     facts = [a_license(holder=f"h{number}", origin="collected") for number in range(500)]
 
-    with overhearing(hall.client.database) as heard:
-        async with hall.client.database.transaction() as session:
-            await follow_licenses(session, facts, clock.now())
+    async with overhearing(hall.client.database) as heard, hall.client.database.transaction() as session:
+        await follow_licenses(session, facts, clock.now())
 
     assert len(heard) == 1
 

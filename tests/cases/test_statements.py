@@ -11,7 +11,7 @@ async def test_create_takes_four_statements_and_the_number(hall: Hall) -> None:
     _ = await hall.apply()  # The first one fills the process's memory of calendar and matter.
     body = await hall.application(hall.citizen)
 
-    with overhearing(hall.client.database) as heard:
+    async with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
@@ -25,7 +25,7 @@ async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: H
     await connection.close()
     body = await hall.application(hall.citizen)
 
-    with overhearing(hall.client.database) as heard:
+    async with overhearing(hall.client.database) as heard:
         answer = await hall.post(body, hall.citizen)
 
     assert (answer.status_code, len(heard)) == (201, 5)
@@ -34,7 +34,7 @@ async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: H
 async def test_read_takes_one_statement(hall: Hall) -> None:
     case = await hall.apply()
 
-    with overhearing(hall.client.database) as heard:
+    async with overhearing(hall.client.database) as heard:
         for headers in (hall.citizen, hall.officer("leader")):
             assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=headers)).status_code == 200
 

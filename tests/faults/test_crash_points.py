@@ -13,7 +13,7 @@ from tests.faults.platform import Platform, until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 
-COMMIT = "sqlalchemy.ext.asyncio:AsyncSession.commit"
+COMMIT = "shared.db:_commit"
 PUBLISH = "shared.kafka:KafkaPublisher.publish"
 SEND = "aiokafka.producer.sender:Sender._send_produce_req"
 HANDLE = "shared.inbox:Consumer.handle"

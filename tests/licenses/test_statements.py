@@ -14,7 +14,7 @@ async def test_reads_take_one_statement(office: Office) -> None:
     counts: list[int] = []
     for path in paths:
         caller = office.administrator if path == "statistics" else holder
-        with overhearing(office.client.database) as heard:
+        async with overhearing(office.client.database) as heard:
             assert (await office.client.get(f"{BASE}/{path}", headers=caller)).status_code == 200
         counts.append(len(heard))
 
@@ -27,7 +27,7 @@ async def test_check_takes_one_statement_that_counts_the_try_too(office: Office)
     seen_by_her = await office.get(f"licenses/{made['id']}", holder)
     body = {"identifier": made["identifier"], "code": seen_by_her["check_code"]}
 
-    with overhearing(office.client.database) as heard:
+    async with overhearing(office.client.database) as heard:
         assert (await office.client.post(f"{BASE}/checks", json=body)).status_code == 200
 
     ((statement, _),) = heard
@@ -38,8 +38,7 @@ async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_
     async with office.client.database.transaction() as session:
         await issue_for_case(session, a_decision(), clock.now())
 
-    with overhearing(office.client.database) as heard:
-        async with office.client.database.transaction() as session:
-            await issue_for_case(session, a_decision(), clock.now())
+    async with overhearing(office.client.database) as heard, office.client.database.transaction() as session:
+        await issue_for_case(session, a_decision(), clock.now())
 
     assert [statement.split(" ", 1)[0] for statement, _ in heard] == ["SELECT", "SELECT", "WITH"]

@@ -193,7 +193,7 @@ async def test_records_of_another_resource_are_no_business_of_matters(client: Se
 async def test_a_chunk_takes_as_many_statements_however_many_records(desk: Desk) -> None:
     numbers: list[int] = []
     for first, size in ((0, 1), (1000, 500)):
-        with overhearing(desk.client.database) as heard:
+        async with overhearing(desk.client.database) as heard:
             verdicts = await desk.send([record(first + number) for number in range(size)])
         numbers.append(len(heard))
         assert [v.status for v in verdicts] == ["accepted"] * size

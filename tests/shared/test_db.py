@@ -98,3 +98,17 @@ async def test_snapshot_sees_what_its_first_statement_saw(database_of: DatabaseF
         again = (await COUNT.first(session)).number
 
     assert (first, again, await number(database)) == (0, 0, 1)
+
+
+async def test_who_only_waits_holds_no_connection(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    pool = database.engine.sync_engine.pool
+
+    async with database.transaction() as session:
+        waiting = pool.status()
+        _ = await COUNT.first(session)
+        working = pool.status()
+
+    assert "Checked out connections: 0" in waiting
+    assert "Checked out connections: 1" in working
+    assert "Checked out connections: 0" in pool.status()

@@ -197,13 +197,13 @@ async def test_worker_process_stops_on_sigterm(databases: Databases) -> None:
     assert status == 0
 
 
-async def test_resting_worker_takes_one_alone_at_once_and_the_others_together(
+async def test_worker_with_a_period_takes_one_alone_at_once_and_the_others_together(
     database_of: DatabaseFactory, databases: Databases
 ) -> None:
     name, url = await databases.empty()
     bus, batches = LocalBus(url), list[int]()
     source, target = await database_of("assessment"), await database_of("assessment")
-    consumer = Consumer("other", rest=1.0)
+    consumer = Consumer("other", period=1.0)
 
     @consumer.on_batch(IdentityVerified)
     async def count(_session: AsyncSession, events: Sequence[Any]) -> None:
