@@ -8,12 +8,12 @@ from typing import Annotated, Any, cast
 import asyncpg
 import orjson
 from fastapi import Depends, Request
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from shared.crypto import use_key
 from shared.settings import ServiceSettings
@@ -91,15 +91,18 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def _session(self, **info: Any) -> AsyncGenerator[AsyncSession]:
+    async def _session(self, **chosen: Any) -> AsyncGenerator[AsyncSession]:
         with use_key(*self._keys):
-            session = AsyncSession(self.engine, sync_session_class=_Session, expire_on_commit=False, info=info)
+            session = AsyncSession(self.engine, sync_session_class=_Session, expire_on_commit=False, info=chosen)
+            info = session.info
             try:
                 yield session
             finally:
                 # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
                 if session.in_transaction():
                     await session.close()
+                if "connection" in info:
+                    await greenlet_spawn(info["connection"].close)
 
     async def connect(self) -> asyncpg.Connection:
         """A connection of its own, outside the pool, for a relay or a bulk path."""
@@ -112,7 +115,8 @@ class Database:
 class _Session(SyncSession):
     """Under an `AsyncSession`: begins the driver's own transaction when it takes its connection.
 
-    Its `info` holds `isolation` if it is a transaction at all, and since the first statement `driver` and `begun`.
+    Its `info` holds `isolation` if it is a transaction at all, and since the first statement `driver` and `begun`; and
+    `connection`, when a direct statement was the first.
     """
 
 
@@ -132,8 +136,19 @@ def _begin(session: _Session, _transaction: object, connection: Connection) -> N
 async def driver_of(session: AsyncSession) -> asyncpg.Connection:
     """The driver's connection under a session, in its transaction: for `shared.direct`."""
     if "driver" not in session.info:
-        _ = await session.connection()
+        await greenlet_spawn(_connect, session.sync_session)
     return session.info["driver"]
+
+
+def _connect(session: _Session) -> None:
+    """Take a connection past the session, which costs as much as two statements, and leave it to the session's own ones."""
+    connection = cast("Engine", session.get_bind()).connect()
+    try:
+        _begin(session, None, connection)
+    except BaseException:
+        connection.close()
+        raise
+    session.info["connection"] = session.bind = connection
 
 
 async def _commit(session: AsyncSession) -> None:
