@@ -237,7 +237,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, tup
     """
     bureau, found = Bureau(await settle(stack, 1)), dict[str, tuple[float, dict[str, float]]]()
     await bureau.enter()
-    size, batches = options.pick(10_000, 200), 3
+    size, batches = options.pick(10_000, 200), 5
     sets: dict[str, Callable[[int], dict[str, Any]]] = {
         "cases": lambda n: _record(n, None),
         "licenses": lambda n: _card(n, bureau.card),

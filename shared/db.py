@@ -77,8 +77,7 @@ class Database:
         async with self._session(isolation="repeatable_read" if snapshot else None) as session:
             try:
                 yield session
-                if session.new or session.dirty or session.deleted:
-                    await session.flush()
+                await flush(session)
             except BaseException:
                 await _roll_back(session)
                 raise
@@ -131,6 +130,12 @@ def _begin(session: _Session, _transaction: object, connection: Connection) -> N
         await_only(begun.start())
         info["begun"] = begun
     info["driver"] = driver
+
+
+async def flush(session: AsyncSession) -> None:
+    """Write what entities wait to tell."""
+    if session.new or session.dirty or session.deleted:
+        await session.flush()
 
 
 async def driver_of(session: AsyncSession) -> asyncpg.Connection:

@@ -2,8 +2,8 @@
 
 SQLAlchemy takes four times as long over a statement as the driver does. Where that decides what a request or an event costs, a
 statement is made `Direct`: written as always (`:name`, or a Core construct), with the column types' own conversions, in the
-session's transaction. The price: the session is not flushed before, its entities do not see what changes, a list goes as an
-array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
+session's transaction and after what its entities have to write. The price: entities do not see what changes, a list goes as
+an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
 """
 
 from collections import namedtuple
@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ClauseElement
 
-from shared.db import driver_of
+from shared.db import driver_of, flush
 
 Processor = Callable[[Any], Any] | None
 
@@ -56,6 +56,7 @@ class Direct:
         """The rows; every parameter must be given, and no other is looked at."""
         known = values | self._constants
         given = [known[name] if change is None else change(known[name]) for name, change in self._parameters]
+        await flush(session)
         driver = await driver_of(session)
         rows = await driver.fetch(self.sql, *given, record_class=Row)
         return self._changed(rows) if rows and self._changes else rows

@@ -76,8 +76,6 @@ class Claim:
 
     async def store(self, response: Response) -> None:
         headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-        if self._session.in_transaction():
-            await self._session.flush()
         _ = await STORE.fetch(
             self._session,
             **self._identity,

@@ -11,11 +11,11 @@ from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.bus import Bus, Message, Publisher
 from shared.db import Database
+from shared.direct import Direct
 from shared.events.base import Event, seal, topic_of
 from shared.ground import OutboxRow
 
@@ -28,11 +28,12 @@ RETRY_AFTER = 0.5
 CLAIM = "SELECT position, topic, key, payload FROM outbox ORDER BY position LIMIT $1"
 DELETE = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
 
-ADD_MANY = text(
+INSERT = (
     "INSERT INTO outbox (topic, key, event_id, payload) SELECT e.topic, e.key, e.id, e.payload"
     " FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:payloads AS bytea[]))"
     " WITH ORDINALITY AS e (topic, key, id, payload, place) ORDER BY e.place"
 )
+ADD_MANY = Direct(INSERT)
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ async def add_many(session: AsyncSession, events: Sequence[Event]) -> None:
     sealed = [(topic_of(event.service), event.key, *seal(event)) for event in events]
     if sealed:
         columns = zip(("topics", "keys", "ids", "payloads"), zip(*sealed, strict=True), strict=True)
-        _ = await session.execute(ADD_MANY, {name: list(values) for name, values in columns})
+        _ = await ADD_MANY.fetch(session, **{name: list(values) for name, values in columns})
 
 
 class Relay:

@@ -101,7 +101,7 @@ def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
         "entityversion": str(event.revision),
         "correlationid": about.request_id or str(identifier),
         "actor": about.actor,
-        "data": event.model_dump(mode="json"),
+        "data": orjson.Fragment(event.model_dump_json()),
     }
     if about.on_behalf_of:
         document["onbehalfof"] = about.on_behalf_of

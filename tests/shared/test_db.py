@@ -39,6 +39,17 @@ async def test_both_ways_of_writing_are_one_transaction(database_of: DatabaseFac
     assert await number(database) == 2
 
 
+async def test_direct_statement_sees_what_was_added_before(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+
+    async with database.transaction() as session:
+        _ = await COUNT.first(session)
+        outbox.add(session, a_fact())
+        seen = (await COUNT.first(session)).number
+
+    assert seen == 1
+
+
 async def test_connections_that_ended_in_the_pool_are_replaced(database_of: DatabaseFactory) -> None:
     database = await database_of("assessment")
     async with database.reading() as one, database.reading() as other:

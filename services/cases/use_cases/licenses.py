@@ -44,7 +44,7 @@ NOTE = text(
     "  SELECT id, at, actor, on_behalf_of, action, object_type, object_id, reason, detail, request_id"
     "  FROM jsonb_to_recordset(CAST(:trail AS jsonb)) AS a (id uuid, at timestamptz, actor text, on_behalf_of text,"
     "  action text, object_type text, object_id text, reason text, detail jsonb, request_id text))"
-    f" {outbox.ADD_MANY.text}"
+    f" {outbox.INSERT}"
 )
 """Timeline, uses, audit rows and events of any number of cases in one round trip."""
 FORGET = text(
