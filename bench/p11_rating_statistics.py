@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import uvloop
@@ -43,6 +43,7 @@ from shared import migrations
 from shared.db import Database
 
 PAGE = Slice(limit=50)
+DATABASES = ("ratings", "ten_times_the_ratings")
 AREAS, DEPARTMENTS, MATTERS, MONTHS = 9, 8, 20, 24
 """At 100,000 ratings a bureau has some sixty a month, as Lhasa's have; at 1,000,000 ten times as many."""
 YEAR, LAST = date(2025, 11, 1), date(2026, 10, 1)
@@ -169,25 +170,41 @@ def questions(dice: random.Random) -> dict[str, Question]:
 Show = Callable[..., Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
-    """Milliseconds of every answer, and the CPU milliseconds that one cost here and in PostgreSQL together."""
+    """Milliseconds of every answer, and the CPU seconds that all cost here and in PostgreSQL together."""
 
-    times: list[float]
-    cpu: float
+    times: list[float] = field(default_factory=list[float])
+    spent: float = 0.0
+
+    @property
+    def cpu(self) -> float:
+        """CPU milliseconds of an answer."""
+        return self.spent / len(self.times) * 1000
 
     def percentile(self, share: float) -> float:
         return percentile(self.times, share)
 
 
-async def _times(postgres: EmbeddedPostgres, database: Database, show: Show, rounds: int) -> dict[str, Taken]:
-    found: dict[str, Taken] = {}
+TURN = 25
+"""Questions to one database before the other is asked: the machine's pace changes from minute to minute."""
+
+
+async def _times(
+    postgres: EmbeddedPostgres, databases: Sequence[Database], show: Show, turns: int
+) -> list[dict[str, Taken]]:
+    """What every kind of question took, for each of the databases, asked in turn."""
+    found: list[dict[str, Taken]] = [{} for _ in databases]
     for name in questions(random.Random(7)):
-        asked = [questions(random.Random(n))[name] for n in range(rounds)]
-        _ = [await _ask(database, show, question) for question in asked[:5]]
-        before = _cpu(postgres)
-        times = [await _ask(database, show, question) for question in asked]
-        found[name] = Taken(times, (_cpu(postgres) - before) / rounds * 1000)
+        for database, taken in zip(databases, found, strict=True):
+            _ = [await _ask(database, show, questions(random.Random(n))[name]) for n in range(5)]
+            taken[name] = Taken()
+        for turn in range(turns):
+            asked = [questions(random.Random(turn * TURN + n))[name] for n in range(TURN)]
+            for database, taken in zip(databases, found, strict=True):
+                before = _cpu(postgres)
+                taken[name].times += [await _ask(database, show, question) for question in asked]
+                taken[name].spent += _cpu(postgres) - before
     return found
 
 
@@ -203,19 +220,17 @@ def _cpu(postgres: EmbeddedPostgres) -> float:
 
 
 async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figure]:
-    dsn = postgres.dsn("ratings")
-    _ = await migrations.run_on(dsn, migrations.upgrade, "ratings")
-    database = Database(dsn, data_key=b"b" * 32, pool_size=2)
-    found: list[dict[str, Taken]] = []
-    have = 0
-    rounds = options.pick(100, 5)
+    sizes, turns, databases = options.pick((100_000, 1_000_000), (2_000, 5_000)), options.pick(8, 1), list[Database]()
     try:
-        for number in options.pick((100_000, 1_000_000), (2_000, 5_000)):
-            say(f"adding {number - have:,} ratings")
-            await add_ratings(database, have + 1, number)
-            have = number
-            found.append(await _times(postgres, database, show_figures, rounds))
-        public = await _times(postgres, database, show_public_figures, rounds)
+        for name, number in zip(DATABASES, sizes, strict=True):
+            dsn = postgres.dsn(name)
+            _ = await migrations.run_on(dsn, migrations.upgrade, "ratings")
+            databases.append(Database(dsn, data_key=b"b" * 32, pool_size=2))
+            say(f"adding {number:,} ratings")
+            await add_ratings(databases[-1], 1, number)
+        small, large = await _times(postgres, databases, show_figures, turns)
+        database = databases[-1]
+        (public,) = await _times(postgres, [database], show_public_figures, turns // 2 or 1)
         wrong = await differing_months(database, options.pick(5, 3))
         async with database.transaction() as session:
             started = time.perf_counter()
@@ -223,8 +238,8 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
             seconds = time.perf_counter() - started
         assert compared.equal
     finally:
-        await database.close()
-    small, large = found
+        for database in databases:
+            await database.close()
     return [
         *(at_most(f"p95: {name}", taken.percentile(0.95), "ms", 30, 10) for name, taken in large.items()),
         *(Figure(f"p50: {name}", taken.percentile(0.5), "ms") for name, taken in large.items()),
@@ -233,7 +248,7 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
         *(Figure(f"public, CPU: {name}", taken.cpu, "ms") for name, taken in public.items()),
         *(at_most(f"CPU at 10 × the data: {name}", large[name].cpu / small[name].cpu, "×", 1.3, 1.1) for name in small),
         at_most("departments' months whose counters differ", wrong, "", 0, 0),
-        Figure(f"recount of all {have:,} ratings", seconds, "s"),
+        Figure(f"recount of all {sizes[1]:,} ratings", seconds, "s"),
     ]
 
 
@@ -281,7 +296,7 @@ async def _daily(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figur
 
 def measure(options: Options) -> Sequence[Figure]:
     with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
-        postgres.create_databases(["ratings", "assessment"])
+        postgres.create_databases([*DATABASES, "assessment"])
         return [*uvloop.run(_measured(postgres, options)), *uvloop.run(_daily(postgres, options))]
 
 

@@ -1,7 +1,7 @@
 """Limits of the gateway: token buckets in bounded memory, retry budget, circuit breaker per service. Time is passed in."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.routes import Route
 from gateway.settings import Settings
@@ -11,8 +11,7 @@ MAX_BUCKETS = 100_000
 SAVED_RETRIES = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a request may go on, how many more may, when the next may and when all may again (seconds)."""
 
     allowed: bool

@@ -3,7 +3,7 @@
 It judges the token once, strips what only it may say, limits, streams both ways, and answers for a service that cannot.
 """
 
-import secrets
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = kept(scope["headers"], b"x-request-id", REQUEST_ID) or secrets.token_hex(16)
+        request_id = kept(scope["headers"], b"x-request-id", REQUEST_ID) or os.urandom(16).hex()
         route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"

@@ -4,7 +4,6 @@ Everything not named here is 404.
 """
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "assessment")
@@ -60,14 +59,21 @@ _RULE = re.compile("|".join(f"({rule.pattern})" for rule in RULES))
 _PATH = re.compile(r"/api/v1/([a-z]+)(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*/?")
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request goes and what it needs."""
 
     service: str
     public: bool
     low_priority: bool
     rate: str
+
+
+_ROUTES = {
+    (service, place): Route(service, rule.public, rule.low_priority, rule.rate)
+    for service in SERVICES
+    for place, rule in [(None, ORDINARY), *enumerate(RULES, start=1)]
+}
+"""By service and the place of the rule in the table, for every request to find one that is made already."""
 
 
 def find_route(method: str, path: str) -> Route | None:
@@ -77,5 +83,4 @@ def find_route(method: str, path: str) -> Route | None:
         return None
     verb = "GET" if method == "HEAD" else method
     found = _RULE.fullmatch(f"{verb} {path[8:]}")
-    rule = RULES[found.lastindex - 1] if found is not None and found.lastindex else ORDINARY
-    return Route(match[1], rule.public, rule.low_priority, rule.rate)
+    return _ROUTES[match[1], found.lastindex if found is not None else None]

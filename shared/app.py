@@ -96,8 +96,9 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def create_app(
     service: str,
     settings: ServiceSettings,
-    routers: Sequence[APIRouter],
+    parts: Sequence[APIRouter],
     *,
+    others: Sequence[APIRouter] = (),
     bus: Bus | None = None,
     verifier: TokenVerifier | None = None,
     lifespan: Lifespan | None = None,
@@ -105,6 +106,8 @@ def create_app(
 ) -> FastAPI:
     """The HTTP app of one service: its routers plus everything common.
 
+    `parts` lie below `/api/v1/<service>`, `others` where they say. They are included one by one, not in a router of
+    routers, because each level is gone through again with every request.
     `bus` is asked by `/readyz`; `verifier` defaults to one that reads the keys from `settings.jwks_url`;
     `lifespan` opens what the service alone needs.
     """
@@ -125,7 +128,9 @@ def create_app(
     app.state.bus = bus
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
-    for router in routers:
+    for part in parts:
+        app.include_router(part, prefix=f"/api/v1/{service}", tags=[service])
+    for router in others:
         app.include_router(router)
     app.include_router(dead_letters.router(service))
     app.include_router(_operations(service))

@@ -15,7 +15,7 @@ from shared.errors import ForbiddenError
 from shared.idempotency import IdempotentRoute, Once
 from shared.tokens import Caller
 
-router = APIRouter(prefix="/api/v1/assessment", tags=["assessment"], route_class=IdempotentRoute)
+router = APIRouter(route_class=IdempotentRoute)
 
 Overseer = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
 

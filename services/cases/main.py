@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.cases.router import router
+from services.cases.router import parts
 from services.cases.settings import Settings
 from services.cases.use_cases import Numbers
 from shared.app import create_app
@@ -17,7 +17,7 @@ from shared.worker import open_bus, run_api
 
 
 def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    app = create_app("cases", settings, [router], bus=bus, verifier=verifier, lifespan=_lifespan)
+    app = create_app("cases", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
     app.state.numbers = Numbers(app.state.database)
     return app

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.exchange.router import router
+from services.exchange.router import parts
 from services.exchange.settings import Settings
 from shared.app import create_app
 from shared.bus import Bus
@@ -16,7 +16,7 @@ from shared.worker import open_bus, run_api
 
 
 def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    app = create_app("exchange", settings, [router], bus=bus, verifier=verifier, lifespan=_lifespan)
+    app = create_app("exchange", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.endpoints = Endpoints()
     return app
 

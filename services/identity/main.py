@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from services.identity.router import internal, router
+from services.identity.router import internal, parts
 from services.identity.settings import Settings
 from shared.app import create_app
 from shared.bus import Bus
@@ -12,7 +12,7 @@ from shared.worker import open_bus, run_api
 
 
 def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    return create_app("identity", settings, [router, internal], bus=bus, verifier=verifier)
+    return create_app("identity", settings, parts, others=[internal], bus=bus, verifier=verifier)
 
 
 if __name__ == "__main__":

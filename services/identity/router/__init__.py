@@ -1,7 +1,5 @@
 """HTTP in and out of identity."""
 
-from fastapi import APIRouter
-
 from services.identity.router import (
     account,
     development,
@@ -15,8 +13,9 @@ from services.identity.router import (
 )
 from services.identity.router.internal import router as internal
 
-__all__ = ["internal", "router"]
+__all__ = ["internal", "parts"]
 
-router = APIRouter(prefix="/api/v1/identity", tags=["identity"])
-for part in (sign_in, sessions, account, organisations, mandates, staff, systems, keys, development):
-    router.include_router(part.router)
+parts = [
+    part.router for part in (sign_in, sessions, account, organisations, mandates, staff, systems, keys, development)
+]
+"""Below `/api/v1/identity`; what is asked most stands first."""

@@ -1,11 +1,8 @@
 """HTTP in and out."""
 
-from fastapi import APIRouter
-
 from services.ratings.router import appeals, invitations, publication, ratings, statistics, tickets, tokens
 
-router = APIRouter(prefix="/api/v1/ratings", tags=["ratings"])
-for part in (
+parts = (
     ratings.router,
     invitations.router,
     tokens.router,
@@ -14,5 +11,5 @@ for part in (
     appeals.router,
     statistics.router,
     publication.router,
-):
-    router.include_router(part)
+)
+"""Below `/api/v1/ratings`; what is asked most stands first."""
