@@ -202,7 +202,7 @@ async def _relay(answer: aiohttp.ClientResponse, body: Body, send: Send) -> None
     more = True
     while more:
         chunk = await answer.content.readany()
-        if body.gone.is_set():
+        if body.gone:
             answer.close()
             raise ClientGone
         # Most answers are one piece: it is sent as the last, which saves a turn.

@@ -25,7 +25,7 @@ class Body:
     def __init__(self, scope: Scope, receive: Receive, settings: Settings) -> None:
         length = value(scope["headers"], b"content-length")
         self.expected = bool(value(scope["headers"], b"transfer-encoding")) or length not in {"", "0"}
-        self.gone = asyncio.Event()
+        self.gone = False
         self.refusal: Refusal | None = None
         self._receive = receive
         self._limit = settings.max_body_bytes
@@ -73,7 +73,7 @@ class Body:
             self.refusal = Refusal(408, "request_timeout", "Request timeout", "the body stopped coming")
             raise self.refusal from None
         if message["type"] == "http.disconnect":
-            self.gone.set()
+            self.gone = True
             raise ClientGone
         return message
 
@@ -81,7 +81,7 @@ class Body:
         """Raise what the caller did, if a failed exchange was its doing: that is no fault of the service."""
         if self.refusal is not None:
             raise self.refusal from None
-        if self.gone.is_set():
+        if self.gone:
             raise ClientGone from None
 
     async def watch(self, leave: Callable[[], object]) -> None:
@@ -90,7 +90,7 @@ class Body:
             await asyncio.sleep(WATCH_AFTER)
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone.set()
+        self.gone = True
         _ = leave()
 
 
@@ -140,7 +140,7 @@ class watched:  # noqa: N801 - used as a function
             self._answer = answer = await self._request
         except asyncio.CancelledError:
             await self._stop()
-            if self._body.gone.is_set() and self._asking is not None:
+            if self._body.gone and self._asking is not None:
                 _ = self._asking.uncancel()
                 raise ClientGone from None
             raise
@@ -162,7 +162,7 @@ class watched:  # noqa: N801 - used as a function
         if self._answer is not None:
             # A body not read to its end must not go back to the pool.
             self._answer.close() if kind is not None else self._answer.release()
-        if self._body.gone.is_set() and kind is not None:
+        if self._body.gone and kind is not None:
             raise ClientGone
 
     async def _stop(self) -> None:
