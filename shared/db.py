@@ -55,7 +55,7 @@ class Database:
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=10,  # longer than a lock is waited for: that one tells more
             pool_pre_ping=False,
             # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way costs as much as four statements.
             isolation_level="AUTOCOMMIT",
