@@ -244,7 +244,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, tup
     }
     for kind, make in sets.items():
         _ = await bureau.push(kind, [make(n) for n in range(400)])
-        await asyncio.sleep(options.pick(5.0, 0.0))
+        await asyncio.sleep(options.pick(8.0, 0.0))  # not the five seconds after which the gateway ends a connection
         before = bill(stack)
         rate = await bureau.push(
             kind, *([make(first + n) for n in range(size)] for first in range(1000, 1000 + size * batches, size))
