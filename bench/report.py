@@ -35,10 +35,11 @@ def _judged(row: str, run: dict[str, Any]) -> list[str]:
 def _beside(row: str, run: dict[str, Any]) -> str:
     others = [f for f in run["figures"] if f["passes"] is None]
     words = "; ".join(f"{f['name']} {number(f['value'])} {f['unit']}".rstrip() for f in others)
-    place, (before, after) = run["machine"], run["speeds"]
+    place, speeds = run["machine"], run.get("speeds")  # runs before 2026-11-27 did not ask for the pace
+    pace = f", a plain loop {speeds[0]:.1f} M steps/s before, {speeds[1]:.1f} after" if speeds else ""
     return (
         f"- **{row}** ({run['at'][:16].replace('T', ' ')} UTC, commit {run['commit']}, {place['cores']} cores {place['cpu']},"
-        f" load before the run {run['load_before']:.1f}, a plain loop {before:.1f} M steps/s before, {after:.1f} after):"
+        f" load before the run {run['load_before']:.1f}{pace}):"
         f" {words or 'nothing more'}."
     )
 
