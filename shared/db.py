@@ -98,10 +98,12 @@ class Database:
                 yield session
             finally:
                 # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
-                if session.in_transaction():
-                    await session.close()
-                if "connection" in info:
-                    await greenlet_spawn(info["connection"].close)
+                try:
+                    if session.in_transaction():
+                        await session.close()
+                finally:
+                    if "connection" in info:
+                        await greenlet_spawn(info["connection"].close)
 
     async def connect(self) -> asyncpg.Connection:
         """A connection of its own, outside the pool, for a relay or a bulk path."""

@@ -1,9 +1,9 @@
 """Statements of the hot paths: compiled once by SQLAlchemy, then given to the driver itself.
 
-SQLAlchemy takes four times as long over a statement as the driver does. Where that decides what a request or an event costs, a
-statement is made `Direct`: written as always (`:name`, or a Core construct), with the column types' own conversions, in the
-session's transaction and after what its entities have to write. The price: entities do not see what changes, a list goes as
-an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
+SQLAlchemy takes five times as long over a statement as the driver does (docs/adr/0014). Where that decides what a request
+or an event costs, a statement is made `Direct`: written as always (`:name`, or a Core construct), with the column types' own
+conversions, in the session's transaction and after what its entities have to write. The price: entities do not see what
+changes, a list goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
 """
 
 from collections import namedtuple
@@ -84,4 +84,5 @@ def _processor(kind: Any, way: str) -> Processor:
 
 @cache
 def _tuple(names: tuple[str, ...]) -> Any:
+    # Which columns there are is known at run time alone.
     return namedtuple("Changed", names)  # pyright: ignore[reportUntypedNamedTuple]

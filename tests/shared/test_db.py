@@ -1,10 +1,12 @@
 """`Database.transaction`: all or nothing for what goes through SQLAlchemy and past it, also on connections that break."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import outbox
 from shared.db import Database
@@ -15,6 +17,7 @@ from tests.conftest import DatabaseFactory
 
 COUNT = Direct("SELECT count(*) AS number FROM outbox")
 ADD = Direct("INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')")
+SLEEP = Direct("SELECT pg_sleep(20)")
 END = Direct("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
@@ -78,7 +81,10 @@ async def test_connection_that_breaks_within_is_not_used_again(database_of: Data
     assert await number(database) == 0
 
 
-async def test_one_that_is_called_off_leaves_nothing_behind(database_of: DatabaseFactory) -> None:
+@pytest.mark.parametrize("sleep", [lambda session: session.execute(text("SELECT pg_sleep(20)")), SLEEP.fetch])
+async def test_one_that_is_called_off_leaves_nothing_behind(
+    database_of: DatabaseFactory, sleep: Callable[[AsyncSession], Awaitable[object]]
+) -> None:
     database = await database_of("assessment")
     begun = asyncio.Event()
 
@@ -86,7 +92,7 @@ async def test_one_that_is_called_off_leaves_nothing_behind(database_of: Databas
         async with database.transaction() as session:
             _ = await ADD.fetch(session)
             begun.set()
-            _ = await session.execute(text("SELECT pg_sleep(20)"))
+            _ = await sleep(session)
 
     task = asyncio.create_task(slow())
     _ = await begun.wait()

@@ -10,4 +10,4 @@ parts = (
     batches.router,
     reconciliations.router,
 )
-"""Below `/api/v1/exchange`; what is asked most stands first."""
+"""Below `/api/v1/exchange`."""

@@ -10,7 +10,6 @@ from services.licenses.model import Status, TypeDocument, allowed, check_code, s
 from services.licenses.schemas import LicenseRead
 from services.licenses.settings import Settings
 from shared import masking
-from shared.addresses import client_address
 from shared.auth import CurrentCaller, with_role, with_scope
 from shared.db import Database
 from shared.errors import ForbiddenError, NotFoundError
@@ -52,13 +51,6 @@ async def _database(request: Request) -> Database:
 
 Db = Annotated[Database, Depends(_database)]
 """For endpoints whose work is more than one transaction."""
-
-
-async def _address(request: Request, settings: Config) -> str:
-    return client_address(request, trust_gateway=settings.trust_gateway)
-
-
-Address = Annotated[str, Depends(_address)]
 
 
 def is_holder(license: Any, caller: Caller) -> bool:
