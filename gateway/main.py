@@ -37,13 +37,12 @@ def create_gateway(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        await forwarder.open()
         following = asyncio.create_task(trust.follow())
         yield
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
             await following
-        await forwarder.close()
+        forwarder.close()
 
     rest = FastAPI(title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     rest.include_router(pages(forwarder, trust, Documents(services), settings.public_url))

@@ -3,8 +3,6 @@
 import os
 import re
 
-import aiohttp
-from multidict import CIMultiDict
 from starlette.types import Message, Scope, Send
 
 from shared.errors import PROBLEM_TYPE, problem_body
@@ -12,11 +10,15 @@ from shared.errors import PROBLEM_TYPE, problem_body
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
 )
-OURS = frozenset(b"forwarded x-real-ip x-request-id traceparent tracestate via expect host".split())
+OURS = frozenset(b"forwarded x-real-ip x-request-id traceparent tracestate via expect host content-length".split())
 OUR_KINDS = (b"x-forwarded-", b"x-user")
 NEVER_PASSED = HOP_BY_HOP | OURS
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 HIDDEN = HOP_BY_HOP | {b"x-request-id", b"server"}
+BODYLESS = frozenset({204, 304})
+HIDDEN_OF_BODYLESS = HIDDEN | {b"content-length"}
+"""uvicorn would wait for the bytes of a length that such an answer may name."""
+ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close"})
 TRACE_ID = re.compile(r"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -92,25 +94,38 @@ def kept(headers: Headers, name: bytes, form: re.Pattern[str]) -> str | None:
     return found if form.fullmatch(found) else None
 
 
-def outgoing(headers: Headers, address: str, request_id: str) -> CIMultiDict[str]:
-    """What the service gets: no hop-by-hop header, nothing that only the gateway may say."""
-    named = {part.strip().lower() for key, value in headers if key == b"connection" for part in value.split(b",")}
-    passed: CIMultiDict[str] = CIMultiDict()
-    for key, content in headers:
-        if key not in NEVER_PASSED and key not in named and not key.startswith(OUR_KINDS):
-            passed.add(key.decode("latin-1"), content.decode("latin-1"))
-    passed["x-forwarded-for"] = address
-    passed["x-request-id"] = request_id
-    passed["traceparent"] = kept(headers, b"traceparent", TRACEPARENT) or _new_trace(request_id)
+def outgoing(headers: Headers, address: str, request_id: str) -> Headers:
+    """What the service gets: no hop-by-hop header, nothing that only the gateway may say; the body's length is added by whoever
+    sends the body.
+    """
+    never, passed = _never(headers, NEVER_PASSED), Headers()
+    for name, content in headers:
+        if name not in never and not name.startswith(OUR_KINDS):
+            passed.append((name, content))
+    trace = kept(headers, b"traceparent", TRACEPARENT) or _new_trace(request_id)
+    passed += (
+        (b"x-forwarded-for", address.encode("latin-1")),
+        (b"x-request-id", request_id.encode()),
+        (b"traceparent", trace.encode()),
+    )
     return passed
+
+
+def incoming(headers: Headers, status: int) -> Headers:
+    """What the caller gets of the service's head."""
+    hidden = _never(headers, HIDDEN if status not in BODYLESS else HIDDEN_OF_BODYLESS)
+    return [header for header in headers if header[0] not in hidden]
+
+
+def _never(headers: Headers, always: frozenset[bytes]) -> frozenset[bytes]:
+    """What does not pass: `always`, and what the header `Connection` names."""
+    lines = [content for name, content in headers if name == b"connection"]
+    if all(line in ORDINARY_CONNECTION for line in lines):
+        return always
+    return always | {part.strip().lower() for line in lines for part in line.split(b",")} - {b"content-length"}
 
 
 def _new_trace(request_id: str) -> str:
     """A trace that carries the request's own id where it can: one id to search by."""
     trace = request_id if TRACE_ID.fullmatch(request_id) else os.urandom(16).hex()
     return f"00-{trace}-{trace[16:]}-01"
-
-
-def incoming(answer: aiohttp.ClientResponse) -> Headers:
-    """What the caller gets of the service's head."""
-    return [(key.lower(), value) for key, value in answer.raw_headers if key.lower() not in HIDDEN]

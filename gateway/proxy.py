@@ -8,17 +8,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import aiohttp
-from multidict import CIMultiDict
 from starlette.types import ASGIApp, Receive, Scope, Send
-from yarl import URL
 
 from gateway import metrics
 from gateway.limits import Breaker, Limits, Places, RetryBudget, Verdict
-from gateway.messages import REQUEST_ID, Answer, ClientGone, Refusal, incoming, kept, outgoing, value
+from gateway.messages import REQUEST_ID, Answer, ClientGone, Headers, Refusal, incoming, kept, outgoing, value
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
-from gateway.streams import Body, Watches, too_large, watched
+from gateway.streams import Body, Watches, declared_length, too_large
+from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
 from shared import clock
 from shared.tokens import Caller, TokenError, TokenVerifier
 
@@ -33,8 +31,8 @@ class _Call:
     """One request on its way to a service over HTTP."""
 
     method: str
-    url: URL
-    headers: CIMultiDict[str]
+    target: bytes
+    headers: Headers
     body: Body
     answer: Answer
 
@@ -49,34 +47,22 @@ class Forwarder:
 
     def __init__(self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], verifier: TokenVerifier) -> None:
         self._settings = settings
-        self._upstreams = upstreams
+        self._upstreams = {
+            name: Upstream(place, settings.connect_timeout, settings.read_timeout) if isinstance(place, str) else place
+            for name, place in upstreams.items()
+        }
         self._verifier = verifier
         self._limits = Limits(settings)
         self._retries = RetryBudget(settings.retry_share)
         self._breakers = {name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams}
         self._places = Places()
         self._watches = Watches()
-        self._client: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._settings.connect_timeout, sock_read=self._settings.read_timeout
-        )
-        self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15, ttl_dns_cache=30),
-            timeout=timeout,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            trust_env=False,
-        )
-        # aiohttp would repeat every idempotent request once without a budget; we repeat within ours.
-        self._client._retry_connection = False  # pyright: ignore[reportPrivateUsage]
         metrics.IN_FLIGHT.set_function(lambda: self._places.taken)
 
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+    def close(self) -> None:
+        for upstream in self._upstreams.values():
+            if isinstance(upstream, Upstream):
+                upstream.close()
 
     def states(self) -> dict[str, str]:
         """What is known of every service: `closed` circuits let requests pass."""
@@ -110,20 +96,23 @@ class Forwarder:
             raise Refusal(404, "not_found", "Not found", "no service answers here")
         caller = await self._judge(route, scope, address)
         verdict = _allowed(self._limits.take(route, caller, address, time.monotonic()))
-        declared = value(scope["headers"], b"content-length")
-        if declared.isdigit() and int(declared) > self._settings.max_body_bytes:
+        length = declared_length(scope)
+        if length is not None and length > self._settings.max_body_bytes:
             raise too_large(self._settings.max_body_bytes)
         upstream = self._upstreams.get(route.service)
         if upstream is None:
             raise Refusal(503, "unavailable", "Temporarily unavailable", "this service is not running here", wait=29)
         answer.added += verdict.headers()
         headers = outgoing(scope["headers"], address, request_id)
-        if isinstance(upstream, str):
-            body = Body(scope, receive, self._settings)
-            await self._over_http(route.service, _Call(scope["method"], _url(upstream, scope), headers, body, answer))
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        if isinstance(upstream, Upstream):
+            body = Body(scope, receive, self._settings, length)
+            await self._over_http(
+                route.service, upstream, _Call(scope["method"], _target(scope), headers, body, answer)
+            )
         else:
-            inner = {**scope, "headers": [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]}
-            await upstream(inner, receive, answer)
+            await upstream({**scope, "headers": headers}, receive, answer)
 
     def _shed(self, route: Route | None, own: int) -> None:
         """Refuse what is too much at once; `own` are the places of its address, this one among them."""
@@ -148,7 +137,7 @@ class Forwarder:
                 401, "invalid_token", "Sign in first", "send a valid access token", headers=[CHALLENGE]
             ) from None
 
-    async def _over_http(self, service: str, call: _Call) -> None:
+    async def _over_http(self, service: str, upstream: Upstream, call: _Call) -> None:
         """One exchange, repeated while it may be; the service's failures open its circuit."""
         breaker = self._breakers[service]
         wait = breaker.wait(time.monotonic())
@@ -156,57 +145,50 @@ class Forwarder:
             raise Refusal(503, "unavailable", "Temporarily unavailable", "the service is recovering", wait=wait)
         self._retries.earn()
         try:
-            while not await self._exchanged(call):
+            while not await self._exchanged(upstream, call):
                 metrics.RETRIES.labels(service).inc()
-        except aiohttp.ServerTimeoutError:
+        except ServiceTimeoutError:
             breaker.failed(time.monotonic())
             raise Refusal(504, "upstream_timeout", "Gateway timeout", "the service did not answer in time") from None
-        except (aiohttp.ClientError, OSError):
+        except ServiceError:
             breaker.failed(time.monotonic())
             raise Refusal(502, "bad_gateway", "Bad gateway", "the service cannot be reached", wait=1) from None
         breaker.succeeded()
 
-    async def _exchanged(self, call: _Call) -> bool:
+    async def _exchanged(self, upstream: Upstream, call: _Call) -> bool:
         """Whether the exchange took place; False when it did not and may be tried again."""
         try:
-            await self._exchange(call)
-        except aiohttp.ServerTimeoutError:
+            await self._exchange(upstream, call)
+        except ServiceTimeoutError:
             raise
-        except (aiohttp.ClientError, OSError):
-            call.body.blame()
+        except ServiceError:
             if call.repeatable and self._retries.spend():
                 return False
             raise
         return True
 
-    async def _exchange(self, call: _Call) -> None:
-        assert self._client is not None
+    async def _exchange(self, upstream: Upstream, call: _Call) -> None:
         body = call.body
-        request = self._client.request(
-            call.method,
-            call.url,
-            headers=call.headers,
-            data=await body.content(),
-            allow_redirects=False,
-        )
-        async with watched(request, body, self._watches) as answer:
-            await call.answer({"type": "http.response.start", "status": answer.status, "headers": incoming(answer)})
-            try:
-                await _relay(answer, body, call.answer)
-            except (aiohttp.ClientError, OSError) as error:
-                # The answer has begun: break the message instead of ending a short one well.
-                raise ConnectionResetError("the service broke off its answer") from error
+        head = upstream.head(call.method, call.target, call.headers, chunked=body.chunked)
+        content = await body.content()
+        connection = await upstream.connection()
+        watch = self._watches.over(body, connection)
+        try:
+            await connection.ask(call.method, head, content, body.chunked)
+            await _relay(connection, call.answer)
+        finally:
+            watch.end()
+            connection.release()
 
 
-async def _relay(answer: aiohttp.ClientResponse, body: Body, send: Send) -> None:
+async def _relay(connection: Connection, send: Send) -> None:
+    headers = incoming(connection.headers, connection.status)
+    await send({"type": "http.response.start", "status": connection.status, "headers": headers})
     more = True
     while more:
-        chunk = await answer.content.readany()
-        if body.gone:
-            answer.close()
-            raise ClientGone
+        chunk = await connection.chunk()
         # Most answers are one piece: it is sent as the last, which saves a turn.
-        more = bool(chunk) and not answer.content.at_eof()
+        more = not connection.ended
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
@@ -219,7 +201,6 @@ def _allowed(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _url(upstream: str, scope: Scope) -> URL:
-    query = scope["query_string"].decode("latin-1")
-    raw = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-    return URL(upstream.rstrip("/") + raw, encoded=True)
+def _target(scope: Scope) -> bytes:
+    query: bytes = scope["query_string"]
+    return scope["raw_path"] + (b"?" + query if query else b"")

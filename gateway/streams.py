@@ -1,15 +1,13 @@
 """Bodies in both directions: streamed as they come, limited, and cut at once when the caller leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncGenerator
 
-import aiohttp
 from starlette.types import Message, Receive, Scope
 
 from gateway.messages import ClientGone, Refusal, value
 from gateway.settings import Settings
+from gateway.upstreams import Connection
 
 WATCH_AFTER = 0.05
 """Seconds (up to twice as many) before the caller's connection is watched: most answers are there sooner."""
@@ -19,15 +17,24 @@ def too_large(limit: int) -> Refusal:
     return Refusal(413, "payload_too_large", "The body is too large", f"at most {limit} bytes")
 
 
+def declared_length(scope: Scope) -> int | None:
+    """Content-Length, where it counts: a body that is chunked has none."""
+    text = value(scope["headers"], b"content-length").strip()
+    if not text or value(scope["headers"], b"transfer-encoding"):
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise Refusal(400, "bad_request", "Bad request", "Content-Length is no number")
+    return int(text)
+
+
 class Body:
     """The request's body as it comes, and after it the watch for the caller's leaving."""
 
-    def __init__(self, scope: Scope, receive: Receive, settings: Settings) -> None:
-        length = value(scope["headers"], b"content-length")
-        self.expected = bool(value(scope["headers"], b"transfer-encoding")) or length not in {"", "0"}
-        self.gone = False
-        self.refusal: Refusal | None = None
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings, length: int | None) -> None:
+        self.chunked = bool(value(scope["headers"], b"transfer-encoding"))
+        self.expected = self.chunked or bool(length)
         self._receive = receive
+        self._length = length
         self._limit = settings.max_body_bytes
         self._patience = settings.body_timeout
         self._rate = settings.body_rate
@@ -43,7 +50,7 @@ class Body:
         return first if self._complete else self._chunks(first)
 
     async def _chunks(self, piece: bytes) -> AsyncGenerator[bytes]:
-        """The body piece by piece; a fault of the caller is kept, because the client that sends them wraps it."""
+        """The body piece by piece."""
         if piece:
             yield piece
         while not self._complete:
@@ -55,9 +62,11 @@ class Body:
         piece: bytes = message.get("body", b"")
         self._taken += len(piece)
         if self._taken > self._limit:
-            self.refusal = too_large(self._limit)
-            raise self.refusal
+            raise too_large(self._limit)
         self._complete = not message.get("more_body", False)
+        if self._complete and not self.chunked and self._taken != self._length:
+            # The server in front reads no body after `Upgrade`, whatever length was declared.
+            raise Refusal(400, "bad_request", "Bad request", "the body is not as long as its Content-Length says")
         return piece
 
     async def _next(self) -> Message:
@@ -70,104 +79,63 @@ class Body:
                 message = await self._receive()
             self._waited += clock() - begun
         except TimeoutError:
-            self.refusal = Refusal(408, "request_timeout", "Request timeout", "the body stopped coming")
-            raise self.refusal from None
+            raise Refusal(408, "request_timeout", "Request timeout", "the body stopped coming") from None
         if message["type"] == "http.disconnect":
-            self.gone = True
             raise ClientGone
         return message
 
-    def blame(self) -> None:
-        """Raise what the caller did, if a failed exchange was its doing: that is no fault of the service."""
-        if self.refusal is not None:
-            raise self.refusal from None
-        if self.gone:
-            raise ClientGone from None
-
-    async def watch(self, leave: Callable[[], object]) -> None:
-        """Once the body is in, wait for the caller to go, then call `leave`."""
+    async def watch(self, connection: Connection) -> None:
+        """Once the body is in, wait for the caller to go, then end the exchange."""
         while not self._complete:  # noqa: ASYNC110 - the upload itself sees the caller leave
             await asyncio.sleep(WATCH_AFTER)
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
-        _ = leave()
+        connection.fail(ClientGone())
+
+
+class Watch:
+    """Over one exchange; ended with it."""
+
+    __slots__ = ("_body", "_connection", "_watches", "_watching")
+
+    def __init__(self, body: Body, connection: Connection, watches: "Watches") -> None:
+        self._body = body
+        self._connection = connection
+        self._watches = watches
+        self._watching: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._watching = asyncio.create_task(self._body.watch(self._connection))
+
+    def end(self) -> None:
+        self._watches.drop(self)
+        if self._watching is not None:
+            _ = self._watching.cancel()
 
 
 class Watches:
     """Begins the watch over exchanges that last. One timer for all of them: a timer or a task for each is dear."""
 
     def __init__(self) -> None:
-        self._young: set[watched] = set()
-        self._older: set[watched] = set()
+        self._young: set[Watch] = set()
+        self._older: set[Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, exchange: "watched") -> None:
-        self._young.add(exchange)
+    def over(self, body: Body, connection: Connection) -> Watch:
+        watch = Watch(body, connection, self)
+        self._young.add(watch)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn)
+        return watch
 
-    def drop(self, exchange: "watched") -> None:
-        self._young.discard(exchange)
-        self._older.discard(exchange)
+    def drop(self, watch: Watch) -> None:
+        self._young.discard(watch)
+        self._older.discard(watch)
 
     def _turn(self) -> None:
         """Whoever was there at the last turn has lasted; the others are the older ones of the next."""
-        for exchange in self._older:
-            exchange.begin()
+        for watch in self._older:
+            watch.begin()
         self._older, self._young = self._young, set()
         again = bool(self._older)
         self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn) if again else None
-
-
-class watched:  # noqa: N801 - used as a function
-    """The upstream's answer; cut at once when the caller goes."""
-
-    __slots__ = ("_answer", "_asking", "_body", "_request", "_watcher", "_watches")
-
-    def __init__(self, request: Any, body: Body, watches: Watches) -> None:
-        self._request = request
-        self._body = body
-        self._watches = watches
-        self._answer: aiohttp.ClientResponse | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[Any] | None = None
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        self._asking = asyncio.current_task()
-        self._watches.add(self)
-        try:
-            self._answer = answer = await self._request
-        except asyncio.CancelledError:
-            await self._stop()
-            if self._body.gone and self._asking is not None:
-                _ = self._asking.uncancel()
-                raise ClientGone from None
-            raise
-        except BaseException:
-            await self._stop()
-            raise
-        return answer
-
-    def begin(self) -> None:
-        self._watcher = asyncio.create_task(self._body.watch(self._leave))
-
-    def _leave(self) -> object:
-        if self._answer is not None:
-            return self._answer.close()
-        return self._asking is not None and self._asking.cancel()
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self._stop()
-        if self._answer is not None:
-            # A body not read to its end must not go back to the pool.
-            self._answer.close() if kind is not None else self._answer.release()
-        if self._body.gone and kind is not None:
-            raise ClientGone
-
-    async def _stop(self) -> None:
-        self._watches.drop(self)
-        if self._watcher is not None:
-            _ = self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher

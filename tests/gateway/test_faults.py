@@ -274,3 +274,73 @@ async def test_request_with_two_meanings_is_refused_and_reaches_nobody(
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert g.upstream.heads == []
+
+
+INNER = b"GET /api/v1/matters/smuggled HTTP/1.1\r\nHost: h\r\nX-User-Id: admin\r\n\r\n"
+
+
+async def reading(reader: Reader, writer: Writer, head: bytes) -> None:
+    """A service that trusts the lengths it is told."""
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
+    _ = await reader.readexactly(length)
+    writer.write(OK)
+    await writer.drain()
+
+
+@pytest.mark.parametrize("lines", ["Connection: content-length\r\n", "Connection: close, Content-Length\r\n"])
+async def test_length_stays_whatever_connection_names(gate: GateFactory, token: TokenFactory, lines: str) -> None:
+    g = await gate(reading)
+    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n{lines}"
+
+    answer = await raw(g.port, f"{head}Content-Length: {len(INNER)}\r\n\r\n".encode() + INNER)
+    after = await g.client.get(PUBLIC)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert after.status_code == 200
+    assert [head.split(b" ")[1] for head in g.upstream.heads] == [CLOSED.encode(), PUBLIC.encode()]
+
+
+async def test_upgrade_cannot_announce_a_body_that_never_goes_on(gate: GateFactory, token: TokenFactory) -> None:
+    g = await gate(reading, read_timeout=1)
+    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n"
+
+    answer = await raw(g.port, f"{head}Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1000\r\n\r\n".encode())
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert g.upstream.heads == []
+    assert (await g.client.get("/readyz")).json()["circuits"]["matters"] == "closed"
+
+
+async def test_headers_named_by_any_connection_line_go_no_further(gate: GateFactory) -> None:
+    g = await gate()
+    head = f"GET {PUBLIC} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: x-own\r\nX-Own: 1\r\nX-Kept: 1\r\n\r\n"
+
+    _ = await raw(g.port, head.encode())
+
+    assert ("x-own" in g.sent, g.sent["x-kept"]) == (False, "1")
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_answer_without_a_body_may_name_a_length(gate: GateFactory, status: bytes) -> None:
+    async def fixed(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.write(b"HTTP/1.1 " + status + b'\r\nETag: "1"\r\nContent-Length: 500\r\n\r\n')
+        await writer.drain()
+
+    g = await gate(fixed)
+
+    answers = [await g.client.get(PUBLIC) for _ in range(2)]
+
+    assert [(one.status_code, one.headers["etag"], one.content) for one in answers] == [
+        (int(status[:3]), '"1"', b"")
+    ] * 2
+
+
+@pytest.mark.parametrize("status", [b"099", b"600", b"999"])
+async def test_status_that_is_none_is_502(gate: GateFactory, status: bytes) -> None:
+    async def fixed(_r: Reader, writer: Writer, _h: bytes) -> None:
+        writer.write(b"HTTP/1.1 " + status + b" Odd\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+
+    g = await gate(fixed)
+
+    assert (await g.client.get(PUBLIC)).status_code == 502
