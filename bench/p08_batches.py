@@ -212,7 +212,7 @@ class Bureau:
             seen = await self._client.json("GET", f"/api/v1/exchange/batches/{batch}", **self._system)
             if seen["state"] == "finished":
                 break
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)  # more often would be a load of its own
         if seen["accepted"] != number:
             raise SystemExit(f"only {seen['accepted']} of {number} were taken")
 

@@ -47,10 +47,15 @@ def _derived(key: bytes, purpose: str) -> bytes:
     return hmac.digest(key, b"tongban/" + purpose.encode(), hashlib.sha256)
 
 
+@lru_cache(maxsize=256)
+def _cipher(key: bytes, purpose: str) -> AESGCM:
+    return AESGCM(_derived(key, purpose))
+
+
 def encrypt(text: str, purpose: str) -> bytes:
     """`text` sealed for `purpose` (the column's name): format byte, nonce, ciphertext and tag."""
     nonce = os.urandom(_NONCE)
-    cipher = AESGCM(_derived(_key.get(), "encrypt/" + purpose))
+    cipher = _cipher(_key.get(), "encrypt/" + purpose)
     return _FORMAT + nonce + cipher.encrypt(nonce, text.encode(), purpose.encode())
 
 
@@ -58,7 +63,7 @@ def decrypt(sealed: bytes, purpose: str) -> str:
     """The text of `encrypt`; raises `cryptography.exceptions.InvalidTag` for a value that was tampered with or moved."""
     if sealed[:1] != _FORMAT:
         raise ValueError("unknown format of an encrypted value")
-    cipher = AESGCM(_derived(_key.get(), "encrypt/" + purpose))
+    cipher = _cipher(_key.get(), "encrypt/" + purpose)
     return cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], purpose.encode()).decode()
 
 
@@ -72,11 +77,11 @@ def signing_seed(purpose: str) -> bytes:
     return _derived(_key.get(), "sign/" + purpose)
 
 
-def _platform(purpose: str) -> bytes:
+def _platform() -> bytes:
     key = _platform_key.get()
     if not key:
         raise ValueError("no platform key: nothing can be sealed for or opened from another service")
-    return _derived(key, purpose)
+    return key
 
 
 def seal_for(value: Any, purpose: str) -> str:
@@ -85,7 +90,7 @@ def seal_for(value: Any, purpose: str) -> str:
     `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved to another.
     """
     nonce = os.urandom(_NONCE)
-    cipher = AESGCM(_platform("seal/" + purpose))
+    cipher = _cipher(_platform(), "seal/" + purpose)
     return base64.b64encode(_FORMAT + nonce + cipher.encrypt(nonce, orjson.dumps(value), purpose.encode())).decode()
 
 
@@ -94,13 +99,13 @@ def open_sealed(sealed: str, purpose: str) -> Any:
     raw = base64.b64decode(sealed)
     if raw[:1] != _FORMAT:
         raise ValueError("unknown format of a sealed value")
-    cipher = AESGCM(_platform("seal/" + purpose))
+    cipher = _cipher(_platform(), "seal/" + purpose)
     return orjson.loads(cipher.decrypt(raw[1 : 1 + _NONCE], raw[1 + _NONCE :], purpose.encode()))
 
 
 def pseudonym(number: str) -> str:
     """The same 43 characters in every service for one ID number or USCC, telling nothing about it without the platform key."""
-    digest = hmac.digest(_platform("pseudonym"), number.strip().upper().encode(), hashlib.sha256)
+    digest = hmac.digest(_derived(_platform(), "pseudonym"), number.strip().upper().encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby, zip_longest
 from operator import attrgetter
+from struct import unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.bus import Message, Record
@@ -25,6 +25,19 @@ COMMIT_EVERY = 0.25
 KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 
 
+def partition_of(key: bytes, partitions: Sequence[int]) -> int:
+    """Where every Kafka client puts a key: by murmur2. The client's own takes it byte by byte, three times as long."""
+    whole, mask = len(key) & ~3, 0xFFFFFFFF
+    found = 0x9747B28C ^ len(key)
+    for word in unpack(f"<{whole // 4}I", key[:whole]):
+        word = word * 0x5BD1E995 & mask
+        found = found * 0x5BD1E995 & mask ^ (word ^ word >> 24) * 0x5BD1E995 & mask
+    if whole < len(key):
+        found = (found ^ int.from_bytes(key[whole:], "little")) * 0x5BD1E995 & mask
+    found = (found ^ found >> 13) * 0x5BD1E995 & mask
+    return partitions[((found ^ found >> 15) & 0x7FFFFFFF) % len(partitions)]
+
+
 class KafkaPublisher:
     """See `shared.bus.Publisher`.
 
@@ -34,7 +47,6 @@ class KafkaPublisher:
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
-        self._place = DefaultPartitioner()
 
     async def publish(self, messages: Sequence[Message]) -> None:
         waiting: dict[TopicPartition, list[BatchBuilder]] = {}
@@ -42,7 +54,7 @@ class KafkaPublisher:
             partitions = sorted(await self._producer.partitions_for(topic))
             for message in group:
                 key = message.key.encode()
-                batches = waiting.setdefault(TopicPartition(topic, self._place(key, partitions, partitions)), [])
+                batches = waiting.setdefault(TopicPartition(topic, partition_of(key, partitions)), [])
                 self._append(batches, key, message.value)
         for wave in zip_longest(*waiting.values()):
             sent = [

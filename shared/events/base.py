@@ -1,8 +1,7 @@
 """Events and their envelope: CloudEvents 1.0, structured JSON, the same bytes on every bus."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -62,8 +61,7 @@ def registered_events(service: str | None = None) -> dict[str, type[Event]]:
     return {name: kind for name, kind in _registry.items() if service is None or kind.service == service}
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A received CloudEvent: what the platform needs of it, and the data as parsed JSON."""
 
     id: UUID

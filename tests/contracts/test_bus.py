@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploy.broker import KafkaBroker
 from shared.bus import Bus, Message, Record
 from shared.ids import new_id
-from shared.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher
+from shared.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher, partition_of
 from shared.local_bus import LocalBus
 from tests.conftest import Databases
 
@@ -184,3 +187,11 @@ async def test_nothing_later_of_a_key_goes_out_after_a_batch_that_was_given_up(k
     found = await read(bus, topic, "later", 5)
 
     assert [record.value[0] for record in found] == [0, 0, 1, 2, 3]
+
+
+@given(st.binary(max_size=80), st.integers(1, 40))
+def test_keys_lie_where_every_kafka_client_puts_them(key: bytes, count: int) -> None:
+    partitions = list(range(count))
+    usual: Any = DefaultPartitioner()
+
+    assert partition_of(key, partitions) == usual(key, partitions, partitions)

@@ -22,7 +22,7 @@ COLUMNS = (
     " valid_until, account_id"
 )
 KEEP = text(
-    f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r"
+    f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS} FROM json_to_recordset(CAST(:rows AS json)) AS r"
     " (license_id uuid, revision int, holder_kind text, holder text, type_code text, type_name jsonb, number text,"
     " status text, trust text, digest text, valid_from date, valid_until date, account_id uuid) ORDER BY license_id"
     " ON CONFLICT (license_id) DO UPDATE SET revision = excluded.revision, holder_kind = excluded.holder_kind,"

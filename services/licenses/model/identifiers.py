@@ -18,6 +18,8 @@ SERIAL = re.compile(r"[0-9A-Z]{4,32}")
 ID_NUMBER = re.compile(r"(?=([1-9][0-9]{16}[0-9Xx]))")
 """Wherever one may begin."""
 IDENTIFIER = re.compile(r"1\.2\.156\.3005\.2\.([0-9A-Z]{21})\.([0-9A-Z]{18})\.([0-9A-Z]{1,40})\.([0-9]{3})\.([0-9A-Z])")
+CHARACTERS = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
+"""What a byte is written as."""
 CODE_LENGTH = 8
 MAC = 12
 MAX_VERSION = 999
@@ -58,7 +60,7 @@ def serial_of(issuer: str, type_code: str, number: str, person: str | None = Non
         return number
     else:
         digest = hashlib.sha256(place.encode()).digest()
-    return "".join(ALPHABET[byte & 31] for byte in digest[:20])
+    return digest[:20].translate(CHARACTERS).decode()
 
 
 def masked_number(number: str, person: str | None) -> str:
@@ -72,7 +74,7 @@ def masked_number(number: str, person: str | None) -> str:
 def check_code(license_id: UUID) -> str:
     """校验码, printed with the licence: whoever holds the paper may check it. Derived, so that none is ever stored."""
     mac = lookup_hash(license_id.hex, "license.check_code")
-    return "".join(ALPHABET[byte & 31] for byte in mac[:CODE_LENGTH])
+    return mac[:CODE_LENGTH].translate(CHARACTERS).decode()
 
 
 def _mac(content: bytes) -> bytes:

@@ -126,11 +126,14 @@ class License(Base):
         return LicenseChanged(**self.facts(now), change="renewed" if act is Act.RENEW else "changed")
 
 
+_TOLD = tuple(LicenseEvent.model_fields.keys() - {"license_id", "occurred_at", "number"})
+"""What a fact tells as the licence has it."""
+
+
 def facts_of(license: Any, now: datetime) -> dict[str, Any]:
     """What every fact tells of a licence, from the entity or a row with its columns."""
-    names = LicenseEvent.model_fields.keys() - {"license_id", "occurred_at", "number"}
     made = {"license_id": license.id, "occurred_at": now, "number": shown_number(license)}
-    return {**made, **{name: getattr(license, name) for name in names}}
+    return {**made, **{name: getattr(license, name) for name in _TOLD}}
 
 
 def shown_number(license: Any) -> str:

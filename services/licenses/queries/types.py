@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, Uuid, bindparam, select, text
@@ -10,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model import LicenseType, LicenseTypeVersion, TypeDocument
+from shared.direct import Direct
 from shared.errors import NotFoundError
 from shared.memory import Memory
 
@@ -24,8 +26,10 @@ GROUND = (
     .bindparams(bindparam("account", type_=Uuid()), bindparam("known", type_=DateTime(timezone=True)))
     .columns(document=JSONB(none_as_null=True), owner=Uuid())
 )
-NEWEST = text("SELECT code, version, document FROM license_type WHERE code = ANY (CAST(:codes AS text[]))").columns(
-    document=JSONB()
+NEWEST = Direct(
+    text("SELECT code, version, document FROM license_type WHERE code = ANY (CAST(:codes AS text[]))").columns(
+        document=JSONB()
+    )
 )
 
 
@@ -36,10 +40,13 @@ class Type:
     code: str
     version: int
     document: TypeDocument
+    name: dict[str, str]
 
-    @property
-    def name(self) -> dict[str, str]:
-        return self.document.name.model_dump(exclude_none=True)
+    @classmethod
+    def read(cls, code: str, version: int, document: Any) -> "Type":
+        """From its row."""
+        definition = TypeDocument.model_validate(document)
+        return cls(code, version, definition, definition.name.model_dump(exclude_none=True))
 
 
 _types: Memory[str, tuple[datetime, Type]] = Memory(2000)
@@ -64,7 +71,7 @@ async def find_ground(session: AsyncSession, code: str, holder: str, account: UU
     values = {"code": code, "holder": holder, "account": account, "known": since}
     row = (await session.execute(GROUND, values)).one()
     if row.document is not None:
-        known = Type(code, row.version, TypeDocument.model_validate(row.document))
+        known = Type.read(code, row.version, row.document)
         _ = _types.put(code, (row.published_at, known))
     found = known if row.version is not None else None
     return Ground(found, row.kid, row.owner, row.owner is None and row.linked > 0)
@@ -72,8 +79,8 @@ async def find_ground(session: AsyncSession, code: str, holder: str, account: UU
 
 async def read_types(session: AsyncSession, codes: Collection[str]) -> dict[str, Type]:
     """The newest versions of these types."""
-    rows = await session.execute(NEWEST, {"codes": list(codes)})
-    return {row.code: Type(row.code, row.version, TypeDocument.model_validate(row.document)) for row in rows}
+    rows = await NEWEST.fetch(session, codes=list(codes))
+    return {row.code: Type.read(row.code, row.version, row.document) for row in rows}
 
 
 async def get_type(session: AsyncSession, code: str, *, lock: bool = False) -> LicenseType:

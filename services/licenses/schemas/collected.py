@@ -25,7 +25,7 @@ class CollectedLicense(BaseModel):
     holder_kind: Kind
     holder_name: Line
     holder_id_number: Annotated[str, Field(max_length=18), CLEAN]
-    fields: Values = {}
+    fields: Values = Field(default_factory=dict)
     issued_on: Day
     valid_from: Day | None = None
     valid_until: Day | None = None

@@ -11,18 +11,18 @@ from datetime import date, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Uuid, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses import queries
-from services.licenses.model import IRREVERSIBLE, Status, fact_of_status, identifier, serial_of
+from services.licenses.model import IRREVERSIBLE, Status, fact_of_status
 from services.licenses.queries import Type
 from services.licenses.schemas import CollectedLicense
 from services.licenses.signing import canonical, digest_of
 from services.licenses.use_cases.links import keep_links
-from services.licenses.use_cases.making import Draft, Made, make, store, store_versions
+from services.licenses.use_cases.making import Draft, Made, make, make_and_store, name_of, store_versions
 from shared import audit, clock, outbox
 from shared.crypto import open_sealed, pseudonym
+from shared.direct import Direct
 from shared.errors import ConflictError
 from shared.events import Event
 from shared.events.exchange import RecordReceived
@@ -33,8 +33,8 @@ TRUST = "B"
 """Checked against an old paper at a window, not made by us."""
 REASON = "来源系统状态变更"
 FIELDS = frozenset(CollectedLicense.model_fields)
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
-KNOWN = text(
+ONE_AT_A_TIME = Direct("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
+KNOWN = Direct(
     "WITH given AS (SELECT * FROM unnest(CAST(:types AS text[]), CAST(:numbers AS text[]), CAST(:identifiers AS text[]))"
     "  WITH ORDINALITY AS g (type_code, number, identifier, place)),"
     " found AS (SELECT g.place, l.id, v.license_id AS taken_by FROM given g"
@@ -45,14 +45,12 @@ KNOWN = text(
     " mine AS (SELECT l.* FROM license l WHERE l.id = ANY (ARRAY(SELECT id FROM found)) ORDER BY l.id FOR UPDATE)"
     " SELECT m.id, m.revision, m.version, m.identifier, m.holder, m.status, m.origin, m.source_digest, f.taken_by, f.place"
     " FROM found f LEFT JOIN mine m ON m.id = f.id"
-).columns(id=Uuid(), taken_by=Uuid())
+)
 """The licences of these numbers, locked in the order of their ids, and whose the identifiers are.
 
 Row by row through the unique indexes (LATERAL … LIMIT 1): a generic plan would otherwise walk the whole department.
 """
-LINKS = text("SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))").columns(
-    account_id=Uuid()
-)
+LINKS = Direct("SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))")
 
 
 @dataclass(slots=True)
@@ -62,6 +60,8 @@ class Row:
     number: int
     raw: Any
     record: CollectedLicense | None = None
+    holder: str = ""
+    """The pseudonym of a sound record's holder."""
     status: str = ""
     faults: list[Fault] = field(default_factory=list[Fault])
 
@@ -87,18 +87,15 @@ class Place:
     area: str
     department: str
     now: datetime
-
-    @property
-    def today(self) -> date:
-        return clock.local_date(self.now)
+    today: date
 
 
 async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
     """Judge every row of a chunk, store what is sound, and answer with a verdict for each."""
     raw: list[Any] = open_sealed(event.records, "exchange.records")
     rows = [Row(number, record) for number, record in enumerate(raw, start=event.first_row)]
-    place = Place(event.area_code, event.department_code, now)
-    _ = await session.execute(ONE_AT_A_TIME, {"place": f"{place.area}/{place.department}"})
+    place = Place(event.area_code, event.department_code, now, clock.local_date(now))
+    _ = await ONE_AT_A_TIME.fetch(session, place=f"{place.area}/{place.department}")
     for row in rows:
         _read(row)
     types = await queries.read_types(session, {row.record.type_code for row in rows if row.record})
@@ -108,7 +105,7 @@ async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -
     facts: list[Event] = []
     waiting = [row for row in rows if not row.status]
     if waiting:
-        await keep_links(session, {pseudonym(row.record.holder_id_number) for row in waiting if row.record})
+        await keep_links(session, {row.holder for row in waiting})
     while waiting:
         # Versions of one licence within a chunk follow each other: each wave holds one of each.
         wave = list({row.key: row for row in reversed(waiting)}.values())
@@ -129,6 +126,7 @@ async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -
 def _read(row: Row) -> None:
     try:
         row.record = CollectedLicense.model_validate(row.raw)
+        row.holder = pseudonym(row.record.holder_id_number)
     except ValidationError as error:
         for fault in faults_of(error, FIELDS):
             row.reject(fault.field, fault.rule, fault.message)
@@ -147,44 +145,41 @@ def _judge(row: Row, record: CollectedLicense, type_: Type | None, place: Place)
         row.reject("type_code", "issuer", "your department is no issuing body of this type")
 
 
-def _identifier(record: CollectedLicense, place: Place) -> str:
-    person = pseudonym(record.holder_id_number) if record.holder_kind == "person" else None
-    serial = serial_of(place.department, record.type_code, record.source_number, person)
-    return identifier(record.type_code, place.department, serial, record.version)
-
-
 async def _take(session: AsyncSession, wave: Sequence[Row], types: Mapping[str, Type], place: Place) -> list[Event]:
     """One wave of sound rows, no two of the same licence: what is known, what is new, what is a further version.
 
     New licences are told of as they are stored; the facts of further versions come back.
     """
-    records = [row.record for row in wave if row.record is not None]
+    sound = [(row, row.record) for row in wave if row.record is not None]
     given = {
-        "types": [one.type_code for one in records],
-        "numbers": [one.source_number for one in records],
-        "identifiers": [_identifier(one, place) for one in records],
+        "types": [one.type_code for _, one in sound],
+        "numbers": [one.source_number for _, one in sound],
+        "identifiers": [
+            name_of(one.type_code, place.department, one.source_number, one.version, one.holder_kind, row.holder)
+            for row, one in sound
+        ],
     }
-    found = await session.execute(KNOWN, {**given, "area": place.area, "department": place.department})
+    found = await KNOWN.fetch(session, **given, area=place.area, department=place.department)
     known = {one.place - 1: one for one in found}
-    holders = [pseudonym(one.holder_id_number) for one in records]
-    links = {one.holder: one.account_id for one in await session.execute(LINKS, {"holders": list(set(holders))})}
-    new: list[Made] = []
+    holders = list({row.holder for row in wave})
+    links = {one.holder: one.account_id for one in await LINKS.fetch(session, holders=holders)}
+    new: list[Draft] = []
     further: list[Made] = []
-    for index, (row, record) in enumerate(zip(wave, records, strict=True)):
+    for index, (row, record) in enumerate(sound):
         before = known.get(index)
         digest = digest_of(canonical(record.model_dump(mode="json", exclude_none=True)))
         if not _compare(row, record, before, digest):
             continue
-        draft = _draft(record, types[record.type_code], place, links.get(holders[index]), digest)
-        draft.identifier = given["identifiers"][index]
+        draft = _draft(record, types[record.type_code], place, links.get(row.holder), digest)
+        draft.identifier, draft.holder = given["identifiers"][index], row.holder
         if before is None:
-            new.append(make(draft, None, place.now))
+            new.append(draft)
         else:
             draft.license_id, draft.revision, draft.previous = before.id, before.revision + 1, before.identifier
             draft.act = "change"
             further.append(make(draft, None, place.now))
         row.status = "accepted"
-    if len(await store(session, new, place.now, audited=False)) != len(new):
+    if new and len(await make_and_store(session, new, place.now)) != len(new):
         raise ConflictError("another process stored one of these licences at this moment; the chunk comes again")
     await store_versions(session, further)
     return [fact_of_status(one.view(), REASON, place.now) for one in further]
@@ -210,7 +205,7 @@ def _compare(row: Row, record: CollectedLicense, before: Any, digest: str) -> bo
             row.reject("version", "same_version_different", words)
     elif Status(before.status) in IRREVERSIBLE:
         row.reject("status", "irreversible", "was revoked; nothing follows that")
-    elif before.holder != pseudonym(record.holder_id_number):
+    elif before.holder != row.holder:
         row.reject(
             "holder_id_number", "same_holder", "a licence keeps its holder; send the other's under its own number"
         )

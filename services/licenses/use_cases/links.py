@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, or_, select, text, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model import AccountLink, License, facts_of
 from shared import outbox
 from shared.crypto import open_sealed, pseudonym
+from shared.direct import Direct
 from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.events.licenses import LicenseChanged
 
@@ -20,7 +21,7 @@ _LOCK = (
     "SELECT pg_advisory_xact_lock{mode}(1818848875, stripe) FROM (SELECT DISTINCT hashtext(name) & 63 AS stripe"
     " FROM unnest(CAST(:names AS text[])) AS given (name) ORDER BY stripe) AS sorted"
 )
-LOCK, SHARE = text(_LOCK.format(mode="")), text(_LOCK.format(mode="_shared"))
+LOCK, SHARE = Direct(_LOCK.format(mode="")), Direct(_LOCK.format(mode="_shared"))
 """1818848875: "link". In stripes, because a chunk names a thousand holders and the table of locks holds some thousands.
 
 Sorted, so that two that lock never wait for each other.
@@ -32,7 +33,7 @@ async def keep_links(session: AsyncSession, holders: Iterable[str], account: UUI
 
     A licence stored on what was read could otherwise pass unseen beside the link that is made at that moment.
     """
-    _ = await session.execute(SHARE, {"names": [*holders, *([str(account)] if account else [])]})
+    _ = await SHARE.fetch(session, names=[*holders, *([str(account)] if account else [])])
 
 
 async def link_person(session: AsyncSession, event: IdentityVerified, now: datetime) -> None:
@@ -48,7 +49,7 @@ async def link_organisation(session: AsyncSession, event: OrganisationLinked, no
 
 
 async def _link(session: AsyncSession, holder: str, account_id: UUID, now: datetime) -> None:
-    _ = await session.execute(LOCK, {"names": [holder, str(account_id)]})
+    _ = await LOCK.fetch(session, names=[holder, str(account_id)])
     statement = insert(AccountLink).values(holder=holder, account_id=account_id)
     change = {"account_id": account_id}
     _ = await session.execute(statement.on_conflict_do_update(index_elements=["holder"], set_=change))

@@ -1,5 +1,6 @@
 """Making licences: the canonical record, its digest and signature, and the one statement that stores any number of them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -8,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model import RECORD, facts_of, identifier, serial_of
@@ -16,6 +16,7 @@ from services.licenses.queries import Type
 from services.licenses.signing import Signer, canonical, digest_of
 from shared import audit, context, outbox
 from shared.crypto import encrypt, pseudonym
+from shared.direct import Direct
 from shared.events.licenses import LicenseIssued
 from shared.ids import new_id
 
@@ -62,7 +63,7 @@ VERSION_COLUMNS = {
 }
 _NAMES = ", ".join(COLUMNS)
 _TYPED = ", ".join(f"{name} {kind}" for name, kind in (COLUMNS | VERSION_COLUMNS).items())
-_GIVEN = f"WITH given AS (SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({_TYPED}))"
+_GIVEN = f"WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r ({_TYPED}))"
 _VERSIONS = (
     "INSERT INTO license_version (license_id, version, identifier, previous, record, digest, kid, signature, act, reason,"
     " made_by, made_at) SELECT id, version, identifier, previous, record, digest, kid, signature, act, reason, made_by, made_at"
@@ -73,7 +74,7 @@ _AUDIT = (
 )
 _AUDITED = _AUDIT + ", detail jsonb, request_id text"
 _AUDIT_NAMES = ", ".join(column.partition(" ")[0] for column in _AUDITED.split(", "))
-STORE = text(
+STORE = Direct(
     f"{_GIVEN}, stored AS (INSERT INTO license ({_NAMES}) SELECT {_NAMES} FROM given"
     f" ON CONFLICT DO NOTHING RETURNING id), versions AS ({_VERSIONS}),"
     " counted AS (INSERT INTO license_counting (area_code, department_code, type_code, collected, issued, signed)"
@@ -88,7 +89,9 @@ STORE = text(
     " SELECT id FROM stored"
 )
 """New licences with their first versions, counts, facts and audit rows; what is there already is passed over with all of it."""
-RENEW = text(
+AT_ONCE = 50
+"""Licences that one statement stores where many are collected."""
+RENEW = Direct(
     f"{_GIVEN}, stored AS (UPDATE license l SET"
     + ", ".join(f" {name} = g.{name}" for name in COLUMNS if name not in {"id", "created_at", "case_id"})
     + f" FROM given g WHERE l.id = g.id RETURNING l.id), versions AS ({_VERSIONS}),"
@@ -135,7 +138,8 @@ class Draft:
     act: str = "issue"
     reason: str | None = None
     identifier: str | None = None
-    """Where it was made already."""
+    holder: str | None = None
+    """The pseudonym. Both where they were made already."""
 
     @property
     def issuer(self) -> str:
@@ -144,9 +148,12 @@ class Draft:
     def record(self, name: str) -> dict[str, Any]:
         """What is signed; `name` is its identifier."""
         body = self.type.document.issuer(self.issuer)
+        until = self.valid_until.isoformat() if self.valid_until else None
+        matter = {"code": self.matter_code, "name": self.matter_name} if self.matter_name else None
+        absent = {"previous": self.previous, "valid_until": until, "case_number": self.case_number, "matter": matter}
         return {
+            **{key: value for key, value in absent.items() if value is not None},
             "identifier": name,
-            "previous": self.previous,
             "number": self.number,
             "version": self.version,
             "type": {"code": self.type.code, "version": self.type.version, "name": self.type.name},
@@ -156,9 +163,6 @@ class Draft:
             "fields": self.fields,
             "issued_on": self.issued_on.isoformat(),
             "valid_from": self.valid_from.isoformat(),
-            "valid_until": self.valid_until.isoformat() if self.valid_until else None,
-            "case_number": self.case_number,
-            "matter": {"code": self.matter_code, "name": self.matter_name} if self.matter_name else None,
         }
 
 
@@ -177,19 +181,30 @@ class Made:
         return SimpleNamespace(**self.row)
 
 
+_SAME = (
+    *("number", "area_code", "department_code", "holder_kind", "account_id", "status", "trust", "origin", "issued_on"),
+    *("valid_from", "valid_until", "source_digest", "case_id", "case_number", "matter_code", "matter_name", "version"),
+    *("revision", "previous", "act", "reason"),
+)
+"""Columns that are as the draft has them."""
+
+
+def name_of(type_code: str, issuer: str, number: str, version: int, holder_kind: str, holder: str) -> str:
+    """The identifier of a licence, whose holder's pseudonym is `holder`."""
+    serial = serial_of(issuer, type_code, number, holder if holder_kind == "person" else None)
+    return identifier(type_code, issuer, serial, version)
+
+
 def make(draft: Draft, signer: Signer | None, now: datetime) -> Made:
     """The record in its canonical form, digested, signed (with a signer) and encrypted."""
-    holder = pseudonym(draft.holder_id_number)
-    person = holder if draft.holder_kind == "person" else None
-    serial = serial_of(draft.issuer, draft.type.code, draft.number, person)
-    name = draft.identifier or identifier(draft.type.code, draft.issuer, serial, draft.version)
+    holder = draft.holder or pseudonym(draft.holder_id_number)
+    name = draft.identifier or name_of(
+        draft.type.code, draft.issuer, draft.number, draft.version, draft.holder_kind, holder
+    )
     content = canonical(draft.record(name))
-    same = ("number", "area_code", "department_code", "holder_kind", "account_id", "status", "trust", "origin")
-    same += ("issued_on", "valid_from", "valid_until", "source_digest", "case_id", "case_number", "matter_code")
-    same += ("matter_name", "version", "revision", "previous", "act", "reason")
     return Made(
         {
-            **{column: getattr(draft, column) for column in same},
+            **{column: getattr(draft, column) for column in _SAME},
             "id": draft.license_id or new_id(),
             "identifier": name,
             "type_code": draft.type.code,
@@ -212,8 +227,29 @@ def make(draft: Draft, signer: Signer | None, now: datetime) -> Made:
 
 async def store(session: AsyncSession, made: Sequence[Made], now: datetime, *, audited: bool = True) -> set[UUID]:
     """Store new licences and tell of them; the ids of those that were new. `audited`: each with an audit row of its own."""
-    if not made:
-        return set()
+    return await _store(session, _values(made, now, audited=audited)) if made else set()
+
+
+async def make_and_store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) -> set[UUID]:
+    """Make many, unsigned and without audit rows, and store them: while the database takes some, the next are made."""
+
+    def ready(first: int) -> dict[str, Any]:
+        return _values([make(draft, None, now) for draft in drafts[first : first + AT_ONCE]], now, audited=False)
+
+    stored = set[UUID]()
+    making = asyncio.create_task(asyncio.to_thread(ready, 0))
+    for following in range(AT_ONCE, len(drafts) + AT_ONCE, AT_ONCE):
+        values = await making
+        making = asyncio.create_task(asyncio.to_thread(ready, following))
+        try:
+            stored |= await _store(session, values)
+        finally:
+            _ = await asyncio.wait([making])
+    return stored
+
+
+def _values(made: Sequence[Made], now: datetime, *, audited: bool) -> dict[str, Any]:
+    """What `STORE` is given."""
     views = [one.view() for one in made]
     facts = [outbox.entry(LicenseIssued(**facts_of(view, now))) for view in views]
     acts = [
@@ -223,14 +259,17 @@ async def store(session: AsyncSession, made: Sequence[Made], now: datetime, *, a
     ]
     columns = {"topics": "topic", "keys": "key", "ids": "event_id", "payloads": "payload"}
     values: dict[str, Any] = {name: [fact[column] for fact in facts] for name, column in columns.items()}
-    values |= {"rows": _rows(made), "audits": orjson.dumps(acts).decode()}
-    return set((await session.execute(STORE, values)).scalars())
+    return values | {"rows": _rows(made), "audits": orjson.dumps(acts).decode()}
+
+
+async def _store(session: AsyncSession, values: dict[str, Any]) -> set[UUID]:
+    return {row.id for row in await STORE.fetch(session, **values)}
 
 
 async def store_versions(session: AsyncSession, made: Sequence[Made]) -> None:
     """Store further versions."""
     if made:
-        _ = await session.execute(RENEW, {"rows": _rows(made)})
+        _ = await RENEW.fetch(session, rows=_rows(made))
 
 
 def _rows(made: Sequence[Made]) -> str:
