@@ -28,6 +28,8 @@ from shared.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
+SERVER = {"shared_buffers": "256MB"}
+"""A production server has more than `make run` gives its own; with little, batches make it write its pages again and again."""
 
 
 class StackError(RuntimeError):
@@ -50,7 +52,7 @@ class Stack:
         only: Collection[str] | None = None,
     ) -> None:
         self.place = place
-        self.postgres = EmbeddedPostgres(place.data / "postgres", settings=postgres)
+        self.postgres = EmbeddedPostgres(place.data / "postgres", settings={**SERVER, **(postgres or {})})
         self.kafka = KafkaBroker(place.data / "kafka")
         self.topology = processes(place.port - GATEWAY_PORT)
         self.listed = {p.name: p for p in self.topology if only is None or p.name in only}

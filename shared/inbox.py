@@ -36,7 +36,7 @@ Handler = Callable[[AsyncSession, Any], Awaitable[None]]
 BatchHandler = Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]
 EnvelopeHandler = Callable[[AsyncSession, Sequence[Envelope]], Awaitable[None]]
 
-BATCH = 500
+BATCH = 1000
 PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds before each further attempt of a dead letter; then it waits for a person."""
 RETRY_POLL = 0.5
