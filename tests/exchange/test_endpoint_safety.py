@@ -8,20 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.exchange.use_cases.endpoints import retry_after
 from shared import clock, http
 from shared.http import EndpointError, Endpoints, Reach, check_endpoint
+from tests.builders.certificates import a_certificate
 from tests.builders.subscriber import Subscriber, listening
 from tests.exchange.conftest import Bureau, a_case
 
@@ -229,31 +225,6 @@ async def test_proxies_of_the_environment_play_no_part(subscriber: Subscriber, m
     await endpoints.close()
 
     assert answer.status == 200
-
-
-def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for `name`, with its key in the same file, and the certificate alone."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    _ = (folder / "both.pem").write_bytes(private + public)
-    _ = (folder / "public.pem").write_bytes(public)
-    return folder / "both.pem", folder / "public.pem"
 
 
 @pytest.mark.parametrize(("name", "cause"), [("bureau.example", None), ("other.example", "tls")])

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import gc
-import ipaddress
 import itertools
 import ssl
 import time
@@ -13,16 +11,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import upstreams
 from gateway.messages import ClientGone, Headers, Refusal, incoming
 from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
+from tests.builders.certificates import a_certificate
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Handler = Callable[[Reader, Writer], Awaitable[None]]
@@ -549,41 +544,17 @@ def test_headers_that_the_service_ties_to_its_connection_go_no_further() -> None
 
 
 async def test_service_behind_tls_is_known_by_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tls, authority = _certificate(tmp_path)
+    both, public = a_certificate(tmp_path, "127.0.0.1")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(both)
     service = Service(OK)
     async with listening(service.serve, tls) as strange:
         with pytest.raises(ServiceError):
             _ = await exchanged(strange)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
 
     async with listening(service.serve, tls) as known:
         found = [await exchanged(known) for _ in range(2)]
 
     assert [one[2] for one in found] == [b"ok", b"ok"]
     assert service.connections == 1
-
-
-def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1, and the file of who signed it (itself)."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "service")])
-    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file, secret = folder / "service.pem", folder / "service.key"
-    _ = file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    _ = secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, secret)
-    return context, file
