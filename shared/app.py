@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import context, dead_letters, logs, metrics
 from shared.bus import Bus
 from shared.context import Context
-from shared.db import Database, open_database
+from shared.db import Database, is_database_trouble, open_database
 from shared.errors import (
     PROBLEM_TYPE,
     ConflictError,
@@ -34,7 +34,6 @@ from shared.errors import (
     problem_body,
     status_title,
 )
-from shared.inbox import is_database_trouble
 from shared.migrations import is_current
 from shared.remote_keys import RemoteKeys
 from shared.settings import ServiceSettings

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import clock, context
-from shared.db import Database
+from shared.db import Database, is_database_trouble
 from shared.ground import AuditRow
 from shared.ids import new_id
 from shared.settings import database_url
@@ -90,11 +90,12 @@ class Sealer:
         while True:
             try:
                 await self._seal_forever()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                log.warning("audit.waiting", error=type(error).__name__)
-            except Exception:
-                # The worker lives on: asyncpg has faults of its own when a server dies, and rows wait unsealed.
-                log.exception("audit.failed")
+            except Exception as error:
+                # The worker lives on: rows wait unsealed meanwhile.
+                if is_database_trouble(error):
+                    log.warning("audit.waiting", error=type(error).__name__)
+                else:
+                    log.exception("audit.failed")
             await asyncio.sleep(SEAL_EVERY)
 
     async def _seal_forever(self) -> None:

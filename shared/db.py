@@ -10,7 +10,7 @@ import orjson
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -180,6 +180,26 @@ def _end_unfinished(adapter: Any, *_: object) -> None:
     """When a connection comes back: nobody gets one whose transaction could not be ended."""
     if adapter is not None and adapter.driver_connection.is_in_transaction():
         adapter.driver_connection.terminate()
+
+
+def is_database_trouble(error: BaseException) -> bool:
+    """Whether the database itself failed (then everything waits), not the handling of one event."""
+    if isinstance(
+        error, InterfaceError | OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError
+    ):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _is_trouble(getattr(error, "sqlstate", None) or "")
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _is_trouble(getattr(error.orig, "sqlstate", None) or "")
+    return isinstance(error, OperationalError)
+
+
+def _is_trouble(state: str) -> bool:
+    """Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
+    read-only: a standby, or a server that still recovers.
+    """
+    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
 
 
 def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:

@@ -20,13 +20,13 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import asyncpg
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import context, logs, metrics
 from shared.bus import Bus, Record
 from shared.context import Context
-from shared.db import Database
+from shared.db import Database, is_database_trouble
 from shared.direct import Direct
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
@@ -82,26 +82,6 @@ class Item:
 
     record: Record
     envelope: Envelope
-
-
-def is_database_trouble(error: BaseException) -> bool:
-    """Whether the database itself failed (then everything waits), not the handling of one event."""
-    if isinstance(
-        error, InterfaceError | OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError
-    ):
-        return True
-    if isinstance(error, asyncpg.PostgresError):
-        return _is_trouble(getattr(error, "sqlstate", None) or "")
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _is_trouble(getattr(error.orig, "sqlstate", None) or "")
-    return isinstance(error, OperationalError)
-
-
-def _is_trouble(state: str) -> bool:
-    """Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
-    read-only: a standby, or a server that still recovers.
-    """
-    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
 
 
 def describe(error: BaseException) -> str:

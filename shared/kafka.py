@@ -13,7 +13,14 @@ from struct import unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, TopicAlreadyExistsError
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.bus import Message, Record
@@ -23,6 +30,26 @@ BATCH_BYTES = 1024 * 1024
 """The broker's own limit for a batch (`message.max.bytes`), above the largest event."""
 COMMIT_EVERY = 0.25
 KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+
+_send = AIOKafkaConnection.send
+
+
+def _send_or_close(self, request, expect_response=True):
+    """What the client's connection does, also where the broker has gone the moment before.
+
+    A transport of uvloop then raises a RuntimeError of its own, which the client does not expect (aiokafka's issue 1038): its
+    task that looks for the broker ended of it, unseen, and the consumer waited for that task for ever.
+    """
+    try:
+        return _send(self, request, expect_response)
+    except KafkaError:
+        raise
+    except RuntimeError as error:
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"the connection to {self.host}:{self.port} is closed") from error
+
+
+AIOKafkaConnection.send = _send_or_close
 
 
 def partition_of(key: bytes, partitions: Sequence[int]) -> int:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.bus import Bus, Message, Publisher
-from shared.db import Database
+from shared.db import Database, is_database_trouble
 from shared.direct import Direct
 from shared.events.base import Event, seal, topic_of
 from shared.ground import OutboxRow
@@ -72,11 +72,12 @@ class Relay:
         while True:
             try:
                 await self._lead()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                log.warning("relay.waiting", error=type(error).__name__)
-            except Exception:
+            except Exception as error:
                 # The bus's own error types stay behind its interface; whatever it was, the rows are still here.
-                log.exception("relay.failed")
+                if is_database_trouble(error):
+                    log.warning("relay.waiting", error=type(error).__name__)
+                else:
+                    log.exception("relay.failed")
             self.leading = False
             await asyncio.sleep(RETRY_AFTER)
 

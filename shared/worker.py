@@ -21,10 +21,10 @@ from shared.audit import Sealer
 from shared.bus import Bus
 from shared.collector import collect_seldom
 from shared.context import Context, using
-from shared.db import Database, open_database
+from shared.db import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.idempotency import PRUNE
-from shared.inbox import Consumer, Inbox, is_database_trouble
+from shared.inbox import Consumer, Inbox
 from shared.kafka import KafkaBus
 from shared.local_bus import LocalBus
 from shared.outbox import Relay

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+import uvloop
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.protocol.metadata import MetadataRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -195,3 +197,33 @@ def test_keys_lie_where_every_kafka_client_puts_them(key: bytes, count: int) -> 
     usual: Any = DefaultPartitioner()
 
     assert partition_of(key, partitions) == usual(key, partitions, partitions)
+
+
+@pytest.mark.xdist_group("kafka")
+def test_a_request_into_a_connection_that_just_broke_is_told_as_such(kafka: KafkaBroker) -> None:
+    """On the event loop of the processes, whose transports raise an error of their own: the client's task that looks for the
+    broker did not outlive it, and a consumer without that task waits for ever.
+    """
+
+    async def work() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+        await producer.start()
+        assert await producer.client.force_metadata_update()
+        (connection,) = producer.client._conns.values()
+        answer = asyncio.get_running_loop().create_future()
+
+        def ask() -> None:
+            try:
+                _ = connection.send(MetadataRequest([]))
+            except Exception as error:
+                answer.set_result(error)
+
+        connection._writer.transport.abort()
+        # Right behind the transport's own end, before the client's reader hears of it.
+        _ = asyncio.get_running_loop().call_soon(ask)
+        async with asyncio.timeout(5):
+            assert isinstance(await answer, KafkaConnectionError)
+        assert await producer.client.force_metadata_update()
+        await producer.stop()
+
+    uvloop.run(work())

@@ -9,9 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import outbox
-from shared.db import Database
+from shared.db import Database, is_database_trouble
 from shared.direct import Direct
-from shared.inbox import is_database_trouble
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory
 
