@@ -114,6 +114,7 @@ def operations_of(schema: Any) -> list[Any]:
     return [found.ok() for found in schema.get_all_operations()]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("service", SERVICES)
 async def test_service_answers_as_its_document_promises(
     service: str, client_of: ClientFactory, token: TokenFactory, tmp_path: Path
