@@ -5,7 +5,6 @@ Every database is a copy of a template migrated once per run (about 30 ms), so t
 
 import asyncio
 import base64
-import os
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -39,11 +38,6 @@ Headers = dict[str, str]
 
 UNWATCHED = ("contracts/", "faults/", "flows/", "security/test_object_access.py")
 """They go again and again over lines that other tests cover: to count them there too would double what they cost."""
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: the tests that break things wait for a third of their time."""
-    return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

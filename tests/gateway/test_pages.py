@@ -56,6 +56,8 @@ async def test_merged_openapi_of_services_here_and_elsewhere_is_valid_and_names_
     client_of: ClientFactory, keys: TestKeys
 ) -> None:
     identity, matters = await client_of("identity"), await client_of("matters")
+    # Made once and kept, which takes seconds here, as long as the gateway waits.
+    own = {**identity.app.openapi()["paths"], **matters.app.openapi()["paths"]}
     async with serving(matters.app) as elsewhere:
         upstreams = {
             "identity": identity.app,
@@ -64,12 +66,11 @@ async def test_merged_openapi_of_services_here_and_elsewhere_is_valid_and_names_
         }
         settings = Settings(jwks_url="http://127.0.0.1:1/", revocations_url="http://127.0.0.1:1/")
         gateway = create_gateway(settings, upstreams=upstreams, verifier=keys.verifier())
-        async with serving(gateway) as port, httpx.AsyncClient(trust_env=False) as client:
+        async with serving(gateway) as port, httpx.AsyncClient(timeout=20, trust_env=False) as client:
             answer = await client.get(f"http://127.0.0.1:{port}/openapi.json")
 
     document = answer.json()
     validate(document)
-    own = {**identity.app.openapi()["paths"], **matters.app.openapi()["paths"]}
     assert (document["openapi"], document["info"]["x-unavailable"]) == ("3.1.0", ["cases"])
     assert set(document["paths"]) == set(own)
     assert {"identity.Tokens", "identity.Problem", "matters.Problem"} <= set(document["components"]["schemas"])
