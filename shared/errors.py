@@ -1,6 +1,6 @@
 """Errors: a class with a status and a stable code; one handler renders all as RFC 9457 problem details.
 
-Business code raises these classes and knows nothing of HTTP; `shared.app` turns them into
+Business code raises these classes and knows nothing of HTTP; `shared.http.app` turns them into
 `application/problem+json` with `type, title, status, detail, instance, code, errors[], trace_id`.
 """
 

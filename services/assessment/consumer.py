@@ -32,7 +32,7 @@ from shared.events.ratings import (
     RatingExcluded,
     RatingSubmitted,
 )
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("assessment")
 
@@ -61,13 +61,20 @@ async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
 
 
 @consumer.on_batch(
-    RatingSubmitted, BadRatingOpened, BadRatingCalledBack, BadRatingEscalated, BadRatingRectified, RatingExcluded
+    RatingSubmitted,
+    BadRatingOpened,
+    BadRatingCalledBack,
+    BadRatingEscalated,
+    BadRatingRectified,
+    RatingExcluded,
 )
 async def count_ratings(session: AsyncSession, events: Sequence[Any]) -> None:
     await use_cases.count_ratings(session, events)
 
 
-@consumer.on_batch(LicenseIssued, LicenseChanged, LicenseRevoked, LicenseUsed, BatchFinished, RecordsPushed)
+@consumer.on_batch(
+    LicenseIssued, LicenseChanged, LicenseRevoked, LicenseUsed, BatchFinished, RecordsPushed
+)
 async def count_facts(session: AsyncSession, events: Sequence[Any]) -> None:
     await use_cases.count_facts(session, events)
 

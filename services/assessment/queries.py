@@ -9,8 +9,12 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.assessment.model import IS_STOCK, CaseState, DailyReport, MatterState, RatingState
-from shared.direct import Direct
+from services.assessment.model.base import IS_STOCK
+from services.assessment.model.cases import CaseState
+from services.assessment.model.matters import MatterState
+from services.assessment.model.ratings import RatingState
+from services.assessment.model.reports import DailyReport
+from shared.database.direct import Direct
 from shared.errors import NotFoundError
 
 FLOWS = text(
@@ -26,7 +30,9 @@ STOCK = text(
     " WHERE t.value - coalesce(l.value, 0) <> 0 GROUP BY 1, 2"
 ).columns(figures=JSON())
 """From the present total back to the day: few rows, because the days that are asked for live are of late."""
-LOCK_CASES = Direct("SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE")
+LOCK_CASES = Direct(
+    "SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE"
+)
 LOCK_RATINGS = Direct(
     "SELECT * FROM rating_record WHERE subject_id = ANY(CAST(:ids AS uuid[])) ORDER BY subject_id FOR UPDATE"
 )
@@ -47,7 +53,9 @@ async def list_figures(session: AsyncSession, day: date) -> list[dict[str, Any]]
     ]
 
 
-async def find_report(session: AsyncSession, day: date, revision: int | None = None) -> DailyReport | None:
+async def find_report(
+    session: AsyncSession, day: date, revision: int | None = None
+) -> DailyReport | None:
     """The newest revision of a published day, or the one asked for."""
     statement = select(DailyReport).where(DailyReport.day == day)
     if revision is not None:
@@ -58,13 +66,20 @@ async def find_report(session: AsyncSession, day: date, revision: int | None = N
 async def get_report(session: AsyncSession, day: date, revision: int | None = None) -> DailyReport:
     report = await find_report(session, day, revision)
     if report is None:
-        raise NotFoundError("no report of this day is published" + (f" as revision {revision}" if revision else ""))
+        raise NotFoundError(
+            "no report of this day is published" + (f" as revision {revision}" if revision else "")
+        )
     return report
 
 
 async def list_revisions(session: AsyncSession, day: date) -> Sequence[Any]:
     statement = (
-        select(DailyReport.revision, DailyReport.reason, DailyReport.published_by, DailyReport.published_at)
+        select(
+            DailyReport.revision,
+            DailyReport.reason,
+            DailyReport.published_by,
+            DailyReport.published_at,
+        )
         .where(DailyReport.day == day)
         .order_by(DailyReport.revision)
     )

@@ -9,11 +9,11 @@ from services.assessment import queries, use_cases
 from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
 from services.assessment.settings import Settings
 from shared import clock
-from shared.auth import MaybeCaller, with_role
-from shared.db import ReadSession, Session
+from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ForbiddenError
-from shared.idempotency import IdempotentRoute, Once
-from shared.tokens import Caller
+from shared.http.dependencies import ReadSession, Session
+from shared.security.auth import MaybeCaller, with_role
+from shared.security.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -30,7 +30,9 @@ async def _publisher(caller: Overseer, request: Request) -> Caller:
 Publisher = Annotated[Caller, Depends(_publisher)]
 """A supervisor of the city itself, not of a county, or an administrator."""
 Day = Annotated[date, Path(description="YYYY-MM-DD")]
-Revision = Annotated[int | None, Query(ge=1, le=10_000, description="An earlier revision, as it was published")]
+Revision = Annotated[
+    int | None, Query(ge=1, le=10_000, description="An earlier revision, as it was published")
+]
 Code = Annotated[str | None, Query(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z_-]+$")]
 
 
@@ -43,7 +45,8 @@ async def get_daily_report(
     area: Code = None,
     department: Code = None,
     live: Annotated[
-        bool | None, Query(description="Staff: the present figures (true), or only what is published")
+        bool | None,
+        Query(description="Staff: the present figures (true), or only what is published"),
     ] = None,
 ) -> Any:
     """The day as published. Staff see the present figures (revision 0) while it is not, and when they ask for them: what a
@@ -55,7 +58,11 @@ async def get_daily_report(
         raise ForbiddenError("figures that are not published are for staff")
     if live is None:
         live = staff and revision is None and await queries.find_report(session, day) is None
-    report = await (use_cases.show_figures(session, day) if live else use_cases.show_report(session, day, revision))
+    report = await (
+        use_cases.show_figures(session, day)
+        if live
+        else use_cases.show_report(session, day, revision)
+    )
     report = report if area is None and department is None else report.only(area, department)
     return report if staff else report.without_ratings()
 
@@ -66,13 +73,25 @@ async def list_revisions(day: Day, session: ReadSession, _caller: Overseer) -> A
     return await queries.list_revisions(session, day)
 
 
-@router.post("/daily-reports/{day}/publication", response_model=DailyReportRead, status_code=201, dependencies=[Once])
+@router.post(
+    "/daily-reports/{day}/publication",
+    response_model=DailyReportRead,
+    status_code=201,
+    dependencies=[Once],
+)
 async def publish_daily_report(day: Day, session: Session, caller: Publisher) -> Any:
     """日发布: freeze the figures of the day."""
     return await use_cases.publish_report(session, day, caller.subject, clock.now())
 
 
-@router.post("/daily-reports/{day}/revisions", response_model=DailyReportRead, status_code=201, dependencies=[Once])
-async def correct_daily_report(day: Day, command: CorrectReport, session: Session, caller: Publisher) -> Any:
+@router.post(
+    "/daily-reports/{day}/revisions",
+    response_model=DailyReportRead,
+    status_code=201,
+    dependencies=[Once],
+)
+async def correct_daily_report(
+    day: Day, command: CorrectReport, session: Session, caller: Publisher
+) -> Any:
     """A corrected revision with its reason."""
     return await use_cases.correct_report(session, day, command, caller.subject, clock.now())

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.assessment.model import MEASURES, DailyReport
+from services.assessment.model.base import MEASURES
+from services.assessment.model.reports import DailyReport
 from shared.events.assessment import unrated, without_ratings
 from shared.fields import Reason
 
@@ -72,7 +73,9 @@ class DailyReportRead(BaseModel):
         return self.model_copy(
             update={
                 "totals": unrated(self.totals),
-                "areas": {area: unrated(figures) for area, figures in self.areas.items() if area in left},
+                "areas": {
+                    area: unrated(figures) for area, figures in self.areas.items() if area in left
+                },
                 "departments": [DepartmentFigures(**row) for row in rows],
             }
         )
@@ -97,7 +100,9 @@ def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
     totals, areas, departments = dict(NOTHING), dict[str, dict[str, int]](), list[dict[str, Any]]()
     for row in rows:
         figures: dict[str, int] = row["figures"]
-        if not figures.keys() <= NOTHING.keys():  # a report of old can have measures that are no more
+        if (
+            not figures.keys() <= NOTHING.keys()
+        ):  # a report of old can have measures that are no more
             figures = {measure: figures[measure] for measure in figures.keys() & NOTHING.keys()}
         area = areas.setdefault(row["area_code"], dict(NOTHING))
         for measure, value in figures.items():

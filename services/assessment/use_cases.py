@@ -11,26 +11,24 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries
-from services.assessment.model import (
-    IS_STOCK,
-    CaseState,
-    Cell,
-    DailyReport,
-    MatterState,
-    RatingState,
-    figures_of_event,
-    first_state,
-)
+from services.assessment.model.base import IS_STOCK, Cell
+from services.assessment.model.cases import CaseState, first_state
+from services.assessment.model.facts import figures_of_event
+from services.assessment.model.matters import MatterState
+from services.assessment.model.ratings import RatingState
+from services.assessment.model.reports import DailyReport
 from services.assessment.schemas import CorrectReport, DailyReportRead
-from shared import audit, clock, outbox
-from shared.direct import Direct
+from shared import clock
+from shared.database import audit
+from shared.database.direct import Direct
 from shared.errors import ConflictError
-from shared.events import Event
 from shared.events.assessment import DailyReportPublished
+from shared.events.base import Event
 from shared.events.cases import CaseEvent
 from shared.events.matters import MatterEvent
 from shared.events.ratings import RatingEvent
 from shared.ids import new_id
+from shared.messaging import outbox
 
 State = CaseState | MatterState | RatingState
 
@@ -87,7 +85,9 @@ async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) ->
     known = await queries.find_matters(session, sorted({event.matter_id for event in events}))
     changes = Counter[Cell]()
     for event in events:
-        state = known.get(event.matter_id) or MatterState(event.matter_id, event.area_code, event.department_code)
+        state = known.get(event.matter_id) or MatterState(
+            event.matter_id, event.area_code, event.department_code
+        )
         known[event.matter_id], change = state.after(event)
         changes.update(change)
     await _store(session, KEEP_MATTERS, list(known.values()), changes)
@@ -98,7 +98,9 @@ async def count_ratings(session: AsyncSession, events: Sequence[RatingEvent]) ->
     known = await queries.find_ratings(session, sorted({event.subject_id for event in events}))
     changes = Counter[Cell]()
     for event in events:
-        state = known.get(event.subject_id) or RatingState(event.subject_id, event.area_code, event.department_code)
+        state = known.get(event.subject_id) or RatingState(
+            event.subject_id, event.area_code, event.department_code
+        )
         known[event.subject_id], change = state.after(event)
         changes.update(change)
     await _store(session, KEEP_RATINGS, list(known.values()), changes)
@@ -112,12 +114,16 @@ async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
     await _store(session, KEEP_CASES, [], changes)
 
 
-async def _store(session: AsyncSession, statement: Direct, states: Sequence[State], changes: Counter[Cell]) -> None:
+async def _store(
+    session: AsyncSession, statement: Direct, states: Sequence[State], changes: Counter[Cell]
+) -> None:
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
     if states or cells:
         counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
         # The driver's own UUID class is unknown to orjson.
-        _ = await statement.fetch(session, rows=orjson.dumps(states, default=str).decode(), **counted)
+        _ = await statement.fetch(
+            session, rows=orjson.dumps(states, default=str).decode(), **counted
+        )
 
 
 async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:
@@ -130,7 +136,9 @@ async def show_figures(session: AsyncSession, day: date) -> DailyReportRead:
     return DailyReportRead.live(day, await queries.list_figures(session, day))
 
 
-async def publish_report(session: AsyncSession, day: date, officer: str, now: datetime) -> DailyReportRead:
+async def publish_report(
+    session: AsyncSession, day: date, officer: str, now: datetime
+) -> DailyReportRead:
     """日发布: freeze the day's figures. Once only; a correction is a revision."""
     if day > clock.local_date(now):
         raise ConflictError(f"{day} has not come yet")
@@ -152,7 +160,9 @@ async def _freeze(
     _ = await session.execute(func.pg_advisory_xact_lock(day.toordinal()).select())
     last = await queries.find_report(session, day)
     if last is not None and reason is None:
-        raise ConflictError(f"{day} is published already as revision {last.revision}; correct it with a reason")
+        raise ConflictError(
+            f"{day} is published already as revision {last.revision}; correct it with a reason"
+        )
     report = DailyReport(
         id=new_id(),
         day=day,
@@ -164,7 +174,14 @@ async def _freeze(
     )
     session.add(report)
     outbox.add(session, report.published())
-    audit.record(session, "daily-report.publish", "daily_report", day, reason=reason, revision=report.revision)
+    audit.record(
+        session,
+        "daily-report.publish",
+        "daily_report",
+        day,
+        reason=reason,
+        revision=report.revision,
+    )
     return DailyReportRead.published(report)
 
 

@@ -7,16 +7,18 @@ from fastapi import FastAPI
 
 from services.cases.router import parts
 from services.cases.settings import Settings
-from services.cases.use_cases import Numbers
-from shared.app import create_app
-from shared.bus import Bus
+from services.cases.use_cases.numbers import Numbers
+from shared.http.app import create_app
+from shared.messaging.bus import Bus
+from shared.runtime.storage import Storage
+from shared.runtime.worker import open_bus, run_api
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.storage import Storage
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
     app = create_app("cases", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
     app.state.numbers = Numbers(app.state.database)

@@ -6,39 +6,46 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Uuid, any_, bindparam, func, literal, select, text, tuple_, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    LargeBinary,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from services.cases.model import (
-    BURNS,
-    IS_OPEN,
-    VALID,
-    BundleCase,
-    BundleCopy,
+from services.cases.model.bundles import BundleCase, BundleCopy
+from services.cases.model.case import Case
+from services.cases.model.clocks import Level
+from services.cases.model.licenses import VALID, CaseLicense, LicenseCopy
+from services.cases.model.lights import BURNS, Light
+from services.cases.model.records import (
     CalendarChange,
     CalendarDay,
     CalendarVersion,
-    Case,
-    CaseLicense,
-    Level,
-    LicenseCopy,
-    Light,
     MatterCopy,
-    State,
     TimelineRow,
     TrackingTries,
     Upload,
 )
-from shared import tries
-from shared.bundles import BundleSnapshot
-from shared.direct import Direct
+from services.cases.model.states import IS_OPEN, State
+from shared.database import guess_limits
+from shared.database.direct import Direct
+from shared.database.guess_limits import Try
+from shared.domain.bundles import BundleSnapshot
+from shared.domain.guides import MatterDocument
+from shared.domain.workdays import WorkCalendar
 from shared.errors import NotFoundError
-from shared.guides import MatterDocument
-from shared.memory import Memory
-from shared.tries import Try
-from shared.workdays import WorkCalendar
+from shared.runtime.lru import Memory
 
 APPLICATION = Direct(
     text(
@@ -111,7 +118,7 @@ async def read_case(session: AsyncSession, case_id: UUID) -> Any:
     return row
 
 
-TRACKED = tries.counting(
+TRACKED = guess_limits.counting(
     select(
         CASE.number,
         CASE.state,
@@ -125,14 +132,16 @@ TRACKED = tries.counting(
 
 async def find_tracked(session: AsyncSession, one: Try) -> Any:
     """What tracking shows of a case, and its phone still sealed. It counts as a try; 429 when the budget is used up."""
-    return next(iter(await tries.ask(session, TRACKED, one, number=one.number)), None)
+    return next(iter(await guess_limits.ask(session, TRACKED, one, number=one.number)), None)
 
 
 async def list_own(
     session: AsyncSession, account_id: UUID, matters: frozenset[str] | None, after: UUID, limit: int
 ) -> Sequence[Any]:
     """Cases of an account, all or those in `matters` (ids)."""
-    statement = select(*SUMMARY).where(Case.account_id == account_id, Case.id > after).order_by(Case.id)
+    statement = (
+        select(*SUMMARY).where(Case.account_id == account_id, Case.id > after).order_by(Case.id)
+    )
     if matters is not None:
         statement = statement.where(Case.matter_id.in_([UUID(one) for one in matters]))
     return (await session.execute(statement.limit(limit + 1))).all()
@@ -149,7 +158,11 @@ class WorkFilter:
 
 
 async def list_work(
-    session: AsyncSession, place: tuple[str, str], which: WorkFilter, after: tuple[date, UUID], limit: int
+    session: AsyncSession,
+    place: tuple[str, str],
+    which: WorkFilter,
+    after: tuple[date, UUID],
+    limit: int,
 ) -> Sequence[Any]:
     """Open cases of a department, the most urgent first."""
     statement = select(*SUMMARY).where(
@@ -219,7 +232,9 @@ async def list_lights(
 
 async def list_steps(session: AsyncSession, case_id: UUID) -> Sequence[TimelineRow]:
     return (
-        await session.scalars(select(TimelineRow).where(TimelineRow.case_id == case_id).order_by(TimelineRow.id))
+        await session.scalars(
+            select(TimelineRow).where(TimelineRow.case_id == case_id).order_by(TimelineRow.id)
+        )
     ).all()
 
 
@@ -270,7 +285,9 @@ async def get_application(
 
 def _license(row: dict[str, Any]) -> LicenseCopy:
     """A row of `license_copy` that came as JSON."""
-    days = {name: row[name] and date.fromisoformat(row[name]) for name in ("valid_from", "valid_until")}
+    days = {
+        name: row[name] and date.fromisoformat(row[name]) for name in ("valid_from", "valid_until")
+    }
     typed = {**days, "account_id": row["account_id"] and UUID(row["account_id"])}
     return LicenseCopy(**{**row, **typed, "license_id": UUID(row["license_id"])})
 
@@ -279,12 +296,21 @@ async def lock_licenses(session: AsyncSession, ids: Collection[UUID]) -> dict[UU
     """The licences among these, locked against change until the transaction ends; lock them before the case."""
     if not ids:
         return {}
-    statement = select(LicenseCopy).where(LicenseCopy.license_id.in_(ids)).order_by(LicenseCopy.license_id)
-    return {one.license_id: one for one in await session.scalars(statement.with_for_update(read=True))}
+    statement = (
+        select(LicenseCopy).where(LicenseCopy.license_id.in_(ids)).order_by(LicenseCopy.license_id)
+    )
+    return {
+        one.license_id: one for one in await session.scalars(statement.with_for_update(read=True))
+    }
 
 
 async def list_usable(
-    session: AsyncSession, account_id: UUID, type_codes: Collection[str], holder: str | None, today: date, limit: int
+    session: AsyncSession,
+    account_id: UUID,
+    type_codes: Collection[str],
+    holder: str | None,
+    today: date,
+    limit: int,
 ) -> Sequence[LicenseCopy]:
     """Licences of an account that are evidence today, of these types, of `holder` alone where one is named."""
     statement = select(LicenseCopy).where(
@@ -296,7 +322,9 @@ async def list_usable(
     )
     if holder is not None:
         statement = statement.where(LicenseCopy.holder == holder)
-    return (await session.scalars(statement.order_by(LicenseCopy.license_id.desc()).limit(limit))).all()
+    return (
+        await session.scalars(statement.order_by(LicenseCopy.license_id.desc()).limit(limit))
+    ).all()
 
 
 async def list_resting_on(session: AsyncSession, license_ids: Collection[UUID]) -> Sequence[Case]:
@@ -313,9 +341,13 @@ async def list_resting_on(session: AsyncSession, license_ids: Collection[UUID]) 
     return (await session.scalars(statement.order_by(is_waiting, Case.id).with_for_update())).all()
 
 
-async def list_uploads(session: AsyncSession, ids: Sequence[UUID], owner: str) -> dict[UUID, tuple[str, str]]:
+async def list_uploads(
+    session: AsyncSession, ids: Sequence[UUID], owner: str
+) -> dict[UUID, tuple[str, str]]:
     """Digest and media type of the uploads of `owner` among these."""
-    statement = select(Upload.id, Upload.digest, Upload.media_type).where(Upload.id.in_(ids), Upload.owner == owner)
+    statement = select(Upload.id, Upload.digest, Upload.media_type).where(
+        Upload.id.in_(ids), Upload.owner == owner
+    )
     return {row.id: (row.digest, row.media_type) for row in await session.execute(statement)}
 
 
@@ -338,13 +370,17 @@ async def get_calendar(session: AsyncSession, version: UUID | None = None) -> Wo
 
 async def list_days(session: AsyncSession, days: Sequence[date]) -> dict[date, tuple[bool, str]]:
     """Working or not, and the note, of those among these days that differ from Monday to Friday."""
-    statement = select(CalendarDay.day, CalendarDay.is_working, CalendarDay.note).where(CalendarDay.day.in_(days))
+    statement = select(CalendarDay.day, CalendarDay.is_working, CalendarDay.note).where(
+        CalendarDay.day.in_(days)
+    )
     return {row.day: (row.is_working, row.note) for row in await session.execute(statement)}
 
 
 async def list_year(session: AsyncSession, year: int) -> Sequence[CalendarDay]:
     within = CalendarDay.day.between(date(year, 1, 1), date(year, 12, 31))
-    return (await session.scalars(select(CalendarDay).where(within).order_by(CalendarDay.day))).all()
+    return (
+        await session.scalars(select(CalendarDay).where(within).order_by(CalendarDay.day))
+    ).all()
 
 
 async def get_change(session: AsyncSession, change_id: UUID) -> CalendarChange:
@@ -356,7 +392,9 @@ async def get_change(session: AsyncSession, change_id: UUID) -> CalendarChange:
 
 async def find_change(session: AsyncSession, change_id: UUID, passes: int) -> CalendarChange | None:
     """The change, locked, unless that many passes are over or another process is at it."""
-    unfinished = select(CalendarChange).where(CalendarChange.id == change_id, CalendarChange.passes < passes)
+    unfinished = select(CalendarChange).where(
+        CalendarChange.id == change_id, CalendarChange.passes < passes
+    )
     return await session.scalar(unfinished.with_for_update(skip_locked=True))
 
 
@@ -392,7 +430,11 @@ class BundleApplication:
 
 
 async def get_bundle_application(
-    session: AsyncSession, bundle_id: UUID, upload_ids: Sequence[UUID], license_ids: Collection[UUID], owner: str
+    session: AsyncSession,
+    bundle_id: UUID,
+    upload_ids: Sequence[UUID],
+    license_ids: Collection[UUID],
+    owner: str,
 ) -> BundleApplication:
     """The bundle's newest version, and the texts of those of its matters that take applications; licences locked."""
     row = await session.get(BundleCopy, bundle_id)
@@ -400,9 +442,13 @@ async def get_bundle_application(
         raise NotFoundError("no bundle that takes applications has this id")
     document = BundleSnapshot.model_validate(row.document)
     ids = [child.matter_id for child in document.children]
-    found = await session.scalars(select(MatterCopy).where(MatterCopy.matter_id.in_(ids), MatterCopy.open))
+    found = await session.scalars(
+        select(MatterCopy).where(MatterCopy.matter_id.in_(ids), MatterCopy.open)
+    )
     matters = {
-        one.matter_id: MatterText(one.matter_id, one.revision, one.version, MatterDocument.model_validate(one.document))
+        one.matter_id: MatterText(
+            one.matter_id, one.revision, one.version, MatterDocument.model_validate(one.document)
+        )
         for one in found
     }
     calendar = (await session.execute(select(CalendarVersion.version))).scalar_one()
@@ -421,7 +467,9 @@ async def get_bundle_case(session: AsyncSession, bundle_case_id: UUID) -> Bundle
 async def list_children(session: AsyncSession, bundle_case_id: UUID) -> Sequence[Any]:
     """The children of a one-thing application as answers show cases."""
     columns = (column for column in CASE if column.key not in {"guide", "applicant_id_hash"})
-    return (await session.execute(select(*columns).where(CASE.bundle_case_id == bundle_case_id))).all()
+    return (
+        await session.execute(select(*columns).where(CASE.bundle_case_id == bundle_case_id))
+    ).all()
 
 
 async def list_own_bundles(
@@ -433,7 +481,13 @@ async def list_own_bundles(
         .where(CASE.bundle_case_id == BundleCase.id)
         .scalar_subquery()
     )
-    columns = (BundleCase.id, BundleCase.number, BundleCase.name, BundleCase.submitted_at, children.label("children"))
+    columns = (
+        BundleCase.id,
+        BundleCase.number,
+        BundleCase.name,
+        BundleCase.submitted_at,
+        children.label("children"),
+    )
     statement = select(*columns).where(BundleCase.account_id == account_id, BundleCase.id > after)
     if matters is not None:
         statement = statement.where(BundleCase.matters.contained_by([UUID(one) for one in matters]))
@@ -443,12 +497,16 @@ async def list_own_bundles(
 async def lock_bundle_of(session: AsyncSession, case_id: UUID) -> None:
     """Lock the parent of a case, if it has one, before the case itself: acts that can end a child come one by one."""
     parent = select(Case.bundle_case_id).where(Case.id == case_id).scalar_subquery()
-    _ = await session.execute(select(BundleCase.id).where(BundleCase.id == parent).with_for_update())
+    _ = await session.execute(
+        select(BundleCase.id).where(BundleCase.id == parent).with_for_update()
+    )
 
 
 async def list_waiting(session: AsyncSession, bundle_case_id: UUID) -> Sequence[Case]:
     """The children that wait, locked."""
-    statement = select(Case).where(Case.bundle_case_id == bundle_case_id, Case.state == State.WAITING)
+    statement = select(Case).where(
+        Case.bundle_case_id == bundle_case_id, Case.state == State.WAITING
+    )
     return (await session.scalars(statement.order_by(Case.id).with_for_update())).all()
 
 

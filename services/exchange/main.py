@@ -7,15 +7,17 @@ from fastapi import FastAPI
 
 from services.exchange.router import parts
 from services.exchange.settings import Settings
-from shared.app import create_app
-from shared.bus import Bus
-from shared.http import Endpoints
+from shared.http.app import create_app
+from shared.messaging.bus import Bus
+from shared.runtime.http_client import Endpoints
+from shared.runtime.worker import open_bus, run_api
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
     app = create_app("exchange", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.endpoints = Endpoints()
     return app

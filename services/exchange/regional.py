@@ -15,7 +15,7 @@ import orjson
 
 from services.exchange.use_cases.region import PushForgottenError, Region, RegionAwayError, Reject
 from services.exchange.use_cases.tables import COLUMNS, KEY
-from shared import http
+from shared.runtime import http_client
 
 _QUOTED = re.compile(r"[0-9A-Za-z]{6,}(?<=[0-9Xx])|\d{4,}")
 TIMEOUT = 90.0
@@ -31,22 +31,28 @@ class HttpRegion(Region):
     """One client for the life of the process. Answers are compressed, and every byte is counted."""
 
     def __init__(self, url: str) -> None:
-        self._client = http.open_client(url, timeout=TIMEOUT)
+        self._client = http_client.open_client(url, timeout=TIMEOUT)
         self.traffic = 0
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _call(self, method: str, path: str, content: bytes | None = None, **params: str) -> httpx.Response:
+    async def _call(
+        self, method: str, path: str, content: bytes | None = None, **params: str
+    ) -> httpx.Response:
         headers = {"content-type": "application/json"} if content else None
         try:
-            answer = await self._client.request(method, path, content=content, params=params, headers=headers)
+            answer = await self._client.request(
+                method, path, content=content, params=params, headers=headers
+            )
             self.traffic += len(content or b"") + answer.num_bytes_downloaded
             return answer.raise_for_status()
         except httpx.HTTPError as error:
             raise RegionAwayError(type(error).__name__) from error
 
-    async def _json(self, method: str, path: str, content: bytes | None = None, **params: str) -> Any:
+    async def _json(
+        self, method: str, path: str, content: bytes | None = None, **params: str
+    ) -> Any:
         answer = await self._call(method, path, content, **params)
         try:
             return orjson.loads(answer.content)
@@ -63,15 +69,23 @@ class HttpRegion(Region):
         try:
             status = await self._json("GET", f"/batches/{push_id}")
         except RegionAwayError as error:
-            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == 404:
+            if (
+                isinstance(error.__cause__, httpx.HTTPStatusError)
+                and error.__cause__.response.status_code == 404
+            ):
                 raise PushForgottenError(str(push_id)) from error
             raise
         if not status["checked"]:
             return None
         tables = [f"{table}_unqbak" for table in COLUMNS[resource]]
-        found = [await self._json("GET", f"/tables/{table}", cd_batch=str(push_id)) for table in tables]
+        found = [
+            await self._json("GET", f"/tables/{table}", cd_batch=str(push_id)) for table in tables
+        ]
         rows = [row for table in found for row in table]
-        return [Reject(row[KEY[resource]], int(row["version"]), _cause(row["error_msg"])) for row in rows]
+        return [
+            Reject(row[KEY[resource]], int(row["version"]), _cause(row["error_msg"]))
+            for row in rows
+        ]
 
     async def ask(self, run_id: UUID, question: str, body: dict[str, Any]) -> Any:
         return await self._json("POST", f"/recon/{run_id}/{question}", orjson.dumps(body))

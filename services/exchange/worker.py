@@ -3,9 +3,10 @@
 from services.exchange.consumer import consumer
 from services.exchange.regional import HttpRegion
 from services.exchange.settings import Settings
-from services.exchange.timers import Pruner, Regional, Sender, alert
+from services.exchange.timers.deliveries import Pruner, Sender, alert
+from services.exchange.timers.regional import Regional
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(settings: Settings) -> list[Timer]:

@@ -54,7 +54,11 @@ class Careless(Subscriber):
             self.cut_off += 1
             return 400, b""
         status, body = super().take(received)
-        if received.method != "POST" or status >= 300 or "partitionkey" not in (event := received.event):
+        if (
+            received.method != "POST"
+            or status >= 300
+            or "partitionkey" not in (event := received.event)
+        ):
             return status, body
         with self.lock:
             self._handle(event, received)

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import ARRAY, Integer, Uuid, bindparam, literal, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.crypto import Encrypted
-from shared.db import Database
-from shared.direct import Direct
+from shared.database.direct import Direct
+from shared.database.session import Database
+from shared.security.crypto import Encrypted
 from tests.conftest import DatabaseFactory
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -21,7 +21,9 @@ async def database(database_of: DatabaseFactory) -> Database:
     return await database_of("assessment")
 
 
-async def test_text_takes_parameters_by_name_and_gives_the_drivers_types(database: Database) -> None:
+async def test_text_takes_parameters_by_name_and_gives_the_drivers_types(
+    database: Database,
+) -> None:
     statement = Direct("SELECT CAST(:day AS date) AS day, CAST(:name AS text) || :name AS twice")
 
     async with database.reading() as session:
@@ -47,7 +49,9 @@ async def test_named_types_are_changed_on_both_ways(database: Database) -> None:
 
 async def test_constants_of_a_construct_need_not_be_given(database: Database) -> None:
     statement = Direct(
-        select(literal("always").label("word")).where(literal(3) > bindparam("least", type_=Integer())).limit(1)
+        select(literal("always").label("word"))
+        .where(literal(3) > bindparam("least", type_=Integer()))
+        .limit(1)
     )
 
     async with database.reading() as session:

@@ -5,9 +5,17 @@ from datetime import date
 from sqlalchemy import BigInteger, Date, Index, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.db import new_metadata
+from shared.database.session import new_metadata
 
-CHANNELS = {"1": "pc", "2": "mobile", "3": "qr", "4": "hall", "5": "kiosk", "6": "phone", "7": "sms"}
+CHANNELS = {
+    "1": "pc",
+    "2": "mobile",
+    "3": "qr",
+    "4": "hall",
+    "5": "kiosk",
+    "6": "phone",
+    "7": "sms",
+}
 """评价渠道 (norms §1.3) as the report names them."""
 
 MEASURES = (
@@ -68,7 +76,9 @@ class DayCount(Base):
     """One figure of one department on one day."""
 
     __tablename__ = "day_count"
-    __table_args__ = (Index("ix_day_count_stock", "measure", "day", postgresql_where=text(IS_STOCK)),)
+    __table_args__ = (
+        Index("ix_day_count_stock", "measure", "day", postgresql_where=text(IS_STOCK)),
+    )
 
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     area_code: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from services.assessment.model.base import Cell
 from shared import clock
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.cases import ImportFinished, LightCleared, LightRaised
 from shared.events.exchange import BatchFinished, RecordsPushed
 from shared.events.licenses import LicenseChanged, LicenseIssued, LicenseRevoked, LicenseUsed
@@ -32,4 +32,9 @@ def figures_of_event(event: Event) -> Counter[Cell]:
             counts = {"licenses_used": 1}
         case _:
             return Counter()
-    return Counter({(day, event.area_code, event.department_code, name): number for name, number in counts.items()})
+    return Counter(
+        {
+            (day, event.area_code, event.department_code, name): number
+            for name, number in counts.items()
+        }
+    )

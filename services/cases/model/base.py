@@ -6,8 +6,8 @@ from datetime import date, datetime
 from sqlalchemy.orm import DeclarativeBase
 
 from shared import clock
-from shared.db import new_metadata
-from shared.workdays import WorkCalendar
+from shared.database.session import new_metadata
+from shared.domain.workdays import WorkCalendar
 
 PLACE = ("area_code", "department_code")
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.cases.model.base import Base, Moment
 from services.cases.model.case import ACCEPTANCE_DAYS
 from services.cases.model.states import State
-from shared.crypto import Encrypted
+from shared.security.crypto import Encrypted
 
 RESULT = "result"
 """Code under which a case's own result stands where it meets a material of another."""
@@ -82,7 +82,11 @@ def standing(state: str, result: str | None) -> Standing:
     """What a child's state and result mean for those that wait for it."""
     if state in {State.DECIDED, State.CLOSED}:
         return Standing.GRANTED if result == "0" else Standing.ENDED
-    return Standing.ENDED if state in {State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED} else Standing.OPEN
+    return (
+        Standing.ENDED
+        if state in {State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED}
+        else Standing.OPEN
+    )
 
 
 def bundle_state(children: Iterable[tuple[str, str | None]]) -> BundleState:
@@ -90,10 +94,16 @@ def bundle_state(children: Iterable[tuple[str, str | None]]) -> BundleState:
     known = list(children)
     if any(standing(*child) is Standing.OPEN for child in known):
         return BundleState.HANDLING
-    return BundleState.DECIDED if any(state == State.DECIDED for state, _ in known) else BundleState.CLOSED
+    return (
+        BundleState.DECIDED
+        if any(state == State.DECIDED for state, _ in known)
+        else BundleState.CLOSED
+    )
 
 
-def deliver_by(plan: Iterable[Mapping[str, Any]], children: Mapping[str, Any], at: Moment) -> date | None:
+def deliver_by(
+    plan: Iterable[Mapping[str, Any]], children: Mapping[str, Any], at: Moment
+) -> date | None:
     """The one day by which every result is there: the latest of all children, one that waits counted after the others.
 
     `children`: the cases by code. None when every child has its end. A plan's order may name a child before the one it
@@ -107,12 +117,18 @@ def deliver_by(plan: Iterable[Mapping[str, Any]], children: Mapping[str, Any], a
             case = children[code]
             if case.state == State.WAITING:
                 start = max((ready(other) for other in waits[code]), default=at.today)
-                days[code] = at.calendar.add_working_days(max(start, at.today), ACCEPTANCE_DAYS + case.promised_days)
+                days[code] = at.calendar.add_working_days(
+                    max(start, at.today), ACCEPTANCE_DAYS + case.promised_days
+                )
             elif case.state in {State.RECEIVED, State.CORRECTING}:
                 days[code] = at.calendar.add_working_days(case.due_on, case.promised_days)
             else:
                 days[code] = case.due_on
         return days[code]
 
-    running = [code for code, case in children.items() if standing(case.state, case.result) is Standing.OPEN]
+    running = [
+        code
+        for code, case in children.items()
+        if standing(case.state, case.result) is Standing.OPEN
+    ]
     return max((ready(code) for code in running), default=None)

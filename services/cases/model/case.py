@@ -9,7 +9,18 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,7 +29,7 @@ from services.cases.model.clocks import Clocks, Lamp, burning, next_day
 from services.cases.model.licenses import LicenseCopy, is_license, lapsed_status, reassess
 from services.cases.model.materials import gap_days, is_promised
 from services.cases.model.states import ALLOWED, IS_OPEN, Act, State
-from shared.crypto import Encrypted, seal_for
+from shared.domain.workdays import WorkCalendar
 from shared.errors import ConflictError, ForbiddenError
 from shared.events.cases import (
     CaseAccepted,
@@ -37,7 +48,7 @@ from shared.events.cases import (
     CorrectionRequested,
     ResultDelivered,
 )
-from shared.workdays import WorkCalendar
+from shared.security.crypto import Encrypted, seal_for
 
 ACCEPTANCE_DAYS = 5
 DELIVERY_DAYS = 10
@@ -57,11 +68,29 @@ class Case(Base):
     __tablename__ = "case_file"
     __table_args__ = (
         Index("ix_case_file_work", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
-        Index("ix_case_file_work_state", *PLACE, "state", "due_on", "id", postgresql_where=text(IS_OPEN)),
-        Index("ix_case_file_officer", "officer", *PLACE, "due_on", "id", postgresql_where=text(IS_OPEN)),
+        Index(
+            "ix_case_file_work_state",
+            *PLACE,
+            "state",
+            "due_on",
+            "id",
+            postgresql_where=text(IS_OPEN),
+        ),
+        Index(
+            "ix_case_file_officer",
+            "officer",
+            *PLACE,
+            "due_on",
+            "id",
+            postgresql_where=text(IS_OPEN),
+        ),
         Index("ix_case_file_owner", "account_id", "id"),
         Index("ix_case_file_silent", "due_on", postgresql_where=text("state = 'received'")),
-        Index("ix_case_file_bundle", "bundle_case_id", postgresql_where=text("bundle_case_id IS NOT NULL")),
+        Index(
+            "ix_case_file_bundle",
+            "bundle_case_id",
+            postgresql_where=text("bundle_case_id IS NOT NULL"),
+        ),
         Index("ix_case_file_watch", "watch_on", postgresql_where=text("watch_on IS NOT NULL")),
     )
 
@@ -151,7 +180,8 @@ class Case(Base):
         """Refuse an act that the state does not allow, naming those it does; else count the change."""
         if act not in (allowed := self.allowed(at.today)):
             raise ConflictError(
-                f"the case is {self.state}; {act} is not possible now", extra={"state": self.state, "allowed": allowed}
+                f"the case is {self.state}; {act} is not possible now",
+                extra={"state": self.state, "allowed": allowed},
             )
         self.revision += 1
 
@@ -202,7 +232,9 @@ class Case(Base):
         if self.gap_days is not None:
             self.gap_due_on = calendar.add_working_days(self.clock_from, self.gap_days)
         days = self.step_due_days
-        self.step_due_on = None if days is None else calendar.add_working_days(self.clock_from, days)
+        self.step_due_on = (
+            None if days is None else calendar.add_working_days(self.clock_from, days)
+        )
 
     def _start_clocks(self, on: date, days: int, legal_days: int | None, at: Moment) -> None:
         self.clock_from, self.due_days, self.legal_due_days = on, days, legal_days
@@ -238,14 +270,21 @@ class Case(Base):
             **self.facts(at),
             received_on=at.today,
             acceptance_due_on=self.due_on,
-            license_materials=sum(material["license_type_code"] is not None for material in self.guide["materials"]),
+            license_materials=sum(
+                material["license_type_code"] is not None for material in self.guide["materials"]
+            ),
             licenses_used=sum(map(is_license, self.materials)),
         )
 
     def wait(self, at: Moment) -> CaseSubmitted:
         """A child of a bundle that waits for another: applied for, not received, no clock."""
         self.revision += 1
-        self.state, self.clock_from, self.due_days, self.due_on = State.WAITING, at.today, 0, at.today
+        self.state, self.clock_from, self.due_days, self.due_on = (
+            State.WAITING,
+            at.today,
+            0,
+            at.today,
+        )
         return self.submitted(at)
 
     def receive_waiting(self, results: list[dict[str, Any]], at: Moment) -> CaseReceived:
@@ -276,20 +315,32 @@ class Case(Base):
         self.gap_days = gap_days(self.promised_days) if self.gaps else None
         self._start_clocks(on, self.promised_days, self.legal_days, at)
         return CaseAccepted(
-            **self.facts(at), **self._dues(), accepted_on=on, deemed=self.deemed, contact=self._contact()
+            **self.facts(at),
+            **self._dues(),
+            accepted_on=on,
+            deemed=self.deemed,
+            contact=self._contact(),
         )
 
     def _dues(self) -> dict[str, Any]:
         return {"promised_due_on": self.due_on, "legal_due_on": self.legal_due_on}
 
-    def refuse_acceptance(self, officer: str, reasons: str, at: Moment) -> tuple[CaseNotAccepted, CaseClosed]:
+    def refuse_acceptance(
+        self, officer: str, reasons: str, at: Moment
+    ) -> tuple[CaseNotAccepted, CaseClosed]:
         """不予受理, with reasons and the remedies."""
         self._begin(Act.REFUSE_ACCEPTANCE, at)
-        self.intake_by, self.reasons, self.result = self.intake_by or officer, f"{reasons}。{REMEDIES}", "6"
+        self.intake_by, self.reasons, self.result = (
+            self.intake_by or officer,
+            f"{reasons}。{REMEDIES}",
+            "6",
+        )
         fact = CaseNotAccepted(**self.facts(at), reason=reasons)
         return fact, self._close(State.NOT_ACCEPTED, at)
 
-    def request_correction(self, officer: str, items: list[dict[str, Any]], at: Moment) -> CorrectionRequested:
+    def request_correction(
+        self, officer: str, items: list[dict[str, Any]], at: Moment
+    ) -> CorrectionRequested:
         """补正: everything missing, told once; a second time is refused, except for what has lapsed since.
 
         A licence that is no evidence any more is a new ground, also after acceptance; then the clock stands still until
@@ -301,7 +352,9 @@ class Case(Base):
             words = "after acceptance only what has lapsed is asked for again"
             raise ConflictError(words, extra={"lapsed": sorted(self.lapsed(at.today))})
         if self.corrections and not is_new_ground:
-            raise ConflictError("everything missing is told once (一次性告知); a second correction is not allowed")
+            raise ConflictError(
+                "everything missing is told once (一次性告知); a second correction is not allowed"
+            )
         if self.state == State.RECEIVED:
             self.intake_by = self.intake_by or officer
         else:
@@ -317,7 +370,9 @@ class Case(Base):
         self._replace(materials)
         asked = {item["material_code"] for item in self.missing}
         if left := sorted(asked & self.lapsed(at.today).keys()):
-            raise ConflictError(f"lapsed and not replaced: {', '.join(left)}", extra={"lapsed": left})
+            raise ConflictError(
+                f"lapsed and not replaced: {', '.join(left)}", extra={"lapsed": left}
+            )
         if self.accepted_on is not None:
             return self._resumed(at)
         self.revision -= 1
@@ -347,7 +402,9 @@ class Case(Base):
         found = {material["code"]: lapsed_status(material, today) for material in self.materials}
         return {code: status for code, status in found.items() if status is not None}
 
-    def recheck(self, licenses: Mapping[UUID, LicenseCopy], at: Moment) -> tuple[list[CaseMaterialLapsed], list[str]]:
+    def recheck(
+        self, licenses: Mapping[UUID, LicenseCopy], at: Moment
+    ) -> tuple[list[CaseMaterialLapsed], list[str]]:
         """Follow the newest state of licences that it uses: the facts of what lapsed, the codes of what holds again."""
         before = self.materials
         after = [
@@ -359,17 +416,26 @@ class Case(Base):
         if after == before:
             return [], []
         self.revision, self.materials = self.revision + 1, after
-        pairs = [(new, old.get("lapsed")) for old, new in zip(before, after, strict=True) if is_license(new)]
+        pairs = [
+            (new, old.get("lapsed"))
+            for old, new in zip(before, after, strict=True)
+            if is_license(new)
+        ]
         lapsed = [
             CaseMaterialLapsed(
-                **self.facts(at), license_id=new["license_id"], material_code=new["code"], status=new["lapsed"]
+                **self.facts(at),
+                license_id=new["license_id"],
+                material_code=new["code"],
+                status=new["lapsed"],
             )
             for new, was in pairs
             if new.get("lapsed") not in {None, was}
         ]
         return lapsed, [new["code"] for new, was in pairs if was and not new.get("lapsed")]
 
-    def uses(self, materials: Iterable[dict[str, Any]], operator: str, at: Moment) -> list[CaseLicenseUsed]:
+    def uses(
+        self, materials: Iterable[dict[str, Any]], operator: str, at: Moment
+    ) -> list[CaseLicenseUsed]:
         """用证: the fact of each of these materials that a licence meets."""
         names = {material["code"]: material["name"]["zh"] for material in self.guide["materials"]}
         return [
@@ -424,7 +490,9 @@ class Case(Base):
         """延期 by the organ's head, once, while the time is not over (art. 42)."""
         self._begin(Act.EXTEND, at)
         if self.extended_days:
-            raise ConflictError(f"extended by {self.extended_days} days already; a second extension is not allowed")
+            raise ConflictError(
+                f"extended by {self.extended_days} days already; a second extension is not allowed"
+            )
         if at.today > (self.legal_due_on or self.due_on):
             raise ConflictError("its time is over; an extension is decided before that")
         self.extended_days = days
@@ -439,12 +507,17 @@ class Case(Base):
         if after == before:
             self.watch(at)
         else:
-            self.watch_on = at.today  # A light over the old days may have to go out, though none burns by the new.
+            self.watch_on = (
+                at.today
+            )  # A light over the old days may have to go out, though none burns by the new.
         if (after.due_on, after.legal_due_on) == (before.due_on, before.legal_due_on):
             return None
         self.revision += 1
         return CaseDueChanged(
-            **self.facts(at), due_on=self.due_on, legal_due_on=self.legal_due_on, previous_due_on=before.due_on
+            **self.facts(at),
+            due_on=self.due_on,
+            legal_due_on=self.legal_due_on,
+            previous_due_on=before.due_on,
         )
 
     def decide(self, officer: str, result: str, reasons: str | None, at: Moment) -> CaseDecided:
@@ -460,10 +533,17 @@ class Case(Base):
             raise ConflictError(words, extra={"promised": self.gaps})
         if result == "0" and (lapsed := self.lapsed(at.today)):
             words = f"no licence meets these any more: {', '.join(sorted(lapsed))}; ask the applicant to replace them"
-            raise ConflictError(words, extra={"lapsed": [{"code": c, "status": s} for c, s in lapsed.items()]})
+            raise ConflictError(
+                words, extra={"lapsed": [{"code": c, "status": s} for c, s in lapsed.items()]}
+            )
         if result == "1":
             reasons = f"{reasons}。{REMEDIES}"
-        self.state, self.decided_by, self.result, self.reasons = State.DECIDED, officer, result, reasons
+        self.state, self.decided_by, self.result, self.reasons = (
+            State.DECIDED,
+            officer,
+            result,
+            reasons,
+        )
         self.overdue = at.today > self.due_on
         self._start_clocks(at.today, DELIVERY_DAYS, None, at)
         licence = self.license_type_code if result == "0" else None
@@ -482,7 +562,11 @@ class Case(Base):
 
     def _holder(self) -> str:
         """To whom licenses must issue, for its eyes alone."""
-        holder = {"kind": self.applicant_kind, "name": self.applicant_name, "id_number": self.applicant_id_number}
+        holder = {
+            "kind": self.applicant_kind,
+            "name": self.applicant_name,
+            "id_number": self.applicant_id_number,
+        }
         return seal_for({**holder, "phone": self.phone}, "case.holder")
 
     def deliver(self, officer: str, method: str, at: Moment) -> tuple[ResultDelivered, CaseClosed]:

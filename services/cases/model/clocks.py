@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from services.cases.model.states import State
-from shared.workdays import WorkCalendar
+from shared.domain.workdays import WorkCalendar
 
 NOTICE_DAYS = 1
 """Working days left when the yellow light goes on."""
@@ -65,7 +65,9 @@ def burning(clocks: Clocks, today: date, calendar: WorkCalendar) -> set[Lamp]:
 def next_day(clocks: Clocks, today: date, calendar: WorkCalendar) -> date | None:
     """The next day after today on which a light goes on; None when none will. A light that time puts out is followed
     by another on that day, so this is also the next day on which anything changes by itself."""
-    return min((span.first for span in _spans(clocks, calendar) if span.first > today), default=None)
+    return min(
+        (span.first for span in _spans(clocks, calendar) if span.first > today), default=None
+    )
 
 
 def _spans(clocks: Clocks, calendar: WorkCalendar) -> Iterator[Span]:
@@ -78,7 +80,9 @@ def _spans(clocks: Clocks, calendar: WorkCalendar) -> Iterator[Span]:
             if clocks.legal_due_on is not None:
                 yield _overrun("statute", Level.DEEP_RED, clocks.legal_due_on)
             if clocks.deemed:
-                yield Span(Lamp("deemed_acceptance", Level.RED, clocks.clock_from), clocks.clock_from)
+                yield Span(
+                    Lamp("deemed_acceptance", Level.RED, clocks.clock_from), clocks.clock_from
+                )
         case State.DECIDED:
             yield _notice("delivery", clocks.due_on, calendar)
             yield _overrun("delivery", Level.RED, clocks.due_on)
@@ -89,7 +93,9 @@ def _spans(clocks: Clocks, calendar: WorkCalendar) -> Iterator[Span]:
 
 
 def _notice(rule: str, due_on: date, calendar: WorkCalendar) -> Span:
-    return Span(Lamp(rule, Level.YELLOW, due_on), calendar.first_day_with_left(NOTICE_DAYS, due_on), due_on)
+    return Span(
+        Lamp(rule, Level.YELLOW, due_on), calendar.first_day_with_left(NOTICE_DAYS, due_on), due_on
+    )
 
 
 def _overrun(rule: str, level: Level, due_on: date) -> Span:

@@ -26,7 +26,12 @@ class LicenseCopy(Base):
     __tablename__ = "license_copy"
     __table_args__ = (
         Index("ix_license_copy_holder_type_code", "holder", "type_code"),
-        Index("ix_license_copy_account", "account_id", "type_code", postgresql_where=text("account_id IS NOT NULL")),
+        Index(
+            "ix_license_copy_account",
+            "account_id",
+            "type_code",
+            postgresql_where=text("account_id IS NOT NULL"),
+        ),
     )
 
     license_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -93,7 +98,9 @@ class Use:
     asked: dict[str, str | None]
     today: date
 
-    def faults(self, code: str, license: LicenseCopy | None, *, consent: bool) -> Iterator[tuple[str, str]]:
+    def faults(
+        self, code: str, license: LicenseCopy | None, *, consent: bool
+    ) -> Iterator[tuple[str, str]]:
         """Rule and words of everything that forbids this licence to meet the material `code`."""
         if license is None or license.holder != self.holder:
             # Somebody else's is as one that is not there.
@@ -112,7 +119,9 @@ def reassess(material: dict[str, Any], license: LicenseCopy, day: date) -> dict[
 
     `current_digest` appears when the licence has got another version than the one that was used.
     """
-    kept = {name: value for name, value in material.items() if name not in {"lapsed", "current_digest"}}
+    kept = {
+        name: value for name, value in material.items() if name not in {"lapsed", "current_digest"}
+    }
     kept["valid_until"] = license.valid_until and license.valid_until.isoformat()
     if license.digest != material["digest"]:
         kept["current_digest"] = license.digest

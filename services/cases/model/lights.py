@@ -51,7 +51,13 @@ class Light(Base):
         """A light that has not been raised yet."""
         place = {name: getattr(case, name) for name in ("number", "matter_name", *PLACE)}
         return cls(
-            id=new_id(), case_id=case.id, rule=lamp.rule, level=lamp.level, due_on=lamp.due_on, revision=0, **place
+            id=new_id(),
+            case_id=case.id,
+            rule=lamp.rule,
+            level=lamp.level,
+            due_on=lamp.due_on,
+            revision=0,
+            **place,
         )
 
     @property

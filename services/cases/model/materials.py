@@ -24,7 +24,9 @@ def is_file(material: dict[str, Any]) -> bool:
     return "media_type" in material
 
 
-def missing_materials(guide: dict[str, Any], given: Sequence[dict[str, Any]], promised_days: int) -> list[FieldError]:
+def missing_materials(
+    guide: dict[str, Any], given: Sequence[dict[str, Any]], promised_days: int
+) -> list[FieldError]:
     """Every material that is not there and must be, every one nobody asked for, every promise that the guide forbids."""
     asked = {material["code"]: material for material in guide["materials"]}
     codes = {material["code"] for material in given}
@@ -34,10 +36,20 @@ def missing_materials(guide: dict[str, Any], given: Sequence[dict[str, Any]], pr
         if material["necessity"] in {"1", "3"} and code not in codes
     ]
     unknown = "your personal guide does not ask for this material"
-    faults += [FieldError(f"materials.{code}", "asked", unknown) for code in sorted(codes - set(asked))]
+    faults += [
+        FieldError(f"materials.{code}", "asked", unknown) for code in sorted(codes - set(asked))
+    ]
     for code in (material["code"] for material in given if is_promised(material)):
         if code in asked and asked[code]["necessity"] != "3":
-            faults.append(FieldError(f"materials.{code}", "promise_allowed", "the guide does not let this come later"))
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_allowed", "the guide does not let this come later"
+                )
+            )
         elif gap_days(promised_days) < 1:
-            faults.append(FieldError(f"materials.{code}", "promise_time", "the promised time leaves no room for it"))
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_time", "the promised time leaves no room for it"
+                )
+            )
     return faults

@@ -21,8 +21,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model.base import Base
-from shared.crypto import Encrypted
-from shared.tries import TriesRow
+from shared.database.guess_limits import TriesRow
+from shared.security.crypto import Encrypted
 
 
 class MatterCopy(Base):
@@ -122,7 +122,9 @@ class CalendarChange(Base):
     """
 
     __tablename__ = "calendar_change"
-    __table_args__ = (Index("ix_calendar_change_unfinished", "id", postgresql_where=text("passes < 2")),)
+    __table_args__ = (
+        Index("ix_calendar_change_unfinished", "id", postgresql_where=text("passes < 2")),
+    )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     days: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

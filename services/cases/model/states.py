@@ -48,7 +48,9 @@ ALLOWED: dict[Act, frozenset[State]] = {
     Act.EXTEND: frozenset({State.ACCEPTED}),
     Act.DECIDE: frozenset({State.ACCEPTED}),
     Act.DELIVER: frozenset({State.DECIDED}),
-    Act.WITHDRAW: frozenset({State.WAITING, State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}),
+    Act.WITHDRAW: frozenset(
+        {State.WAITING, State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}
+    ),
     Act.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
 }
 FINAL = frozenset({State.CLOSED, State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED})

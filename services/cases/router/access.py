@@ -6,18 +6,28 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 
 from services.cases import queries
-from services.cases.model import Case, Moment, State
-from services.cases.schemas import CaseRead
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.states import State
+from services.cases.schemas.answers import CaseRead
 from services.cases.settings import Settings
-from services.cases.use_cases import Numbers
-from shared import clock, masking
-from shared.auth import with_role, with_scope
-from shared.db import Database, Session
-from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError, StepUpRequiredError
-from shared.etags import etag
-from shared.storage import Storage
-from shared.tokens import Caller
-from shared.workdays import WorkCalendar
+from services.cases.use_cases.numbers import Numbers
+from shared import clock
+from shared.database.session import Database
+from shared.domain import masking
+from shared.domain.workdays import WorkCalendar
+from shared.errors import (
+    FieldError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    StepUpRequiredError,
+)
+from shared.http.dependencies import Session
+from shared.http.etags import etag
+from shared.runtime.storage import Storage
+from shared.security.auth import with_role, with_scope
+from shared.security.tokens import Caller
 
 STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
 Clerk = Annotated[Caller, Depends(with_role("window_clerk"))]
@@ -78,7 +88,11 @@ Shown = Case | Any
 
 def is_own(case: Shown, caller: Caller) -> bool:
     """The caller's own; an agent's only in the matters of the mandate."""
-    return case.account_id is not None and str(case.account_id) == caller.subject and caller.covers(case.matter_id)
+    return (
+        case.account_id is not None
+        and str(case.account_id) == caller.subject
+        and caller.covers(case.matter_id)
+    )
 
 
 def check_reader(case: Shown, caller: Caller) -> None:
@@ -90,7 +104,9 @@ def check_reader(case: Shown, caller: Caller) -> None:
         raise NotFoundError("no such case of yours")
 
 
-def applicant_account(caller: Caller, channel: str, *matters: UUID) -> tuple[UUID | None, str | None]:
+def applicant_account(
+    caller: Caller, channel: str, *matters: UUID
+) -> tuple[UUID | None, str | None]:
     """Who applies: a verified citizen for herself, a window clerk on behalf of somebody (then without account)."""
     if caller.kind == "staff":
         if "window_clerk" not in caller.roles or channel != "window":
@@ -102,14 +118,20 @@ def applicant_account(caller: Caller, channel: str, *matters: UUID) -> tuple[UUI
         raise ForbiddenError("the mandate is not for this matter")
     if caller.acr < 2:
         challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
-        raise StepUpRequiredError("verify your identity first", headers={"WWW-Authenticate": challenge})
+        raise StepUpRequiredError(
+            "verify your identity first", headers={"WWW-Authenticate": challenge}
+        )
     if channel == "window":
-        fault = FieldError("channel", "own_channel", "applications at a window are taken in by its clerk")
+        fault = FieldError(
+            "channel", "own_channel", "applications at a window are taken in by its clerk"
+        )
         raise InvalidInputError("the channel does not fit", [fault])
     return UUID(caller.subject), None
 
 
-def read_case(case: Shown, caller: Caller, response: Response, calendar: WorkCalendar) -> dict[str, Any]:
+def read_case(
+    case: Shown, caller: Caller, response: Response, calendar: WorkCalendar
+) -> dict[str, Any]:
     """The answer, masked unless the reader is the applicant."""
     response.headers["etag"] = etag(case.revision)
     return show_case(case, caller, calendar)
@@ -118,7 +140,9 @@ def read_case(case: Shown, caller: Caller, response: Response, calendar: WorkCal
 def show_case(case: Shown, caller: Caller, calendar: WorkCalendar) -> dict[str, Any]:
     """What the caller sees of a case."""
     plain = is_own(case, caller)
-    values = {name: getattr(case, name) for name in CaseRead.model_fields if name != "provisional_due"}
+    values = {
+        name: getattr(case, name) for name in CaseRead.model_fields if name != "provisional_due"
+    }
     if not plain:
         values["applicant_name"] = masking.mask_name(case.applicant_name)
         values["phone"] = masking.mask_phone(case.phone)

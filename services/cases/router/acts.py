@@ -5,10 +5,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.cases import use_cases
-from services.cases.router.access import Approver, At, Clerk, Config, Deliverer, Handler, Head, Leader, read_case
-from services.cases.schemas import (
-    CaseRead,
+from services.cases.router.access import (
+    Approver,
+    At,
+    Clerk,
+    Config,
+    Deliverer,
+    Handler,
+    Head,
+    Leader,
+    read_case,
+)
+from services.cases.schemas.acts import (
     Correct,
     Decide,
     Deliver,
@@ -18,9 +26,11 @@ from services.cases.schemas import (
     Review,
     SuspendCase,
 )
-from shared.auth import CurrentCaller
-from shared.db import Session
-from shared.etags import IfMatch
+from services.cases.schemas.answers import CaseRead
+from services.cases.use_cases import acts
+from shared.http.dependencies import Session
+from shared.http.etags import IfMatch
+from shared.security.auth import CurrentCaller
 
 router = APIRouter()
 
@@ -30,7 +40,9 @@ async def accept_case(
     case_id: UUID, session: Session, clerk: Clerk, expected: IfMatch, at: At, response: Response
 ) -> Any:
     """受理."""
-    return read_case(await use_cases.accept_case(session, case_id, expected, clerk, at), clerk, response, at.calendar)
+    return read_case(
+        await acts.accept_case(session, case_id, expected, clerk, at), clerk, response, at.calendar
+    )
 
 
 @router.post("/files/{case_id}/non-acceptance", response_model=CaseRead)
@@ -44,7 +56,7 @@ async def refuse_acceptance(
     response: Response,
 ) -> Any:
     """不予受理, with reasons."""
-    case = await use_cases.refuse_acceptance(session, case_id, command, expected, clerk, at)
+    case = await acts.refuse_acceptance(session, case_id, command, expected, clerk, at)
     return read_case(case, clerk, response, at.calendar)
 
 
@@ -59,7 +71,7 @@ async def request_correction(
     response: Response,
 ) -> Any:
     """补正: everything missing, once; again, also after acceptance, for what a licence that lapsed leaves open."""
-    case = await use_cases.request_correction(session, case_id, command, expected, officer, at)
+    case = await acts.request_correction(session, case_id, command, expected, officer, at)
     return read_case(case, officer, response, at.calendar)
 
 
@@ -74,7 +86,7 @@ async def correct_case(
     response: Response,
 ) -> Any:
     """The applicant supplies what was missing."""
-    case = await use_cases.correct_case(session, case_id, command, expected, caller, at)
+    case = await acts.correct_case(session, case_id, command, expected, caller, at)
     return read_case(case, caller, response, at.calendar)
 
 
@@ -89,16 +101,22 @@ async def supply_materials(
     response: Response,
 ) -> Any:
     """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
-    case = await use_cases.supply_materials(session, case_id, command, expected, caller, at)
+    case = await acts.supply_materials(session, case_id, command, expected, caller, at)
     return read_case(case, caller, response, at.calendar)
 
 
 @router.post("/files/{case_id}/reviews", response_model=CaseRead)
 async def review_case(
-    case_id: UUID, command: Review, session: Session, approver: Approver, expected: IfMatch, at: At, response: Response
+    case_id: UUID,
+    command: Review,
+    session: Session,
+    approver: Approver,
+    expected: IfMatch,
+    at: At,
+    response: Response,
 ) -> Any:
     """审查 by one of at least two people."""
-    case = await use_cases.review_case(session, case_id, command, expected, approver, at)
+    case = await acts.review_case(session, case_id, command, expected, approver, at)
     return read_case(case, approver, response, at.calendar)
 
 
@@ -113,17 +131,25 @@ async def suspend_case(
     response: Response,
 ) -> Any:
     """特别程序: its time is not counted (art. 45)."""
-    case = await use_cases.suspend_case(session, case_id, command, expected, approver, at)
+    case = await acts.suspend_case(session, case_id, command, expected, approver, at)
     return read_case(case, approver, response, at.calendar)
 
 
 @router.post("/files/{case_id}/resumption", response_model=CaseRead)
 async def resume_case(
-    case_id: UUID, session: Session, approver: Approver, expected: IfMatch, at: At, response: Response
+    case_id: UUID,
+    session: Session,
+    approver: Approver,
+    expected: IfMatch,
+    at: At,
+    response: Response,
 ) -> Any:
     """The special procedure is over: due dates move by the working days it took."""
     return read_case(
-        await use_cases.resume_case(session, case_id, expected, approver, at), approver, response, at.calendar
+        await acts.resume_case(session, case_id, expected, approver, at),
+        approver,
+        response,
+        at.calendar,
     )
 
 
@@ -139,16 +165,24 @@ async def extend_case(
     response: Response,
 ) -> Any:
     """延期, once, approved by the organ's head (art. 42)."""
-    case = await use_cases.extend_case(session, case_id, command, expected, head, at, settings.extension_days_max)
+    case = await acts.extend_case(
+        session, case_id, command, expected, head, at, settings.extension_days_max
+    )
     return read_case(case, head, response, at.calendar)
 
 
 @router.post("/files/{case_id}/decision", response_model=CaseRead)
 async def decide_case(
-    case_id: UUID, command: Decide, session: Session, leader: Leader, expected: IfMatch, at: At, response: Response
+    case_id: UUID,
+    command: Decide,
+    session: Session,
+    leader: Leader,
+    expected: IfMatch,
+    at: At,
+    response: Response,
 ) -> Any:
     """决定 by a leader."""
-    case = await use_cases.decide_case(session, case_id, command, expected, leader, at)
+    case = await acts.decide_case(session, case_id, command, expected, leader, at)
     return read_case(case, leader, response, at.calendar)
 
 
@@ -163,17 +197,25 @@ async def deliver_case(
     response: Response,
 ) -> Any:
     """送达 by a third person."""
-    case = await use_cases.deliver_case(session, case_id, command, expected, deliverer, at)
+    case = await acts.deliver_case(session, case_id, command, expected, deliverer, at)
     return read_case(case, deliverer, response, at.calendar)
 
 
 @router.post("/files/{case_id}/withdrawal", response_model=CaseRead)
 async def withdraw_case(
-    case_id: UUID, session: Session, caller: CurrentCaller, expected: IfMatch, at: At, response: Response
+    case_id: UUID,
+    session: Session,
+    caller: CurrentCaller,
+    expected: IfMatch,
+    at: At,
+    response: Response,
 ) -> Any:
     """撤回 by the applicant, before the decision."""
     return read_case(
-        await use_cases.withdraw_case(session, case_id, expected, caller, at), caller, response, at.calendar
+        await acts.withdraw_case(session, case_id, expected, caller, at),
+        caller,
+        response,
+        at.calendar,
     )
 
 
@@ -188,5 +230,5 @@ async def return_case(
     response: Response,
 ) -> Any:
     """退件: the gaps were never supplied."""
-    case = await use_cases.return_case(session, case_id, command, expected, clerk, at)
+    case = await acts.return_case(session, case_id, command, expected, clerk, at)
     return read_case(case, clerk, response, at.calendar)

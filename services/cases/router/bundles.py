@@ -7,8 +7,9 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Response
 
-from services.cases import queries, use_cases
-from services.cases.model import BundleCase, Moment, Standing, bundle_state, deliver_by, standing
+from services.cases import queries
+from services.cases.model.base import Moment
+from services.cases.model.bundles import BundleCase, Standing, bundle_state, deliver_by, standing
 from services.cases.router.access import (
     FIRST,
     STAFF,
@@ -18,25 +19,33 @@ from services.cases.router.access import (
     is_own,
     show_case,
 )
-from services.cases.schemas import ApplyBundle, BundleCaseRead, BundleCaseSummary
-from shared import clock, masking
-from shared.auth import CurrentCaller
-from shared.db import ReadSession, Session
+from services.cases.schemas.bundles import ApplyBundle, BundleCaseRead, BundleCaseSummary
+from services.cases.use_cases import bundles
+from shared import clock
+from shared.database.idempotency import IdempotentRoute, Once
+from shared.domain import masking
 from shared.errors import NotFoundError
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.tokens import Caller
+from shared.security.auth import CurrentCaller
+from shared.security.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 
 
-@router.post("/bundle-applications", response_model=BundleCaseRead, status_code=201, dependencies=[Once])
+@router.post(
+    "/bundle-applications", response_model=BundleCaseRead, status_code=201, dependencies=[Once]
+)
 async def apply_for_bundle(
-    command: ApplyBundle, session: Session, caller: CurrentCaller, numbers: CaseNumbers, response: Response
+    command: ApplyBundle,
+    session: Session,
+    caller: CurrentCaller,
+    numbers: CaseNumbers,
+    response: Response,
 ) -> Any:
     """Apply for all children of a bundle at once: one form, one set of materials; all of it is taken or nothing."""
     account, clerk = applicant_account(caller, command.channel)
-    parent, cases, at = await use_cases.apply_for_bundle(
+    parent, cases, at = await bundles.apply_for_bundle(
         session, command, numbers, account_id=account, clerk=clerk, caller=caller, now=clock.now()
     )
     response.headers["location"] = f"/api/v1/cases/bundle-files/{parent.id}"
@@ -51,7 +60,9 @@ async def list_own_bundles(
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     if caller.kind not in {"person", "organisation"}:
         return {"items": [], "next": None}
-    found = await queries.list_own_bundles(session, UUID(caller.subject), caller.matters, after, limit)
+    found = await queries.list_own_bundles(
+        session, UUID(caller.subject), caller.matters, after, limit
+    )
     rows, following = page_of(found, limit, "id")
     return {"items": [_summary(row) for row in rows], "next": following}
 
@@ -63,7 +74,9 @@ def _summary(row: Any) -> dict[str, Any]:
 
 
 @router.get("/bundle-files/{bundle_case_id}", response_model=BundleCaseRead)
-async def get_bundle_file(bundle_case_id: UUID, session: ReadSession, caller: CurrentCaller, at: At) -> Any:
+async def get_bundle_file(
+    bundle_case_id: UUID, session: ReadSession, caller: CurrentCaller, at: At
+) -> Any:
     """One application with its children: whole for the applicant, for officers with their own department's child, for the
     clerk who took it in with the numbers."""
     parent = await queries.get_bundle_case(session, bundle_case_id)
@@ -76,7 +89,11 @@ def _show(parent: BundleCase, cases: Iterable[Any], caller: Caller, at: Moment) 
     own = parent.account_id is not None and all(is_own(case, caller) for case in children.values())
     staff = caller.kind == "staff" and bool(set(STAFF) & caller.roles)
     place = (caller.area, caller.department)
-    seen = {c for c, case in children.items() if own or (staff and place == (case.area_code, case.department_code))}
+    seen = {
+        c
+        for c, case in children.items()
+        if own or (staff and place == (case.area_code, case.department_code))
+    }
     intake = parent.intake_by == caller.subject and "window_clerk" in caller.roles
     if not seen and not intake:
         raise NotFoundError("no such application of yours")
@@ -88,7 +105,14 @@ def _show(parent: BundleCase, cases: Iterable[Any], caller: Caller, at: Moment) 
         "fields": {code: value for code, value in filled.items() if own or code in form},
         "deliver_by": deliver_by(parent.plan, children, at),
         "children": [
-            _child(entry, children[entry["code"]], caller, at, detail=entry["code"] in seen, numbered=intake)
+            _child(
+                entry,
+                children[entry["code"]],
+                caller,
+                at,
+                detail=entry["code"] in seen,
+                numbered=intake,
+            )
             for entry in parent.plan
         ],
     }

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from services.cases import queries, use_cases
-from services.cases.model import CalendarChange
+from services.cases import queries
+from services.cases.model.records import CalendarChange
 from services.cases.router.access import Db
-from services.cases.schemas import CalendarChangeRead, CalendarRead, ChangeDays
+from services.cases.schemas.calendar import CalendarChangeRead, CalendarRead, ChangeDays
+from services.cases.use_cases import calendar
 from shared import clock
-from shared.auth import Administrator, CurrentCaller
-from shared.db import ReadSession
+from shared.http.dependencies import ReadSession
+from shared.security.auth import Administrator, CurrentCaller
 
 router = APIRouter()
 
@@ -45,13 +46,13 @@ async def get_calendar(
 async def change_days(command: ChangeDays, database: Db, administrator: Administrator) -> Any:
     """Set days of the calendar. Clocks count by it at once; the due dates of open cases follow, batch by batch."""
     async with database.transaction() as session:
-        change = await use_cases.change_days(session, command, administrator.subject, clock.now())
+        change = await calendar.change_days(session, command, administrator.subject, clock.now())
     if change is None:
         return {"id": None, "changed_days": 0, "finished": True, "moved": 0, "departments": []}
     more, until = True, time.monotonic() + PATIENCE
     while more and time.monotonic() < until:
         async with database.transaction() as session:
-            more = await use_cases.follow_change(session, change.id, clock.now())
+            more = await calendar.follow_change(session, change.id, clock.now())
     async with database.reading() as session:
         return _report(await queries.get_change(session, change.id))
 

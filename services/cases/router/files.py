@@ -6,8 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.cases import queries, use_cases
-from services.cases.model import State, is_file
+from services.cases import queries
+from services.cases.model.materials import is_file
+from services.cases.model.states import State
 from services.cases.router.access import (
     FIRST,
     CaseNumbers,
@@ -21,27 +22,20 @@ from services.cases.router.access import (
     is_own,
     read_case,
 )
-from services.cases.schemas import (
-    Apply,
-    CaseRead,
-    CaseSummary,
-    PushCases,
-    Pushed,
-    StepRead,
-    Track,
-    Tracked,
-    UploadRead,
-)
+from services.cases.schemas.answers import CaseRead, CaseSummary, StepRead, UploadRead
+from services.cases.schemas.applications import Apply, Track, Tracked
+from services.cases.schemas.imports import PushCases, Pushed
+from services.cases.use_cases import apply, push, track
 from shared import clock
-from shared.addresses import client_address
-from shared.auth import CurrentCaller, MaybeCaller
-from shared.bodies import file_body
-from shared.db import ReadSession, Session
+from shared.database.guess_limits import Budget
+from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import NotFoundError
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.bodies import file_body
+from shared.http.client_address import client_address
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.storage import MAX_FILE
-from shared.tries import Budget
+from shared.runtime.storage import MAX_FILE
+from shared.security.auth import CurrentCaller, MaybeCaller
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -53,18 +47,26 @@ router = APIRouter(route_class=IdempotentRoute)
     max_body_size=MAX_FILE,
     openapi_extra=file_body("application/pdf", "image/png", "image/jpeg"),
 )
-async def upload_file(request: Request, session: Session, caller: CurrentCaller, storage: Files) -> Any:
+async def upload_file(
+    request: Request, session: Session, caller: CurrentCaller, storage: Files
+) -> Any:
     """Bring a file (PDF, PNG, JPEG, at most 20 MiB) as the body; only its owner can use it."""
-    return await use_cases.store_upload(session, storage, await request.body(), caller.subject, clock.now())
+    return await apply.store_upload(
+        session, storage, await request.body(), caller.subject, clock.now()
+    )
 
 
 @router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
 async def apply_for(
-    command: Apply, session: Session, caller: CurrentCaller, numbers: CaseNumbers, response: Response
+    command: Apply,
+    session: Session,
+    caller: CurrentCaller,
+    numbers: CaseNumbers,
+    response: Response,
 ) -> Any:
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
     account, clerk = applicant_account(caller, command.channel, command.matter_id)
-    case, at = await use_cases.apply_for(
+    case, at = await apply.apply_for(
         session, command, numbers, account_id=account, clerk=clerk, caller=caller, now=clock.now()
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
@@ -72,13 +74,17 @@ async def apply_for(
 
 
 @router.get("/files", response_model=Page[CaseSummary])
-async def list_own_cases(session: ReadSession, caller: CurrentCaller, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_own_cases(
+    session: ReadSession, caller: CurrentCaller, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """The caller's own cases."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     if caller.kind not in {"person", "organisation"}:
         return {"items": [], "next": None}
     rows, following = page_of(
-        await queries.list_own(session, UUID(caller.subject), caller.matters, after, limit), limit, "id"
+        await queries.list_own(session, UUID(caller.subject), caller.matters, after, limit),
+        limit,
+        "id",
     )
     return {"items": [{**row._asdict(), "due_on": _due_on(row)} for row in rows], "next": following}
 
@@ -89,7 +95,9 @@ def _due_on(row: Any) -> date | None:
 
 
 @router.get("/files/{case_id}", response_model=CaseRead)
-async def get_case(case_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response) -> Any:
+async def get_case(
+    case_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response
+) -> Any:
     """One case: whole for its applicant, masked for the officers of its department."""
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
@@ -102,7 +110,11 @@ async def get_timeline(case_id: UUID, session: ReadSession, caller: CurrentCalle
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
     steps = [StepRead.model_validate(step) for step in await queries.list_steps(session, case_id)]
-    return [step.model_copy(update={"opinion": None}) for step in steps] if is_own(case, caller) else steps
+    return (
+        [step.model_copy(update={"opinion": None}) for step in steps]
+        if is_own(case, caller)
+        else steps
+    )
 
 
 @router.get("/files/{case_id}/materials/{code}", response_class=Response)
@@ -120,23 +132,27 @@ async def get_material(
     if found is None or not is_file(found):
         raise NotFoundError("no such material in this case")
     headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
-    return Response(await storage.get(found["digest"]), media_type=found["media_type"], headers=headers)
+    return Response(
+        await storage.get(found["digest"]), media_type=found["media_type"], headers=headers
+    )
 
 
 @router.post("/imports", response_model=Pushed, dependencies=[Once], max_body_size=MAX_FILE)
 async def push_cases(command: PushCases, session: Session, system: Pusher) -> Any:
     """办件推送: a bureau's own system pushes its cases; good records land, faulty ones come back with row, field and rule."""
-    return await use_cases.push_cases(session, command, system, clock.now())
+    return await push.push_cases(session, command, system, clock.now())
 
 
 @router.post("/tracking", response_model=Tracked)
-async def track_case(command: Track, request: Request, database: Db, settings: Config, _caller: MaybeCaller) -> Any:
+async def track_case(
+    command: Track, request: Request, database: Db, settings: Config, _caller: MaybeCaller
+) -> Any:
     """Where a case stands, by its number and the last four digits of the phone; tries are counted."""
     address = client_address(request, trust_gateway=settings.trust_gateway)
     window = timedelta(seconds=settings.tracking_window_seconds)
     budget = Budget(window, settings.tracking_tries_per_address, settings.tracking_tries_per_number)
     async with database.reading() as session:
-        case = await use_cases.track_case(session, command, address, budget, clock.now())
+        case = await track.track_case(session, command, address, budget, clock.now())
     return {**{name: getattr(case, name) for name in Tracked.model_fields}, "due_on": _due_on(case)}
 
 
@@ -152,10 +168,14 @@ async def list_work(
     cursor: Cursor = None,
 ) -> Any:
     """Open cases of the officer's department, the most urgent first."""
-    after: list[Any] = decode_cursor(cursor, date.fromisoformat, UUID) if cursor else [date.min, FIRST]
+    after: list[Any] = (
+        decode_cursor(cursor, date.fromisoformat, UUID) if cursor else [date.min, FIRST]
+    )
     place = (officer.area or "", officer.department or "")
     today = clock.local_date(clock.now())
-    which = queries.WorkFilter(state, officer.subject if mine else None, due_before, today if overdue else None)
+    which = queries.WorkFilter(
+        state, officer.subject if mine else None, due_before, today if overdue else None
+    )
     rows = await queries.list_work(session, place, which, (after[0], after[1]), limit)
     page, following = page_of(rows, limit, "due_on", "id")
     return {"items": page, "next": following}

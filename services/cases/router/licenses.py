@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.cases import use_cases
-from services.cases.schemas import LicenseMatch, MatchLicenses
+from services.cases.schemas.applications import MatchLicenses
+from services.cases.schemas.materials import LicenseMatch
+from services.cases.use_cases import matches
 from shared import clock
-from shared.auth import VerifiedCitizen
-from shared.db import Session
+from shared.http.dependencies import Session
+from shared.security.auth import VerifiedCitizen
 
 router = APIRouter()
 
@@ -16,4 +17,4 @@ router = APIRouter()
 @router.post("/license-matches", response_model=list[LicenseMatch])
 async def match_licenses(command: MatchLicenses, session: Session, caller: VerifiedCitizen) -> Any:
     """免提交: which of the caller's own licences could meet which materials of her personal guide."""
-    return await use_cases.match_licenses(session, command, caller, clock.now())
+    return await matches.match_licenses(session, command, caller, clock.now())

@@ -5,17 +5,20 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.cases import queries, timers, use_cases
-from services.cases.model import Level
+from services.cases import queries, timers
+from services.cases.model.clocks import Level
 from services.cases.router.access import FIRST, At, Config, Officer, Overseer
-from services.cases.schemas import AnswerLight, LightRead, TimerRan, TimerRun
+from services.cases.schemas.acts import AnswerLight
+from services.cases.schemas.answers import LightRead
+from services.cases.schemas.calendar import TimerRan, TimerRun
 from services.cases.settings import Settings
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
+from services.cases.use_cases import lights
 from shared.errors import FieldError, InvalidInputError, NotFoundError
-from shared.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.tokens import Caller
+from shared.security.auth import Administrator
+from shared.security.tokens import Caller
 
 router = APIRouter()
 
@@ -33,7 +36,8 @@ async def list_lights(
     caller: Overseer,
     settings: Config,
     is_open: Annotated[
-        bool | None, Query(alias="open", description="Only those that burn, or only those that are out")
+        bool | None,
+        Query(alias="open", description="Only those that burn, or only those that are out"),
     ] = None,
     level: Annotated[Level | None, Query()] = None,
     limit: Limit = 50,
@@ -42,7 +46,9 @@ async def list_lights(
     """Lights of the officer's department, or of the supervisor's area (the city's supervisors see all areas)."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     area, department = _scope(caller, settings)
-    rows = await queries.list_lights(session, area, department, is_open=is_open, level=level, after=after, limit=limit)
+    rows = await queries.list_lights(
+        session, area, department, is_open=is_open, level=level, after=after, limit=limit
+    )
     page, following = page_of(rows, limit, "id")
     return {"items": page, "next": following}
 
@@ -53,7 +59,9 @@ async def get_light(
 ) -> Any:
     """One light."""
     light = await queries.get_light(session, light_id)
-    for sees, has in zip(_scope(caller, settings), (light.area_code, light.department_code), strict=True):
+    for sees, has in zip(
+        _scope(caller, settings), (light.area_code, light.department_code), strict=True
+    ):
         if sees not in {None, has}:
             raise NotFoundError("no such light of yours")
     response.headers["etag"] = etag(light.revision)
@@ -71,7 +79,7 @@ async def answer_light(
     response: Response,
 ) -> Any:
     """The department answers; the light goes out."""
-    light = await use_cases.answer_light(session, light_id, command, expected, officer, at)
+    light = await lights.answer_light(session, light_id, command, expected, officer, at)
     response.headers["etag"] = etag(light.revision)
     return light
 
@@ -82,5 +90,7 @@ async def run_timers(command: TimerRun, request: Request, _administrator: Admini
     if not request.app.state.settings.development:
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:
-        raise InvalidInputError("the time has no zone", [FieldError("as_of", "offset", "send it with its offset")])
+        raise InvalidInputError(
+            "the time has no zone", [FieldError("as_of", "offset", "send it with its offset")]
+        )
     return await timers.run_clocks(request.app.state.database, command.as_of)

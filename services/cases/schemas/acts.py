@@ -6,8 +6,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from services.cases.schemas.base import Strict
 from services.cases.schemas.materials import Materials
+from shared.domain.guides import Code
 from shared.fields import Line, Prose, Reason
-from shared.guides import Code
 
 
 class RefuseAcceptance(Strict):

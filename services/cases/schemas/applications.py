@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.cases.schemas.base import Phone, Strict
 from services.cases.schemas.materials import Materials
-from shared import clock, codes
+from shared import clock
+from shared.domain import codes
+from shared.domain.guides import Code
 from shared.fields import CLEAN, Line
-from shared.guides import Code
 
 
 class Applicant(Strict):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared import codes
+from shared.domain import codes
 
 Phone = Annotated[str, Field(max_length=20), AfterValidator(codes.check_phone)]
 

@@ -10,9 +10,9 @@ from services.cases.schemas.answers import CaseRead
 from services.cases.schemas.applications import Applicant
 from services.cases.schemas.base import Strict
 from services.cases.schemas.materials import Materials
-from shared.bundles import Answers
+from shared.domain.bundles import Answers
+from shared.domain.guides import Code
 from shared.fields import Line
-from shared.guides import Code
 
 
 class ApplyBundle(Strict):

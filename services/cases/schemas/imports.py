@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.cases.schemas.base import Phone, Strict
-from shared import codes
+from shared.domain import codes
 from shared.fields import CLEAN, Line
 
 SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
@@ -43,7 +43,9 @@ class PushedCase(Strict):
     received_on: date
     accepted_on: date | None = None
     closed_on: Annotated[date | None, Field(validate_default=True)] = None
-    result: Annotated[Literal["0", "1", "2", "3", "4", "5", "6"] | None, Field(validate_default=True)] = None
+    result: Annotated[
+        Literal["0", "1", "2", "3", "4", "5", "6"] | None, Field(validate_default=True)
+    ] = None
     overdue: bool = False
     contact: Contact | None = None
 
@@ -55,7 +57,11 @@ class PushedCase(Strict):
     @field_validator("accepted_on", "closed_on")
     @classmethod
     def _follows_what_came_before(cls, value: date | None, known: ValidationInfo) -> date | None:
-        before = [known.data[name] for name in ("received_on", "accepted_on") if known.data.get(name) is not None]
+        before = [
+            known.data[name]
+            for name in ("received_on", "accepted_on")
+            if known.data.get(name) is not None
+        ]
         if value is not None and before and value < max(before):
             raise ValueError(f"must not lie before {max(before)}")
         return value

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from services.cases.schemas.base import Strict
-from shared.guides import Code
+from shared.domain.guides import Code
 
 
 class UploadedMaterial(Strict):
@@ -48,7 +48,9 @@ class LicensedMaterial(Strict):
 
 def _kind(value: Any) -> str:
     """An upload where no kind is named."""
-    kind = value.get("kind", "upload") if isinstance(value, dict) else getattr(value, "kind", "upload")
+    kind = (
+        value.get("kind", "upload") if isinstance(value, dict) else getattr(value, "kind", "upload")
+    )
     return str(kind)
 
 

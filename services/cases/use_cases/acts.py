@@ -7,8 +7,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import FINAL, Case, Moment, State, TimelineRow
-from services.cases.schemas import (
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.records import TimelineRow
+from services.cases.model.states import FINAL, State
+from services.cases.schemas.acts import (
     Correct,
     Decide,
     Deliver,
@@ -22,12 +25,14 @@ from services.cases.use_cases.following import follow_bundle
 from services.cases.use_cases.licenses import forget_uses, note_uses
 from services.cases.use_cases.lights import settle
 from services.cases.use_cases.materials import license_ids, take_more
-from shared import audit, context, outbox
+from shared import context
+from shared.database import audit
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError
-from shared.etags import check_version
-from shared.events import Event
+from shared.events.base import Event
+from shared.http.etags import check_version
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.tokens import Caller
 
 
 async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
@@ -37,7 +42,11 @@ async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Call
     """
     case = await queries.get_case(session, case_id, lock=True)
     place = (case.area_code, case.department_code)
-    on_behalf = case.account_id is None and "window_clerk" in caller.roles and place == (caller.area, caller.department)
+    on_behalf = (
+        case.account_id is None
+        and "window_clerk" in caller.roles
+        and place == (caller.area, caller.department)
+    )
     own = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
     if not own and not on_behalf:
         raise NotFoundError("no such case of yours")
@@ -68,7 +77,13 @@ async def _record(
     """Facts, the applicant's timeline, the audit trail; lights that the act has made untrue go out with it."""
     for fact in facts:
         outbox.add(session, fact)
-    step = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "opinion": opinion}
+    step = {
+        "act": act,
+        "role": role,
+        "agent_id": context.current().agent,
+        "note": note,
+        "opinion": opinion,
+    }
     session.add(TimelineRow(id=new_id(), case_id=case.id, at=at.now, **step))
     audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
     if case.state in FINAL:
@@ -79,24 +94,38 @@ async def _record(
     return case
 
 
-async def accept_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+async def accept_case(
+    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
+) -> Case:
     """受理."""
     case = await _departments(session, case_id, expected, caller)
     return await _record(session, case, "accept", "intake", at, case.accept(caller.subject, at))
 
 
 async def refuse_acceptance(
-    session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: RefuseAcceptance,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """不予受理."""
     await queries.lock_bundle_of(session, case_id)
     case = await _departments(session, case_id, expected, caller)
     facts = case.refuse_acceptance(caller.subject, command.reasons, at)
-    return await _record(session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons)
+    return await _record(
+        session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons
+    )
 
 
 async def request_correction(
-    session: AsyncSession, case_id: UUID, command: RequestCorrection, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: RequestCorrection,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """补正: everything missing, told once; what a lapsed licence leaves open, whenever it lapses, by any officer."""
     case = await _departments(session, case_id, expected, caller)
@@ -104,12 +133,22 @@ async def request_correction(
         raise ForbiddenError("before acceptance a window clerk asks for corrections")
     items = [item.model_dump() for item in command.items]
     return await _record(
-        session, case, "request_correction", "intake", at, case.request_correction(caller.subject, items, at)
+        session,
+        case,
+        "request_correction",
+        "intake",
+        at,
+        case.request_correction(caller.subject, items, at),
     )
 
 
 async def correct_case(
-    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: Correct,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """The applicant supplies what was missing."""
     case, materials = await _bring(session, case_id, command, expected, caller, at)
@@ -119,7 +158,12 @@ async def correct_case(
 
 
 async def supply_materials(
-    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: Correct,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
     case, materials = await _bring(session, case_id, command, expected, caller, at)
@@ -130,7 +174,12 @@ async def supply_materials(
 
 
 async def _bring(
-    session: AsyncSession, case_id: UUID, command: Correct, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: Correct,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> tuple[Case, list[dict[str, Any]]]:
     """The applicant's case and the materials brought to it. Licences are locked before the case, as their events do."""
     licenses = await queries.lock_licenses(session, license_ids(command.materials))
@@ -139,7 +188,11 @@ async def _bring(
 
 
 async def _note_change(
-    session: AsyncSession, case: Case, before: Sequence[dict[str, Any]], materials: Sequence[dict[str, Any]], at: Moment
+    session: AsyncSession,
+    case: Case,
+    before: Sequence[dict[str, Any]],
+    materials: Sequence[dict[str, Any]],
+    at: Moment,
 ) -> None:
     """Which licences the case rests on no longer, and which it uses now."""
     replaced = {material["code"] for material in materials}
@@ -153,11 +206,18 @@ async def review_case(
     """审查 by one of at least two people."""
     case = await _departments(session, case_id, expected, caller)
     case.review(caller.subject, at)
-    return await _record(session, case, "review", "review", at, note=command.opinion, opinion=command.text)
+    return await _record(
+        session, case, "review", "review", at, note=command.opinion, opinion=command.text
+    )
 
 
 async def suspend_case(
-    session: AsyncSession, case_id: UUID, command: SuspendCase, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: SuspendCase,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """特别程序: an approver says which, how long it is planned, and why."""
     case = await _departments(session, case_id, expected, caller)
@@ -165,21 +225,31 @@ async def suspend_case(
     return await _record(session, case, "suspend", "review", at, fact, note=command.reason)
 
 
-async def resume_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+async def resume_case(
+    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
+) -> Case:
     """The special procedure is over."""
     case = await _departments(session, case_id, expected, caller)
     return await _record(session, case, "resume", "review", at, case.resume(at))
 
 
 async def extend_case(
-    session: AsyncSession, case_id: UUID, command: ExtendTime, expected: int, caller: Caller, at: Moment, limit: int
+    session: AsyncSession,
+    case_id: UUID,
+    command: ExtendTime,
+    expected: int,
+    caller: Caller,
+    at: Moment,
+    limit: int,
 ) -> Case:
     """延期 of at most `limit` working days, approved by the organ's head."""
     if command.days > limit:
         fault = FieldError("days", "extension_limit", f"at most {limit} working days")
         raise InvalidInputError("the extension is too long", [fault])
     case = await _departments(session, case_id, expected, caller)
-    return await _record(session, case, "extend", "decision", at, case.extend(command.days, at), note=command.reasons)
+    return await _record(
+        session, case, "extend", "decision", at, case.extend(command.days, at), note=command.reasons
+    )
 
 
 async def decide_case(
@@ -193,15 +263,24 @@ async def decide_case(
 
 
 async def deliver_case(
-    session: AsyncSession, case_id: UUID, command: Deliver, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: Deliver,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """送达 by a third person."""
     case = await _departments(session, case_id, expected, caller)
     facts = case.deliver(caller.subject, command.method, at)
-    return await _record(session, case, "deliver", "delivery", at, *facts, note=command.tracking_number)
+    return await _record(
+        session, case, "deliver", "delivery", at, *facts, note=command.tracking_number
+    )
 
 
-async def withdraw_case(session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment) -> Case:
+async def withdraw_case(
+    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
+) -> Case:
     """撤回 by the applicant."""
     await queries.lock_bundle_of(session, case_id)
     case = await _own(session, case_id, expected, caller)
@@ -209,7 +288,12 @@ async def withdraw_case(session: AsyncSession, case_id: UUID, expected: int, cal
 
 
 async def return_case(
-    session: AsyncSession, case_id: UUID, command: RefuseAcceptance, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    case_id: UUID,
+    command: RefuseAcceptance,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Case:
     """退件: the gaps were never supplied."""
     await queries.lock_bundle_of(session, case_id)

@@ -10,31 +10,44 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Case, MatterCopy, Moment, TimelineRow, Upload, missing_materials
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.materials import missing_materials
+from services.cases.model.records import MatterCopy, TimelineRow, Upload
 from services.cases.queries import MatterText
-from services.cases.schemas import Apply, Guided
+from services.cases.schemas.applications import Apply, Guided
 from services.cases.use_cases.licenses import note_uses
 from services.cases.use_cases.materials import Sources, license_ids, upload_ids, use_of
 from services.cases.use_cases.numbers import Numbers
-from shared import audit, codes, context, outbox
-from shared.crypto import lookup_hash
-from shared.direct import Direct
+from shared import context
+from shared.database import audit
+from shared.database.direct import Direct
+from shared.database.tables import AuditRow, OutboxRow
+from shared.domain import codes
+from shared.domain.guides import personal_guide
 from shared.errors import ConflictError, FieldError, InvalidInputError
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
-from shared.ground import AuditRow, OutboxRow
-from shared.guides import personal_guide
 from shared.ids import new_id
-from shared.storage import Storage, sniff
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.runtime.storage import Storage, sniff
+from shared.security.crypto import lookup_hash
+from shared.security.tokens import Caller
 
 
 async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
     """Keep the newest published text."""
-    values = {"revision": event.revision, "version": event.version, "open": True, "document": event.document}
+    values = {
+        "revision": event.revision,
+        "version": event.version,
+        "open": True,
+        "document": event.document,
+    }
     statement = insert(MatterCopy).values(matter_id=event.matter_id, **values)
     newer = MatterCopy.revision < event.revision
-    _ = await session.execute(statement.on_conflict_do_update(index_elements=["matter_id"], set_=values, where=newer))
+    _ = await session.execute(
+        statement.on_conflict_do_update(index_elements=["matter_id"], set_=values, where=newer)
+    )
 
 
 async def close_copy(session: AsyncSession, event: MatterSuspended | MatterCancelled) -> None:
@@ -44,13 +57,23 @@ async def close_copy(session: AsyncSession, event: MatterSuspended | MatterCance
         matter.open, matter.revision = False, event.revision
 
 
-async def store_upload(session: AsyncSession, storage: Storage, content: bytes, owner: str, now: datetime) -> Upload:
+async def store_upload(
+    session: AsyncSession, storage: Storage, content: bytes, owner: str, now: datetime
+) -> Upload:
     """Keep a file of the caller's: PDF, PNG or JPEG by its content, whatever it is called."""
     media_type = sniff(content)
     if media_type is None:
-        raise InvalidInputError("the file cannot be taken", [FieldError("body", "media_type", "send PDF, PNG or JPEG")])
+        raise InvalidInputError(
+            "the file cannot be taken", [FieldError("body", "media_type", "send PDF, PNG or JPEG")]
+        )
     digest = await storage.put(content)
-    values = {"owner": owner, "digest": digest, "media_type": media_type, "size": len(content), "at": now}
+    values = {
+        "owner": owner,
+        "digest": digest,
+        "media_type": media_type,
+        "size": len(content),
+        "at": now,
+    }
     # The update changes nothing; it makes a file that was brought before come back as the upload it already is.
     statement = (
         insert(Upload)
@@ -95,17 +118,29 @@ async def apply_for(
     faults += missing_materials(guide, named, promised_days(ground.matter))
     if faults:
         raise InvalidInputError("the materials do not fit the personal guide", faults)
-    case = new_case(command, ground.matter, at, guide=guide, materials=materials, account_id=account_id, clerk=clerk)
+    case = new_case(
+        command,
+        ground.matter,
+        at,
+        guide=guide,
+        materials=materials,
+        account_id=account_id,
+        clerk=clerk,
+    )
     case.number = await next_number(numbers, ground.matter, at)
     submitted, received = case.submitted(at), case.receive(at)
-    await _store(session, case, [submitted.model_copy(update={"revision": case.revision}), received], at)
+    await _store(
+        session, case, [submitted.model_copy(update={"revision": case.revision}), received], at
+    )
     await note_uses(session, case, materials, "intake", at)
     return case, at
 
 
 def _case_code(matter: MatterText) -> str:
     """The implementing code, or one of ours where the matter has none."""
-    return matter.document.code or f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
+    return (
+        matter.document.code or f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
+    )
 
 
 async def next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
@@ -117,7 +152,9 @@ async def next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
 def promised_days(matter: MatterText) -> int:
     """承诺时限, else the statutory one, else the law's own 20."""
     document = matter.document
-    return document.promised_days if document.promised_days is not None else document.legal_days or 20
+    return (
+        document.promised_days if document.promised_days is not None else document.legal_days or 20
+    )
 
 
 def new_case(
@@ -173,7 +210,18 @@ AUDIT: Any = AuditRow.__table__
 OUTBOX: Any = OutboxRow.__table__
 EVENT = ("topic", "key", "event_id", "payload")
 ENTRY = ("id", "case_id", "act", "role", "agent_id", "note", "at")
-TRAIL = ("id", "at", "actor", "on_behalf_of", "action", "object_type", "object_id", "reason", "detail", "request_id")
+TRAIL = (
+    "id",
+    "at",
+    "actor",
+    "on_behalf_of",
+    "action",
+    "object_type",
+    "object_id",
+    "reason",
+    "detail",
+    "request_id",
+)
 ROWS = {
     "case": (CASE, CASE.c.keys()),
     "step": (STEP, ENTRY),
@@ -212,11 +260,19 @@ def _prefixed(row: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _store(session: AsyncSession, case: Case, facts: Sequence[Event], at: Moment) -> None:
-    step = {"act": "receive", "role": "intake", "agent_id": context.current().agent, "note": None, "at": at.now}
+    step = {
+        "act": "receive",
+        "role": "intake",
+        "agent_id": context.current().agent,
+        "note": None,
+        "at": at.now,
+    }
     values = _prefixed("case", {name: getattr(case, name) for name in ROWS["case"][1]})
     values |= _prefixed("step", {"id": new_id(), "case_id": case.id, **step})
     values |= _prefixed("audit", audit.entry("case.receive", "case", case.id, channel=case.channel))
-    values |= _prefixed("first", outbox.entry(facts[0])) | _prefixed("second", outbox.entry(facts[1]))
+    values |= _prefixed("first", outbox.entry(facts[0])) | _prefixed(
+        "second", outbox.entry(facts[1])
+    )
     _ = await STORE.fetch(session, **values)
 
 
@@ -227,8 +283,12 @@ def checked_guide(command: Guided, matter: MatterText) -> dict[str, Any]:
             f"the matter is at version {matter.version} now; ask for the personal guide again",
             extra={"current_version": matter.version},
         )
-    guide = personal_guide(matter.document, command.answers, matter_id=matter.matter_id, version=matter.version)
+    guide = personal_guide(
+        matter.document, command.answers, matter_id=matter.matter_id, version=matter.version
+    )
     if guide.digest != command.guide_digest:
-        fault = FieldError("guide_digest", "shown_guide", "is not the digest of the guide for these answers")
+        fault = FieldError(
+            "guide_digest", "shown_guide", "is not the digest of the guide for these answers"
+        )
         raise InvalidInputError("another guide than the one shown", [fault])
     return guide.model_dump(mode="json")

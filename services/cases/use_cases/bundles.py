@@ -12,21 +12,32 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import BundleCase, BundleCopy, Case, Moment, State, TimelineRow, Use, missing_materials
+from services.cases.model.base import Moment
+from services.cases.model.bundles import BundleCase, BundleCopy
+from services.cases.model.case import Case
+from services.cases.model.licenses import Use
+from services.cases.model.materials import missing_materials
+from services.cases.model.records import TimelineRow
+from services.cases.model.states import State
 from services.cases.queries import BundleApplication, MatterText
-from services.cases.schemas import Apply, ApplyBundle, LicensedMaterial
+from services.cases.schemas.applications import Apply
+from services.cases.schemas.bundles import ApplyBundle
+from services.cases.schemas.materials import LicensedMaterial
 from services.cases.use_cases.apply import new_case, next_number, promised_days
 from services.cases.use_cases.licenses import note_uses
 from services.cases.use_cases.materials import Sources, acts_for_another, license_ids, upload_ids
 from services.cases.use_cases.numbers import Numbers
-from shared import audit, codes, context, outbox
-from shared.bundles import BundleGuide, ChildGuide, ChildText, FormField, bundle_guide
-from shared.crypto import lookup_hash, pseudonym
+from shared import context
+from shared.database import audit
+from shared.domain import codes
+from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, FormField, bundle_guide
 from shared.errors import ConflictError, FieldError, ForbiddenError, InvalidInputError
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.matters import BundlePublished
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash, pseudonym
+from shared.security.tokens import Caller
 
 
 async def copy_bundle(session: AsyncSession, event: BundlePublished) -> None:
@@ -39,7 +50,9 @@ async def copy_bundle(session: AsyncSession, event: BundlePublished) -> None:
     }
     statement = insert(BundleCopy).values(bundle_id=event.bundle_id, **values)
     newer = BundleCopy.revision < event.revision
-    _ = await session.execute(statement.on_conflict_do_update(index_elements=["bundle_id"], set_=values, where=newer))
+    _ = await session.execute(
+        statement.on_conflict_do_update(index_elements=["bundle_id"], set_=values, where=newer)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,9 @@ async def apply_for_bundle(
             "code": child.part.code,
             "case_id": str(case.id),
             "after": list(child.part.after),
-            "fields": list(next(c.fields for c in ground.document.children if c.code == child.part.code)),
+            "fields": list(
+                next(c.fields for c in ground.document.children if c.code == child.part.code)
+            ),
             "results": child.results,
         }
         for child, case in zip(children, cases, strict=True)
@@ -105,7 +120,9 @@ def _check_open(command: ApplyBundle, ground: BundleApplication, caller: Caller)
             extra={"current_version": ground.version},
         )
     if closed := [child.code for child in children if child.matter_id not in ground.matters]:
-        raise ConflictError("the bundle takes no applications now", extra={"closed_children": closed})
+        raise ConflictError(
+            "the bundle takes no applications now", extra={"closed_children": closed}
+        )
 
 
 async def _checked(
@@ -139,9 +156,16 @@ async def _checked(
 
 
 def _guide(command: ApplyBundle, ground: BundleApplication) -> BundleGuide:
-    texts = {matter_id: ChildText(text.version, text.document) for matter_id, text in ground.matters.items()}
+    texts = {
+        matter_id: ChildText(text.version, text.document)
+        for matter_id, text in ground.matters.items()
+    }
     return bundle_guide(
-        ground.document, texts, command.answers, bundle_id=command.bundle_id, version=command.bundle_version
+        ground.document,
+        texts,
+        command.answers,
+        bundle_id=command.bundle_id,
+        version=command.bundle_version,
     )
 
 
@@ -162,7 +186,13 @@ async def _taken(
         return same and caller.covers(earlier.matter_id)
 
     asked = {one.code: one.license_type_code for one in guide.materials} if guide else {}
-    use = Use(pseudonym(command.applicant.id_number), account_id, acts_for_another(caller), asked, at.today)
+    use = Use(
+        pseudonym(command.applicant.id_number),
+        account_id,
+        acts_for_another(caller),
+        asked,
+        at.today,
+    )
     sources = Sources(ground.uploads, ground.licenses, use)
     # Without a checklist nobody can say which licences it asks for.
     named = [one for one in command.materials if guide or not isinstance(one, LicensedMaterial)]
@@ -170,13 +200,22 @@ async def _taken(
     return sources.take(named)
 
 
-def _child(part: ChildGuide, guide: BundleGuide, ground: BundleApplication, given: Sequence[dict[str, Any]]) -> Child:
+def _child(
+    part: ChildGuide, guide: BundleGuide, ground: BundleApplication, given: Sequence[dict[str, Any]]
+) -> Child:
     """Its copy of each merged material that was given, under its own code."""
     codes_of = {
-        merged.code: need.material for merged in guide.materials for need in merged.needed_by if need.child == part.code
+        merged.code: need.material
+        for merged in guide.materials
+        for need in merged.needed_by
+        if need.child == part.code
     }
     materials = [{**one, "code": codes_of[one["code"]]} for one in given if one["code"] in codes_of]
-    results = [{"material": link.material, "of": link.of} for link in guide.results if link.child == part.code]
+    results = [
+        {"material": link.material, "of": link.of}
+        for link in guide.results
+        if link.child == part.code
+    ]
     return Child(part, ground.matters[part.guide.matter_id], materials, results)
 
 
@@ -184,15 +223,21 @@ def _material_faults(
     guide: BundleGuide, children: Sequence[Child], given: Sequence[dict[str, Any]]
 ) -> Iterator[FieldError]:
     """What every child's own rules say of its materials, told by the codes of the merged list, each thing once."""
-    merged = {(need.child, need.material): one.code for one in guide.materials for need in one.needed_by}
+    merged = {
+        (need.child, need.material): one.code for one in guide.materials for need in one.needed_by
+    }
     unknown = {one["code"] for one in given} - {one.code for one in guide.materials}
     for code in sorted(unknown):
-        yield FieldError(f"materials.{code}", "asked", "the checklist does not ask for this material")
+        yield FieldError(
+            f"materials.{code}", "asked", "the checklist does not ask for this material"
+        )
     told: set[tuple[str, str]] = set()
     for child in children:
         coming = [{"code": link["material"]} for link in child.results]
         text = child.part.guide.model_dump(mode="json")
-        for fault in missing_materials(text, [*child.materials, *coming], promised_days(child.matter)):
+        for fault in missing_materials(
+            text, [*child.materials, *coming], promised_days(child.matter)
+        ):
             code = merged[child.part.code, fault.field.removeprefix("materials.")]
             if (code, fault.rule) not in told:
                 told.add((code, fault.rule))
@@ -205,7 +250,9 @@ KINDS: dict[str, re.Pattern[str]] = {
 }
 
 
-def _form_faults(asked: Sequence[FormField], filled: dict[str, str], today: date) -> Iterator[FieldError]:
+def _form_faults(
+    asked: Sequence[FormField], filled: dict[str, str], today: date
+) -> Iterator[FieldError]:
     """一表申请: every required field, no other, each as its kind says."""
     known = {one.code: one for one in asked}
     for code in sorted(filled.keys() - known.keys()):
@@ -292,7 +339,9 @@ def _case(child: Child, command: ApplyBundle, parent: BundleCase, at: Moment) ->
     return case
 
 
-async def _parent_number(command: ApplyBundle, ground: BundleApplication, numbers: Numbers, at: Moment) -> str:
+async def _parent_number(
+    command: ApplyBundle, ground: BundleApplication, numbers: Numbers, at: Moment
+) -> str:
     """A number of our own: no national structure is known for the parent of a one-thing application."""
     code = f"B{ground.document.area_code}{command.bundle_id.hex[-18:].upper()}"
     return codes.case_number(code, at.today, await numbers.take(code, at.today))
@@ -306,16 +355,37 @@ def _begin(child: Child, case: Case, at: Moment) -> list[Event]:
 
 
 async def _store(
-    session: AsyncSession, parent: BundleCase, children: Sequence[Child], cases: Sequence[Case], at: Moment
+    session: AsyncSession,
+    parent: BundleCase,
+    children: Sequence[Child],
+    cases: Sequence[Case],
+    at: Moment,
 ) -> None:
-    facts = [fact for child, case in zip(children, cases, strict=True) for fact in _begin(child, case, at)]
+    facts = [
+        fact
+        for child, case in zip(children, cases, strict=True)
+        for fact in _begin(child, case, at)
+    ]
     session.add(parent)
     session.add_all(cases)
     await session.flush()
     for case in cases:
         act = "wait" if case.state == State.WAITING else "receive"
-        step = {"act": act, "role": "intake", "agent_id": context.current().agent, "note": None, "at": at.now}
+        step = {
+            "act": act,
+            "role": "intake",
+            "agent_id": context.current().agent,
+            "note": None,
+            "at": at.now,
+        }
         session.add(TimelineRow(id=new_id(), case_id=case.id, **step))
         audit.record(session, f"case.{act}", "case", case.id, channel=case.channel)
-    audit.record(session, "bundle.apply", "bundle_case", parent.id, channel=parent.channel, children=len(cases))
+    audit.record(
+        session,
+        "bundle.apply",
+        "bundle_case",
+        parent.id,
+        channel=parent.channel,
+        children=len(cases),
+    )
     await outbox.add_many(session, facts)

@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import CalendarChange, CalendarDay, CalendarVersion, Moment, TimelineRow
-from services.cases.schemas import ChangeDays
-from shared import audit, outbox
+from services.cases.model.base import Moment
+from services.cases.model.records import CalendarChange, CalendarDay, CalendarVersion, TimelineRow
+from services.cases.schemas.calendar import ChangeDays
+from shared.database import audit
 from shared.events.cases import CalendarChanged, CaseDueChanged
 from shared.ids import new_id
+from shared.messaging import outbox
 
 BATCH = 200
 """Cases per transaction: small, so that officers wait for no lock and requests between two batches for no processor."""
@@ -23,7 +25,9 @@ SECOND_PASS_AFTER = timedelta(minutes=2)
 START = UUID(int=0)
 
 
-async def change_days(session: AsyncSession, command: ChangeDays, officer: str, now: datetime) -> CalendarChange | None:
+async def change_days(
+    session: AsyncSession, command: ChangeDays, officer: str, now: datetime
+) -> CalendarChange | None:
     """Set these days; None when all of them are so already. Due dates follow by `follow_change`."""
     # Everyone who changes the calendar meets at this row.
     _ = await session.scalar(select(CalendarVersion.version).with_for_update())
@@ -38,17 +42,27 @@ async def change_days(session: AsyncSession, command: ChangeDays, officer: str, 
     _ = await session.execute(statement.on_conflict_do_update(index_elements=["day"], set_=values))
     days = [day.model_dump(mode="json") for day in changed]
     change = CalendarChange(
-        id=new_id(), days=days, changed_by=officer, changed_at=now, passes=0, reached=START, moved={}
+        id=new_id(),
+        days=days,
+        changed_by=officer,
+        changed_at=now,
+        passes=0,
+        reached=START,
+        moved={},
     )
     session.add(change)
     told = {day.day: day.is_working for day in changed}
     earlier = await session.scalar(select(func.count()).select_from(CalendarChange))
     outbox.add(session, CalendarChanged(days=told, revision=(earlier or 0) + 1, occurred_at=now))
-    audit.record(session, "calendar.change", "calendar_change", change.id, days=[day["day"] for day in days])
+    audit.record(
+        session, "calendar.change", "calendar_change", change.id, days=[day["day"] for day in days]
+    )
     return change
 
 
-async def follow_change(session: AsyncSession, change_id: UUID, now: datetime, *, passes: int = 1) -> bool:
+async def follow_change(
+    session: AsyncSession, change_id: UUID, now: datetime, *, passes: int = 1
+) -> bool:
     """Bring one batch of open cases to the present calendar; whether there is more to do until `passes` are over.
 
     Due dates are computed from the day a clock runs from and its working days, so a batch done twice changes nothing.
@@ -72,7 +86,11 @@ async def follow_change(session: AsyncSession, change_id: UUID, now: datetime, *
 
 async def _record(session: AsyncSession, facts: Sequence[CaseDueChanged], at: Moment) -> None:
     for fact in facts:
-        session.add(TimelineRow(id=new_id(), case_id=fact.case_id, act="due_changed", role="clock", at=at.now))
+        session.add(
+            TimelineRow(
+                id=new_id(), case_id=fact.case_id, act="due_changed", role="clock", at=at.now
+            )
+        )
         audit.record(session, "case.due_changed", "case", fact.case_id, revision=fact.revision)
     await outbox.add_many(session, facts)
 

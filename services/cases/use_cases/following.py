@@ -3,10 +3,14 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import RESULT, BundleCase, Case, Moment, Standing, TimelineRow, standing
-from shared import audit, outbox
-from shared.events import Event
+from services.cases.model.base import Moment
+from services.cases.model.bundles import RESULT, BundleCase, Standing, standing
+from services.cases.model.case import Case
+from services.cases.model.records import TimelineRow
+from shared.database import audit
+from shared.events.base import Event
 from shared.ids import new_id
+from shared.messaging import outbox
 
 
 async def follow_bundle(session: AsyncSession, case: Case, at: Moment) -> None:
@@ -24,7 +28,10 @@ async def follow_bundle(session: AsyncSession, case: Case, at: Moment) -> None:
     parent = await queries.get_bundle_case(session, case.bundle_case_id)
     ends = await queries.list_ends(session, parent.id)
     names = {entry["code"]: ends[entry["case_id"]].matter_name for entry in parent.plan}
-    stands = {e["code"]: standing(ends[e["case_id"]].state, ends[e["case_id"]].result) for e in parent.plan}
+    stands = {
+        e["code"]: standing(ends[e["case_id"]].state, ends[e["case_id"]].result)
+        for e in parent.plan
+    }
     # In any order the plan may have: each round settles those whose predecessors are settled, and at least one, or it ends.
     settled = True
     while settled:
@@ -35,7 +42,9 @@ async def follow_bundle(session: AsyncSession, case: Case, at: Moment) -> None:
                 continue
             ended = [code for code in entry["after"] if stands[code] is Standing.ENDED]
             if ended:
-                reasons = f"所依事项未办成, 本事项不再办理: {'、'.join(names[code] for code in ended)}"
+                reasons = (
+                    f"所依事项未办成, 本事项不再办理: {'、'.join(names[code] for code in ended)}"
+                )
                 _follow(session, child, "return", child.give_up_waiting(reasons, at), at, reasons)
             elif all(stands[code] is Standing.GRANTED for code in entry["after"]):
                 fact = child.receive_waiting(_results(parent, entry["code"]), at)
@@ -61,7 +70,9 @@ def _results(parent: BundleCase, code: str) -> list[dict[str, str]]:
     ]
 
 
-def _follow(session: AsyncSession, child: Case, act: str, fact: Event, at: Moment, note: str | None = None) -> None:
+def _follow(
+    session: AsyncSession, child: Case, act: str, fact: Event, at: Moment, note: str | None = None
+) -> None:
     outbox.add(session, fact)
     step = {"act": act, "role": "intake", "agent_id": None, "note": note, "at": at.now}
     session.add(TimelineRow(id=new_id(), case_id=child.id, **step))

@@ -11,11 +11,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Case, LicenseCopy, Moment, is_license
-from shared import audit, context, masking, outbox
-from shared.events import Event
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.licenses import LicenseCopy, is_license
+from shared import context
+from shared.database import audit
+from shared.domain import masking
+from shared.events.base import Event
 from shared.events.licenses import LicenseEvent
 from shared.ids import new_id
+from shared.messaging import outbox
 
 COLUMNS = (
     "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust, digest, valid_from,"
@@ -68,7 +73,13 @@ class _Notes:
 
     def step(self, case: Case, act: str, role: str, note: str, at: Moment) -> None:
         """An entry of the timeline."""
-        entry = {"act": act, "role": role, "agent_id": context.current().agent, "note": note, "at": at.now}
+        entry = {
+            "act": act,
+            "role": role,
+            "agent_id": context.current().agent,
+            "note": note,
+            "at": at.now,
+        }
         self.steps.append({"id": new_id(), "case_id": case.id, **entry})
 
     async def write(self, session: AsyncSession) -> None:
@@ -82,7 +93,9 @@ class _Notes:
         _ = await session.execute(NOTE, {**rows, **events})
 
 
-async def follow_licenses(session: AsyncSession, events: Iterable[LicenseEvent], now: datetime) -> None:
+async def follow_licenses(
+    session: AsyncSession, events: Iterable[LicenseEvent], now: datetime
+) -> None:
     """Keep the newest state of each licence, whatever the order of its events, and recheck the open cases that use it."""
     newest: dict[UUID, LicenseEvent] = {}
     for event in events:
@@ -96,10 +109,22 @@ async def follow_licenses(session: AsyncSession, events: Iterable[LicenseEvent],
 
 
 def _row(event: LicenseEvent) -> dict[str, Any]:
-    same = ("license_id", "revision", "holder_kind", "holder", "type_code", "type_name", "status", "trust", "digest")
+    same = (
+        "license_id",
+        "revision",
+        "holder_kind",
+        "holder",
+        "type_code",
+        "type_name",
+        "status",
+        "trust",
+        "digest",
+    )
     is_personal = event.holder_kind == "person"
     number = masking.mask_id_number(event.number) if is_personal else event.number
-    values = {name: getattr(event, name) for name in (*same, "valid_from", "valid_until", "account_id")}
+    values = {
+        name: getattr(event, name) for name in (*same, "valid_from", "valid_until", "account_id")
+    }
     return {**values, "number": number}
 
 
@@ -116,7 +141,11 @@ async def _recheck(
         notes.facts += lapsed
         for fact in lapsed:
             notes.step(case, "license_lapsed", "clock", f"{fact.material_code}: {fact.status}", at)
-            detail = {"material": fact.material_code, "license": str(fact.license_id), "status": fact.status}
+            detail = {
+                "material": fact.material_code,
+                "license": str(fact.license_id),
+                "status": fact.status,
+            }
             notes.trail.append(audit.entry("case.license_lapsed", "case", case.id, **detail))
         for code in restored:
             notes.step(case, "license_restored", "clock", code, at)
@@ -139,9 +168,14 @@ async def note_uses(
     await notes.write(session)
 
 
-async def forget_uses(session: AsyncSession, case: Case, materials: Iterable[dict[str, Any]]) -> None:
+async def forget_uses(
+    session: AsyncSession, case: Case, materials: Iterable[dict[str, Any]]
+) -> None:
     """These materials rest on their licences no longer: they were replaced, or the case has come to its end."""
     used = [material for material in materials if is_license(material)]
     if used:
-        keys = {"licenses": [one["license_id"] for one in used], "codes": [one["code"] for one in used]}
+        keys = {
+            "licenses": [one["license_id"] for one in used],
+            "codes": [one["code"] for one in used],
+        }
         _ = await session.execute(FORGET, {"case": case.id, **keys})

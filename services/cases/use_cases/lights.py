@@ -8,13 +8,16 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Case, Light, Moment
-from services.cases.schemas import AnswerLight
-from shared import audit, outbox
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.lights import Light
+from services.cases.schemas.acts import AnswerLight
+from shared.database import audit
 from shared.errors import NotFoundError
-from shared.etags import check_version
-from shared.events import Event
-from shared.tokens import Caller
+from shared.events.cases import LightCleared, LightRaised
+from shared.http.etags import check_version
+from shared.messaging import outbox
+from shared.security.tokens import Caller
 
 BATCH = 200
 
@@ -35,10 +38,11 @@ async def settle(session: AsyncSession, cases: Sequence[Case], at: Moment) -> Se
     stays out until its due date moves; one that went out by itself and is true again goes on again.
     """
     known = {
-        (light.case_id, light.lamp): light for light in await queries.list_lights_of(session, [c.id for c in cases])
+        (light.case_id, light.lamp): light
+        for light in await queries.list_lights_of(session, [c.id for c in cases])
     }
-    on: list[Event] = []
-    off: list[Event] = []
+    on: list[LightRaised] = []
+    off: list[LightCleared] = []
     for case in cases:
         burning = case.lamps(at)
         for lamp in sorted(burning, key=lambda lamp: (lamp.rule, lamp.level)):
@@ -46,12 +50,17 @@ async def settle(session: AsyncSession, cases: Sequence[Case], at: Moment) -> Se
             if light.revision == 0 or (not light.burns and light.answer is None):
                 session.add(light)
                 on.append(light.turn_on(case, at))
-        stale = (light for (owner, lamp), light in known.items() if owner == case.id and lamp not in burning)
+        stale = (
+            light
+            for (owner, lamp), light in known.items()
+            if owner == case.id and lamp not in burning
+        )
         off += [light.turn_off(case, at) for light in stale if light.burns]
         case.watch(at, settled=True)
     await outbox.add_many(session, [*off, *on])
     for fact in (*off, *on):
-        audit.record(session, f"light.{fact.wire_type.split('.')[2]}", "light", fact.light_id, rule=fact.rule)  # pyright: ignore[reportAttributeAccessIssue]
+        verb = fact.wire_type.split(".")[2]
+        audit.record(session, f"light.{verb}", "light", fact.light_id, rule=fact.rule)
     return Settled(len(cases), len(on), len(off))
 
 
@@ -63,7 +72,12 @@ async def settle_due(session: AsyncSession, now: datetime) -> Settled:
 
 
 async def answer_light(
-    session: AsyncSession, light_id: UUID, command: AnswerLight, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    light_id: UUID,
+    command: AnswerLight,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Light:
     """An officer of the department says why, and what is done; the light goes out."""
     light = await queries.get_light(session, light_id)
@@ -73,5 +87,13 @@ async def answer_light(
     await session.refresh(light)  # The timer may have changed it before the case was ours.
     check_version(light.revision, expected)
     outbox.add(session, light.reply(caller.subject, command.text, case, at))
-    audit.record(session, "light.answer", "light", light.id, reason=command.text, rule=light.rule, level=light.level)
+    audit.record(
+        session,
+        "light.answer",
+        "light",
+        light.id,
+        reason=command.text,
+        rule=light.rule,
+        level=light.level,
+    )
     return light

@@ -7,13 +7,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.schemas import MatchLicenses
+from services.cases.schemas.applications import MatchLicenses
 from services.cases.use_cases.apply import checked_guide
 from services.cases.use_cases.materials import acts_for_another
 from shared import clock
-from shared.crypto import pseudonym
 from shared.errors import ForbiddenError
-from shared.tokens import Caller
+from shared.security.crypto import pseudonym
+from shared.security.tokens import Caller
 
 MOST = 200
 """Licences shown at once, the newest first."""
@@ -27,7 +27,9 @@ async def match_licenses(
         raise ForbiddenError("only the holder herself sees which licences she has")
     ground = await queries.get_application(session, command.matter_id)
     guide = checked_guide(command, ground.matter)
-    asked = [material for material in guide["materials"] if material["license_type_code"] is not None]
+    asked = [
+        material for material in guide["materials"] if material["license_type_code"] is not None
+    ]
     if not asked:
         return []
     types = {material["license_type_code"] for material in asked}

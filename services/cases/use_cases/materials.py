@@ -8,11 +8,20 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Case, LicenseCopy, Moment, Use, is_file
-from services.cases.schemas import EarlierMaterial, GivenMaterial, LicensedMaterial, PromisedMaterial, UploadedMaterial
-from shared.crypto import pseudonym
+from services.cases.model.base import Moment
+from services.cases.model.case import Case
+from services.cases.model.licenses import LicenseCopy, Use
+from services.cases.model.materials import is_file
+from services.cases.schemas.materials import (
+    EarlierMaterial,
+    GivenMaterial,
+    LicensedMaterial,
+    PromisedMaterial,
+    UploadedMaterial,
+)
 from shared.errors import FieldError, InvalidInputError
-from shared.tokens import Caller
+from shared.security.crypto import pseudonym
+from shared.security.tokens import Caller
 
 Uploads = Mapping[UUID, tuple[str, str]]
 """Digest and media type of uploads by id."""
@@ -33,10 +42,16 @@ def license_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
 
 def acts_for_another(caller: Caller) -> bool:
     """An agent under a mandate, or a clerk; who is signed in for her own organisation is the organisation."""
-    return caller.kind == "staff" or caller.mandate is not None or (caller.kind == "person" and caller.act is not None)
+    return (
+        caller.kind == "staff"
+        or caller.mandate is not None
+        or (caller.kind == "person" and caller.act is not None)
+    )
 
 
-def use_of(guide: Mapping[str, Any], id_number: str, account_id: UUID | None, caller: Caller, at: Moment) -> Use:
+def use_of(
+    guide: Mapping[str, Any], id_number: str, account_id: UUID | None, caller: Caller, at: Moment
+) -> Use:
     """Whose licences may meet the materials of this personal guide, and on whose word."""
     asked = {material["code"]: material["license_type_code"] for material in guide["materials"]}
     return Use(pseudonym(id_number), account_id, acts_for_another(caller), asked, at.today)
@@ -49,16 +64,24 @@ class Sources:
     uploads: Uploads
     licenses: Licenses
     use: Use
-    earlier: dict[tuple[UUID, str], dict[str, Any]] = field(default_factory=dict[tuple[UUID, str], dict[str, Any]])
+    earlier: dict[tuple[UUID, str], dict[str, Any]] = field(
+        default_factory=dict[tuple[UUID, str], dict[str, Any]]
+    )
 
     async def find_earlier(
         self, session: AsyncSession, given: Iterable[GivenMaterial], is_applicants: IsApplicants
     ) -> None:
         """The files of the earlier cases that are named, if they are the applicant's."""
-        ids = {material.earlier_case_id for material in given if isinstance(material, EarlierMaterial)}
+        ids = {
+            material.earlier_case_id for material in given if isinstance(material, EarlierMaterial)
+        }
         known = await queries.list_earlier(session, ids) if ids else []
         self.earlier = {
-            (case.id, m["code"]): m for case in known if is_applicants(case) for m in case.materials if is_file(m)
+            (case.id, m["code"]): m
+            for case in known
+            if is_applicants(case)
+            for m in case.materials
+            if is_file(m)
         }
 
     def take(self, given: Sequence[GivenMaterial]) -> tuple[list[dict[str, Any]], list[FieldError]]:
@@ -68,7 +91,9 @@ class Sources:
         for material in given:
             faults += (found := self._faults(material))
             if not found:
-                taken.append({"code": material.code, "kind": material.kind, **self._source(material)})
+                taken.append(
+                    {"code": material.code, "kind": material.kind, **self._source(material)}
+                )
         if len({material.code for material in given}) < len(given):
             faults.append(FieldError("materials", "unique", "each material is met once"))
         return taken, faults
@@ -77,7 +102,9 @@ class Sources:
         place = f"materials.{material.code}"
         match material:
             case UploadedMaterial() if material.upload_id not in self.uploads:
-                return [FieldError(f"{place}.upload_id", "own_upload", "no upload of yours has this id")]
+                return [
+                    FieldError(f"{place}.upload_id", "own_upload", "no upload of yours has this id")
+                ]
             case EarlierMaterial() if _origin(material) not in self.earlier:
                 words = "no earlier case of this applicant holds this material"
                 return [FieldError(f"{place}.earlier_case_id", "own_case", words)]
@@ -108,7 +135,12 @@ def _origin(material: EarlierMaterial) -> tuple[UUID, str]:
 
 
 async def take_more(
-    session: AsyncSession, case: Case, given: Sequence[GivenMaterial], licenses: Licenses, caller: Caller, at: Moment
+    session: AsyncSession,
+    case: Case,
+    given: Sequence[GivenMaterial],
+    licenses: Licenses,
+    caller: Caller,
+    at: Moment,
 ) -> list[dict[str, Any]]:
     """Materials brought to a case that is there already, never a promise; 400 naming each that cannot be taken."""
     uploads = await queries.list_uploads(session, upload_ids(given), caller.subject)

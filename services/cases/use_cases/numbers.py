@@ -11,7 +11,7 @@ from datetime import date
 
 import asyncpg
 
-from shared.db import Database
+from shared.database.session import Database
 from shared.errors import UnavailableError
 
 TAKE = (
@@ -19,7 +19,13 @@ TAKE = (
     " ON CONFLICT (code, day) DO UPDATE SET last = case_serial.last + excluded.last RETURNING last"
 )
 Counter = tuple[str, date]
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 """What the driver raises when the database is away, going, or stumbling."""
 
 

@@ -13,15 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.schemas import Contact, PushCases, PushedCase, SourceNumber
-from shared import audit, outbox
-from shared.crypto import open_sealed, seal_for
+from services.cases.schemas.imports import Contact, PushCases, PushedCase, SourceNumber
+from shared.database import audit
 from shared.errors import FieldError, ForbiddenError
 from shared.events.cases import CaseImported, CaseRecordsJudged, ImportFinished
 from shared.events.exchange import RecordReceived
 from shared.events.records import Fault, Verdict, faults_of, number_of
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.crypto import open_sealed, seal_for
+from shared.security.tokens import Caller
 
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, 0))")
 KNOWN = text(
@@ -65,16 +66,26 @@ class Judged:
         return {fault.row for fault in self.faults if fault.row is not None}
 
 
-async def push_cases(session: AsyncSession, command: PushCases, system: Caller, now: datetime) -> dict[str, Any]:
+async def push_cases(
+    session: AsyncSession, command: PushCases, system: Caller, now: datetime
+) -> dict[str, Any]:
     """Take in what a bureau's system pushes directly."""
     if not system.area or not system.department:
         raise ForbiddenError("this system belongs to no department")
     source = Source(system.area, system.department, command.source_system)
     judged = await _take_in(session, source, command.records, 1, now)
     received, accepted, rejected = len(command.records), len(judged.accepted), len(judged.rejected)
-    counts = {"accepted": accepted, "unchanged": received - accepted - rejected, "rejected": rejected}
+    counts = {
+        "accepted": accepted,
+        "unchanged": received - accepted - rejected,
+        "rejected": rejected,
+    }
     _finish(session, source, counts, now)
-    return {"received": received, **counts, "rejections": [fault.as_dict() for fault in judged.faults]}
+    return {
+        "received": received,
+        **counts,
+        "rejections": [fault.as_dict() for fault in judged.faults],
+    }
 
 
 async def judge_chunk(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
@@ -84,11 +95,27 @@ async def judge_chunk(session: AsyncSession, event: RecordReceived, now: datetim
     judged = await _take_in(session, source, records, event.first_row, now)
     verdicts = _verdicts(records, event.first_row, judged)
     answer = CaseRecordsJudged(
-        batch_id=event.batch_id, chunk=event.chunk, verdicts=verdicts, revision=event.chunk, occurred_at=now
+        batch_id=event.batch_id,
+        chunk=event.chunk,
+        verdicts=verdicts,
+        revision=event.chunk,
+        occurred_at=now,
     )
     await outbox.add_many(session, [answer])
-    counts = {"accepted": len(judged.accepted), "rejected": len(judged.rejected), "received": len(records)}
-    audit.record(session, "cases.judge", "batch", event.batch_id, chunk=event.chunk, **source.as_dict(), counts=counts)
+    counts = {
+        "accepted": len(judged.accepted),
+        "rejected": len(judged.rejected),
+        "received": len(records),
+    }
+    audit.record(
+        session,
+        "cases.judge",
+        "batch",
+        event.batch_id,
+        chunk=event.chunk,
+        **source.as_dict(),
+        counts=counts,
+    )
 
 
 async def _take_in(
@@ -98,16 +125,25 @@ async def _take_in(
     place = source.as_dict()
     _ = await session.execute(ONE_AT_A_TIME, {"source": "/".join(place.values())})
     records, faults = _judge(given, first_row)
-    found = await session.execute(KNOWN, {**place, "numbers": [record.source_number for _, record in records]})
+    found = await session.execute(
+        KNOWN, {**place, "numbers": [record.source_number for _, record in records]}
+    )
     known = {row.source_number: row for row in found}
     rows: list[dict[str, Any]] = []
     events: list[CaseImported] = []
     accepted: set[int] = set()
     for number, record in records:
-        before, content = known.get(record.source_number), record.model_dump(mode="json", exclude={"contact"})
+        before, content = (
+            known.get(record.source_number),
+            record.model_dump(mode="json", exclude={"contact"}),
+        )
         if before is None or before.version < record.version:
             case_id, revision = (before.case_id, before.revision + 1) if before else (new_id(), 1)
-            entry = {"number": record.source_number, "case_id": str(case_id), "version": record.version}
+            entry = {
+                "number": record.source_number,
+                "case_id": str(case_id),
+                "version": record.version,
+            }
             rows.append({**entry, "revision": revision, "record": content})
             events.append(_fact(record, str(case_id), revision, source, now))
             accepted.add(number)
@@ -120,7 +156,9 @@ async def _take_in(
     return Judged(frozenset(accepted), tuple(sorted(faults, key=lambda fault: fault.row or 0)))
 
 
-def _judge(records: Sequence[Any], first_row: int) -> tuple[list[tuple[int, PushedCase]], list[FieldError]]:
+def _judge(
+    records: Sequence[Any], first_row: int
+) -> tuple[list[tuple[int, PushedCase]], list[FieldError]]:
     """The sound records with their rows, and every fault of the others."""
     sound: list[tuple[int, PushedCase]] = []
     faults: list[FieldError] = []
@@ -129,10 +167,15 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[list[tuple[int, Push
         try:
             case = PushedCase.model_validate(record)
         except ValidationError as error:
-            faults += [FieldError(one.field, one.rule, one.message, row) for one in faults_of(error, FIELDS)]
+            faults += [
+                FieldError(one.field, one.rule, one.message, row)
+                for one in faults_of(error, FIELDS)
+            ]
             continue
         if (earlier := first.setdefault(case.source_number, row)) != row:
-            faults.append(FieldError("source_number", "unique", f"stands in row {earlier} already", row))
+            faults.append(
+                FieldError("source_number", "unique", f"stands in row {earlier} already", row)
+            )
         else:
             sound.append((row, case))
     return sound, faults
@@ -147,14 +190,20 @@ def _verdicts(records: Sequence[Any], first_row: int, judged: Judged) -> list[Ve
         Verdict(
             row=row,
             key=number_of(record, NUMBER),
-            status="rejected" if row in faults else "accepted" if row in judged.accepted else "unchanged",
+            status="rejected"
+            if row in faults
+            else "accepted"
+            if row in judged.accepted
+            else "unchanged",
             faults=faults.get(row, []),
         )
         for row, record in enumerate(records, start=first_row)
     ]
 
 
-def _fact(record: PushedCase, case_id: str, revision: int, source: Source, now: datetime) -> CaseImported:
+def _fact(
+    record: PushedCase, case_id: str, revision: int, source: Source, now: datetime
+) -> CaseImported:
     contact = record.contact
     return CaseImported.model_validate(
         {

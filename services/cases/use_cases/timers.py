@@ -5,9 +5,11 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import Moment, TimelineRow
-from shared import audit, outbox
+from services.cases.model.base import Moment
+from services.cases.model.records import TimelineRow
+from shared.database import audit
 from shared.ids import new_id
+from shared.messaging import outbox
 
 BATCH = 200
 
@@ -18,6 +20,8 @@ async def deem_accepted(session: AsyncSession, now: datetime) -> int:
     cases = await queries.list_silent(session, at.today, BATCH)
     for case in cases:
         outbox.add(session, case.deem_accepted(at))
-        session.add(TimelineRow(id=new_id(), case_id=case.id, act="deem_accepted", role="clock", at=now))
+        session.add(
+            TimelineRow(id=new_id(), case_id=case.id, act="deem_accepted", role="clock", at=now)
+        )
         audit.record(session, "case.deem_accepted", "case", case.id)
     return len(cases)

@@ -1,6 +1,6 @@
 """Tracking by number and the last four digits of the phone, without signing in.
 
-Four digits are ten thousand guesses, so tries are counted (`shared.tries`).
+Four digits are ten thousand guesses, so tries are counted (`shared.database.guess_limits`).
 """
 
 import hmac
@@ -10,17 +10,19 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases import queries
-from services.cases.model import TrackingTries
-from services.cases.schemas import Track
-from shared import tries
-from shared.crypto import decrypt, encrypt
+from services.cases.model.records import TrackingTries
+from services.cases.schemas.applications import Track
+from shared.database import guess_limits
+from shared.database.guess_limits import Budget, Try
 from shared.errors import NotFoundError
-from shared.tries import Budget, Try
+from shared.security.crypto import decrypt, encrypt
 
 PHONE = "case_file.phone"
 
 
-async def track_case(session: AsyncSession, command: Track, address: str, budget: Budget, now: datetime) -> Any:
+async def track_case(
+    session: AsyncSession, command: Track, address: str, budget: Budget, now: datetime
+) -> Any:
     """What may be shown; a wrong number and a wrong phone get the same answer after the same work, and count alike."""
     found = await queries.find_tracked(session, Try(command.number, address, budget, now))
     sealed = found.sealed_phone if found is not None else encrypt("0" * 11, PHONE)
@@ -32,4 +34,4 @@ async def track_case(session: AsyncSession, command: Track, address: str, budget
 
 async def forget_tries(session: AsyncSession, before: datetime) -> None:
     """Tries of windows long past."""
-    await tries.forget_tries(session, TrackingTries, before)
+    await guess_limits.forget_tries(session, TrackingTries, before)

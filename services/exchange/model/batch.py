@@ -4,7 +4,17 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,7 +34,13 @@ class Batch(Base):
     __table_args__ = (
         Index("uq_batch_peer_id_number", "peer_id", "number", unique=True),
         Index("ix_batch_peer_id", "peer_id", "id"),
-        Index("ix_batch_unfinished", "peer_code", "resource", "received_at", postgresql_where=UNFINISHED),
+        Index(
+            "ix_batch_unfinished",
+            "peer_code",
+            "resource",
+            "received_at",
+            postgresql_where=UNFINISHED,
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -72,7 +88,10 @@ class Batch(Base):
         """Every record has its verdict."""
         self.state, self.finished_at = "finished", now
         return BatchFinished(
-            accepted=self.accepted, unchanged=self.unchanged, rejected=self.rejected, **self.about(now)
+            accepted=self.accepted,
+            unchanged=self.unchanged,
+            rejected=self.rejected,
+            **self.about(now),
         )
 
 

@@ -13,7 +13,18 @@ from services.exchange.model.base import Base
 
 RETRIES = tuple(
     timedelta(seconds=seconds)
-    for seconds in (5, 30, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+    for seconds in (
+        5,
+        30,
+        300,
+        1800,
+        2 * 3600,
+        5 * 3600,
+        10 * 3600,
+        14 * 3600,
+        20 * 3600,
+        24 * 3600,
+    )
 )
 """Pauses after the first failure and each further one; the last repeats."""
 JITTER = 0.2
@@ -46,7 +57,13 @@ class Delivery(Base):
             "sequence",
             postgresql_where=text("state = 'pending'"),
         ),
-        Index("ix_delivery_key", "subscription_id", "key", "sequence", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_delivery_key",
+            "subscription_id",
+            "key",
+            "sequence",
+            postgresql_where=text("state = 'pending'"),
+        ),
         Index(
             "ix_delivery_failing",
             "first_failed_at",

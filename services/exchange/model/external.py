@@ -14,12 +14,12 @@ from typing import Any, Literal
 import orjson
 from pydantic import ConfigDict, create_model
 
-from shared.events import Envelope, Event
 from shared.events import assessment as assessment_facts
 from shared.events import cases as case_facts
 from shared.events import licenses as license_facts
 from shared.events import matters as matter_facts
 from shared.events import ratings as rating_facts
+from shared.events.base import Envelope, Event
 
 Classification = Literal["1", "2", "3", "4"]
 """数据分级: 1 public, 2 internal to government, 3 sensitive, 4 core."""
@@ -66,7 +66,9 @@ class ExternalType:
 
     def key(self, envelope: Envelope) -> str:
         """What the outside keeps the fact's order by. All facts of an anonymous rating go by the rating's own id."""
-        return str(envelope.data["rating_id"]) if self._is_anonymous(envelope.data) else envelope.key
+        return (
+            str(envelope.data["rating_id"]) if self._is_anonymous(envelope.data) else envelope.key
+        )
 
     def _is_anonymous(self, given: Mapping[str, Any]) -> bool:
         return bool(self.named_only) and given.get("real_name") is not True
@@ -75,7 +77,9 @@ class ExternalType:
     def schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of the data. A receiver ignores what it does not know; the platform sends nothing else."""
         fields: Any = {name: (info.annotation, info) for name, info in self._fields().items()}
-        shape = create_model(f"{self.entity}-{self.action}", __config__=ConfigDict(extra="forbid"), **fields)
+        shape = create_model(
+            f"{self.entity}-{self.action}", __config__=ConfigDict(extra="forbid"), **fields
+        )
         document = shape.model_json_schema(mode="serialization")
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -89,14 +93,21 @@ class ExternalType:
 
 
 def _of(service: Any, entity: str, facts: Mapping[str, str], **more: Any) -> list[ExternalType]:
-    return [ExternalType(getattr(service, name), entity, action, **more) for name, action in facts.items()]
+    return [
+        ExternalType(getattr(service, name), entity, action, **more)
+        for name, action in facts.items()
+    ]
 
 
 TABLE: tuple[ExternalType, ...] = (
     *_of(
         matter_facts,
         "matter",
-        {"MatterPublished": "published", "MatterSuspended": "suspended", "MatterCancelled": "cancelled"},
+        {
+            "MatterPublished": "published",
+            "MatterSuspended": "suspended",
+            "MatterCancelled": "cancelled",
+        },
         classification="1",
     ),
     *_of(matter_facts, "bundle", {"BundlePublished": "published"}, classification="1"),

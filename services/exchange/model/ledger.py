@@ -27,7 +27,7 @@ IN_FLIGHT = text("push_state IN ('waiting', 'sent')")
 
 
 class LedgerRow(Base):
-    """One key of a resource: its newest version, `record` in canonical form, and what it weighs (`shared.recon`).
+    """One key of a resource: its newest version, `record` in canonical form, and what it weighs (`shared.domain.recon`).
 
     `day` is the window, an immutable business day. `push_state`: waiting → sent → accepted | rejected (`reject_code`).
     `sent_seq` is the `last_seq` that the push carries, so that a row changed meanwhile goes out again.

@@ -71,7 +71,14 @@ class Peer(Base):
             raise ConflictError(f"the key id {kid} is taken; a new key gets a new id")
         if len(self.keys) >= MAX_KEYS:
             raise ConflictError(f"a peer keeps at most {MAX_KEYS} keys, retired ones included")
-        added = {"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "added_at": now.isoformat(), "retired_at": None}
+        added = {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "kid": kid,
+            "x": x,
+            "added_at": now.isoformat(),
+            "retired_at": None,
+        }
         self.keys = [*self.keys, added]
         self.revision += 1
 
@@ -81,5 +88,8 @@ class Peer(Base):
             raise NotFoundError("no such key of this peer")
         if self.key(kid) is None:
             raise ConflictError(f"the key {kid} is retired already")
-        self.keys = [{**key, "retired_at": now.isoformat()} if key["kid"] == kid else key for key in self.keys]
+        self.keys = [
+            {**key, "retired_at": now.isoformat()} if key["kid"] == kid else key
+            for key in self.keys
+        ]
         self.revision += 1

@@ -4,8 +4,8 @@ from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model.base import Base
-from shared.crypto import Encrypted
-from shared.key_ring import KeyRow
+from shared.security.crypto import Encrypted
+from shared.security.key_ring import KeyRow
 
 
 class ReceiptKey(KeyRow, Base):
@@ -13,7 +13,12 @@ class ReceiptKey(KeyRow, Base):
 
     __tablename__ = "receipt_key"
     __table_args__ = (
-        Index("uq_receipt_key_current", "state", unique=True, postgresql_where=text("state = 'current'")),
+        Index(
+            "uq_receipt_key_current",
+            "state",
+            unique=True,
+            postgresql_where=text("state = 'current'"),
+        ),
     )
 
     private_key: Mapped[str] = mapped_column(Encrypted("receipt_key.private_key"))

@@ -5,7 +5,18 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, DateTime, ForeignKey, Index, LargeBinary, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,7 +43,11 @@ class Reconciliation(Base):
 
     __tablename__ = "reconciliation"
     __table_args__ = (
-        Index("ix_reconciliation_open", "id", postgresql_where=text("state NOT IN ('finished', 'failed')")),
+        Index(
+            "ix_reconciliation_open",
+            "id",
+            postgresql_where=text("state NOT IN ('finished', 'failed')"),
+        ),
         Index("ix_reconciliation_resource", "resource", "only_windows", "created_at"),
     )
 
@@ -57,7 +72,13 @@ class Reconciliation(Base):
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     def finish(
-        self, *, equal: bool, differences: dict[str, int], repaired: int, residual: int, now: datetime
+        self,
+        *,
+        equal: bool,
+        differences: dict[str, int],
+        repaired: int,
+        residual: int,
+        now: datetime,
     ) -> ReconciliationFinished:
         """It is over: both sides are equal, or every difference left has cause, owner and day."""
         self.state, self.equal, self.finished_at = "finished", equal, now
@@ -82,7 +103,12 @@ class ReconciliationDifference(Base):
 
     __tablename__ = "reconciliation_difference"
     __table_args__ = (
-        Index("ix_reconciliation_difference_found", "run_id", "key", postgresql_where=text("state = 'found'")),
+        Index(
+            "ix_reconciliation_difference_found",
+            "run_id",
+            "key",
+            postgresql_where=text("state = 'found'"),
+        ),
     )
 
     run_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("reconciliation.id"), primary_key=True)

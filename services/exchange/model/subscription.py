@@ -15,10 +15,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model.base import Base
 from services.exchange.model.peer import Peer
-from shared.crypto import Encrypted
 from shared.errors import ConflictError
 from shared.events.exchange import DeliveryFailed, DeliveryRecovered
 from shared.ids import new_id
+from shared.security.crypto import Encrypted
 
 OVERLAP = timedelta(hours=72)
 """Both secrets sign for so long after a rotation."""
@@ -61,7 +61,11 @@ class Subscription(Base):
     __tablename__ = "subscription"
     __table_args__ = (
         Index("ix_subscription_peer_id", "peer_id", "id"),
-        Index("ix_subscription_sending", "cursor", postgresql_where=text("state = 'active' AND mode = 'webhook'")),
+        Index(
+            "ix_subscription_sending",
+            "cursor",
+            postgresql_where=text("state = 'active' AND mode = 'webhook'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -87,7 +91,9 @@ class Subscription(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     @classmethod
-    def new(cls, peer: Peer, values: Mapping[str, Any], cursor: int, now: datetime) -> "Subscription":
+    def new(
+        cls, peer: Peer, values: Mapping[str, Any], cursor: int, now: datetime
+    ) -> "Subscription":
         """A pull subscription is active at once; a webhook waits for its endpoint's handshake."""
         pulls = values["mode"] == Mode.PULL
         made = cls(
@@ -107,11 +113,15 @@ class Subscription(Base):
     def _must_allow(self, move: str) -> None:
         allowed = MOVES[SubscriptionState(self.state)]
         if move not in allowed:
-            raise ConflictError(f"the subscription is {self.state}", extra={"allowed": list(allowed)})
+            raise ConflictError(
+                f"the subscription is {self.state}", extra={"allowed": list(allowed)}
+            )
 
     def _must_be_webhook(self) -> None:
         if self.mode != Mode.WEBHOOK:
-            raise ConflictError("events are pulled under this subscription", extra={"allowed": ["pull"]})
+            raise ConflictError(
+                "events are pulled under this subscription", extra={"allowed": ["pull"]}
+            )
 
     def must_send(self) -> None:
         """409 unless events are sent to its endpoint now."""
@@ -135,7 +145,12 @@ class Subscription(Base):
 
     def activate(self) -> None:
         self._must_allow("activation")
-        self.state, self.reason, self.failures, self.failing_since = SubscriptionState.ACTIVE, None, 0, None
+        self.state, self.reason, self.failures, self.failing_since = (
+            SubscriptionState.ACTIVE,
+            None,
+            0,
+            None,
+        )
         self.revision += 1
 
     def suspend(self, reason: str) -> None:
@@ -170,8 +185,14 @@ class Subscription(Base):
     def _add_secret(self, now: datetime) -> str:
         secret = "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
         until = (now + OVERLAP).isoformat()
-        older = [{**entry, "until": entry["until"] or until} for entry in self._entries() if not _is_over(entry, now)]
-        self.secrets = orjson.dumps([{"secret": secret, "until": None}, *older][:MAX_SECRETS]).decode()
+        older = [
+            {**entry, "until": entry["until"] or until}
+            for entry in self._entries()
+            if not _is_over(entry, now)
+        ]
+        self.secrets = orjson.dumps(
+            [{"secret": secret, "until": None}, *older][:MAX_SECRETS]
+        ).decode()
         return secret
 
     @property
@@ -209,7 +230,9 @@ class Subscription(Base):
     def recover(self, peer_code: str, now: datetime) -> DeliveryRecovered:
         self.alerted_at = None
         self.revision += 1
-        return DeliveryRecovered(subscription_id=self.id, peer_code=peer_code, revision=self.revision, occurred_at=now)
+        return DeliveryRecovered(
+            subscription_id=self.id, peer_code=peer_code, revision=self.revision, occurred_at=now
+        )
 
 
 def _is_over(entry: Mapping[str, Any], now: datetime) -> bool:

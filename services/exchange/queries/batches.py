@@ -9,7 +9,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from services.exchange.model import Batch, BatchReject, Peer, RecordCount
+from services.exchange.model.batch import Batch, BatchReject, RecordCount
+from services.exchange.model.peer import Peer
 from shared.errors import NotFoundError
 
 SHOWN = (defer(Batch.receipt), defer(Batch.final_receipt), defer(Batch.signature))
@@ -31,7 +32,9 @@ async def find_peer(session: AsyncSession, code: str) -> Peer | None:
 
 async def find_batch(session: AsyncSession, peer_id: UUID, number: str) -> Batch | None:
     """By the peer's own id of it."""
-    return await session.scalar(select(Batch).where(Batch.peer_id == peer_id, Batch.number == number))
+    return await session.scalar(
+        select(Batch).where(Batch.peer_id == peer_id, Batch.number == number)
+    )
 
 
 async def get_batch(session: AsyncSession, batch_id: UUID, peer_id: UUID | None) -> Batch:
@@ -46,7 +49,9 @@ async def get_batch(session: AsyncSession, batch_id: UUID, peer_id: UUID | None)
 async def get_receipt(session: AsyncSession, batch_id: UUID, peer_id: UUID, stage: int) -> bytes:
     """The exact bytes that were signed."""
     column = Batch.receipt if stage == 1 else Batch.final_receipt
-    found = await session.scalar(select(column).where(Batch.id == batch_id, Batch.peer_id == peer_id))
+    found = await session.scalar(
+        select(column).where(Batch.id == batch_id, Batch.peer_id == peer_id)
+    )
     if found is None:
         raise NotFoundError("no such receipt of yours, or not yet")
     return found
@@ -73,19 +78,25 @@ async def lock_batches(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID,
 
 
 async def list_rejects(session: AsyncSession, batch_id: UUID) -> Sequence[BatchReject]:
-    statement = select(BatchReject).where(BatchReject.batch_id == batch_id).order_by(BatchReject.row)
+    statement = (
+        select(BatchReject).where(BatchReject.batch_id == batch_id).order_by(BatchReject.row)
+    )
     return (await session.scalars(statement)).all()
 
 
 async def list_counts(session: AsyncSession, peer_code: str | None) -> Sequence[RecordCount]:
     """All running figures, of one peer or of all."""
-    statement = select(RecordCount).order_by(RecordCount.peer_code, RecordCount.resource, RecordCount.measure)
+    statement = select(RecordCount).order_by(
+        RecordCount.peer_code, RecordCount.resource, RecordCount.measure
+    )
     if peer_code is not None:
         statement = statement.where(RecordCount.peer_code == peer_code)
     return (await session.scalars(statement)).all()
 
 
-async def list_oldest_waiting(session: AsyncSession, peer_code: str | None) -> dict[tuple[str, str], datetime]:
+async def list_oldest_waiting(
+    session: AsyncSession, peer_code: str | None
+) -> dict[tuple[str, str], datetime]:
     """Since when the oldest unfinished batch of each peer and resource waits."""
     rows: Any = await session.execute(OLDEST, {"peer": peer_code})
     return {(row.peer_code, row.resource): row.oldest for row in rows}
@@ -93,4 +104,6 @@ async def list_oldest_waiting(session: AsyncSession, peer_code: str | None) -> d
 
 async def lock_order(session: AsyncSession, peer_code: str, resource: str) -> None:
     """One batch of a peer and resource at a time, so that chunks keep their order and a repeat meets the first."""
-    _ = await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{peer_code}/{resource}", 0))))
+    _ = await session.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"{peer_code}/{resource}", 0)))
+    )

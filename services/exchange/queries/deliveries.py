@@ -8,7 +8,9 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Delivery, DeliveryState, Peer, Statistic, Subscription
+from services.exchange.model.delivery import Delivery, DeliveryState, Statistic
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Subscription
 
 FRESH = text(
     "SELECT count(*) FROM (SELECT FROM delivery WHERE subscription_id = :id AND state = 'pending'"
@@ -37,16 +39,24 @@ LOADS = text(
 
 
 async def list_deliveries(
-    session: AsyncSession, subscription_id: UUID, state: DeliveryState | None, after: int, limit: int
+    session: AsyncSession,
+    subscription_id: UUID,
+    state: DeliveryState | None,
+    after: int,
+    limit: int,
 ) -> Sequence[Delivery]:
     """In the order of the log."""
-    statement = select(Delivery).where(Delivery.subscription_id == subscription_id, Delivery.sequence > after)
+    statement = select(Delivery).where(
+        Delivery.subscription_id == subscription_id, Delivery.sequence > after
+    )
     if state is not None:
         statement = statement.where(Delivery.state == state)
     return (await session.scalars(statement.order_by(Delivery.sequence).limit(limit + 1))).all()
 
 
-async def count_fresh(session: AsyncSession, subscription_id: UUID, until: datetime, most: int) -> int:
+async def count_fresh(
+    session: AsyncSession, subscription_id: UUID, until: datetime, most: int
+) -> int:
     """How many wait for their first attempt by `until`, counted up to `most`."""
     return await session.scalar(FRESH, {"id": subscription_id, "until": until, "most": most}) or 0
 
@@ -64,7 +74,9 @@ async def list_statistics(session: AsyncSession, peer_id: UUID | None) -> Sequen
     """Peer, type, measure, number; the counters are few: subscriptions × types × measures."""
     columns = (Peer.code, Statistic.type, Statistic.measure, Statistic.number)
     joined = select(*columns).join(Subscription, Subscription.id == Statistic.subscription_id)
-    statement = joined.join(Peer, Peer.id == Subscription.peer_id).order_by(Peer.code, Statistic.type)
+    statement = joined.join(Peer, Peer.id == Subscription.peer_id).order_by(
+        Peer.code, Statistic.type
+    )
     if peer_id is not None:
         statement = statement.where(Peer.id == peer_id)
     return (await session.execute(statement)).all()

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import LoggedEvent, LogHead, Scope
+from services.exchange.model.log import LoggedEvent, LogHead
+from services.exchange.model.policy import Scope
 
 MATCHING = (
     "SELECT m.sequence FROM unnest(CAST(:types AS text[])) AS t (type)"
@@ -49,7 +50,9 @@ async def get_head(session: AsyncSession) -> LogHead:
     return (await session.scalars(select(LogHead))).one()
 
 
-async def list_events(session: AsyncSession, scope: Scope, after: int, upto: int, limit: int) -> Sequence[Any]:
+async def list_events(
+    session: AsyncSession, scope: Scope, after: int, upto: int, limit: int
+) -> Sequence[Any]:
     """Sequence, type and bytes of the next events of a scope."""
     return (await session.execute(EVENTS, scope_values(scope, after, upto, limit))).all()
 
@@ -61,4 +64,6 @@ async def list_payloads(session: AsyncSession, sequences: Sequence[int]) -> dict
 
 async def list_places(session: AsyncSession, ids: Sequence[UUID]) -> Sequence[int]:
     """Where in the log these events are."""
-    return (await session.scalars(select(LoggedEvent.sequence).where(LoggedEvent.event_id.in_(ids)))).all()
+    return (
+        await session.scalars(select(LoggedEvent.sequence).where(LoggedEvent.event_id.in_(ids)))
+    ).all()

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import TextClause, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import LedgerRow, Push
-from shared.direct import Direct
-from shared.recon import WORD, Entry, Fingerprint
+from services.exchange.model.ledger import LedgerRow, Push
+from shared.database.direct import Direct
+from shared.domain.recon import WORD, Entry, Fingerprint
 
 CLAIM = text(
     "SELECT key, version, op, day, record, last_seq, d1, d2 FROM ledger WHERE resource = :resource"
@@ -50,7 +50,7 @@ LISTS = text(
     "  FROM ledger WHERE resource = :resource AND day BETWEEN :first AND :last AND key <> ALL (CAST(:without AS text[]))) AS r"
     " GROUP BY day"
 )
-"""`shared.recon.window_digest` of every window. Reads every row: for the weekly comparison."""
+"""`shared.domain.recon.window_digest` of every window. Reads every row: for the weekly comparison."""
 SUMS = tuple(_sums(level) for level in range(3))
 LEAVES = tuple(
     text(
@@ -59,7 +59,11 @@ LEAVES = tuple(
         f" FROM unnest({given}) AS g ({names}) JOIN ledger l ON l.resource = :resource AND {match}"
     )
     for given, names, match in (
-        ("CAST(:days AS date[]), CAST(:b1 AS smallint[])", "day, b1", "l.day = g.day AND l.b1 = g.b1"),
+        (
+            "CAST(:days AS date[]), CAST(:b1 AS smallint[])",
+            "day, b1",
+            "l.day = g.day AND l.b1 = g.b1",
+        ),
         (
             "CAST(:days AS date[]), CAST(:b1 AS smallint[]), CAST(:b2 AS smallint[])",
             "day, b1, b2",
@@ -83,14 +87,20 @@ async def list_owed(session: AsyncSession, resource: str, keys: Sequence[str]) -
     return await LOCK.fetch(session, resource=resource, keys=keys)
 
 
-async def read_rows(session: AsyncSession, resource: str, keys: Sequence[str]) -> dict[str, LedgerRow]:
+async def read_rows(
+    session: AsyncSession, resource: str, keys: Sequence[str]
+) -> dict[str, LedgerRow]:
     statement = select(LedgerRow).where(LedgerRow.resource == resource, LedgerRow.key.in_(keys))
     rows = await session.scalars(statement.execution_options(populate_existing=True))
     return {row.key: row for row in rows}
 
 
-async def read_versions(session: AsyncSession, resource: str, keys: Sequence[str]) -> dict[str, int]:
-    statement = select(LedgerRow.key, LedgerRow.version).where(LedgerRow.resource == resource, LedgerRow.key.in_(keys))
+async def read_versions(
+    session: AsyncSession, resource: str, keys: Sequence[str]
+) -> dict[str, int]:
+    statement = select(LedgerRow.key, LedgerRow.version).where(
+        LedgerRow.resource == resource, LedgerRow.key.in_(keys)
+    )
     return {row.key: row.version for row in await session.execute(statement)}
 
 
@@ -100,7 +110,12 @@ async def claim_waiting(session: AsyncSession, resource: str, limit: int) -> Seq
 
 async def find_unacknowledged(session: AsyncSession, resource: str) -> Push | None:
     """The push that is out, or was when its process died."""
-    statement = select(Push).where(Push.resource == resource, Push.state == "sent").order_by(Push.number).limit(1)
+    statement = (
+        select(Push)
+        .where(Push.resource == resource, Push.state == "sent")
+        .order_by(Push.number)
+        .limit(1)
+    )
     return await session.scalar(statement)
 
 
@@ -109,7 +124,9 @@ async def get_push(session: AsyncSession, push_id: UUID) -> Push:
 
 
 async def last_push(session: AsyncSession, resource: str) -> Push | None:
-    return await session.scalar(select(Push).where(Push.resource == resource).order_by(Push.number.desc()).limit(1))
+    return await session.scalar(
+        select(Push).where(Push.resource == resource).order_by(Push.number.desc()).limit(1)
+    )
 
 
 async def list_acknowledged(session: AsyncSession, resource: str, limit: int) -> Sequence[Push]:
@@ -134,18 +151,31 @@ async def count_flying(session: AsyncSession, resource: str, keys: Sequence[str]
     return (await session.execute(FLYING, {"resource": resource, "keys": list(keys)})).scalar_one()
 
 
-async def sums(session: AsyncSession, resource: str, level: int, **given: Any) -> dict[Place, Fingerprint]:
+async def sums(
+    session: AsyncSession, resource: str, level: int, **given: Any
+) -> dict[Place, Fingerprint]:
     """Fingerprints of the children at `level` (0: `first`, `last`; 1: `days`; 2: `days`, `b1`)."""
     rows = await session.execute(SUMS[level], {"resource": resource, **given})
     return {tuple(row[: level + 1]): Fingerprint(row.n, int(row.s1), int(row.s2)) for row in rows}
 
 
 async def window_digests(
-    session: AsyncSession, resource: str, of_stream: str, first: date, last: date, without: Sequence[str]
+    session: AsyncSession,
+    resource: str,
+    of_stream: str,
+    first: date,
+    last: date,
+    without: Sequence[str],
 ) -> dict[date, bytes]:
     """Day → digest of the list of its rows, but those `without`."""
     _ = await session.execute(text("SET LOCAL statement_timeout = '15min'"))
-    given = {"resource": resource, "stream": of_stream, "first": first, "last": last, "without": list(without)}
+    given = {
+        "resource": resource,
+        "stream": of_stream,
+        "first": first,
+        "last": last,
+        "without": list(without),
+    }
     return {row.day: row.digest for row in await session.execute(LISTS, given)}
 
 
@@ -154,5 +184,11 @@ async def leaves(session: AsyncSession, resource: str, places: Sequence[Place]) 
     if not places:
         return []
     depth = len(places[0])
-    given = dict(zip(("days", "b1", "b2")[:depth], (list(column) for column in zip(*places, strict=True)), strict=True))
+    given = dict(
+        zip(
+            ("days", "b1", "b2")[:depth],
+            (list(column) for column in zip(*places, strict=True)),
+            strict=True,
+        )
+    )
     return (await session.execute(LEAVES[depth - 2], {"resource": resource, **given})).all()

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer
+from services.exchange.model.peer import Peer
 from shared.errors import NotFoundError
 
 
@@ -22,9 +22,15 @@ async def find_peer_of(session: AsyncSession, account_id: UUID) -> Peer | None:
     return await session.scalar(select(Peer).where(Peer.account_id == account_id))
 
 
-async def find_other(session: AsyncSession, code: str, account_id: UUID | None, peer_id: UUID | None) -> Peer | None:
+async def find_other(
+    session: AsyncSession, code: str, account_id: UUID | None, peer_id: UUID | None
+) -> Peer | None:
     """Another peer that has this code or this account already."""
-    same = Peer.code == code if account_id is None else (Peer.code == code) | (Peer.account_id == account_id)
+    same = (
+        Peer.code == code
+        if account_id is None
+        else (Peer.code == code) | (Peer.account_id == account_id)
+    )
     statement = select(Peer).where(same)
     if peer_id is not None:
         statement = statement.where(Peer.id != peer_id)
@@ -32,4 +38,8 @@ async def find_other(session: AsyncSession, code: str, account_id: UUID | None, 
 
 
 async def list_peers(session: AsyncSession, after: UUID, limit: int) -> Sequence[Peer]:
-    return (await session.scalars(select(Peer).where(Peer.id > after).order_by(Peer.id).limit(limit + 1))).all()
+    return (
+        await session.scalars(
+            select(Peer).where(Peer.id > after).order_by(Peer.id).limit(limit + 1)
+        )
+    ).all()

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from services.exchange.model import Reconciliation, ReconciliationDifference
+from services.exchange.model.reconciliation import Reconciliation, ReconciliationDifference
 from shared.errors import NotFoundError
 
 STEPPING = ("queued", "repairing", "waiting", "closing", "signing")
@@ -18,17 +18,23 @@ AFTER_FAILURE = timedelta(hours=1)
 D = ReconciliationDifference
 
 
-async def get_reconciliation(session: AsyncSession, run_id: UUID, *, for_update: bool = False) -> Reconciliation:
+async def get_reconciliation(
+    session: AsyncSession, run_id: UUID, *, for_update: bool = False
+) -> Reconciliation:
     run = await session.get(Reconciliation, run_id, with_for_update=for_update)
     if run is None:
         raise NotFoundError("no such reconciliation")
     return run
 
 
-async def list_reconciliations(session: AsyncSession, after: UUID | None, limit: int) -> Sequence[Reconciliation]:
+async def list_reconciliations(
+    session: AsyncSession, after: UUID | None, limit: int
+) -> Sequence[Reconciliation]:
     """Newest first, one more than `limit`."""
     statement = select(Reconciliation).order_by(Reconciliation.id.desc()).limit(limit + 1)
-    statement = statement.options(defer(Reconciliation.statement), defer(Reconciliation.peer_statement))
+    statement = statement.options(
+        defer(Reconciliation.statement), defer(Reconciliation.peer_statement)
+    )
     if after is not None:
         statement = statement.where(Reconciliation.id < after)
     return (await session.scalars(statement)).all()
@@ -48,7 +54,13 @@ async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | No
 
 
 async def has_run_since(
-    session: AsyncSession, resource: str, since: datetime, now: datetime, *, only_windows: bool, listed: bool = False
+    session: AsyncSession,
+    resource: str,
+    since: datetime,
+    now: datetime,
+    *,
+    only_windows: bool,
+    listed: bool = False,
 ) -> bool:
     """A run of this kind that did not fail, or did within the last hour; one that compares the lists is also a nightly one."""
     statement = select(Reconciliation.id).where(
@@ -62,7 +74,9 @@ async def has_run_since(
     return await session.scalar(statement.limit(1)) is not None
 
 
-async def list_found(session: AsyncSession, run_id: UUID, limit: int) -> Sequence[ReconciliationDifference]:
+async def list_found(
+    session: AsyncSession, run_id: UUID, limit: int
+) -> Sequence[ReconciliationDifference]:
     """Differences whose remedy has not begun."""
     statement = select(D).where(D.run_id == run_id, D.state == "found").order_by(D.key).limit(limit)
     return (await session.scalars(statement)).all()
@@ -85,7 +99,9 @@ async def keys_of(session: AsyncSession, run_id: UUID, *, remedy: str | None = N
 
 async def list_residuals(session: AsyncSession, run_id: UUID) -> list[dict[str, Any]]:
     """What still differs at the end, each with cause, owner and day."""
-    statement = select(D.key, D.kind, D.cause, D.owner, D.due_on).where(D.run_id == run_id, D.residual)
+    statement = select(D.key, D.kind, D.cause, D.owner, D.due_on).where(
+        D.run_id == run_id, D.residual
+    )
     rows = await session.execute(statement.order_by(D.key))
     return [{**row, "due_on": _text(row["due_on"])} for row in rows.mappings()]
 
@@ -96,7 +112,9 @@ def _text(day: date) -> str:
 
 async def count_kinds(session: AsyncSession, run_id: UUID) -> Counter[str]:
     """Differences by class."""
-    rows = await session.execute(select(D.kind, func.count()).where(D.run_id == run_id).group_by(D.kind))
+    rows = await session.execute(
+        select(D.kind, func.count()).where(D.run_id == run_id).group_by(D.kind)
+    )
     return Counter({kind: int(number) for kind, number in rows})
 
 

@@ -6,7 +6,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import LogHead, Mode, Peer, Subscription, SubscriptionState
+from services.exchange.model.log import LogHead
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Mode, Subscription, SubscriptionState
 from shared.errors import NotFoundError
 
 
@@ -23,7 +25,12 @@ async def get_subscription(
 async def list_subscriptions(
     session: AsyncSession, peer_id: UUID | None, after: UUID, limit: int
 ) -> Sequence[Subscription]:
-    statement = select(Subscription).where(Subscription.id > after).order_by(Subscription.id).limit(limit + 1)
+    statement = (
+        select(Subscription)
+        .where(Subscription.id > after)
+        .order_by(Subscription.id)
+        .limit(limit + 1)
+    )
     if peer_id is not None:
         statement = statement.where(Subscription.peer_id == peer_id)
     return (await session.scalars(statement)).all()
@@ -40,21 +47,33 @@ async def list_behind(session: AsyncSession) -> Sequence[UUID]:
     """Webhook subscriptions before which the log has events that they have not looked at."""
     head = select(LogHead.sequence).scalar_subquery()
     sending = (Subscription.state == SubscriptionState.ACTIVE, Subscription.mode == Mode.WEBHOOK)
-    return (await session.scalars(select(Subscription.id).where(*sending, Subscription.cursor < head))).all()
+    return (
+        await session.scalars(select(Subscription.id).where(*sending, Subscription.cursor < head))
+    ).all()
 
 
-async def claim_subscription(session: AsyncSession, subscription_id: UUID) -> tuple[Subscription, Peer] | None:
+async def claim_subscription(
+    session: AsyncSession, subscription_id: UUID
+) -> tuple[Subscription, Peer] | None:
     """The subscription with its peer, locked, unless another worker is at it or it sends no more."""
     statement = select(Subscription, Peer).join(Peer, Peer.id == Subscription.peer_id)
-    mine = statement.where(Subscription.id == subscription_id, Subscription.state == SubscriptionState.ACTIVE)
-    row = (await session.execute(mine.with_for_update(of=Subscription, skip_locked=True))).one_or_none()
+    mine = statement.where(
+        Subscription.id == subscription_id, Subscription.state == SubscriptionState.ACTIVE
+    )
+    row = (
+        await session.execute(mine.with_for_update(of=Subscription, skip_locked=True))
+    ).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
 async def list_with_peers(
     session: AsyncSession, ids: Sequence[UUID], *, lock: bool = False
 ) -> dict[UUID, tuple[Subscription, Peer]]:
-    statement = select(Subscription, Peer).join(Peer, Peer.id == Subscription.peer_id).where(Subscription.id.in_(ids))
+    statement = (
+        select(Subscription, Peer)
+        .join(Peer, Peer.id == Subscription.peer_id)
+        .where(Subscription.id.in_(ids))
+    )
     if lock:
         statement = statement.order_by(Subscription.id).with_for_update(of=Subscription)
     return {row[0].id: (row[0], row[1]) for row in await session.execute(statement)}

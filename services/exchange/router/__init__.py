@@ -1,6 +1,13 @@
 """HTTP in and out."""
 
-from services.exchange.router import batches, deliveries, events, peers, reconciliations, subscriptions
+from services.exchange.router import (
+    batches,
+    deliveries,
+    events,
+    peers,
+    reconciliations,
+    subscriptions,
+)
 
 parts = (
     peers.router,

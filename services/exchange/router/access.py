@@ -7,14 +7,15 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer
+from services.exchange.model.peer import Peer
 from services.exchange.queries.peers import find_peer_of
 from services.exchange.settings import Settings
-from shared.auth import CurrentCaller
-from shared.db import Database, Session
+from shared.database.session import Database
 from shared.errors import ForbiddenError
-from shared.http import Endpoints
-from shared.tokens import Caller
+from shared.http.dependencies import Session
+from shared.runtime.http_client import Endpoints
+from shared.security.auth import CurrentCaller
+from shared.security.tokens import Caller
 
 FIRST = UUID(int=0)
 EVENTS = "exchange:events"

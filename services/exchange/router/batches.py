@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from services.exchange.model import Peer
+from services.exchange.model.peer import Peer
 from services.exchange.queries import batches as queries
 from services.exchange.schemas.batches import (
     MAX_BYTES,
@@ -22,19 +22,23 @@ from services.exchange.schemas.batches import (
 from services.exchange.settings import Settings
 from services.exchange.use_cases import batches, counts, reading, receipt_keys, verdicts
 from shared import clock
-from shared.auth import Administrator, CurrentCaller, with_scope
-from shared.bodies import file_body
-from shared.db import Database, ReadSession, Session
+from shared.database.idempotency import IdempotentRoute, Once
+from shared.database.session import Database
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, ProblemError
 from shared.events.exchange import Resource
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.bodies import file_body
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.tokens import Caller
+from shared.security.auth import Administrator, CurrentCaller, with_scope
+from shared.security.tokens import Caller
 
 JWS = "application/jose"
 SCOPE = "exchange:push"
 RECEIPT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The receipt, compact JWS", "content": {JWS: {"schema": {"type": "string"}}}}
+    200: {
+        "description": "The receipt, compact JWS",
+        "content": {JWS: {"schema": {"type": "string"}}},
+    }
 }
 TAKEN: dict[int | str, dict[str, Any]] = {201: RECEIPT[200]}
 
@@ -80,21 +84,35 @@ Watcher = Annotated[Peer | None, Depends(peer_or_administrator)]
 
 
 async def _claim(
-    batch_id: Annotated[str, Header(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The peer's own id of the batch")],
+    batch_id: Annotated[
+        str,
+        Header(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The peer's own id of the batch"),
+    ],
     batch_resource: Annotated[Resource, Header(description="What the records are")],
-    batch_area: Annotated[str, Header(pattern="^[0-9]{12}$", description="区划 that the records belong to")],
+    batch_area: Annotated[
+        str, Header(pattern="^[0-9]{12}$", description="区划 that the records belong to")
+    ],
     batch_records: Annotated[int, Header(ge=1, le=MAX_RECORDS, description="Lines of the body")],
     batch_created: Annotated[
-        str, Header(pattern="^[0-9T:.Z+-]{20,40}$", description="RFC 3339, at most five minutes from now")
+        str,
+        Header(
+            pattern="^[0-9T:.Z+-]{20,40}$", description="RFC 3339, at most five minutes from now"
+        ),
     ],
     batch_key_id: Annotated[
         str, Header(pattern=r"^[\x21-\x7e]{1,128}$", description="kid of a key pinned on the peer")
     ],
     batch_signature: Annotated[
-        str, Header(pattern="^[A-Za-z0-9+/]{86}==$", description="Ed25519 over the canonical lines, base64")
+        str,
+        Header(
+            pattern="^[A-Za-z0-9+/]{86}==$", description="Ed25519 over the canonical lines, base64"
+        ),
     ],
     content_digest: Annotated[
-        str, Header(pattern="^sha-256=:[A-Za-z0-9+/]{43}=:$", description="RFC 9530, of the body as sent")
+        str,
+        Header(
+            pattern="^sha-256=:[A-Za-z0-9+/]{43}=:$", description="RFC 9530, of the body as sent"
+        ),
     ],
 ) -> BatchClaim:
     try:
@@ -115,7 +133,9 @@ async def _claim(
 
 
 @asynccontextmanager
-async def _refusals_audited(database: Database, peer: Peer, claim: BatchClaim) -> AsyncGenerator[None]:
+async def _refusals_audited(
+    database: Database, peer: Peer, claim: BatchClaim
+) -> AsyncGenerator[None]:
     """What is refused leaves a row of the audit trail, and nothing else."""
     try:
         yield
@@ -155,7 +175,9 @@ async def take_batch(
             contents = await reading.read_contents(file)
             batches.check_count(claim, contents)
             async with database.transaction() as session:
-                receipt, new = await batches.take_batch(session, peer, claim, file, contents, clock.now())
+                receipt, new = await batches.take_batch(
+                    session, peer, claim, file, contents, clock.now()
+                )
     headers = {} if new else {"idempotent-replayed": "true"}
     return Response(receipt, 201, headers, JWS)
 
@@ -171,23 +193,34 @@ async def list_batches(
 ) -> Any:
     """The peer's batches, newest first; all of them for administrators."""
     after = decode_cursor(cursor, UUID)[0] if cursor else None
-    found = await queries.list_batches(session, None if watcher is None else watcher.id, number, after, limit)
+    found = await queries.list_batches(
+        session, None if watcher is None else watcher.id, number, after, limit
+    )
     rows, following = page_of(found, limit, "id")
     now = clock.now()
-    return {"items": [verdicts.show_batch(row, now, settings.verdict_minutes) for row in rows], "next": following}
+    return {
+        "items": [verdicts.show_batch(row, now, settings.verdict_minutes) for row in rows],
+        "next": following,
+    }
 
 
 @router.get("/batches/{batch_id}", response_model=BatchRead)
-async def get_batch(batch_id: UUID, session: ReadSession, watcher: Watcher, settings: Config) -> Any:
+async def get_batch(
+    batch_id: UUID, session: ReadSession, watcher: Watcher, settings: Config
+) -> Any:
     """How far a batch has come."""
     batch = await queries.get_batch(session, batch_id, None if watcher is None else watcher.id)
     return verdicts.show_batch(batch, clock.now(), settings.verdict_minutes)
 
 
 @router.get("/batches/{batch_id}/receipts/{stage}", response_class=Response, responses=RECEIPT)
-async def get_receipt(batch_id: UUID, stage: Literal["1", "2"], session: ReadSession, peer: CallingPeer) -> Response:
+async def get_receipt(
+    batch_id: UUID, stage: Literal["1", "2"], session: ReadSession, peer: CallingPeer
+) -> Response:
     """A receipt as it was signed: 1 that the bytes came, 2 what became of every record. The same bytes always."""
-    return Response(await queries.get_receipt(session, batch_id, peer.id, int(stage)), media_type=JWS)
+    return Response(
+        await queries.get_receipt(session, batch_id, peer.id, int(stage)), media_type=JWS
+    )
 
 
 @router.get("/keys", response_model=ReceiptKeySet)
@@ -205,4 +238,6 @@ async def rotate_key(session: Session, _administrator: Administrator) -> None:
 @router.get("/statistics/batches", response_model=list[BatchFigures])
 async def show_figures(session: ReadSession, watcher: Watcher) -> Any:
     """Received, accepted, rejected by cause, in judgement, pushed, lag: per peer and resource; a peer sees its own."""
-    return await counts.show_figures(session, None if watcher is None else watcher.code, clock.now())
+    return await counts.show_figures(
+        session, None if watcher is None else watcher.code, clock.now()
+    )

@@ -6,16 +6,21 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from services.exchange.model import DeliveryState
+from services.exchange.model.delivery import DeliveryState
 from services.exchange.queries import deliveries as queries
 from services.exchange.queries.events import get_head
 from services.exchange.queries.subscriptions import get_subscription
 from services.exchange.router.access import Viewer
-from services.exchange.schemas.deliveries import DeliveryRead, Redeliver, Redelivered, StatisticsRead
+from services.exchange.schemas.deliveries import (
+    DeliveryRead,
+    Redeliver,
+    Redelivered,
+    StatisticsRead,
+)
 from services.exchange.use_cases.redelivery import redeliver
 from shared import clock
-from shared.db import Session
-from shared.idempotency import IdempotentRoute, Once
+from shared.database.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(route_class=IdempotentRoute)
@@ -38,13 +43,19 @@ async def list_deliveries(
     """What is under way, what failed and why, and for some days what arrived. What lies beyond is still in the log."""
     _ = await get_subscription(session, subscription_id, viewer)
     after = decode_cursor(cursor, int)[0] if cursor else 0
-    rows = await queries.list_deliveries(session, subscription_id, state, min(after, 2**63 - 1), limit)
+    rows = await queries.list_deliveries(
+        session, subscription_id, state, min(after, 2**63 - 1), limit
+    )
     page, following = page_of(rows, limit, "sequence")
     return {"items": [_read(row) for row in page], "next": following}
 
 
-@router.post("/subscriptions/{subscription_id}/redeliveries", response_model=Redelivered, dependencies=[Once])
-async def redeliver_events(subscription_id: UUID, command: Redeliver, session: Session, viewer: Viewer) -> Any:
+@router.post(
+    "/subscriptions/{subscription_id}/redeliveries", response_model=Redelivered, dependencies=[Once]
+)
+async def redeliver_events(
+    subscription_id: UUID, command: Redeliver, session: Session, viewer: Viewer
+) -> Any:
     """Send again: dead letters, or any events of a range of the log. A receiver knows them by their ids."""
     return await redeliver(session, subscription_id, viewer, command, clock.now())
 
@@ -52,7 +63,9 @@ async def redeliver_events(subscription_id: UUID, command: Redeliver, session: S
 @router.get("/statistics", response_model=StatisticsRead)
 async def get_statistics(session: Session, viewer: Viewer) -> Any:
     """Sent, acknowledged, rejected by cause, in flight and lag: the peer's own, or all for an administrator."""
-    types: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"sent": 0, "acknowledged": 0, "rejected": {}})
+    types: dict[tuple[str, str], dict[str, Any]] = defaultdict(
+        lambda: {"sent": 0, "acknowledged": 0, "rejected": {}}
+    )
     for row in await queries.list_statistics(session, viewer):
         entry = types[row.code, row.type]
         measure, _, cause = row.measure.partition(":")
@@ -62,6 +75,8 @@ async def get_statistics(session: Session, viewer: Viewer) -> Any:
             entry[measure] += row.number
     return {
         "head": (await get_head(session)).sequence,
-        "types": [{"peer_code": code, "type": name, **entry} for (code, name), entry in types.items()],
+        "types": [
+            {"peer_code": code, "type": name, **entry} for (code, name), entry in types.items()
+        ],
         "subscriptions": await queries.list_loads(session, viewer),
     }

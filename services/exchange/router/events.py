@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from services.exchange.model import City, ExternalType, types_of
 from services.exchange.model.contract import asyncapi
+from services.exchange.model.external import City, ExternalType, types_of
 from services.exchange.queries.events import get_head
 from services.exchange.router.access import EVENTS, Config, Db, check_scope, find_active_peer
 from services.exchange.schemas.deliveries import EventPage, SchemaList
@@ -16,10 +16,11 @@ from services.exchange.schemas.subscriptions import WebhookKeys
 from services.exchange.settings import Settings
 from services.exchange.use_cases.endpoints import public_key
 from services.exchange.use_cases.pull import Pulled, pull_events
-from shared.auth import CurrentCaller
-from shared.db import Database, ReadSession
+from shared.database.session import Database
 from shared.errors import NotFoundError
+from shared.http.dependencies import ReadSession
 from shared.pagination import Limit
+from shared.security.auth import CurrentCaller
 
 router = APIRouter()
 
@@ -31,12 +32,19 @@ POLL = 0.25
 async def list_events(
     database: Db,
     caller: CurrentCaller,
-    subscription: Annotated[UUID, Query(description="The subscription whose types and filters count")],
+    subscription: Annotated[
+        UUID, Query(description="The subscription whose types and filters count")
+    ],
     after: Annotated[
-        int | None, Query(ge=0, le=2**63 - 1, description="Place in the log; where it was left off when missing")
+        int | None,
+        Query(
+            ge=0, le=2**63 - 1, description="Place in the log; where it was left off when missing"
+        ),
     ] = None,
     limit: Limit = 100,
-    wait: Annotated[float, Query(ge=0, le=20, description="Seconds to wait when there is nothing new")] = 0,
+    wait: Annotated[
+        float, Query(ge=0, le=20, description="Seconds to wait when there is nothing new")
+    ] = 0,
 ) -> Any:
     """The next events in the order of the log, as the exact bytes that a webhook gets; from any place that is kept."""
     loop = asyncio.get_running_loop()

@@ -5,17 +5,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.exchange.model import Peer, types_of
+from services.exchange.model.external import types_of
+from services.exchange.model.peer import Peer
 from services.exchange.queries import peers as queries
 from services.exchange.router.access import FIRST, Config
 from services.exchange.schemas.peers import ChangePeer, KeyId, NewKey, NewPeer, PeerRead
 from services.exchange.use_cases import peers as use_cases
 from shared import clock
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
-from shared.etags import IfMatch, etag
-from shared.idempotency import IdempotentRoute, Once
+from shared.database.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import Administrator
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -27,7 +28,11 @@ def _shown(peer: Peer, response: Response) -> Peer:
 
 @router.post("/peers", response_model=PeerRead, status_code=201, dependencies=[Once])
 async def create_peer(
-    command: NewPeer, session: Session, _administrator: Administrator, settings: Config, response: Response
+    command: NewPeer,
+    session: Session,
+    _administrator: Administrator,
+    settings: Config,
+    response: Response,
 ) -> Any:
     """A system with which records and events will be exchanged, and what it may."""
     known = list(types_of(settings.city_name))
@@ -45,7 +50,9 @@ async def list_peers(
 
 
 @router.get("/peers/{peer_id}", response_model=PeerRead)
-async def get_peer(peer_id: UUID, session: ReadSession, _administrator: Administrator, response: Response) -> Any:
+async def get_peer(
+    peer_id: UUID, session: ReadSession, _administrator: Administrator, response: Response
+) -> Any:
     """One peer."""
     return _shown(await queries.get_peer(session, peer_id), response)
 
@@ -75,12 +82,21 @@ async def add_key(
     response: Response,
 ) -> Any:
     """Pin a further public key; those before it hold on until they are retired."""
-    return _shown(await use_cases.add_key(session, peer_id, command, expected, clock.now()), response)
+    return _shown(
+        await use_cases.add_key(session, peer_id, command, expected, clock.now()), response
+    )
 
 
 @router.delete("/peers/{peer_id}/keys/{kid}", response_model=PeerRead)
 async def retire_key(
-    peer_id: UUID, kid: KeyId, session: Session, _administrator: Administrator, expected: IfMatch, response: Response
+    peer_id: UUID,
+    kid: KeyId,
+    session: Session,
+    _administrator: Administrator,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """Retire a public key: nothing new is verified by it; it stays listed."""
-    return _shown(await use_cases.retire_key(session, peer_id, kid, expected, clock.now()), response)
+    return _shown(
+        await use_cases.retire_key(session, peer_id, kid, expected, clock.now()), response
+    )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from services.exchange.model import Reconciliation
+from services.exchange.model.reconciliation import Reconciliation
 from services.exchange.queries import reconciliations as queries
 from services.exchange.router.batches import Config
 from services.exchange.schemas.reconciliations import (
@@ -16,11 +16,11 @@ from services.exchange.schemas.reconciliations import (
 )
 from services.exchange.use_cases import reconciliations
 from shared import clock
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
+from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import NotFoundError
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import Administrator
 
 router = APIRouter(prefix="/reconciliations", route_class=IdempotentRoute)
 
@@ -34,7 +34,9 @@ async def start_reconciliation(
     command: StartReconciliation, session: Session, settings: Config, administrator: Administrator
 ) -> Any:
     """对账: compare the ledger with the regional platform, repair, close and sign; the worker does it."""
-    run = await reconciliations.start(session, command, settings.regional_peer, administrator.subject, clock.now())
+    run = await reconciliations.start(
+        session, command, settings.regional_peer, administrator.subject, clock.now()
+    )
     return _read(run)
 
 
@@ -44,12 +46,16 @@ async def list_reconciliations(
 ) -> Any:
     """Newest first."""
     after = decode_cursor(cursor, UUID)[0] if cursor else None
-    rows, following = page_of(await queries.list_reconciliations(session, after, limit), limit, "id")
+    rows, following = page_of(
+        await queries.list_reconciliations(session, after, limit), limit, "id"
+    )
     return {"items": [_read(run) for run in rows], "next": following}
 
 
 @router.get("/{run_id}", response_model=ReconciliationRead)
-async def get_reconciliation(run_id: UUID, session: ReadSession, _administrator: Administrator) -> Any:
+async def get_reconciliation(
+    run_id: UUID, session: ReadSession, _administrator: Administrator
+) -> Any:
     """How far it has come."""
     return _read(await queries.get_reconciliation(session, run_id))
 
@@ -62,12 +68,18 @@ async def approve_repair(run_id: UUID, session: Session, administrator: Administ
 
 @router.get("/{run_id}/differences", response_model=Page[DifferenceRead])
 async def list_differences(
-    run_id: UUID, session: ReadSession, _administrator: Administrator, limit: Limit = 50, cursor: Cursor = None
+    run_id: UUID,
+    session: ReadSession,
+    _administrator: Administrator,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """The keys that differed, with class, cause, remedy, owner and day."""
     _ = await queries.get_reconciliation(session, run_id)
     after = decode_cursor(cursor, str)[0] if cursor else ""
-    rows, following = page_of(await queries.list_differences(session, run_id, after, limit), limit, "key")
+    rows, following = page_of(
+        await queries.list_differences(session, run_id, after, limit), limit, "key"
+    )
     return {"items": rows, "next": following}
 
 

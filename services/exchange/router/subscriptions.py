@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.exchange.model import Mode, Subscription
+from services.exchange.model.subscription import Mode, Subscription
 from services.exchange.queries import subscriptions as queries
 from services.exchange.router.access import (
     EVENTS,
@@ -28,18 +28,21 @@ from services.exchange.schemas.subscriptions import (
 from services.exchange.use_cases import subscriptions as use_cases
 from services.exchange.use_cases.endpoints import origin_of, reach_of, shake_hands, signer_of
 from shared import clock
-from shared.auth import CurrentCaller
-from shared.db import Session
-from shared.etags import IfMatch, check_version, etag
-from shared.idempotency import IdempotentRoute, Once
+from shared.database.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import Session
+from shared.http.etags import IfMatch, check_version, etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import CurrentCaller
 
 router = APIRouter(prefix="/subscriptions", route_class=IdempotentRoute)
 
 
 def _read(subscription: Subscription) -> dict[str, Any]:
     names = SubscriptionRead.model_fields.keys() - {"filters"}
-    filters = {name: getattr(subscription, name) for name in ("area_codes", "department_codes", "matter_codes")}
+    filters = {
+        name: getattr(subscription, name)
+        for name in ("area_codes", "department_codes", "matter_codes")
+    }
     return {**{name: getattr(subscription, name) for name in names}, "filters": filters}
 
 
@@ -50,7 +53,11 @@ def _shown(subscription: Subscription, response: Response) -> dict[str, Any]:
 
 @router.post("", response_model=SecretShown, status_code=201, dependencies=[Once])
 async def create_subscription(
-    command: NewSubscription, session: Session, peer: Subscriber, settings: Config, response: Response
+    command: NewSubscription,
+    session: Session,
+    peer: Subscriber,
+    settings: Config,
+    response: Response,
 ) -> Any:
     """Subscribe to events. The secret of a webhook is shown this once; its endpoint is activated next."""
     reach = reach_of(peer, settings)
@@ -59,15 +66,21 @@ async def create_subscription(
 
 
 @router.get("", response_model=Page[SubscriptionRead])
-async def list_subscriptions(session: Session, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_subscriptions(
+    session: Session, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """The peer's own subscriptions; an administrator's view of all."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
-    page, following = page_of(await queries.list_subscriptions(session, viewer, after, limit), limit, "id")
+    page, following = page_of(
+        await queries.list_subscriptions(session, viewer, after, limit), limit, "id"
+    )
     return {"items": [_read(row) for row in page], "next": following}
 
 
 @router.get("/{subscription_id}", response_model=SubscriptionRead)
-async def get_subscription(subscription_id: UUID, session: Session, viewer: Viewer, response: Response) -> Any:
+async def get_subscription(
+    subscription_id: UUID, session: Session, viewer: Viewer, response: Response
+) -> Any:
     """One subscription."""
     return _shown(await queries.get_subscription(session, subscription_id, viewer), response)
 
@@ -84,7 +97,9 @@ async def change_subscription(
 ) -> Any:
     """Other types, filters or another endpoint, which must be activated."""
     reach = reach_of(peer, settings)
-    changed = await use_cases.change_subscription(session, subscription_id, peer, command, expected, reach)
+    changed = await use_cases.change_subscription(
+        session, subscription_id, peer, command, expected, reach
+    )
     return _shown(changed, response)
 
 
@@ -112,7 +127,9 @@ async def activate_subscription(
         await shake_hands(endpoints, subscription.endpoint or "", reach, signer, origin, now)
     async with database.transaction() as session:
         # The revision tells whether anything changed while the endpoint was asked, its address above all.
-        active = await use_cases.activate_subscription(session, subscription_id, peer, expected, clock.now())
+        active = await use_cases.activate_subscription(
+            session, subscription_id, peer, expected, clock.now()
+        )
     return _shown(active, response)
 
 
@@ -121,7 +138,9 @@ async def rotate_secret(
     subscription_id: UUID, session: Session, peer: Subscriber, expected: IfMatch, response: Response
 ) -> Any:
     """A new secret, shown this once; both sign for 72 hours."""
-    rotated, secret = await use_cases.rotate_secret(session, subscription_id, peer, expected, clock.now())
+    rotated, secret = await use_cases.rotate_secret(
+        session, subscription_id, peer, expected, clock.now()
+    )
     return {**_shown(rotated, response), "secret": secret}
 
 
@@ -135,7 +154,9 @@ async def suspend_subscription(
     response: Response,
 ) -> Any:
     """Nothing is sent or handed out until it is activated again; nothing is lost meanwhile."""
-    suspended = await use_cases.suspend_subscription(session, subscription_id, viewer, command.reason, expected)
+    suspended = await use_cases.suspend_subscription(
+        session, subscription_id, viewer, command.reason, expected
+    )
     return _shown(suspended, response)
 
 
@@ -149,5 +170,7 @@ async def end_subscription(
     response: Response,
 ) -> Any:
     """For good."""
-    ended = await use_cases.end_subscription(session, subscription_id, viewer, command.reason, expected)
+    ended = await use_cases.end_subscription(
+        session, subscription_id, viewer, command.reason, expected
+    )
     return _shown(ended, response)

@@ -21,7 +21,9 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError("is no network as 10.20.0.0/16") from None  # the library's words repeat what was sent
+        raise ValueError(
+            "is no network as 10.20.0.0/16"
+        ) from None  # the library's words repeat what was sent
     if network.prefixlen == 0:
         raise ValueError("the whole address space is no network of a peer")
     return str(network)

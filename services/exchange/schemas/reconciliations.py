@@ -18,7 +18,8 @@ class StartReconciliation(BaseModel):
     first_day: date
     last_day: date
     listed: bool = Field(
-        default=False, description="Compare the list digests too, which read every row: proof beyond sums"
+        default=False,
+        description="Compare the list digests too, which read every row: proof beyond sums",
     )
 
     @model_validator(mode="after")
@@ -38,7 +39,16 @@ class ReconciliationRead(BaseModel):
     last_day: date
     only_windows: bool
     listed: bool
-    state: Literal["queued", "needs_approval", "repairing", "waiting", "closing", "signing", "finished", "failed"]
+    state: Literal[
+        "queued",
+        "needs_approval",
+        "repairing",
+        "waiting",
+        "closing",
+        "signing",
+        "finished",
+        "failed",
+    ]
     requested_by: str
     approved_by: str | None
     equal: bool | None
@@ -53,7 +63,9 @@ class DifferenceRead(BaseModel):
 
     key: str
     day: date
-    kind: Literal["MISSING_AT_PEER", "EXTRA_AT_PEER", "PEER_OLDER", "PEER_NEWER", "SAME_VERSION_DIFFERENT"]
+    kind: Literal[
+        "MISSING_AT_PEER", "EXTRA_AT_PEER", "PEER_OLDER", "PEER_NEWER", "SAME_VERSION_DIFFERENT"
+    ]
     cause: str
     our_version: int | None
     peer_version: int | None

@@ -9,16 +9,24 @@ from uuid import UUID
 
 import structlog
 
-from services.exchange.model import Outcome, Peer, Subscription
+from services.exchange.model.delivery import Outcome
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Subscription
 from services.exchange.queries.subscriptions import list_behind
 from services.exchange.settings import Settings
 from services.exchange.use_cases.deliveries import Claimed, claim, follow_log
-from services.exchange.use_cases.endpoints import Signer, reach_of, retry_after, send_event, signer_of
+from services.exchange.use_cases.endpoints import (
+    Signer,
+    reach_of,
+    retry_after,
+    send_event,
+    signer_of,
+)
 from services.exchange.use_cases.health import alert_waiting, record_outcomes
 from services.exchange.use_cases.log import prune_history, prune_log
 from shared import clock, logs
-from shared.db import Database
-from shared.http import EndpointError, Endpoints, Reach
+from shared.database.session import Database
+from shared.runtime.http_client import EndpointError, Endpoints, Reach
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +53,10 @@ class Sender:
     """
 
     def __init__(
-        self, settings: Settings, endpoints: Endpoints | None = None, now: Callable[[], datetime] = clock.now
+        self,
+        settings: Settings,
+        endpoints: Endpoints | None = None,
+        now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._settings = settings
         self._endpoints = endpoints or Endpoints()
@@ -62,7 +73,10 @@ class Sender:
                 if not under_way or loop.time() >= follow_at:
                     await self._follow(database)
                     follow_at = loop.time() + POLL
-                under_way |= {asyncio.create_task(self._send(s)) for s in await self._claim(database, len(under_way))}
+                under_way |= {
+                    asyncio.create_task(self._send(s))
+                    for s in await self._claim(database, len(under_way))
+                }
                 if not under_way:
                     return total
                 _ = await asyncio.wait(under_way, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
@@ -115,7 +129,11 @@ class Sender:
             return replace(outcome, cause=error.cause)
         except Exception as error:
             # Whatever one endpoint brings about is its own failed attempt: the others' must go on.
-            log.warning("webhook.failed", error=type(error).__name__, at=logs.places(error.__traceback__)[-1:])
+            log.warning(
+                "webhook.failed",
+                error=type(error).__name__,
+                at=logs.places(error.__traceback__)[-1:],
+            )
             return replace(outcome, cause="internal")
         if 200 <= answer.status < 300:
             return replace(outcome, status=answer.status)
@@ -144,7 +162,10 @@ class Pruner:
         self._history = timedelta(hours=settings.history_hours)
 
     async def run(self, database: Database, now: datetime) -> None:
-        for forget, before in ((prune_log, now - self._events), (prune_history, now - self._history)):
+        for forget, before in (
+            (prune_log, now - self._events),
+            (prune_history, now - self._history),
+        ):
             more = 1
             while more:
                 async with database.transaction() as session:

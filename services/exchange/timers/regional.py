@@ -7,7 +7,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer, Push
+from services.exchange.model.ledger import Push
+from services.exchange.model.peer import Peer
 from services.exchange.queries import batches as batch_queries
 from services.exchange.queries import ledger as ledger_queries
 from services.exchange.queries import reconciliations as queries
@@ -15,9 +16,14 @@ from services.exchange.regional import Bucket
 from services.exchange.settings import Settings
 from services.exchange.use_cases import pushes, reconciliations
 from services.exchange.use_cases.compare import TooDifferentError, TooMuchInFlightError
-from services.exchange.use_cases.region import RESOURCES, PushForgottenError, Region, RegionAwayError
+from services.exchange.use_cases.region import (
+    RESOURCES,
+    PushForgottenError,
+    Region,
+    RegionAwayError,
+)
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
 
 NIGHT = 1
 """Hour from which the nightly reconciliation is due."""
@@ -68,7 +74,10 @@ class Regional:
     async def _deliver(self, database: Database, push: Push) -> bool:
         """Whether the region has it; after a failure it is asked first what it has."""
         try:
-            if not push.attempts or await self._region.last_acknowledged(push.resource) < push.number:
+            if (
+                not push.attempts
+                or await self._region.last_acknowledged(push.resource) < push.number
+            ):
                 await self._bucket.take(push.rows)
                 await self._region.send(push.body or b"")
         except RegionAwayError:
@@ -105,22 +114,30 @@ class Regional:
             # Of two workers the second finds what the first has planned.
             await batch_queries.lock_order(session, peer.code, "reconciliations")
             for resource in RESOURCES:
-                if not await queries.has_run_since(session, resource, now - every, now, only_windows=True):
+                if not await queries.has_run_since(
+                    session, resource, now - every, now, only_windows=True
+                ):
                     first = today - timedelta(days=1)
                     about = (resource, first, today, peer.code, "timer", now)
                     session.add(reconciliations.new_run(*about, only_windows=True))
                 night = clock.day_start(today) + timedelta(hours=NIGHT)
                 await self._plan_week(session, resource, peer.code, now, night)
-                if now >= night and not await queries.has_run_since(session, resource, night, now, only_windows=False):
+                if now >= night and not await queries.has_run_since(
+                    session, resource, night, now, only_windows=False
+                ):
                     first = today - timedelta(days=self._settings.reconciliation_days)
-                    session.add(reconciliations.new_run(resource, first, today, peer.code, "timer", now))
+                    session.add(
+                        reconciliations.new_run(resource, first, today, peer.code, "timer", now)
+                    )
 
     async def _plan_week(
         self, session: AsyncSession, resource: str, peer_code: str, now: datetime, night: datetime
     ) -> None:
         """From the Sunday night on, once: all windows there are, with the list digests."""
         since = night - timedelta(days=clock.local_date(night).isoweekday() % 7)
-        if now < since or await queries.has_run_since(session, resource, since, now, only_windows=False, listed=True):
+        if now < since or await queries.has_run_since(
+            session, resource, since, now, only_windows=False, listed=True
+        ):
             return
         about = (EVER, clock.local_date(now), peer_code, "timer", now)
         session.add(reconciliations.new_run(resource, *about, listed=True))
@@ -167,7 +184,9 @@ class Regional:
 
         async with database.transaction(snapshot=True) as session:
             given = (session, self._region, run_id, self._settings.ticket_days, clock.now())
-            await (reconciliations.compare(*given) if first else reconciliations.close(*given, present))
+            await (
+                reconciliations.compare(*given) if first else reconciliations.close(*given, present)
+            )
 
     async def _repair(self, database: Database, run_id: UUID) -> None:
         more = True

@@ -11,14 +11,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Batch, BatchChunk, BatchReject, Peer
+from services.exchange.model.batch import Batch, BatchChunk, BatchReject
+from services.exchange.model.peer import Peer
 from services.exchange.queries import batches as queries
 from services.exchange.schemas.batches import BatchClaim, digest_field
 from services.exchange.use_cases import counts, receipt_keys
 from services.exchange.use_cases.reading import Chunk, Contents, read_chunk
 from services.exchange.use_cases.verdicts import finish_batch
-from shared import audit, outbox
-from shared.crypto import seal_for
+from shared.database import audit
 from shared.errors import (
     ConflictError,
     FieldError,
@@ -29,6 +29,8 @@ from shared.errors import (
 )
 from shared.events.exchange import RecordReceived
 from shared.ids import new_id
+from shared.messaging import outbox
+from shared.security.crypto import seal_for
 
 TOLERANCE = timedelta(seconds=300)
 AT_ONCE = 8
@@ -67,31 +69,54 @@ def check_digest(claim: BatchClaim, digest: bytes) -> None:
     """Whether the body is the one that was signed: nothing else is looked into."""
     if digest != claim.digest:
         fault = FieldError("Content-Digest", "digest", "the body has another SHA-256")
-        raise InvalidInputError("the batch is refused whole: its body is not the one that was signed", [fault])
+        raise InvalidInputError(
+            "the batch is refused whole: its body is not the one that was signed", [fault]
+        )
 
 
 def check_count(claim: BatchClaim, contents: Contents) -> None:
     """Whether the body holds as many records as were signed."""
     if contents.records != claim.records:
         fault = FieldError("Batch-Records", "count", f"the body holds {contents.records} records")
-        raise InvalidInputError("the batch is refused whole: it does not hold what was signed", [fault])
+        raise InvalidInputError(
+            "the batch is refused whole: it does not hold what was signed", [fault]
+        )
 
 
-def record_refusal(session: AsyncSession, peer: Peer, claim: BatchClaim, problem: ProblemError) -> None:
+def record_refusal(
+    session: AsyncSession, peer: Peer, claim: BatchClaim, problem: ProblemError
+) -> None:
     """A refused batch leaves nothing but this row."""
     rules = sorted({fault.rule for fault in problem.errors})
     name = f"{peer.code}/{claim.number}"
-    audit.record(session, "batch.refuse", "batch", name, resource=claim.resource, code=problem.code, rules=rules)
+    audit.record(
+        session,
+        "batch.refuse",
+        "batch",
+        name,
+        resource=claim.resource,
+        code=problem.code,
+        rules=rules,
+    )
 
 
 async def take_batch(
-    session: AsyncSession, peer: Peer, claim: BatchClaim, file: IO[bytes], contents: Contents, now: datetime
+    session: AsyncSession,
+    peer: Peer,
+    claim: BatchClaim,
+    file: IO[bytes],
+    contents: Contents,
+    now: datetime,
 ) -> tuple[bytes, bool]:
     """Store the batch and send its records to be judged, in one transaction; the receipt, and whether it is new."""
     await queries.lock_order(session, peer.code, claim.resource)
     before = await queries.find_batch(session, peer.id, claim.number)
     if before is not None:
-        if (before.digest, before.resource, before.area_code) != (claim.digest, claim.resource, claim.area_code):
+        if (before.digest, before.resource, before.area_code) != (
+            claim.digest,
+            claim.resource,
+            claim.area_code,
+        ):
             fault = FieldError("Batch-Id", "one_batch", "use a new id for another batch")
             raise ConflictError("this batch id was used for another batch", [fault])
         return before.receipt, False
@@ -103,10 +128,15 @@ async def take_batch(
         BatchChunk(batch_id=batch.id, chunk=number, first_row=chunk.first_row, rows=chunk.rows)
         for number, chunk in enumerate(contents.chunks, 1)
     )
-    session.add_all(BatchReject(batch_id=batch.id, row=row, key=None, faults=[MALFORMED]) for row in contents.malformed)
+    session.add_all(
+        BatchReject(batch_id=batch.id, row=row, key=None, faults=[MALFORMED])
+        for row in contents.malformed
+    )
     await _send(session, batch, file, contents.chunks)
     await _count(session, batch, len(contents.malformed))
-    audit.record(session, "batch.take", "batch", batch.id, records=batch.records, digest=batch.digest.hex())
+    audit.record(
+        session, "batch.take", "batch", batch.id, records=batch.records, digest=batch.digest.hex()
+    )
     if not contents.chunks:
         await finish_batch(session, batch, now)
     return batch.receipt, True
@@ -155,14 +185,18 @@ def receipt_of(batch: Batch) -> dict[str, Any]:
     }
 
 
-async def _send(session: AsyncSession, batch: Batch, file: IO[bytes], chunks: Sequence[Chunk]) -> None:
+async def _send(
+    session: AsyncSession, batch: Batch, file: IO[bytes], chunks: Sequence[Chunk]
+) -> None:
     """A few chunks at a time, read and sealed beside the event loop."""
     for start in range(0, len(chunks), AT_ONCE):
         events = await asyncio.to_thread(_facts, batch, file, chunks, start)
         await outbox.add_many(session, events)
 
 
-def _facts(batch: Batch, file: IO[bytes], chunks: Sequence[Chunk], start: int) -> list[RecordReceived]:
+def _facts(
+    batch: Batch, file: IO[bytes], chunks: Sequence[Chunk], start: int
+) -> list[RecordReceived]:
     return [
         RecordReceived(
             **batch.about(batch.received_at, number),

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Difference
+from services.exchange.model.reconciliation import Difference
 from services.exchange.queries import ledger as queries
 from services.exchange.queries.ledger import Place
 from services.exchange.use_cases.region import Region, RegionAwayError
-from shared.recon import LEAF, Entry, Fingerprint, list_digest, stream
+from shared.domain.recon import LEAF, Entry, Fingerprint, list_digest, stream
 
 MAX_OPEN = 20_000
 """More keys in flight than this: what is pushed must settle first."""
@@ -102,13 +102,19 @@ def total(sums: Sums) -> Fingerprint:
 def unequal(ours: Sums, theirs: Sums) -> list[Place]:
     """Places at which the sides differ; one that has no rows is as one that is not named."""
     places = sorted({*ours, *theirs})
-    return [place for place in places if ours.get(place, Fingerprint()) != theirs.get(place, Fingerprint())]
+    return [
+        place
+        for place in places
+        if ours.get(place, Fingerprint()) != theirs.get(place, Fingerprint())
+    ]
 
 
 class Comparing:
     """One run of questions and answers. The ledger is read in the snapshot of `session` (REPEATABLE READ)."""
 
-    def __init__(self, session: AsyncSession, region: Region, run_id: UUID, resource: str, peer_code: str) -> None:
+    def __init__(
+        self, session: AsyncSession, region: Region, run_id: UUID, resource: str, peer_code: str
+    ) -> None:
         self._session = session
         self._region = region
         self._run_id = run_id
@@ -116,11 +122,15 @@ class Comparing:
         self._peer_code = peer_code
         self._open: dict[str, tuple[date, Entry]] = {}
 
-    async def compare(self, first: date, last: date, *, only_windows: bool = False, listed: bool = False) -> Comparison:
+    async def compare(
+        self, first: date, last: date, *, only_windows: bool = False, listed: bool = False
+    ) -> Comparison:
         """All levels, or the windows alone; `listed`: also whether the lists are those that the sums speak of."""
         _ = await self._session.execute(PATIENCE)
         cut = await self._agree_on_cut(first, last)
-        ours = self._without_open(await queries.sums(self._session, self._resource, 0, first=first, last=last), depth=1)
+        ours = self._without_open(
+            await queries.sums(self._session, self._resource, 0, first=first, last=last), depth=1
+        )
         theirs = await self._ask_sums(0, [])
         comparison = Comparison(cut, ours, theirs, open=len(self._open))
         if listed:
@@ -191,7 +201,9 @@ class Comparing:
         ours = await queries.sums(self._session, self._resource, 1, days=[day for (day,) in days])
         ours, theirs = self._without_open(ours, depth=2), await self._ask_sums(1, days)
         children = [place for place in unequal(ours, theirs) if (place[0],) not in relisted]
-        large = [place for place in children if max(_rows(ours, place), _rows(theirs, place)) > LEAF]
+        large = [
+            place for place in children if max(_rows(ours, place), _rows(theirs, place)) > LEAF
+        ]
         leaves: list[Place] = [place for place in children if place not in set(large)]
         # The sums cannot tell where such a window differs: all of it is listed.
         leaves += [place for place in sorted({*ours, *theirs}) if (place[0],) in relisted]
@@ -200,7 +212,9 @@ class Comparing:
         smaller: list[Place] = []
         if large:
             given = {"days": [place[0] for place in large], "b1": [place[1] for place in large]}
-            ours = self._without_open(await queries.sums(self._session, self._resource, 2, **given), depth=3)
+            ours = self._without_open(
+                await queries.sums(self._session, self._resource, 2, **given), depth=3
+            )
             ours = {place: one for place, one in ours.items() if one.count}
             theirs = await self._ask_sums(2, large)
             smaller = unequal(ours, theirs)
@@ -215,12 +229,18 @@ class Comparing:
         """The leaves of both sides, and what differs in them."""
         ours: dict[str, Any] = {}
         for group in groups:
-            ours |= {row.key: row for row in await queries.leaves(self._session, self._resource, group)}
+            ours |= {
+                row.key: row for row in await queries.leaves(self._session, self._resource, group)
+            }
         theirs: dict[str, list[Any]] = {}
-        for row in await self._ask("leaves", {"places": _plain([place for group in groups for place in group])}):
+        for row in await self._ask(
+            "leaves", {"places": _plain([place for group in groups for place in group])}
+        ):
             theirs.setdefault(row[0], []).append(row)
         keys = sorted({*ours, *theirs} - set(self._open))
-        judged = (classify(key, ours.get(key), theirs.get(key, []), self._peer_code) for key in keys)
+        judged = (
+            classify(key, ours.get(key), theirs.get(key, []), self._peer_code) for key in keys
+        )
         return [found for found in judged if found is not None]
 
 
@@ -256,11 +276,17 @@ def classify(key: str, ours: Any, theirs: Sequence[Any], peer_code: str) -> Foun
         lossy = theirs[0][4] == bytes(ours.loose).hex()
         cause = "lossy_mapping" if lossy and theirs[0][2] == ours.op else "foreign_write"
         kind, remedy, owner = Difference.SAME_VERSION_DIFFERENT, "ticket", peer_code
-    return Found(key, ours.day, kind, cause, ours.version, theirs[0][1] if theirs else None, remedy, owner)
+    return Found(
+        key, ours.day, kind, cause, ours.version, theirs[0][1] if theirs else None, remedy, owner
+    )
 
 
 def _cause_of_loss(ours: Any) -> tuple[str, str, str]:
     """Lost in transport, or carried and refused: the two must be kept apart."""
     if ours.push_state == "rejected":
-        return f"rejected({ours.reject_code})", "work_item", f"{ours.area_code}/{ours.department_code}"
+        return (
+            f"rejected({ours.reject_code})",
+            "work_item",
+            f"{ours.area_code}/{ours.department_code}",
+        )
     return ("deleted_at_source" if ours.op == "D" else "lost_in_transport"), "resend", "exchange"

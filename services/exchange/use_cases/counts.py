@@ -26,11 +26,15 @@ async def add(session: AsyncSession, changes: Counter[Cell]) -> None:
     """In one order everywhere, so that two workers cannot wait for each other in a ring."""
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
     if cells:
-        columns = zip(("peers", "resources", "measures", "numbers"), zip(*cells, strict=True), strict=True)
+        columns = zip(
+            ("peers", "resources", "measures", "numbers"), zip(*cells, strict=True), strict=True
+        )
         _ = await session.execute(ADD, {name: list(values) for name, values in columns})
 
 
-async def show_figures(session: AsyncSession, peer_code: str | None, now: datetime) -> list[dict[str, Any]]:
+async def show_figures(
+    session: AsyncSession, peer_code: str | None, now: datetime
+) -> list[dict[str, Any]]:
     """The figures per peer and resource, with what has no verdict yet and for how long."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for count in await queries.list_counts(session, peer_code):

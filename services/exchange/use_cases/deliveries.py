@@ -14,9 +14,10 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Outcome, Peer, Scope, Subscription, scope_of
-from services.exchange.model.delivery import LEASE
-from services.exchange.model.subscription import PROBE_EVERY
+from services.exchange.model.delivery import LEASE, Outcome
+from services.exchange.model.peer import Peer
+from services.exchange.model.policy import Scope, scope_of
+from services.exchange.model.subscription import PROBE_EVERY, Subscription
 from services.exchange.queries import deliveries as queries
 from services.exchange.queries import events as event_queries
 from services.exchange.queries import subscriptions as subscription_queries
@@ -97,7 +98,9 @@ CANCEL_ONE = text(
     " FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:sequences AS bigint[])) AS o (subscription_id, sequence)"
     " WHERE d.subscription_id = o.subscription_id AND d.sequence = o.sequence AND d.state = 'pending'"
 )
-BURY = text("UPDATE delivery SET state = 'dead', cause = :cause WHERE subscription_id = :id AND state = 'pending'")
+BURY = text(
+    "UPDATE delivery SET state = 'dead', cause = :cause WHERE subscription_id = :id AND state = 'pending'"
+)
 REVIVE = text(
     "UPDATE delivery SET state = 'pending', attempts = 0, first_failed_at = NULL, next_attempt_at = :now"
     " WHERE subscription_id = :id AND state = 'dead' AND cause = :cause"
@@ -146,7 +149,9 @@ async def claim(
     rows = (await session.execute(CLAIM, values)).mappings().all()
     if not rows:
         return [], {}
-    owners = await subscription_queries.list_with_peers(session, list({row["subscription_id"] for row in rows}))
+    owners = await subscription_queries.list_with_peers(
+        session, list({row["subscription_id"] for row in rows})
+    )
     logged = await event_queries.list_payloads(session, [row["sequence"] for row in rows])
     claimed: list[Claimed] = []
     refused: list[Any] = []
@@ -159,7 +164,10 @@ async def claim(
         else:
             refused.append(row)
     if refused:
-        ids = {"subscriptions": [r["subscription_id"] for r in refused], "sequences": [r["sequence"] for r in refused]}
+        ids = {
+            "subscriptions": [r["subscription_id"] for r in refused],
+            "sequences": [r["sequence"] for r in refused],
+        }
         _ = await session.execute(CANCEL_ONE, ids)
     return claimed, owners
 
@@ -168,7 +176,10 @@ async def settle(session: AsyncSession, outcomes: Sequence[Outcome], now: dateti
     """Write what came of these attempts in a few statements, and count it."""
     rows = sorted(outcomes, key=lambda o: (o.subscription_id, o.sequence))
     nexts = [now if o.cause is None else o.next_attempt(now) for o in rows]
-    states = ["delivered" if o.cause is None else "dead" if o.is_hopeless(now) else "pending" for o in rows]
+    states = [
+        "delivered" if o.cause is None else "dead" if o.is_hopeless(now) else "pending"
+        for o in rows
+    ]
     subscriptions = [o.subscription_id for o in rows]
     _ = await session.execute(
         SETTLE,
@@ -197,7 +208,9 @@ def _tally(outcomes: Sequence[Outcome]) -> Counter[tuple[UUID, str, str]]:
     tally: Counter[tuple[UUID, str, str]] = Counter()
     for o in outcomes:
         tally[o.subscription_id, o.type, "sent"] += 1
-        tally[o.subscription_id, o.type, "acknowledged" if o.cause is None else f"rejected:{o.cause}"] += 1
+        tally[
+            o.subscription_id, o.type, "acknowledged" if o.cause is None else f"rejected:{o.cause}"
+        ] += 1
     return tally
 
 
@@ -205,7 +218,11 @@ async def count(session: AsyncSession, tally: Counter[tuple[UUID, str, str]]) ->
     """Add to the counters; in one order, so that two workers never wait for each other crosswise."""
     if tally:
         entries = sorted((*key, number) for key, number in tally.items())
-        columns = zip(("subscriptions", "types", "measures", "numbers"), zip(*entries, strict=True), strict=True)
+        columns = zip(
+            ("subscriptions", "types", "measures", "numbers"),
+            zip(*entries, strict=True),
+            strict=True,
+        )
         _ = await session.execute(COUNT, {name: list(values) for name, values in columns})
 
 
@@ -214,13 +231,20 @@ async def release(session: AsyncSession, subscription_id: UUID, now: datetime) -
     _ = await session.execute(RELEASE, {"id": subscription_id, "now": now, "lease": now + LEASE})
 
 
-async def cancel_forbidden(session: AsyncSession, peer: Peer, ended: Sequence[Subscription] = ()) -> int:
+async def cancel_forbidden(
+    session: AsyncSession, peer: Peer, ended: Sequence[Subscription] = ()
+) -> int:
     """Cancel what waits for a peer that may not see it any more, and all of ended subscriptions; the number cancelled."""
     number = 0
-    scopes = [(s.id, scope_of(peer, s)) for s in await subscription_queries.list_of_peer(session, peer.id)]
+    scopes = [
+        (s.id, scope_of(peer, s)) for s in await subscription_queries.list_of_peer(session, peer.id)
+    ]
     scopes += [(s.id, Scope()) for s in ended]
     for subscription_id, scope in scopes:
-        values = {name: list(getattr(scope, name)) for name in ("types", "areas", "departments", "matters")}
+        values = {
+            name: list(getattr(scope, name))
+            for name in ("types", "areas", "departments", "matters")
+        }
         done: Any = await session.execute(CANCEL, {"id": subscription_id, **values})
         number += done.rowcount
     return number

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.exchange.model import Peer, Subscription
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Subscription
 from services.exchange.settings import Settings
-from shared.crypto import signing_seed
 from shared.errors import ConflictError
-from shared.http import Answer, EndpointError, Endpoints, Reach
 from shared.ids import new_id
+from shared.runtime.http_client import Answer, EndpointError, Endpoints, Reach
+from shared.security.crypto import signing_seed
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 PURPOSE = "webhook"
@@ -36,10 +37,17 @@ class Signer:
         """`webhook-id`, `-timestamp` and `-signature` over exactly these bytes."""
         stamp = str(int(now.timestamp()))
         content = f"{message_id}.{stamp}.".encode() + body
-        signatures = [f"v1,{_b64(hmac.digest(_secret_bytes(one), content, hashlib.sha256))}" for one in self.secrets]
+        signatures = [
+            f"v1,{_b64(hmac.digest(_secret_bytes(one), content, hashlib.sha256))}"
+            for one in self.secrets
+        ]
         if self.key is not None:
             signatures.append(f"v1a,{_b64(self.key.sign(content))}")
-        return {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": " ".join(signatures)}
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": stamp,
+            "webhook-signature": " ".join(signatures),
+        }
 
 
 def _b64(content: bytes) -> str:
@@ -61,7 +69,9 @@ def public_key() -> str:
 
 def signer_of(subscription: Subscription, now: datetime) -> Signer:
     """What signs for this subscription now, former secrets of the last 72 hours included."""
-    return Signer(subscription.signing_secrets(now), platform_key() if subscription.sign_ed25519 else None)
+    return Signer(
+        subscription.signing_secrets(now), platform_key() if subscription.sign_ed25519 else None
+    )
 
 
 def reach_of(peer: Peer, settings: Settings) -> Reach:
@@ -76,14 +86,18 @@ def origin_of(settings: Settings) -> str:
     return urlsplit(settings.public_url).hostname or "tongban"
 
 
-async def shake_hands(endpoints: Endpoints, url: str, reach: Reach, signer: Signer, origin: str, now: datetime) -> None:
+async def shake_hands(
+    endpoints: Endpoints, url: str, reach: Reach, signer: Signer, origin: str, now: datetime
+) -> None:
     """The endpoint allows this origin (OPTIONS), and echoes a challenge whose signature it can verify; else 409."""
     try:
         await _ask(endpoints, url, reach, origin)
         await _challenge(endpoints, url, reach, signer, now)
     except EndpointError as error:
         words = f"the endpoint did not answer its handshake: {error.cause}"
-        raise ConflictError(words, extra={"cause": error.cause, "allowed": ["activation"]}) from error
+        raise ConflictError(
+            words, extra={"cause": error.cause, "allowed": ["activation"]}
+        ) from error
 
 
 async def _ask(endpoints: Endpoints, url: str, reach: Reach, origin: str) -> None:
@@ -95,7 +109,9 @@ async def _ask(endpoints: Endpoints, url: str, reach: Reach, origin: str) -> Non
         raise EndpointError("origin_not_allowed")
 
 
-async def _challenge(endpoints: Endpoints, url: str, reach: Reach, signer: Signer, now: datetime) -> None:
+async def _challenge(
+    endpoints: Endpoints, url: str, reach: Reach, signer: Signer, now: datetime
+) -> None:
     challenge = secrets.token_urlsafe(32)
     body = orjson.dumps({"type": "webhook.challenge", "challenge": challenge})
     headers = {"content-type": "application/json", **signer.headers(str(new_id()), body, now)}
@@ -116,7 +132,13 @@ def _echo(body: bytes) -> bytes:
 
 
 async def send_event(
-    endpoints: Endpoints, url: str, reach: Reach, signer: Signer, event_id: str, body: bytes, now: datetime
+    endpoints: Endpoints,
+    url: str,
+    reach: Reach,
+    signer: Signer,
+    event_id: str,
+    body: bytes,
+    now: datetime,
 ) -> Answer:
     """The event's exact bytes, signed."""
     headers = {"content-type": CONTENT_TYPE, **signer.headers(event_id, body, now)}

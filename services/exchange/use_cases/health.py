@@ -7,19 +7,22 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Outcome, Peer, Subscription, SubscriptionState
-from services.exchange.model.delivery import ALERT_AFTER
+from services.exchange.model.delivery import ALERT_AFTER, Outcome
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Subscription, SubscriptionState
 from services.exchange.queries import deliveries as queries
 from services.exchange.queries import subscriptions as subscription_queries
 from services.exchange.use_cases.deliveries import release, settle
 from services.exchange.use_cases.subscriptions import suspend_lost
-from shared import outbox
+from shared.messaging import outbox
 
 GONE = "the endpoint answered 410 Gone"
 LOST = "the endpoint took nothing for 120 hours"
 
 
-async def record_outcomes(session: AsyncSession, outcomes: Sequence[Outcome], now: datetime) -> None:
+async def record_outcomes(
+    session: AsyncSession, outcomes: Sequence[Outcome], now: datetime
+) -> None:
     """What came of a set of attempts: for each delivery, and for the health of each endpoint."""
     groups: dict[UUID, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -32,26 +35,39 @@ async def record_outcomes(session: AsyncSession, outcomes: Sequence[Outcome], no
 
 
 async def _note(
-    session: AsyncSession, subscription: Subscription, peer: Peer, group: Sequence[Outcome], now: datetime
+    session: AsyncSession,
+    subscription: Subscription,
+    peer: Peer,
+    group: Sequence[Outcome],
+    now: datetime,
 ) -> None:
     failed = [outcome for outcome in group if outcome.cause is not None]
     if len(failed) < len(group):
         if subscription.note_success():
             await release(session, subscription.id, now)
-        if subscription.alerted_at is not None and not await queries.has_failing(session, subscription.id):
+        if subscription.alerted_at is not None and not await queries.has_failing(
+            session, subscription.id
+        ):
             outbox.add(session, subscription.recover(peer.code, now))
     else:
         subscription.note_failures(len(failed), now)
     gone = next((outcome for outcome in failed if outcome.gone), None)
-    if subscription.state == SubscriptionState.ACTIVE and (gone is not None or subscription.is_lost(now)):
+    if subscription.state == SubscriptionState.ACTIVE and (
+        gone is not None or subscription.is_lost(now)
+    ):
         await suspend_lost(session, subscription, GONE if gone is not None else LOST)
         reported = gone or failed[0] if failed else group[0]
-        outbox.add(session, subscription.alert(peer.code, reported.event_id, reported.cause or "", now))
+        outbox.add(
+            session, subscription.alert(peer.code, reported.event_id, reported.cause or "", now)
+        )
 
 
 async def alert_waiting(session: AsyncSession, now: datetime) -> int:
     """Tell, once, of each subscription with an event that has failed for 15 minutes; their number."""
-    waiting = {row.subscription_id: row for row in await queries.list_waiting_long(session, now - ALERT_AFTER)}
+    waiting = {
+        row.subscription_id: row
+        for row in await queries.list_waiting_long(session, now - ALERT_AFTER)
+    }
     if not waiting:
         return 0
     owners = await subscription_queries.list_with_peers(session, list(waiting), lock=True)

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.queries import ledger as queries
 from shared import clock
-from shared.direct import Direct
+from shared.database.direct import Direct
+from shared.domain.recon import Value, canonical, loose, stream
 from shared.events.base import Event
 from shared.events.cases import (
     CaseAccepted,
@@ -24,7 +25,6 @@ from shared.events.cases import (
     ResultDelivered,
 )
 from shared.events.ratings import RatingExcluded, RatingSubmitted
-from shared.recon import Value, canonical, loose, stream
 
 CHANNELS = {"window": "0", "pc": "1", "mobile": "2", "kiosk": "3", "import": "9"}
 """申请方式."""
@@ -64,7 +64,7 @@ KEEP = Direct(
     " rd = excluded.rd, loose = excluded.loose, d1 = excluded.d1, d2 = excluded.d2, last_seq = excluded.last_seq,"
     " changed_at = excluded.changed_at, push_state = 'waiting', reject_code = NULL WHERE ledger.version < excluded.version"
 )
-"""The digests of `shared.recon`, made where they are summed. The window of a row never changes, nor whose it is."""
+"""The digests of `shared.domain.recon`, made where they are summed. The window of a row never changes, nor whose it is."""
 
 
 class Owed(NamedTuple):
@@ -86,7 +86,9 @@ async def keep_cases(session: AsyncSession, events: Sequence[Event], now: dateti
 async def keep_ratings(session: AsyncSession, events: Sequence[Event], now: datetime) -> None:
     """评价: each rating, and whether it counts."""
     about = [event for event in events if isinstance(event, RatingSubmitted | RatingExcluded)]
-    await _keep(session, "ratings", [(str(event.rating_id), event) for event in about], rating_after, now)
+    await _keep(
+        session, "ratings", [(str(event.rating_id), event) for event in about], rating_after, now
+    )
 
 
 async def _keep(
@@ -97,7 +99,9 @@ async def _keep(
     now: datetime,
 ) -> None:
     before = {
-        row.key: Owed(row.version, row.day, row.area_code, row.department_code, orjson.loads(row.record))
+        row.key: Owed(
+            row.version, row.day, row.area_code, row.department_code, orjson.loads(row.record)
+        )
         for row in await queries.list_owed(session, resource, list({key for key, _ in events}))
     }
     owed = dict(before)
@@ -105,15 +109,21 @@ async def _keep(
         known = owed.get(key)
         if known is None or known.version < event.revision:
             owed[key] = after(known, key, event)
-    changed = [_row(key, one, new=key not in before) for key, one in owed.items() if one != before.get(key)]
+    changed = [
+        _row(key, one, new=key not in before) for key, one in owed.items() if one != before.get(key)
+    ]
     await store(session, resource, changed, now)
 
 
-async def store(session: AsyncSession, resource: str, rows: Sequence[dict[str, Any]], now: datetime) -> None:
+async def store(
+    session: AsyncSession, resource: str, rows: Sequence[dict[str, Any]], now: datetime
+) -> None:
     """Write rows in one statement; one that is there already in this version or a newer one stays."""
     if rows:
         given = orjson.dumps(rows).decode()
-        _ = await KEEP.fetch(session, resource=resource, stream=stream(resource), rows=given, now=now)
+        _ = await KEEP.fetch(
+            session, resource=resource, stream=stream(resource), rows=given, now=now
+        )
 
 
 def _row(key: str, owed: Owed, *, new: bool) -> dict[str, Any]:
@@ -170,7 +180,10 @@ def _told(event: CaseEvent) -> dict[str, Value]:
     """What this fact alone says."""
     match event:
         case CaseAccepted():
-            return {"accept_date": str(event.accepted_on), "promise_date": _day(event.promised_due_on)}
+            return {
+                "accept_date": str(event.accepted_on),
+                "promise_date": _day(event.promised_due_on),
+            }
         case CaseResumed() | CaseExtended():
             return {"promise_date": _day(event.promised_due_on)}
         case CaseDueChanged():
@@ -183,13 +196,19 @@ def _told(event: CaseEvent) -> dict[str, Value]:
             return {"delivery_type": event.method, "delivery_date": str(event.delivered_on)}
         case CaseImported():
             closed = {} if event.closed_on is None else {"result_date": str(event.closed_on)}
-            told = _closed(event.state, event.result, event.closed_on, overdue=event.overdue) if closed else {}
+            told = (
+                _closed(event.state, event.result, event.closed_on, overdue=event.overdue)
+                if closed
+                else {}
+            )
             return {"accept_date": _day(event.accepted_on), **told}
         case _:
             return {}
 
 
-def _closed(state: str, result: str | None, closed_on: date | None, *, overdue: bool) -> dict[str, Value]:
+def _closed(
+    state: str, result: str | None, closed_on: date | None, *, overdue: bool
+) -> dict[str, Value]:
     told: dict[str, Value] = {
         "result_state": state,
         "result_date": _day(closed_on),

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import City, draft
-from shared.direct import Direct
-from shared.events import Envelope
+from services.exchange.model.external import City, draft
+from shared.database.direct import Direct
+from shared.events.base import Envelope
 
 PRUNE_BATCH = 5000
 
@@ -43,7 +43,9 @@ PRUNE_HISTORY = text(
 )
 
 
-async def keep_events(session: AsyncSession, envelopes: Sequence[Envelope], city: City, now: datetime) -> int:
+async def keep_events(
+    session: AsyncSession, envelopes: Sequence[Envelope], city: City, now: datetime
+) -> int:
     """Append what the outside may see, each event once; the number appended.
 
     What is made of a fact does not depend on its number, so it is made before the lock of the head is taken.

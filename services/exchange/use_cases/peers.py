@@ -7,16 +7,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer
+from services.exchange.model.peer import Peer
 from services.exchange.queries import peers as queries
 from services.exchange.schemas.peers import ChangePeer, NewKey, NewPeer
 from services.exchange.use_cases.deliveries import cancel_forbidden
-from shared import audit
+from shared.database import audit
 from shared.errors import ConflictError, FieldError, InvalidInputError
-from shared.etags import check_version
+from shared.http.etags import check_version
 
 
-async def create_peer(session: AsyncSession, command: NewPeer, known: Sequence[str], now: datetime) -> Peer:
+async def create_peer(
+    session: AsyncSession, command: NewPeer, known: Sequence[str], now: datetime
+) -> Peer:
     _check_types(command, known)
     await _check_single(session, command.code, command.account_id, None)
     peer = Peer.new(command.code, command.model_dump(exclude={"code"}), now)
@@ -36,11 +38,21 @@ async def change_peer(
     peer.change(command.model_dump())
     await session.flush()
     cancelled = await cancel_forbidden(session, peer)
-    audit.record(session, "peer.change", "peer", peer.id, cancelled=cancelled, active=peer.active, **_rights(peer))
+    audit.record(
+        session,
+        "peer.change",
+        "peer",
+        peer.id,
+        cancelled=cancelled,
+        active=peer.active,
+        **_rights(peer),
+    )
     return peer
 
 
-async def add_key(session: AsyncSession, peer_id: UUID, command: NewKey, expected: int, now: datetime) -> Peer:
+async def add_key(
+    session: AsyncSession, peer_id: UUID, command: NewKey, expected: int, now: datetime
+) -> Peer:
     peer = await queries.get_peer(session, peer_id, lock=True)
     check_version(peer.revision, expected)
     peer.add_key(command.kid, command.x, now)
@@ -48,7 +60,9 @@ async def add_key(session: AsyncSession, peer_id: UUID, command: NewKey, expecte
     return peer
 
 
-async def retire_key(session: AsyncSession, peer_id: UUID, kid: str, expected: int, now: datetime) -> Peer:
+async def retire_key(
+    session: AsyncSession, peer_id: UUID, kid: str, expected: int, now: datetime
+) -> Peer:
     peer = await queries.get_peer(session, peer_id, lock=True)
     check_version(peer.revision, expected)
     peer.retire_key(kid, now)
@@ -57,13 +71,17 @@ async def retire_key(session: AsyncSession, peer_id: UUID, kid: str, expected: i
 
 
 def _rights(peer: Peer) -> dict[str, Any]:
-    return {name: getattr(peer, name) for name in ("event_types", "resources", "area_codes", "networks")}
+    return {
+        name: getattr(peer, name) for name in ("event_types", "resources", "area_codes", "networks")
+    }
 
 
 def _check_types(command: ChangePeer, known: Sequence[str]) -> None:
     faults = [
         FieldError(
-            f"event_types[{place}]", "exists", "no event of this type leaves the platform; see /exchange/schemas"
+            f"event_types[{place}]",
+            "exists",
+            "no event of this type leaves the platform; see /exchange/schemas",
         )
         for place, name in enumerate(command.event_types)
         if name not in known
@@ -72,7 +90,9 @@ def _check_types(command: ChangePeer, known: Sequence[str]) -> None:
         raise InvalidInputError("the peer cannot be kept so", faults)
 
 
-async def _check_single(session: AsyncSession, code: str, account_id: UUID | None, peer_id: UUID | None) -> None:
+async def _check_single(
+    session: AsyncSession, code: str, account_id: UUID | None, peer_id: UUID | None
+) -> None:
     other = await queries.find_other(session, code, account_id, peer_id)
     if other is not None:
         taken = "code" if other.code == code else "account"

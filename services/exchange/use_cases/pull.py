@@ -8,7 +8,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import LogHead, Mode, Peer, Subscription, SubscriptionState, scope_of
+from services.exchange.model.log import LogHead
+from services.exchange.model.peer import Peer
+from services.exchange.model.policy import scope_of
+from services.exchange.model.subscription import Mode, Subscription, SubscriptionState
 from services.exchange.queries import events as event_queries
 from services.exchange.queries import subscriptions as queries
 from services.exchange.use_cases.deliveries import count
@@ -33,17 +36,27 @@ async def pull_events(
     subscription = await queries.get_subscription(session, subscription_id, peer.id, lock=True)
     if subscription.state != SubscriptionState.ACTIVE:
         subscription.must_await_activation()
-        raise ConflictError(f"the subscription is {subscription.state}", extra={"allowed": ["activation", "end"]})
+        raise ConflictError(
+            f"the subscription is {subscription.state}", extra={"allowed": ["activation", "end"]}
+        )
     head = await event_queries.get_head(session)
     start = _start(subscription, head, after)
-    rows = await event_queries.list_events(session, scope_of(peer, subscription), start, head.sequence, limit)
+    rows = await event_queries.list_events(
+        session, scope_of(peer, subscription), start, head.sequence, limit
+    )
     taken = _within(rows)
     following = head.sequence if len(taken) == len(rows) < limit else taken[-1].sequence
     if subscription.mode == Mode.PULL and following > subscription.cursor:
         new = Counter(row.type for row in taken if row.sequence > subscription.cursor)
         await count(
             session,
-            Counter({(subscription.id, t, m): n for t, n in new.items() for m in ("sent", "acknowledged")}),
+            Counter(
+                {
+                    (subscription.id, t, m): n
+                    for t, n in new.items()
+                    for m in ("sent", "acknowledged")
+                }
+            ),
         )
         subscription.cursor = following
     return Pulled([row.payload for row in taken], following, head.sequence)

@@ -16,15 +16,17 @@ import orjson
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer, Push
+from services.exchange.model.ledger import Push
+from services.exchange.model.peer import Peer
 from services.exchange.queries import ledger as queries
 from services.exchange.use_cases import counts
 from services.exchange.use_cases.region import Reject
 from services.exchange.use_cases.tables import table_form
-from shared import audit, outbox
+from shared.database import audit
+from shared.domain.recon import WORD, Entry, fingerprint
 from shared.events.exchange import RecordsPushed
 from shared.ids import new_id
-from shared.recon import WORD, Entry, fingerprint
+from shared.messaging import outbox
 
 MAX_ROWS = 1_000
 LEASE = timedelta(seconds=60)
@@ -42,18 +44,24 @@ REFUSE = text(
     " CAST(:versions AS bigint[]), CAST(:codes AS text[])) AS r (key, version, code) WHERE l.resource = :resource"
     " AND l.key = r.key AND l.version = r.version AND l.push_id = :push_id AND l.push_state = 'sent'"
 )
-WAIT_AGAIN = text("UPDATE ledger SET push_state = 'waiting' WHERE push_id = :push_id AND push_state = 'sent'")
+WAIT_AGAIN = text(
+    "UPDATE ledger SET push_state = 'waiting' WHERE push_id = :push_id AND push_state = 'sent'"
+)
 ACCEPT = text(
     "UPDATE ledger SET push_state = 'accepted', reject_code = NULL WHERE push_id = :push_id AND push_state = 'sent'"
 )
 
 
-async def next_push(session: AsyncSession, resource: str, data_source: str, now: datetime) -> Push | None:
+async def next_push(
+    session: AsyncSession, resource: str, data_source: str, now: datetime
+) -> Push | None:
     """What is to be sent now: the push that is not acknowledged yet, else the next rows that wait; None when nothing is.
 
     The caller has it for a minute: another process finds nothing due meanwhile.
     """
-    _ = await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"push/{resource}", 0))))
+    _ = await session.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"push/{resource}", 0)))
+    )
     push = await queries.find_unacknowledged(session, resource)
     if push is None:
         push = await _new_push(session, resource, data_source, now)
@@ -64,7 +72,9 @@ async def next_push(session: AsyncSession, resource: str, data_source: str, now:
     return push
 
 
-async def _new_push(session: AsyncSession, resource: str, data_source: str, now: datetime) -> Push | None:
+async def _new_push(
+    session: AsyncSession, resource: str, data_source: str, now: datetime
+) -> Push | None:
     rows = await queries.claim_waiting(session, resource, MAX_ROWS)
     if not rows:
         return None
@@ -123,10 +133,14 @@ async def send_again(session: AsyncSession, push_id: UUID, now: datetime) -> Non
     if push.state == "acknowledged":
         _ = await session.execute(WAIT_AGAIN, {"push_id": push_id})
         push.state, push.settled_at = "settled", now
-        audit.record(session, "push.send-again", "push", push_id, resource=push.resource, rows=push.rows)
+        audit.record(
+            session, "push.send-again", "push", push_id, resource=push.resource, rows=push.rows
+        )
 
 
-async def settle(session: AsyncSession, push_id: UUID, rejects: Sequence[Reject], peer: Peer, now: datetime) -> None:
+async def settle(
+    session: AsyncSession, push_id: UUID, rejects: Sequence[Reject], peer: Peer, now: datetime
+) -> None:
     """The quality check has spoken: what it refused is for the bureaus, all else is there. Rows changed meanwhile wait."""
     push = await queries.get_push(session, push_id)
     if push.state == "settled":
@@ -137,11 +151,15 @@ async def settle(session: AsyncSession, push_id: UUID, rejects: Sequence[Reject]
             "versions": [reject.version for reject in rejects],
             "codes": [reject.code for reject in rejects],
         }
-        _ = await session.execute(REFUSE, {"resource": push.resource, "push_id": push_id, **columns})
+        _ = await session.execute(
+            REFUSE, {"resource": push.resource, "push_id": push_id, **columns}
+        )
     _ = await session.execute(ACCEPT, {"push_id": push_id})
     push.state, push.settled_at, push.rejected = "settled", now, len(rejects)
     place = (peer.code, push.resource)
-    changes = Counter({(*place, "pushed"): push.rows - len(rejects), (*place, "push_rejected"): len(rejects)})
+    changes = Counter(
+        {(*place, "pushed"): push.rows - len(rejects), (*place, "push_rejected"): len(rejects)}
+    )
     changes.update((*place, f"push_rejected:{reject.code}") for reject in rejects)
     await counts.add(session, changes)
     fact = RecordsPushed(

@@ -71,7 +71,9 @@ class Contents:
 
 
 def _refuse(rule: str, words: str) -> NoReturn:
-    raise InvalidInputError(f"the batch is refused whole: {words}", [FieldError("body", rule, words)])
+    raise InvalidInputError(
+        f"the batch is refused whole: {words}", [FieldError("body", rule, words)]
+    )
 
 
 @contextmanager
@@ -195,11 +197,16 @@ def examine(file: IO[bytes]) -> Contents:
             open_chunk, taken = Chunk(offset, row, 1), len(line)
             contents.chunks.append(open_chunk)
         else:
-            open_chunk, taken = Chunk(open_chunk.offset, open_chunk.first_row, open_chunk.rows + 1), taken + len(line)
+            open_chunk, taken = (
+                Chunk(open_chunk.offset, open_chunk.first_row, open_chunk.rows + 1),
+                taken + len(line),
+            )
             contents.chunks[-1] = open_chunk
         offset += len(line)
     if faults:
-        raise InvalidInputError("the batch is refused whole: some of its lines are not what honest records are", faults)
+        raise InvalidInputError(
+            "the batch is refused whole: some of its lines are not what honest records are", faults
+        )
     if len(contents.malformed) > MAX_MALFORMED:
         _refuse("ndjson", f"more than {MAX_MALFORMED:,} of its lines are no JSON objects")
     return contents

@@ -12,10 +12,10 @@ from joserfc.jwk import OKPKey
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import ReceiptKey
-from shared import audit
+from services.exchange.model.receipt_key import ReceiptKey
+from shared.database import audit
 from shared.ids import new_id
-from shared.key_ring import KeyRing, new_jwk
+from shared.security.key_ring import KeyRing, new_jwk
 
 RING = KeyRing(ReceiptKey, "receipts", lambda: str(new_id()), new_jwk)
 ALGORITHMS = ["Ed25519"]

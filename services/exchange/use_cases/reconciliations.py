@@ -14,17 +14,21 @@ import orjson
 from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import LedgerRow, Peer, Reconciliation, ReconciliationDifference
+from services.exchange.model.ledger import LedgerRow
+from services.exchange.model.peer import Peer
+from services.exchange.model.reconciliation import Reconciliation, ReconciliationDifference
 from services.exchange.queries import ledger as ledger_queries
 from services.exchange.queries import reconciliations as queries
 from services.exchange.schemas.reconciliations import StartReconciliation
 from services.exchange.use_cases import receipt_keys
 from services.exchange.use_cases.compare import Comparing, Comparison, Found, total
 from services.exchange.use_cases.region import Region
-from shared import audit, clock, outbox
+from shared import clock
+from shared.database import audit
+from shared.domain.recon import stream
 from shared.errors import ConflictError
 from shared.ids import new_id
-from shared.recon import stream
+from shared.messaging import outbox
 
 LEASE = timedelta(minutes=5)
 """How long a step belongs to the process that took it."""
@@ -125,7 +129,9 @@ async def claim_step(session: AsyncSession, now: datetime) -> tuple[UUID, str] |
     return run.id, run.state
 
 
-async def compare(session: AsyncSession, region: Region, run_id: UUID, ticket_days: int, now: datetime) -> None:
+async def compare(
+    session: AsyncSession, region: Region, run_id: UUID, ticket_days: int, now: datetime
+) -> None:
     """First step, in one snapshot: what differs is written down, and whether it may be repaired without a person."""
     run = await queries.get_reconciliation(session, run_id)
     comparison = await _compare(session, region, run)
@@ -148,14 +154,20 @@ async def compare(session: AsyncSession, region: Region, run_id: UUID, ticket_da
 
 async def _compare(session: AsyncSession, region: Region, run: Reconciliation) -> Comparison:
     comparing = Comparing(session, region, run.id, run.resource, run.peer_code)
-    return await comparing.compare(run.first_day, run.last_day, only_windows=run.only_windows, listed=run.listed)
+    return await comparing.compare(
+        run.first_day, run.last_day, only_windows=run.only_windows, listed=run.listed
+    )
 
 
-def _finish_windows(session: AsyncSession, run: Reconciliation, comparison: Comparison, now: datetime) -> None:
+def _finish_windows(
+    session: AsyncSession, run: Reconciliation, comparison: Comparison, now: datetime
+) -> None:
     days = [day.isoformat() for (day,) in comparison.unequal]
     run.progress = {**run.progress, "unequal_days": days}
     differences = {"windows": len(days)} if days else {}
-    fact = run.finish(equal=comparison.is_equal, differences=differences, repaired=0, residual=len(days), now=now)
+    fact = run.finish(
+        equal=comparison.is_equal, differences=differences, repaired=0, residual=len(days), now=now
+    )
     outbox.add(session, fact)
 
 
@@ -172,15 +184,28 @@ async def _keep(
     if found:
         due_on = clock.local_date(now) + timedelta(days=ticket_days)
         rows = orjson.dumps([one._asdict() for one in found]).decode()
-        given = {"run_id": run.id, "rows": rows, "due_on": due_on, "state": state, "residual": residual}
+        given = {
+            "run_id": run.id,
+            "rows": rows,
+            "due_on": due_on,
+            "state": state,
+            "residual": residual,
+        }
         _ = await session.execute(KEEP, given)
 
 
-async def ask_to_push_windows(session: AsyncSession, run_id: UUID, days: list[str], now: datetime) -> None:
+async def ask_to_push_windows(
+    session: AsyncSession, run_id: UUID, days: list[str], now: datetime
+) -> None:
     """Too much differs to be listed: a person decides whether these windows are pushed again as a whole."""
     run = await queries.get_reconciliation(session, run_id, for_update=True)
     if "push_windows" in run.progress:
-        _fail(session, run, "the windows were pushed again and still differ too much to be listed", now)
+        _fail(
+            session,
+            run,
+            "the windows were pushed again and still differ too much to be listed",
+            now,
+        )
         return
     run.state, run.next_step_at = "needs_approval", now
     run.progress = {**run.progress, "push_windows": days}
@@ -247,14 +272,23 @@ async def wait(session: AsyncSession, run_id: UUID, now: datetime) -> None:
 
 
 async def close(
-    session: AsyncSession, region: Region, run_id: UUID, ticket_days: int, now: datetime, present: Present
+    session: AsyncSession,
+    region: Region,
+    run_id: UUID,
+    ticket_days: int,
+    now: datetime,
+    present: Present,
 ) -> None:
     """Compare anew under a fresh cut: equal, or each key that is left has its cause, owner and day. Then the statement."""
     run = await queries.get_reconciliation(session, run_id)
     comparison = await _compare(session, region, run)
     await _without_accusing(comparison, run.resource, present)
     # What a run after a crash finds again overwrites what it had found.
-    clean = update(ReconciliationDifference).where(ReconciliationDifference.run_id == run.id).values(residual=False)
+    clean = (
+        update(ReconciliationDifference)
+        .where(ReconciliationDifference.run_id == run.id)
+        .values(residual=False)
+    )
     _ = await session.execute(clean)
     await _keep(session, run, comparison.found, ticket_days, now, state="done", residual=True)
     _ = await session.execute(NOT_SETTLED, {"run_id": run.id, "resource": run.resource})
@@ -273,7 +307,9 @@ async def close(
     run.state, run.next_step_at = "signing", now
 
 
-def _statement(run: Reconciliation, comparison: Comparison, residuals: list[dict[str, Any]]) -> dict[str, Any]:
+def _statement(
+    run: Reconciliation, comparison: Comparison, residuals: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "protocol": "recon/1",
         "run_id": str(run.id),
@@ -302,7 +338,9 @@ async def read_statement(session: AsyncSession, run_id: UUID) -> bytes:
     return statement
 
 
-async def finish(session: AsyncSession, run_id: UUID, peer: Peer, peer_statement: bytes, now: datetime) -> None:
+async def finish(
+    session: AsyncSession, run_id: UUID, peer: Peer, peer_statement: bytes, now: datetime
+) -> None:
     """The peer has signed the same statement with a key that is pinned here; ValueError when it has not."""
     run = await queries.get_reconciliation(session, run_id, for_update=True)
     if run.state != "signing" or run.statement is None:

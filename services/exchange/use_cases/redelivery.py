@@ -7,13 +7,14 @@ from uuid import UUID
 from sqlalchemy import ARRAY, DateTime, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Scope, Subscription, scope_of
+from services.exchange.model.policy import Scope, scope_of
+from services.exchange.model.subscription import Subscription
 from services.exchange.queries import events as event_queries
 from services.exchange.queries import peers as peer_queries
 from services.exchange.queries import subscriptions as queries
 from services.exchange.queries.events import MATCHING, scope_values
 from services.exchange.schemas.deliveries import Redeliver, Redelivered
-from shared import audit
+from shared.database import audit
 
 BATCH = 5000
 """Events that one request sends again at most; its answer tells where to go on."""
@@ -56,7 +57,11 @@ LAST = text(f"SELECT max(sequence), count(*) FROM ({MATCHING}) m")
 
 
 async def redeliver(
-    session: AsyncSession, subscription_id: UUID, peer_id: UUID | None, command: Redeliver, now: datetime
+    session: AsyncSession,
+    subscription_id: UUID,
+    peer_id: UUID | None,
+    command: Redeliver,
+    now: datetime,
 ) -> Redelivered:
     """Make the chosen events wait to be sent again, under the same ids, in order per key."""
     subscription = await queries.get_subscription(session, subscription_id, peer_id, lock=True)
@@ -82,17 +87,25 @@ async def redeliver(
 
 
 async def _values(
-    session: AsyncSession, subscription: Subscription, scope: Scope, command: Redeliver, now: datetime
+    session: AsyncSession,
+    subscription: Subscription,
+    scope: Scope,
+    command: Redeliver,
+    now: datetime,
 ) -> dict[str, Any]:
     """Never beyond the cursor: what lies there comes by itself."""
     head = await event_queries.get_head(session)
-    upto = min(subscription.cursor, head.sequence if command.to_sequence is None else command.to_sequence)
+    upto = min(
+        subscription.cursor, head.sequence if command.to_sequence is None else command.to_sequence
+    )
     after = 0 if command.from_sequence is None else command.from_sequence - 1
     chosen = {"id": subscription.id, "ids": command.event_ids, "key": command.key, "now": now}
     return {**scope_values(scope, after, upto, BATCH), **chosen}
 
 
-async def _redrive(session: AsyncSession, values: dict[str, Any], _command: Redeliver) -> Redelivered:
+async def _redrive(
+    session: AsyncSession, values: dict[str, Any], _command: Redeliver
+) -> Redelivered:
     found = sorted((await session.execute(REDRIVE, values)).scalars())
     return Redelivered(queued=len(found), next=found[-1] + 1 if len(found) == BATCH else None)
 

@@ -6,16 +6,17 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Peer, Subscription
+from services.exchange.model.peer import Peer
+from services.exchange.model.subscription import Subscription
 from services.exchange.queries import events as event_queries
 from services.exchange.queries import peers as peer_queries
 from services.exchange.queries import subscriptions as queries
 from services.exchange.schemas.subscriptions import ChangeSubscription, NewSubscription
 from services.exchange.use_cases.deliveries import bury, cancel_forbidden, revive
-from shared import audit
+from shared.database import audit
 from shared.errors import FieldError, InvalidInputError
-from shared.etags import check_version
-from shared.http import EndpointError, Reach, check_endpoint
+from shared.http.etags import check_version
+from shared.runtime.http_client import EndpointError, Reach, check_endpoint
 
 SUSPENDED = "suspended"
 """Cause of dead letters that a suspension made; its end drives them again by itself."""
@@ -27,15 +28,31 @@ async def create_subscription(
     """Under pull it is active at once; a webhook is pending until its endpoint has answered."""
     _check(peer, command, reach)
     head = await event_queries.get_head(session)
-    cursor = head.sequence if command.after is None else min(max(command.after, head.pruned), head.sequence)
+    cursor = (
+        head.sequence
+        if command.after is None
+        else min(max(command.after, head.pruned), head.sequence)
+    )
     subscription = Subscription.new(peer, {"mode": command.mode, **_values(command)}, cursor, now)
     session.add(subscription)
-    audit.record(session, "subscription.create", "subscription", subscription.id, peer=peer.code, mode=command.mode)
+    audit.record(
+        session,
+        "subscription.create",
+        "subscription",
+        subscription.id,
+        peer=peer.code,
+        mode=command.mode,
+    )
     return subscription
 
 
 async def change_subscription(
-    session: AsyncSession, subscription_id: UUID, peer: Peer, command: ChangeSubscription, expected: int, reach: Reach
+    session: AsyncSession,
+    subscription_id: UUID,
+    peer: Peer,
+    command: ChangeSubscription,
+    expected: int,
+    reach: Reach,
 ) -> Subscription:
     _ = await queries.list_of_peer(session, peer.id)  # first, in the order of all who lock several
     subscription = await queries.get_subscription(session, subscription_id, peer.id, lock=True)
@@ -47,7 +64,9 @@ async def change_subscription(
     subscription.change(_values(command))
     await session.flush()
     _ = await cancel_forbidden(session, peer)
-    audit.record(session, "subscription.change", "subscription", subscription.id, state=subscription.state)
+    audit.record(
+        session, "subscription.change", "subscription", subscription.id, state=subscription.state
+    )
     return subscription
 
 
@@ -83,7 +102,9 @@ async def end_subscription(
     check_version(subscription.revision, expected)
     subscription.end(reason)
     await session.flush()
-    _ = await cancel_forbidden(session, await peer_queries.get_peer(session, subscription.peer_id), [subscription])
+    _ = await cancel_forbidden(
+        session, await peer_queries.get_peer(session, subscription.peer_id), [subscription]
+    )
     audit.record(session, "subscription.end", "subscription", subscription.id, reason=reason)
     return subscription
 
@@ -103,7 +124,9 @@ async def suspend_lost(session: AsyncSession, subscription: Subscription, reason
     """The endpoint said that it is gone, or took nothing for 120 hours: what waits becomes dead letters."""
     subscription.suspend(reason)
     dead = await bury(session, subscription.id, SUSPENDED)
-    audit.record(session, "subscription.suspend", "subscription", subscription.id, reason=reason, dead=dead)
+    audit.record(
+        session, "subscription.suspend", "subscription", subscription.id, reason=reason, dead=dead
+    )
 
 
 def _values(command: ChangeSubscription) -> dict[str, Any]:
@@ -127,9 +150,16 @@ def _check(peer: Peer, command: ChangeSubscription, reach: Reach) -> None:
         try:
             _ = check_endpoint(command.endpoint, reach)
         except EndpointError as error:
-            words = {"https_required": "begin it with https://", "port_not_allowed": "this port is not allowed"}
+            words = {
+                "https_required": "begin it with https://",
+                "port_not_allowed": "this port is not allowed",
+            }
             faults.append(
-                FieldError("endpoint", error.cause, words.get(error.cause, "this is no address of an endpoint"))
+                FieldError(
+                    "endpoint",
+                    error.cause,
+                    words.get(error.cause, "this is no address of an endpoint"),
+                )
             )
     if faults:
         raise InvalidInputError("the subscription cannot be kept so", faults)

@@ -7,23 +7,46 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
 
-from shared.recon import Value
+from shared.domain.recon import Value
 
 COLUMNS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cases": {
         "up_pro_accept": (
-            *("project_name", "task_code", "task_type", "project_type", "applyer_type", "apply_type", "area_code"),
+            *(
+                "project_name",
+                "task_code",
+                "task_type",
+                "project_type",
+                "applyer_type",
+                "apply_type",
+                "area_code",
+            ),
             *("org_code", "receive_date", "accept_date", "promise_date"),
         ),
         "up_pro_process": ("event_name", "event_time"),
         "up_pro_result": (
-            *("result_date", "result_type", "result_state", "decide_date", "is_overdue", "delivery_type"),
+            *(
+                "result_date",
+                "result_type",
+                "result_state",
+                "decide_date",
+                "is_overdue",
+                "delivery_type",
+            ),
             "delivery_date",
         ),
     },
     "ratings": {
         "up_pro_evaluate": (
-            *("project_no", "service_number", "task_code", "area_code", "org_code", "satisfaction", "eval_detail"),
+            *(
+                "project_no",
+                "service_number",
+                "task_code",
+                "area_code",
+                "org_code",
+                "satisfaction",
+                "eval_detail",
+            ),
             *("writing_evaluation", "pf", "assess_date", "is_effective"),
         )
     },

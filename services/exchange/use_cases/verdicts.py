@@ -12,15 +12,20 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import Batch
+from services.exchange.model.batch import Batch
 from services.exchange.queries import batches as queries
 from services.exchange.use_cases import counts, receipt_keys
-from shared import outbox
 from shared.events.base import Event
 from shared.events.exchange import RecordRejected
 from shared.events.records import RecordsJudged, Verdict
+from shared.messaging import outbox
 
-RESOURCE_OF = {"cases": "cases", "licenses": "licenses", "matters": "supervision", "ratings": "ratings"}
+RESOURCE_OF = {
+    "cases": "cases",
+    "licenses": "licenses",
+    "matters": "supervision",
+    "ratings": "ratings",
+}
 """The resource whose records a service judges."""
 FAULTS_PER_EVENT = 1_000
 
@@ -63,7 +68,11 @@ async def _judge(
     known: Mapping[tuple[UUID, int], RecordsJudged],
     now: datetime,
 ) -> None:
-    given = {"now": now, "batches": [batch_id for batch_id, _ in known], "chunks": [chunk for _, chunk in known]}
+    given = {
+        "now": now,
+        "batches": [batch_id for batch_id, _ in known],
+        "chunks": [chunk for _, chunk in known],
+    }
     fresh = (await session.execute(JUDGE, given)).all()
     rejects: list[dict[str, Any]] = []
     changes = Counter[counts.Cell]()
@@ -91,8 +100,12 @@ async def _judge(
 
 def _complete(event: RecordsJudged, first_row: int, rows: int) -> list[Verdict]:
     found = {verdict.row: verdict for verdict in event.verdicts}
-    if sorted(found) != list(range(first_row, first_row + rows)) or len(found) != len(event.verdicts):
-        raise IncompleteVerdictError(f"chunk {event.chunk} of batch {event.batch_id} has {rows} rows")
+    if sorted(found) != list(range(first_row, first_row + rows)) or len(found) != len(
+        event.verdicts
+    ):
+        raise IncompleteVerdictError(
+            f"chunk {event.chunk} of batch {event.batch_id} has {rows} rows"
+        )
     return list(found.values())
 
 
@@ -131,19 +144,22 @@ async def finish_batch(session: AsyncSession, batch: Batch, now: datetime) -> No
     await outbox.add_many(session, [*_rejections(batch, rejects, now), finished])
 
 
-def _rejections(batch: Batch, rejects: Sequence[Mapping[str, Any]], now: datetime) -> list[RecordRejected]:
+def _rejections(
+    batch: Batch, rejects: Sequence[Mapping[str, Any]], now: datetime
+) -> list[RecordRejected]:
     """As many facts as it takes, with row, field and rule of every fault."""
     faults = [{"row": reject["row"], **fault} for reject in rejects for fault in reject["faults"]]
-    parts = [faults[start : start + FAULTS_PER_EVENT] for start in range(0, len(faults), FAULTS_PER_EVENT)]
+    parts = [
+        faults[start : start + FAULTS_PER_EVENT]
+        for start in range(0, len(faults), FAULTS_PER_EVENT)
+    ]
     return [RecordRejected(faults=part, **batch.about(now)) for part in parts]
 
 
 def show_batch(batch: Batch, now: datetime, verdict_minutes: int) -> dict[str, Any]:
     """As it is read: one that has waited too long is told as being judged still, and overdue."""
     waited = 0 if batch.state == "finished" else int((now - batch.received_at).total_seconds())
-    names = (
-        "id number peer_code resource area_code records chunks chunks_judged accepted unchanged rejected received_at"
-    )
+    names = "id number peer_code resource area_code records chunks chunks_judged accepted unchanged rejected received_at"
     overdue = waited > verdict_minutes * 60
     return {
         **{name: getattr(batch, name) for name in (*names.split(), "finished_at")},

@@ -29,7 +29,13 @@ class Appeal(Base):
     __tablename__ = "appeal"
     __table_args__ = (
         Index("ix_appeal_pending", "review_due_on", "id", postgresql_where=text(PENDING)),
-        Index("ix_appeal_pending_area", "area_code", "review_due_on", "id", postgresql_where=text(PENDING)),
+        Index(
+            "ix_appeal_pending_area",
+            "area_code",
+            "review_due_on",
+            "id",
+            postgresql_where=text(PENDING),
+        ),
         Index("ix_appeal_upheld", "decided_on", "rating_id", postgresql_where=text(UPHELD)),
     )
 
@@ -50,7 +56,9 @@ class Appeal(Base):
     decided_on: Mapped[date | None] = mapped_column(Date)
 
     @classmethod
-    def against(cls, ticket: Ticket, ground: str, reasons: str, officer: str, review_days: int, at: Moment) -> "Appeal":
+    def against(
+        cls, ticket: Ticket, ground: str, reasons: str, officer: str, review_days: int, at: Moment
+    ) -> "Appeal":
         return cls(
             id=new_id(),
             ticket_id=ticket.id,
@@ -78,7 +86,9 @@ class Appeal(Base):
     def review(self, agrees: bool, words: str, reviewer: str, at: Moment) -> None:
         """One reviewer's opinion; the second agreement, or any refusal, decides."""
         if self.decided_on is not None:
-            raise ConflictError(f"the appeal is {self.state}", extra={"state": self.state, "allowed": []})
+            raise ConflictError(
+                f"the appeal is {self.state}", extra={"state": self.state, "allowed": []}
+            )
         if reviewer in self.agreed:
             words = "you have reviewed this appeal; a second person must"
             raise ConflictError(words, extra={"state": self.state, "allowed": []})

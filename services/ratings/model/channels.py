@@ -32,7 +32,11 @@ HALL_DEVICES = frozenset({"4", "5"})
 def channel_fault(pf: str, sub_channel: str, terminal: str | None) -> tuple[str, str, str] | None:
     """Field, rule and words of what is wrong, or None."""
     if sub_channel not in CHANNELS[pf]:
-        return "sub_channel", "belongs_to_pf", f"with pf {pf} it is one of: {', '.join(CHANNELS[pf])}"
+        return (
+            "sub_channel",
+            "belongs_to_pf",
+            f"with pf {pf} it is one of: {', '.join(CHANNELS[pf])}",
+        )
     if pf in HALL_DEVICES and not terminal:
         return "terminal", "required", "a device of a hall says which it is"
     return None

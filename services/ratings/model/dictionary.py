@@ -17,7 +17,13 @@ GRADES = {
     2: ("不满意", "ཡིད་མ་ཚིམ།"),
     1: ("非常不满意", "ཧ་ཅང་ཡིད་མ་ཚིམ།"),
 }
-CONTENTS = {"process": "流程", "efficiency": "效率", "convenience": "便捷度", "attitude": "态度", "experience": "体验"}
+CONTENTS = {
+    "process": "流程",
+    "efficiency": "效率",
+    "convenience": "便捷度",
+    "attitude": "态度",
+    "experience": "体验",
+}
 """The five contents of a rating, each of which may have its own grade."""
 
 
@@ -79,7 +85,16 @@ _TEXTS = {
     "114": ("跑动次数与承诺的不一致", None),
     "115": ("服务态度差效率低", "ཞབས་ཞུའི་རྣམ་འགྱུར་ཞན་ཞིང་ལས་ཆོད་དམའ།"),
 }
-_RETIRED = (*range(101, 108), *range(201, 207), *range(301, 307), 401, 402, 404, 405, *range(501, 510))
+_RETIRED = (
+    *range(101, 108),
+    *range(201, 207),
+    *range(301, 307),
+    401,
+    402,
+    404,
+    405,
+    *range(501, 510),
+)
 
 
 def _current() -> dict[str, Tag]:
@@ -94,7 +109,9 @@ def _current() -> dict[str, Tag]:
 TAGS = _current()
 """Those that can be chosen, in the order in which they are shown."""
 RETIRED_TAGS = {
-    str(code): Tag(str(code), f"2019年指标{code}（已停用）", None, RETIRED, enabled=False, expanded=True)
+    str(code): Tag(
+        str(code), f"2019年指标{code}（已停用）", None, RETIRED, enabled=False, expanded=True
+    )
     for code in _RETIRED
 }
 

@@ -4,11 +4,22 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Index, Integer, SmallInteger, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import PLACE, Base
-from shared.crypto import Encrypted
+from shared.security.crypto import Encrypted
 
 SERVICE = (
     "stage",
@@ -37,9 +48,16 @@ class Invitation(Base):
 
     __tablename__ = "invitation"
     __table_args__ = (
-        UniqueConstraint("case_number", "service_number", *PLACE, name="uq_invitation_service_event"),
+        UniqueConstraint(
+            "case_number", "service_number", *PLACE, name="uq_invitation_service_event"
+        ),
         UniqueConstraint("visit", name="uq_invitation_visit"),
-        Index("ix_invitation_account", "account_id", "id", postgresql_where=text("account_id IS NOT NULL")),
+        Index(
+            "ix_invitation_account",
+            "account_id",
+            "id",
+            postgresql_where=text("account_id IS NOT NULL"),
+        ),
         Index("ix_invitation_sms", "id", postgresql_where=text("sms_pending")),
     )
 

@@ -7,8 +7,8 @@ from sqlalchemy import Date, DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import Base
-from shared.crypto import Encrypted
-from shared.key_ring import KeyRow
+from shared.security.crypto import Encrypted
+from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):
@@ -16,7 +16,12 @@ class SigningKey(KeyRow, Base):
 
     __tablename__ = "signing_key"
     __table_args__ = (
-        Index("uq_signing_key_turn", "state", unique=True, postgresql_where=text("state IN ('current', 'next')")),
+        Index(
+            "uq_signing_key_turn",
+            "state",
+            unique=True,
+            postgresql_where=text("state IN ('current', 'next')"),
+        ),
     )
 
     private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))

@@ -15,7 +15,9 @@ from shared.ids import new_id
 
 SHOWN = "place IS NOT NULL"
 
-ModerationReason = Literal["personal_data", "insult", "advertisement", "unlawful", "unrelated", "restored"]
+ModerationReason = Literal[
+    "personal_data", "insult", "advertisement", "unlawful", "unrelated", "restored"
+]
 """Why words are taken from view: never because they are unwelcome. `restored`: they may be read again."""
 
 
@@ -28,14 +30,30 @@ class Publication(Base):
 
     __tablename__ = "publication"
     __table_args__ = (
-        Index("ix_publication_due", "due_on", postgresql_where=text("place IS NULL AND due_on IS NOT NULL")),
+        Index(
+            "ix_publication_due",
+            "due_on",
+            postgresql_where=text("place IS NULL AND due_on IS NOT NULL"),
+        ),
         Index("ix_publication_place", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_area", "area_code", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_department", *PLACE, "place", postgresql_where=text(SHOWN)),
-        Index("ix_publication_department_code", "department_code", "place", postgresql_where=text(SHOWN)),
+        Index(
+            "ix_publication_department_code",
+            "department_code",
+            "place",
+            postgresql_where=text(SHOWN),
+        ),
         Index("ix_publication_channel", "pf", "place", postgresql_where=text(SHOWN)),
         Index("ix_publication_matter", "matter_code", "place", postgresql_where=text(SHOWN)),
-        Index("ix_publication_hall", "area_code", "hall", "window", "place", postgresql_where=text(SHOWN)),
+        Index(
+            "ix_publication_hall",
+            "area_code",
+            "hall",
+            "window",
+            "place",
+            postgresql_where=text(SHOWN),
+        ),
         Index("ix_publication_month", "month", "place", postgresql_where=text(SHOWN)),
     )
 
@@ -62,7 +80,9 @@ class Publication(Base):
         names = (*PLACE, "matter_code", "hall", "window", "pf")
         copied = {name: getattr(rating, name) for name in names}
         month = rating.rated_on.replace(day=1)
-        return cls(rating_id=rating.id, revision=1, month=month, due_on=due_on, text_hidden=False, **copied)
+        return cls(
+            rating_id=rating.id, revision=1, month=month, due_on=due_on, text_hidden=False, **copied
+        )
 
     def publish(self, rating: Rating, masked_name: str, at: Moment) -> RatingPublished:
         self.revision += 1
@@ -82,6 +102,13 @@ class Publication(Base):
         if hidden == self.text_hidden:
             allowed = ["restored"] if hidden else ["hide"]
             state = "hidden" if hidden else "shown"
-            raise ConflictError(f"the words are {state} already", extra={"state": state, "allowed": allowed})
+            raise ConflictError(
+                f"the words are {state} already", extra={"state": state, "allowed": allowed}
+            )
         self.revision += 1
-        self.text_hidden, self.moderation, self.moderated_by, self.moderated_at = hidden, reason, officer, at.now
+        self.text_hidden, self.moderation, self.moderated_by, self.moderated_at = (
+            hidden,
+            reason,
+            officer,
+            at.now,
+        )

@@ -53,7 +53,9 @@ def public_figures(counts: Counts, whole: int) -> Values:
         "good": rate(fine, number),
         "good_bounds": wilson(fine, number),
         "bad": rate(bad, number),
-        "satisfaction": rate(sum([grade * counts[name] for grade, name in GRADES.items()]), 5 * number),
+        "satisfaction": rate(
+            sum([grade * counts[name] for grade, name in GRADES.items()]), 5 * number
+        ),
         "called_back": rate(counts["called_back"], counts["real_bad"]),
         "rectified": rate(counts["rectified"], bad),
         "rectified_in_time": rate(counts["rectified_in_time"], counts["rectify_due"]),
@@ -65,4 +67,8 @@ def public_figures(counts: Counts, whole: int) -> Values:
 def staff_figures(counts: Counts, whole: int) -> Values:
     """What staff see of it."""
     appeals = rate(counts["appeals_upheld"], counts["appeals_decided"])
-    return {**public_figures(counts, whole), "excluded": counts["excluded"], "appeals_upheld": appeals}
+    return {
+        **public_figures(counts, whole),
+        "excluded": counts["excluded"],
+        "appeals_upheld": appeals,
+    }

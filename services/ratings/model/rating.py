@@ -4,13 +4,23 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Index, Integer, LargeBinary, SmallInteger, Text, Uuid
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import Base
-from shared.crypto import Encrypted
+from shared.security.crypto import Encrypted
 
 
 class Rating(Base):
@@ -27,11 +37,30 @@ class Rating(Base):
 
     __tablename__ = "rating"
     __table_args__ = (
-        Index("ix_rating_account", "account_id", "id", postgresql_where=sql("account_id IS NOT NULL")),
-        Index("ix_rating_terminal", "terminal", "rated_at", postgresql_where=sql("terminal IS NOT NULL")),
-        Index("ix_rating_address", "address_hash", "rated_at", postgresql_where=sql("address_hash IS NOT NULL")),
-        Index("ix_rating_device", "device_hash", "rated_at", postgresql_where=sql("device_hash IS NOT NULL")),
-        Index("ix_rating_text", "text_hash", "rated_at", postgresql_where=sql("text_hash IS NOT NULL")),
+        Index(
+            "ix_rating_account", "account_id", "id", postgresql_where=sql("account_id IS NOT NULL")
+        ),
+        Index(
+            "ix_rating_terminal",
+            "terminal",
+            "rated_at",
+            postgresql_where=sql("terminal IS NOT NULL"),
+        ),
+        Index(
+            "ix_rating_address",
+            "address_hash",
+            "rated_at",
+            postgresql_where=sql("address_hash IS NOT NULL"),
+        ),
+        Index(
+            "ix_rating_device",
+            "device_hash",
+            "rated_at",
+            postgresql_where=sql("device_hash IS NOT NULL"),
+        ),
+        Index(
+            "ix_rating_text", "text_hash", "rated_at", postgresql_where=sql("text_hash IS NOT NULL")
+        ),
         Index(
             "ix_rating_window",
             "area_code",
@@ -41,7 +70,13 @@ class Rating(Base):
             "rated_at",
             postgresql_where=sql('"window" IS NOT NULL'),
         ),
-        Index("ix_rating_suspect", "area_code", "department_code", "id", postgresql_where=sql("suspicions <> '{}'")),
+        Index(
+            "ix_rating_suspect",
+            "area_code",
+            "department_code",
+            "id",
+            postgresql_where=sql("suspicions <> '{}'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -94,4 +129,7 @@ class Rating(Base):
             "stage case_id case_number service_number area_code department_code matter_id matter_code matter_name"
             " hall window real_name"
         )
-        return {"subject_id": self.invitation_id, **{name: getattr(self, name) for name in names.split()}}
+        return {
+            "subject_id": self.invitation_id,
+            **{name: getattr(self, name) for name in names.split()},
+        }

@@ -102,13 +102,19 @@ def figures(rating: Rating, ticket: Ticket | None, appeal: Appeal | None) -> Fig
     """What a rating counts for as things stand."""
     valid = rating.excluded_on is None
     bad = valid and rating.is_bad
-    found = {f"grade_{rating.grade}": valid, "real_bad": bad and rating.real_name, "excluded": not valid}
+    found = {
+        f"grade_{rating.grade}": valid,
+        "real_bad": bad and rating.real_name,
+        "excluded": not valid,
+    }
     if ticket is not None:
         rectified = bad and ticket.rectified_on is not None
         found["called_back"] = bad and rating.real_name and ticket.called_back_on is not None
         found["rectified"] = rectified
         found["rectify_due"] = rectified or (bad and ticket.rectify_late)
-        found["rectified_in_time"] = rectified and (ticket.rectified_on or date.max) <= ticket.rectify_due_on
+        found["rectified_in_time"] = (
+            rectified and (ticket.rectified_on or date.max) <= ticket.rectify_due_on
+        )
         found["rerated"] = valid and ticket.satisfied is not None
         found["satisfied"] = valid and bool(ticket.satisfied)
     if appeal is not None:
@@ -121,7 +127,9 @@ Invitable = Any
 """An invitation, or one that is about to be stored (`use_cases.invite.Invited`): both tell where and when."""
 
 
-def cells(about: Rating | Invitable, day: date, pf: str = "", sub_channel: str = "") -> Iterator[Cell]:
+def cells(
+    about: Rating | Invitable, day: date, pf: str = "", sub_channel: str = ""
+) -> Iterator[Cell]:
     """Where it counts: one cell in every grain. An invitation has no channel yet."""
     hall = about.hall or ""
     items = {
@@ -131,7 +139,16 @@ def cells(about: Rating | Invitable, day: date, pf: str = "", sub_channel: str =
         "window": (hall, about.window or ""),
     }
     for grain, (item, part) in items.items():
-        yield Cell(grain, about.area_code, about.department_code, day.replace(day=1), item, part, pf, sub_channel)
+        yield Cell(
+            grain,
+            about.area_code,
+            about.department_code,
+            day.replace(day=1),
+            item,
+            part,
+            pf,
+            sub_channel,
+        )
 
 
 def cells_of_rating(rating: Rating) -> Iterator[Cell]:

@@ -5,15 +5,32 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import PLACE, Base, Moment
 from services.ratings.model.rating import Rating
 from services.ratings.model.tickets_clocks import DAY, Clock, Deadlines, Escalation, escalations
-from services.ratings.model.tickets_states import ALLOWED, ANSWERED, IS_RUNNING, START, TicketAct, TicketState
-from shared.crypto import Encrypted
+from services.ratings.model.tickets_states import (
+    ALLOWED,
+    ANSWERED,
+    IS_RUNNING,
+    START,
+    TicketAct,
+    TicketState,
+)
 from shared.errors import ConflictError
 from shared.events.ratings import (
     BadRatingCalledBack,
@@ -23,6 +40,7 @@ from shared.events.ratings import (
     RatingRerated,
 )
 from shared.ids import new_id
+from shared.security.crypto import Encrypted
 
 BAD_TEXT = "bad_text"
 """The suspicion under which a rating of grade 3 is followed as a bad one."""
@@ -52,9 +70,18 @@ class Ticket(Base):
     __tablename__ = "ticket"
     __table_args__ = (
         Index("ix_ticket_work", *PLACE, "next_due_on", "id", postgresql_where=text(IS_RUNNING)),
-        Index("ix_ticket_area", "area_code", "next_due_on", "id", postgresql_where=text(IS_RUNNING)),
+        Index(
+            "ix_ticket_area", "area_code", "next_due_on", "id", postgresql_where=text(IS_RUNNING)
+        ),
         Index("ix_ticket_running", "next_due_on", "id", postgresql_where=text(IS_RUNNING)),
-        Index("ix_ticket_handler", "handler", *PLACE, "next_due_on", "id", postgresql_where=text(IS_RUNNING)),
+        Index(
+            "ix_ticket_handler",
+            "handler",
+            *PLACE,
+            "next_due_on",
+            "id",
+            postgresql_where=text(IS_RUNNING),
+        ),
         Index("ix_ticket_owner", "account_id", "id"),
         Index("ix_ticket_watch", "watch_on", postgresql_where=text("watch_on IS NOT NULL")),
     )
@@ -166,16 +193,23 @@ class Ticket(Base):
         self.plan_class = self.plan_reason = self.ledger = self.approved_by = None
         self.root_cause = self.root_words = self.action = None
         self.watch(days, at)
-        dues: dict[str, Any] = {"callback_due_on": self.callback_due_on, "rectify_due_on": self.rectify_due_on}
+        dues: dict[str, Any] = {
+            "callback_due_on": self.callback_due_on,
+            "rectify_due_on": self.rectify_due_on,
+        }
         return BadRatingOpened(**self.facts(rating, at), **dues, reopened=self.round > 1)
 
-    def verify(self, confirmed: bool, officer: str, rating: Rating, at: Moment) -> Sequence[BadRatingCalledBack]:
+    def verify(
+        self, confirmed: bool, officer: str, rating: Rating, at: Moment
+    ) -> Sequence[BadRatingCalledBack]:
         """核实: whether it was as the rater says."""
         self._begin(TicketAct.VERIFY, officer)
         self.state, self.verified_on, self.confirmed = TicketState.VERIFIED, at.today, confirmed
         return self._called_back(rating, at)
 
-    def call_back(self, reached: bool, officer: str, rating: Rating, at: Moment) -> Sequence[BadRatingCalledBack]:
+    def call_back(
+        self, reached: bool, officer: str, rating: Rating, at: Moment
+    ) -> Sequence[BadRatingCalledBack]:
         """回访: one call, answered or not."""
         self._begin(TicketAct.CALL_BACK, officer)
         self.attempts += 1
@@ -192,10 +226,14 @@ class Ticket(Base):
         assert self.first_call_on is not None
         assert self.verified_on is not None
         self.state = TicketState.CALLED_BACK
-        in_time = self.first_call_on <= self.callback_due_on and self.verified_on <= self.verify_due_on
+        in_time = (
+            self.first_call_on <= self.callback_due_on and self.verified_on <= self.verify_due_on
+        )
         return (BadRatingCalledBack(**self.facts(rating, at), in_time=in_time),)
 
-    def plan(self, kind: PlanClass, reason: str | None, ledger: str | None, officer: str, at: Moment) -> None:
+    def plan(
+        self, kind: PlanClass, reason: str | None, ledger: str | None, officer: str, at: Moment
+    ) -> None:
         """整改: at once when simple; a complex one has its reason, a ledger entry (台账) and, once approved, more time."""
         self._begin(TicketAct.PLAN, officer)
         self.state, self.plan_class, self.planned_on = TicketState.RECTIFYING, kind, at.today
@@ -209,23 +247,31 @@ class Ticket(Base):
         self.rectify_due_on = at.calendar.add_working_days(self.rectify_due_on, max(more, 0))
         self.rectify_late = self.rectify_late and at.today > self.rectify_due_on
 
-    def complete(self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment) -> Any:
+    def complete(
+        self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment
+    ) -> Any:
         """整改完成: root cause and action are known."""
         self._begin(TicketAct.COMPLETE, officer)
         self.state = TicketState.RECTIFIED
         return self._answered(cause, words, action, rating, at)
 
-    def explain(self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment) -> Any:
+    def explain(
+        self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment
+    ) -> Any:
         """解释说明: what the rater asks for has no legal basis."""
         self._begin(TicketAct.EXPLAIN, officer)
         self.state, self.explained = TicketState.EXPLAINED, True
         return self._answered(cause, words, action, rating, at)
 
-    def _answered(self, cause: str, words: str, action: str, rating: Rating, at: Moment) -> BadRatingRectified:
+    def _answered(
+        self, cause: str, words: str, action: str, rating: Rating, at: Moment
+    ) -> BadRatingRectified:
         self.root_cause, self.root_words, self.action = cause, words, action
         self.rectified_on = at.today
         in_time = at.today <= self.rectify_due_on
-        return BadRatingRectified(**self.facts(rating, at), in_time=in_time, explained=self.explained)
+        return BadRatingRectified(
+            **self.facts(rating, at), in_time=in_time, explained=self.explained
+        )
 
     def feed_back(self, officer: str, days: Deadlines, at: Moment) -> None:
         """反馈 to the rater: who then says nothing leaves it closed."""
@@ -263,7 +309,11 @@ class Ticket(Base):
         if self.state in ANSWERED:
             # Feedback belongs to the rectification, so it is due with it.
             return {} if self.feedback_on else {"feedback": self.rectify_due_on}
-        if self.state in (*START, TicketState.VERIFIED) and self.first_call_on is None and self.real_name:
+        if (
+            self.state in (*START, TicketState.VERIFIED)
+            and self.first_call_on is None
+            and self.real_name
+        ):
             running["callback"] = self.callback_due_on
         if self.verified_on is None:
             running["verify"] = self.verify_due_on
@@ -294,7 +344,10 @@ class Ticket(Base):
         self.escalated = [*self.escalated, *(self._name(one) for one in due)]
         self.level = max([self.level, *(one.level for one in due)])
         self.rectify_late = self.rectify_late or any(one.clock == "rectify" for one in due)
-        return [BadRatingEscalated(**self.facts(rating, at), level=one.level, clock=one.clock) for one in due]
+        return [
+            BadRatingEscalated(**self.facts(rating, at), level=one.level, clock=one.clock)
+            for one in due
+        ]
 
     def is_silent(self, at: Moment) -> bool:
         """The rater got feedback and said nothing in time."""

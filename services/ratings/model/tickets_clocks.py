@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Literal
 
-from shared.workdays import WorkCalendar
+from shared.domain.workdays import WorkCalendar
 
 Clock = Literal["callback", "verify", "rectify", "feedback"]
 LEVELS = 3
@@ -45,7 +45,9 @@ class Escalation:
     level: int
 
 
-def escalations(clocks: dict[Clock, date], step: int, calendar: WorkCalendar) -> Iterator[Escalation]:
+def escalations(
+    clocks: dict[Clock, date], step: int, calendar: WorkCalendar
+) -> Iterator[Escalation]:
     """Everything that will be escalated if these running clocks (and the days they are due) are left alone."""
     for clock, due_on in clocks.items():
         for level in range(1, LEVELS + 1):

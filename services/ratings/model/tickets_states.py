@@ -33,9 +33,16 @@ class TicketAct(StrEnum):
 
 START = (TicketState.OPEN, TicketState.REOPENED)
 ANSWERED = (TicketState.RECTIFIED, TicketState.EXPLAINED)
-RUNNING = tuple(state for state in TicketState if state not in {TicketState.CLOSED, TicketState.EXCLUDED})
+RUNNING = tuple(
+    state for state in TicketState if state not in {TicketState.CLOSED, TicketState.EXCLUDED}
+)
 ALLOWED: dict[TicketAct, tuple[TicketState, ...]] = {
-    TicketAct.CALL_BACK: (*START, TicketState.VERIFIED, TicketState.CALLED_BACK, TicketState.RECTIFYING),
+    TicketAct.CALL_BACK: (
+        *START,
+        TicketState.VERIFIED,
+        TicketState.CALLED_BACK,
+        TicketState.RECTIFYING,
+    ),
     TicketAct.VERIFY: START,
     TicketAct.PLAN: (TicketState.CALLED_BACK, TicketState.VERIFIED),
     TicketAct.APPROVE: (TicketState.RECTIFYING,),

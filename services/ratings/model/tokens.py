@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from services.ratings.model.refusals import TokenForgedError
 from shared import clock
-from shared.crypto import lookup_hash
+from shared.security.crypto import lookup_hash
 
 MAX_TOKEN = 1024
 CODE_PREFIX = "w."

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Date, DateTime, Index, Integer, LargeBinary, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model.base import Base
-from shared.crypto import Encrypted
+from shared.security.crypto import Encrypted
 
 
 class SmsMessage(Base):

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Appeal, Rating
+from services.ratings.model.appeals import Appeal
+from services.ratings.model.rating import Rating
 from shared.errors import NotFoundError
 
 
@@ -30,7 +31,11 @@ async def find_appeals(session: AsyncSession, ticket_ids: Sequence[UUID]) -> dic
 
 
 async def list_pending(
-    session: AsyncSession, area: str | None, department: str | None, after: tuple[date, UUID], limit: int
+    session: AsyncSession,
+    area: str | None,
+    department: str | None,
+    after: tuple[date, UUID],
+    limit: int,
 ) -> Sequence[Any]:
     """Appeals that wait for a reviewer, the most urgent first; never those of the reviewer's own `department`."""
     statement = select(Appeal).where(
@@ -40,10 +45,14 @@ async def list_pending(
         statement = statement.where(Appeal.area_code == area)
     if department is not None:
         statement = statement.where(Appeal.department_code != department)
-    return (await session.scalars(statement.order_by(Appeal.review_due_on, Appeal.id).limit(limit + 1))).all()
+    return (
+        await session.scalars(statement.order_by(Appeal.review_due_on, Appeal.id).limit(limit + 1))
+    ).all()
 
 
-async def list_excluded(session: AsyncSession, area: str | None, after: tuple[date, UUID], limit: int) -> Sequence[Any]:
+async def list_excluded(
+    session: AsyncSession, area: str | None, after: tuple[date, UUID], limit: int
+) -> Sequence[Any]:
     """Ratings that upheld appeals left out of the rates, by the day of the decision."""
     statement = (
         select(Rating, Appeal.decided_on)

@@ -7,9 +7,9 @@ from sqlalchemy import Uuid, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import CalendarVersion
-from shared.memory import Memory
-from shared.workdays import WorkCalendar
+from services.ratings.model.calendar import CalendarVersion
+from shared.domain.workdays import WorkCalendar
+from shared.runtime.lru import Memory
 
 CALENDAR = text(
     "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Invitation
+from services.ratings.model.invitation import Invitation
 from shared.errors import NotFoundError
 
 COME = Invitation.case_id.is_not(None)
@@ -22,11 +22,15 @@ async def get_invitation(session: AsyncSession, invitation_id: UUID) -> Invitati
 
 async def lock_invitation(session: AsyncSession, invitation_id: UUID) -> Invitation | None:
     """The invitation as it is once nobody else works on it."""
-    return await session.get(Invitation, invitation_id, with_for_update=True, populate_existing=True)
+    return await session.get(
+        Invitation, invitation_id, with_for_update=True, populate_existing=True
+    )
 
 
 async def find_by_visit(session: AsyncSession, visit: str) -> Invitation | None:
-    return await session.scalar(select(Invitation).where(Invitation.visit == visit).with_for_update())
+    return await session.scalar(
+        select(Invitation).where(Invitation.visit == visit).with_for_update()
+    )
 
 
 async def find_of_case(
@@ -56,17 +60,23 @@ async def list_of_case(session: AsyncSession, case_number: str) -> Sequence[Invi
 async def list_of_cases(session: AsyncSession, case_numbers: Sequence[str]) -> Sequence[Invitation]:
     """The service events of many cases, locked, the last of a case last."""
     statement = select(Invitation).where(Invitation.case_number.in_(case_numbers), COME)
-    return (await session.scalars(statement.order_by(Invitation.service_number).with_for_update())).all()
+    return (
+        await session.scalars(statement.order_by(Invitation.service_number).with_for_update())
+    ).all()
 
 
-async def list_invitations(session: AsyncSession, account_id: UUID, after: UUID, limit: int) -> Sequence[Invitation]:
+async def list_invitations(
+    session: AsyncSession, account_id: UUID, after: UUID, limit: int
+) -> Sequence[Invitation]:
     """What an account may rate or has rated."""
     statement = select(Invitation).where(Invitation.account_id == account_id, Invitation.id > after)
     return (await session.scalars(statement.order_by(Invitation.id).limit(limit + 1))).all()
 
 
 async def list_locked(session: AsyncSession, ids: Sequence[UUID]) -> Sequence[Invitation]:
-    statement = select(Invitation).where(Invitation.id.in_(ids)).order_by(Invitation.id).with_for_update()
+    statement = (
+        select(Invitation).where(Invitation.id.in_(ids)).order_by(Invitation.id).with_for_update()
+    )
     return (await session.scalars(statement.execution_options(populate_existing=True))).all()
 
 

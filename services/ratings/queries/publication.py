@@ -9,7 +9,10 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Invitation, Publication, Rating, Ticket
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.publication import Publication
+from services.ratings.model.rating import Rating
+from services.ratings.model.tickets import Ticket
 from shared.errors import NotFoundError
 
 FIRST = UUID(int=2**128 - 1)
@@ -55,22 +58,32 @@ COLUMNS = (
 )
 
 
-async def list_published(session: AsyncSession, which: PublishedFilter, before: UUID, limit: int) -> Sequence[Any]:
+async def list_published(
+    session: AsyncSession, which: PublishedFilter, before: UUID, limit: int
+) -> Sequence[Any]:
     """Published ratings with what was done about them, the newest first."""
     statement = (
         select(*COLUMNS)
         .select_from(Publication)
         .join(Rating, Rating.id == Publication.rating_id)
         .outerjoin(Ticket, Ticket.rating_id == Rating.id)
-        .where(text("publication.place IS NOT NULL"), Publication.place < before, Rating.excluded_on.is_(None))
+        .where(
+            text("publication.place IS NOT NULL"),
+            Publication.place < before,
+            Rating.excluded_on.is_(None),
+        )
     )
     for name in PublishedFilter.__dataclass_fields__:
         if (value := getattr(which, name)) is not None:
             statement = statement.where(getattr(Publication, name) == value)
-    return (await session.execute(statement.order_by(Publication.place.desc()).limit(limit + 1))).all()
+    return (
+        await session.execute(statement.order_by(Publication.place.desc()).limit(limit + 1))
+    ).all()
 
 
-async def get_publication(session: AsyncSession, rating_id: UUID, *, lock: bool = False) -> Publication:
+async def get_publication(
+    session: AsyncSession, rating_id: UUID, *, lock: bool = False
+) -> Publication:
     found = await session.get(Publication, rating_id, with_for_update=lock)
     if found is None:
         raise NotFoundError("no such publication of yours")
@@ -84,11 +97,15 @@ async def find_publication(session: AsyncSession, rating_id: UUID) -> Publicatio
 async def list_due(session: AsyncSession, today: date, limit: int) -> Sequence[Publication]:
     """What is to be shown from today on, claimed for this worker."""
     due = text("place IS NULL AND due_on IS NOT NULL")
-    statement = select(Publication).where(due, Publication.due_on <= today).order_by(Publication.due_on)
+    statement = (
+        select(Publication).where(due, Publication.due_on <= today).order_by(Publication.due_on)
+    )
     return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()
 
 
-async def find_names(session: AsyncSession, invitation_ids: Sequence[UUID]) -> dict[UUID, str | None]:
+async def find_names(
+    session: AsyncSession, invitation_ids: Sequence[UUID]
+) -> dict[UUID, str | None]:
     """Names of those invited, by invitation."""
     rows = await session.execute(
         select(Invitation.id, Invitation.contact_name).where(Invitation.id.in_(invitation_ids))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import KEYS, LEAST, MEASURES
+from services.ratings.model.statistics import KEYS, LEAST, MEASURES
 
 RATED = "grade_1 + grade_2 + grade_3 + grade_4 + grade_5"
 
@@ -43,7 +43,9 @@ class Question:
 
     @property
     def breakdown(self) -> str | None:
-        return next((name for name in ("window", "hall", "matter", "channel") if name in self.parts), None)
+        return next(
+            (name for name in ("window", "hall", "matter", "channel") if name in self.parts), None
+        )
 
     def column(self, name: str) -> str:
         if name in BASE:
@@ -54,7 +56,9 @@ class Question:
 
 
 def _where(question: Question, names: set[str]) -> str:
-    return "".join(f" AND {question.column(name)} = :{name}" for name, _ in question.only if name in names)
+    return "".join(
+        f" AND {question.column(name)} = :{name}" for name, _ in question.only if name in names
+    )
 
 
 def _values(question: Question) -> dict[str, Any]:
@@ -90,14 +94,19 @@ class Line:
 def _lines(question: Question, rows: Iterable[Sequence[Any]]) -> list[Line]:
     here = len(question.group_by)
     there = here + len(MEASURES)
-    return [Line(tuple(row[:here]), dict(zip(MEASURES, row[here:there], strict=True)), *row[there:]) for row in rows]
+    return [
+        Line(tuple(row[:here]), dict(zip(MEASURES, row[here:there], strict=True)), *row[there:])
+        for row in rows
+    ]
 
 
 async def list_figures(session: AsyncSession, question: Question) -> list[Line]:
     """The groups, sorted."""
     chosen, grouping = _grouping(question)
     sums = ", ".join(f"coalesce(sum({measure}), 0)::bigint AS {measure}" for measure in MEASURES)
-    statement = f"SELECT {chosen}{sums} {_within(question)}{_where(question, question.named)}{grouping}"
+    statement = (
+        f"SELECT {chosen}{sums} {_within(question)}{_where(question, question.named)}{grouping}"
+    )
     return _lines(question, await session.execute(text(statement), _values(question)))
 
 
@@ -119,7 +128,9 @@ async def list_public_figures(session: AsyncSession, question: Question) -> list
         " AS safe FROM cell WINDOW department_month AS (PARTITION BY month, area_code, department_code))"
         f" SELECT {chosen}{kept}, {shown}, {hidden} FROM judged{grouping}"
     )
-    return _lines(question, await session.execute(text(statement), {**_values(question), "least": LEAST}))
+    return _lines(
+        question, await session.execute(text(statement), {**_values(question), "least": LEAST})
+    )
 
 
 COVERAGE = (
@@ -131,8 +142,14 @@ COVERAGE = (
 
 async def find_coverage(session: AsyncSession, question: Question) -> tuple[int, int]:
     """部门覆盖率: departments with a rating, and departments that served anybody who could have rated."""
-    plain = Question(question.first, question.last, (), tuple(one for one in question.only if one[0] in BASE))
-    row = (await session.execute(text(COVERAGE % (_within(plain) + _where(plain, set(BASE)))), _values(plain))).one()
+    plain = Question(
+        question.first, question.last, (), tuple(one for one in question.only if one[0] in BASE)
+    )
+    row = (
+        await session.execute(
+            text(COVERAGE % (_within(plain) + _where(plain, set(BASE)))), _values(plain)
+        )
+    ).one()
     return row.rated, row.departments
 
 
@@ -173,7 +190,9 @@ CELLS = (
 """The counters as the tables say they must be: the rule of `model.statistics` once more, over all rows at once."""
 RECOUNT = (
     f"SELECT {_KEYS}, "
-    + ", ".join(f"coalesce(c.{m}, 0) AS counted_{m}, coalesce(t.{m}, 0) AS true_{m}" for m in MEASURES)
+    + ", ".join(
+        f"coalesce(c.{m}, 0) AS counted_{m}, coalesce(t.{m}, 0) AS true_{m}" for m in MEASURES
+    )
     + f" FROM rating_count c FULL JOIN ({CELLS}) t USING ({_KEYS}) WHERE "
     + " OR ".join(f"coalesce(c.{m}, 0) <> coalesce(t.{m}, 0)" for m in MEASURES)
     + f" ORDER BY {_KEYS} LIMIT :limit"

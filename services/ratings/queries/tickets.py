@@ -9,7 +9,11 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import IS_RUNNING, Deadline, Deadlines, Invitation, Rating, Ticket, TicketStep
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.rating import Rating
+from services.ratings.model.tickets import Deadline, Ticket, TicketStep
+from services.ratings.model.tickets_clocks import Deadlines
+from services.ratings.model.tickets_states import IS_RUNNING
 from shared.errors import NotFoundError
 
 
@@ -35,7 +39,9 @@ async def find_ticket_of(session: AsyncSession, rating_id: UUID) -> Ticket | Non
 async def find_ticket_by_invitation(session: AsyncSession, invitation_id: UUID) -> Any | None:
     """Id and state of the ticket that an invitation's rating led to."""
     statement = select(Ticket.id, Ticket.state).join(Rating, Rating.id == Ticket.rating_id)
-    return (await session.execute(statement.where(Rating.invitation_id == invitation_id))).one_or_none()
+    return (
+        await session.execute(statement.where(Rating.invitation_id == invitation_id))
+    ).one_or_none()
 
 
 async def get_rating(session: AsyncSession, rating_id: UUID, *, lock: bool = False) -> Rating:
@@ -93,9 +99,13 @@ def _joined() -> Any:
     return select(*COLUMNS).join(Rating, Rating.id == Ticket.rating_id)
 
 
-async def list_work(session: AsyncSession, which: TicketFilter, after: tuple[date, UUID], limit: int) -> Sequence[Any]:
+async def list_work(
+    session: AsyncSession, which: TicketFilter, after: tuple[date, UUID], limit: int
+) -> Sequence[Any]:
     """Tickets that are not closed, the most urgent first."""
-    statement = _joined().where(text(IS_RUNNING), tuple_(Ticket.next_due_on, Ticket.id) > tuple_(*after))
+    statement = _joined().where(
+        text(IS_RUNNING), tuple_(Ticket.next_due_on, Ticket.id) > tuple_(*after)
+    )
     if which.area is not None:
         statement = statement.where(Ticket.area_code == which.area)
     if which.department is not None:
@@ -104,7 +114,9 @@ async def list_work(session: AsyncSession, which: TicketFilter, after: tuple[dat
         statement = statement.where(Ticket.handler == which.handler)
     if which.due_before is not None:
         statement = statement.where(Ticket.next_due_on < which.due_before)
-    return (await session.execute(statement.order_by(Ticket.next_due_on, Ticket.id).limit(limit + 1))).all()
+    return (
+        await session.execute(statement.order_by(Ticket.next_due_on, Ticket.id).limit(limit + 1))
+    ).all()
 
 
 async def list_own(

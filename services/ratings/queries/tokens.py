@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Redemption, SigningKey, SmsMessage, TokenBatch
+from services.ratings.model.keys import Redemption, SigningKey, TokenBatch
+from services.ratings.model.uses import SmsMessage
 from shared.errors import NotFoundError
 
 KEY_KEPT = timedelta(days=200)
@@ -20,7 +21,9 @@ async def find_key(session: AsyncSession, kid: str) -> SigningKey | None:
 
 async def list_keys(session: AsyncSession, now: datetime) -> Sequence[SigningKey]:
     """The keys that verifiers need."""
-    statement = select(SigningKey).where(or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now - KEY_KEPT))
+    statement = select(SigningKey).where(
+        or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now - KEY_KEPT)
+    )
     return (await session.scalars(statement.order_by(SigningKey.created_at, SigningKey.kid))).all()
 
 
@@ -37,7 +40,9 @@ async def list_batches(
     """Batches of a department, or of all."""
     statement = select(TokenBatch).where(TokenBatch.id > after).order_by(TokenBatch.id)
     if place is not None:
-        statement = statement.where(TokenBatch.area_code == place[0], TokenBatch.department_code == place[1])
+        statement = statement.where(
+            TokenBatch.area_code == place[0], TokenBatch.department_code == place[1]
+        )
     return (await session.scalars(statement.limit(limit + 1))).all()
 
 
@@ -49,10 +54,18 @@ async def find_redemption(session: AsyncSession, subject_id: UUID) -> Redemption
     return await session.get(Redemption, subject_id, populate_existing=True)
 
 
-async def list_redemptions(session: AsyncSession, subject_ids: Sequence[UUID]) -> Sequence[Redemption]:
-    return (await session.scalars(select(Redemption).where(Redemption.subject_id.in_(subject_ids)))).all()
+async def list_redemptions(
+    session: AsyncSession, subject_ids: Sequence[UUID]
+) -> Sequence[Redemption]:
+    return (
+        await session.scalars(select(Redemption).where(Redemption.subject_id.in_(subject_ids)))
+    ).all()
 
 
 async def list_messages(session: AsyncSession, phone_hash: bytes) -> Sequence[SmsMessage]:
-    statement = select(SmsMessage).where(SmsMessage.phone_hash == phone_hash).order_by(SmsMessage.sent_at.desc())
+    statement = (
+        select(SmsMessage)
+        .where(SmsMessage.phone_hash == phone_hash)
+        .order_by(SmsMessage.sent_at.desc())
+    )
     return (await session.scalars(statement.limit(50))).all()

@@ -1,6 +1,14 @@
 """HTTP in and out."""
 
-from services.ratings.router import appeals, invitations, publication, ratings, statistics, tickets, tokens
+from services.ratings.router import (
+    appeals,
+    invitations,
+    publication,
+    ratings,
+    statistics,
+    tickets,
+    tokens,
+)
 
 parts = (
     ratings.router,

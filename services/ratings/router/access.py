@@ -6,17 +6,21 @@ from typing import Annotated, Any
 import segno
 from fastapi import Depends, Request
 
-from services.ratings import queries, use_cases
-from services.ratings.model import Invitation, Moment, Rating
+from services.ratings.model.base import Moment
 from services.ratings.model.dictionary import CONTENTS, CURRENT, GRADES, RETIRED_TAGS, Tag, tags_of
-from services.ratings.schemas import RatingRead
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.rating import Rating
+from services.ratings.queries import calendar
+from services.ratings.schemas.rating import RatingRead
 from services.ratings.settings import Settings
+from services.ratings.use_cases import credentials, supplement
 from shared import clock
-from shared.addresses import client_address
-from shared.auth import CurrentCaller, MaybeCaller, with_role
-from shared.db import Database, Session
+from shared.database.session import Database
 from shared.errors import ForbiddenError, NotFoundError
-from shared.tokens import Caller
+from shared.http.client_address import client_address
+from shared.http.dependencies import Session
+from shared.security.auth import CurrentCaller, MaybeCaller, with_role
+from shared.security.tokens import Caller
 
 CITIZENS = frozenset({"person", "organisation"})
 READERS = frozenset({"rating_handler", "department_head"})
@@ -28,7 +32,7 @@ PUSH = "ratings:push"
 
 async def moment(session: Session) -> Moment:
     """Now, by the calendar in force."""
-    return Moment(clock.now(), await queries.get_calendar(session))
+    return Moment(clock.now(), await calendar.get_calendar(session))
 
 
 At = Annotated[Moment, Depends(moment)]
@@ -49,11 +53,11 @@ async def _database(request: Request) -> Database:
 Db = Annotated[Database, Depends(_database)]
 
 
-async def _rater(request: Request, caller: MaybeCaller, settings: Config) -> use_cases.Rater:
-    return use_cases.Rater(caller, client_address(request, trust_gateway=settings.trust_gateway))
+async def _rater(request: Request, caller: MaybeCaller, settings: Config) -> credentials.Rater:
+    return credentials.Rater(caller, client_address(request, trust_gateway=settings.trust_gateway))
 
 
-Rater = Annotated[use_cases.Rater, Depends(_rater)]
+Rater = Annotated[credentials.Rater, Depends(_rater)]
 
 
 def _is_system(caller: Caller) -> bool:
@@ -64,7 +68,9 @@ async def _orderer(caller: CurrentCaller) -> Caller:
     """Runs the platform, or is a bureau's system with the scope."""
     administrator = caller.kind == "staff" and "administrator" in caller.roles
     if not administrator and not _is_system(caller):
-        raise ForbiddenError(f"this needs the role administrator, or a system with the scope {PUSH}")
+        raise ForbiddenError(
+            f"this needs the role administrator, or a system with the scope {PUSH}"
+        )
     return caller
 
 
@@ -94,13 +100,19 @@ def same_place(caller: Caller, thing: Any) -> bool:
 
 def is_own(thing: Rating | Invitation, caller: Caller) -> bool:
     """The caller's own; an agent's only in the matters of the mandate."""
-    own = caller.kind in CITIZENS and thing.account_id is not None and str(thing.account_id) == caller.subject
+    own = (
+        caller.kind in CITIZENS
+        and thing.account_id is not None
+        and str(thing.account_id) == caller.subject
+    )
     return own and caller.covers(thing.matter_id)
 
 
 def check_invitation(invitation: Invitation, caller: Caller) -> None:
     """The applicant, or a clerk of the department; for everyone else it is not there."""
-    clerk = caller.kind == "staff" and "window_clerk" in caller.roles and same_place(caller, invitation)
+    clerk = (
+        caller.kind == "staff" and "window_clerk" in caller.roles and same_place(caller, invitation)
+    )
     if not clerk and not is_own(invitation, caller):
         raise NotFoundError("no such invitation of yours")
 
@@ -117,15 +129,24 @@ def read_rating(rating: Rating, *, own: bool) -> dict[str, Any]:
 
     Of an anonymous rating staff see nothing that leads to the case, and so to the person.
     """
-    values = {name: getattr(rating, name) for name in RatingRead.model_fields if name not in {"text", "supplements"}}
+    values = {
+        name: getattr(rating, name)
+        for name in RatingRead.model_fields
+        if name not in {"text", "supplements"}
+    }
     words = [
-        {"at": entry["at"], "text": use_cases.own_words(entry) if own else entry["text"]}
+        {"at": entry["at"], "text": supplement.own_words(entry) if own else entry["text"]}
         for entry in rating.supplements
     ]
     text = rating.text if own else rating.masked_text
     if not own and not rating.real_name:
         values |= dict.fromkeys(("invitation_id", "case_number", "terminal"))
-    return {**values, "text": text, "supplements": words, "suspicions": [] if own else rating.suspicions}
+    return {
+        **values,
+        "text": text,
+        "supplements": words,
+        "suspicions": [] if own else rating.suspicions,
+    }
 
 
 def _tag(tag: Tag, language: str) -> dict[str, Any]:
@@ -136,13 +157,21 @@ def _tag(tag: Tag, language: str) -> dict[str, Any]:
 
 def language_of(request: Request) -> str:
     """`bo` where the reader prefers Tibetan, else Chinese."""
-    return "bo" if request.headers.get("accept-language", "").strip().lower().startswith("bo") else "zh"
+    return (
+        "bo"
+        if request.headers.get("accept-language", "").strip().lower().startswith("bo")
+        else "zh"
+    )
 
 
 def read_tags(language: str) -> dict[str, Any]:
     """Grades from the best down, each with the tags that can be chosen."""
     grades = [
-        {"grade": grade, "text": texts[language == "bo"], "tags": [_tag(tag, language) for tag in tags_of(grade)]}
+        {
+            "grade": grade,
+            "text": texts[language == "bo"],
+            "tags": [_tag(tag, language) for tag in tags_of(grade)],
+        }
         for grade, texts in GRADES.items()
     ]
     retired = [_tag(tag, language) for tag in RETIRED_TAGS.values()]

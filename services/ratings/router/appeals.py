@@ -5,14 +5,22 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.ratings.model import Appeal
+from services.ratings.model.appeals import Appeal
 from services.ratings.queries import appeals
-from services.ratings.router.tickets_access import AppealReader, At, Auditor, Config, Handler, Reviewer, due_cursor
+from services.ratings.router.tickets_access import (
+    AppealReader,
+    At,
+    Auditor,
+    Config,
+    Handler,
+    Reviewer,
+    due_cursor,
+)
 from services.ratings.schemas.appeals import AppealRead, ExcludedRead, MakeAppeal, ReviewAppeal
 from services.ratings.use_cases import appeals as use_cases
-from shared.db import ReadSession, Session
 from shared.errors import NotFoundError
-from shared.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
 from shared.pagination import Cursor, Limit, Page, page_of
 
 router = APIRouter()
@@ -40,12 +48,18 @@ async def make_appeal(
     response: Response,
 ) -> Any:
     """申诉: the department holds the rating to be a mistake or malicious."""
-    return _read(await use_cases.make_appeal(session, ticket_id, command, expected, handler, at), response)
+    return _read(
+        await use_cases.make_appeal(session, ticket_id, command, expected, handler, at), response
+    )
 
 
 @router.get("/appeals", response_model=Page[AppealRead])
 async def list_appeals(
-    session: ReadSession, reviewer: Reviewer, settings: Config, limit: Limit = 50, cursor: Cursor = None
+    session: ReadSession,
+    reviewer: Reviewer,
+    settings: Config,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """Appeals that wait for a reviewer, the most urgent first; not those of one's own department."""
     after = due_cursor(cursor)
@@ -57,7 +71,11 @@ async def list_appeals(
 
 @router.get("/appeals/{appeal_id}", response_model=AppealRead)
 async def get_appeal(
-    appeal_id: UUID, session: ReadSession, caller: AppealReader, settings: Config, response: Response
+    appeal_id: UUID,
+    session: ReadSession,
+    caller: AppealReader,
+    settings: Config,
+    response: Response,
 ) -> Any:
     """One appeal, for the department and for its reviewers."""
     appeal = await appeals.get_appeal(session, appeal_id)
@@ -81,12 +99,19 @@ async def review_appeal(
 ) -> Any:
     """复核 by one of two; the second agreement excludes the rating."""
     city = settings.city_code
-    return _read(await use_cases.review_appeal(session, appeal_id, command, expected, reviewer, city, at), response)
+    return _read(
+        await use_cases.review_appeal(session, appeal_id, command, expected, reviewer, city, at),
+        response,
+    )
 
 
 @router.get("/excluded", response_model=Page[ExcludedRead])
 async def list_excluded(
-    session: ReadSession, auditor: Auditor, settings: Config, limit: Limit = 50, cursor: Cursor = None
+    session: ReadSession,
+    auditor: Auditor,
+    settings: Config,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """Ratings left out of the rates after appeals, for auditors of the area."""
     after = due_cursor(cursor)

@@ -8,31 +8,52 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from services.ratings.model import Publication
+from services.ratings.model.publication import Publication
 from services.ratings.queries import publication, tickets
 from services.ratings.queries.publication import FIRST, PublishedFilter
 from services.ratings.queries.statistics import Question
 from services.ratings.router.statistics import Ask, Month, Value, after_of, earlier, month
 from services.ratings.router.tickets_access import At, Config, Moderator
-from services.ratings.schemas.publication import Moderate, PublicationRead, PublishedRating, Rectification
+from services.ratings.schemas.publication import (
+    Moderate,
+    PublicationRead,
+    PublishedRating,
+    Rectification,
+)
 from services.ratings.schemas.statistics import PublicStatistics
 from services.ratings.use_cases import publication as use_cases
 from services.ratings.use_cases import statistics
 from services.ratings.use_cases.statistics import Slice
 from shared import clock
-from shared.db import ReadSession, Session
 from shared.errors import FieldError, InvalidInputError
-from shared.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
 
 router = APIRouter()
 
-RATES = ("participation", "good", "bad", "satisfaction", "called_back", "rectified", "rectified_in_time")
+RATES = (
+    "participation",
+    "good",
+    "bad",
+    "satisfaction",
+    "called_back",
+    "rectified",
+    "rectified_in_time",
+)
 
 
 def _rating(row: Any) -> PublishedRating:
     """The words only where they may be read."""
-    names = ("area_code", "department_code", "matter_code", "matter_name", "grade", "tags", "published_on")
+    names = (
+        "area_code",
+        "department_code",
+        "matter_code",
+        "matter_name",
+        "grade",
+        "tags",
+        "published_on",
+    )
     words = [] if row.text_hidden else [one["text"] for one in row.supplements]
     done = None
     if row.rectified_on is not None:
@@ -68,7 +89,9 @@ async def list_published(
     A hall is named with its area, a window with its hall.
     """
     before = decode_cursor(cursor, UUID)[0] if cursor else FIRST
-    which = PublishedFilter(area, department, matter, hall, window, channel, month(rated) if rated else None)
+    which = PublishedFilter(
+        area, department, matter, hall, window, channel, month(rated) if rated else None
+    )
     _check_filter(which)
     rows = await publication.list_published(session, which, before, limit)
     following = encode_cursor(rows[limit - 1].place) if len(rows) > limit else None
@@ -81,7 +104,9 @@ def _check_filter(which: PublishedFilter) -> None:
     if which.window is not None and which.hall is None:
         faults.append(FieldError("hall", "required", "a window is named within its hall"))
     if (which.hall or which.window) is not None and which.area_code is None:
-        faults.append(FieldError("area", "narrow", "halls and windows are told apart within one area"))
+        faults.append(
+            FieldError("area", "narrow", "halls and windows are told apart within one area")
+        )
     if faults:
         raise InvalidInputError("ratings are not listed by this", faults)
 
@@ -91,7 +116,9 @@ def _published(asked: Ask) -> Question:
     newest = earlier(clock.local_date(clock.now()).replace(day=1), 1)
     question = asked.question(newest)
     if question.last > newest:
-        raise InvalidInputError("not published yet", [FieldError("last", "over", f"at most {newest:%Y-%m}")])
+        raise InvalidInputError(
+            "not published yet", [FieldError("last", "over", f"at most {newest:%Y-%m}")]
+        )
     return question
 
 
@@ -105,7 +132,11 @@ async def get_public_statistics(
     return await statistics.show_public_figures(session, question, settings.ranking_minimum, part)
 
 
-@router.get("/published/statistics.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get(
+    "/published/statistics.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}}},
+)
 async def export_public_statistics(asked: Ask, session: ReadSession, settings: Config) -> Response:
     """The same figures as a table, whole."""
     question = _published(asked)
@@ -114,7 +145,14 @@ async def export_public_statistics(asked: Ask, session: ReadSession, settings: C
     writer = csv.writer(sheet)
     parts = ("numerator", "denominator", "value")
     grades = [f"grade_{grade}" for grade in range(1, 6)]
-    writer.writerow([*question.group_by, "rated", *grades, *(f"{rate}_{part}" for rate in RATES for part in parts)])
+    writer.writerow(
+        [
+            *question.group_by,
+            "rated",
+            *grades,
+            *(f"{rate}_{part}" for rate in RATES for part in parts),
+        ]
+    )
     for group in found.groups:
         figures = group.figures
         numbers = [] if figures is None else [figures.rated, *figures.grades.values()]
@@ -132,14 +170,24 @@ def _cell(value: str) -> str:
 async def _read(session: Any, found: Publication, response: Response) -> PublicationRead:
     rating = await tickets.get_rating(session, found.rating_id)
     response.headers["etag"] = etag(found.revision)
-    names = ("rating_id", "revision", "area_code", "department_code", "due_on", "text_hidden", "moderation")
+    names = (
+        "rating_id",
+        "revision",
+        "area_code",
+        "department_code",
+        "due_on",
+        "text_hidden",
+        "moderation",
+    )
     published: date | None = rating.published_on
     values = {name: getattr(found, name) for name in names}
     return PublicationRead(**values, text=rating.masked_text, published_on=published)
 
 
 @router.get("/publications/{rating_id}", response_model=PublicationRead)
-async def get_publication(rating_id: UUID, session: ReadSession, moderator: Moderator, response: Response) -> Any:
+async def get_publication(
+    rating_id: UUID, session: ReadSession, moderator: Moderator, response: Response
+) -> Any:
     """How it stands with a rating's publication."""
     found = await publication.get_publication(session, rating_id)
     use_cases.check_moderator(found, moderator)

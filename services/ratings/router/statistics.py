@@ -11,11 +11,11 @@ from services.ratings.schemas.statistics import Recounted, StaffStatistics
 from services.ratings.use_cases import statistics as use_cases
 from services.ratings.use_cases.statistics import Slice
 from shared import clock
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
 from shared.errors import ForbiddenError
 from shared.fields import CLEAN
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, decode_cursor
+from shared.security.auth import Administrator
 
 router = APIRouter(prefix="/statistics")
 
@@ -38,7 +38,9 @@ class Asked:
 
     def __init__(
         self,
-        group_by: Annotated[list[Dimension] | None, Query(max_length=7, description="One or two dimensions")] = None,
+        group_by: Annotated[
+            list[Dimension] | None, Query(max_length=7, description="One or two dimensions")
+        ] = None,
         first: Month | None = None,
         last: Month | None = None,
         area: Value = None,
@@ -58,7 +60,9 @@ class Asked:
             "window": window,
             "channel": channel,
         }
-        self.only: dict[Dimension, str] = {name: value for name, value in values.items() if value is not None}
+        self.only: dict[Dimension, str] = {
+            name: value for name, value in values.items() if value is not None
+        }
 
     def question(self, newest: date) -> Question:
         last = month(self.last) if self.last else newest
@@ -75,7 +79,12 @@ def after_of(cursor: str | None, question: Question) -> tuple[str, ...] | None:
 
 @router.get("", response_model=StaffStatistics)
 async def get_statistics(
-    asked: Ask, session: ReadSession, caller: Overseer, settings: Config, limit: Limit = 50, cursor: Cursor = None
+    asked: Ask,
+    session: ReadSession,
+    caller: Overseer,
+    settings: Config,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Any:
     """Exact figures within the caller's department or area, each rate with its parts."""
     own: tuple[tuple[Dimension, str | None], ...] = tuple(

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from services.ratings import timers
-from services.ratings.model import Ticket
+from services.ratings.model.tickets import Ticket
 from services.ratings.queries import appeals, tickets
 from services.ratings.queries.tickets import TicketFilter
 from services.ratings.router.tickets_access import (
@@ -40,12 +40,12 @@ from services.ratings.schemas.tickets import (
     VerifyTicket,
 )
 from services.ratings.use_cases import tickets as use_cases
-from shared import masking
-from shared.auth import Administrator, Citizen, MaybeCaller
-from shared.db import ReadSession, Session
+from shared.domain import masking
 from shared.errors import NotFoundError
-from shared.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import Administrator, Citizen, MaybeCaller
 
 router = APIRouter(prefix="/tickets")
 own = APIRouter()
@@ -72,12 +72,17 @@ async def _read(session: Any, ticket: Ticket, response: Response) -> TicketRead:
         approved=ticket.approved_by is not None,
         allowed=list(ticket.allowed()),
         appeal_id=appeal.id if appeal else None,
-        steps=[TicketStepRead.model_validate(step) for step in await tickets.list_steps(session, ticket.id)],
+        steps=[
+            TicketStepRead.model_validate(step)
+            for step in await tickets.list_steps(session, ticket.id)
+        ],
     )
 
 
 @own.get("/own-tickets", response_model=Page[TicketSummary])
-async def list_own_tickets(session: ReadSession, citizen: Citizen, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_own_tickets(
+    session: ReadSession, citizen: Citizen, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """What became of the caller's own bad ratings."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     rows = await tickets.list_own(session, UUID(citizen.subject), citizen.matters, after, limit)
@@ -92,7 +97,9 @@ async def get_deadlines(session: ReadSession, _caller: DeadlineReader) -> Any:
 
 
 @own.put("/deadlines", response_model=DeadlinesForm)
-async def set_deadlines(command: DeadlinesForm, session: Session, _administrator: Administrator) -> Any:
+async def set_deadlines(
+    command: DeadlinesForm, session: Session, _administrator: Administrator
+) -> Any:
     """Set the working days of every step; clocks that run keep theirs."""
     return await use_cases.set_deadlines(session, command)
 
@@ -105,13 +112,21 @@ async def list_tickets(
     at: At,
     mine: Annotated[bool, Query(description="Only those that the caller acted on last")] = False,
     overdue: Annotated[bool, Query(description="Only those with a clock that ran out")] = False,
-    due_within: Annotated[int | None, Query(ge=0, le=60, description="Due within so many working days")] = None,
+    due_within: Annotated[
+        int | None, Query(ge=0, le=60, description="Due within so many working days")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Any:
     """Open tickets of the officer's department or the supervisor's area, the most urgent first."""
     after = due_cursor(cursor)
-    before = at.today if overdue else None if due_within is None else at.after(due_within) + timedelta(days=1)
+    before = (
+        at.today
+        if overdue
+        else None
+        if due_within is None
+        else at.after(due_within) + timedelta(days=1)
+    )
     which = TicketFilter(*scope(caller, settings), caller.subject if mine else None, before)
     rows = await tickets.list_work(session, which, after, limit)
     page, following = page_of(rows, limit, "next_due_on", "id")
@@ -194,7 +209,9 @@ async def complete_rectification(
     response: Response,
 ) -> Any:
     """整改完成, with root cause and action."""
-    ticket = await use_cases.complete_rectification(session, ticket_id, command, expected, handler, at)
+    ticket = await use_cases.complete_rectification(
+        session, ticket_id, command, expected, handler, at
+    )
     return await _read(session, ticket, response)
 
 
@@ -238,12 +255,19 @@ async def reveal_rater(ticket_id: UUID, command: Reveal, session: Session, handl
 def _outcome(ticket: Ticket, response: Response) -> OutcomeRead:
     response.headers["etag"] = etag(ticket.revision)
     names = [name for name in OutcomeRead.model_fields if name != "can_rerate"]
-    return OutcomeRead(**{name: getattr(ticket, name) for name in names}, can_rerate="re-rating" in ticket.allowed())
+    return OutcomeRead(
+        **{name: getattr(ticket, name) for name in names},
+        can_rerate="re-rating" in ticket.allowed(),
+    )
 
 
 @router.get("/{ticket_id}/outcome", response_model=OutcomeRead)
 async def get_outcome(
-    ticket_id: UUID, session: ReadSession, caller: MaybeCaller, response: Response, token: RatingToken = None
+    ticket_id: UUID,
+    session: ReadSession,
+    caller: MaybeCaller,
+    response: Response,
+    token: RatingToken = None,
 ) -> Any:
     """What was done about one's own bad rating."""
     return _outcome(await use_cases.get_own(session, ticket_id, caller, token), response)
@@ -266,7 +290,9 @@ async def rerate_ticket(
 
 
 @own.post("/development/timer-runs", response_model=TimerRan)
-async def run_timers(command: TimerRun, request: Request, settings: Config, _administrator: Administrator) -> Any:
+async def run_timers(
+    command: TimerRun, request: Request, settings: Config, _administrator: Administrator
+) -> Any:
     """Run the clocks of tickets and publication as if it were `as_of`; 404 in production."""
     if not settings.development:
         raise NotFoundError("only in development")

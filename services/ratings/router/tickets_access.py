@@ -6,14 +6,14 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Request
 
-from services.ratings.model import Moment
+from services.ratings.model.base import Moment
 from services.ratings.queries.calendar import get_calendar
 from services.ratings.settings import Settings
 from shared import clock
-from shared.auth import with_role
-from shared.db import Session
+from shared.http.dependencies import Session
 from shared.pagination import decode_cursor
-from shared.tokens import Caller
+from shared.security.auth import with_role
+from shared.security.tokens import Caller
 
 Handler = Annotated[Caller, Depends(with_role("rating_handler"))]
 """差评专员 of a department."""
@@ -21,16 +21,25 @@ Head = Annotated[Caller, Depends(with_role("department_head"))]
 Overseer = Annotated[Caller, Depends(with_role("rating_handler", "department_head", "supervisor"))]
 """Staff of the department, or 督办 of the area."""
 DeadlineReader = Annotated[
-    Caller, Depends(with_role("rating_handler", "department_head", "supervisor", "auditor", "administrator"))
+    Caller,
+    Depends(
+        with_role("rating_handler", "department_head", "supervisor", "auditor", "administrator")
+    ),
 ]
 Reviewer = Annotated[Caller, Depends(with_role("auditor", "supervisor"))]
 """复核: not of the department that appeals."""
 Auditor = Annotated[Caller, Depends(with_role("auditor"))]
 Moderator = Annotated[Caller, Depends(with_role("rating_handler", "auditor"))]
-AppealReader = Annotated[Caller, Depends(with_role("rating_handler", "department_head", "auditor", "supervisor"))]
+AppealReader = Annotated[
+    Caller, Depends(with_role("rating_handler", "department_head", "auditor", "supervisor"))
+]
 RatingToken = Annotated[
     str | None,
-    Header(alias="Rating-Token", max_length=512, description="Of the rating's invitation, without an account"),
+    Header(
+        alias="Rating-Token",
+        max_length=512,
+        description="Of the rating's invitation, without an account",
+    ),
 ]
 
 
@@ -65,4 +74,7 @@ def scope(caller: Caller, settings: Settings) -> tuple[str | None, str | None]:
 
 def within(caller: Caller, settings: Settings, area: str, department: str) -> bool:
     """Whether this place is among those that the caller oversees."""
-    return all(sees in {None, has} for sees, has in zip(scope(caller, settings), (area, department), strict=True))
+    return all(
+        sees in {None, has}
+        for sees, has in zip(scope(caller, settings), (area, department), strict=True)
+    )

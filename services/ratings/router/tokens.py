@@ -5,17 +5,18 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.ratings import queries, use_cases
-from services.ratings.model import TokenBatch
+from services.ratings.model.keys import TokenBatch
+from services.ratings.queries import tokens as queries_tokens
 from services.ratings.router.access import At, Config, Orderer, place_of, same_place
-from services.ratings.schemas import BatchRead, BatchTokens, JwkSet, OrderBatch
+from services.ratings.schemas.invitation import BatchRead, BatchTokens, JwkSet, OrderBatch
+from services.ratings.use_cases import batches, keys, sms
 from shared import clock
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
+from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ForbiddenError, NotFoundError
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import ReadSession, Session
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.tokens import Caller
+from shared.security.auth import Administrator
+from shared.security.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 FIRST = UUID(int=0)
@@ -25,29 +26,36 @@ FIRST = UUID(int=0)
 async def list_keys(session: Session, response: Response) -> Any:
     """The keys with which a private network checks tokens by itself."""
     response.headers["cache-control"] = "public, max-age=300"
-    return {"keys": await use_cases.list_keys(session, clock.now())}
+    return {"keys": await keys.list_keys(session, clock.now())}
 
 
 @router.post("/signing-keys/rotation", status_code=204)
 async def rotate_keys(session: Session, _administrator: Administrator) -> None:
     """The next key signs from now on."""
-    await use_cases.rotate_keys(session, clock.now())
+    await keys.rotate_keys(session, clock.now())
 
 
 @router.post("/token-batches", response_model=BatchRead, status_code=201, dependencies=[Once])
-async def order_batch(command: OrderBatch, session: Session, orderer: Orderer, settings: Config, at: At) -> Any:
+async def order_batch(
+    command: OrderBatch, session: Session, orderer: Orderer, settings: Config, at: At
+) -> Any:
     """Order pre-issued tokens for a window of a private network; a system for its own department only."""
-    if orderer.kind == "system" and place_of(orderer) != (command.area_code, command.department_code):
+    if orderer.kind == "system" and place_of(orderer) != (
+        command.area_code,
+        command.department_code,
+    ):
         raise ForbiddenError("a system orders for its own department")
-    return await use_cases.order_batch(session, command, orderer.subject, settings, at)
+    return await batches.order_batch(session, command, orderer.subject, settings, at)
 
 
 @router.get("/token-batches", response_model=Page[BatchRead])
-async def list_batches(session: ReadSession, orderer: Orderer, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_batches(
+    session: ReadSession, orderer: Orderer, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """Batches, oldest first; of a system those of its department."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     place = place_of(orderer) if orderer.kind == "system" else None
-    rows = await queries.list_batches(session, place, after, limit)
+    rows = await queries_tokens.list_batches(session, place, after, limit)
     items, following = page_of(rows, limit, "id")
     return {"items": items, "next": following}
 
@@ -59,7 +67,7 @@ def _check(batch: TokenBatch, orderer: Caller) -> None:
 
 @router.get("/token-batches/{batch_id}", response_model=BatchRead)
 async def get_batch(batch_id: UUID, session: ReadSession, orderer: Orderer) -> Any:
-    batch = await queries.get_batch(session, batch_id)
+    batch = await queries_tokens.get_batch(session, batch_id)
     _check(batch, orderer)
     return batch
 
@@ -69,11 +77,11 @@ async def download_batch(
     batch_id: UUID, session: Session, orderer: Orderer, settings: Config, response: Response
 ) -> Any:
     """The tokens, once: 409 for the second time."""
-    _check(await queries.get_batch(session, batch_id), orderer)
-    batch, tokens = await use_cases.download_batch(session, batch_id, clock.now())
+    _check(await queries_tokens.get_batch(session, batch_id), orderer)
+    batch, tokens = await batches.download_batch(session, batch_id, clock.now())
     response.headers["cache-control"] = "no-store"
     numbered = [
-        {"number": number, "token": token, "link": use_cases.link(settings.public_url, token)}
+        {"number": number, "token": token, "link": sms.link(settings.public_url, token)}
         for number, token in enumerate(tokens, start=1)
     ]
     return {"id": batch.id, "expires_on": batch.expires_on, "tokens": numbered}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from services.ratings.model import Ground
+from services.ratings.model.appeals import Ground
 from services.ratings.schemas.tickets import Strict
 from shared.fields import Reason
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.ratings.model import ModerationReason
+from services.ratings.model.publication import ModerationReason
 from services.ratings.schemas.tickets import Strict
 from shared.fields import Reason
 
@@ -22,7 +22,9 @@ class Rectification(BaseModel):
 
     root_cause: str | None
     action: str | None
-    explained: bool = Field(description="Not changed, because it has no legal basis; explained instead")
+    explained: bool = Field(
+        description="Not changed, because it has no legal basis; explained instead"
+    )
     kind: str | None = Field(description="simple or complex")
     rectified_on: date | None
     in_time: bool

@@ -14,8 +14,12 @@ from shared.fields import CLEAN
 
 Grade = Literal[1, 2, 3, 4, 5]
 Content = Literal["process", "efficiency", "convenience", "attitude", "experience"]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), CLEAN]
-Token = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), CLEAN
+]
+Token = Annotated[
+    str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+]
 
 
 class Said(Strict):
@@ -25,7 +29,10 @@ class Said(Strict):
     """
 
     grade: Grade
-    tags: Annotated[list[Annotated[str, Field(pattern=r"^[0-9]{3}$")]], Field(max_length=8, default_factory=list)]
+    tags: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9]{3}$")]],
+        Field(max_length=8, default_factory=list),
+    ]
     contents: dict[Content, Grade] = Field(default_factory=dict)
     text: Words | None = None
     real_name: bool | None = None
@@ -49,10 +56,14 @@ class Said(Strict):
     @field_validator("terminal")
     @classmethod
     def _devices_say_which_they_are(cls, value: str | None, known: ValidationInfo) -> str | None:
-        return cls._channel("terminal", value, known.data.get("pf"), known.data.get("sub_channel"), value)
+        return cls._channel(
+            "terminal", value, known.data.get("pf"), known.data.get("sub_channel"), value
+        )
 
     @classmethod
-    def _channel(cls, field: str, value: Any, pf: str | None, sub_channel: str | None, terminal: str | None) -> Any:
+    def _channel(
+        cls, field: str, value: Any, pf: str | None, sub_channel: str | None, terminal: str | None
+    ) -> Any:
         fault = channel_fault(pf, sub_channel, terminal) if pf and sub_channel else None
         if fault is not None and fault[0] == field:
             raise ValueError(fault[2])

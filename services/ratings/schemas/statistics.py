@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from services.ratings.model import LEAST
+from services.ratings.model.statistics import LEAST
 
 
 class Rate(BaseModel):
@@ -36,7 +36,9 @@ class Figures(BaseModel):
     rectified: Rate = Field(description="差评整改率, of bad ratings without those excluded")
     rectified_in_time: Rate = Field(description="按期整改率, of those rectified or overdue")
     satisfied_after: Rate = Field(description="再评价满意率")
-    share: Rate = Field(description="Part of all ratings in this answer (渠道占比 when grouped by channel)")
+    share: Rate = Field(
+        description="Part of all ratings in this answer (渠道占比 when grouped by channel)"
+    )
 
 
 class StaffFigures(Figures):
@@ -80,7 +82,10 @@ class PublicStatistics(BaseModel):
     first: str
     last: str
     coverage: Rate = Field(description="部门覆盖率: departments with a rating")
-    least: int = Field(default=LEAST, description="Figures of a department's month rest on at least so many ratings")
+    least: int = Field(
+        default=LEAST,
+        description="Figures of a department's month rest on at least so many ratings",
+    )
     complete: bool = Field(description="False: something was left out, here or in a group")
     total: Figures
     groups: list[PublicGroup]

@@ -4,20 +4,27 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Appeal, Moment, TicketAct
+from services.ratings.model.appeals import Appeal
+from services.ratings.model.base import Moment
+from services.ratings.model.tickets_states import TicketAct
 from services.ratings.queries import appeals, tickets
 from services.ratings.schemas.appeals import MakeAppeal, ReviewAppeal
 from services.ratings.use_cases.publication import plan_publication
 from services.ratings.use_cases.tickets import record, take
-from shared import audit
+from shared.database import audit
 from shared.errors import ConflictError, NotFoundError
-from shared.etags import check_version
-from shared.events import Event
-from shared.tokens import Caller
+from shared.events.base import Event
+from shared.http.etags import check_version
+from shared.security.tokens import Caller
 
 
 async def make_appeal(
-    session: AsyncSession, ticket_id: UUID, command: MakeAppeal, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: MakeAppeal,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Appeal:
     """申诉 by the department, once, within the days from the ticket's opening."""
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
@@ -32,10 +39,14 @@ async def make_appeal(
     last = at.calendar.add_working_days(ticket.opened_on, work.days.appeal)
     if at.today > last:
         raise ConflictError(f"appeals were possible until {last}", extra={"allowed": allowed})
-    appeal = Appeal.against(ticket, command.ground, command.reasons, caller.subject, work.days.review, at)
+    appeal = Appeal.against(
+        ticket, command.ground, command.reasons, caller.subject, work.days.review, at
+    )
     ticket.revision += 1
     session.add(appeal)
-    audit.record(session, "appeal.make", "appeal", appeal.id, reason=command.reasons, ground=command.ground)
+    audit.record(
+        session, "appeal.make", "appeal", appeal.id, reason=command.reasons, ground=command.ground
+    )
     _ = await record(session, work, "appeal", at, officer=caller.subject, outcome=command.ground)
     return appeal
 
@@ -43,7 +54,11 @@ async def make_appeal(
 def may_review(appeal: Appeal, caller: Caller, city: str) -> bool:
     """Auditors and supervisors of the area or of the city, never of the department that appeals."""
     place = caller.area in {appeal.area_code, city}
-    return bool({"auditor", "supervisor"} & caller.roles) and place and caller.department != appeal.department_code
+    return (
+        bool({"auditor", "supervisor"} & caller.roles)
+        and place
+        and caller.department != appeal.department_code
+    )
 
 
 async def review_appeal(
@@ -70,8 +85,16 @@ async def review_appeal(
         ticket.exclude(at)
         await plan_publication(session, work.rating, None)
     audit.record(
-        session, "appeal.review", "appeal", appeal.id, reason=command.reasons, agrees=command.agrees, state=appeal.state
+        session,
+        "appeal.review",
+        "appeal",
+        appeal.id,
+        reason=command.reasons,
+        agrees=command.agrees,
+        state=appeal.state,
     )
     # The department reads its ticket's steps: it learns the opinion, not whose it is.
-    _ = await record(session, work, "review", at, facts, outcome="agrees" if command.agrees else "refuses")
+    _ = await record(
+        session, work, "review", at, facts, outcome="agrees" if command.agrees else "refuses"
+    )
     return appeal

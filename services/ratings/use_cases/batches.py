@@ -6,15 +6,17 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, Moment, TokenBatch
+from services.ratings.model.base import Moment
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.keys import TokenBatch
 from services.ratings.model.refusals import TokenExpiredError, TokenForeignError
 from services.ratings.model.tokens import Token, batch_subject, end_of, forged, read_id, token_hash
-from services.ratings.schemas import OrderBatch
+from services.ratings.queries import invitations, tokens
+from services.ratings.schemas.invitation import OrderBatch
 from services.ratings.settings import Settings
 from services.ratings.use_cases.invite import Invited, store_invitations
 from services.ratings.use_cases.keys import get_signer, tokens_of
-from shared import audit
+from shared.database import audit
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.ids import new_id
 
@@ -34,7 +36,12 @@ async def order_batch(
         raise InvalidInputError("tokens cannot live that long", [fault])
     signer = await get_signer(session, at.now)
     batch = TokenBatch(
-        id=new_id(), kid=signer.kid, ordered_by=orderer, ordered_at=at.now, downloaded_at=None, **command.model_dump()
+        id=new_id(),
+        kid=signer.kid,
+        ordered_by=orderer,
+        ordered_at=at.now,
+        downloaded_at=None,
+        **command.model_dump(),
     )
     session.add(batch)
     audit.record(session, "token-batch.order", "token_batch", batch.id, size=batch.size)
@@ -42,12 +49,15 @@ async def order_batch(
     return batch
 
 
-async def download_batch(session: AsyncSession, batch_id: UUID, now: datetime) -> tuple[TokenBatch, list[str]]:
+async def download_batch(
+    session: AsyncSession, batch_id: UUID, now: datetime
+) -> tuple[TokenBatch, list[str]]:
     """The tokens, once: what is lost on the way is ordered anew."""
-    batch = await queries.get_batch(session, batch_id, lock=True)
+    batch = await tokens.get_batch(session, batch_id, lock=True)
     if batch.downloaded_at is not None:
         raise ConflictError(
-            "this batch was downloaded; order another", extra={"downloaded_at": str(batch.downloaded_at)}
+            "this batch was downloaded; order another",
+            extra={"downloaded_at": str(batch.downloaded_at)},
         )
     batch.downloaded_at = now
     audit.record(session, "token-batch.download", "token_batch", batch.id)
@@ -97,25 +107,33 @@ async def redeem(
     session: AsyncSession, token: Token, credential: str, bound: Invitation | None, at: Moment
 ) -> Invitation:
     """What one token rates: `bound`, the case it is bound to, or its own visit; the same again for a repetition."""
-    found = await queries.list_batches_by_id(session, [batch_of(token)])
+    found = await tokens.list_batches_by_id(session, [batch_of(token)])
     batch = found[0] if found else None
     number = number_in(token, batch)
     assert batch is not None
     subject = batch_subject(batch.id, number)
-    if bound is not None and (bound.area_code, bound.department_code) != (batch.area_code, batch.department_code):
+    if bound is not None and (bound.area_code, bound.department_code) != (
+        batch.area_code,
+        batch.department_code,
+    ):
         raise TokenForeignError("this token belongs to another department than the case")
-    known = await queries.find_redemption(session, subject)
+    known = await tokens.find_redemption(session, subject)
     if known is None:
         if at.today > batch.expires_on:
             raise TokenExpiredError("this token has expired")
         target = bound.id if bound is not None else subject
-        values = {"subjects": [subject], "batches": [batch.id], "numbers": [number], "invitations": [target]}
+        values = {
+            "subjects": [subject],
+            "batches": [batch.id],
+            "numbers": [number],
+            "invitations": [target],
+        }
         # Of parallel ones the first has it; the others wait for its end and find what it rated.
         _ = await session.execute(REDEEM, {**values, "now": at.now})
-        known = await queries.find_redemption(session, subject)
+        known = await tokens.find_redemption(session, subject)
         assert known is not None
         if known.invitation_id == subject:
             _ = await store_invitations(session, [unbound(batch, number, credential, at.now)])
-    invitation = await queries.lock_invitation(session, known.invitation_id)
+    invitation = await invitations.lock_invitation(session, known.invitation_id)
     assert invitation is not None
     return invitation

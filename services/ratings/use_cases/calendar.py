@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import CalendarVersion
+from services.ratings.model.calendar import CalendarVersion
 from shared.events.cases import CalendarChanged
 from shared.ids import new_id
 

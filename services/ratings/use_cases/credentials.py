@@ -7,16 +7,17 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, Moment
+from services.ratings.model.base import Moment
 from services.ratings.model.channels import HOTLINE
+from services.ratings.model.invitation import Invitation
 from services.ratings.model.refusals import StaffCannotRateError, TokenForeignError
 from services.ratings.model.tokens import Token, batch_subject, read, read_id
-from services.ratings.schemas import SubmitRating
+from services.ratings.queries import invitations, tokens
+from services.ratings.schemas.rating import SubmitRating
 from services.ratings.settings import Settings
 from services.ratings.use_cases import batches, visits
 from services.ratings.use_cases.keys import public_key
-from shared.db import Database
+from shared.database.session import Database
 from shared.errors import (
     FieldError,
     ForbiddenError,
@@ -25,7 +26,7 @@ from shared.errors import (
     TooManyRequestsError,
     UnauthenticatedError,
 )
-from shared.tokens import Caller
+from shared.security.tokens import Caller
 
 VERIFIED = 2
 OPERATOR = "hotline_operator"
@@ -35,7 +36,9 @@ TRIED = text(
     " ON CONFLICT (case_number, day) DO UPDATE SET failures = hotline_try.failures + 1"
     " RETURNING failures"
 )
-RIGHT = text("UPDATE hotline_try SET failures = failures - 1 WHERE case_number = :case AND day = :day")
+RIGHT = text(
+    "UPDATE hotline_try SET failures = failures - 1 WHERE case_number = :case AND day = :day"
+)
 FORGET = text("DELETE FROM hotline_try WHERE day < :day")
 
 
@@ -81,7 +84,9 @@ async def find_credential(
     elif caller is not None:
         invitation, source = await _by_account(session, command, caller), "account"
     else:
-        raise UnauthenticatedError("rate by the link or code you were given, or sign in as the applicant")
+        raise UnauthenticatedError(
+            "rate by the link or code you were given, or sign in as the applicant"
+        )
     named = invitation.case_number is not None or (caller is not None and caller.acr >= VERIFIED)
     own = UUID(caller.subject) if caller is not None else None
     return Credential(invitation, source, named, invitation.account_id or own)
@@ -89,9 +94,11 @@ async def find_credential(
 
 async def _by_account(session: AsyncSession, command: SubmitRating, caller: Caller) -> Invitation:
     if command.case_number is None:
-        fault = FieldError("case_number", "required", "name the case, or send the token of its link")
+        fault = FieldError(
+            "case_number", "required", "name the case, or send the token of its link"
+        )
         raise InvalidInputError("what is rated?", [fault])
-    invitation = await queries.find_of_account(
+    invitation = await invitations.find_of_account(
         session, UUID(caller.subject), command.case_number, command.service_number
     )
     if invitation is None or not caller.covers(invitation.matter_id):
@@ -108,7 +115,7 @@ async def believe(session: AsyncSession, text: str) -> Token:
 
 async def invitation_of(session: AsyncSession, token: Token) -> Invitation:
     """What the token of a link stands for, locked."""
-    invitation = await queries.lock_invitation(session, read_id(token.claims.get("jti")))
+    invitation = await invitations.lock_invitation(session, read_id(token.claims.get("jti")))
     if invitation is None:
         raise TokenForeignError("this token belongs to no service here")
     return invitation
@@ -121,12 +128,17 @@ async def rated_by(session: AsyncSession, token: Token) -> UUID | None:
     number = token.claims.get("n")
     if not isinstance(number, int):
         return None
-    used = await queries.find_redemption(session, batch_subject(batches.batch_of(token), number))
+    used = await tokens.find_redemption(session, batch_subject(batches.batch_of(token), number))
     return used.invitation_id if used is not None else None
 
 
 async def _by_token(
-    session: AsyncSession, command: SubmitRating, credential: str, rater: Rater, settings: Settings, at: Moment
+    session: AsyncSession,
+    command: SubmitRating,
+    credential: str,
+    rater: Rater,
+    settings: Settings,
+    at: Moment,
 ) -> tuple[Invitation, str]:
     token = None if visits.is_code(credential) else await believe(session, credential)
     if token is None or "vis" in token.claims:
@@ -145,7 +157,9 @@ async def _by_token(
 def _phone(command: SubmitRating, rater: Rater) -> visits.Phone:
     device = rater.caller.subject if rater.caller is not None else command.device
     if device is None:
-        fault = FieldError("device", "required", "a window's code is used by one phone: name it, or sign in")
+        fault = FieldError(
+            "device", "required", "a window's code is used by one phone: name it, or sign in"
+        )
         raise InvalidInputError("which phone is this?", [fault])
     return visits.Phone(device, rater.address)
 
@@ -159,20 +173,34 @@ async def _by_call(session: AsyncSession, command: SubmitRating, operator: Calle
     return Credential(invitation, "hotline", True, invitation.account_id, operator.subject)
 
 
-async def _known_case(session: AsyncSession, command: SubmitRating, *, lock: bool = True) -> Invitation:
+async def _known_case(
+    session: AsyncSession, command: SubmitRating, *, lock: bool = True
+) -> Invitation:
     """The case whose number and last four digits of the callback phone somebody knows (`prove_case` counted the try)."""
     names = ("case_number", "phone_last4")
-    faults = [FieldError(name, "required", "proves whose case it is") for name in names if not getattr(command, name)]
+    faults = [
+        FieldError(name, "required", "proves whose case it is")
+        for name in names
+        if not getattr(command, name)
+    ]
     if faults:
         raise InvalidInputError("whose case is it?", faults)
     assert command.case_number is not None
-    invitation = await queries.find_of_case(session, command.case_number, command.service_number, lock=lock)
-    if invitation is None or invitation.phone is None or invitation.phone[-4:] != command.phone_last4:
+    invitation = await invitations.find_of_case(
+        session, command.case_number, command.service_number, lock=lock
+    )
+    if (
+        invitation is None
+        or invitation.phone is None
+        or invitation.phone[-4:] != command.phone_last4
+    ):
         raise WrongDigitsError("case number and digits do not belong together")
     return invitation
 
 
-async def prove_case(database: Database, command: SubmitRating, rater: Rater, settings: Settings, today: date) -> None:
+async def prove_case(
+    database: Database, command: SubmitRating, rater: Rater, settings: Settings, today: date
+) -> None:
     """Refuse wrong digits of a phone, and all of them once a day's tries for the case are used up.
 
     The try is counted before anything is looked up, so that of parallel ones no more are answered; right digits give it
@@ -186,7 +214,9 @@ async def prove_case(database: Database, command: SubmitRating, rater: Rater, se
             return
         key = {"case": command.case_number, "day": today}
         if (await session.scalars(TRIED, key)).one() > settings.hotline_tries:
-            raise TooManyRequestsError("too many wrong digits for this case today", headers={"Retry-After": "3600"})
+            raise TooManyRequestsError(
+                "too many wrong digits for this case today", headers={"Retry-After": "3600"}
+            )
         _ = await _known_case(session, command, lock=False)
         _ = await session.execute(RIGHT, key)
 

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import BAD_TEXT, Rating
 from services.ratings.model.channels import HALL_DEVICES, HOTLINE
 from services.ratings.model.invitation import Invitation
+from services.ratings.model.rating import Rating
+from services.ratings.model.tickets import BAD_TEXT
 
 BURST = timedelta(minutes=1)
 TERMINAL, ADDRESS, WINDOW = 5, 8, 6
@@ -55,7 +56,9 @@ COUNT_RECORDS = text(
 )
 
 
-async def find_suspicions(session: AsyncSession, rating: Rating, invitation: Invitation) -> list[str]:
+async def find_suspicions(
+    session: AsyncSession, rating: Rating, invitation: Invitation
+) -> list[str]:
     """Reasons why somebody should look at `rating`, which is not stored yet."""
     hall, hotline = rating.pf in HALL_DEVICES, rating.pf == HOTLINE
     values: dict[str, Any] = {
@@ -77,7 +80,8 @@ async def find_suspicions(session: AsyncSession, rating: Rating, invitation: Inv
         "terminal_burst": before.terminal + 1 >= TERMINAL,
         "address_burst": before.address + 1 >= ADDRESS,
         "window_burst": before.window + 1 >= WINDOW,
-        "seconds_after_close": invitation.case_number is not None and rating.rated_at - invitation.invited_at < SOON,
+        "seconds_after_close": invitation.case_number is not None
+        and rating.rated_at - invitation.invited_at < SOON,
         "same_text": before.text + 1 >= SAME_TEXT,
         "same_device": before.device + 1 >= SAME_DEVICE,
         BAD_TEXT: _is_bad_text(rating),
@@ -101,7 +105,11 @@ async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Ra
         "texts": [rating.text_hash for rating in ordered],
         "times": [rating.rated_at for rating in ordered],
     }
-    stored = (await session.execute(COUNT_RECORDS, {**columns, "burst": BURST, "text_days": SAME_TEXT_DAYS})).all()
+    stored = (
+        await session.execute(
+            COUNT_RECORDS, {**columns, "burst": BURST, "text_days": SAME_TEXT_DAYS}
+        )
+    ).all()
     earlier: dict[Any, list[datetime]] = {}
 
     def together(kind: str, key: Any, span: timedelta, rating: Rating) -> int:
@@ -113,11 +121,17 @@ async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Ra
         return len(times) - bisect_right(times, rating.rated_at - span)
 
     for rating, before in zip(ordered, stored, strict=True):
-        place = (rating.area_code, rating.department_code, rating.hall, rating.window) if rating.window else None
+        place = (
+            (rating.area_code, rating.department_code, rating.hall, rating.window)
+            if rating.window
+            else None
+        )
         found = {
-            "terminal_burst": before.terminal + together("terminal", rating.terminal, BURST, rating) >= TERMINAL,
+            "terminal_burst": before.terminal + together("terminal", rating.terminal, BURST, rating)
+            >= TERMINAL,
             "window_burst": before.window + together("window", place, BURST, rating) >= WINDOW,
-            "same_text": before.text + together("text", rating.text_hash, SAME_TEXT_DAYS, rating) >= SAME_TEXT,
+            "same_text": before.text + together("text", rating.text_hash, SAME_TEXT_DAYS, rating)
+            >= SAME_TEXT,
             BAD_TEXT: _is_bad_text(rating),
         }
         rating.suspicions = [reason for reason, holds in found.items() if holds]

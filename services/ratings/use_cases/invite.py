@@ -9,16 +9,18 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Moment
+from services.ratings.model.base import Moment
 from services.ratings.model.tokens import case_subject, invitation_claims, token_hash
 from services.ratings.settings import Rules
 from services.ratings.use_cases.keys import get_signer
 from services.ratings.use_cases.statistics import count_invitations
-from shared import audit, clock, outbox
-from shared.crypto import encrypt, open_sealed
+from shared import clock
+from shared.database import audit
+from shared.domain.workdays import WorkCalendar
 from shared.events.cases import CaseAccepted, CaseClosed, CaseEvent, CaseImported
 from shared.events.ratings import RatingInvited
-from shared.workdays import WorkCalendar
+from shared.messaging import outbox
+from shared.security.crypto import encrypt, open_sealed
 
 ACCEPTANCE, CLOSING = 1, 2
 """Service numbers (办件服务次数). A closing is 2 also where nothing was accepted, so that no order of facts changes a number."""
@@ -88,7 +90,11 @@ class Invited:
     contact: dict[str, str] = field(default_factory=dict[str, str])
 
     def values(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in COLUMNS if name not in {"contact_name", "phone", "sms_pending"}}
+        own = {
+            name: getattr(self, name)
+            for name in COLUMNS
+            if name not in {"contact_name", "phone", "sms_pending"}
+        }
         name, phone = self.contact.get("name"), self.contact.get("phone")
         return {
             **own,
@@ -113,12 +119,18 @@ async def store_invitations(session: AsyncSession, invited: Sequence[Invited]) -
     await outbox.add_many(session, [one.fact() for one in invited if one.id in stored])
     if stored:
         await count_invitations(session, [one for one in invited if one.id in stored])
-        audit.record(session, "invitations.make", "invitation", next(iter(stored)), number=len(stored))
+        audit.record(
+            session, "invitations.make", "invitation", next(iter(stored)), number=len(stored)
+        )
     return stored
 
 
 async def invite_applicants(
-    session: AsyncSession, events: Sequence[CaseEvent], calendar: WorkCalendar, rules: Rules, now: datetime
+    session: AsyncSession,
+    events: Sequence[CaseEvent],
+    calendar: WorkCalendar,
+    rules: Rules,
+    now: datetime,
 ) -> None:
     """Invite to rate what these facts tell of: an acceptance, and every end of a case."""
     signer = await get_signer(session, now)

@@ -8,12 +8,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, SigningKey, TokenBatch
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.keys import SigningKey, TokenBatch
 from services.ratings.model.tokens import Signer, batch_claims, invitation_claims
-from shared import audit
-from shared.key_ring import KeyRing, decode, new_raw
-from shared.memory import Memory
+from services.ratings.queries import tokens
+from shared.database import audit
+from shared.runtime.lru import Memory
+from shared.security.key_ring import KeyRing, decode, new_raw
 
 RING = KeyRing(SigningKey, "rating tokens", lambda: secrets.token_hex(4), new_raw, ahead=True)
 MAX_KID = 32
@@ -31,7 +32,7 @@ async def get_signer(session: AsyncSession, now: datetime) -> Signer:
 
 async def signer_of(session: AsyncSession, kid: str) -> Signer:
     """The key that signed before, to make the same token again."""
-    key = await queries.find_key(session, kid)
+    key = await tokens.find_key(session, kid)
     assert key is not None, "keys are never deleted"
     return _signer(key)
 
@@ -39,7 +40,12 @@ async def signer_of(session: AsyncSession, kid: str) -> Signer:
 async def public_key(session: AsyncSession, kid: str) -> Ed25519PublicKey | None:
     """The key by which a token says it was signed; None for one that was never ours."""
     known = _public.get(kid)
-    if known is None and kid.isalnum() and len(kid) <= MAX_KID and (key := await queries.find_key(session, kid)):
+    if (
+        known is None
+        and kid.isalnum()
+        and len(kid) <= MAX_KID
+        and (key := await tokens.find_key(session, kid))
+    ):
         known = _public.put(kid, Ed25519PublicKey.from_public_bytes(decode(key.public_key["x"])))
     return known
 
@@ -52,13 +58,16 @@ async def token_of(session: AsyncSession, invitation: Invitation) -> str:
 
 async def tokens_of(session: AsyncSession, batch: TokenBatch) -> list[str]:
     signer = await signer_of(session, batch.kid)
-    return [signer.sign(batch_claims(batch.id, number, batch.expires_on)) for number in range(1, batch.size + 1)]
+    return [
+        signer.sign(batch_claims(batch.id, number, batch.expires_on))
+        for number in range(1, batch.size + 1)
+    ]
 
 
 async def list_keys(session: AsyncSession, now: datetime) -> Sequence[dict[str, Any]]:
     """The public JWK set, with which anybody can check a token without asking us."""
     _ = await RING.current(session, now)
-    return [key.public_key for key in await queries.list_keys(session, now)]
+    return [key.public_key for key in await tokens.list_keys(session, now)]
 
 
 async def rotate_keys(session: AsyncSession, now: datetime) -> None:

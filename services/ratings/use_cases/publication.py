@@ -5,15 +5,19 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import Moment, Publication, Rating
+from services.ratings.model.base import Moment
+from services.ratings.model.publication import Publication
+from services.ratings.model.rating import Rating
 from services.ratings.queries import publication, tickets
 from services.ratings.queries.calendar import get_calendar
 from services.ratings.schemas.publication import Moderate
-from shared import audit, masking, outbox
+from shared.database import audit
+from shared.domain import masking
 from shared.errors import NotFoundError
-from shared.etags import check_version
-from shared.events import Event
-from shared.tokens import Caller
+from shared.events.base import Event
+from shared.http.etags import check_version
+from shared.messaging import outbox
+from shared.security.tokens import Caller
 
 BATCH = 200
 ANONYMOUS = "匿名"
@@ -37,7 +41,11 @@ async def publish_due(session: AsyncSession, now: datetime) -> int:
     at = Moment(now, await get_calendar(session))
     due = await publication.list_due(session, at.today, BATCH)
     ratings = await tickets.list_ratings(session, [one.rating_id for one in due]) if due else {}
-    names = await publication.find_names(session, [rating.invitation_id for rating in ratings.values()]) if due else {}
+    names = (
+        await publication.find_names(session, [rating.invitation_id for rating in ratings.values()])
+        if due
+        else {}
+    )
     facts: list[Event] = []
     for one in due:
         rating = ratings[one.rating_id]
@@ -49,14 +57,21 @@ async def publish_due(session: AsyncSession, now: datetime) -> int:
 
 
 async def moderate_text(
-    session: AsyncSession, rating_id: UUID, command: Moderate, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    rating_id: UUID,
+    command: Moderate,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Publication:
     """Take words from view or restore them, with a coded reason; an auditor in any department of the area."""
     found = await publication.get_publication(session, rating_id, lock=True)
     check_moderator(found, caller)
     check_version(found.revision, expected)
     found.moderate(command.reason, caller.subject, at)
-    audit.record(session, "rating.moderate", "rating", rating_id, reason=command.words, code=command.reason)
+    audit.record(
+        session, "rating.moderate", "rating", rating_id, reason=command.words, code=command.reason
+    )
     return found
 
 

@@ -12,23 +12,27 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, Moment, Rating
+from services.ratings.model.base import Moment
 from services.ratings.model.dictionary import CURRENT
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.rating import Rating
 from services.ratings.model.refusals import AlreadyRatedError, TokenExpiredError
-from services.ratings.schemas import Said, SubmitRating
+from services.ratings.queries import ratings
+from services.ratings.schemas.rating import Said, SubmitRating
 from services.ratings.settings import Settings
 from services.ratings.use_cases.credentials import Credential, Rater, find_credential
 from services.ratings.use_cases.detect import find_suspicions
 from services.ratings.use_cases.statistics import count_rating
 from services.ratings.use_cases.tickets import follow_rating
-from shared import audit, clock, outbox
-from shared.crypto import lookup_hash
+from shared import clock
+from shared.database import audit
+from shared.domain.masking import mask_free_text
 from shared.errors import FieldError, InvalidInputError
 from shared.events.ratings import RatingSubmitted
 from shared.ids import new_id
-from shared.masking import mask_free_text
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash
+from shared.security.tokens import Caller
 
 
 async def submit_rating(
@@ -51,11 +55,17 @@ async def submit_rating(
 
 
 async def _repeated(session: AsyncSession, invitation: Invitation, command: Said) -> Rating:
-    rating = await queries.find_rating_of(session, invitation.id)
+    rating = await ratings.find_rating_of(session, invitation.id)
     assert rating is not None, "an invitation is marked in the transaction of its rating"
     if rating.content_hash != content_hash(command):
-        told = {"rating_id": str(rating.id), "rated_at": rating.rated_at.isoformat(), "allowed": ["supplement"]}
-        raise AlreadyRatedError("it was rated with another content, which stays; add words to it", extra=told)
+        told = {
+            "rating_id": str(rating.id),
+            "rated_at": rating.rated_at.isoformat(),
+            "allowed": ["supplement"],
+        }
+        raise AlreadyRatedError(
+            "it was rated with another content, which stays; add words to it", extra=told
+        )
     return rating
 
 
@@ -65,7 +75,9 @@ def content_hash(said: Said) -> bytes:
     return lookup_hash(orjson.dumps(content, option=orjson.OPT_SORT_KEYS).hex(), "rating.content")
 
 
-def new_rating(invitation: Invitation, said: Said, credential: Credential, rated_at: datetime) -> Rating:
+def new_rating(
+    invitation: Invitation, said: Said, credential: Credential, rated_at: datetime
+) -> Rating:
     """The rating as it will be stored, with its words masked for everybody but the rater."""
     known = [name for name in (invitation.contact_name, invitation.phone) if name]
     return Rating(
@@ -104,12 +116,16 @@ def _text_hash(text: str | None) -> bytes | None:
 
 def _real_name(said: Said, credential: Credential) -> bool:
     if said.real_name and not credential.named:
-        fault = FieldError("real_name", "needs_identity", "sign in with your verified name to rate under it")
+        fault = FieldError(
+            "real_name", "needs_identity", "sign in with your verified name to rate under it"
+        )
         raise InvalidInputError("nobody knows whose name this is", [fault])
     return credential.named if said.real_name is None else said.real_name
 
 
-async def store_ratings(session: AsyncSession, given: Sequence[tuple[Rating, Invitation]], at: Moment) -> None:
+async def store_ratings(
+    session: AsyncSession, given: Sequence[tuple[Rating, Invitation]], at: Moment
+) -> None:
     """Store ratings of invitations that are locked and unrated, and what follows from each."""
     for rating, invitation in given:
         session.add(rating)
@@ -120,7 +136,9 @@ async def store_ratings(session: AsyncSession, given: Sequence[tuple[Rating, Inv
     await outbox.add_many(session, [submitted(rating, at.now) for rating, _ in given])
     for rating, _ in given:
         about = {"pf": rating.pf, "sub_channel": rating.sub_channel, "source": rating.source}
-        audit.record(session, "rating.submit", "rating", rating.id, **about, suspicions=rating.suspicions)
+        audit.record(
+            session, "rating.submit", "rating", rating.id, **about, suspicions=rating.suspicions
+        )
         await follow_rating(session, rating, at)
         await count_rating(session, rating, 1)
 
@@ -152,4 +170,6 @@ class Owner:
             and str(rating.account_id) == self.caller.subject
             and self.caller.covers(rating.matter_id)
         )
-        return by_account or (self.invitation_id is not None and rating.invitation_id == self.invitation_id)
+        return by_account or (
+            self.invitation_id is not None and rating.invitation_id == self.invitation_id
+        )

@@ -12,10 +12,21 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, Moment, Rating, TokenBatch
-from services.ratings.model.tokens import Token, batch_subject, claim_subject, end_of, invitation_claims, token_hash
-from services.ratings.schemas import RatingRecord
+from services.ratings.model.base import Moment
+from services.ratings.model.invitation import Invitation
+from services.ratings.model.keys import TokenBatch
+from services.ratings.model.rating import Rating
+from services.ratings.model.tokens import (
+    Token,
+    batch_subject,
+    claim_subject,
+    end_of,
+    invitation_claims,
+    token_hash,
+)
+from services.ratings.queries import invitations as queries_invitations
+from services.ratings.queries import ratings, tokens
+from services.ratings.schemas.rating import RatingRecord
 from services.ratings.settings import Rules
 from services.ratings.use_cases.batches import REDEEM, batch_of, number_in, unbound
 from services.ratings.use_cases.credentials import Credential, believe
@@ -23,12 +34,13 @@ from services.ratings.use_cases.detect import find_suspicions_of_records
 from services.ratings.use_cases.invite import CLOSING, Invited, store_invitations
 from services.ratings.use_cases.keys import get_signer
 from services.ratings.use_cases.rate import content_hash, new_rating, store_ratings
-from shared import audit, outbox
-from shared.crypto import open_sealed
+from shared.database import audit
 from shared.errors import ProblemError
 from shared.events.exchange import RecordReceived
 from shared.events.ratings import RatingRecordsJudged
 from shared.events.records import Fault, Verdict, faults_of
+from shared.messaging import outbox
+from shared.security.crypto import open_sealed
 
 FIELDS = frozenset(RatingRecord.model_fields)
 
@@ -60,7 +72,9 @@ class Row:
         return Verdict(row=self.number, key=key, status=status, faults=list(self.faults))
 
 
-async def take_records(session: AsyncSession, event: RecordReceived, rules: Rules, at: Moment) -> None:
+async def take_records(
+    session: AsyncSession, event: RecordReceived, rules: Rules, at: Moment
+) -> None:
     """Judge one chunk, store what holds, and answer with a verdict for every row."""
     records: list[Any] = open_sealed(event.records, "exchange.records")
     rows = [_read(number, record) for number, record in enumerate(records, start=event.first_row)]
@@ -73,10 +87,21 @@ async def take_records(session: AsyncSession, event: RecordReceived, rules: Rule
     await store_ratings(session, given, at)
     verdicts = [row.verdict() for row in rows]
     fact = RatingRecordsJudged(
-        batch_id=event.batch_id, chunk=event.chunk, verdicts=verdicts, revision=event.chunk + 1, occurred_at=at.now
+        batch_id=event.batch_id,
+        chunk=event.chunk,
+        verdicts=verdicts,
+        revision=event.chunk + 1,
+        occurred_at=at.now,
     )
     outbox.add(session, fact)
-    audit.record(session, "ratings.take-records", "batch", event.batch_id, chunk=event.chunk, accepted=len(given))
+    audit.record(
+        session,
+        "ratings.take-records",
+        "batch",
+        event.batch_id,
+        chunk=event.chunk,
+        accepted=len(given),
+    )
 
 
 def _read(number: int, record: Any) -> Row:
@@ -92,7 +117,9 @@ def _with_record(rows: Sequence[Row]) -> Iterator[tuple[Row, RatingRecord]]:
     return ((row, row.record) for row in rows if row.sound and row.record is not None)
 
 
-async def _check_tokens(session: AsyncSession, rows: Sequence[Row], event: RecordReceived, at: Moment) -> None:
+async def _check_tokens(
+    session: AsyncSession, rows: Sequence[Row], event: RecordReceived, at: Moment
+) -> None:
     """Signature, batch, department, time; and each token once in a chunk."""
     named: dict[int, UUID] = {}
     for row, record in _with_record(rows):
@@ -101,7 +128,10 @@ async def _check_tokens(session: AsyncSession, rows: Sequence[Row], event: Recor
             named[row.number] = batch_of(row.token)
         except ProblemError as error:
             row.refuse("token", error.code, error.detail)
-    found = {batch.id: batch for batch in await queries.list_batches_by_id(session, list(set(named.values())))}
+    found = {
+        batch.id: batch
+        for batch in await tokens.list_batches_by_id(session, list(set(named.values())))
+    }
     seen: dict[UUID, int] = {}
     for row, record in _with_record(rows):
         assert row.token is not None
@@ -113,7 +143,10 @@ async def _check_tokens(session: AsyncSession, rows: Sequence[Row], event: Recor
             continue
         assert row.batch is not None
         row.subject = batch_subject(row.batch.id, row.place)
-        if (row.batch.area_code, row.batch.department_code) != (event.area_code, event.department_code):
+        if (row.batch.area_code, row.batch.department_code) != (
+            event.area_code,
+            event.department_code,
+        ):
             row.refuse("token", "token_foreign", "this token was issued to another department")
         elif (first := seen.setdefault(row.subject, row.number)) != row.number:
             row.refuse("token", "unique", f"stands in row {first} already")
@@ -123,20 +156,29 @@ async def _check_tokens(session: AsyncSession, rows: Sequence[Row], event: Recor
             row.refuse("token", "token_expired", f"could be used until {row.batch.expires_on}")
 
 
-async def _cases_of(session: AsyncSession, rows: Sequence[Row], event: RecordReceived) -> dict[str, Invitation]:
+async def _cases_of(
+    session: AsyncSession, rows: Sequence[Row], event: RecordReceived
+) -> dict[str, Invitation]:
     """The last service event of each case that a token is bound to, where the case has come already."""
     numbers = sorted({record.case_number for _, record in _with_record(rows) if record.case_number})
-    found = await queries.list_of_cases(session, numbers) if numbers else ()
+    found = await queries_invitations.list_of_cases(session, numbers) if numbers else ()
     known = {invitation.case_number: invitation for invitation in found}
     for row, record in _with_record(rows):
         case = known.get(record.case_number)
-        if case is not None and (case.area_code, case.department_code) != (event.area_code, event.department_code):
+        if case is not None and (case.area_code, case.department_code) != (
+            event.area_code,
+            event.department_code,
+        ):
             row.refuse("case_number", "own_case", "no such case of this department")
     return {number: invitation for number, invitation in known.items() if number}
 
 
 async def _redeem(
-    session: AsyncSession, rows: Sequence[Row], known: dict[str, Invitation], rules: Rules, at: Moment
+    session: AsyncSession,
+    rows: Sequence[Row],
+    known: dict[str, Invitation],
+    rules: Rules,
+    at: Moment,
 ) -> None:
     """Use the tokens up, and make the invitations that are not there. Tokens used before keep what they rated."""
     signer = await get_signer(session, at.now)
@@ -166,7 +208,7 @@ async def _redeem(
     }
     new = set((await session.scalars(REDEEM, {**values, "now": at.now})).all())
     used = {row.subject: row for row in sound if row.subject is not None and row.subject not in new}
-    for redemption in await queries.list_redemptions(session, list(used)):
+    for redemption in await tokens.list_redemptions(session, list(used)):
         used[redemption.subject_id].target = redemption.invitation_id
     targets = {row.target for row in sound if row.subject in new}
     _ = await store_invitations(session, [one for one in invited.values() if one.id in targets])
@@ -174,7 +216,12 @@ async def _redeem(
 
 def _closing(one: Invited, case_number: str, kid: str, open_until: Any) -> Invited:
     subject = claim_subject((one.area_code, one.department_code), case_number)
-    changes = {"stage": "closing", "service_number": CLOSING, "case_number": case_number, "visit": None}
+    changes = {
+        "stage": "closing",
+        "service_number": CLOSING,
+        "case_number": case_number,
+        "visit": None,
+    }
     return _with(one, id=subject, kid=kid, open_until=max(open_until, one.open_until), **changes)
 
 
@@ -183,24 +230,38 @@ def _with(one: Invited, **changes: Any) -> Invited:
     return Invited(**{**values, **changes})
 
 
-async def _rate(session: AsyncSession, rows: Sequence[Row], at: Moment) -> list[tuple[Rating, Invitation]]:
+async def _rate(
+    session: AsyncSession, rows: Sequence[Row], at: Moment
+) -> list[tuple[Rating, Invitation]]:
     """The ratings of what is not rated yet; the others are known already, or refused."""
     sound = list(_with_record(rows))
     targets = [row.target for row, _ in sound if row.target is not None]
-    invitations = {one.id: one for one in await queries.list_locked(session, targets)} if targets else {}
-    before = {rating.invitation_id: rating for rating in await queries.list_ratings_of(session, targets)}
+    invitations = (
+        {one.id: one for one in await queries_invitations.list_locked(session, targets)}
+        if targets
+        else {}
+    )
+    before = {
+        rating.invitation_id: rating for rating in await ratings.list_ratings_of(session, targets)
+    }
     given: dict[UUID, tuple[Rating, Invitation]] = {}
     for row, record in sound:
         assert row.target is not None
         first = before.get(row.target) or (given[row.target][0] if row.target in given else None)
         if first is None:
             invitation = invitations[row.target]
-            credential = Credential(invitation, "record", invitation.case_number is not None, invitation.account_id)
+            credential = Credential(
+                invitation, "record", invitation.case_number is not None, invitation.account_id
+            )
             try:
-                given[row.target] = new_rating(invitation, record, credential, record.rated_at), invitation
+                given[row.target] = (
+                    new_rating(invitation, record, credential, record.rated_at),
+                    invitation,
+                )
             except ProblemError as error:
                 row.faults = tuple(
-                    Fault(field=fault.field, rule=fault.rule, message=fault.message) for fault in error.errors
+                    Fault(field=fault.field, rule=fault.rule, message=fault.message)
+                    for fault in error.errors
                 )
         elif first.content_hash == content_hash(record):
             row.unchanged = True

@@ -6,15 +6,24 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Moment
+from services.ratings.model.base import Moment
 from services.ratings.model.tokens import Window, batch_subject
+from services.ratings.queries import tokens
 from services.ratings.queries.tickets import find_ticket_by_invitation
 from services.ratings.settings import Settings
 from services.ratings.use_cases import batches, visits
 from services.ratings.use_cases.credentials import believe, invitation_of
 
-SHOWN = ["stage", "service_number", "area_code", "department_code", "matter_code", "matter_name", "hall", "window"]
+SHOWN = [
+    "stage",
+    "service_number",
+    "area_code",
+    "department_code",
+    "matter_code",
+    "matter_name",
+    "hall",
+    "window",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +40,43 @@ class Offer:
 
 def _visit(window: Window) -> dict[str, Any]:
     place = dict(zip(("area_code", "department_code", "hall", "window"), window, strict=True))
-    return {**place, "stage": "visit", "service_number": 1, "matter_code": None, "matter_name": None}
+    return {
+        **place,
+        "stage": "visit",
+        "service_number": 1,
+        "matter_code": None,
+        "matter_name": None,
+    }
 
 
-async def show_offer(session: AsyncSession, credential: str, settings: Settings, at: Moment) -> Offer:
+async def show_offer(
+    session: AsyncSession, credential: str, settings: Settings, at: Moment
+) -> Offer:
     """Read a link's token, a pre-issued one, or a window's code; the code is exchanged for a token of its own."""
     if visits.is_code(credential):
         window, step = visits.open_code(credential, settings, at.now)
         return Offer(
-            _visit(window), at.today, rated=False, rating_token=await visits.grant_visit(session, window, step, at.now)
+            _visit(window),
+            at.today,
+            rated=False,
+            rating_token=await visits.grant_visit(session, window, step, at.now),
         )
     token = await believe(session, credential)
     if "vis" in token.claims:
         return Offer(_visit(visits.read_grant(token)[0]), at.today, rated=False)
     if "bat" in token.claims:
-        found = await queries.list_batches_by_id(session, [batches.batch_of(token)])
+        found = await tokens.list_batches_by_id(session, [batches.batch_of(token)])
         batch = found[0] if found else None
         number = batches.number_in(token, batch)
         assert batch is not None
-        used = await queries.find_redemption(session, batch_subject(batch.id, number))
+        used = await tokens.find_redemption(session, batch_subject(batch.id, number))
         window = (batch.area_code, batch.department_code, batch.hall, batch.window)
         ticket = await find_ticket_by_invitation(session, used.invitation_id) if used else None
         return Offer(_visit(window), batch.expires_on, rated=used is not None, ticket=ticket)
     invitation = await invitation_of(session, token)
-    service, rated = {name: getattr(invitation, name) for name in SHOWN}, invitation.rated_at is not None
+    service, rated = (
+        {name: getattr(invitation, name) for name in SHOWN},
+        invitation.rated_at is not None,
+    )
     ticket = await find_ticket_by_invitation(session, invitation.id) if rated else None
     return Offer(service, invitation.open_until, rated=rated, ticket=ticket)

@@ -7,13 +7,15 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, SmsMessage
+from services.ratings.model.invitation import Invitation
 from services.ratings.model.tokens import Signer, invitation_claims
+from services.ratings.model.uses import SmsMessage
+from services.ratings.queries import invitations
 from services.ratings.use_cases.keys import signer_of
-from shared import audit, clock
-from shared.crypto import lookup_hash
+from shared import clock
+from shared.database import audit
 from shared.ids import new_id
+from shared.security.crypto import lookup_hash
 
 BATCH = 200
 WORDS = {"acceptance": "已受理", "closing": "已办结"}
@@ -40,7 +42,9 @@ class DevelopmentSender:
 
     async def send(self, session: AsyncSession, messages: Sequence[Message], now: datetime) -> None:
         session.add_all(
-            SmsMessage(id=new_id(), phone_hash=lookup_hash(one.phone, "phone"), text=one.text, sent_at=now)
+            SmsMessage(
+                id=new_id(), phone_hash=lookup_hash(one.phone, "phone"), text=one.text, sent_at=now
+            )
             for one in messages
         )
 
@@ -49,18 +53,26 @@ def link(public_url: str, token: str) -> str:
     return f"{public_url.rstrip('/')}/rate/{token}"
 
 
-async def send_invitations(session: AsyncSession, sender: SmsSender, public_url: str, now: datetime) -> int:
+async def send_invitations(
+    session: AsyncSession, sender: SmsSender, public_url: str, now: datetime
+) -> int:
     """Send one batch of those that wait; how many were looked at. What is rated or over needs no message."""
-    waiting = await queries.list_unsent(session, BATCH)
+    waiting = await invitations.list_unsent(session, BATCH)
     signers: dict[str, Signer] = {}
     messages: list[Message] = []
     for invitation in waiting:
         invitation.sms_pending = False
-        if invitation.phone is None or invitation.rated_at or invitation.open_until < clock.local_date(now):
+        if (
+            invitation.phone is None
+            or invitation.rated_at
+            or invitation.open_until < clock.local_date(now)
+        ):
             continue
         if invitation.kid not in signers:
             signers[invitation.kid] = await signer_of(session, invitation.kid)
-        token = signers[invitation.kid].sign(invitation_claims(invitation.id, invitation.open_until))
+        token = signers[invitation.kid].sign(
+            invitation_claims(invitation.id, invitation.open_until)
+        )
         messages.append(Message(invitation.phone, _text(invitation, link(public_url, token))))
     if messages:
         await sender.send(session, messages, now)

@@ -9,21 +9,21 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import (
+from services.ratings.model.appeals import Appeal
+from services.ratings.model.rates import good, public_figures, rate, rated, staff_figures, wilson
+from services.ratings.model.rating import Rating
+from services.ratings.model.statistics import (
     KEYS,
     LEAST,
     MEASURES,
-    Appeal,
     Cell,
-    Rating,
-    Ticket,
+    Invitable,
     cells_of_invitation,
     cells_of_rating,
     figures,
 )
-from services.ratings.model import Figures as Counts
-from services.ratings.model.rates import good, public_figures, rate, rated, staff_figures, wilson
-from services.ratings.model.statistics import Invitable
+from services.ratings.model.statistics import Figures as Counts
+from services.ratings.model.tickets import Ticket
 from services.ratings.queries.statistics import (
     Line,
     Question,
@@ -32,14 +32,22 @@ from services.ratings.queries.statistics import (
     list_figures,
     list_public_figures,
 )
-from services.ratings.schemas.statistics import Difference, PublicStatistics, Recounted, StaffStatistics
+from services.ratings.schemas.statistics import (
+    Difference,
+    PublicStatistics,
+    Recounted,
+    StaffStatistics,
+)
 from shared.errors import FieldError, InvalidInputError
 from shared.pagination import encode_cursor
 
 SHOWN_DIFFERENCES = 100
 _COLUMNS = ", ".join((*KEYS, *MEASURES))
 _TYPED = ", ".join(
-    (*(f"{key} {'date' if key == 'month' else 'text'}" for key in KEYS), *(f"{m} int8" for m in MEASURES))
+    (
+        *(f"{key} {'date' if key == 'month' else 'text'}" for key in KEYS),
+        *(f"{m} int8" for m in MEASURES),
+    )
 )
 # Written in the order of the key everywhere, so that two transactions cannot wait for each other in a ring.
 COUNT = text(
@@ -52,7 +60,9 @@ COUNT = text(
 
 async def count_rating(session: AsyncSession, rating: Rating, change: int) -> None:
     """Count a rating in (1) or out (-1), in the transaction of the change."""
-    counts = Counter({measure: change * number for measure, number in figures(rating, None, None).items()})
+    counts = Counter(
+        {measure: change * number for measure, number in figures(rating, None, None).items()}
+    )
     await _add(session, dict.fromkeys(cells_of_rating(rating), counts))
 
 
@@ -91,16 +101,30 @@ async def _add(session: AsyncSession, cells: dict[Cell, Counts]) -> None:
 
 def check_question(question: Question, *, public: bool) -> None:
     """400 for dimensions that are not counted together, or that need a narrower question."""
-    faults = [FieldError("group_by", "two", "at most two dimensions")] if len(question.group_by) > 2 else []
-    crossed = question.parts - ({"hall"} if "window" in question.named else set()) - (set() if public else {"channel"})
+    faults = (
+        [FieldError("group_by", "two", "at most two dimensions")]
+        if len(question.group_by) > 2
+        else []
+    )
+    crossed = (
+        question.parts
+        - ({"hall"} if "window" in question.named else set())
+        - (set() if public else {"channel"})
+    )
     if len(crossed) > 1:
         message = f"not counted together: {', '.join(sorted(crossed))}"
         faults.append(FieldError("group_by", "counted_together", message))
     if "window" in question.named and "hall" not in question.named:
         faults.append(FieldError("group_by", "hall", "a window is named within its hall"))
     if {"matter", "hall", "window"} & set(question.group_by) and "area" not in dict(question.only):
-        faults.append(FieldError("area", "narrow", "matters, halls and windows are told apart within one area"))
-    months = (question.last.year - question.first.year) * 12 + question.last.month - question.first.month
+        faults.append(
+            FieldError(
+                "area", "narrow", "matters, halls and windows are told apart within one area"
+            )
+        )
+    months = (
+        (question.last.year - question.first.year) * 12 + question.last.month - question.first.month
+    )
     if not 0 <= months < 24:
         faults.append(FieldError("last", "span", "from the first month on, at most 24 months"))
     if faults:
@@ -140,10 +164,14 @@ class Slice:
 WHOLE = Slice()
 
 
-def _cut(groups: list[tuple[dict[str, str], Any, int | None]], part: Slice) -> tuple[list[Any], str | None]:
+def _cut(
+    groups: list[tuple[dict[str, str], Any, int | None]], part: Slice
+) -> tuple[list[Any], str | None]:
     """Groups in the order of their names, cut to the part asked for, and the cursor of what follows."""
     groups.sort(key=lambda group: tuple(group[0].values()))
-    later = [group for group in groups if part.after is None or tuple(group[0].values()) > part.after]
+    later = [
+        group for group in groups if part.after is None or tuple(group[0].values()) > part.after
+    ]
     if part.limit is None or len(later) <= part.limit:
         return later, None
     return later[: part.limit], encode_cursor(*later[part.limit - 1][0].values())
@@ -154,13 +182,23 @@ def _without_channel(question: Question, line: Line) -> bool:
     return "channel" in question.group_by and line.group[question.group_by.index("channel")] == ""
 
 
-async def show_figures(session: AsyncSession, question: Question, least: int, part: Slice = WHOLE) -> StaffStatistics:
+async def show_figures(
+    session: AsyncSession, question: Question, least: int, part: Slice = WHOLE
+) -> StaffStatistics:
     """Exact figures for staff; ranked from `least` ratings on."""
     check_question(question, public=False)
-    lines = [line for line in await list_figures(session, question) if not _without_channel(question, line)]
+    lines = [
+        line
+        for line in await list_figures(session, question)
+        if not _without_channel(question, line)
+    ]
     total, ranks = _sum(lines), _ranks(lines, least) if question.group_by else {}
     whole = rated(total)
-    named = [(_group(question, line), line, ranks.get(n)) for n, line in enumerate(lines) if question.group_by]
+    named = [
+        (_group(question, line), line, ranks.get(n))
+        for n, line in enumerate(lines)
+        if question.group_by
+    ]
     chosen, following = _cut(named, part)
     return StaffStatistics.model_validate(
         {

@@ -7,31 +7,38 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Moment, Rating
+from services.ratings.model.base import Moment
+from services.ratings.model.rating import Rating
 from services.ratings.model.refusals import StaffCannotRateError, TokenExpiredError
 from services.ratings.model.tokens import batch_subject, read_id
-from services.ratings.schemas import SupplementRating
+from services.ratings.queries import invitations, ratings, tokens
+from services.ratings.schemas.rating import SupplementRating
 from services.ratings.settings import Settings
 from services.ratings.use_cases.credentials import Rater, believe
 from services.ratings.use_cases.rate import Owner
 from services.ratings.use_cases.tickets import follow_supplement
-from shared import audit, outbox
-from shared.crypto import decrypt, encrypt
+from shared.database import audit
+from shared.domain.masking import mask_free_text
 from shared.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shared.events.ratings import RatingSupplemented
-from shared.masking import mask_free_text
+from shared.messaging import outbox
+from shared.security.crypto import decrypt, encrypt
 
 MOST = 5
 PURPOSE = "rating.supplements"
 
 
 async def supplement_rating(
-    session: AsyncSession, rating_id: UUID, command: SupplementRating, rater: Rater, settings: Settings, at: Moment
+    session: AsyncSession,
+    rating_id: UUID,
+    command: SupplementRating,
+    rater: Rater,
+    settings: Settings,
+    at: Moment,
 ) -> Rating:
     """Add words, by the account or the token that rated; the same words again change nothing."""
     owner = await _owner(session, command.token, rater)
-    rating = await queries.get_rating(session, rating_id, lock=True)
+    rating = await ratings.get_rating(session, rating_id, lock=True)
     if not owner.owns(rating):
         raise NotFoundError("no such rating of yours")
     if any(own_words(entry) == command.text for entry in rating.supplements):
@@ -40,14 +47,18 @@ async def supplement_rating(
         raise TokenExpiredError(f"words could be added for {settings.supplement_days} days")
     if len(rating.supplements) >= MOST:
         raise ConflictError(f"words were added {MOST} times already")
-    invitation = await queries.get_invitation(session, rating.invitation_id)
+    invitation = await invitations.get_invitation(session, rating.invitation_id)
     known = [name for name in (invitation.contact_name, invitation.phone) if name]
     masked = mask_free_text(command.text, known)
     entry = {"at": at.now.isoformat(), "text": masked, "sealed": _seal(command.text)}
     rating.supplements = [*rating.supplements, entry]
     rating.revision += 1
     fact = RatingSupplemented(
-        **rating.facts(), rating_id=rating.id, text=masked, revision=rating.revision, occurred_at=at.now
+        **rating.facts(),
+        rating_id=rating.id,
+        text=masked,
+        revision=rating.revision,
+        occurred_at=at.now,
     )
     outbox.add(session, fact)
     await follow_supplement(session, rating, at)
@@ -65,7 +76,7 @@ async def _owner(session: AsyncSession, text: str | None, rater: Rater) -> Owner
     if text is not None:
         token = await believe(session, text)
         if "bat" in token.claims:
-            used = await queries.find_redemption(
+            used = await tokens.find_redemption(
                 session, batch_subject(read_id(token.claims["bat"]), int(token.claims.get("n", 0)))
             )
             invitation = used.invitation_id if used is not None else None

@@ -8,19 +8,13 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model import (
-    BAD_TEXT,
-    Appeal,
-    Deadline,
-    Deadlines,
-    Moment,
-    Rating,
-    Ticket,
-    TicketState,
-    TicketStep,
-    figures,
-)
-from services.ratings.model.statistics import Figures
+from services.ratings.model.appeals import Appeal
+from services.ratings.model.base import Moment
+from services.ratings.model.rating import Rating
+from services.ratings.model.statistics import Figures, figures
+from services.ratings.model.tickets import BAD_TEXT, Deadline, Ticket, TicketStep
+from services.ratings.model.tickets_clocks import Deadlines
+from services.ratings.model.tickets_states import TicketState
 from services.ratings.queries import appeals, tickets
 from services.ratings.queries.calendar import get_calendar
 from services.ratings.schemas.tickets import (
@@ -36,12 +30,13 @@ from services.ratings.schemas.tickets import (
 from services.ratings.use_cases.credentials import believe, rated_by
 from services.ratings.use_cases.publication import plan_publication
 from services.ratings.use_cases.statistics import count_changes
-from shared import audit, outbox
+from shared.database import audit
 from shared.errors import ForbiddenError, NotFoundError
-from shared.etags import check_version
-from shared.events import Event
+from shared.events.base import Event
+from shared.http.etags import check_version
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.tokens import Caller
 
 BATCH = 200
 
@@ -91,7 +86,9 @@ async def take(session: AsyncSession, ticket: Ticket) -> Work:
     return Work(ticket, rating, appeal, days, figures(rating, ticket, appeal))
 
 
-async def _departments(session: AsyncSession, ticket_id: UUID, expected: int, caller: Caller) -> Work:
+async def _departments(
+    session: AsyncSession, ticket_id: UUID, expected: int, caller: Caller
+) -> Work:
     """A ticket of the officer's area and department, locked, at the version that was read."""
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
     if (ticket.area_code, ticket.department_code) != (caller.area, caller.department):
@@ -114,51 +111,88 @@ async def record(
     """Facts, the ticket's steps, the audit trail and the counters of one act."""
     ticket = work.ticket
     ticket.watch(work.days, at)
-    step = TicketStep(id=new_id(), ticket_id=ticket.id, round=ticket.round, act=act, officer=officer, at=at.now)
+    step = TicketStep(
+        id=new_id(), ticket_id=ticket.id, round=ticket.round, act=act, officer=officer, at=at.now
+    )
     step.outcome, step.words = outcome, words
     session.add(step)
     for fact in facts:
         outbox.add(session, fact)
-    audit.record(session, f"ticket.{act}", "ticket", ticket.id, outcome=outcome, revision=ticket.revision)
+    audit.record(
+        session, f"ticket.{act}", "ticket", ticket.id, outcome=outcome, revision=ticket.revision
+    )
     await session.flush()
     await count_changes(session, [(work.rating, ticket, work.appeal, work.before)])
     return ticket
 
 
 async def verify_ticket(
-    session: AsyncSession, ticket_id: UUID, command: VerifyTicket, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: VerifyTicket,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """核实."""
     work = await _departments(session, ticket_id, expected, caller)
     facts = work.ticket.verify(command.confirmed, caller.subject, work.rating, at)
     outcome = "confirmed" if command.confirmed else "not_confirmed"
     return await record(
-        session, work, "verify", at, facts, officer=caller.subject, outcome=outcome, words=command.words
+        session,
+        work,
+        "verify",
+        at,
+        facts,
+        officer=caller.subject,
+        outcome=outcome,
+        words=command.words,
     )
 
 
 async def record_callback(
-    session: AsyncSession, ticket_id: UUID, command: RecordCallback, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: RecordCallback,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """回访: one call."""
     work = await _departments(session, ticket_id, expected, caller)
     facts = work.ticket.call_back(command.reached, caller.subject, work.rating, at)
     outcome = "reached" if command.reached else "not_reached"
     return await record(
-        session, work, "call_back", at, facts, officer=caller.subject, outcome=outcome, words=command.words
+        session,
+        work,
+        "call_back",
+        at,
+        facts,
+        officer=caller.subject,
+        outcome=outcome,
+        words=command.words,
     )
 
 
 async def plan_rectification(
-    session: AsyncSession, ticket_id: UUID, command: PlanRectification, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: PlanRectification,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """整改方案."""
     work = await _departments(session, ticket_id, expected, caller)
     work.ticket.plan(command.kind, command.reason, command.ledger, caller.subject, at)
-    return await record(session, work, "plan", at, officer=caller.subject, outcome=command.kind, words=command.words)
+    return await record(
+        session, work, "plan", at, officer=caller.subject, outcome=command.kind, words=command.words
+    )
 
 
-async def approve_complex(session: AsyncSession, ticket_id: UUID, expected: int, caller: Caller, at: Moment) -> Ticket:
+async def approve_complex(
+    session: AsyncSession, ticket_id: UUID, expected: int, caller: Caller, at: Moment
+) -> Ticket:
     """The department's head agrees that a rectification is complex."""
     work = await _departments(session, ticket_id, expected, caller)
     work.ticket.approve(caller.subject, work.days, at)
@@ -166,37 +200,70 @@ async def approve_complex(session: AsyncSession, ticket_id: UUID, expected: int,
 
 
 async def complete_rectification(
-    session: AsyncSession, ticket_id: UUID, command: CloseTicket, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: CloseTicket,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """整改完成."""
     work = await _departments(session, ticket_id, expected, caller)
     words = (command.root_cause, command.words, command.action)
     facts = [work.ticket.complete(*words, caller.subject, work.rating, at)]
-    return await record(session, work, "complete", at, facts, officer=caller.subject, outcome=command.root_cause)
+    return await record(
+        session, work, "complete", at, facts, officer=caller.subject, outcome=command.root_cause
+    )
 
 
 async def explain_ticket(
-    session: AsyncSession, ticket_id: UUID, command: CloseTicket, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: CloseTicket,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """解释说明: no legal basis."""
     work = await _departments(session, ticket_id, expected, caller)
     words = (command.root_cause, command.words, command.action)
     facts = [work.ticket.explain(*words, caller.subject, work.rating, at)]
-    return await record(session, work, "explain", at, facts, officer=caller.subject, outcome=command.root_cause)
+    return await record(
+        session, work, "explain", at, facts, officer=caller.subject, outcome=command.root_cause
+    )
 
 
 async def give_feedback(
-    session: AsyncSession, ticket_id: UUID, command: GiveFeedback, expected: int, caller: Caller, at: Moment
+    session: AsyncSession,
+    ticket_id: UUID,
+    command: GiveFeedback,
+    expected: int,
+    caller: Caller,
+    at: Moment,
 ) -> Ticket:
     """反馈 to the rater."""
     work = await _departments(session, ticket_id, expected, caller)
     work.ticket.feed_back(caller.subject, work.days, at)
-    return await record(session, work, "feed_back", at, officer=caller.subject, outcome=command.by, words=command.words)
+    return await record(
+        session,
+        work,
+        "feed_back",
+        at,
+        officer=caller.subject,
+        outcome=command.by,
+        words=command.words,
+    )
 
 
-async def is_rater(session: AsyncSession, rating: Rating, caller: Caller | None, token: str | None) -> bool:
+async def is_rater(
+    session: AsyncSession, rating: Rating, caller: Caller | None, token: str | None
+) -> bool:
     """Whether this is who rated: by the account, within the matters of an agent's mandate, or by the token she was given."""
-    if caller is not None and rating.account_id is not None and str(rating.account_id) == caller.subject:
+    if (
+        caller is not None
+        and rating.account_id is not None
+        and str(rating.account_id) == caller.subject
+    ):
         return caller.covers(rating.matter_id)
     if token is None:
         return False
@@ -206,7 +273,9 @@ async def is_rater(session: AsyncSession, rating: Rating, caller: Caller | None,
         return False
 
 
-async def get_own(session: AsyncSession, ticket_id: UUID, caller: Caller | None, token: str | None) -> Ticket:
+async def get_own(
+    session: AsyncSession, ticket_id: UUID, caller: Caller | None, token: str | None
+) -> Ticket:
     """A ticket about the caller's own rating."""
     ticket = await tickets.get_ticket(session, ticket_id)
     rating = await tickets.get_rating(session, ticket.rating_id)
@@ -255,7 +324,14 @@ async def reveal_rater(
         raise NotFoundError("no such ticket of yours")
     rating = await tickets.get_rating(session, ticket.rating_id)
     invitation = await tickets.find_invitation(session, rating)
-    audit.record(session, "ticket.reveal", "ticket", ticket.id, reason=command.reason, fields=["name", "phone"])
+    audit.record(
+        session,
+        "ticket.reveal",
+        "ticket",
+        ticket.id,
+        reason=command.reason,
+        fields=["name", "phone"],
+    )
     if invitation is None or not rating.real_name:
         return None, None
     return invitation.contact_name, invitation.phone
@@ -264,9 +340,13 @@ async def reveal_rater(
 async def set_deadlines(session: AsyncSession, command: DeadlinesForm) -> Deadlines:
     """From now on; clocks that run keep the days they began with."""
     days = command.model_dump()
-    statement = insert(Deadline).values([{"name": name, "days": number} for name, number in sorted(days.items())])
+    statement = insert(Deadline).values(
+        [{"name": name, "days": number} for name, number in sorted(days.items())]
+    )
     _ = await session.execute(
-        statement.on_conflict_do_update(index_elements=["name"], set_={"days": statement.excluded.days})
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={"days": statement.excluded.days}
+        )
     )
     audit.record(session, "deadlines.set", "deadline", "all", **days)
     return Deadlines(**days)
@@ -297,7 +377,9 @@ async def watch_due(session: AsyncSession, now: datetime) -> Watched:
         work = Work(ticket, rating, appeal, days, figures(rating, ticket, appeal))
         told = ticket.escalate(rating, days, at)
         for fact in told:
-            audit.record(session, "ticket.escalate", "ticket", ticket.id, clock=fact.clock, level=fact.level)
+            audit.record(
+                session, "ticket.escalate", "ticket", ticket.id, clock=fact.clock, level=fact.level
+            )
         facts += told
         if ticket.is_silent(at):
             ticket.revision += 1

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries
-from services.ratings.model import Invitation, Moment, WindowUse
+from services.ratings.model.base import Moment
+from services.ratings.model.invitation import Invitation
 from services.ratings.model.refusals import CodeUsedUpError, TokenExpiredError, TokenForeignError
 from services.ratings.model.tokens import (
     CODE_PREFIX,
@@ -27,13 +27,15 @@ from services.ratings.model.tokens import (
     visit_subject,
     window_code,
 )
-from services.ratings.schemas import InviteVisit
+from services.ratings.model.uses import WindowUse
+from services.ratings.queries import invitations
+from services.ratings.schemas.invitation import InviteVisit
 from services.ratings.settings import Settings
 from services.ratings.use_cases.invite import Invited, store_invitations
 from services.ratings.use_cases.keys import get_signer
-from shared import audit
-from shared.crypto import lookup_hash
+from shared.database import audit
 from shared.errors import FieldError, InvalidInputError, TooManyRequestsError
+from shared.security.crypto import lookup_hash
 
 GRANT = timedelta(minutes=15)
 ALONE = text("SELECT pg_advisory_xact_lock(:key)")
@@ -62,7 +64,11 @@ def show_code(window: Window, settings: Settings, now: datetime) -> Shown:
 
 
 async def invite_visit(
-    session: AsyncSession, command: InviteVisit, place: tuple[str, str], settings: Settings, at: Moment
+    session: AsyncSession,
+    command: InviteVisit,
+    place: tuple[str, str],
+    settings: Settings,
+    at: Moment,
 ) -> Invitation:
     """The invitation of this queue number of this day, made once."""
     if command.day != at.today:
@@ -86,7 +92,7 @@ async def invite_visit(
         window=command.window,
     )
     _ = await store_invitations(session, [invited])
-    return await queries.get_invitation(session, subject)
+    return await invitations.get_invitation(session, subject)
 
 
 def open_code(code: str, settings: Settings, now: datetime) -> tuple[Window, int]:
@@ -133,7 +139,7 @@ async def visit_of(
     device_hash = lookup_hash(phone.device, "device")
     visit = f"window:{'/'.join(window)}:{step}:{device_hash.hex()[:32]}"
     _ = await session.execute(ALONE, {"key": int.from_bytes(window_hash[:7])})
-    known = await queries.find_by_visit(session, visit)
+    known = await invitations.find_by_visit(session, visit)
     if known is not None:
         return known
     if grant is None:
@@ -141,17 +147,28 @@ async def visit_of(
     elif at.now.timestamp() >= grant.expires:
         raise TokenExpiredError("scan the code that the window shows now")
     address_hash = lookup_hash(phone.address, "address")
-    key: dict[str, Any] = {"window": window_hash, "step": step, "device": device_hash, "address": address_hash}
+    key: dict[str, Any] = {
+        "window": window_hash,
+        "step": step,
+        "device": device_hash,
+        "address": address_hash,
+    }
     await _check_uses(session, key, settings, at.now)
     session.add(
         WindowUse(
-            window_hash=window_hash, step=step, device_hash=device_hash, address_hash=address_hash, used_at=at.now
+            window_hash=window_hash,
+            step=step,
+            device_hash=device_hash,
+            address_hash=address_hash,
+            used_at=at.now,
         )
     )
     return await _store_visit(session, window, visit, at)
 
 
-async def _check_uses(session: AsyncSession, key: dict[str, Any], settings: Settings, now: datetime) -> None:
+async def _check_uses(
+    session: AsyncSession, key: dict[str, Any], settings: Settings, now: datetime
+) -> None:
     since = {
         "device_since": now - timedelta(minutes=settings.window_device_minutes),
         "address_since": now - timedelta(hours=1),
@@ -162,7 +179,9 @@ async def _check_uses(session: AsyncSession, key: dict[str, Any], settings: Sett
     if used.device:
         raise CodeUsedUpError("this phone has rated this window a moment ago")
     if used.address >= settings.window_address_ratings:
-        raise TooManyRequestsError("too many ratings of this window from one place", headers={"Retry-After": "600"})
+        raise TooManyRequestsError(
+            "too many ratings of this window from one place", headers={"Retry-After": "600"}
+        )
 
 
 async def _store_visit(session: AsyncSession, window: Window, visit: str, at: Moment) -> Invitation:
@@ -183,7 +202,7 @@ async def _store_visit(session: AsyncSession, window: Window, visit: str, at: Mo
         window=name,
     )
     _ = await store_invitations(session, [invited])
-    invitation = await queries.lock_invitation(session, subject)
+    invitation = await invitations.lock_invitation(session, subject)
     assert invitation is not None
     return invitation
 
