@@ -20,11 +20,11 @@ import uvloop
 
 from bench.harness import ROOT, Figure, Options, at_most, run, say, scratch
 from deploy.postgres import EmbeddedPostgres, free_port
-from services.exchange.queries import ledger as queries
-from services.exchange.regional import HttpRegion
-from services.exchange.use_cases import ledger
-from services.exchange.use_cases.compare import Comparing, Comparison
-from services.exchange.use_cases.region import Region
+from services.exchange.region.http_client import HttpRegion
+from services.exchange.region.port import Region
+from services.exchange.region.queries import ledger as queries_ledger
+from services.exchange.region.use_cases import ledger
+from services.exchange.region.use_cases.compare import Comparing, Comparison
 from shared import clock
 from shared.database import migrations
 from shared.database.session import Database
@@ -178,7 +178,7 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> list[Figure
             seconds, sent, rounds, exact = await _one(database, url, number, DAYS)
             sums_started = time.perf_counter()
             async with database.reading() as session:
-                _ = await queries.sums(session, "cases", 0, first=FIRST, last=LAST)
+                _ = await queries_ledger.sums(session, "cases", 0, first=FIRST, last=LAST)
             sums = time.perf_counter() - sums_started
         copied, whole = await copy_out(dsn)
     finally:

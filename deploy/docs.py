@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from deploy.embedded import SERVICES
-from services.exchange.model.contract import asyncapi as external_asyncapi
-from services.exchange.model.external import City
+from services.exchange.events.model.contract import asyncapi as external_asyncapi
+from services.exchange.events.model.external import City
 from services.exchange.settings import CitySettings
 from shared.events.base import registered_events, topic_of
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.exchange.use_cases.tables import COLUMNS, KEY
+from services.exchange.region.use_cases.tables import COLUMNS, KEY
 from shared.domain.recon import (
     WORD,
     Entry,

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model.external import FACTS, City
+from services.exchange.batches.use_cases import verdicts
+from services.exchange.events.model.external import FACTS, City
+from services.exchange.events.use_cases.log import keep_events
+from services.exchange.region.use_cases import ledger
 from services.exchange.settings import CitySettings
-from services.exchange.use_cases import ledger, verdicts
-from services.exchange.use_cases.log import keep_events
 from shared import clock
 from shared.events.base import Envelope
 from shared.events.cases import (

@@ -5,7 +5,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.exchange.router import parts
+from services.exchange.batches import router as batches
+from services.exchange.events.router import deliveries, pull, subscriptions
+from services.exchange.peers import router as peers
+from services.exchange.region import router as region
 from services.exchange.settings import Settings
 from shared.http.app import create_app
 from shared.messaging.bus import Bus
@@ -14,11 +17,21 @@ from shared.runtime.worker import open_bus, run_api
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 
+ROUTERS = (
+    peers.router,
+    subscriptions.router,
+    deliveries.router,
+    pull.router,
+    batches.router,
+    region.router,
+)
+"""Below `/api/v1/exchange`."""
+
 
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    app = create_app("exchange", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
+    app = create_app("exchange", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.endpoints = Endpoints()
     return app
 

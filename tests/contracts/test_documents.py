@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from deploy import docs
 from deploy.embedded import SERVICES
-from services.exchange.model.external import TABLE
+from services.exchange.events.model.external import TABLE
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -11,9 +11,9 @@ import httpx
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.exchange.batches.schemas import BatchClaim, digest_field
 from services.exchange.consumer import consumer
-from services.exchange.model.peer import Peer
-from services.exchange.schemas.batches import BatchClaim, digest_field
+from services.exchange.peers.model import Peer
 from shared import clock
 from shared.database.session import Database
 from shared.events.cases import CaseRecordsJudged

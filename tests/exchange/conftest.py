@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from services.exchange.consumer import consumer
-from services.exchange.timers.deliveries import Sender, alert
+from services.exchange.events.timers import Sender, alert
 from shared import clock
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived

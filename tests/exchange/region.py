@@ -14,9 +14,9 @@ import orjson
 
 from deploy.postgres import free_port
 from services.exchange.consumer import consumer
-from services.exchange.regional import HttpRegion
+from services.exchange.region.http_client import HttpRegion
+from services.exchange.region.timers import Regional
 from services.exchange.settings import Settings
-from services.exchange.timers.regional import Regional
 from shared import clock
 from shared.database.session import Database
 from shared.events.base import Event

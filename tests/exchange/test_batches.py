@@ -10,8 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from services.exchange.model.peer import Peer
-from services.exchange.schemas.batches import MAX_RECORDS
+from services.exchange.batches.schemas import MAX_RECORDS
+from services.exchange.peers.model import Peer
 from shared import clock
 from shared.events.exchange import BatchFinished, RecordRejected
 from shared.events.ratings import RatingRecordsJudged

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.exchange.use_cases.endpoints import retry_after
+from services.exchange.events.use_cases.endpoints import retry_after
 from shared import clock
 from shared.runtime import http_client
 from shared.runtime.http_client import EndpointError, Endpoints, Reach, check_endpoint

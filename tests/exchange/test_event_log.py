@@ -11,8 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 from jsonschema import Draft202012Validator
 
 from services.exchange.consumer import consumer
-from services.exchange.model.external import BY_FACT, NEVER, TABLE, types_of
-from services.exchange.timers.deliveries import Pruner
+from services.exchange.events.model.external import BY_FACT, NEVER, TABLE, types_of
+from services.exchange.events.timers import Pruner
 from shared import clock
 from shared.context import Context, using
 from shared.events.assessment import DailyReportPublished

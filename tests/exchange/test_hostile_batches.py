@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from services.exchange.use_cases import reading
+from services.exchange.batches.use_cases import reading
 from tests.exchange.batching import Desk, lines, some_records
 
 GOOD = b'{"number":"1"}\n'

@@ -16,10 +16,10 @@ from tests.conftest import DATA_KEY, PLATFORM_KEY
 from tests.exchange.conftest import Bureau, a_case
 
 POINTS = (
-    ("services.exchange.timers.deliveries:claim", "after", 2),
-    ("services.exchange.timers.deliveries:send_event", "after", 25),
-    ("services.exchange.timers.deliveries:record_outcomes", "before", 2),
-    ("services.exchange.timers.deliveries:record_outcomes", "after", 2),
+    ("services.exchange.events.timers:claim", "after", 2),
+    ("services.exchange.events.timers:send_event", "after", 25),
+    ("services.exchange.events.timers:record_outcomes", "before", 2),
+    ("services.exchange.events.timers:record_outcomes", "after", 2),
 )
 """Claimed and not sent; sent and not recorded; recorded and not committed."""
 

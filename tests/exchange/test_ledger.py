@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.exchange.consumer import consumer
-from services.exchange.queries import ledger as queries
-from services.exchange.use_cases import ledger
+from services.exchange.region.queries import ledger as queries_ledger
+from services.exchange.region.use_cases import ledger
 from shared import clock
 from shared.database.session import Database
 from shared.domain.recon import WORD, Entry, canonical, digest, entry, fingerprint, loose, stream
@@ -209,10 +209,12 @@ async def test_sums_of_every_level_equal_those_of_python(database: Database) -> 
     random.Random(3).shuffle(found)
 
     async with database.reading() as session:
-        days = await queries.sums(session, "cases", 0, first=DAY - timedelta(days=9), last=DAY)
-        children = await queries.sums(session, "cases", 1, days=[DAY])
+        days = await queries_ledger.sums(
+            session, "cases", 0, first=DAY - timedelta(days=9), last=DAY
+        )
+        children = await queries_ledger.sums(session, "cases", 1, days=[DAY])
         places = list(children)
-        smaller = await queries.sums(
+        smaller = await queries_ledger.sums(
             session,
             "cases",
             2,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.exchange.model.peer import Peer
+from services.exchange.peers.model import Peer
 from tests.conftest import Headers, TokenFactory, once
 from tests.exchange.conftest import BASE, CLOSED, Bureau
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.exchange.timers.deliveries import Pruner
+from services.exchange.events.timers import Pruner
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived
 from tests.conftest import TokenFactory
 from tests.exchange.conftest import ACCEPTED, BASE, CLOSED, RECEIVED, Bureau, a_case

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.exchange.use_cases.receipt_keys import read_signed
+from services.exchange.peers.use_cases.receipt_keys import read_signed
 from shared.events.records import Fault
 from tests.conftest import once
 from tests.exchange.batching import BASE, Desk, a_verdict, lines, some_records

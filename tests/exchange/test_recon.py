@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.exchange.timers.regional import EVER
-from services.exchange.use_cases import compare, receipt_keys, reconciliations
+from services.exchange.peers.use_cases import receipt_keys
+from services.exchange.region.timers import EVER
+from services.exchange.region.use_cases import compare, reconciliations
 from shared import clock
 from shared.database.session import Database
 from shared.events.exchange import ReconciliationFinished

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from deploy.postgres import free_port
-from services.exchange.use_cases import reconciliations
+from services.exchange.region.use_cases import reconciliations
 from shared import clock
 from tests.conftest import (
     DATA_KEY,
@@ -169,7 +169,8 @@ async def test_run_killed_in_its_middle_is_finished_by_the_next_worker(
 
         name, when, number = point
         died = await killed(
-            (f"services.exchange.use_cases.reconciliations:{name}", when, number), environment
+            (f"services.exchange.region.use_cases.reconciliations:{name}", when, number),
+            environment,
         )
         left = await link.value("SELECT state FROM reconciliation WHERE id = $1", run.id)
         # The lease of the dead worker, and of a push that it may have had in hand, run out.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.exchange.model.delivery import Outcome
-from services.exchange.use_cases.deliveries import claim, follow_log
-from services.exchange.use_cases.endpoints import retry_after
+from services.exchange.events.model.delivery import Outcome
+from services.exchange.events.use_cases.deliveries import claim, follow_log
+from services.exchange.events.use_cases.endpoints import retry_after
 from shared import clock
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived
 from shared.ids import new_id

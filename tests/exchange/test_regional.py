@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from services.exchange import regional
-from services.exchange.use_cases import pushes
-from services.exchange.use_cases.ledger import case_after
-from services.exchange.use_cases.tables import COLUMNS
+from services.exchange.region import http_client
+from services.exchange.region.use_cases import pushes
+from services.exchange.region.use_cases.ledger import case_after
+from services.exchange.region.use_cases.tables import COLUMNS
 from services.exchange.worker import timers
 from shared import clock
 from shared.events.exchange import RecordsPushed
@@ -232,9 +232,9 @@ def test_worker_pushes_only_when_a_region_is_named() -> None:
 
 
 def test_cause_of_a_refusal_quotes_nobody_s_number() -> None:
-    assert regional._cause("page_code 540102199001010011 校验位错误") == "page_code * 校验位错误"
+    assert http_client._cause("page_code 540102199001010011 校验位错误") == "page_code * 校验位错误"
     assert (
-        regional._cause("电话 13989001234 / 统一代码 91540100MA6T1B2C3X 不符")
+        http_client._cause("电话 13989001234 / 统一代码 91540100MA6T1B2C3X 不符")
         == "电话 * / 统一代码 * 不符"
     )
-    assert regional._cause("org_code 为空") == "org_code 为空"
+    assert http_client._cause("org_code 为空") == "org_code 为空"

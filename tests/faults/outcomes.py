@@ -7,9 +7,9 @@ from typing import Any, cast
 import asyncpg
 import orjson
 
-from services.exchange.model.external import BY_FACT
-from services.exchange.use_cases.ledger import ACTS
-from services.exchange.use_cases.receipt_keys import read_signed
+from services.exchange.events.model.external import BY_FACT
+from services.exchange.peers.use_cases.receipt_keys import read_signed
+from services.exchange.region.use_cases.ledger import ACTS
 from services.licenses.model.license import RECORD
 from services.licenses.signing import verify
 from services.ratings.model.tokens import case_subject

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from services.exchange.model.external import BY_FACT
+from services.exchange.events.model.external import BY_FACT
 from services.exchange.settings import CitySettings
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseDecided, CaseImported, ResultDelivered

@@ -15,8 +15,8 @@ from gateway.main import create_gateway
 from gateway.pages import FOLDER, PAGES
 from gateway.routes import find_route
 from gateway.settings import Settings
-from services.exchange.model.subscription import SubscriptionState
-from services.exchange.schemas.reconciliations import ReconciliationRead
+from services.exchange.events.model.subscription import SubscriptionState
+from services.exchange.region.schemas import ReconciliationRead
 from services.licenses.model.types import TypeDocument
 from services.licenses.schemas.checks import SignatureRead, ValidityRead
 from services.ratings.model.publication import ModerationReason

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from services.exchange.use_cases.receipt_keys import RING as RECEIPTS
+from services.exchange.peers.use_cases.receipt_keys import RING as RECEIPTS
 from services.ratings.use_cases.keys import RING as RATINGS
 from shared import clock
 from shared.database.session import Database
