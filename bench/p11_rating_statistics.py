@@ -24,9 +24,9 @@ from deploy.postgres import EmbeddedPostgres
 from services.assessment.model.base import MEASURES as DAILY
 from services.assessment.model.base import STOCKS
 from services.assessment.use_cases import show_figures as show_day
-from services.ratings.model.invitation import Invitation
-from services.ratings.model.rating import Rating
-from services.ratings.model.statistics import (
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.rating.model.rating import Rating
+from services.ratings.statistics.model.counts import (
     KEYS,
     MEASURES,
     Cell,
@@ -36,9 +36,9 @@ from services.ratings.model.statistics import (
     cells_of_rating,
     figures,
 )
-from services.ratings.model.tickets import Ticket
-from services.ratings.queries.statistics import CELLS, Dimension, Question
-from services.ratings.use_cases.statistics import Slice, recount, show_figures, show_public_figures
+from services.ratings.statistics.queries import CELLS, Dimension, Question
+from services.ratings.statistics.use_cases import Slice, recount, show_figures, show_public_figures
+from services.ratings.tickets.model.ticket import Ticket
 from shared.database import migrations
 from shared.database.session import Database
 

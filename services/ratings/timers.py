@@ -2,10 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from services.ratings.model.base import Moment
-from services.ratings.queries import calendar
-from services.ratings.use_cases import credentials, publication, sms, tickets, visits
-from services.ratings.use_cases.tickets import Watched
+from services.ratings.calendar import queries as calendar_queries
+from services.ratings.invitations.credentials import find, window_code
+from services.ratings.invitations.use_cases import sms
+from services.ratings.model_base import Moment
+from services.ratings.publication import use_cases as publication
+from services.ratings.tickets.use_cases import tickets
+from services.ratings.tickets.use_cases.tickets import Watched
 from shared.database.session import Database
 
 
@@ -25,8 +28,8 @@ async def send_invitations(
 async def forget(database: Database, now: datetime) -> None:
     """Budgets of yesterday."""
     async with database.transaction() as session:
-        await visits.forget_uses(session, now - timedelta(days=2))
-        await credentials.forget_tries(session, Moment(now, await calendar.get_calendar(session)))
+        await window_code.forget_uses(session, now - timedelta(days=2))
+        await find.forget_tries(session, Moment(now, await calendar_queries.get_calendar(session)))
 
 
 async def watch_tickets(database: Database, now: datetime) -> Watched:

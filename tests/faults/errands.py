@@ -12,8 +12,8 @@ from zlib import crc32
 import aiohttp
 import orjson
 
-from services.ratings.model.tokens import case_subject, read, read_id
-from services.ratings.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.invitations.model.tokens import case_subject, read, read_id
+from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
 from shared import clock
 from shared.domain.guides import MatterDocument, personal_guide
 from shared.ids import new_id

@@ -12,9 +12,9 @@ from services.exchange.peers.use_cases.receipt_keys import read_signed
 from services.exchange.region.use_cases.ledger import ACTS
 from services.licenses.model.license import RECORD
 from services.licenses.signing import verify
-from services.ratings.model.tokens import case_subject
-from services.ratings.queries.statistics import RECOUNT
-from services.ratings.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.invitations.model.tokens import case_subject
+from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.statistics.queries import RECOUNT
 from shared.events.base import topic_of
 from shared.security.crypto import decrypt, use_key
 from tests.builders.matters import CITY, DEPARTMENT

@@ -19,9 +19,9 @@ from services.exchange.events.model.subscription import SubscriptionState
 from services.exchange.region.schemas import ReconciliationRead
 from services.licenses.model.types import TypeDocument
 from services.licenses.schemas.checks import SignatureRead, ValidityRead
-from services.ratings.model.publication import ModerationReason
-from services.ratings.model.tickets_states import TicketState
-from services.ratings.schemas.tickets import RootCause
+from services.ratings.publication.model import ModerationReason
+from services.ratings.tickets.model.states import TicketState
+from services.ratings.tickets.schemas.tickets import RootCause
 from shared.events.exchange import Resource
 from tests.builders.tokens import TestKeys
 from tests.conftest import ClientFactory, TokenFactory

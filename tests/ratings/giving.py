@@ -9,8 +9,8 @@ import httpx
 import orjson
 
 from services.ratings.consumer import consumer
+from services.ratings.invitations.use_cases.sms import DevelopmentSender
 from services.ratings.timers import send_invitations
-from services.ratings.use_cases.sms import DevelopmentSender
 from shared import clock
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseImported

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model.tokens import step_of, window_code
+from services.ratings.invitations.model.tokens import step_of, window_code
 from services.ratings.timers import forget
 from shared import clock
 from shared.security.crypto import use_key

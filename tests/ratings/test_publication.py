@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model.invitation import Invitation
-from services.ratings.queries.statistics import LEAST
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.statistics import use_cases as statistics
+from services.ratings.statistics.queries import LEAST
 from services.ratings.timers import publish_ratings
-from services.ratings.use_cases import statistics
 from shared import clock
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.builders.ratings import (

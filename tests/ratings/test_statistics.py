@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model.rates import wilson
+from services.ratings.statistics.model.rates import wilson
 from shared import clock
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.builders.ratings import BASE, Bureau, at

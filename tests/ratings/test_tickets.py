@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model.tickets import Ticket
-from services.ratings.model.tickets_clocks import Deadlines, escalations
+from services.ratings.calendar.model import Deadlines
+from services.ratings.tickets.model.clocks import escalations
+from services.ratings.tickets.model.ticket import Ticket
 from services.ratings.timers import watch_tickets
 from shared import clock
 from shared.ids import new_id

@@ -7,8 +7,8 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.ratings.model.keys import SigningKey
-from services.ratings.model.tokens import Signer, end_of, read
+from services.ratings.invitations.model.keys import SigningKey
+from services.ratings.invitations.model.tokens import Signer, end_of, read
 from shared.events.cases import CaseClosed
 from shared.ids import new_id
 from shared.security.tokens import read_jwks

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from services.exchange.peers.use_cases.receipt_keys import RING as RECEIPTS
-from services.ratings.use_cases.keys import RING as RATINGS
+from services.ratings.invitations.use_cases.keys import RING as RATINGS
 from shared import clock
 from shared.database.session import Database
 from shared.security.key_ring import KeyRing, decode, encode
