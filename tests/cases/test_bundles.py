@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from services.cases.bundles.model import BundleState, bundle_state
 from services.cases.consumer import consumer
-from services.cases.model.bundles import BundleState, bundle_state
 from shared import clock
 from shared.domain.bundles import (
     BundleDocument,

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from bench.overhear import overhearing
-from services.cases import queries
+from services.cases.case_file.model.license_copies import LicenseCopy
 from services.cases.consumer import consumer
-from services.cases.model.licenses import LicenseCopy
-from services.cases.use_cases.licenses import follow_licenses
+from services.cases.licenses import queries as license_queries
+from services.cases.licenses.use_cases import follow_licenses
 from shared import clock
 from shared.events.licenses import (
     LicenseChanged,
@@ -567,7 +567,7 @@ async def test_revocation_waits_for_the_application_that_uses_the_licence(hall: 
     fact = await licensed(hall)
 
     async with hall.client.database.transaction() as session:
-        _ = await queries.lock_licenses(
+        _ = await license_queries.lock_licenses(
             session, [fact.license_id]
         )  # As an application does that has not come to its end.
         revoking = asyncio.create_task(tell(hall, later(fact, LicenseRevoked)))

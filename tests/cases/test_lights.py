@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cases.model.clocks import Clocks, burning, next_day
-from services.cases.model.states import State
+from services.cases.case_file.model.clocks import Clocks, burning, next_day
+from services.cases.case_file.model.states import State
 from shared import clock
 from shared.domain.workdays import seed_calendar
 from tests.builders.matters import CITY

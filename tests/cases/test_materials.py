@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.cases.model.materials import gap_days
+from services.cases.case_file.model.materials import gap_days
 from shared import clock
 from shared.domain.guides import MatterDocument
 from shared.domain.workdays import seed_calendar

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from services.cases.use_cases.numbers import Numbers
+from services.cases.applications.use_cases.numbers import Numbers
 from shared.database.session import Database
 from shared.errors import UnavailableError
 from tests.conftest import DatabaseFactory

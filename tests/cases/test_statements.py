@@ -1,7 +1,7 @@
 """How many statements a create and a read cost: a promise of the platform, because each is a round trip."""
 
 from bench.overhear import overhearing
-from services.cases.model.records import MatterCopy
+from services.cases.applications.model import MatterCopy
 from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, Hall
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cases.model.base import Moment
-from services.cases.model.case import Case
-from services.cases.model.states import State
+from services.cases.case_file.model.case import Case
+from services.cases.case_file.model.states import State
+from services.cases.model_base import Moment
 from shared import clock
 from shared.domain.workdays import seed_calendar
 from shared.errors import ConflictError

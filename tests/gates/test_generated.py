@@ -71,7 +71,7 @@ def test_commands_name_every_drift(tree: Tree) -> None:
         "python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))"
     )
     tree.plant(
-        "services/cases/use_cases/track.py",
+        "services/cases/case_file/use_cases.py",
         "\n\nasync def keep(session):\n    await session.commit()\n",
     )
     tree.plant("services/matters/model/matter.py", TABLE)
@@ -88,7 +88,7 @@ def test_commands_name_every_drift(tree: Tree) -> None:
     compared, drifted = tree.run("python", "-m", "deploy.docs", "--check")
 
     assert (written, checked, compared) == (0, 1, 1)
-    assert "services/cases/use_cases/track.py:" in faults
+    assert "services/cases/case_file/use_cases.py:" in faults
     assert "matters: ('add_table'" in faults
     assert all(name in drifted for name in ("assessment.openapi.json", "events.asyncapi.json"))
     assert "cases.openapi.json" not in drifted

@@ -36,7 +36,7 @@ PLANTS = [
     (STANDING, "services/matters/search.py", "gateway.routes"),
     (STANDING, "services/matters/importer.py", "deploy.postgres"),
     *(
-        (BUSINESS, "services/cases/use_cases/track.py", name)
+        (BUSINESS, "services/cases/case_file/use_cases.py", name)
         for name in ("fastapi", "starlette", "aiokafka", "httpx")
     ),
     (BUSINESS, "services/matters/queries/catalogue.py", "starlette"),

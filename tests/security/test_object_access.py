@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from deploy import docs
 from deploy.embedded import SERVICES
 from gateway.routes import find_route
-from services.cases import queries
+from services.cases.case_file import queries
 from shared.errors import ForbiddenError, NotFoundError
 from shared.http.dependencies import ReadSession
 from shared.security.auth import CurrentCaller

@@ -1,1 +1,0 @@
-"""Tables of cases and their rules, one idea a file."""

@@ -1,1 +1,0 @@
-"""Commands and answers of cases, a file for each resource."""
