@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from gateway.trust import Trust
 from shared import logs
 from shared.runtime.gc_tuning import collect_seldom
-from shared.security.remote_keys import RemoteKeys
+from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 

@@ -9,9 +9,9 @@ from services.assessment import queries, use_cases
 from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
 from services.assessment.settings import Settings
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ForbiddenError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import MaybeCaller, with_role
 from shared.security.tokens import Caller
 

@@ -11,6 +11,7 @@ from services.cases.settings import Settings
 from shared import clock
 from shared.database.session import Database
 from shared.http.dependencies import Session
+from shared.runtime.storage import Storage
 from shared.security.auth import with_role, with_scope
 from shared.security.tokens import Caller
 
@@ -51,3 +52,10 @@ async def _database(request: Request) -> Database:
 
 Db = Annotated[Database, Depends(_database)]
 """For endpoints whose work is more than one transaction."""
+
+
+async def _storage(request: Request) -> Storage:
+    return request.app.state.storage
+
+
+Files = Annotated[Storage, Depends(_storage)]

@@ -15,9 +15,10 @@ from services.cases.handling.router import acts, lights
 from services.cases.imports import router as imports
 from services.cases.settings import Settings
 from shared.http.app import create_app
+from shared.http.server import run_api
 from shared.messaging.bus import Bus
 from shared.runtime.storage import Storage
-from shared.runtime.worker import open_bus, run_api
+from shared.runtime.worker import open_bus
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 

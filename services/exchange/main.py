@@ -11,9 +11,10 @@ from services.exchange.peers import router as peers
 from services.exchange.region import router as region
 from services.exchange.settings import Settings
 from shared.http.app import create_app
+from shared.http.server import run_api
 from shared.messaging.bus import Bus
 from shared.runtime.http_client import Endpoints
-from shared.runtime.worker import open_bus, run_api
+from shared.runtime.worker import open_bus
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 

@@ -5,8 +5,9 @@ from fastapi import FastAPI
 from services.identity.router import internal, parts
 from services.identity.settings import Settings
 from shared.http.app import create_app
+from shared.http.server import run_api
 from shared.messaging.bus import Bus
-from shared.runtime.worker import open_bus, run_api
+from shared.runtime.worker import open_bus
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 

@@ -10,8 +10,9 @@ from services.ratings.settings import Settings
 from services.ratings.statistics import router as statistics
 from services.ratings.tickets.router import appeals, tickets
 from shared.http.app import create_app
+from shared.http.server import run_api
 from shared.messaging.bus import Bus
-from shared.runtime.worker import open_bus, run_api
+from shared.runtime.worker import open_bus
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 

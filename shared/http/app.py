@@ -16,14 +16,15 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from starlette.exceptions import HTTPException as StarletteHTTPException  # noqa: TID251 - rendered here, raised nowhere
+from starlette.exceptions import (
+    HTTPException as StarletteHTTPException,  # noqa: TID251 - rendered here, raised nowhere
+)
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, logs, metrics
 from shared.context import Context
-from shared.database.migrations import is_current
-from shared.database.session import Database, is_database_trouble, open_database
+from shared.database.session import is_database_trouble, open_database
 from shared.errors import (
     PROBLEM_TYPE,
     ConflictError,
@@ -36,24 +37,21 @@ from shared.errors import (
 )
 from shared.http import dead_letters_router
 from shared.messaging.bus import Bus
-from shared.security.remote_keys import RemoteKeys
+from shared.runtime.readiness import readiness
+from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenVerifier
 from shared.settings import ServiceSettings
 
 ISSUER = "tongban"
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
 MOST_FAULTS, LONGEST_NAME = 100, 200
 """What of a request's faults is told: a small body may have very many, and repeat a long name in each."""
 TOO_LARGE = FieldError("body", "max_bytes", "larger than this endpoint takes")
 # What the framework itself refuses before a model sees it; 400 is a body that its parser gave up on.
 FRAMEWORK_FAULTS = {400: FieldError("body", "readable", "cannot be read"), 413: TOO_LARGE}
-
 log = structlog.get_logger(__name__)
-
 PROBLEM_SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "code", "errors", "trace_id"],
@@ -197,20 +195,6 @@ def _operations(service: str) -> APIRouter:
         return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-async def readiness(service: str, database: Database, bus: Bus | None) -> dict[str, bool]:
-    """What this process needs and whether it is there. The API works on without the bus: events wait in the outbox."""
-    checks = {"database": False, "migrations": False}
-    try:
-        async with database.engine.connect() as connection:
-            checks["database"] = True
-            checks["migrations"] = await connection.run_sync(lambda sync: is_current(service, sync))
-    except Exception as error:
-        log.warning("ready.database", error=type(error).__name__)
-    if bus is not None:
-        checks["bus"] = await bus.ready()
-    return checks
 
 
 def _problem_response(request: Request, problem: ProblemError) -> Response:

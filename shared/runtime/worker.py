@@ -18,26 +18,24 @@ from sqlalchemy import text
 from shared import clock, logs, metrics
 from shared.context import Context, using
 from shared.database.audit import Sealer
-from shared.database.idempotency import PRUNE
+from shared.database.housekeeping import PRUNE
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
-from shared.http.app import readiness
 from shared.messaging.bus import Bus
 from shared.messaging.inbox import Consumer, Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
 from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
 
 INBOX_KEPT = text("DELETE FROM inbox WHERE handled_at < now() - interval '90 days'")
 WAITING = text(
     "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
 )
-
 FAREWELL = 3.0
 """Seconds that a worker has to hand back what is in flight before it ends."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -197,23 +195,3 @@ def run_worker(
     consumer.settings = settings
     worker = Worker(service, database, open_bus(settings), consumer, timers)
     uvloop.run(_serve(worker, settings.host, settings.worker_port))
-
-
-def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
-    """Main of `services/<name>/main.py`: serve the app until SIGTERM or SIGINT, finishing what is in flight."""
-    logs.configure(f"{service}-api")
-    collect_seldom()
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        # Longer than the gateway keeps a connection, so that it never sends a request into one just closed.
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=20,
-    )

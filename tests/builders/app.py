@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
 from shared.database import audit
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ConflictError
 from shared.fields import CLEAN
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import IfMatch, check_version, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.messaging import outbox
 from shared.pagination import Cursor, Limit, decode_cursor, page_of
 from shared.security.auth import Administrator, Citizen, CurrentCaller, MaybeCaller, VerifiedCitizen

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from shared import clock
-from shared.security import remote_keys
-from shared.security.remote_keys import RemoteKeys
+from shared.runtime import remote_keys
+from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenError, TokenVerifier
 from tests.builders.tokens import ISSUER, TestKeys
 

@@ -7,15 +7,7 @@ from fastapi import Depends, Request
 
 from services.cases.applications.use_cases.numbers import Numbers
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, StepUpRequiredError
-from shared.runtime.storage import Storage
 from shared.security.tokens import Caller
-
-
-async def _storage(request: Request) -> Storage:
-    return request.app.state.storage
-
-
-Files = Annotated[Storage, Depends(_storage)]
 
 
 async def _numbers(request: Request) -> Numbers:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +17,6 @@ from services.cases.case_file.queries import CASE
 from shared.database.direct import Direct
 from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
-from shared.runtime.lru import Memory
 
 APPLICATION = Direct(
     text(
@@ -40,7 +40,7 @@ APPLICATION = Direct(
         calendar=Uuid(),
     )
 )
-_texts: Memory[UUID, "MatterText"] = Memory(2000)
+_texts: LRUCache[UUID, "MatterText"] = LRUCache(2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ async def get_application(
         raise NotFoundError("no matter that takes applications has this id")
     if known is None or row.document is not None:
         document = MatterDocument.model_validate(row.document)
-        known = _texts.put(matter_id, MatterText(matter_id, row.revision, row.version, document))
+        known = _texts[matter_id] = MatterText(matter_id, row.revision, row.version, document)
     uploads = {UUID(key): (value[0], value[1]) for key, value in (row.uploads or {}).items()}
     licenses = [_license(held) for held in row.licenses or ()]
     return Application(known, uploads, {one.license_id: one for one in licenses}, row.calendar)

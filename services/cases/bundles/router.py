@@ -16,10 +16,10 @@ from services.cases.bundles.use_cases import apply as apply_bundle
 from services.cases.case_file.views import is_own, show_case
 from services.cases.model_base import Moment
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.domain import masking
 from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import CurrentCaller
 from shared.security.tokens import Caller

@@ -5,19 +5,19 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import Uuid, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar.model import CalendarDay, CalendarVersion
 from shared.domain.workdays import WorkCalendar
-from shared.runtime.lru import Memory
 
 CALENDAR = text(
     "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"
 ).columns(version=Uuid(), days=JSONB())
 NEWEST: Any = CalendarVersion.__table__.c.version
-_calendars: Memory[UUID, WorkCalendar] = Memory(8)
+_calendars: LRUCache[UUID, WorkCalendar] = LRUCache(8)
 
 
 async def get_calendar(session: AsyncSession, version: UUID | None = None) -> WorkCalendar:
@@ -27,7 +27,7 @@ async def get_calendar(session: AsyncSession, version: UUID | None = None) -> Wo
     if known is None:
         row = (await session.execute(CALENDAR)).one()
         days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
-        known = _calendars.put(row.version, WorkCalendar(days))
+        known = _calendars[row.version] = WorkCalendar(days)
     return known
 
 

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from services.cases.access import FIRST, Config, Db, Officer
-from services.cases.applications.dependencies import Files
+from services.cases.access import FIRST, Config, Db, Files, Officer
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file import queries
 from services.cases.case_file import use_cases as case_file

@@ -8,8 +8,8 @@ from services.cases.access import Pusher
 from services.cases.imports import use_cases as imports
 from services.cases.imports.schemas import PushCases, Pushed
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.runtime.storage import MAX_FILE
 
 router = APIRouter(route_class=IdempotentRoute)

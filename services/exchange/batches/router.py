@@ -23,12 +23,12 @@ from services.exchange.peers.model import Peer
 from services.exchange.peers.use_cases import counts, receipt_keys
 from services.exchange.settings import Settings
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.database.session import Database
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, ProblemError
 from shared.events.exchange import Resource
 from shared.http.bodies import file_body
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator, CurrentCaller, with_scope
 from shared.security.tokens import Caller

@@ -12,9 +12,9 @@ from services.exchange.peers.model import Peer
 from services.exchange.peers.schemas import ChangePeer, KeyId, NewKey, NewPeer, PeerRead
 from services.exchange.peers.use_cases import peers
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import IfMatch, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator
 

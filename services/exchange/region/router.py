@@ -16,9 +16,9 @@ from services.exchange.region.schemas import (
 )
 from services.exchange.region.use_cases import reconciliations
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator
 

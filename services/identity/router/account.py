@@ -9,9 +9,9 @@ from services.identity.router.access import RealName, WindowClerk, account_id
 from services.identity.schemas import AccountRead, Verified, VerifyAtCounter, VerifyIdentity
 from services.identity.use_cases import accounts
 from shared import clock
-from shared.database.idempotency import IdempotentRoute
 from shared.domain import masking
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute
 from shared.security.auth import CurrentCaller, Person
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query
 from services.identity import queries
 from services.identity.router.access import Config
 from services.identity.schemas import Phone, SentMessage
-from shared.database.idempotency import IdempotentRoute
 from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession
+from shared.http.idempotency import IdempotentRoute
 from shared.security.auth import Administrator
 from shared.security.crypto import lookup_hash
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Response
 from services.identity.schemas import JwkSet
 from services.identity.use_cases import keys
 from shared import clock
-from shared.database.idempotency import IdempotentRoute
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute
 from shared.security.auth import Administrator
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -11,10 +11,10 @@ from services.identity.router.access import Config, account_id
 from services.identity.schemas import ExchangedTokens, GrantMandate, MandateRead, RevokeMandate
 from services.identity.use_cases import mandates
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.domain import masking
 from shared.errors import ForbiddenError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import VerifiedCitizen, VerifiedPerson
 from shared.security.tokens import Caller

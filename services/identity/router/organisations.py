@@ -10,8 +10,8 @@ from services.identity.router.access import Register, account_id
 from services.identity.schemas import OrganisationRead, RegisterOrganisation
 from services.identity.use_cases import organisations
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import Person, VerifiedPerson
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -10,9 +10,9 @@ from services.identity.router.access import account_id, own_id
 from services.identity.schemas import SessionRead
 from services.identity.use_cases import sessions
 from shared import clock
-from shared.database.idempotency import IdempotentRoute
 from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute
 from shared.security.auth import CurrentCaller
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -19,8 +19,8 @@ from services.identity.schemas import (
 )
 from services.identity.use_cases import organisations, sessions, sign_in, sms, systems
 from shared import clock
-from shared.database.idempotency import IdempotentRoute
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute
 from shared.security.auth import VerifiedPerson
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -9,10 +9,10 @@ from services.identity import queries
 from services.identity.schemas import ChangeStaff, Departure, NewStaff, StaffCreated, StaffRead
 from services.identity.use_cases import accounts
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.domain import masking
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import IfMatch, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator
 

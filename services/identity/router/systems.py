@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from services.identity.schemas import NewSystem, SystemCreated, Withdrawal
 from services.identity.use_cases import systems
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import Administrator
 
 router = APIRouter(route_class=IdempotentRoute)

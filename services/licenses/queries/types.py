@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import DateTime, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.licenses.model.types import LicenseType, LicenseTypeVersion, TypeDocument
 from shared.database.direct import Direct
 from shared.errors import NotFoundError
-from shared.runtime.lru import Memory
 
 GROUND = (
     text(
@@ -51,7 +51,7 @@ class Type:
         return cls(code, version, definition, definition.name.model_dump(exclude_none=True))
 
 
-_types: Memory[str, tuple[datetime, Type]] = Memory(2000)
+_types: LRUCache[str, tuple[datetime, Type]] = LRUCache(2000)
 """The version that this process saw last, and when it was published: a guess that every statement checks."""
 
 
@@ -76,7 +76,7 @@ async def find_ground(
     row = (await session.execute(GROUND, values)).one()
     if row.document is not None:
         known = Type.read(code, row.version, row.document)
-        _ = _types.put(code, (row.published_at, known))
+        _types[code] = (row.published_at, known)
     found = known if row.version is not None else None
     return Ground(found, row.kid, row.owner, row.owner is None and row.linked > 0)
 

@@ -28,10 +28,10 @@ from services.licenses.use_cases import issue
 from services.licenses.use_cases.checks import NAMES
 from shared import clock
 from shared.database import audit
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import FieldError, ForbiddenError
 from shared.http.bodies import FILE
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Citizen, CurrentCaller
 

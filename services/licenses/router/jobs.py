@@ -18,9 +18,9 @@ from services.licenses.schemas.jobs import (
 )
 from services.licenses.use_cases import jobs, statistics
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import FieldError, InvalidInputError, NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import Administrator
 
 router = APIRouter(route_class=IdempotentRoute)

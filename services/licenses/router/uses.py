@@ -17,9 +17,9 @@ from services.licenses.schemas.uses import (
 )
 from services.licenses.use_cases import uses
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ConflictError, NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Citizen, CurrentCaller
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,18 +11,18 @@ from services.licenses.model.records import SigningKey
 from services.licenses.signing import SIGNERS, Signer
 from shared.database import audit
 from shared.ids import new_id
-from shared.runtime.lru import Memory
 from shared.security.key_ring import KeyRing, new_raw
 
 RING = KeyRing(SigningKey, "licences", lambda: str(new_id()), new_raw)
 
-_signers: Memory[str, Signer] = Memory(8)
+_signers: LRUCache[str, Signer] = LRUCache(8)
 
 
 def _signer(key: SigningKey) -> Signer:
-    return _signers.get(key.kid) or _signers.put(
-        key.kid, SIGNERS[key.algorithm](key.kid, key.private_key)
-    )
+    signer = _signers.get(key.kid)
+    if signer is None:
+        signer = _signers[key.kid] = SIGNERS[key.algorithm](key.kid, key.private_key)
+    return signer
 
 
 async def get_signer(session: AsyncSession, kid: str | None, now: datetime) -> Signer:

@@ -20,10 +20,10 @@ from services.matters.use_cases import bundles as use_cases_bundles
 from services.matters.use_cases import drafts
 from services.matters.use_cases.bundles import Draft
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.domain.bundles import BundleDocument, BundleGuide, BundleSnapshot, merge_materials
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import IfMatch, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import MaybeCaller
 

@@ -36,13 +36,13 @@ from services.matters.schemas.catalogue import (
 from services.matters.settings import Settings
 from services.matters.use_cases import catalogue, drafts, imports
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.domain import codes
 from shared.domain.guides import MatterDocument, PersonalGuide
 from shared.errors import FieldError, InvalidInputError
 from shared.http.bodies import file_body
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import IfMatch, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator, MaybeCaller
 from shared.security.tokens import Caller

@@ -3,19 +3,19 @@
 from datetime import date
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import Uuid, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.calendar.model import CalendarVersion, Deadline, Deadlines
 from shared.domain.workdays import WorkCalendar
-from shared.runtime.lru import Memory
 
 CALENDAR = text(
     "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"
 ).columns(version=Uuid(), days=JSONB())
 
-_calendars: Memory[UUID, WorkCalendar] = Memory(8)
+_calendars: LRUCache[UUID, WorkCalendar] = LRUCache(8)
 
 
 async def get_calendar(session: AsyncSession) -> WorkCalendar:
@@ -24,7 +24,7 @@ async def get_calendar(session: AsyncSession) -> WorkCalendar:
     if known is None:
         row = (await session.execute(CALENDAR)).one()
         days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
-        known = _calendars.put(row.version, WorkCalendar(days))
+        known = _calendars[row.version] = WorkCalendar(days)
     return known
 
 

@@ -32,9 +32,9 @@ from services.ratings.invitations.use_cases import keys, sms
 from services.ratings.rating.schemas import Token
 from services.ratings.schema_base import CaseNumber, Phone, Place
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ConflictError, NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator, Citizen, CurrentCaller
 from shared.security.crypto import lookup_hash

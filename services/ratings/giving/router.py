@@ -30,10 +30,10 @@ from services.ratings.rating.schemas import (
     TagDictionary,
 )
 from shared import clock
-from shared.database.idempotency import MAX_KEY, Claim, IdempotentRoute
 from shared.errors import FieldError, InvalidInputError
 from shared.http.dependencies import ReadSession, Session
 from shared.http.etags import etag
+from shared.http.idempotency import MAX_KEY, Claim, IdempotentRoute
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Citizen, CurrentCaller
 
@@ -53,7 +53,7 @@ async def list_tags(request: Request) -> Any:
 async def _claim(
     request: Request, session: Session, rater: Rater, command: SubmitRating, key: str | None
 ) -> None:
-    """As `shared.database.idempotency.claim_key`, for whoever has no account: the token stands for her."""
+    """As `shared.http.idempotency.claim_key`, for whoever has no account: the token stands for her."""
     if key is None:
         return
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():

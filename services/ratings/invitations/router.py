@@ -12,9 +12,9 @@ from services.ratings.invitations.queries import tokens as token_queries
 from services.ratings.invitations.schemas import BatchRead, BatchTokens, JwkSet, OrderBatch
 from services.ratings.invitations.use_cases import keys, sms
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.errors import ForbiddenError, NotFoundError
 from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator
 from shared.security.tokens import Caller

@@ -4,15 +4,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from services.cases.applications.dependencies import CaseNumbers, Files, applicant_account
+from services.cases.access import Files
+from services.cases.applications.dependencies import CaseNumbers, applicant_account
 from services.cases.applications.schemas.applications import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
 from services.cases.case_file.schemas import CaseRead
 from services.cases.case_file.views import read_case
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.bodies import file_body
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.runtime.storage import MAX_FILE
 from shared.security.auth import CurrentCaller
 

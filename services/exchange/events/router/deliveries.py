@@ -19,8 +19,8 @@ from services.exchange.events.schemas.deliveries import (
 )
 from services.exchange.events.use_cases.redelivery import redeliver
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(route_class=IdempotentRoute)

@@ -28,9 +28,9 @@ from services.exchange.events.schemas.subscriptions import (
 from services.exchange.events.use_cases import subscriptions
 from services.exchange.events.use_cases.endpoints import origin_of, reach_of, shake_hands, signer_of
 from shared import clock
-from shared.database.idempotency import IdempotentRoute, Once
 from shared.http.dependencies import Session
 from shared.http.etags import IfMatch, check_version, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import CurrentCaller
 

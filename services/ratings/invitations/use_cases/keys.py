@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from cachetools import LRUCache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,13 +14,12 @@ from services.ratings.invitations.model.keys import SigningKey, TokenBatch
 from services.ratings.invitations.model.tokens import Signer, batch_claims, invitation_claims
 from services.ratings.invitations.queries import tokens
 from shared.database import audit
-from shared.runtime.lru import Memory
 from shared.security.key_ring import KeyRing, decode, new_raw
 
 RING = KeyRing(SigningKey, "rating tokens", lambda: secrets.token_hex(4), new_raw, ahead=True)
 MAX_KID = 32
 
-_public: Memory[str, Ed25519PublicKey] = Memory(64)
+_public: LRUCache[str, Ed25519PublicKey] = LRUCache(64)
 
 
 def _signer(key: SigningKey) -> Signer:
@@ -46,7 +46,8 @@ async def public_key(session: AsyncSession, kid: str) -> Ed25519PublicKey | None
         and len(kid) <= MAX_KID
         and (key := await tokens.find_key(session, kid))
     ):
-        known = _public.put(kid, Ed25519PublicKey.from_public_bytes(decode(key.public_key["x"])))
+        public_key = Ed25519PublicKey.from_public_bytes(decode(key.public_key["x"]))
+        known = _public[kid] = public_key
     return known
 
 

@@ -34,7 +34,6 @@ STORE = Direct(
     "UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body"
     " WHERE caller = :caller AND key = :key"
 )
-PRUNE = text("DELETE FROM idempotency WHERE created_at < now() - interval '7 days'")
 KEPT_HEADERS = ("etag", "location", "content-type")
 MAX_KEY = 128
 PURPOSE = "idempotency.body"
