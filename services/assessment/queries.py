@@ -14,7 +14,7 @@ from services.assessment.model.cases import CaseState
 from services.assessment.model.matters import MatterState
 from services.assessment.model.ratings import RatingState
 from services.assessment.model.reports import DailyReport
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import NotFoundError
 
 FLOWS = text(
@@ -30,13 +30,13 @@ STOCK = text(
     " WHERE t.value - coalesce(l.value, 0) <> 0 GROUP BY 1, 2"
 ).columns(figures=JSON())
 """From the present total back to the day: few rows, because the days that are asked for live are of late."""
-LOCK_CASES = Direct(
+LOCK_CASES = UntypedDirect(
     "SELECT * FROM case_record WHERE case_id = ANY(CAST(:ids AS uuid[])) ORDER BY case_id FOR UPDATE"
 )
-LOCK_RATINGS = Direct(
+LOCK_RATINGS = UntypedDirect(
     "SELECT * FROM rating_record WHERE subject_id = ANY(CAST(:ids AS uuid[])) ORDER BY subject_id FOR UPDATE"
 )
-LOCK_MATTERS = Direct(
+LOCK_MATTERS = UntypedDirect(
     "SELECT * FROM matter_record WHERE matter_id = ANY(CAST(:ids AS uuid[])) ORDER BY matter_id FOR UPDATE"
 )
 

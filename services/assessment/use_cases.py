@@ -20,7 +20,7 @@ from services.assessment.model.reports import DailyReport
 from services.assessment.schemas import CorrectReport, DailyReportRead
 from shared import clock
 from shared.database import audit
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError
 from shared.events.assessment import DailyReportPublished
 from shared.events.base import Event
@@ -33,14 +33,14 @@ from shared.messaging import outbox
 State = CaseState | MatterState | RatingState
 
 
-def _keep(table: str, key: str, record: type[State]) -> Direct:
+def _keep(table: str, key: str, record: type[State]) -> UntypedDirect:
     """Records and counters of a batch in one fixed statement: composing SQL anew would cost more than running it.
 
     Both are written in one order everywhere, so that two workers cannot wait for each other in a ring.
     """
     names = [field.name for field in fields(record)]
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
-    return Direct(
+    return UntypedDirect(
         f"WITH kept AS (INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
         f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
         f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}),"
@@ -115,7 +115,7 @@ async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
 
 
 async def _store(
-    session: AsyncSession, statement: Direct, states: Sequence[State], changes: Counter[Cell]
+    session: AsyncSession, statement: UntypedDirect, states: Sequence[State], changes: Counter[Cell]
 ) -> None:
     cells = sorted((*cell, number) for cell, number in changes.items() if number)
     if states or cells:

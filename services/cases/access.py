@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from services.cases.calendar import queries as calendar_queries
-from services.cases.model_base import Moment
 from services.cases.settings import Settings
 from shared import clock
 from shared.database.session import Database
+from shared.domain.workdays import Moment
 from shared.http.dependencies import Session
 from shared.runtime.storage import Storage
 from shared.security.auth import with_role, with_scope

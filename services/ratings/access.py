@@ -10,7 +10,6 @@ from services.ratings.calendar import queries as calendar_queries
 from services.ratings.giving.use_cases import supplement
 from services.ratings.invitations.credentials import find
 from services.ratings.invitations.model.invitation import Invitation
-from services.ratings.model_base import Moment
 from services.ratings.rating.model.dictionary import (
     CONTENTS,
     CURRENT,
@@ -24,6 +23,7 @@ from services.ratings.rating.schemas import RatingRead
 from services.ratings.settings import Settings
 from shared import clock
 from shared.database.session import Database
+from shared.domain.workdays import Moment
 from shared.errors import ForbiddenError, NotFoundError
 from shared.http.client_address import client_address
 from shared.http.dependencies import Session

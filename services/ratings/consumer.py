@@ -8,9 +8,9 @@ from services.ratings.calendar import queries as calendar_queries
 from services.ratings.calendar import use_cases as calendar_use_cases
 from services.ratings.giving.use_cases import records
 from services.ratings.invitations.use_cases import invite
-from services.ratings.model_base import Moment
 from services.ratings.settings import Rules
 from shared import clock
+from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseEvent, CaseImported
 from shared.events.exchange import RecordReceived
 from shared.messaging.inbox import Consumer

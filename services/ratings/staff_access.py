@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 
 from services.ratings.calendar.queries import get_calendar
-from services.ratings.model_base import Moment
 from services.ratings.settings import Settings
 from shared import clock
+from shared.domain.workdays import Moment
 from shared.http.dependencies import Session
 from shared.pagination import decode_cursor
 from shared.security.auth import with_role

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from services.ratings.calendar import queries as calendar_queries
 from services.ratings.invitations.credentials import find, window_code
 from services.ratings.invitations.use_cases import sms
-from services.ratings.model_base import Moment
 from services.ratings.publication import use_cases as publication
 from services.ratings.tickets.use_cases import tickets
 from services.ratings.tickets.use_cases.tickets import Watched
 from shared.database.session import Database
+from shared.domain.workdays import Moment
 
 
 async def send_invitations(

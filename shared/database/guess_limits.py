@@ -14,7 +14,7 @@ from sqlalchemy import DateTime, Integer, LargeBinary, Select, column, delete, s
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import TooManyRequestsError
 from shared.security.crypto import lookup_hash
 
@@ -49,7 +49,7 @@ class Try:
     now: datetime
 
 
-def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> Direct:
+def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> UntypedDirect:
     """The statement `found` that also counts a try in `rows`: for `ask`."""
     # Always the address first: two requests that share both rows cannot wait for each other crosswise.
     tried = (
@@ -72,11 +72,11 @@ def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> Direct:
     )
     there = found.add_columns(true().label("is_found")).subquery("found")
     since = column("spent_since", DateTime(timezone=True))
-    return Direct(select(since, *there.c).select_from(spent.outerjoin(there, true())))
+    return UntypedDirect(select(since, *there.c).select_from(spent.outerjoin(there, true())))
 
 
 async def ask(
-    session: AsyncSession, statement: Direct, one: Try, **parameters: Any
+    session: AsyncSession, statement: UntypedDirect, one: Try, **parameters: Any
 ) -> Sequence[Any]:
     """The rows found by a statement of `counting`; 429 with the seconds to wait when the budget is used up.
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from shared.clock import SHANGHAI
+from shared.clock import SHANGHAI, local_date
 
 SEED = Path(__file__).parent / "calendars/lhasa.csv"
 CLOSE_OF_BUSINESS = time(18, 30)
@@ -103,6 +103,23 @@ def _lay_out(exceptions: frozenset[tuple[date, bool]]) -> tuple[date, ...]:
 def due_moment(day: date) -> datetime:
     """Close of business of the last day, 18:30 in Lhasa."""
     return datetime.combine(day, CLOSE_OF_BUSINESS, tzinfo=SHANGHAI)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happens, and by which calendar its days are counted."""
+
+    now: datetime
+    calendar: WorkCalendar
+
+    @property
+    def today(self) -> date:
+        """The city's day."""
+        return local_date(self.now)
+
+    def after(self, days: int) -> date:
+        """The working day that is `days` after today."""
+        return self.calendar.add_working_days(self.today, days)
 
 
 def read_seed(path: Path = SEED) -> list[tuple[date, bool, str]]:

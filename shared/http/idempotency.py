@@ -17,20 +17,20 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError, FieldError, InvalidInputError, UnprocessableError
 from shared.http.dependencies import Session
 from shared.security.auth import CurrentCaller
 from shared.security.crypto import decrypt, encrypt
 
-CLAIM = Direct(
+CLAIM = UntypedDirect(
     "INSERT INTO idempotency (caller, key, request_hash) VALUES (:caller, :key, :hash) ON CONFLICT DO NOTHING"
     " RETURNING true"
 )
 FIND = text(
     "SELECT request_hash, status, headers, body FROM idempotency WHERE caller = :caller AND key = :key"
 )
-STORE = Direct(
+STORE = UntypedDirect(
     "UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body"
     " WHERE caller = :caller AND key = :key"
 )

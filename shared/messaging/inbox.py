@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import context, logs, metrics
 from shared.context import Context
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.session import Database, is_database_trouble
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
@@ -45,7 +45,7 @@ DATABASE_PAUSE = 0.5
 REMEMBER = text(
     "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
 )
-ADMIT = Direct(
+ADMIT = UntypedDirect(
     "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
     "  AS g (id, topic, key)),"
     " behind AS (SELECT id FROM given g WHERE EXISTS"

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.session import Database, is_database_trouble
 from shared.database.tables import OutboxRow
 from shared.events.base import Event, seal, topic_of
@@ -33,7 +33,7 @@ INSERT = (
     " FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:payloads AS bytea[]))"
     " WITH ORDINALITY AS e (topic, key, id, payload, place) ORDER BY e.place"
 )
-ADD_MANY = Direct(INSERT)
+ADD_MANY = UntypedDirect(INSERT)
 
 log = structlog.get_logger(__name__)
 

@@ -9,14 +9,13 @@ from uuid import UUID
 import httpx
 
 from services.ratings.invitations.model.invitation import Invitation
-from services.ratings.model_base import Moment
 from services.ratings.rating.model.rating import Rating
 from services.ratings.statistics import use_cases as statistics
 from services.ratings.tickets.queries.tickets import find_ticket_of
 from services.ratings.tickets.use_cases import tickets
 from services.ratings.timers import publish_ratings, watch_tickets
 from shared import clock
-from shared.domain.workdays import seed_calendar
+from shared.domain.workdays import Moment, seed_calendar
 from shared.ids import new_id
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.conftest import Headers, ServiceClient, TokenFactory

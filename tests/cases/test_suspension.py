@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.states import State
-from services.cases.model_base import Moment
 from shared import clock
-from shared.domain.workdays import seed_calendar
+from shared.domain.workdays import Moment, seed_calendar
 from shared.errors import ConflictError
 from shared.ids import new_id
 from shared.security.crypto import use_key

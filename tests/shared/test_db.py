@@ -8,18 +8,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.session import Database, is_database_trouble
 from shared.messaging import outbox
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory
 
-COUNT = Direct("SELECT count(*) AS number FROM outbox")
-ADD = Direct(
+COUNT = UntypedDirect("SELECT count(*) AS number FROM outbox")
+ADD = UntypedDirect(
     "INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')"
 )
-SLEEP = Direct("SELECT pg_sleep(20)")
-END = Direct("SELECT pg_terminate_backend(pg_backend_pid())")
+SLEEP = UntypedDirect("SELECT pg_sleep(20)")
+END = UntypedDirect("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def number(database: Database) -> int:

@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.cases.applications.model import Upload
 from services.cases.case_file.model.license_copies import LicenseCopy
 from services.cases.case_file.queries import CASE
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
 
-APPLICATION = Direct(
+APPLICATION = UntypedDirect(
     text(
         "SELECT revision, version, CASE WHEN revision = :known THEN NULL ELSE document END AS document,"
         " (SELECT version FROM calendar_version) AS calendar,"

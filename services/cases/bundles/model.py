@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.case_file.model.case import ACCEPTANCE_DAYS
 from services.cases.case_file.model.states import State
-from services.cases.model_base import Base, Moment
+from services.cases.model_base import Base
+from shared.domain.workdays import Moment
 from shared.security.crypto import Encrypted
 
 RESULT = "result"

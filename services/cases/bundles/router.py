@@ -14,9 +14,9 @@ from services.cases.bundles.model import BundleCase, Standing, bundle_state, del
 from services.cases.bundles.schemas import ApplyBundle, BundleCaseRead, BundleCaseSummary
 from services.cases.bundles.use_cases import apply as apply_bundle
 from services.cases.case_file.views import is_own, show_case
-from services.cases.model_base import Moment
 from shared import clock
 from shared.domain import masking
+from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once

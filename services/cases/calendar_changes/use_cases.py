@@ -15,8 +15,8 @@ from services.cases.calendar_changes import queries as change_queries
 from services.cases.calendar_changes.model import CalendarChange
 from services.cases.calendar_changes.schemas import ChangeDays
 from services.cases.case_file.model.timeline import TimelineRow
-from services.cases.model_base import Moment
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged, CaseDueChanged
 from shared.ids import new_id
 from shared.messaging import outbox

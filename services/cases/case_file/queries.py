@@ -15,12 +15,12 @@ from services.cases.case_file.model.states import IS_OPEN, State
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.case_file.model.tracking import TrackingTries
 from shared.database import guess_limits
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.guess_limits import Try
 from shared.errors import NotFoundError
 
 CASE: Any = Case.__table__.c
-READ = Direct(
+READ = UntypedDirect(
     select(
         *(column for column in CASE if column.key not in {"guide", "applicant_id_hash"}),
         select(NEWEST).scalar_subquery().label("calendar"),

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.clocks import Lamp, Level
-from services.cases.model_base import PLACE, Base, Moment
+from services.cases.model_base import PLACE, Base
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.cases import LightCleared, LightRaised
 from shared.ids import new_id

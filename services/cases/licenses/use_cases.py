@@ -14,10 +14,10 @@ from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.license_copies import LicenseCopy, is_license
 from services.cases.licenses import queries as license_queries
-from services.cases.model_base import Moment
 from shared import context
 from shared.database import audit
 from shared.domain import masking
+from shared.domain.workdays import Moment
 from shared.events.base import Event
 from shared.events.licenses import LicenseEvent
 from shared.ids import new_id

@@ -13,7 +13,7 @@ from services.licenses.model.records import CheckTries, SigningKey
 from services.licenses.model.states import Status
 from services.licenses.model.types import LicenseTypeVersion
 from shared.database import guess_limits
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.guess_limits import Try
 from shared.errors import NotFoundError
 
@@ -54,7 +54,7 @@ READ = (
     )
 )
 """A licence with what its present version says, and the type's definition that names its fields."""
-READ_ONE = Direct(READ.where(LICENSE.id == bindparam("license_id")))
+READ_ONE = UntypedDirect(READ.where(LICENSE.id == bindparam("license_id")))
 
 # The statements are made once: to make them costs more than to run them.
 _JUDGED = (
@@ -85,7 +85,7 @@ _CHECK = (
 )
 
 
-def _check(*which: ColumnElement[bool]) -> Direct:
+def _check(*which: ColumnElement[bool]) -> UntypedDirect:
     return guess_limits.counting(_CHECK.where(*which).order_by(LICENSE.id).limit(5), CheckTries)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model.types import LicenseType, LicenseTypeVersion, TypeDocument
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import NotFoundError
 
 GROUND = (
@@ -28,7 +28,7 @@ GROUND = (
     )
     .columns(document=JSONB(none_as_null=True), owner=Uuid())
 )
-NEWEST = Direct(
+NEWEST = UntypedDirect(
     text(
         "SELECT code, version, document FROM license_type WHERE code = ANY (CAST(:codes AS text[]))"
     ).columns(document=JSONB())

@@ -30,7 +30,7 @@ from services.licenses.use_cases.making import (
 )
 from shared import clock
 from shared.database import audit
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError
 from shared.events.base import Event
 from shared.events.exchange import RecordReceived
@@ -43,8 +43,8 @@ TRUST = "B"
 """Checked against an old paper at a window, not made by us."""
 REASON = "来源系统状态变更"
 FIELDS = frozenset(CollectedLicense.model_fields)
-ONE_AT_A_TIME = Direct("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
-KNOWN = Direct(
+ONE_AT_A_TIME = UntypedDirect("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
+KNOWN = UntypedDirect(
     "WITH given AS (SELECT * FROM unnest(CAST(:types AS text[]), CAST(:numbers AS text[]), CAST(:identifiers AS text[]))"
     "  WITH ORDINALITY AS g (type_code, number, identifier, place)),"
     " found AS (SELECT g.place, l.id, v.license_id AS taken_by FROM given g"
@@ -60,7 +60,7 @@ KNOWN = Direct(
 
 Row by row through the unique indexes (LATERAL … LIMIT 1): a generic plan would otherwise walk the whole department.
 """
-LINKS = Direct(
+LINKS = UntypedDirect(
     "SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))"
 )
 

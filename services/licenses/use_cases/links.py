@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model.license import License, facts_of
 from services.licenses.model.records import AccountLink
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.events.licenses import LicenseChanged
 from shared.messaging import outbox
@@ -22,7 +22,7 @@ _LOCK = (
     "SELECT pg_advisory_xact_lock{mode}(1818848875, stripe) FROM (SELECT DISTINCT hashtext(name) & 63 AS stripe"
     " FROM unnest(CAST(:names AS text[])) AS given (name) ORDER BY stripe) AS sorted"
 )
-LOCK, SHARE = Direct(_LOCK.format(mode="")), Direct(_LOCK.format(mode="_shared"))
+LOCK, SHARE = UntypedDirect(_LOCK.format(mode="")), UntypedDirect(_LOCK.format(mode="_shared"))
 """1818848875: "link". In stripes, because a chunk names a thousand holders and the table of locks holds some thousands.
 
 Sorted, so that two that lock never wait for each other.

@@ -17,7 +17,7 @@ from services.licenses.queries.types import Type
 from services.licenses.signing import Signer, canonical, digest_of
 from shared import context
 from shared.database import audit
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.events.licenses import LicenseIssued
 from shared.ids import new_id
 from shared.messaging import outbox
@@ -75,7 +75,7 @@ _VERSIONS = (
 _AUDIT = "id uuid, at timestamptz, actor text, on_behalf_of text, action text, object_type text, object_id text, reason text"
 _AUDITED = _AUDIT + ", detail jsonb, request_id text"
 _AUDIT_NAMES = ", ".join(column.partition(" ")[0] for column in _AUDITED.split(", "))
-STORE = Direct(
+STORE = UntypedDirect(
     f"{_GIVEN}, stored AS (INSERT INTO license ({_NAMES}) SELECT {_NAMES} FROM given"
     f" ON CONFLICT DO NOTHING RETURNING id), versions AS ({_VERSIONS}),"
     " counted AS (INSERT INTO license_counting (area_code, department_code, type_code, collected, issued, signed)"
@@ -92,7 +92,7 @@ STORE = Direct(
 """New licences with their first versions, counts, facts and audit rows; what is there already is passed over with all of it."""
 AT_ONCE = 50
 """Licences that one statement stores where many are collected."""
-RENEW = Direct(
+RENEW = UntypedDirect(
     f"{_GIVEN}, stored AS (UPDATE license l SET"
     + ", ".join(
         f" {name} = g.{name}" for name in COLUMNS if name not in {"id", "created_at", "case_id"}

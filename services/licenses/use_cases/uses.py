@@ -16,7 +16,7 @@ from services.licenses.queries import licenses, records
 from services.licenses.schemas.uses import AuthorisationRead, Authorise, UseLicense
 from shared import clock
 from shared.database import audit
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.events.cases import CaseLicenseUsed, CaseReceived
 from shared.events.licenses import LicenseUsed
@@ -36,7 +36,7 @@ LOG = text(
 ).bindparams(
     *(bindparam(name, type_=Uuid()) for name in ("id", "license_id", "case_id", "matter_id"))
 )
-INTAKES = Direct(
+INTAKES = UntypedDirect(
     "INSERT INTO license_counting (area_code, department_code, type_code, license_materials, licenses_used)"
     " SELECT area, department, '-', sum(materials), sum(used)"
     " FROM unnest(CAST(:areas AS text[]), CAST(:departments AS text[]), CAST(:materials AS int[]), CAST(:used AS int[]))"

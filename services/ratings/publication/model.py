@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model_base import PLACE, Base, Moment
+from services.ratings.model_base import PLACE, Base
 from services.ratings.rating.model.rating import Rating
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.ratings import RatingPublished
 from shared.ids import new_id

@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.calendar.queries import get_calendar
-from services.ratings.model_base import Moment
 from services.ratings.publication import queries as publication_queries
 from services.ratings.publication.model import Publication
 from services.ratings.publication.schemas import Moderate
@@ -14,6 +13,7 @@ from services.ratings.rating.model.rating import Rating
 from services.ratings.tickets.queries import tickets
 from shared.database import audit
 from shared.domain import masking
+from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.events.base import Event
 from shared.http.etags import check_version

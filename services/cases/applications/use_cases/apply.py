@@ -18,13 +18,13 @@ from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.materials import missing_materials
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.licenses.use_cases import note_uses
-from services.cases.model_base import Moment
 from shared import context
 from shared.database import audit
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.database.tables import AuditRow, OutboxRow
 from shared.domain import codes
 from shared.domain.guides import personal_guide
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.base import Event
 from shared.ids import new_id
@@ -190,7 +190,7 @@ def _insert(*rows: str) -> str:
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join(map(_values, rows))}"
 
 
-STORE = Direct(
+STORE = UntypedDirect(
     text(
         f"WITH stored_case AS ({_insert('case')}), stored_step AS ({_insert('step')}), stored_trail AS ({_insert('audit')})"
         f" {_insert('first', 'second')}"

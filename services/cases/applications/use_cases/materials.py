@@ -18,7 +18,7 @@ from services.cases.applications.schemas.materials import (
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.license_copies import LicenseCopy, Use
 from services.cases.case_file.model.materials import is_file
-from services.cases.model_base import Moment
+from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError
 from shared.security.crypto import pseudonym
 from shared.security.tokens import Caller

@@ -32,11 +32,11 @@ from services.cases.case_file.model.materials import missing_materials
 from services.cases.case_file.model.states import State
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.licenses.use_cases import note_uses
-from services.cases.model_base import Moment
 from shared import context
 from shared.database import audit
 from shared.domain import codes
 from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, FormField, bundle_guide
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError, FieldError, ForbiddenError, InvalidInputError
 from shared.events.base import Event
 from shared.ids import new_id

@@ -6,8 +6,8 @@ from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.model import RESULT, BundleCase, Standing, standing
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.timeline import TimelineRow
-from services.cases.model_base import Moment
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.events.base import Event
 from shared.ids import new_id
 from shared.messaging import outbox

@@ -33,8 +33,8 @@ from services.cases.case_file.model.license_copies import (
 )
 from services.cases.case_file.model.materials import gap_days, is_promised
 from services.cases.case_file.model.states import ALLOWED, IS_OPEN, Act, State
-from services.cases.model_base import PLACE, Base, Moment
-from shared.domain.workdays import WorkCalendar
+from services.cases.model_base import PLACE, Base
+from shared.domain.workdays import Moment, WorkCalendar
 from shared.errors import ConflictError, ForbiddenError
 from shared.events.cases import (
     CaseAccepted,

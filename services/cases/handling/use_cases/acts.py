@@ -26,9 +26,9 @@ from services.cases.handling.schemas import (
 from services.cases.handling.use_cases.lights import settle
 from services.cases.licenses import queries as license_queries
 from services.cases.licenses.use_cases import forget_uses, note_uses
-from services.cases.model_base import Moment
 from shared import context
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError
 from shared.events.base import Event
 from shared.http.etags import check_version

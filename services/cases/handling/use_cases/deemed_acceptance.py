@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.handling import queries as handling_queries
-from services.cases.model_base import Moment
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.ids import new_id
 from shared.messaging import outbox
 

@@ -13,8 +13,8 @@ from services.cases.case_file.model.case import Case
 from services.cases.handling import queries as handling_queries
 from services.cases.handling.model import Light
 from services.cases.handling.schemas import AnswerLight
-from services.cases.model_base import Moment
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.events.cases import LightCleared, LightRaised
 from shared.http.etags import check_version

@@ -8,18 +8,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.events.model.external import City, draft
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.events.base import Envelope
 
 PRUNE_BATCH = 5000
 
-ADVANCE = Direct(
+ADVANCE = UntypedDirect(
     "WITH known AS (SELECT event_id FROM logged_event WHERE event_id = ANY(CAST(:ids AS uuid[])))"
     " UPDATE log_head SET sequence = sequence + cardinality(CAST(:ids AS uuid[])) - (SELECT count(*) FROM known)"
     " RETURNING sequence, ARRAY(SELECT event_id FROM known) AS known"
 )
 """Numbers for the events that are not in the log yet; nobody else gets any before this transaction ends."""
-APPEND = Direct(
+APPEND = UntypedDirect(
     "INSERT INTO logged_event (sequence, event_id, type, key, area_code, department_code, matter_code, occurred_at,"
     " logged_at, payload)"
     " SELECT e.sequence, e.id, e.type, e.key, e.area, e.department, e.matter, CAST(e.at AS timestamptz),"

@@ -9,7 +9,7 @@ from sqlalchemy import TextClause, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.region.model.ledger import LedgerRow, Push
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.domain.recon import WORD, Entry, Fingerprint
 
 CLAIM = text(
@@ -73,7 +73,7 @@ LEAVES = tuple(
 )
 """Rows below (day, b1), and below (day, b1, b2)."""
 
-LOCK = Direct(
+LOCK = UntypedDirect(
     "SELECT key, version, day, area_code, department_code, record FROM ledger"
     " WHERE resource = :resource AND key = ANY(CAST(:keys AS text[])) ORDER BY key FOR UPDATE"
 )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.region.queries import ledger
 from shared import clock
-from shared.database.direct import Direct
+from shared.database.direct import UntypedDirect
 from shared.domain.recon import Value, canonical, loose, stream
 from shared.events.base import Event
 from shared.events.cases import (
@@ -47,7 +47,7 @@ ACTS = {
 }
 """环节名称 by fact."""
 
-KEEP = Direct(
+KEEP = UntypedDirect(
     "INSERT INTO ledger (resource, key, version, op, day, area_code, department_code, record, rd, loose, b1, b2, d1, d2,"
     " last_seq, changed_at)"
     " SELECT :resource, w.key, w.version, w.op, w.day, w.area, w.department, w.record, w.rd, w.loose,"

@@ -10,9 +10,9 @@ from services.ratings.invitations.credentials import printed_token, window_code
 from services.ratings.invitations.credentials.find import believe, invitation_of
 from services.ratings.invitations.model.tokens import Window, batch_subject
 from services.ratings.invitations.queries import tokens
-from services.ratings.model_base import Moment
 from services.ratings.settings import Settings
 from services.ratings.tickets.queries.tickets import find_ticket_by_invitation
+from shared.domain.workdays import Moment
 
 SHOWN = [
     "stage",

@@ -16,7 +16,6 @@ from services.ratings.giving.use_cases.detect import find_suspicions
 from services.ratings.invitations.credentials.find import Credential, Rater, find_credential
 from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.invitations.model.refusals import AlreadyRatedError, TokenExpiredError
-from services.ratings.model_base import Moment
 from services.ratings.rating import queries as rating_queries
 from services.ratings.rating.model.dictionary import CURRENT
 from services.ratings.rating.model.rating import Rating
@@ -27,6 +26,7 @@ from services.ratings.tickets.use_cases.tickets import follow_rating
 from shared import clock
 from shared.database import audit
 from shared.domain.masking import mask_free_text
+from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError
 from shared.events.ratings import RatingSubmitted
 from shared.ids import new_id

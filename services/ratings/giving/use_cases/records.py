@@ -35,12 +35,12 @@ from services.ratings.invitations.queries import invitations as invitation_queri
 from services.ratings.invitations.queries import tokens
 from services.ratings.invitations.use_cases.invite import CLOSING, Invited, store_invitations
 from services.ratings.invitations.use_cases.keys import get_signer
-from services.ratings.model_base import Moment
 from services.ratings.rating import queries as rating_queries
 from services.ratings.rating.model.rating import Rating
 from services.ratings.rating.schemas import RatingRecord
 from services.ratings.settings import Rules
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import ProblemError
 from shared.events.exchange import RecordReceived
 from shared.events.ratings import RatingRecordsJudged

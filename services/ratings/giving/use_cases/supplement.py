@@ -12,7 +12,6 @@ from services.ratings.invitations.credentials.find import Rater, believe
 from services.ratings.invitations.model.refusals import StaffCannotRateError, TokenExpiredError
 from services.ratings.invitations.model.tokens import batch_subject, read_id
 from services.ratings.invitations.queries import invitations, tokens
-from services.ratings.model_base import Moment
 from services.ratings.rating import queries as rating_queries
 from services.ratings.rating.model.rating import Rating
 from services.ratings.rating.schemas import SupplementRating
@@ -20,6 +19,7 @@ from services.ratings.settings import Settings
 from services.ratings.tickets.use_cases.tickets import follow_supplement
 from shared.database import audit
 from shared.domain.masking import mask_free_text
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shared.events.ratings import RatingSupplemented
 from shared.messaging import outbox

@@ -13,11 +13,11 @@ from services.ratings.invitations.model.refusals import StaffCannotRateError, To
 from services.ratings.invitations.model.tokens import Token, batch_subject, read, read_id
 from services.ratings.invitations.queries import invitations, tokens
 from services.ratings.invitations.use_cases.keys import public_key
-from services.ratings.model_base import Moment
 from services.ratings.rating.model.channels import HOTLINE
 from services.ratings.rating.schemas import SubmitRating
 from services.ratings.settings import Settings
 from shared.database.session import Database
+from shared.domain.workdays import Moment
 from shared.errors import (
     FieldError,
     ForbiddenError,

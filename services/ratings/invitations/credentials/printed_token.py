@@ -21,9 +21,9 @@ from services.ratings.invitations.queries import invitations, tokens
 from services.ratings.invitations.schemas import OrderBatch
 from services.ratings.invitations.use_cases.invite import Invited, store_invitations
 from services.ratings.invitations.use_cases.keys import get_signer, tokens_of
-from services.ratings.model_base import Moment
 from services.ratings.settings import Settings
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.ids import new_id
 

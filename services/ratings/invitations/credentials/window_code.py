@@ -35,9 +35,9 @@ from services.ratings.invitations.queries import invitations
 from services.ratings.invitations.schemas import InviteVisit
 from services.ratings.invitations.use_cases.invite import Invited, store_invitations
 from services.ratings.invitations.use_cases.keys import get_signer
-from services.ratings.model_base import Moment
 from services.ratings.settings import Settings
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError, TooManyRequestsError
 from shared.security.crypto import lookup_hash
 

@@ -11,12 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.invitations.model.tokens import case_subject, invitation_claims, token_hash
 from services.ratings.invitations.use_cases.keys import get_signer
-from services.ratings.model_base import Moment
 from services.ratings.settings import Rules
 from services.ratings.statistics.use_cases import count_invitations
 from shared import clock
 from shared.database import audit
-from shared.domain.workdays import WorkCalendar
+from shared.domain.workdays import Moment, WorkCalendar
 from shared.events.cases import CaseAccepted, CaseClosed, CaseEvent, CaseImported
 from shared.events.ratings import RatingInvited
 from shared.messaging import outbox

@@ -8,9 +8,10 @@ from sqlalchemy import Date, DateTime, ForeignKey, Index, Integer, Text, Uuid, t
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model_base import Base, Moment
+from services.ratings.model_base import Base
 from services.ratings.rating.model.rating import Rating
 from services.ratings.tickets.model.ticket import Ticket
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.ratings import RatingExcluded
 from shared.ids import new_id

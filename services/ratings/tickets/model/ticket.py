@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.calendar.model import Deadlines
-from services.ratings.model_base import PLACE, Base, Moment
+from services.ratings.model_base import PLACE, Base
 from services.ratings.rating.model.rating import Rating
 from services.ratings.tickets.model.clocks import DAY, Clock, Escalation, escalations
 from services.ratings.tickets.model.states import (
@@ -32,6 +32,7 @@ from services.ratings.tickets.model.states import (
     TicketAct,
     TicketState,
 )
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.ratings import (
     BadRatingCalledBack,

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.model_base import Moment
 from services.ratings.publication.use_cases import plan_publication
 from services.ratings.tickets.model.appeal import Appeal
 from services.ratings.tickets.model.states import TicketAct
@@ -12,6 +11,7 @@ from services.ratings.tickets.queries import appeals, tickets
 from services.ratings.tickets.schemas.appeals import MakeAppeal, ReviewAppeal
 from services.ratings.tickets.use_cases.tickets import record, take
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import ConflictError, NotFoundError
 from shared.events.base import Event
 from shared.http.etags import check_version

@@ -12,7 +12,6 @@ from services.ratings.calendar import queries as calendar_queries
 from services.ratings.calendar.model import Deadline, Deadlines
 from services.ratings.calendar.queries import get_calendar
 from services.ratings.invitations.credentials.find import believe, rated_by
-from services.ratings.model_base import Moment
 from services.ratings.publication.use_cases import plan_publication
 from services.ratings.rating.model.rating import Rating
 from services.ratings.rating.model.suspicions import BAD_TEXT
@@ -33,6 +32,7 @@ from services.ratings.tickets.schemas.tickets import (
     VerifyTicket,
 )
 from shared.database import audit
+from shared.domain.workdays import Moment
 from shared.errors import ForbiddenError, NotFoundError
 from shared.events.base import Event
 from shared.http.etags import check_version
