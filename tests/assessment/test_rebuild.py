@@ -42,7 +42,7 @@ async def test_dropped_database_is_filled_again_under_a_running_worker(
         before = await settled(database, department, 20)
         async with database.transaction() as session:
             frozen = await use_cases.publish_report(
-                session, events[0].occurred_at.date(), "officer", clock.now()
+                session, events[0].occurred_at.date(), officer="officer", now=clock.now()
             )
         await empty_outbox(database)
 
