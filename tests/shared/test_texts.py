@@ -20,6 +20,7 @@ from shared.errors import (
 from shared.texts import Choices, Reader, choose_language, reading, render, translate
 from tests.builders.app import router
 from tests.conftest import ClientFactory, ServiceClient, TokenFactory
+from tests.contracts.problem_texts import text_faults
 
 BASE = "/api/v1/assessment/test"
 ENGLISH, CHINESE = Reader("en"), Reader("zh")
@@ -206,11 +207,31 @@ async def test_errors_of_the_framework_are_in_chinese(
 
     codes = [answer.json()["code"] for answer in answers]
     assert codes[:2] == ["not_found", "method_not_allowed"]
-    for answer in answers:
-        document = answer.json()
-        texts = [document["title"], document["detail"]]
-        texts += [error["message"] for error in document["errors"]]
-        assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in texts), texts
+    assert [fault for answer in answers for fault in text_faults(answer.json())] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_chinese"),
+    [
+        ("请填写 If-Match", True),
+        ("应为以下值之一：“a long English name”", True),
+        ("应符合格式 `not a word here`", True),
+        ("未找到 the record you want", False),
+        ("only English", False),
+        ("ETag", False),
+    ],
+)
+def test_english_in_a_chinese_problem_is_found(text: str, is_chinese: bool) -> None:
+    document = {"title": "未找到", "detail": text, "code": "c", "errors": []}
+
+    assert (text_faults(document) == []) == is_chinese
+
+
+def test_error_without_rule_or_code_is_found() -> None:
+    error = {"field": "f", "rule": "", "message": "必填"}
+    document = {"title": "未找到", "detail": "未找到", "code": "", "errors": [error]}
+
+    assert text_faults(document) == ["no code", "errors[0]: no rule"]
 
 
 answering = APIRouter(prefix=BASE)
