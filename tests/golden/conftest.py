@@ -1,0 +1,27 @@
+"""Fixture of the golden scenarios: a clock that stands still, callers that never change, a file to compare with."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from tests.conftest import ClientFactory, TokenFactory
+from tests.golden.recorder import FILES, Golden
+from tests.golden.surface import FixedClock
+
+START = "2026-03-10T09:30"
+"""A Tuesday; ten working days without a holiday follow."""
+
+
+@pytest.fixture
+async def golden(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    client_of: ClientFactory,
+    token: TokenFactory,
+) -> AsyncGenerator[Golden]:
+    """The golden file of this test: `files/<module>/<test>.txt`, both without `test_`."""
+    module = request.path.stem.removeprefix("test_")
+    name = request.node.name.removeprefix("test_")
+    golden = Golden(FILES / module / f"{name}.txt", FixedClock(monkeypatch, START), client_of, token)
+    yield golden
+    await golden.close()

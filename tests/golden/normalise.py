@@ -1,0 +1,230 @@
+"""Replaces what differs from one run to the next by placeholders, and keeps every other byte.
+
+- An identifier made by the code becomes `<id-1>`, `<id-2>`, … in the order of first appearance, the same in answers,
+  events and tables. Identifiers that the scenario chose (`fixed`) stay.
+- A sealed value is opened and its content shown, because only the nonce differs.
+- The cursor of a page is shown by its content.
+- A signed token is shown as header and payload; only its signature is left out.
+- A member or column that holds something drawn by lot (a code, a secret) is named by the scenario and becomes
+  `<random>`.
+- Of errors the texts for people (`title`, `detail`, `message`) become `<text>`: they may be reworded and
+  translated. Status, code, field and rule stay.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.golden.layout import Layout, Node, has_known_spacing, parse
+
+FIXED = "00000000-0000-7000-8000-"
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BARE_ID = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
+_SIGNED = re.compile(r"eyJ[0-9A-Za-z_-]+\.eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+")
+_CURSOR = re.compile(r"(?<![0-9A-Za-z_-])W[0-9A-Za-z_-]{5,}(?![0-9A-Za-z_-])")
+_SEALED = re.compile(r'"A[Q-f][0-9A-Za-z+/]{38,}={0,2}"')
+
+PURPOSES = ("case.contact", "case.holder", "identity.person", "exchange.records")
+"""What one service seals for another in an event (purpose of the seal)."""
+
+TEXT = Node("scalar", '"<text>"')
+RANDOM = Node("scalar", '"<random>"')
+
+
+def fixed(number: int) -> str:
+    """An identifier that the normaliser leaves as it is."""
+    return f"{FIXED}{number:012d}"
+
+
+def open_encrypted(sealed: bytes, key: bytes, purpose: str) -> str | None:
+    """The text of a value encrypted for `purpose`; None where it is not one. Written anew on purpose: it is the format."""
+    if sealed[:1] != b"\x01" or len(sealed) < 29:
+        return None
+    derived = hmac.digest(key, b"tongban/encrypt/" + purpose.encode(), hashlib.sha256)
+    return _opened(derived, sealed, purpose)
+
+
+def open_sealed(sealed: bytes, key: bytes, purpose: str) -> str | None:
+    """The JSON that one service sealed for another under the platform key; None where it is not one."""
+    if sealed[:1] != b"\x01" or len(sealed) < 29:
+        return None
+    derived = hmac.digest(key, b"tongban/seal/" + purpose.encode(), hashlib.sha256)
+    return _opened(derived, sealed, purpose)
+
+
+def _opened(derived: bytes, sealed: bytes, purpose: str) -> str | None:
+    try:
+        return AESGCM(derived).decrypt(sealed[1:13], sealed[13:], purpose.encode()).decode()
+    except InvalidTag:
+        return None
+
+
+class Normaliser:
+    """Placeholders of one scenario. `random` names members and columns whose value is drawn by lot."""
+
+    def __init__(self, *, data_key: bytes, platform_key: bytes) -> None:
+        self._data_key = data_key
+        self._platform_key = platform_key
+        self._numbers: dict[str, int] = {}
+        self._rules: list[tuple[re.Pattern[str], str]] = []
+        self._bare: dict[str, str] = {}
+        self._layout = Layout()
+        self.random: set[str] = set()
+
+    def replace(self, pattern: str, name: str) -> None:
+        """From now on what matches `pattern` becomes `<name-1>`, `<name-2>`, …"""
+        self._rules.append((re.compile(pattern), name))
+
+    def text(self, text: str) -> str:
+        """`text` with placeholders; new identifiers get the next number."""
+        text = _SIGNED.sub(lambda match: self._signed(match.group()), text)
+        text = _CURSOR.sub(lambda match: self._cursor(match.group()), text)
+        for pattern, name in self._rules:
+            text = pattern.sub(lambda match, name=name: self._numbered(name, match.group()), text)
+        text = _ID.sub(lambda match: self._identifier(match.group()), text)
+        return _BARE_ID.sub(lambda match: self._bare_identifier(match.group()), text)
+
+    def lines(self, text: str, *, name: str = "document", problem: bool = False) -> list[str]:
+        """JSON laid out in lines, or the text as it is where it is no JSON document."""
+        node = parse(text)
+        if node is None:
+            return [self.text(line) for line in text.splitlines() or [""]]
+        known = has_known_spacing(text, node)
+        lines = self._layout.lines(self._changed(node, problem=problem), name=name)
+        return lines if known else ["(spacing of its own)", *lines]
+
+    def column(self, table: str, column: str, value: str | bytes) -> list[str]:
+        """One value of a table."""
+        if self.is_random(table, column):
+            return ["<random>"]
+        if isinstance(value, str):
+            return self.lines(value, name=column)
+        opened = self._decrypted(table, column, value)
+        if opened is None:
+            return ["hex " + value.hex()]
+        lines = self.lines(opened, name=column)
+        return ["encrypted " + lines[0], *lines[1:]]
+
+    def sort_key(self, table: str, row: Mapping[str, str | bytes | None]) -> str:
+        """What a row is sorted by: its content, without what differs from run to run and without new numbers."""
+        parts: list[str] = []
+        for column, value in row.items():
+            if value is None or self.is_random(table, column):
+                continue
+            if isinstance(value, bytes):
+                value = self._decrypted(table, column, value) or value.hex()
+            parts.append(f"{column}={value}")
+        return self._blank("|".join(parts))
+
+    def is_random(self, table: str, column: str) -> bool:
+        return column in self.random or f"{table}.{column}" in self.random
+
+    def _decrypted(self, table: str, column: str, value: bytes) -> str | None:
+        for purpose in (f"{table}.{column}", column):
+            opened = open_encrypted(value, self._data_key, purpose)
+            if opened is not None:
+                return opened
+        return None
+
+    def _blank(self, text: str) -> str:
+        """`text` with known placeholders numbered and all others without number."""
+        before, bare = dict(self._numbers), dict(self._bare)
+        changed = self.text(text)
+        self._numbers, self._bare = before, bare
+        highest = len(before)
+
+        def without_number(match: re.Match[str]) -> str:
+            if int(match.group(2)) <= highest:
+                return match.group()
+            return f"<{match.group(1)}>"
+
+        return re.sub(r"<([a-z-]+)-(\d+)>", without_number, changed)
+
+    def _changed(self, node: Node, *, problem: bool) -> Node:
+        if node.kind == "object":
+            return self._changed_object(node, problem=problem)
+        if node.kind == "array":
+            return Node("array", items=[self._changed(item, problem=problem) for item in node.items])
+        return Node("scalar", self._scalar(node.raw))
+
+    def _changed_object(self, node: Node, *, problem: bool) -> Node:
+        names = {key for key, _ in node.members}
+        hidden = _texts(names, problem=problem)
+        members: list[tuple[str, Node]] = []
+        for key, value in node.members:
+            name = key.strip('"')
+            if key in hidden:
+                changed = TEXT
+            elif name in self.random and value.raw != "null":
+                changed = RANDOM
+            else:
+                changed = self._changed(value, problem=False)
+            members.append((self.text(key), changed))
+        return Node("object", members=members)
+
+    def _scalar(self, raw: str) -> str:
+        if _SEALED.fullmatch(raw):
+            for purpose in PURPOSES:
+                opened = open_sealed(_bytes_of(raw), self._platform_key, purpose)
+                if opened is not None:
+                    return f'"<sealed {purpose}> {self.text(opened)}"'
+        return self.text(raw)
+
+    def _identifier(self, identifier: str) -> str:
+        if identifier.startswith(FIXED):
+            return identifier
+        self._bare[identifier.replace("-", "")] = identifier
+        return self._numbered("id", identifier)
+
+    def _bare_identifier(self, text: str) -> str:
+        """An identifier written without dashes, where it has appeared with them before."""
+        identifier = self._bare.get(text.lower())
+        if identifier is None:
+            return text
+        return self._numbered("id", identifier)
+
+    def _numbered(self, name: str, value: str) -> str:
+        number = self._numbers.setdefault(f"{name}:{value}", len(self._numbers) + 1)
+        return f"<{name}-{number}>"
+
+    def _cursor(self, cursor: str) -> str:
+        """The place of a page, which is a list in JSON; another word that looks like one stays."""
+        try:
+            content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+            json.loads(content)
+        except (ValueError, UnicodeDecodeError):
+            return cursor
+        return f"<cursor {self.text(content)}>".replace('"', "'")
+
+    def _signed(self, token: str) -> str:
+        header, payload, _ = token.split(".")
+        return f"<signed {self._part(header)} {self._part(payload)}>"
+
+    def _part(self, part: str) -> str:
+        try:
+            return self.text(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()).replace('"', "'")
+        except (binascii.Error, UnicodeDecodeError):
+            return part
+
+
+def _texts(names: AbstractSet[str], *, problem: bool) -> AbstractSet[str]:
+    """The members of an object that are words for people: of a problem, and of each fault wherever it stands."""
+    hidden: set[str] = set()
+    if problem:
+        hidden |= {'"title"', '"detail"'}
+    if {'"rule"', '"message"'} <= names:
+        hidden |= {'"message"'}
+    return hidden
+
+
+def _bytes_of(raw: str) -> bytes:
+    return base64.b64decode(json.loads(raw))
