@@ -6,10 +6,6 @@ import pytest
 
 from tests.conftest import ClientFactory, TokenFactory
 from tests.golden.recorder import FILES, Golden
-from tests.golden.surface import FixedClock
-
-START = "2026-03-10T09:30"
-"""A Tuesday; ten working days without a holiday follow."""
 
 
 @pytest.fixture
@@ -22,6 +18,6 @@ async def golden(
     """The golden file of this test: `files/<module>/<test>.txt`, both without `test_`."""
     module = request.path.stem.removeprefix("test_")
     name = request.node.name.removeprefix("test_")
-    golden = Golden(FILES / module / f"{name}.txt", FixedClock(monkeypatch, START), client_of, token)
+    golden = Golden(FILES / module / f"{name}.txt", monkeypatch, client_of, token)
     yield golden
     await golden.close()

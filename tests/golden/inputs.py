@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.conftest import PLATFORM_KEY
+from tests.conftest import DATA_KEY, PLATFORM_KEY
 from tests.golden.normalise import fixed
 from tests.golden.recorder import CITY, DEPARTMENT
 from tests.golden.surface import Sent
@@ -141,6 +142,53 @@ def license_event(number: int, fact: str, license_id: str, **changes: Any) -> Se
     return event(number, "licenses", fact, license_id, data)
 
 
+def case_event(number: int, fact: str, case: int = 1, **changes: Any) -> Sent:
+    """About one case of the teahouse, applied for by `PERSON`; members of the fact itself are given in `changes`."""
+    case_id = fixed(4000 + case)
+    data = {
+        "revision": 1,
+        "occurred_at": "2026-03-09T03:00:00+00:00",
+        "case_id": case_id,
+        "number": f"{MATTER_CODE}20260302{case:04d}",
+        "area_code": CITY,
+        "department_code": DEPARTMENT,
+        "matter_id": TEAHOUSE,
+        "matter_code": MATTER_CODE,
+        "matter_name": "我要开茶馆",
+        "matter_type": "01",
+        "immediate": False,
+        "channel": "pc",
+        "applicant_kind": "person",
+        "account_id": fixed(1),
+        "bundle_case_id": None,
+        **changes,
+    }
+    return event(number, "cases", fact, case_id, data)
+
+
+def identity_verified(number: int, account: int, name: str, id_number: str) -> Sent:
+    data = {
+        "revision": 2,
+        "occurred_at": "2026-03-09T03:00:00+00:00",
+        "account_id": fixed(account),
+        "level": 2,
+        "method": "simulator",
+        "holder": seal_for({"name": name, "id_number": id_number}, "identity.person"),
+    }
+    return event(number, "identity", "identity-verified", fixed(account), data)
+
+
+def organisation_linked(number: int, account: int, organisation: int, uscc: str) -> Sent:
+    data = {
+        "revision": 3,
+        "occurred_at": "2026-03-09T03:00:00+00:00",
+        "account_id": fixed(account),
+        "organisation_id": fixed(organisation),
+        "uscc": uscc,
+    }
+    return event(number, "identity", "organisation-linked", fixed(account), data)
+
+
 def records_received(number: int, resource: str, records: list[Any], **changes: Any) -> Sent:
     """A chunk of a signed batch."""
     data = {
@@ -172,3 +220,28 @@ def seal_for(value: Any, purpose: str) -> str:
     derived = hmac.digest(base64.b64decode(PLATFORM_KEY), b"tongban/seal/" + purpose.encode(), hashlib.sha256)
     sealed = AESGCM(derived).encrypt(_NONCE, orjson.dumps(value), purpose.encode())
     return base64.b64encode(b"\x01" + _NONCE + sealed).decode()
+
+
+def encrypt(text: str, purpose: str) -> bytes:
+    """A value of a column as a service keeps it, always with the same nonce."""
+    derived = hmac.digest(base64.b64decode(DATA_KEY), b"tongban/encrypt/" + purpose.encode(), hashlib.sha256)
+    return b"\x01" + _NONCE + AESGCM(derived).encrypt(_NONCE, text.encode(), purpose.encode())
+
+
+def signing_key(kid: str, seed: int) -> tuple[bytes, str]:
+    """A key that never changes, as its table keeps it: the private key, encrypted, and the public JWK in JSON."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    private = _base64url(key.private_bytes_raw())
+    jwk = {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": _base64url(key.public_key().public_bytes_raw()),
+        "kid": kid,
+        "use": "sig",
+        "alg": "EdDSA",
+    }
+    return encrypt(private, "signing_key.private_key"), orjson.dumps(jwk).decode()
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -6,6 +6,7 @@
 import base64
 import difflib
 import hashlib
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from tests.golden.surface import FixedClock, Sent
 FILES = Path(__file__).parent / "files"
 SHOWN_LINES = 300
 
+START = "2026-03-10T09:30"
+"""A Tuesday; ten working days without a holiday follow."""
 CITY = "540100000000"
 DEPARTMENT = "11540100MB0Q01904W"
 
@@ -104,13 +107,20 @@ class Callers:
 class Golden:
     """One scenario and its file."""
 
-    def __init__(self, path: Path, clock: FixedClock, client_of: ClientFactory, token: TokenFactory) -> None:
+    def __init__(
+        self,
+        path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        client_of: ClientFactory,
+        token: TokenFactory,
+    ) -> None:
         self.path = path
-        self.clock = clock
+        self.clock = FixedClock(monkeypatch, START)
         self.as_ = Callers(token)
         self.normaliser = Normaliser(data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY))
         self.lines: list[str] = []
         self.checked = False
+        self._monkeypatch = monkeypatch
         self._client_of = client_of
         self._requests = 0
         self._connections: list[asyncpg.Connection] = []
@@ -134,6 +144,11 @@ class Golden:
         played = Played(self, name, client, connection)
         await played.remember()
         return played
+
+    def draw_in_turn(self) -> None:
+        """`secrets.choice` takes one after the other from now on, so that what is drawn by lot never changes."""
+        drawn = itertools.count()
+        self._monkeypatch.setattr("secrets.choice", lambda options: options[next(drawn) % len(options)])
 
     def next_request(self) -> str:
         self._requests += 1
@@ -282,6 +297,10 @@ class Played:
         settings = self.client.app.state.settings
         await surface.run_timer(self.name, name, self.client.database, settings, golden.clock.now)
         await self.record_events()
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        """A change of the tables past the code, for rows whose identifiers must never change."""
+        _ = await self._connection.execute(statement, *values)
 
     async def remember(self) -> None:
         """Rows that are there now are not shown later."""
