@@ -21,3 +21,6 @@ async def golden(
     golden = Golden(FILES / module / f"{name}.txt", monkeypatch, client_of, token)
     yield golden
     await golden.close()
+    if not golden.checked:
+        # pytest shows this where the scenario has failed before its end.
+        print("\n".join(["The last lines:", *golden.lines[-60:]]))

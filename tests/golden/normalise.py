@@ -1,7 +1,7 @@
 """Replaces what differs from one run to the next by placeholders, and keeps every other byte.
 
-- An identifier made by the code becomes `<id-1>`, `<id-2>`, … in the order of first appearance, the same in answers,
-  events and tables. Identifiers that the scenario chose (`fixed`) stay.
+- An identifier drawn by the code becomes `<id-1>`, `<id-2>`, … in the order of first appearance, the same in answers,
+  events and tables. Identifiers that the scenario chose (`fixed`) or that are digests stay.
 - A sealed value is opened and its content shown, because only the nonce differs.
 - The cursor of a page is shown by its content.
 - A signed token is shown as header and payload; only its signature is left out.
@@ -35,6 +35,8 @@ _SEALED = re.compile(r'"A[Q-f][0-9A-Za-z+/]{38,}={0,2}"')
 
 PURPOSES = ("case.contact", "case.holder", "identity.person", "exchange.records")
 """What one service seals for another in an event (purpose of the seal)."""
+INNER_PURPOSES = ("rating.supplements",)
+"""What a service encrypts for itself within a document."""
 
 TEXT = Node("scalar", '"<text>"')
 RANDOM = Node("scalar", '"<random>"')
@@ -79,6 +81,10 @@ class Normaliser:
         self._bare: dict[str, str] = {}
         self._layout = Layout()
         self.random: set[str] = set()
+        self.digests_are_stable = True
+        """Identifiers made from a name (version 5) stay: the name is another in no run."""
+        self.tokens_are_stable = False
+        """Signed tokens stay as they are: the scenario has given a key and identifiers that never change."""
 
     def replace(self, pattern: str, name: str) -> None:
         """From now on what matches `pattern` becomes `<name-1>`, `<name-2>`, …"""
@@ -86,7 +92,8 @@ class Normaliser:
 
     def text(self, text: str) -> str:
         """`text` with placeholders; new identifiers get the next number."""
-        text = _SIGNED.sub(lambda match: self._signed(match.group()), text)
+        if not self.tokens_are_stable:
+            text = _SIGNED.sub(lambda match: self._signed(match.group()), text)
         text = _CURSOR.sub(lambda match: self._cursor(match.group()), text)
         for pattern, name in self._rules:
             text = pattern.sub(lambda match, name=name: self._numbered(name, match.group()), text)
@@ -173,17 +180,26 @@ class Normaliser:
 
     def _scalar(self, raw: str) -> str:
         if _SEALED.fullmatch(raw):
+            sealed = _bytes_of(raw)
             for purpose in PURPOSES:
-                opened = open_sealed(_bytes_of(raw), self._platform_key, purpose)
+                opened = open_sealed(sealed, self._platform_key, purpose)
                 if opened is not None:
                     return f'"<sealed {purpose}> {self.text(opened)}"'
+            for purpose in INNER_PURPOSES:
+                opened = open_encrypted(sealed, self._data_key, purpose)
+                if opened is not None:
+                    return f'"<encrypted {purpose}> {self.text(opened)}"'
         return self.text(raw)
 
     def _identifier(self, identifier: str) -> str:
-        if identifier.startswith(FIXED):
+        if identifier.startswith(FIXED) or self._follows_from_content(identifier):
             return identifier
         self._bare[identifier.replace("-", "")] = identifier
         return self._numbered("id", identifier)
+
+    def _follows_from_content(self, identifier: str) -> bool:
+        """Version 5 is a digest of a name."""
+        return self.digests_are_stable and identifier[14] == "5"
 
     def _bare_identifier(self, text: str) -> str:
         """An identifier written without dashes, where it has appeared with them before."""

@@ -302,6 +302,10 @@ class Played:
         """A change of the tables past the code, for rows whose identifiers must never change."""
         _ = await self._connection.execute(statement, *values)
 
+    async def fetch(self, query: str, *values: Any) -> Sequence[asyncpg.Record]:
+        """Rows that an answer does not show."""
+        return await self._connection.fetch(query, *values)
+
     async def remember(self) -> None:
         """Rows that are there now are not shown later."""
         for table in await self._tables():

@@ -6,7 +6,7 @@ here change.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,6 +39,9 @@ class FixedClock:
 
     def move(self, to: str) -> None:
         self._now = moment(to)
+
+    def wait(self, minutes: int) -> None:
+        self._now += timedelta(minutes=minutes)
 
     @property
     def now(self) -> datetime:
