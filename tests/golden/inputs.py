@@ -44,7 +44,7 @@ FIRM = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_nu
 _NONCE = b"golden nonce"
 
 
-def document(name: str, **changes: Any) -> dict[str, Any]:
+def document(name: str, /, **changes: Any) -> dict[str, Any]:
     """`teahouse`, `trade`, `bundle` or `bundle_snapshot`, with some members changed."""
     return {**orjson.loads((FOLDER / f"{name}.json").read_bytes()), **changes}
 

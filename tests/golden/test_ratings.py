@@ -197,6 +197,7 @@ async def test_credentials(giving: Giving) -> None:
 
 async def test_printed_tokens(giving: Giving) -> None:
     golden, ratings = giving.golden, giving.ratings
+    golden.clock.move("2026-03-05T10:00")
     golden.section("Ordered")
     order = {**PLACE, "size": 4, "expires_on": "2026-05-01"}
     ordered = await ratings.post("token-batches", giving.system, order, key=giving.key())
@@ -211,6 +212,7 @@ async def test_printed_tokens(giving: Giving) -> None:
     tokens = [one["token"] for one in printed.json["tokens"]]
 
     golden.section("Redeemed")
+    golden.clock.move("2026-03-10T09:30")
     tablet = {"pf": "4", "sub_channel": "tablet", "terminal": "Z1-7"}
     _ = await ratings.get(f"invitations/{tokens[0]}")
     _ = await giving.rate(token=tokens[0], grade=3, **tablet)
