@@ -243,5 +243,44 @@ def signing_key(kid: str, seed: int) -> tuple[bytes, str]:
     return encrypt(private, "signing_key.private_key"), orjson.dumps(jwk).decode()
 
 
+def receipt_key(kid: str, seed: int) -> tuple[bytes, str]:
+    """As `signing_key`, in the form of exchange: the private key is a JWK too."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    public = {"crv": "Ed25519", "x": _base64url(key.public_key().public_bytes_raw()), "kid": kid, "kty": "OKP"}
+    private = {**public, "d": _base64url(key.private_bytes_raw())}
+    jwk = {**public, "use": "sig", "alg": "Ed25519"}
+    return encrypt(orjson.dumps(private).decode(), "receipt_key.private_key"), orjson.dumps(jwk).decode()
+
+
+class BatchSigner:
+    """A bureau's system that signs its batches with a key that never changes."""
+
+    kid = "k1"
+    code = "fangguan"
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(bytes([21]) * 32)
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        x = _base64url(self._key.public_key().public_bytes_raw())
+        return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": x}
+
+    def headers(self, body: bytes, number: str, records: int, **changes: str) -> dict[str, str]:
+        """The headers of a signed batch; `changes` are made after it was signed."""
+        fields = {
+            "Batch-Resource": "cases",
+            "Batch-Area": CITY,
+            "Batch-Id": number,
+            "Batch-Records": str(records),
+            "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:",
+            "Batch-Created": "2026-03-10T09:30:00+08:00",
+        }
+        lines = "".join(f"{field}\n" for field in ("tongban-batch/1", self.code, *fields.values()))
+        signature = base64.b64encode(self._key.sign(lines.encode())).decode()
+        more = {"Batch-Key-Id": self.kid, "Batch-Signature": signature, "Content-Type": "application/x-ndjson"}
+        return {**fields, **more, **changes}
+
+
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -23,7 +23,7 @@ from collections.abc import Set as AbstractSet
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.golden.layout import Layout, Node, has_known_spacing, parse
+from tests.golden.layout import COMPACT, Layout, Node, has_known_spacing, parse, write
 
 FIXED = "00000000-0000-7000-8000-"
 
@@ -117,7 +117,11 @@ class Normaliser:
             return self.lines(value, name=column)
         opened = self._decrypted(table, column, value)
         if opened is None:
-            return ["hex " + value.hex()]
+            text = _readable(value)
+            if text is None:
+                return ["hex " + value.hex()]
+            lines = self.lines(text, name=column)
+            return ["bytes " + lines[0], *lines[1:]]
         lines = self.lines(opened, name=column)
         return ["encrypted " + lines[0], *lines[1:]]
 
@@ -128,7 +132,7 @@ class Normaliser:
             if value is None or self.is_random(table, column):
                 continue
             if isinstance(value, bytes):
-                value = self._decrypted(table, column, value) or value.hex()
+                value = self._decrypted(table, column, value) or _readable(value) or value.hex()
             parts.append(f"{column}={value}")
         return self._blank("|".join(parts))
 
@@ -226,10 +230,16 @@ class Normaliser:
         return f"<signed {self._part(header)} {self._part(payload)}>"
 
     def _part(self, part: str) -> str:
+        """A part of a signed token: JSON, laid out as everywhere but in one line."""
         try:
-            return self.text(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()).replace('"', "'")
+            text = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
         except (binascii.Error, UnicodeDecodeError):
             return part
+        node = parse(text)
+        if node is None:
+            return self.text(text)
+        shown = write(self._changed(node, problem=False), COMPACT).replace('"', "'")
+        return shown if has_known_spacing(text, node) else f"(spacing of its own) {shown}"
 
 
 def _texts(names: AbstractSet[str], *, problem: bool) -> AbstractSet[str]:
@@ -240,6 +250,17 @@ def _texts(names: AbstractSet[str], *, problem: bool) -> AbstractSet[str]:
     if {'"rule"', '"message"'} <= names:
         hidden |= {'"message"'}
     return hidden
+
+
+def _readable(value: bytes) -> str | None:
+    """Bytes that are JSON or a signed document, as text."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return None
+    if parse(text) is None and not _SIGNED.fullmatch(text):
+        return None
+    return text
 
 
 def _bytes_of(raw: str) -> bytes:

@@ -3,11 +3,11 @@
 `GOLDEN_WRITE=1 pytest tests/golden` writes the files; otherwise each scenario is compared with its file.
 """
 
-import base64
 import difflib
 import hashlib
 import itertools
 import os
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,13 +117,13 @@ class Golden:
         self.path = path
         self.clock = FixedClock(monkeypatch, START)
         self.as_ = Callers(token)
-        self.normaliser = Normaliser(data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY))
+        self.normaliser = Normaliser(data_key=b64decode(DATA_KEY), platform_key=b64decode(PLATFORM_KEY))
         self.lines: list[str] = []
         self.checked = False
         self._monkeypatch = monkeypatch
         self._client_of = client_of
         self._requests = 0
-        self._connections: list[asyncpg.Connection] = []
+        self._played: list[Played] = []
 
     def section(self, title: str) -> None:
         self.lines += ["", f"==== {title}"]
@@ -140,23 +140,39 @@ class Golden:
         client = await self._client_of(name, **settings)
         connection = await client.database.connect()
         _ = await connection.execute("SET TIME ZONE 'UTC'")
-        self._connections.append(connection)
         played = Played(self, name, client, connection)
+        self._played.append(played)
         await played.remember()
         return played
 
     def draw_in_turn(self) -> None:
-        """`secrets.choice` takes one after the other from now on, so that what is drawn by lot never changes."""
-        drawn = itertools.count()
-        self._monkeypatch.setattr("secrets.choice", lambda options: options[next(drawn) % len(options)])
+        """What is drawn by lot comes in turn from now on, so that codes and secrets are the same in every run."""
+        drawn = itertools.count(1)
+
+        def some_bytes(number: int) -> bytes:
+            return hashlib.sha256(next(drawn).to_bytes(4)).digest()[:number]
+
+        def choice(options: Sequence[Any]) -> Any:
+            return options[next(drawn) % len(options)]
+
+        replaced = {
+            "secrets.choice": choice,
+            "secrets.randbelow": lambda limit: next(drawn) * 7919 % limit,
+            "secrets.token_bytes": some_bytes,
+            "secrets.token_hex": lambda number: some_bytes(number).hex(),
+            "secrets.token_urlsafe": lambda number: urlsafe_b64encode(some_bytes(number)).rstrip(b"=").decode(),
+            "random.uniform": lambda low, high: (low + high) / 2,
+        }
+        for name, function in replaced.items():
+            self._monkeypatch.setattr(name, function)
 
     def next_request(self) -> str:
         self._requests += 1
         return f"golden-{self._requests:04d}"
 
     async def close(self) -> None:
-        for connection in self._connections:
-            await connection.close()
+        for played in self._played:
+            await played.close()
 
     def check(self) -> None:
         """Compare with the file, or write it."""
@@ -196,6 +212,7 @@ class Played:
         self._position = 0
         self._handed_on = 0
         self._known: dict[str, set[str]] = {}
+        self._timers: surface.Timers | None = None
         self.sent: list[Sent] = []
 
     async def call(
@@ -256,7 +273,7 @@ class Played:
             if name in got.headers:
                 golden.lines.append(f"< {name}: {golden.normaliser.text(got.headers[name])}")
         kind = got.headers.get("content-type", "")
-        if "json" in kind or kind.startswith("text/"):
+        if "json" in kind or kind.startswith(("text/", "application/jose", "image/svg")):
             problem = kind.startswith("application/problem+json")
             golden.lines += golden.normaliser.lines(got.text, name="answer", problem=problem)
         elif got.content:
@@ -294,9 +311,15 @@ class Played:
         """Run one timer of the worker at the time of the scenario."""
         golden = self._golden
         golden.lines += ["", f"---- {self.name}: timer {name} at {golden.clock.now.isoformat()}"]
-        settings = self.client.app.state.settings
-        await surface.run_timer(self.name, name, self.client.database, settings, golden.clock.now)
+        if self._timers is None:
+            self._timers = surface.timers_of(self.name, self.client.app.state.settings)
+        await surface.run_timer(self.name, self._timers.by_name[name], self.client.database, golden.clock.now)
         await self.record_events()
+
+    async def close(self) -> None:
+        if self._timers is not None:
+            await self._timers.close()
+        await self._connection.close()
 
     async def execute(self, statement: str, *values: Any) -> None:
         """A change of the tables past the code, for rows whose identifiers must never change."""

@@ -11,11 +11,14 @@ from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
+from services.exchange.timers import Sender
 from shared import clock
 from shared.bus import Record
 from shared.context import Context, using
+from shared.http import Endpoints
 from shared.inbox import Inbox
 
 CITY_ZONE = ZoneInfo("Asia/Shanghai")
@@ -60,9 +63,51 @@ async def deliver(service: str, database: Any, events: Sequence[Sent]) -> None:
     await Inbox(database, None, consumer).take(records)  # type: ignore[arg-type]
 
 
-async def run_timer(service: str, name: str, database: Any, settings: Any, now: datetime) -> None:
-    """Run one timer of the service's worker once, as if it were `now`."""
-    timers = import_module(f"services.{service}.worker").timers(settings)
-    (timer,) = [timer for timer in timers if timer.name == name]
-    with using(Context(actor=f"timer:{service}.{name}")):
+@dataclass
+class Timers:
+    """The timers of a service's worker by name, and the HTTP clients that were opened with them."""
+
+    by_name: dict[str, Any]
+    clients: list[httpx.AsyncClient]
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.aclose()
+
+
+def timers_of(service: str, settings: Any) -> Timers:
+    """A worker closes nothing, because it ends with its process; so what it opens is caught here."""
+    clients: list[httpx.AsyncClient] = []
+    original = httpx.AsyncClient.__init__
+
+    def caught(self: httpx.AsyncClient, *arguments: Any, **named: Any) -> None:
+        clients.append(self)
+        original(self, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.AsyncClient, "__init__", caught)
+        timers = import_module(f"services.{service}.worker").timers(settings)
+    return Timers({timer.name: timer for timer in timers}, clients)
+
+
+async def run_timer(service: str, timer: Any, database: Any, now: datetime) -> None:
+    """Run a timer once, as if it were `now`."""
+    with using(Context(actor=f"timer:{service}.{timer.name}")):
         _ = await timer.work(database, now)
+
+
+class Webhooks:
+    """The worker's sender of webhooks by the clock of the scenario."""
+
+    def __init__(self, settings: Any, clock: FixedClock) -> None:
+        self._endpoints = Endpoints(timeout=5.0)
+        self._sender = Sender(settings, self._endpoints, lambda: clock.now)
+        self._clock = clock
+
+    async def send(self, database: Any) -> None:
+        """Everything that is due goes out."""
+        with using(Context(actor="timer:exchange.deliveries")):
+            _ = await self._sender.run(database, self._clock.now)
+
+    async def close(self) -> None:
+        await self._endpoints.close()
