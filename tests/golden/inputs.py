@@ -243,13 +243,19 @@ def signing_key(kid: str, seed: int) -> tuple[bytes, str]:
     return encrypt(private, "signing_key.private_key"), orjson.dumps(jwk).decode()
 
 
-def receipt_key(kid: str, seed: int) -> tuple[bytes, str]:
-    """As `signing_key`, in the form of exchange: the private key is a JWK too."""
+def private_jwk(kid: str, seed: int) -> str:
+    """A private key that never changes, as JWK in JSON."""
     key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
-    public = {"crv": "Ed25519", "x": _base64url(key.public_key().public_bytes_raw()), "kid": kid, "kty": "OKP"}
-    private = {**public, "d": _base64url(key.private_bytes_raw())}
+    x, d = _base64url(key.public_key().public_bytes_raw()), _base64url(key.private_bytes_raw())
+    return orjson.dumps({"crv": "Ed25519", "x": x, "d": d, "kid": kid, "kty": "OKP"}).decode()
+
+
+def jwk_pair(kid: str, seed: int, column: str) -> tuple[bytes, str]:
+    """As `signing_key`, where the private key is kept as JWK too, encrypted for this column."""
+    private = private_jwk(kid, seed)
+    public = {name: value for name, value in orjson.loads(private).items() if name != "d"}
     jwk = {**public, "use": "sig", "alg": "Ed25519"}
-    return encrypt(orjson.dumps(private).decode(), "receipt_key.private_key"), orjson.dumps(jwk).decode()
+    return encrypt(private, column), orjson.dumps(jwk).decode()
 
 
 class BatchSigner:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 import httpx
@@ -83,9 +84,12 @@ class Callers:
         self._token = token
 
     def _make(self, number: int, **claims: Any) -> Headers:
-        # Valid by the clock of the scenario and by the clock of the machine.
+        return self.with_claims({"sub": fixed(number), "sid": fixed(number + 500), **claims})
+
+    def with_claims(self, claims: Mapping[str, Any]) -> Headers:
+        """Valid by the clock of the scenario and by the clock of the machine, whatever the claims say."""
         times = {"iat": 1_735_689_600, "exp": 4_102_444_800, "auth_time": 1_735_689_600}
-        return self._token(sub=fixed(number), sid=fixed(number + 500), **times, **claims)
+        return self._token(**{**claims, **times})
 
     def person(self, number: int = 1, **claims: Any) -> Headers:
         return self._make(number, **claims)
@@ -250,6 +254,12 @@ class Played:
 
     async def put(self, path: str, caller: Headers | None = None, body: Any = None, **more: Any) -> Answer:
         return await self.call("PUT", path, caller, body, **more)
+
+    async def form(self, path: str, fields: Mapping[str, str], caller: Headers | None = None) -> Answer:
+        """A form, as OAuth wants it."""
+        content = urlencode(fields).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self.call("POST", path, caller, content=content, headers=kind)
 
     def _write_request(
         self, method: str, request: httpx.Request, *, version: int | None, key: str | None, body: Any

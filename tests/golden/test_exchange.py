@@ -89,7 +89,7 @@ async def enter(golden: Golden, **settings: Any) -> Bureau:
     # Digests of documents that hold identifiers drawn by the code. The documents themselves are shown.
     golden.normaliser.random |= {"push.digest", "statement_sha256", "previous_receipt_sha256"}
     played = await golden.service("exchange", development=True, public_url="https://zw.example.cn", **settings)
-    private, public = inputs.receipt_key(fixed(6002), 13)
+    private, public = inputs.jwk_pair(fixed(6002), 13, "receipt_key.private_key")
     await played.execute(
         "INSERT INTO receipt_key (kid, state, private_key, public_key, created_at)"
         " VALUES ($1, 'current', $2, $3, '2026-01-01')",
@@ -183,7 +183,6 @@ async def test_log_and_pull(bureau: Bureau) -> None:
 
 async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
     golden, exchange = bureau.golden, bureau.exchange
-    golden.normaliser.replace(r"127\.0\.0\.1:\d+", "endpoint")
     database = exchange.client.database
     subscriber = Subscriber(any_age=True)
 
@@ -209,6 +208,7 @@ async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
             golden.lines += ["@ " + line for line in golden.normaliser.lines(received.body.decode(), name="sent")]
 
     with listening(subscriber):
+        golden.normaliser.replace(f"127.0.0.1:{subscriber.port}", "endpoint")
         _ = await bureau.register()
         golden.section("A webhook is activated")
         _ = await bureau.subscribe(mode="webhook")
@@ -373,7 +373,7 @@ async def test_region_away(golden: Golden) -> None:
 
 
 async def test_reconciliation(golden: Golden, simulated: Region) -> None:
-    golden.normaliser.replace(r"127\.0\.0\.1:\d+", "endpoint")
+    golden.normaliser.replace(simulated.url, "region")
     bureau = await enter(golden, regional_url=simulated.url, regional_rows_per_second=1_000_000)
     exchange = bureau.exchange
     made = await bureau.register(code="region", kind="regional")
