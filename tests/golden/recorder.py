@@ -283,7 +283,7 @@ class Played:
             if name in got.headers:
                 golden.lines.append(f"< {name}: {golden.normaliser.text(got.headers[name])}")
         kind = got.headers.get("content-type", "")
-        if "json" in kind or kind.startswith(("text/", "application/jose", "image/svg")):
+        if "json" in kind or kind.startswith(("text/", "application/jose")):
             problem = kind.startswith("application/problem+json")
             golden.lines += golden.normaliser.lines(got.text, name="answer", problem=problem)
         elif got.content:
