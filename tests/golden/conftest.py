@@ -17,7 +17,7 @@ async def golden(
 ) -> AsyncGenerator[Golden]:
     """The golden file of this test: `files/<module>/<test>.txt`, both without `test_`."""
     module = request.path.stem.removeprefix("test_")
-    name = request.node.name.removeprefix("test_")
+    name = request.node.name.removeprefix("test_").replace("[", "_").removesuffix("]")
     golden = Golden(FILES / module / f"{name}.txt", monkeypatch, client_of, token)
     yield golden
     await golden.close()

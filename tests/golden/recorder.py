@@ -5,9 +5,9 @@
 
 import difflib
 import hashlib
-import itertools
 import os
 from base64 import b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,18 +150,25 @@ class Golden:
         return played
 
     def draw_in_turn(self) -> None:
-        """What is drawn by lot comes in turn from now on, so that codes and secrets are the same in every run."""
-        drawn = itertools.count(1)
+        """What is drawn by lot comes in turn from now on, so that codes and secrets are the same in every run.
+
+        Each kind of draw has a sequence of its own, because libraries draw too, as often as they like.
+        """
+        drawn: Counter[object] = Counter()
+
+        def number_of(draw: object) -> int:
+            drawn[draw] += 1
+            return drawn[draw]
 
         def some_bytes(number: int) -> bytes:
-            return hashlib.sha256(next(drawn).to_bytes(4)).digest()[:number]
+            return hashlib.sha256(f"{number}/{number_of(number)}".encode()).digest()[:number]
 
         def choice(options: Sequence[Any]) -> Any:
-            return options[next(drawn) % len(options)]
+            return options[number_of("choice") % len(options)]
 
         replaced = {
             "secrets.choice": choice,
-            "secrets.randbelow": lambda limit: next(drawn) * 7919 % limit,
+            "secrets.randbelow": lambda limit: number_of("below") * 7919 % limit,
             "secrets.token_bytes": some_bytes,
             "secrets.token_hex": lambda number: some_bytes(number).hex(),
             "secrets.token_urlsafe": lambda number: urlsafe_b64encode(some_bytes(number)).rstrip(b"=").decode(),
@@ -231,8 +238,12 @@ class Played:
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Headers | None = None,
+        stable: bool = True,
     ) -> Answer:
-        """One request, `path` below `/api/v1/<service>/`; the answer and the events that it caused are written down."""
+        """One request, `path` below `/api/v1/<service>/`; the answer and the events that it caused are written down.
+
+        Of an answer that is not `stable` the content is left out: it holds what is drawn by lot.
+        """
         golden = self._golden
         given = {"X-Request-ID": golden.next_request(), **(caller or {}), **(headers or {})}
         if version is not None:
@@ -242,7 +253,7 @@ class Played:
         url = path if path.startswith("/") else f"/api/v1/{self.name}/{path}"
         got = await self.client.request(method, url, json=body, content=content, params=params, headers=given)
         self._write_request(method, got.request, version=version, key=key, body=body)
-        self._write_answer(got)
+        self._write_answer(got, stable=stable)
         await self.record_events()
         return Answer(got.status_code, got.headers, got.content)
 
@@ -276,14 +287,16 @@ class Played:
                 "> " + line for line in golden.normaliser.lines(orjson.dumps(body).decode(), name="request")
             ]
 
-    def _write_answer(self, got: httpx.Response) -> None:
+    def _write_answer(self, got: httpx.Response, *, stable: bool) -> None:
         golden = self._golden
         golden.lines.append(f"< {got.status_code}")
         for name in RECORDED_HEADERS:
             if name in got.headers:
                 golden.lines.append(f"< {name}: {golden.normaliser.text(got.headers[name])}")
         kind = got.headers.get("content-type", "")
-        if "json" in kind or kind.startswith(("text/", "application/jose")):
+        if not stable:
+            golden.lines.append("(content left out)")
+        elif "json" in kind or kind.startswith(("text/", "application/jose")):
             problem = kind.startswith("application/problem+json")
             golden.lines += golden.normaliser.lines(got.text, name="answer", problem=problem)
         elif got.content:
@@ -308,7 +321,7 @@ class Played:
         golden.lines += [golden.normaliser.text(f"  {type_of(event)} {event.key}") for event in events]
         await surface.deliver(self.name, self.client.database, events)
         for letter in await self._connection.fetch(LETTERS):
-            golden.lines.append(golden.normaliser.text(f"(set aside: {letter['type']}: {letter['error']})"))
+            golden.lines.append(f"(set aside: {letter['type']}, {_code_of(letter['error'])})")
         await self.record_events()
 
     def new_events(self) -> list[Sent]:
@@ -343,6 +356,24 @@ class Played:
         """Rows that are there now are not shown later."""
         for table in await self._tables():
             self._known[table] = {_text_of(row) for row in await self._rows(table)}
+
+    async def forget(self) -> None:
+        """Show everything from now on, also what the migrations have written."""
+        self._known = {}
+
+    async def columns(self) -> None:
+        """Every column of every table, those of the platform included."""
+        golden = self._golden
+        golden.lines += ["", f"==== {self.name}"]
+        for row in await self._connection.fetch(TABLES):
+            golden.lines.append(f"{row['name']}:")
+            for column in await self._connection.fetch(COLUMNS, row["name"]):
+                required = " required" if column["required"] else ""
+                golden.lines.append(f"  {column['name']} {column['type']}{required}")
+
+    async def seal_audit(self) -> None:
+        """Link the audit rows into their chain, as the worker does."""
+        await surface.seal_audit(self.client.database, self._connection)
 
     async def dump(self, *tables: str, leave_out: Sequence[str] = ()) -> None:
         """Every row of the business tables (or of these) that was not there at the start."""
@@ -390,6 +421,12 @@ def _selected(name: str, kind: str) -> str:
 
 def _text_of(row: asyncpg.Record) -> str:
     return "|".join(f"{name}={value}" for name, value in row.items() if value is not None)
+
+
+def _code_of(error: str) -> str:
+    """Of a stored error its stable code, where it has one; the words may change."""
+    parts = error.split(": ")
+    return parts[1] if len(parts) > 2 else "another error"
 
 
 def _digest(content: bytes) -> str:

@@ -11,11 +11,13 @@ from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import httpx
 import pytest
 
 from services.exchange.timers import Sender
 from shared import clock
+from shared.audit import Sealer
 from shared.bus import Record
 from shared.context import Context, using
 from shared.http import Endpoints
@@ -111,3 +113,8 @@ class Webhooks:
 
     async def close(self) -> None:
         await self._endpoints.close()
+
+
+async def seal_audit(database: Any, connection: asyncpg.Connection) -> None:
+    """Link the rows that wait into the chain of hashes."""
+    _ = await Sealer(database).seal_batch(connection)

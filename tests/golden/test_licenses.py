@@ -297,6 +297,11 @@ async def test_checks_and_uses(office: Office) -> None:
     _ = await office.licenses.get("statistics", office.officer)
     _ = await office.licenses.get("statistics", golden.as_.administrator(), type_code=TYPE, area_code=CITY)
     _ = await office.licenses.get(f"{path}/pdf", office.officer)
+    # The QR on the page follows from the licence's id.
+    _ = await office.licenses.call("GET", f"{path}/pdf", office.holder, stable=False)
+    _ = await office.licenses.post(f"{path}/prints", office.officer, {"reason": "补打证照"}, stable=False)
+    as_of = {"as_of": "2031-03-10T00:01:00+08:00"}
+    _ = await office.licenses.post("development/timer-runs", golden.as_.administrator(), as_of)
 
     golden.section("Linked to the account of an organisation")
     firm = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": DEPARTMENT}

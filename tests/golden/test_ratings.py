@@ -140,6 +140,7 @@ async def test_invitations(giving: Giving) -> None:
     await ratings.take(inputs.event(90, "cases", "calendar-changed", "calendar", days))
     await giving.tell("case-closed", 6)
     _ = await ratings.get("keys")
+    _ = await ratings.get("tags")
     await finish(giving)
 
 
@@ -207,6 +208,7 @@ async def test_printed_tokens(giving: Giving) -> None:
         "UPDATE token_batch SET id = $1::text::uuid WHERE id = $2::text::uuid", batch, ordered.json["id"]
     )
     _ = await ratings.get("token-batches", giving.system)
+    _ = await ratings.get(f"token-batches/{batch}", giving.administrator)
     printed = await ratings.post(f"token-batches/{batch}/download", giving.system)
     _ = await ratings.post(f"token-batches/{batch}/download", giving.system)
     tokens = [one["token"] for one in printed.json["tokens"]]
@@ -299,6 +301,9 @@ async def test_tickets(giving: Giving) -> None:
         await giving.ratings.timer("tickets")
         await giving.ratings.timer("publication")
     _ = await giving.ratings.get("tickets", giving.supervisor, overdue="true")
+
+    as_of = {"as_of": "2026-08-01T10:00:00+08:00"}
+    _ = await giving.ratings.post("development/timer-runs", giving.administrator, as_of)
 
     golden.section("Deadlines")
     deadlines = await giving.ratings.get("deadlines", giving.handler)
