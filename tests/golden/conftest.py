@@ -1,4 +1,4 @@
-"""Fixture of the golden scenarios: a clock that stands still, callers that never change, a file to compare with."""
+"""Fixture of the golden scenarios: a fixed clock, fixed callers, and a file to compare with."""
 
 from collections.abc import AsyncGenerator
 
@@ -18,7 +18,7 @@ async def golden(
     """The golden file of this test: `files/<module>/<test>.txt`, both without `test_`."""
     module = request.path.stem.removeprefix("test_")
     name = request.node.name.removeprefix("test_").replace("[", "_").removesuffix("]")
-    golden = Golden(FILES / module / f"{name}.txt", monkeypatch, client_of, token)
+    golden = Golden(FILES / module / f"{name}.txt", monkeypatch, client_of=client_of, token=token)
     yield golden
     await golden.close()
     if not golden.checked:

@@ -1,7 +1,7 @@
-"""What the scenarios feed in: documents and events as bytes, with identifiers and digests that never change.
+"""What the scenarios feed in: documents and events as bytes, with fixed identifiers and digests.
 
-Events are written out by hand here and not made by the code under test, so that they also prove that facts stored by
-earlier versions can still be read.
+Events are written out by hand here and not made by the code under test. So they also prove that
+facts stored by earlier versions can still be read.
 """
 
 import base64
@@ -32,7 +32,7 @@ PNG = b"\x89PNG\r\n\x1a\n synthetic"
 
 RENT = {"Q1": "rent", "Q2": "yes"}
 OWN = {"Q1": "own", "Q2": "no"}
-# Digests of the personal guides of TEAHOUSE, version 1, for these answers; `GAP` of version 2 with a promised M3.
+# Digests of the personal guides of TEAHOUSE for these answers; `GAP`: of version 2, M3 promised.
 RENT_DIGEST = "sha256:c53f5a4255e2ef6658410d77cb480bc1c8e5b585de81341c5f69246f74b9947f"
 OWN_DIGEST = "sha256:d22fdc11974473dbe472d46c473d5c222d62fcd804ea7b7ba68c110120b166de"
 GAP_DIGEST = "sha256:61ae16b2bcf1b648c238aa0acbec971a9b9b030f032627953a2137b30d16d99f"
@@ -64,7 +64,7 @@ def stored_events() -> list[Sent]:
     return [Sent(f"tongban.{one['type'].split('.')[1]}", one["partitionkey"], line) for one, line in documents]
 
 
-def event(number: int, service: str, fact: str, key: str, data: dict[str, Any]) -> Sent:
+def event(number: int, service: str, *, fact: str, key: str, data: dict[str, Any]) -> Sent:
     """A fact as another service would have published it: CloudEvents 1.0, structured."""
     envelope = {
         "specversion": "1.0",
@@ -84,7 +84,7 @@ def event(number: int, service: str, fact: str, key: str, data: dict[str, Any]) 
     return Sent(f"tongban.{service}", key, orjson.dumps(envelope))
 
 
-def matter_published(number: int, matter_id: str, text: dict[str, Any], version: int = 1, **changes: Any) -> Sent:
+def matter_published(number: int, matter_id: str, *, text: dict[str, Any], version: int = 1, **changes: Any) -> Sent:
     data = {
         "revision": version,
         "occurred_at": "2026-03-02T01:00:00+00:00",
@@ -101,7 +101,7 @@ def matter_published(number: int, matter_id: str, text: dict[str, Any], version:
         "document": text,
         **changes,
     }
-    return event(number, "matters", "matter-published", matter_id, data)
+    return event(number, "matters", fact="matter-published", key=matter_id, data=data)
 
 
 def bundle_published(number: int, *, is_open: bool = True, version: int = 1) -> Sent:
@@ -116,10 +116,10 @@ def bundle_published(number: int, *, is_open: bool = True, version: int = 1) -> 
         "open": is_open,
         "document": document("bundle_snapshot"),
     }
-    return event(number, "matters", "bundle-published", BUNDLE, data)
+    return event(number, "matters", fact="bundle-published", key=BUNDLE, data=data)
 
 
-def license_event(number: int, fact: str, license_id: str, **changes: Any) -> Sent:
+def license_event(number: int, fact: str, *, license_id: str, **changes: Any) -> Sent:
     """About a business licence (营业执照) of `PERSON`."""
     data = {
         "revision": 1,
@@ -146,11 +146,11 @@ def license_event(number: int, fact: str, license_id: str, **changes: Any) -> Se
         "case_id": None,
         **changes,
     }
-    return event(number, "licenses", fact, license_id, data)
+    return event(number, "licenses", fact=fact, key=license_id, data=data)
 
 
-def case_event(number: int, fact: str, case: int = 1, **changes: Any) -> Sent:
-    """About one case of the teahouse, applied for by `PERSON`; members of the fact itself are given in `changes`."""
+def case_event(number: int, fact: str, *, case: int = 1, **changes: Any) -> Sent:
+    """About one case of the teahouse, by `PERSON`. `changes` are members of the fact."""
     case_id = fixed(4000 + case)
     data = {
         "revision": 1,
@@ -170,10 +170,10 @@ def case_event(number: int, fact: str, case: int = 1, **changes: Any) -> Sent:
         "bundle_case_id": None,
         **changes,
     }
-    return event(number, "cases", fact, case_id, data)
+    return event(number, "cases", fact=fact, key=case_id, data=data)
 
 
-def identity_verified(number: int, account: int, name: str, id_number: str) -> Sent:
+def identity_verified(number: int, account: int, *, name: str, id_number: str) -> Sent:
     data = {
         "revision": 2,
         "occurred_at": "2026-03-09T03:00:00+00:00",
@@ -182,10 +182,10 @@ def identity_verified(number: int, account: int, name: str, id_number: str) -> S
         "method": "simulator",
         "holder": seal_for({"name": name, "id_number": id_number}, "identity.person"),
     }
-    return event(number, "identity", "identity-verified", fixed(account), data)
+    return event(number, "identity", fact="identity-verified", key=fixed(account), data=data)
 
 
-def organisation_linked(number: int, account: int, organisation: int, uscc: str) -> Sent:
+def organisation_linked(number: int, account: int, *, organisation: int, uscc: str) -> Sent:
     data = {
         "revision": 3,
         "occurred_at": "2026-03-09T03:00:00+00:00",
@@ -193,10 +193,10 @@ def organisation_linked(number: int, account: int, organisation: int, uscc: str)
         "organisation_id": fixed(organisation),
         "uscc": uscc,
     }
-    return event(number, "identity", "organisation-linked", fixed(account), data)
+    return event(number, "identity", fact="organisation-linked", key=fixed(account), data=data)
 
 
-def records_received(number: int, resource: str, records: list[Any], **changes: Any) -> Sent:
+def records_received(number: int, resource: str, *, records: list[Any], **changes: Any) -> Sent:
     """A chunk of a signed batch."""
     data = {
         "revision": 1,
@@ -212,7 +212,7 @@ def records_received(number: int, resource: str, records: list[Any], **changes: 
         "records": seal_for(records, "exchange.records"),
         **changes,
     }
-    return event(number, "exchange", "record-received", f"{data['peer_code']}/{resource}", data)
+    return event(number, "exchange", fact="record-received", key=f"{data['peer_code']}/{resource}", data=data)
 
 
 def pseudonym(number: str) -> str:
@@ -236,7 +236,7 @@ def encrypt(text: str, purpose: str) -> bytes:
 
 
 def signing_key(kid: str, seed: int) -> tuple[bytes, str]:
-    """A key that never changes, as its table keeps it: the private key, encrypted, and the public JWK in JSON."""
+    """A fixed key as its table keeps it: the encrypted private key, and the public JWK in JSON."""
     key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
     private = _base64url(key.private_bytes_raw())
     jwk = {
@@ -257,7 +257,7 @@ def private_jwk(kid: str, seed: int) -> str:
     return orjson.dumps({"crv": "Ed25519", "x": x, "d": d, "kid": kid, "kty": "OKP"}).decode()
 
 
-def jwk_pair(kid: str, seed: int, column: str) -> tuple[bytes, str]:
+def jwk_pair(kid: str, seed: int, *, column: str) -> tuple[bytes, str]:
     """As `signing_key`, where the private key is kept as JWK too, encrypted for this column."""
     private = private_jwk(kid, seed)
     public = {name: value for name, value in orjson.loads(private).items() if name != "d"}
@@ -279,14 +279,15 @@ class BatchSigner:
         x = _base64url(self._key.public_key().public_bytes_raw())
         return {"kty": "OKP", "crv": "Ed25519", "kid": self.kid, "x": x}
 
-    def headers(self, body: bytes, number: str, records: int, **changes: str) -> dict[str, str]:
+    def headers(self, body: bytes, number: str, *, records: int, **changes: str) -> dict[str, str]:
         """The headers of a signed batch; `changes` are made after it was signed."""
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         fields = {
             "Batch-Resource": "cases",
             "Batch-Area": CITY,
             "Batch-Id": number,
             "Batch-Records": str(records),
-            "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:",
+            "Content-Digest": f"sha-256=:{digest}:",
             "Batch-Created": "2026-03-10T09:30:00+08:00",
         }
         lines = "".join(f"{field}\n" for field in ("tongban-batch/1", self.code, *fields.values()))

@@ -1,8 +1,8 @@
 """Lays stored JSON out in lines without changing any of its tokens.
 
-A golden file must show the bytes of a document and still be readable in a diff. Each token (a string with its
-escapes, a number, a key) is kept as it stands; only line breaks and indentation are added. The spacing between
-the tokens must be one of the two known styles, otherwise the text is shown as one raw line.
+A golden file must show the bytes of a document and still be readable in a diff. Each token (a
+string with its escapes, a number, a key) is kept as it stands; only line breaks and indentation
+are added. A document whose spacing is neither of the two known styles is marked.
 """
 
 import re
@@ -27,7 +27,7 @@ POSTGRES = (", ", ": ")
 
 @dataclass
 class Node:
-    """A JSON value by its tokens: `raw` of a scalar, `members` of an object, `items` of an array."""
+    """A JSON value: `raw` text of a scalar, `members` of an object, or `items` of an array."""
 
     kind: str
     raw: str = ""
@@ -134,7 +134,7 @@ def has_known_spacing(text: str, node: Node) -> bool:
 
 
 class Layout:
-    """Lays values out in lines. A long value that was shown before is named again instead of repeated."""
+    """Lays values out in lines. A long value that was shown before is named, not repeated."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}

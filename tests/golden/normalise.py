@@ -1,14 +1,15 @@
 """Replaces what differs from one run to the next by placeholders, and keeps every other byte.
 
-- An identifier drawn by the code becomes `<id-1>`, `<id-2>`, … in the order of first appearance, the same in answers,
-  events and tables. Identifiers that the scenario chose (`fixed`) or that are digests stay.
+- An identifier drawn by the code becomes `<id-1>`, `<id-2>`, … in the order of first appearance,
+  the same in answers, events and tables. Identifiers that the scenario chose (`fixed`) or that are
+  digests stay.
 - A sealed value is opened and its content shown, because only the nonce differs.
 - The cursor of a page is shown by its content.
 - A signed token is shown as header and payload; only its signature is left out.
-- A member or column that holds something drawn by lot (a code, a secret) is named by the scenario and becomes
+- A member or column with a random value (a code, a secret) is named by the scenario and becomes
   `<random>`.
-- Of errors the texts for people (`title`, `detail`, `message`) become `<text>`: they may be reworded and
-  translated. Status, code, field and rule stay.
+- Of errors the texts for people (`title`, `detail`, `message`) become `<text>`: they may be
+  reworded and translated. Status, code, field and rule stay.
 """
 
 import base64
@@ -47,23 +48,26 @@ def fixed(number: int) -> str:
     return f"{FIXED}{number:012d}"
 
 
-def open_encrypted(sealed: bytes, key: bytes, purpose: str) -> str | None:
-    """The text of a value encrypted for `purpose`; None where it is not one. Written anew on purpose: it is the format."""
+def open_encrypted(sealed: bytes, key: bytes, *, purpose: str) -> str | None:
+    """The text of a value encrypted for `purpose`, or None.
+
+    Written anew and not imported, because this is the format of stored data.
+    """
     if sealed[:1] != b"\x01" or len(sealed) < 29:
         return None
     derived = hmac.digest(key, b"tongban/encrypt/" + purpose.encode(), hashlib.sha256)
-    return _opened(derived, sealed, purpose)
+    return _opened(derived, sealed, purpose=purpose)
 
 
-def open_sealed(sealed: bytes, key: bytes, purpose: str) -> str | None:
-    """The JSON that one service sealed for another under the platform key; None where it is not one."""
+def open_sealed(sealed: bytes, key: bytes, *, purpose: str) -> str | None:
+    """The JSON that one service sealed for another under the platform key, or None."""
     if sealed[:1] != b"\x01" or len(sealed) < 29:
         return None
     derived = hmac.digest(key, b"tongban/seal/" + purpose.encode(), hashlib.sha256)
-    return _opened(derived, sealed, purpose)
+    return _opened(derived, sealed, purpose=purpose)
 
 
-def _opened(derived: bytes, sealed: bytes, purpose: str) -> str | None:
+def _opened(derived: bytes, sealed: bytes, *, purpose: str) -> str | None:
     try:
         return AESGCM(derived).decrypt(sealed[1:13], sealed[13:], purpose.encode()).decode()
     except InvalidTag:
@@ -71,7 +75,7 @@ def _opened(derived: bytes, sealed: bytes, purpose: str) -> str | None:
 
 
 class Normaliser:
-    """Placeholders of one scenario. `random` names members and columns whose value is drawn by lot."""
+    """Placeholders of one scenario. `random` names members and columns with random values."""
 
     def __init__(self, *, data_key: bytes, platform_key: bytes) -> None:
         self._data_key = data_key
@@ -84,7 +88,7 @@ class Normaliser:
         self.digests_are_stable = True
         """Identifiers made from a name (version 5) stay: the name is another in no run."""
         self.tokens_are_stable = False
-        """Signed tokens stay as they are: the scenario has given a key and identifiers that never change."""
+        """Signed tokens stay as they are: the scenario has fixed the key and the identifiers."""
 
     def replace(self, pattern: str, name: str) -> None:
         """From now on what matches `pattern` becomes `<name-1>`, `<name-2>`, …"""
@@ -109,13 +113,13 @@ class Normaliser:
         lines = self._layout.lines(self._changed(node, problem=problem), name=name)
         return lines if known else ["(spacing of its own)", *lines]
 
-    def column(self, table: str, column: str, value: str | bytes) -> list[str]:
+    def column(self, table: str, column: str, *, value: str | bytes) -> list[str]:
         """One value of a table."""
         if self.is_random(table, column):
             return ["<random>"]
         if isinstance(value, str):
             return self.lines(value, name=column)
-        opened = self._decrypted(table, column, value)
+        opened = self._decrypted(table, column, value=value)
         if opened is None:
             text = _readable(value)
             if text is None:
@@ -126,22 +130,22 @@ class Normaliser:
         return ["encrypted " + lines[0], *lines[1:]]
 
     def sort_key(self, table: str, row: Mapping[str, str | bytes | None]) -> str:
-        """What a row is sorted by: its content, without what differs from run to run and without new numbers."""
+        """What a row is sorted by: its content without what differs from run to run."""
         parts: list[str] = []
         for column, value in row.items():
             if value is None or self.is_random(table, column):
                 continue
             if isinstance(value, bytes):
-                value = self._decrypted(table, column, value) or _readable(value) or value.hex()
+                value = self._decrypted(table, column, value=value) or _readable(value) or value.hex()
             parts.append(f"{column}={value}")
         return self._blank("|".join(parts))
 
     def is_random(self, table: str, column: str) -> bool:
         return column in self.random or f"{table}.{column}" in self.random
 
-    def _decrypted(self, table: str, column: str, value: bytes) -> str | None:
+    def _decrypted(self, table: str, column: str, *, value: bytes) -> str | None:
         for purpose in (f"{table}.{column}", column):
-            opened = open_encrypted(value, self._data_key, purpose)
+            opened = open_encrypted(value, self._data_key, purpose=purpose)
             if opened is not None:
                 return opened
         return None
@@ -186,11 +190,11 @@ class Normaliser:
         if _SEALED.fullmatch(raw):
             sealed = _bytes_of(raw)
             for purpose in PURPOSES:
-                opened = open_sealed(sealed, self._platform_key, purpose)
+                opened = open_sealed(sealed, self._platform_key, purpose=purpose)
                 if opened is not None:
                     return f'"<sealed {purpose}> {self.text(opened)}"'
             for purpose in INNER_PURPOSES:
-                opened = open_encrypted(sealed, self._data_key, purpose)
+                opened = open_encrypted(sealed, self._data_key, purpose=purpose)
                 if opened is not None:
                     return f'"<encrypted {purpose}> {self.text(opened)}"'
         return self.text(raw)
@@ -243,7 +247,7 @@ class Normaliser:
 
 
 def _texts(names: AbstractSet[str], *, problem: bool) -> AbstractSet[str]:
-    """The members of an object that are words for people: of a problem, and of each fault wherever it stands."""
+    """The members that are texts for people: of a problem, and of a fault wherever it stands."""
     hidden: set[str] = set()
     if problem:
         hidden |= {'"title"', '"detail"'}

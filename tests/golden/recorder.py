@@ -1,6 +1,7 @@
-"""Plays a scenario over HTTP, events and time, and writes down every answer, event and row as a golden file.
+"""Plays a scenario over HTTP, events and timers, and records every answer, event and row.
 
-`GOLDEN_WRITE=1 pytest tests/golden` writes the files; otherwise each scenario is compared with its file.
+`GOLDEN_WRITE=1 pytest tests/golden` writes the golden files; otherwise each scenario is compared
+with its file.
 """
 
 import difflib
@@ -45,17 +46,19 @@ RECORDED_HEADERS = (
     "idempotent-replayed",
 )
 
-TABLES = (
-    "SELECT relname AS name FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
-    " AND relnamespace = 'public'::regnamespace ORDER BY relname"
-)
-COLUMNS = (
-    "SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS required FROM pg_attribute"
-    " WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname"
-)
-OUTBOX = (
-    "SELECT position, topic, key, event_id::text AS event_id, payload FROM outbox WHERE position > $1 ORDER BY position"
-)
+TABLES = """
+    SELECT relname AS name FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+    AND relnamespace = 'public'::regnamespace ORDER BY relname
+"""
+COLUMNS = """
+    SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS required
+    FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+    ORDER BY attname
+"""
+OUTBOX = """
+    SELECT position, topic, key, event_id::text AS event_id, payload FROM outbox
+    WHERE position > $1 ORDER BY position
+"""
 LETTERS = "SELECT topic, type, error FROM dead_letter ORDER BY position"
 
 
@@ -87,7 +90,7 @@ class Callers:
         return self.with_claims({"sub": fixed(number), "sid": fixed(number + 500), **claims})
 
     def with_claims(self, claims: Mapping[str, Any]) -> Headers:
-        """Valid by the clock of the scenario and by the clock of the machine, whatever the claims say."""
+        """Valid by the scenario's clock and by the machine's, whatever the claims say."""
         times = {"iat": 1_735_689_600, "exp": 4_102_444_800, "auth_time": 1_735_689_600}
         return self._token(**{**claims, **times})
 
@@ -115,6 +118,7 @@ class Golden:
         self,
         path: Path,
         monkeypatch: pytest.MonkeyPatch,
+        *,
         client_of: ClientFactory,
         token: TokenFactory,
     ) -> None:
@@ -144,15 +148,15 @@ class Golden:
         client = await self._client_of(name, **settings)
         connection = await client.database.connect()
         _ = await connection.execute("SET TIME ZONE 'UTC'")
-        played = Played(self, name, client, connection)
+        played = Played(self, name, client=client, connection=connection)
         self._played.append(played)
         await played.remember()
         return played
 
     def draw_in_turn(self) -> None:
-        """What is drawn by lot comes in turn from now on, so that codes and secrets are the same in every run.
+        """Make random draws a fixed sequence, so that codes and secrets are the same in every run.
 
-        Each kind of draw has a sequence of its own, because libraries draw too, as often as they like.
+        Each kind of draw has a sequence of its own, because libraries draw too.
         """
         drawn: Counter[object] = Counter()
 
@@ -195,12 +199,12 @@ class Golden:
             return
         if not self.path.exists():
             pytest.fail(f"{self.path.name} is missing: write it with GOLDEN_WRITE=1", pytrace=False)
-        difference = difference_of(self.path.read_text(encoding="utf-8"), text, self.path.name)
+        difference = difference_of(self.path.read_text(encoding="utf-8"), text, name=self.path.name)
         if difference:
             pytest.fail("\n".join(difference), pytrace=False)
 
 
-def difference_of(expected: str, found: str, name: str) -> Sequence[str]:
+def difference_of(expected: str, found: str, *, name: str) -> Sequence[str]:
     """The unified diff, cut where it gets long."""
     lines = list(
         difflib.unified_diff(
@@ -215,7 +219,7 @@ def difference_of(expected: str, found: str, name: str) -> Sequence[str]:
 class Played:
     """One service of a scenario."""
 
-    def __init__(self, golden: Golden, name: str, client: ServiceClient, connection: asyncpg.Connection) -> None:
+    def __init__(self, golden: Golden, name: str, *, client: ServiceClient, connection: asyncpg.Connection) -> None:
         self.name = name
         self.client = client
         self._golden = golden
@@ -230,9 +234,9 @@ class Played:
         self,
         method: str,
         path: str,
+        *,
         caller: Headers | None = None,
         body: Any = None,
-        *,
         version: int | None = None,
         key: str | None = None,
         content: bytes | None = None,
@@ -240,9 +244,9 @@ class Played:
         headers: Headers | None = None,
         stable: bool = True,
     ) -> Answer:
-        """One request, `path` below `/api/v1/<service>/`; the answer and the events that it caused are written down.
+        """One request, `path` below `/api/v1/<service>/`. Records the answer and the events.
 
-        Of an answer that is not `stable` the content is left out: it holds what is drawn by lot.
+        The content of an answer that is not `stable` is left out: it differs in each run.
         """
         golden = self._golden
         given = {"X-Request-ID": golden.next_request(), **(caller or {}), **(headers or {})}
@@ -258,19 +262,19 @@ class Played:
         return Answer(got.status_code, got.headers, got.content)
 
     async def get(self, path: str, caller: Headers | None = None, **params: Any) -> Answer:
-        return await self.call("GET", path, caller, params=params or None)
+        return await self.call("GET", path, caller=caller, params=params or None)
 
-    async def post(self, path: str, caller: Headers | None = None, body: Any = None, **more: Any) -> Answer:
-        return await self.call("POST", path, caller, body, **more)
+    async def post(self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any) -> Answer:
+        return await self.call("POST", path, caller=caller, body=body, **more)
 
-    async def put(self, path: str, caller: Headers | None = None, body: Any = None, **more: Any) -> Answer:
-        return await self.call("PUT", path, caller, body, **more)
+    async def put(self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any) -> Answer:
+        return await self.call("PUT", path, caller=caller, body=body, **more)
 
-    async def form(self, path: str, fields: Mapping[str, str], caller: Headers | None = None) -> Answer:
+    async def form(self, path: str, fields: Mapping[str, str], *, caller: Headers | None = None) -> Answer:
         """A form, as OAuth wants it."""
         content = urlencode(fields).encode()
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return await self.call("POST", path, caller, content=content, headers=kind)
+        return await self.call("POST", path, caller=caller, content=content, headers=kind)
 
     def _write_request(
         self, method: str, request: httpx.Request, *, version: int | None, key: str | None, body: Any
@@ -319,7 +323,7 @@ class Played:
         golden = self._golden
         golden.lines += ["", f"---- {self.name} takes"]
         golden.lines += [golden.normaliser.text(f"  {type_of(event)} {event.key}") for event in events]
-        await surface.deliver(self.name, self.client.database, events)
+        await surface.deliver(self.name, self.client.database, events=events)
         for letter in await self._connection.fetch(LETTERS):
             golden.lines.append(f"(set aside: {letter['type']}, {_code_of(letter['error'])})")
         await self.record_events()
@@ -336,7 +340,9 @@ class Played:
         golden.lines += ["", f"---- {self.name}: timer {name} at {golden.clock.now.isoformat()}"]
         if self._timers is None:
             self._timers = surface.timers_of(self.name, self.client.app.state.settings)
-        await surface.run_timer(self.name, self._timers.by_name[name], self.client.database, golden.clock.now)
+        await surface.run_timer(
+            self.name, self._timers.by_name[name], database=self.client.database, now=golden.clock.now
+        )
         await self.record_events()
 
     async def close(self) -> None:
@@ -399,7 +405,7 @@ class Played:
         for name, value in row.items():
             if value is None:
                 continue
-            shown = self._golden.normaliser.column(table, name, value)
+            shown = self._golden.normaliser.column(table, name, value=value)
             lines += [f"  {name}: {shown[0]}", *("    " + line for line in shown[1:])]
         return ["- " + lines[0].removeprefix("  "), *lines[1:]]
 

@@ -1,7 +1,7 @@
 """The only place of the golden tests that imports code under test.
 
-Everything else goes over HTTP, reads tables in SQL, or takes events as bytes. When modules move, only the imports
-here change.
+Everything else goes over HTTP, reads tables in SQL, or takes events as bytes. When modules move,
+only the imports here change.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=CITY_ZONE).astimezone(UTC)
 
 
-async def deliver(service: str, database: Any, events: Sequence[Sent]) -> None:
+async def deliver(service: str, database: Any, *, events: Sequence[Sent]) -> None:
     """Give the events to the service's consumer, all in one batch, as its worker would."""
     consumer = import_module(f"services.{service}.consumer").consumer
     records = [Record(event.topic, event.key, event.payload, 0, offset) for offset, event in enumerate(events)]
@@ -78,7 +78,7 @@ class Timers:
 
 
 def timers_of(service: str, settings: Any) -> Timers:
-    """A worker closes nothing, because it ends with its process; so what it opens is caught here."""
+    """The timers of a service's worker. What HTTP clients they open is kept to be closed here."""
     clients: list[httpx.AsyncClient] = []
     original = httpx.AsyncClient.__init__
 
@@ -92,7 +92,7 @@ def timers_of(service: str, settings: Any) -> Timers:
     return Timers({timer.name: timer for timer in timers}, clients)
 
 
-async def run_timer(service: str, timer: Any, database: Any, now: datetime) -> None:
+async def run_timer(service: str, timer: Any, *, database: Any, now: datetime) -> None:
     """Run a timer once, as if it were `now`."""
     with using(Context(actor=f"timer:{service}.{timer.name}")):
         _ = await timer.work(database, now)

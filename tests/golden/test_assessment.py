@@ -1,4 +1,4 @@
-"""Assessment (日报): what every stored fact counts as, publication, corrections, and reports that outlive a database."""
+"""Assessment (日报): what each stored fact counts as, publication, corrections, a rebuild."""
 
 from tests.golden import inputs
 from tests.golden.recorder import CITY, DEPARTMENT, Golden
@@ -23,11 +23,11 @@ async def test_daily_report(golden: Golden) -> None:
     golden.section("Published and corrected")
     path = f"daily-reports/{DAYS[1]}"
     reason = {"reason": "补录迟到的推送数据"}
-    _ = await assessment.post(f"{path}/revisions", supervisor, reason, key="report-1")
+    _ = await assessment.post(f"{path}/revisions", supervisor, body=reason, key="report-1")
     _ = await assessment.post(f"{path}/publication", supervisor, key="report-2")
     _ = await assessment.post(f"{path}/publication", supervisor, key="report-3")
     _ = await assessment.get(path, citizen)
-    _ = await assessment.post(f"{path}/revisions", supervisor, reason, key="report-4")
+    _ = await assessment.post(f"{path}/revisions", supervisor, body=reason, key="report-4")
     _ = await assessment.get(f"{path}/revisions", supervisor)
     _ = await assessment.get(path, supervisor, revision=1)
     _ = await assessment.post("daily-reports/2026-05-01/publication", supervisor, key="report-5")

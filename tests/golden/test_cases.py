@@ -1,4 +1,4 @@
-"""Cases (办件): every act of a case's life, one-thing applications, pushes, lights, the calendar."""
+"""Cases (办件): the acts on a case, one-thing applications, pushes, lights, the calendar."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Hall:
         self.case: dict[str, Any] = {}
         self._keys = 0
 
-    def officer(self, role: str, number: int, department: str | None = None) -> Headers:
+    def officer(self, role: str, number: int, *, department: str | None = None) -> Headers:
         if department is None:
             return self.golden.as_.staff(role, number=number)
         return self.golden.as_.staff(role, number=number, department=department)
@@ -74,7 +74,7 @@ class Hall:
 
     async def post(self, body: dict[str, Any], caller: Headers | None = None) -> Answer:
         self._keys += 1
-        answer = await self.cases.post("applications", caller or self.citizen, body, key=f"apply-{self._keys}")
+        answer = await self.cases.post("applications", caller or self.citizen, body=body, key=f"apply-{self._keys}")
         if answer.status == 201:
             self.case = answer.json
         return answer
@@ -83,19 +83,21 @@ class Hall:
         answer = await self.post(await self.application(caller=caller, **changes), caller)
         assert answer.status == 201, answer.content
 
-    async def act(self, path: str, caller: Headers, body: Any = None, *, status: int = 200) -> Answer:
-        answer = await self.cases.post(f"files/{self.case['id']}/{path}", caller, body, version=self.case["revision"])
+    async def act(self, path: str, caller: Headers, *, body: Any = None, status: int = 200) -> Answer:
+        answer = await self.cases.post(
+            f"files/{self.case['id']}/{path}", caller, body=body, version=self.case["revision"]
+        )
         assert answer.status == status, answer.content
         if answer.status == 200:
             self.case = answer.json
         return answer
 
     async def review(self) -> None:
-        _ = await self.act("reviews", self.approver, OPINION)
-        _ = await self.act("reviews", self.second_approver, OPINION)
+        _ = await self.act("reviews", self.approver, body=OPINION)
+        _ = await self.act("reviews", self.second_approver, body=OPINION)
 
     async def clocks(self, as_of: str) -> None:
-        _ = await self.cases.post("development/timer-runs", self.golden.as_.administrator(), {"as_of": as_of})
+        _ = await self.cases.post("development/timer-runs", self.golden.as_.administrator(), body={"as_of": as_of})
 
     async def read(self, case_id: str | None = None) -> None:
         """Read a case anew: events and timers change it too."""
@@ -111,7 +113,7 @@ class Hall:
 @pytest.fixture
 async def hall(golden: Golden, tmp_path: Path) -> Hall:
     played = await golden.service("cases", development=True, storage_url=str(tmp_path / "uploads"))
-    await played.take(inputs.matter_published(1, TEAHOUSE, inputs.document("teahouse")))
+    await played.take(inputs.matter_published(1, TEAHOUSE, text=inputs.document("teahouse")))
     return Hall(golden, played)
 
 
@@ -129,14 +131,14 @@ async def test_life_granted(hall: Hall) -> None:
     _ = await hall.act("acceptance", hall.clerk)
     hall.golden.clock.move("2026-03-12T11:15")
     await hall.review()
-    _ = await hall.act("decision", hall.leader, {"result": "0"})
+    _ = await hall.act("decision", hall.leader, body={"result": "0"})
     hall.golden.clock.move("2026-03-13T16:00")
-    _ = await hall.act("delivery", hall.deliverer, {"method": "post", "tracking_number": "EMS123456"})
+    _ = await hall.act("delivery", hall.deliverer, body={"method": "post", "tracking_number": "EMS123456"})
     await hall.show()
     _ = await hall.cases.get(f"files/{hall.case['id']}/materials/M1", hall.citizen)
     _ = await hall.cases.get("files", hall.citizen)
     track = {"number": hall.case["number"], "phone_last4": "1234"}
-    _ = await hall.cases.post("tracking", None, track, headers={"X-Forwarded-For": "203.0.113.1"})
+    _ = await hall.cases.post("tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"})
     await finish(hall, whole=True)
 
 
@@ -145,12 +147,12 @@ async def test_life_refused(hall: Hall) -> None:
     await hall.apply(applicant=inputs.FIRM, channel="mobile")
     _ = await hall.act("acceptance", hall.clerk)
     await hall.review()
-    _ = await hall.act("decision", hall.leader, {"result": "1", "reasons": "不符合卫生条件"})
-    _ = await hall.act("delivery", hall.deliverer, {"method": "window"})
+    _ = await hall.act("decision", hall.leader, body={"result": "1", "reasons": "不符合卫生条件"})
+    _ = await hall.act("delivery", hall.deliverer, body={"method": "window"})
 
     hall.golden.section("Not accepted")
     await hall.apply()
-    _ = await hall.act("non-acceptance", hall.clerk, REASONS)
+    _ = await hall.act("non-acceptance", hall.clerk, body=REASONS)
 
     hall.golden.section("Withdrawn")
     await hall.apply()
@@ -159,8 +161,8 @@ async def test_life_refused(hall: Hall) -> None:
 
     hall.golden.section("Never corrected and returned")
     await hall.apply()
-    _ = await hall.act("correction-requests", hall.clerk, {"items": [{"text": "缺件"}]})
-    _ = await hall.act("return", hall.clerk, {"reasons": "逾期未补正"})
+    _ = await hall.act("correction-requests", hall.clerk, body={"items": [{"text": "缺件"}]})
+    _ = await hall.act("return", hall.clerk, body={"reasons": "逾期未补正"})
     await hall.show()
     await finish(hall)
 
@@ -169,36 +171,36 @@ async def test_correction_suspension_extension(hall: Hall) -> None:
     await hall.apply()
     hall.golden.section("Correction")
     items = {"items": [{"material_code": "M4", "text": "合同缺少签字页"}, {"text": "请补充联系人"}]}
-    _ = await hall.act("correction-requests", hall.clerk, items)
+    _ = await hall.act("correction-requests", hall.clerk, body=items)
     hall.golden.clock.move("2026-03-16T09:00")
     upload = await hall.upload(content=inputs.PNG)
-    _ = await hall.act("corrections", hall.citizen, {"materials": [{"code": "M4", "upload_id": upload}]})
-    _ = await hall.act("correction-requests", hall.clerk, items, status=409)
+    _ = await hall.act("corrections", hall.citizen, body={"materials": [{"code": "M4", "upload_id": upload}]})
+    _ = await hall.act("correction-requests", hall.clerk, body=items, status=409)
     _ = await hall.act("acceptance", hall.clerk)
 
     hall.golden.section("Suspension")
-    _ = await hall.act("suspension", hall.approver, SUSPENSION)
-    _ = await hall.act("decision", hall.leader, {"result": "0"}, status=409)
+    _ = await hall.act("suspension", hall.approver, body=SUSPENSION)
+    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
     hall.golden.clock.move("2026-03-23T09:00")
     _ = await hall.act("resumption", hall.approver)
 
     hall.golden.section("Extension")
-    _ = await hall.act("extension", hall.head, {**EXTENSION, "days": 11}, status=400)
-    _ = await hall.act("extension", hall.head, EXTENSION)
-    _ = await hall.act("extension", hall.head, EXTENSION, status=409)
+    _ = await hall.act("extension", hall.head, body={**EXTENSION, "days": 11}, status=400)
+    _ = await hall.act("extension", hall.head, body=EXTENSION)
+    _ = await hall.act("extension", hall.head, body=EXTENSION, status=409)
     await hall.show()
     await finish(hall)
 
 
 async def test_materials_from_other_sources(hall: Hall) -> None:
     await hall.cases.take(
-        inputs.matter_published(2, TEAHOUSE, inputs.with_promise(inputs.document("teahouse")), version=2)
+        inputs.matter_published(2, TEAHOUSE, text=inputs.with_promise(inputs.document("teahouse")), version=2)
     )
     license_id = fixed(2001)
-    await hall.cases.take(inputs.license_event(3, "license-issued", license_id))
+    await hall.cases.take(inputs.license_event(3, "license-issued", license_id=license_id))
     guided = {"matter_id": TEAHOUSE, "matter_version": 2, "answers": RENT, "guide_digest": inputs.GAP_DIGEST}
     hall.golden.section("Which licences could be used")
-    _ = await hall.cases.post("license-matches", hall.citizen, guided)
+    _ = await hall.cases.post("license-matches", hall.citizen, body=guided)
 
     hall.golden.section("A licence and a promise")
     body = await hall.application(matter_version=2, guide_digest=inputs.GAP_DIGEST)
@@ -209,20 +211,24 @@ async def test_materials_from_other_sources(hall: Hall) -> None:
     first = hall.case
     _ = await hall.act("acceptance", hall.clerk)
     hall.golden.clock.move("2026-03-17T09:00")
-    _ = await hall.act("supplements", hall.citizen, {"materials": [{**upload, "code": "M3"}]})
+    _ = await hall.act("supplements", hall.citizen, body={"materials": [{**upload, "code": "M3"}]})
 
     hall.golden.section("The licence lapses and is restored")
     await hall.cases.take(
-        inputs.license_event(4, "license-suspended", license_id, revision=2, status="02", reason="暂扣")
+        inputs.license_event(4, "license-suspended", license_id=license_id, revision=2, status="02", reason="暂扣")
     )
     await hall.cases.dump("license_copy", "case_license")
-    await hall.cases.take(inputs.license_event(5, "license-changed", license_id, revision=3, change="released"))
     await hall.cases.take(
-        inputs.license_event(6, "license-revoked", license_id, revision=4, status="03", reason="撤销")
+        inputs.license_event(5, "license-changed", license_id=license_id, revision=3, change="released")
+    )
+    await hall.cases.take(
+        inputs.license_event(6, "license-revoked", license_id=license_id, revision=4, status="03", reason="撤销")
     )
     await hall.read()
-    _ = await hall.act("correction-requests", hall.approver, {"items": [{"material_code": "M2", "text": "执照已撤销"}]})
-    _ = await hall.act("corrections", hall.citizen, {"materials": [{**upload, "code": "M2"}]})
+    _ = await hall.act(
+        "correction-requests", hall.approver, body={"items": [{"material_code": "M2", "text": "执照已撤销"}]}
+    )
+    _ = await hall.act("corrections", hall.citizen, body={"materials": [{**upload, "code": "M2"}]})
     await hall.show()
 
     hall.golden.section("Materials of an earlier case")
@@ -266,27 +272,27 @@ async def test_refusals(hall: Hall) -> None:
 
     hall.golden.section("Acts out of their place")
     await hall.apply()
-    repeated = await hall.cases.post("applications", hall.citizen, good, key="apply-21")
+    repeated = await hall.cases.post("applications", hall.citizen, body=good, key="apply-21")
     assert repeated.status == 201
-    _ = await hall.cases.post("applications", hall.citizen, {**good, "channel": "mobile"}, key="apply-21")
-    _ = await hall.cases.post("applications", hall.citizen, good)
-    _ = await hall.act("decision", hall.leader, {"result": "0"}, status=409)
+    _ = await hall.cases.post("applications", hall.citizen, body={**good, "channel": "mobile"}, key="apply-21")
+    _ = await hall.cases.post("applications", hall.citizen, body=good)
+    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
     _ = await hall.act("acceptance", hall.approver, status=403)
-    _ = await hall.act("acceptance", hall.officer("window_clerk", 107, NEXT_DOOR), status=404)
+    _ = await hall.act("acceptance", hall.officer("window_clerk", 107, department=NEXT_DOOR), status=404)
     _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk, version=7)
     _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk)
-    _ = await hall.act("suspension", hall.approver, SUSPENSION, status=409)
-    _ = await hall.act("reviews", hall.approver, {"opinion": "maybe"}, status=400)
+    _ = await hall.act("suspension", hall.approver, body=SUSPENSION, status=409)
+    _ = await hall.act("reviews", hall.approver, body={"opinion": "maybe"}, status=400)
     _ = await hall.act("acceptance", hall.clerk)
     _ = await hall.act("resumption", hall.approver, status=409)
-    _ = await hall.act("decision", hall.leader, {"result": "1"}, status=400)
-    _ = await hall.act("decision", hall.leader, {"result": "0"}, status=409)
+    _ = await hall.act("decision", hall.leader, body={"result": "1"}, status=400)
+    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
     _ = await hall.cases.get(f"files/{fixed(2006)}", hall.citizen)
     _ = await hall.cases.get("files/nonsense", hall.citizen)
     _ = await hall.cases.post("uploads", hall.citizen, content=b"no file that we take")
     _ = await hall.cases.get("files", hall.citizen, cursor="nonsense", limit=0)
     track = {"number": hall.case["number"], "phone_last4": "0000"}
-    _ = await hall.cases.post("tracking", None, track, headers={"X-Forwarded-For": "203.0.113.1"})
+    _ = await hall.cases.post("tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"})
     await finish(hall)
 
 
@@ -307,7 +313,7 @@ async def test_clocks_lights_and_lists(hall: Hall) -> None:
     first = lights.json["items"][0]["id"]
     shown = await hall.cases.get(f"lights/{first}", hall.approver)
     answer = {"text": "材料复杂, 已加派人员"}
-    _ = await hall.cases.post(f"lights/{first}/answer", hall.approver, answer, version=shown.version)
+    _ = await hall.cases.post(f"lights/{first}/answer", hall.approver, body=answer, version=shown.version)
     supervisor = hall.golden.as_.staff("supervisor", number=110)
     _ = await hall.cases.get("lights", supervisor, open="true", level="yellow")
 
@@ -330,8 +336,8 @@ async def test_clocks_lights_and_lists(hall: Hall) -> None:
     late = (await hall.cases.get("work-list", hall.approver, overdue="true")).json["items"][0]
     await hall.read(late["id"])
     await hall.review()
-    _ = await hall.act("decision", hall.leader, {"result": "0"})
-    _ = await hall.act("delivery", hall.deliverer, {"method": "online"})
+    _ = await hall.act("decision", hall.leader, body={"result": "0"})
+    _ = await hall.act("delivery", hall.deliverer, body={"method": "online"})
     await finish(hall)
 
 
@@ -341,8 +347,8 @@ async def test_calendar(hall: Hall) -> None:
     administrator = hall.golden.as_.administrator()
     _ = await hall.cases.get("calendar", hall.citizen, year=2026)
     days = {"days": [{"day": "2026-03-18", "is_working": False, "note": "调休"}]}
-    changed = await hall.cases.put("calendar/days", administrator, days)
-    _ = await hall.cases.put("calendar/days", administrator, days)
+    changed = await hall.cases.put("calendar/days", administrator, body=days)
+    _ = await hall.cases.put("calendar/days", administrator, body=days)
     hall.golden.clock.move("2026-03-10T09:40")
     await hall.cases.timer("calendar")
     _ = await hall.cases.get(f"calendar/changes/{changed.json['id']}", administrator)
@@ -353,9 +359,11 @@ async def test_calendar(hall: Hall) -> None:
 async def test_window_and_agent(hall: Hall) -> None:
     hall.golden.section("A clerk takes in for somebody")
     await hall.apply(hall.clerk, channel="window")
-    _ = await hall.act("correction-requests", hall.clerk, {"items": [{"material_code": "M4", "text": "缺少签字页"}]})
+    _ = await hall.act(
+        "correction-requests", hall.clerk, body={"items": [{"material_code": "M4", "text": "缺少签字页"}]}
+    )
     upload = await hall.upload(hall.clerk)
-    _ = await hall.act("corrections", hall.clerk, {"materials": [{"code": "M4", "upload_id": upload}]})
+    _ = await hall.act("corrections", hall.clerk, body={"materials": [{"code": "M4", "upload_id": upload}]})
 
     hall.golden.section("An agent under a mandate")
     mandate = {"act": {"sub": fixed(9)}, "mandate": fixed(901), "matters": [TEAHOUSE]}
@@ -396,16 +404,18 @@ async def test_push_and_batches(hall: Hall) -> None:
 
     hall.golden.section("A push, twice, and a newer version")
     body = {"source_system": "fangguan", "records": good + faulty}
-    _ = await hall.cases.post("imports", system, body, key="push-1")
-    _ = await hall.cases.post("imports", system, body, key="push-1")
-    _ = await hall.cases.post("imports", system, body, key="push-2")
+    _ = await hall.cases.post("imports", system, body=body, key="push-1")
+    _ = await hall.cases.post("imports", system, body=body, key="push-1")
+    _ = await hall.cases.post("imports", system, body=body, key="push-2")
     newer = {"source_system": "fangguan", "records": [record(2, version=2, overdue=True)]}
-    _ = await hall.cases.post("imports", system, newer, key="push-3")
+    _ = await hall.cases.post("imports", system, body=newer, key="push-3")
 
     hall.golden.section("A signed batch")
-    await hall.cases.take(inputs.records_received(10, "cases", [*good, *faulty, [1], {"source_number": "中文"}]))
     await hall.cases.take(
-        inputs.records_received(11, "cases", [record(7), record(1, version=3)], chunk=2, chunks=2, first_row=8)
+        inputs.records_received(10, "cases", records=[*good, *faulty, [1], {"source_number": "中文"}])
+    )
+    await hall.cases.take(
+        inputs.records_received(11, "cases", records=[record(7), record(1, version=3)], chunk=2, chunks=2, first_row=8)
     )
     await finish(hall)
 
@@ -413,7 +423,7 @@ async def test_push_and_batches(hall: Hall) -> None:
 async def test_bundle(hall: Hall) -> None:
     cases = hall.cases
     trade = inputs.document("trade")
-    await cases.take(inputs.matter_published(2, inputs.TRADE, trade), inputs.bundle_published(3))
+    await cases.take(inputs.matter_published(2, inputs.TRADE, text=trade), inputs.bundle_published(3))
 
     async def apply(**changes: Any) -> dict[str, Any]:
         upload = await hall.upload()
@@ -427,20 +437,20 @@ async def test_bundle(hall: Hall) -> None:
             "materials": [{"code": code, "upload_id": upload} for code in ("B1", "B2", "B3", "B4")],
             **changes,
         }
-        return (await cases.post("bundle-applications", hall.citizen, body, key=f"bundle-{len(cases.sent)}")).json
+        return (await cases.post("bundle-applications", hall.citizen, body=body, key=f"bundle-{len(cases.sent)}")).json
 
     async def child(parent: dict[str, Any], code: str) -> dict[str, Any]:
         shown = (await cases.get(f"bundle-files/{parent['id']}", hall.citizen)).json
         return next(one["case"] for one in shown["children"] if one["code"] == code)
 
     def neighbour(role: str, number: int) -> Headers:
-        return hall.officer(role, number, NEXT_DOOR)
+        return hall.officer(role, number, department=NEXT_DOOR)
 
     async def decide_trade(decision: dict[str, Any]) -> None:
         _ = await hall.act("acceptance", neighbour("window_clerk", 121))
-        _ = await hall.act("reviews", neighbour("approver", 122), OPINION)
-        _ = await hall.act("reviews", neighbour("approver", 123), OPINION)
-        _ = await hall.act("decision", neighbour("leader", 124), decision)
+        _ = await hall.act("reviews", neighbour("approver", 122), body=OPINION)
+        _ = await hall.act("reviews", neighbour("approver", 123), body=OPINION)
+        _ = await hall.act("decision", neighbour("leader", 124), body=decision)
 
     hall.golden.section("Faults")
     _ = await apply(fields={}, materials=[])
@@ -453,8 +463,8 @@ async def test_bundle(hall: Hall) -> None:
     hall.case = await child(parent, "licence")
     _ = await hall.act("acceptance", hall.clerk)
     await hall.review()
-    _ = await hall.act("decision", hall.leader, {"result": "0"})
-    _ = await hall.act("delivery", hall.deliverer, {"method": "window"})
+    _ = await hall.act("decision", hall.leader, body={"result": "0"})
+    _ = await hall.act("delivery", hall.deliverer, body={"method": "window"})
     _ = await cases.get(f"bundle-files/{parent['id']}", hall.approver)
     _ = await cases.get("bundle-files", hall.citizen)
 

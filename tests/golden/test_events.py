@@ -1,4 +1,4 @@
-"""Every type of stored fact is read by every service that listens to it, and leaves the platform in the same form."""
+"""Stored facts of every type are still read by each service, and leave the platform unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ OUTSIDE = "cn.gov.lhasa"
 
 
 async def test_event_log(golden: Golden) -> None:
-    """What exchange makes of them for the outside: the bytes that are pulled and sent by webhook."""
+    """What exchange makes of them for the outside: the bytes that are pulled or sent."""
     exchange = await golden.service("exchange", development=True)
     # Made from docstrings, which may be reworded.
     golden.normaliser.random |= {"description"}
@@ -28,10 +28,10 @@ async def test_event_log(golden: Golden) -> None:
         "department_code": DEPARTMENT,
         "event_types": types,
     }
-    _ = await exchange.post("peers", golden.as_.administrator(), peer, key="log-1")
+    _ = await exchange.post("peers", golden.as_.administrator(), body=peer, key="log-1")
     system = golden.as_.system("exchange:events")
     wanted = {"name": "全部", "mode": "pull", "event_types": types, "after": 0}
-    made = await exchange.post("subscriptions", system, wanted, key="log-2")
+    made = await exchange.post("subscriptions", system, body=wanted, key="log-2")
     await exchange.take(*inputs.stored_events())
     _ = await exchange.get("events", system, subscription=made.json["id"], limit=200)
     await exchange.dump("logged_event", "ledger", "batch", "record_count")

@@ -1,4 +1,4 @@
-"""Exchange (数据共享交换): peers, subscriptions, webhooks, the event log, signed batches, the region and reconciliations."""
+"""Exchange (数据共享交换): peers, event log, webhooks, signed batches, pushes, reconciliations."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -55,18 +55,18 @@ class Bureau:
         return f"exchange-{self._keys}"
 
     async def register(self, **changes: Any) -> Answer:
-        answer = await self.exchange.post("peers", self.administrator, {**PEER, **changes}, key=self.key())
+        answer = await self.exchange.post("peers", self.administrator, body={**PEER, **changes}, key=self.key())
         if answer.status == 201:
             self.peer = answer.json["id"]
         return answer
 
     async def subscribe(self, **changes: Any) -> Answer:
         body = {"name": "办件", "mode": "pull", "event_types": TYPES, **changes}
-        return await self.exchange.post("subscriptions", self.system, body, key=self.key())
+        return await self.exchange.post("subscriptions", self.system, body=body, key=self.key())
 
     def fact(self, name: str, case: int = 1, **data: Any) -> Sent:
         self._events += 1
-        return inputs.case_event(self._events, name, case, **data)
+        return inputs.case_event(self._events, name, case=case, **data)
 
     def life(self, case: int) -> list[Sent]:
         """A case is received, accepted, decided and closed."""
@@ -86,10 +86,10 @@ class Bureau:
 
 async def enter(golden: Golden, **settings: Any) -> Bureau:
     golden.draw_in_turn()
-    # Digests of documents that hold identifiers drawn by the code. The documents themselves are shown.
+    # Digests of documents with identifiers drawn by the code. The documents are shown.
     golden.normaliser.random |= {"push.digest", "statement_sha256", "previous_receipt_sha256"}
     played = await golden.service("exchange", development=True, public_url="https://zw.example.cn", **settings)
-    private, public = inputs.jwk_pair(fixed(6002), 13, "receipt_key.private_key")
+    private, public = inputs.jwk_pair(fixed(6002), 13, column="receipt_key.private_key")
     await played.execute(
         "INSERT INTO receipt_key (kid, state, private_key, public_key, created_at)"
         " VALUES ($1, 'current', $2, $3, '2026-01-01')",
@@ -131,12 +131,12 @@ async def test_peers(bureau: Bureau) -> None:
     _ = await bureau.register()
     _ = await bureau.register(code="X", networks=["everywhere"], event_types=["unknown"], area_code="54")
     signer = inputs.BatchSigner()
-    keyed = await exchange.post(f"{path}/keys", administrator, signer.jwk, version=made.version, key=bureau.key())
-    _ = await exchange.post(f"{path}/keys", administrator, signer.jwk, version=keyed.version, key=bureau.key())
-    retired = await exchange.call("DELETE", f"{path}/keys/k1", administrator, version=keyed.version)
+    keyed = await exchange.post(f"{path}/keys", administrator, body=signer.jwk, version=made.version, key=bureau.key())
+    _ = await exchange.post(f"{path}/keys", administrator, body=signer.jwk, version=keyed.version, key=bureau.key())
+    retired = await exchange.call("DELETE", f"{path}/keys/k1", caller=administrator, version=keyed.version)
     changed = {name: value for name, value in PEER.items() if name != "code"}
     changed |= {"event_types": TYPES[:1], "active": False, "resources": ["cases", "licenses"]}
-    _ = await exchange.put(path, administrator, changed, version=retired.version)
+    _ = await exchange.put(path, administrator, body=changed, version=retired.version)
     _ = await exchange.get(path, administrator)
     _ = await exchange.get("peers", administrator)
     _ = await exchange.get(path, bureau.system)
@@ -166,15 +166,15 @@ async def test_log_and_pull(bureau: Bureau) -> None:
     golden.section("The life of a subscription")
     path = f"subscriptions/{subscription}"
     other_types = {"name": "办结", "event_types": TYPES[2:], "filters": filters}
-    changed = await exchange.put(path, bureau.system, other_types, version=made.version)
-    _ = await exchange.put(path, bureau.system, {**other_types, "event_types": ["x"]}, version=changed.version)
+    changed = await exchange.put(path, bureau.system, body=other_types, version=made.version)
+    _ = await exchange.put(path, bureau.system, body={**other_types, "event_types": ["x"]}, version=changed.version)
     reason = {"reason": "系统升级, 暂停接收"}
-    suspended = await exchange.post(f"{path}/suspension", bureau.system, reason, version=changed.version)
+    suspended = await exchange.post(f"{path}/suspension", bureau.system, body=reason, version=changed.version)
     _ = await exchange.get("events", bureau.system, subscription=subscription)
     active = await exchange.post(f"{path}/activation", bureau.system, version=suspended.version)
     _ = await exchange.post(f"{path}/activation", bureau.system, version=active.version)
-    ended = await exchange.post(f"{path}/end", bureau.system, reason, version=active.version)
-    _ = await exchange.post(f"{path}/suspension", bureau.system, reason, version=ended.version)
+    ended = await exchange.post(f"{path}/end", bureau.system, body=reason, version=active.version)
+    _ = await exchange.post(f"{path}/suspension", bureau.system, body=reason, version=ended.version)
     _ = await exchange.get("subscriptions", bureau.system)
     _ = await exchange.get("webhook-keys")
     _ = await exchange.get("keys")
@@ -196,7 +196,7 @@ async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
         await exchange.record_events()
 
     def show(before: int) -> None:
-        """What came to the endpoint, in the order of its identifiers: many are under way at once."""
+        """What came to the endpoint, sorted by identifier: many are sent at once."""
         kept = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-request-origin")
         came = subscriber.requests[before:]
         for received in sorted(came, key=lambda one: (one.method != "OPTIONS", one.headers.get("webhook-id", ""))):
@@ -237,8 +237,8 @@ async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
             await send(200, 60)
         golden.section("Sent again")
         again = {"which": "all", "from_sequence": 1, "to_sequence": 2}
-        _ = await exchange.post(f"{path}/redeliveries", bureau.system, again, key=bureau.key())
-        _ = await exchange.post(f"{path}/redeliveries", bureau.system, {"which": "all"}, key=bureau.key())
+        _ = await exchange.post(f"{path}/redeliveries", bureau.system, body=again, key=bureau.key())
+        _ = await exchange.post(f"{path}/redeliveries", bureau.system, body={"which": "all"}, key=bureau.key())
         await send(200)
         golden.section("Another secret")
         rotated = await exchange.post(f"{path}/secret-rotation", bureau.system, version=await version_of(bureau, path))
@@ -264,28 +264,28 @@ async def test_batches(bureau: Bureau) -> None:
     made = await bureau.register()
     signer = inputs.BatchSigner()
     keys = f"peers/{bureau.peer}/keys"
-    _ = await exchange.post(keys, bureau.administrator, signer.jwk, version=made.version, key=bureau.key())
+    _ = await exchange.post(keys, bureau.administrator, body=signer.jwk, version=made.version, key=bureau.key())
     body = lines(*RECORDS)
 
-    async def push(content: bytes, number: str, records: int, **changes: str) -> Answer:
-        headers = signer.headers(content, number, records, **changes)
+    async def push(content: bytes, number: str, *, records: int, **changes: str) -> Answer:
+        headers = signer.headers(content, number, records=records, **changes)
         return await exchange.post("batches", bureau.system, content=content, headers=headers)
 
     golden.section("Taken, and repeated")
-    first = await push(body, "B-1", 3)
+    first = await push(body, "B-1", records=3)
     assert first.status == 201
-    again = await push(body, "B-1", 3)
+    again = await push(body, "B-1", records=3)
     assert again.content == first.content
-    _ = await push(lines(*RECORDS[:2]), "B-1", 2)
+    _ = await push(lines(*RECORDS[:2]), "B-1", records=2)
 
     golden.section("Refused")
-    _ = await push(body, "B-2", 3, **{"Batch-Signature": "A" * 86 + "=="})
-    _ = await push(body, "B-2", 3, **{"Batch-Key-Id": "unknown"})
-    _ = await push(body, "B-2", 3, **{"Batch-Records": "x"})
-    _ = await push(body, "B-2", 4)
-    _ = await push(b"nothing\n", "B-3", 1)
+    _ = await push(body, "B-2", records=3, **{"Batch-Signature": "A" * 86 + "=="})
+    _ = await push(body, "B-2", records=3, **{"Batch-Key-Id": "unknown"})
+    _ = await push(body, "B-2", records=3, **{"Batch-Records": "x"})
+    _ = await push(body, "B-2", records=4)
+    _ = await push(b"nothing\n", "B-3", records=1)
     golden.clock.wait(60)
-    _ = await push(body, "B-4", 3)
+    _ = await push(body, "B-4", records=3)
 
     golden.section("Judged")
     listed = await exchange.get("batches", bureau.system)
@@ -300,7 +300,7 @@ async def test_batches(bureau: Bureau) -> None:
             "chunk": 1,
             "verdicts": list(judged),
         }
-        return inputs.event(number, "cases", "records-judged", batch, data)
+        return inputs.event(number, "cases", fact="records-judged", key=batch, data=data)
 
     fault = {"field": "matter_code", "rule": "value_error", "message": "words"}
     judged = verdicts(
@@ -355,14 +355,14 @@ async def test_region_away(golden: Golden) -> None:
         "text": "很好",
         "rated_on": "2026-03-10",
     }
-    await exchange.take(inputs.event(60, "ratings", "rating-submitted", fixed(5001), rating))
+    await exchange.take(inputs.event(60, "ratings", fact="rating-submitted", key=fixed(5001), data=rating))
     golden.section("Pushed to nobody")
     await exchange.timer("push")
     golden.section("Changed and excluded meanwhile")
     await exchange.take(bureau.fact("result-delivered", 1, revision=5, method="window", delivered_on="2026-03-10"))
     excluded = {name: rating[name] for name in rating if name not in {"tags", "contents", "text"}}
     excluded |= {"revision": 3, "reason": "malicious"}
-    await exchange.take(inputs.event(61, "ratings", "rating-excluded", fixed(5001), excluded))
+    await exchange.take(inputs.event(61, "ratings", fact="rating-excluded", key=fixed(5001), data=excluded))
     golden.section("Reconciliations are planned")
     await exchange.timer("plan-reconciliations")
     await exchange.timer("reconcile")
@@ -380,15 +380,17 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     (key,) = await simulated.keys()
     pinned = {name: key[name] for name in ("kty", "crv", "kid", "x")}
     keys = f"peers/{bureau.peer}/keys"
-    _ = await exchange.post(keys, bureau.administrator, pinned, version=made.version, key=bureau.key())
-    facts = [fact for case in range(1, 7) for fact in bureau.life(case)]
+    _ = await exchange.post(keys, bureau.administrator, body=pinned, version=made.version, key=bureau.key())
+    facts: list[Sent] = []
+    for case in range(1, 7):
+        facts += bureau.life(case)
     await exchange.take(*facts, bureau.fact("case-received", 7, department_code="", **DAYS))
     golden.section("Pushed; the region refuses a row")
     await exchange.timer("push")
     _ = await exchange.get("statistics/batches", bureau.administrator)
 
     async def reconcile(body: dict[str, Any]) -> str:
-        started = await exchange.post("reconciliations", bureau.administrator, body, key=bureau.key())
+        started = await exchange.post("reconciliations", bureau.administrator, body=body, key=bureau.key())
         run = str(started.json["id"])
         for _ in range(3):
             await exchange.timer("reconcile")
@@ -414,6 +416,6 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     _ = await exchange.get(f"reconciliations/{run}/statement", bureau.administrator)
     _ = await exchange.post(f"reconciliations/{run}/approval", bureau.administrator)
     backwards = {**days, "last_day": "2026-02-01"}
-    _ = await exchange.post("reconciliations", bureau.administrator, backwards, key=bureau.key())
+    _ = await exchange.post("reconciliations", bureau.administrator, body=backwards, key=bureau.key())
     await exchange.dump(leave_out=("logged_event", "peer"))
     golden.check()

@@ -1,4 +1,4 @@
-"""Identity: signing in, real names, organisations, mandates, staff, systems, sessions. No secret is written down."""
+"""Identity: sign-in, real names, organisations, mandates, staff, systems. No secret is recorded."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ class Play:
     async def code(self, phone: str, purpose: str = "sign_in") -> str:
         """The code that was sent; two minutes pass, because a number gets one a minute."""
         self.golden.clock.wait(2)
-        _ = await self.identity.post("sms-codes", None, {"phone": phone, "purpose": purpose})
+        _ = await self.identity.post("sms-codes", None, body={"phone": phone, "purpose": purpose})
         sent = await self.identity.get("development/sms-messages", self.administrator, phone=phone)
         found = re.search(r"[0-9]{6}", sent.json[0]["text"])
         assert found is not None
@@ -50,16 +50,16 @@ class Play:
 
     async def sign_in(self, phone: str = PHONE) -> Any:
         body = {"phone": phone, "code": await self.code(phone)}
-        return (await self.identity.post("sessions/sms", None, body)).json
+        return (await self.identity.post("sessions/sms", None, body=body)).json
 
     async def refresh(self, tokens: Any) -> Any:
         body = {"refresh_token": tokens["refresh_token"]}
-        return (await self.identity.post("sessions/refresh", None, body)).json
+        return (await self.identity.post("sessions/refresh", None, body=body)).json
 
     async def verified(self, phone: str = PHONE, card: dict[str, str] = CARD) -> Any:
         """Tokens of a person of level 2."""
         tokens = await self.sign_in(phone)
-        _ = await self.identity.post("verifications", self.bearer(tokens), card)
+        _ = await self.identity.post("verifications", self.bearer(tokens), body=card)
         return await self.refresh(tokens)
 
     def bearer(self, tokens: Any) -> Headers:
@@ -70,7 +70,7 @@ class Play:
 
     async def staff(self, username: str, *roles: str) -> Answer:
         body = {"username": username, "name": "扎西顿珠", **POST, "roles": list(roles)}
-        return await self.identity.post("staff", self.administrator, body, key=self.key())
+        return await self.identity.post("staff", self.administrator, body=body, key=self.key())
 
     async def password(self, staff: Any, **changes: str) -> Answer:
         step = int(self.golden.clock.now.timestamp()) // 30
@@ -80,7 +80,7 @@ class Play:
             "totp": totp(staff["totp_secret"], step),
             **changes,
         }
-        return await self.identity.post("sessions/password", None, body)
+        return await self.identity.post("sessions/password", None, body=body)
 
 
 def totp(secret: str, step: int) -> str:
@@ -97,7 +97,7 @@ async def play(golden: Golden) -> Play:
     golden.normaliser.random |= SECRETS
     played = await golden.service("identity", development=True)
     for state, number, seed in (("current", 6003, 17), ("next", 6004, 18)):
-        private, public = inputs.jwk_pair(fixed(number), seed, "signing_key.private_key")
+        private, public = inputs.jwk_pair(fixed(number), seed, column="signing_key.private_key")
         await played.execute(
             "INSERT INTO signing_key (kid, state, private_key, public_key, created_at)"
             " VALUES ($1, $2, $3, $4, '2026-01-01')",
@@ -121,37 +121,37 @@ async def test_persons(play: Play) -> None:
     first = await play.sign_in()
     second = await play.sign_in()
     _ = await identity.get("account", play.bearer(second))
-    _ = await identity.post("sessions/sms", None, {"phone": PHONE, "code": "000000"})
-    _ = await identity.post("sms-codes", None, {"phone": "1", "purpose": "x"})
-    _ = await identity.post("sms-codes", None, {"phone": OTHER_PHONE})
-    _ = await identity.post("sms-codes", None, {"phone": OTHER_PHONE})
+    _ = await identity.post("sessions/sms", None, body={"phone": PHONE, "code": "000000"})
+    _ = await identity.post("sms-codes", None, body={"phone": "1", "purpose": "x"})
+    _ = await identity.post("sms-codes", None, body={"phone": OTHER_PHONE})
+    _ = await identity.post("sms-codes", None, body={"phone": OTHER_PHONE})
 
     golden.section("The real name")
     for changes in ({"id_number": "540102199001010012"}, {"id_valid_until": "2020-01-01"}, {"name": "不符"}):
-        _ = await identity.post("verifications", play.bearer(first), {**CARD, **changes})
-    _ = await identity.post("verifications", play.bearer(first), CARD)
-    _ = await identity.post("verifications", play.bearer(first), CARD)
+        _ = await identity.post("verifications", play.bearer(first), body={**CARD, **changes})
+    _ = await identity.post("verifications", play.bearer(first), body=CARD)
+    _ = await identity.post("verifications", play.bearer(first), body=CARD)
     refreshed = await play.refresh(first)
     _ = await identity.get("account/export", play.bearer(refreshed))
     other = await play.sign_in(OTHER_PHONE)
-    _ = await identity.post("verifications", play.bearer(other), CARD)
+    _ = await identity.post("verifications", play.bearer(other), body=CARD)
 
     golden.section("At a counter")
     clerk = golden.as_.staff("window_clerk", number=101)
     card = {**CARD, "phone": PHONE, "reason": "本人持证到大厅窗口核验"}
     for changes in ({}, {}, {"phone": "13800000000"}, {"id_number": OTHER_ID}):
-        _ = await identity.post("counter-verifications", clerk, {**card, **changes})
-    _ = await identity.post("counter-verifications", golden.as_.staff("leader", number=104), card)
+        _ = await identity.post("counter-verifications", clerk, body={**card, **changes})
+    _ = await identity.post("counter-verifications", golden.as_.staff("leader", number=104), body=card)
 
     golden.section("Sessions")
     again = await play.refresh(refreshed)
     sessions = await identity.get("sessions", play.bearer(again))
-    _ = await identity.call("DELETE", "sessions/current", play.bearer(again))
-    _ = await identity.call("DELETE", f"sessions/{sessions.json[0]['id']}", play.bearer(other))
+    _ = await identity.call("DELETE", "sessions/current", caller=play.bearer(again))
+    _ = await identity.call("DELETE", f"sessions/{sessions.json[0]['id']}", caller=play.bearer(other))
     golden.clock.wait(5)
-    _ = await identity.post("sessions/refresh", None, {"refresh_token": refreshed["refresh_token"]})
-    _ = await identity.post("sessions/refresh", None, {"refresh_token": "nonsense"})
-    _ = await identity.call("DELETE", "sessions", play.bearer(other))
+    _ = await identity.post("sessions/refresh", None, body={"refresh_token": refreshed["refresh_token"]})
+    _ = await identity.post("sessions/refresh", None, body={"refresh_token": "nonsense"})
+    _ = await identity.call("DELETE", "sessions", caller=play.bearer(other))
     feed = await identity.call("GET", "/internal/revocations")
     _ = await identity.call("GET", "/internal/revocations", params={"after": feed.json["next"]})
 
@@ -168,21 +168,21 @@ async def test_mini_programs(play: Play) -> None:
     identity = play.identity
 
     async def arrive(code: str, app: str = "app-one") -> Answer:
-        return await identity.post("sessions/mini-program", None, {"app_id": app, "code": code})
+        return await identity.post("sessions/mini-program", None, body={"app_id": app, "code": code})
 
     first = await arrive("open-1:union-1")
     assert first.json["code"] == "binding_required"
     binding = {"binding_token": first.json["binding_token"], "phone": PHONE}
-    _ = await identity.post("sessions/mini-program/binding", None, {**binding, "code": "000000"})
+    _ = await identity.post("sessions/mini-program/binding", None, body={**binding, "code": "000000"})
     code = await play.code(PHONE, "bind")
-    _ = await identity.post("sessions/mini-program/binding", None, {**binding, "code": code})
+    _ = await identity.post("sessions/mini-program/binding", None, body={**binding, "code": code})
     _ = await arrive("open-1:union-1")
     _ = await arrive("open-9:union-1", "app-two")
     _ = await arrive("invalid")
     play.golden.clock.wait(20)
     code = await play.code(OTHER_PHONE, "bind")
     late = {**binding, "phone": OTHER_PHONE, "code": code}
-    _ = await identity.post("sessions/mini-program/binding", None, late)
+    _ = await identity.post("sessions/mini-program/binding", None, body=late)
     await finish(play)
 
 
@@ -191,28 +191,28 @@ async def test_organisations(play: Play) -> None:
     person = await play.verified()
     body = {"uscc": DEPARTMENT, "name": "拉萨甜茶有限公司"}
     golden.section("Registered")
-    made = await identity.post("organisations", play.bearer(person), body, key=play.key())
-    _ = await identity.post("organisations", play.bearer(person), body, key=play.key())
-    _ = await identity.post("organisations", play.bearer(person), {**body, "name": "不符"}, key=play.key())
-    _ = await identity.post("organisations", play.bearer(person), {**body, "uscc": "1"}, key=play.key())
+    made = await identity.post("organisations", play.bearer(person), body=body, key=play.key())
+    _ = await identity.post("organisations", play.bearer(person), body=body, key=play.key())
+    _ = await identity.post("organisations", play.bearer(person), body={**body, "name": "不符"}, key=play.key())
+    _ = await identity.post("organisations", play.bearer(person), body={**body, "uscc": "1"}, key=play.key())
     _ = await identity.get("organisations", play.bearer(person))
 
     golden.section("Acted for")
     organisation = {"organisation_id": made.json["id"]}
-    acting = (await identity.post("sessions/organisation", play.bearer(person), organisation)).json
+    acting = (await identity.post("sessions/organisation", play.bearer(person), body=organisation)).json
     _ = await identity.get("account", play.bearer(acting))
     _ = await identity.get("sessions", play.bearer(acting))
     acting = await play.refresh(acting)
-    _ = await identity.call("DELETE", "sessions/current", play.bearer(acting))
+    _ = await identity.call("DELETE", "sessions/current", caller=play.bearer(acting))
 
     golden.section("Another representative takes the place, and leaves")
     other = await play.verified(OTHER_PHONE, OTHER_CARD)
-    _ = await identity.post("sessions/organisation", play.bearer(other), organisation)
-    _ = await identity.post("organisations", play.bearer(other), body, key=play.key())
-    _ = await identity.post("sessions/organisation", play.bearer(other), organisation)
+    _ = await identity.post("sessions/organisation", play.bearer(other), body=organisation)
+    _ = await identity.post("organisations", play.bearer(other), body=body, key=play.key())
+    _ = await identity.post("sessions/organisation", play.bearer(other), body=organisation)
     link = f"organisations/{made.json['id']}/link"
-    _ = await identity.call("DELETE", link, play.bearer(other))
-    _ = await identity.call("DELETE", link, play.bearer(other))
+    _ = await identity.call("DELETE", link, caller=play.bearer(other))
+    _ = await identity.call("DELETE", link, caller=play.bearer(other))
     await finish(play)
 
 
@@ -227,7 +227,7 @@ async def test_mandates(play: Play) -> None:
     }
 
     async def grant(**changes: Any) -> Answer:
-        return await identity.post("mandates", play.bearer(principal), {**offer, **changes}, key=play.key())
+        return await identity.post("mandates", play.bearer(principal), body={**offer, **changes}, key=play.key())
 
     async def exchange(mandate: str) -> Answer:
         form = {
@@ -235,7 +235,7 @@ async def test_mandates(play: Play) -> None:
             "subject_token": mandate,
             "subject_token_type": "urn:tongban:params:oauth:token-type:mandate",
         }
-        return await identity.form("oauth/token-exchange", form, play.bearer(agent))
+        return await identity.form("oauth/token-exchange", form, caller=play.bearer(agent))
 
     golden.section("Offered and accepted")
     made = (await grant()).json["id"]
@@ -247,19 +247,19 @@ async def test_mandates(play: Play) -> None:
     _ = await identity.get("mandates", play.bearer(agent))
     golden.section("Acted under")
     acting = (await exchange(made)).json
-    _ = await identity.post("mandates", play.bearer(acting), offer, key=play.key())
+    _ = await identity.post("mandates", play.bearer(acting), body=offer, key=play.key())
     acting = await play.refresh(acting)
     _ = await exchange(fixed(2099))
     golden.section("Revoked")
     reason = {"reason": "事项已办结, 不再需要代办"}
-    _ = await identity.post(f"mandates/{made}/revocation", play.bearer(principal), reason)
-    _ = await identity.post(f"mandates/{made}/revocation", play.bearer(agent), reason)
+    _ = await identity.post(f"mandates/{made}/revocation", play.bearer(principal), body=reason)
+    _ = await identity.post(f"mandates/{made}/revocation", play.bearer(agent), body=reason)
     _ = await exchange(made)
-    _ = await identity.post("sessions/refresh", None, {"refresh_token": acting["refresh_token"]})
+    _ = await identity.post("sessions/refresh", None, body={"refresh_token": acting["refresh_token"]})
     golden.section("Expired, and withdrawn before it was accepted")
     short = (await grant(matters=None, valid_until="2026-03-11")).json["id"]
     unaccepted = (await grant(matters=None)).json["id"]
-    _ = await identity.post(f"mandates/{unaccepted}/revocation", play.bearer(principal), reason)
+    _ = await identity.post(f"mandates/{unaccepted}/revocation", play.bearer(principal), body=reason)
     golden.clock.move("2026-03-13T10:00")
     _ = await identity.post(f"mandates/{short}/acceptance", play.bearer(agent))
     page = await identity.get("mandates", play.bearer(principal), limit=2)
@@ -284,12 +284,12 @@ async def test_staff_and_systems(play: Play) -> None:
     listed = (await identity.get("staff", play.administrator)).json["items"]
     path = f"staff/{made['id']}"
     post = {**POST, "roles": ["approver"], "area_code": "540102000000"}
-    _ = await identity.call("PATCH", path, play.administrator, post, version=listed[0]["revision"])
-    _ = await identity.call("PATCH", path, play.administrator, post, version=listed[0]["revision"])
-    _ = await identity.post("sessions/refresh", None, {"refresh_token": signed_in.json["refresh_token"]})
+    _ = await identity.call("PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"])
+    _ = await identity.call("PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"])
+    _ = await identity.post("sessions/refresh", None, body={"refresh_token": signed_in.json["refresh_token"]})
     reason = {"reason": "调离本单位"}
-    _ = await identity.post(f"{path}/departure", play.administrator, reason)
-    _ = await identity.post(f"{path}/departure", play.administrator, reason)
+    _ = await identity.post(f"{path}/departure", play.administrator, body=reason)
+    _ = await identity.post(f"{path}/departure", play.administrator, body=reason)
 
     golden.section("Systems")
     key = OKPKey.import_key(orjson.loads(inputs.private_jwk("bureau", 19)))
@@ -300,8 +300,8 @@ async def test_staff_and_systems(play: Play) -> None:
         "scopes": ["exchange:events", "cases:push"],
         "public_key": {name: key.as_dict(private=False)[name] for name in ("kty", "crv", "x")},
     }
-    client = (await identity.post("systems", play.administrator, body, key=play.key())).json["client_id"]
-    _ = await identity.post("systems", play.administrator, {**body, "public_key": {"kty": "RSA"}}, key=play.key())
+    client = (await identity.post("systems", play.administrator, body=body, key=play.key())).json["client_id"]
+    _ = await identity.post("systems", play.administrator, body={**body, "public_key": {"kty": "RSA"}}, key=play.key())
 
     async def ask(number: int, scope: str = "", **changes: Any) -> None:
         claims = {
@@ -326,8 +326,8 @@ async def test_staff_and_systems(play: Play) -> None:
     await ask(4, aud="elsewhere")
     await ask(5, exp=1)
     withdrawal = {"reason": "系统下线, 不再对接"}
-    _ = await identity.post(f"systems/{client}/withdrawal", play.administrator, withdrawal)
-    _ = await identity.post(f"systems/{client}/withdrawal", play.administrator, withdrawal)
+    _ = await identity.post(f"systems/{client}/withdrawal", play.administrator, body=withdrawal)
+    _ = await identity.post(f"systems/{client}/withdrawal", play.administrator, body=withdrawal)
     await ask(6)
     _ = await identity.call("GET", "/internal/revocations")
     golden.section("Housekeeping")

@@ -1,4 +1,4 @@
-"""Licences (电子证照): types, issue, the life of a licence, collection, signing, checks, uses, figures."""
+"""Licences (电子证照): types, issue, life, collection, signing, checks, uses, figures."""
 
 from typing import Any
 
@@ -55,14 +55,14 @@ class Office:
 
     async def issue(self, caller: Headers | None = None, **changes: Any) -> Answer:
         body = {"type_code": TYPE, "holder": HOLDER, "fields": FIELDS, **changes}
-        answer = await self.licenses.post("licenses", caller or self.officer, body, key=self.key())
+        answer = await self.licenses.post("licenses", caller or self.officer, body=body, key=self.key())
         if answer.status == 201:
             self.license = answer.json
         return answer
 
     async def act(self, path: str, body: Any = None, *, status: int = 200) -> None:
         answer = await self.licenses.post(
-            f"licenses/{self.license['id']}/{path}", self.officer, body or WHY, version=self.license["revision"]
+            f"licenses/{self.license['id']}/{path}", self.officer, body=body or WHY, version=self.license["revision"]
         )
         assert answer.status == status, answer.content
         if answer.status == 200:
@@ -88,8 +88,8 @@ async def office(golden: Golden) -> Office:
         public,
     )
     office = Office(golden, played)
-    _ = await played.put(f"types/{TYPE}", golden.as_.administrator(), DOCUMENT)
-    await played.take(inputs.identity_verified(1, 1, PERSON["name"], PERSON["id_number"]))
+    _ = await played.put(f"types/{TYPE}", golden.as_.administrator(), body=DOCUMENT)
+    await played.take(inputs.identity_verified(1, 1, name=PERSON["name"], id_number=PERSON["id_number"]))
     return office
 
 
@@ -115,7 +115,7 @@ async def test_issue(office: Office) -> None:
     golden.section("For a decided case")
     holder = {"kind": "person", "name": PERSON["name"], "id_number": PERSON["id_number"], "phone": PERSON["phone"]}
     sealed = inputs.seal_for(holder, "case.holder")
-    decided = {
+    decided: dict[str, Any] = {
         "result": "0",
         "decided_on": "2026-03-09",
         "overdue": False,
@@ -124,7 +124,7 @@ async def test_issue(office: Office) -> None:
     }
     granted = inputs.case_event(2, "case-decided", **decided)
     await office.licenses.take(granted)
-    await office.licenses.take(granted, inputs.case_event(3, "case-decided", 2, **{**decided, "result": "1"}))
+    await office.licenses.take(granted, inputs.case_event(3, "case-decided", case=2, **{**decided, "result": "1"}))
 
     golden.section("Refusals")
     _ = await office.issue(number="JY15401020000001")
@@ -179,16 +179,16 @@ async def test_types(office: Office) -> None:
     _ = await office.licenses.get("types")
     _ = await office.licenses.get(f"types/{TYPE}")
     changed = {**DOCUMENT, "validity": {"unit": "none", "amount": 0}, "template": "permit", "trust": "B"}
-    _ = await office.licenses.put(f"types/{TYPE}", administrator, changed)
-    _ = await office.licenses.put(f"types/{TYPE}", administrator, changed, version=9)
-    _ = await office.licenses.put(f"types/{TYPE}", administrator, changed, version=1)
+    _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed)
+    _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed, version=9)
+    _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed, version=1)
     _ = await office.licenses.get(f"types/{TYPE}/versions/1")
     _ = await office.licenses.get(f"types/{TYPE}/versions/3")
-    _ = await office.licenses.put(f"types/{NEXT_DOOR}001", administrator, DOCUMENT)
-    _ = await office.licenses.put("types/SPJY", administrator, DOCUMENT)
+    _ = await office.licenses.put(f"types/{NEXT_DOOR}001", administrator, body=DOCUMENT)
+    _ = await office.licenses.put("types/SPJY", administrator, body=DOCUMENT)
     faulty = {**DOCUMENT, "fields": [{"name": "X", "label": {}, "kind": "choice"}], "validity": {"unit": "years"}}
-    _ = await office.licenses.put(f"types/{TYPE}", administrator, faulty, version=2)
-    _ = await office.licenses.put(f"types/{TYPE}", office.officer, DOCUMENT, version=2)
+    _ = await office.licenses.put(f"types/{TYPE}", administrator, body=faulty, version=2)
+    _ = await office.licenses.put(f"types/{TYPE}", office.officer, body=DOCUMENT, version=2)
     _ = await office.issue(number="JY15401020000001")
     await finish(office)
 
@@ -222,13 +222,13 @@ async def test_collection_and_signing(office: Office) -> None:
         {"source_number": "x" * 100},
         "nothing",
     ]
-    await office.licenses.take(inputs.records_received(20, "licenses", good + faulty))
+    await office.licenses.take(inputs.records_received(20, "licenses", records=good + faulty))
     golden.section("The same again, older, newer with another status")
     later = [record(1), record(2, status="01", version=2), record(2, version=3, status="03")]
-    await office.licenses.take(inputs.records_received(21, "licenses", later, chunk=2, chunks=2, first_row=11))
+    await office.licenses.take(inputs.records_received(21, "licenses", records=later, chunk=2, chunks=2, first_row=11))
 
     golden.section("Signed by a job")
-    job = await office.licenses.post("signing-jobs", office.officer, {"type_code": TYPE}, key=office.key())
+    job = await office.licenses.post("signing-jobs", office.officer, body={"type_code": TYPE}, key=office.key())
     await office.licenses.timer("signing")
     _ = await office.licenses.get(f"signing-jobs/{job.json['id']}", office.officer)
     _ = await office.licenses.get("department-licenses", office.officer)
@@ -244,7 +244,7 @@ async def test_checks_and_uses(office: Office) -> None:
     from_here = {"X-Forwarded-For": "203.0.113.1"}
 
     async def check(**body: Any) -> None:
-        _ = await office.licenses.post("checks", None, body, headers=from_here)
+        _ = await office.licenses.post("checks", None, body=body, headers=from_here)
 
     golden.section("Checks")
     await check(identifier=mine["identifier"], code=mine["check_code"])
@@ -257,13 +257,13 @@ async def test_checks_and_uses(office: Office) -> None:
     golden.section("Authorised uses")
     path = f"licenses/{mine['id']}"
     matter = {"matter_code": inputs.MATTER_CODE}
-    given = await office.licenses.post(f"{path}/authorisations", office.holder, matter, key=office.key())
-    taken_back = await office.licenses.post(f"{path}/authorisations", office.holder, matter, key=office.key())
-    _ = await office.licenses.call("DELETE", f"{path}/authorisations/{taken_back.json['id']}", office.holder)
+    given = await office.licenses.post(f"{path}/authorisations", office.holder, body=matter, key=office.key())
+    taken_back = await office.licenses.post(f"{path}/authorisations", office.holder, body=matter, key=office.key())
+    _ = await office.licenses.call("DELETE", f"{path}/authorisations/{taken_back.json['id']}", caller=office.holder)
 
     async def use(code: str, **changes: Any) -> None:
         body = {"auth_code": code, "case_number": "CASE-1", **matter, "reason": "办理开店审批", **changes}
-        _ = await office.licenses.post(f"{path}/uses", office.system, body, key=office.key())
+        _ = await office.licenses.post(f"{path}/uses", office.system, body=body, key=office.key())
 
     await use(given.json["auth_code"], matter_code="another")
     await use(given.json["auth_code"])
@@ -273,7 +273,7 @@ async def test_checks_and_uses(office: Office) -> None:
     _ = await office.licenses.get(f"{path}/authorisations", office.holder)
 
     golden.section("Uses by cases, and intakes")
-    used = {
+    used: dict[str, Any] = {
         "license_id": mine["id"],
         "license_type_code": TYPE,
         "material_code": "M2",
@@ -281,7 +281,7 @@ async def test_checks_and_uses(office: Office) -> None:
         "operator": fixed(1),
         "reason": "我要开茶馆",
     }
-    received = {
+    received: dict[str, Any] = {
         "received_on": "2026-03-09",
         "acceptance_due_on": "2026-03-16",
         "license_materials": 2,
@@ -298,14 +298,14 @@ async def test_checks_and_uses(office: Office) -> None:
     _ = await office.licenses.get("statistics", golden.as_.administrator(), type_code=TYPE, area_code=CITY)
     _ = await office.licenses.get(f"{path}/pdf", office.officer)
     # The QR on the page follows from the licence's id.
-    _ = await office.licenses.call("GET", f"{path}/pdf", office.holder, stable=False)
-    _ = await office.licenses.post(f"{path}/prints", office.officer, {"reason": "补打证照"}, stable=False)
+    _ = await office.licenses.call("GET", f"{path}/pdf", caller=office.holder, stable=False)
+    _ = await office.licenses.post(f"{path}/prints", office.officer, body={"reason": "补打证照"}, stable=False)
     as_of = {"as_of": "2031-03-10T00:01:00+08:00"}
-    _ = await office.licenses.post("development/timer-runs", golden.as_.administrator(), as_of)
+    _ = await office.licenses.post("development/timer-runs", golden.as_.administrator(), body=as_of)
 
     golden.section("Linked to the account of an organisation")
     firm = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": DEPARTMENT}
     _ = await office.issue(holder=firm, number="JY15401020000009")
-    await office.licenses.take(inputs.organisation_linked(33, 1, 50, DEPARTMENT))
+    await office.licenses.take(inputs.organisation_linked(33, 1, organisation=50, uscc=DEPARTMENT))
     _ = await office.licenses.get("licenses", golden.as_.organisation(50))
     await finish(office)

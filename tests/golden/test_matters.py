@@ -1,4 +1,4 @@
-"""Matters (事项): drafts and publication, search, personal guides, bundles, imports, supervision records."""
+"""Matters (事项): drafts, publication, guides, search, bundles, imports, supervision records."""
 
 from typing import Any
 
@@ -17,7 +17,9 @@ DIRECTORY = {
         {"area_code": CITY, "code": NEXT_DOOR, "name": {"zh": "卫生健康委员会"}},
     ],
 }
-FOREIGN_KEYS = "SELECT conrelid::regclass::text AS name, conname FROM pg_constraint WHERE contype = 'f'"
+FOREIGN_KEYS = """
+    SELECT conrelid::regclass::text AS name, conname FROM pg_constraint WHERE contype = 'f'
+"""
 ITEMS = [
     {"sequence": "01", "code": f"{MATTER_CODE}01", "name": {"zh": "办理项1"}},
     {"sequence": "02", "code": f"{MATTER_CODE}02", "name": {"zh": "办理项2"}, "promised_days": 3},
@@ -47,9 +49,11 @@ class Desk:
         return f"matter-{self._keys}"
 
     async def publish(self, document: dict[str, Any], number: int) -> int:
-        """Draft, review and publication; afterwards the matter has the identifier `fixed(number)`. Its revision."""
-        who = self.head if document["department_code"] == DEPARTMENT else self.neighbour
-        draft = await self.matters.post("drafts", who, document, key=self.key())
+        """Draft, review, publish; then the matter gets the id `fixed(number)`. Its revision."""
+        who = self.neighbour
+        if document["department_code"] == DEPARTMENT:
+            who = self.head
+        draft = await self.matters.post("drafts", who, body=document, key=self.key())
         path = f"drafts/{draft.json['id']}"
         reviewed = await self.matters.post(f"{path}/review", who, version=draft.version)
         done = await self.matters.post(f"{path}/publication", who, version=reviewed.version)
@@ -67,13 +71,13 @@ class Desk:
         )
 
     async def ask(self, answers: dict[str, str], matter: str = TEAHOUSE, **more: Any) -> Answer:
-        return await self.matters.post("personal-guides", None, {"matter_id": matter, "answers": answers, **more})
+        return await self.matters.post("personal-guides", None, body={"matter_id": matter, "answers": answers, **more})
 
 
 @pytest.fixture
 async def desk(golden: Golden) -> Desk:
     desk = Desk(golden, await golden.service("matters"))
-    stored = await desk.matters.put("directory", desk.administrator, DIRECTORY)
+    stored = await desk.matters.put("directory", desk.administrator, body=DIRECTORY)
     assert stored.status == 204
     return desk
 
@@ -100,10 +104,10 @@ async def test_publication_and_guides(desk: Desk) -> None:
 
     golden.section("A second version beside it")
     second = inputs.with_promise(inputs.document("teahouse", aliases=["茶馆"], summary=None))
-    refused = await matters.put(f"drafts/{TEAHOUSE}", desk.head, second, version=revision)
+    refused = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=second, version=revision)
     assert refused.status == 400
     del second["summary"]
-    changed = await matters.put(f"drafts/{TEAHOUSE}", desk.head, second, version=revision)
+    changed = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=second, version=revision)
     _ = await matters.get("work-list", desk.head)
     reviewed = await matters.post(f"drafts/{TEAHOUSE}/review", desk.head, version=changed.version)
     done = await matters.post(f"drafts/{TEAHOUSE}/publication", desk.head, version=reviewed.version)
@@ -114,11 +118,11 @@ async def test_publication_and_guides(desk: Desk) -> None:
 
     golden.section("Closed")
     reason = {"reason": "法规修订, 暂停办理"}
-    suspended = await matters.post(f"{path}/suspension", desk.head, reason, version=done.version)
+    suspended = await matters.post(f"{path}/suspension", desk.head, body=reason, version=done.version)
     _ = await matters.get(path)
-    _ = await matters.post(f"{path}/cancellation", desk.head, {"reason": "取消"}, version=suspended.version)
-    _ = await matters.post(f"{path}/cancellation", desk.head, reason, version=suspended.version)
-    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, second, version=suspended.version + 1)
+    _ = await matters.post(f"{path}/cancellation", desk.head, body={"reason": "取消"}, version=suspended.version)
+    _ = await matters.post(f"{path}/cancellation", desk.head, body=reason, version=suspended.version)
+    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=second, version=suspended.version + 1)
     await finish(desk)
 
 
@@ -135,21 +139,21 @@ async def test_rules_of_drafts(desk: Desk) -> None:
     )
     for number, changes in enumerate(breaches):
         document = inputs.document("teahouse", code=None, local_code=f"L-{number}", catalog_code=None)
-        draft = await matters.post("drafts", desk.head, {**document, **changes}, key=desk.key())
+        draft = await matters.post("drafts", desk.head, body={**document, **changes}, key=desk.key())
         if draft.status == 201:
             _ = await matters.post(f"drafts/{draft.json['id']}/review", desk.head, version=draft.version)
     golden.section("Handling items and an entry of the catalogue")
     _ = await desk.publish(inputs.document("teahouse", handling_items=ITEMS, catalog_entry=ENTRY), 1001)
     golden.section("Refusals")
     teahouse = inputs.document("teahouse")
-    _ = await matters.post("drafts", desk.head, teahouse, key=desk.key())
-    _ = await matters.post("drafts", desk.neighbour, teahouse, key=desk.key())
-    _ = await matters.post("drafts", golden.as_.person(1), teahouse, key=desk.key())
-    _ = await matters.post("drafts", desk.head, teahouse)
-    _ = await matters.post("drafts", desk.head, {"name": {}, "surplus": 1}, key=desk.key())
-    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, teahouse, version=1)
-    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.neighbour, teahouse, version=3)
-    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, teahouse)
+    _ = await matters.post("drafts", desk.head, body=teahouse, key=desk.key())
+    _ = await matters.post("drafts", desk.neighbour, body=teahouse, key=desk.key())
+    _ = await matters.post("drafts", golden.as_.person(1), body=teahouse, key=desk.key())
+    _ = await matters.post("drafts", desk.head, body=teahouse)
+    _ = await matters.post("drafts", desk.head, body={"name": {}, "surplus": 1}, key=desk.key())
+    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=teahouse, version=1)
+    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.neighbour, body=teahouse, version=3)
+    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=teahouse)
     await finish(desk)
 
 
@@ -167,7 +171,7 @@ async def test_search(desk: Desk) -> None:
     page = await matters.get("catalogue", q="茶馆", limit=1)
     _ = await matters.get("catalogue", q="茶馆", limit=1, cursor=page.json["next"])
     _ = await matters.call("GET", "catalogue", params={"q": "茶馆"}, headers={"Accept-Language": "bo"})
-    for asked in (
+    questions: tuple[dict[str, Any], ...] = (
         {"limit": 2},
         {"area": CITY, "department": NEXT_DOOR},
         {"type": "07"},
@@ -175,7 +179,8 @@ async def test_search(desk: Desk) -> None:
         {"one_visit": "true", "wholly_online": "true"},
         {"q": "x"},
         {"limit": 2, "cursor": "nonsense"},
-    ):
+    )
+    for asked in questions:
         _ = await matters.get("catalogue", **asked)
     _ = await matters.get("suggestions", q="茶馆")
     _ = await matters.get("statistics")
@@ -204,11 +209,11 @@ async def test_bundles(desk: Desk) -> None:
         "fields": [*bundle["fields"], {"code": "spare", "label": {"zh": "多余"}}],
         "results": [*bundle["results"], {"of": "licence", "child": "missing", "material": "M99"}],
     }
-    draft = await matters.post("bundles/drafts", desk.head, broken, key=desk.key())
+    draft = await matters.post("bundles/drafts", desk.head, body=broken, key=desk.key())
     _ = await matters.post(f"bundles/drafts/{draft.json['id']}/publication", desk.head, version=draft.version)
 
     golden.section("Published")
-    draft = await matters.post("bundles/drafts", desk.head, bundle, key=desk.key())
+    draft = await matters.post("bundles/drafts", desk.head, body=bundle, key=desk.key())
     path = f"bundles/drafts/{draft.json['id']}"
     _ = await matters.get(path, desk.head)
     _ = await matters.get("bundles/drafts", desk.head)
@@ -226,22 +231,22 @@ async def test_bundles(desk: Desk) -> None:
     _ = await matters.get("bundles", q="茶馆")
 
     golden.section("Guides")
-    guide = await matters.post(f"{public}/personal-guide", None, {"answers": {"licence": RENT}})
+    guide = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": RENT}})
     assert guide.json["digest"] == inputs.BUNDLE_DIGEST
-    _ = await matters.post(f"{public}/personal-guide", None, {"answers": {"licence": OWN}})
+    _ = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": OWN}})
     wrong = {"nobody": {}, "trade": {"Q7": "x"}, "licence": {"Q1": "borrowed"}}
-    _ = await matters.post(f"{public}/personal-guide", None, {"answers": wrong})
+    _ = await matters.post(f"{public}/personal-guide", None, body={"answers": wrong})
 
     golden.section("The next version, a child suspended, withdrawn")
     changed = {**bundle, "summary": "一次申请, 两证同发"}
-    draft = await matters.put(f"bundles/drafts/{inputs.BUNDLE}", desk.head, changed, version=done.version)
+    draft = await matters.put(f"bundles/drafts/{inputs.BUNDLE}", desk.head, body=changed, version=done.version)
     done = await matters.post(f"bundles/drafts/{inputs.BUNDLE}/publication", desk.head, version=draft.version)
     reason = {"reason": "法规修订, 暂停办理"}
-    _ = await matters.post(f"catalogue/{TEAHOUSE}/suspension", desk.head, reason, version=revision)
+    _ = await matters.post(f"catalogue/{TEAHOUSE}/suspension", desk.head, body=reason, version=revision)
     _ = await matters.get(public)
-    _ = await matters.post(f"{public}/personal-guide", None, {"answers": {"licence": RENT}})
-    withdrawn = await matters.post(f"{public}/withdrawal", desk.head, reason, version=done.version)
-    _ = await matters.post(f"{public}/withdrawal", desk.head, reason, version=withdrawn.version)
+    _ = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": RENT}})
+    withdrawn = await matters.post(f"{public}/withdrawal", desk.head, body=reason, version=done.version)
+    _ = await matters.post(f"{public}/withdrawal", desk.head, body=reason, version=withdrawn.version)
     assert bundle["children"][0]["matter_id"] == TRADE
     desk.golden.section("Tables")
     await matters.dump("bundle", "bundle_version", "audit")
@@ -255,7 +260,7 @@ async def test_imports(desk: Desk) -> None:
     def rows(*lines: str) -> bytes:
         return "\n".join([heading, *lines, ""]).encode()
 
-    def row(name: str, code: str, area: str = CITY, kind: str = "1") -> str:
+    def row(name: str, code: str, *, area: str = CITY, kind: str = "1") -> str:
         return f"市场监督管理局,未分类,{name},{code},{area},{kind},{DEPARTMENT}"
 
     async def send(content: bytes, name: str = "catalogue.csv") -> Answer:
@@ -312,10 +317,10 @@ async def test_supervision(desk: Desk) -> None:
         record(1),
         record(1, version=2, behaviour="03", result="不合格"),
     ]
-    await matters.take(inputs.records_received(1, "supervision", records))
+    await matters.take(inputs.records_received(1, "supervision", records=records))
     golden.section("Another chunk: known, older, newer")
     later = [record(1), record(2, version=2, behaviour="10"), record(9, colour="red")]
-    await matters.take(inputs.records_received(2, "supervision", later, chunk=2, chunks=2, first_row=501))
+    await matters.take(inputs.records_received(2, "supervision", records=later, chunk=2, chunks=2, first_row=501))
     golden.section("Figures")
     _ = await matters.get("supervision/statistics", desk.head)
     _ = await matters.get("supervision/statistics", desk.administrator, area=CITY, department=NEXT_DOOR)

@@ -1,4 +1,4 @@
-"""What all services have in common: tables, rows of the migrations, dead letters, repeated requests, the audit chain."""
+"""What all services share: tables, dead letters, repeated requests, the audit chain, tokens."""
 
 from pathlib import Path
 
@@ -9,6 +9,11 @@ from tests.golden.inputs import PERSON, RENT, RENT_DIGEST, TEAHOUSE
 from tests.golden.normalise import fixed
 from tests.golden.recorder import Golden
 
+AUDIT_ROW = """
+    INSERT INTO audit (id, at, actor, on_behalf_of, action, object_type, object_id, reason, detail,
+    request_id) VALUES ($1::text::uuid, '2026-03-10T01:30:00.123456Z', $2, $3, 'matter.publish',
+    'matter', $4, $5, $6, $7)
+"""
 SERVICES = ("assessment", "cases", "exchange", "identity", "licenses", "matters", "ratings")
 
 
@@ -39,11 +44,11 @@ async def test_dead_letters(golden: Golden) -> None:
     _ = await ratings.get(f"dead-letters/{fixed(900_001)}", administrator)
     _ = await ratings.get(f"dead-letters/{fixed(900_009)}", administrator)
     _ = await ratings.get("dead-letters", golden.as_.staff("leader", number=104))
-    _ = await ratings.post("dead-letters/redrives", administrator, {"key": fixed(4001)})
-    _ = await ratings.post("dead-letters/redrives", administrator, {})
+    _ = await ratings.post("dead-letters/redrives", administrator, body={"key": fixed(4001)})
+    _ = await ratings.post("dead-letters/redrives", administrator, body={})
     reason = {"reason": "来源数据有误, 不再处理"}
-    _ = await ratings.post(f"dead-letters/{fixed(900_001)}/discard", administrator, reason)
-    _ = await ratings.post(f"dead-letters/{fixed(900_001)}/discard", administrator, reason)
+    _ = await ratings.post(f"dead-letters/{fixed(900_001)}/discard", administrator, body=reason)
+    _ = await ratings.post(f"dead-letters/{fixed(900_001)}/discard", administrator, body=reason)
     _ = await ratings.get("dead-letters", administrator, type="tongban.cases.case-accepted.v1")
     await ratings.dump("audit", "dead_letter")
     golden.check()
@@ -52,7 +57,7 @@ async def test_dead_letters(golden: Golden) -> None:
 async def test_repeated_requests(golden: Golden, tmp_path: Path) -> None:
     """The stored answer of a request that may come again, as its table keeps it."""
     cases = await golden.service("cases", storage_url=str(tmp_path / "uploads"))
-    await cases.take(inputs.matter_published(1, TEAHOUSE, inputs.document("teahouse")))
+    await cases.take(inputs.matter_published(1, TEAHOUSE, text=inputs.document("teahouse")))
     citizen = golden.as_.person(1)
     upload = (await cases.post("uploads", citizen, content=inputs.PDF)).json["id"]
     # The request holds the identifier of the upload, so its hash is another in each run.
@@ -65,12 +70,12 @@ async def test_repeated_requests(golden: Golden, tmp_path: Path) -> None:
         "applicant": PERSON,
         "materials": [{"code": code, "upload_id": upload} for code in ("M1", "M2", "M3", "M4")],
     }
-    first = await cases.post("applications", citizen, body, key="the-same")
-    again = await cases.post("applications", citizen, body, key="the-same")
+    first = await cases.post("applications", citizen, body=body, key="the-same")
+    again = await cases.post("applications", citizen, body=body, key="the-same")
     assert again.content == first.content
-    _ = await cases.post("applications", citizen, {**body, "channel": "mobile"}, key="the-same")
-    _ = await cases.post("applications", citizen, body)
-    _ = await cases.post("applications", citizen, body, key="x" * 129)
+    _ = await cases.post("applications", citizen, body={**body, "channel": "mobile"}, key="the-same")
+    _ = await cases.post("applications", citizen, body=body)
+    _ = await cases.post("applications", citizen, body=body, key="x" * 129)
     await cases.dump("idempotency", "audit")
     golden.check()
 
@@ -80,8 +85,7 @@ async def test_audit_chain(golden: Golden) -> None:
     matters = await golden.service("matters")
     for number in range(1, 4):
         await matters.execute(
-            "INSERT INTO audit (id, at, actor, on_behalf_of, action, object_type, object_id, reason, detail, request_id)"
-            " VALUES ($1::text::uuid, '2026-03-10T01:30:00.123456Z', $2, $3, 'matter.publish', 'matter', $4, $5, $6, $7)",
+            AUDIT_ROW,
             fixed(8000 + number),
             fixed(190),
             None if number == 1 else fixed(1),

@@ -1,4 +1,4 @@
-"""Ratings (好差评): invitations, every credential, tickets through the loop, appeals, figures, publication, printed tokens."""
+"""Ratings (好差评): invitations, credentials, tokens, tickets, appeals, figures, publication."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from tests.golden.recorder import CITY, DEPARTMENT, Answer, Golden, Played
 
 PHONE = "13989001234"
 CONTACT = {"name": "卓玛央金", "phone": PHONE}
-SITE = {"pf": "1", "sub_channel": "site"}
-SMS = {"pf": "7", "sub_channel": "sms_link"}
+SITE: dict[str, Any] = {"pf": "1", "sub_channel": "site"}
+SMS: dict[str, Any] = {"pf": "7", "sub_channel": "sms_link"}
 PLACE = {"area_code": CITY, "department_code": DEPARTMENT, "hall": "公安专网大厅", "window": "Z1"}
 CLOSING = {"root_cause": "attitude", "words": "窗口人员当日未按规范服务", "action": "已约谈并安排服务礼仪培训"}
 
@@ -53,7 +53,7 @@ class Giving:
             "overdue": False,
             "contact": inputs.seal_for(CONTACT, "case.contact"),
         }
-        await self.ratings.take(inputs.case_event(self._events, fact, case, **{**common, **changes}))
+        await self.ratings.take(inputs.case_event(self._events, fact, case=case, **{**common, **changes}))
 
     async def links(self) -> list[str]:
         """The tokens that were sent by SMS, the newest first."""
@@ -67,17 +67,17 @@ class Giving:
         return (await self.links())[0]
 
     async def rate(self, caller: Headers | None = None, **said: Any) -> Answer:
-        return await self.ratings.post("ratings", caller, {"grade": 5, **SITE, **said})
+        return await self.ratings.post("ratings", caller, body={"grade": 5, **SITE, **said})
 
     async def ticket_of(self, token: str) -> str:
         return str((await self.ratings.get(f"invitations/{token}")).json["ticket"]["id"])
 
     async def act(
-        self, path: str, ticket: str, caller: Headers | None = None, body: Any = None, headers: Headers | None = None
+        self, path: str, ticket: str, *, caller: Headers | None = None, body: Any = None, headers: Headers | None = None
     ) -> Answer:
         """One act on a ticket, at its present version."""
         ((revision,),) = await self.ratings.fetch("SELECT revision FROM ticket WHERE id = $1::text::uuid", ticket)
-        return await self.ratings.post(f"tickets/{ticket}/{path}", caller, body, version=revision, headers=headers)
+        return await self.ratings.post(f"tickets/{ticket}/{path}", caller, body=body, version=revision, headers=headers)
 
 
 @pytest.fixture
@@ -132,12 +132,12 @@ async def test_invitations(giving: Giving) -> None:
 
     golden.section("A visit by its queue number")
     visit = {"hall": "市政务服务大厅", "window": "A03", "queue_number": "A1023", "day": "2026-03-10"}
-    _ = await ratings.post("visits", giving.clerk, visit, key=giving.key())
-    _ = await ratings.post("visits", giving.clerk, {**visit, "day": "2026-03-09"}, key=giving.key())
+    _ = await ratings.post("visits", giving.clerk, body=visit, key=giving.key())
+    _ = await ratings.post("visits", giving.clerk, body={**visit, "day": "2026-03-09"}, key=giving.key())
 
     golden.section("The calendar changes")
     days = {"revision": 1, "occurred_at": "2026-03-10T01:00:00+00:00", "days": {"2026-03-12": False}}
-    await ratings.take(inputs.event(90, "cases", "calendar-changed", "calendar", days))
+    await ratings.take(inputs.event(90, "cases", fact="calendar-changed", key="calendar", data=days))
     await giving.tell("case-closed", 6)
     _ = await ratings.get("keys")
     _ = await ratings.get("tags")
@@ -148,14 +148,19 @@ async def test_credentials(giving: Giving) -> None:
     golden, ratings = giving.golden, giving.ratings
     golden.section("By link")
     link = await giving.invited()
-    said = {"tags": ["517"], "contents": {"attitude": 5}, "text": "窗口师傅很耐心, 电话13989001234", **SMS}
+    said: dict[str, Any] = {
+        "tags": ["517"],
+        "contents": {"attitude": 5},
+        "text": "窗口师傅很耐心, 电话13989001234",
+        **SMS,
+    }
     first = await giving.rate(token=link, **said)
     _ = await giving.rate(token=link, **said)
     _ = await giving.rate(token=link, grade=1)
     _ = await ratings.get(f"ratings/{first.json['id']}", giving.handler)
     words = {"text": "后来又去了一次, 卓玛央金谢谢大家", "token": link}
-    _ = await ratings.post(f"ratings/{first.json['id']}/supplements", None, words)
-    _ = await ratings.post(f"ratings/{first.json['id']}/supplements", None, words)
+    _ = await ratings.post(f"ratings/{first.json['id']}/supplements", None, body=words)
+    _ = await ratings.post(f"ratings/{first.json['id']}/supplements", None, body=words)
 
     golden.section("By account")
     await giving.tell("case-closed", 2)
@@ -165,13 +170,17 @@ async def test_credentials(giving: Giving) -> None:
 
     golden.section("By telephone")
     await giving.tell("case-closed", 3)
-    call = {"case_number": f"{inputs.MATTER_CODE}202603020003", "pf": "6", "sub_channel": "hotline_12345"}
+    call: dict[str, Any] = {
+        "case_number": f"{inputs.MATTER_CODE}202603020003",
+        "pf": "6",
+        "sub_channel": "hotline_12345",
+    }
     _ = await giving.rate(giving.operator, phone_last4="0000", **call)
     _ = await giving.rate(giving.operator, phone_last4="1234", grade=3, **call)
 
     golden.section("By a window's code, and by what it is exchanged for")
     shown = await ratings.get("window-codes", giving.clerk, hall="市政务服务大厅", window="A03")
-    scanned = {"pf": "3", "sub_channel": "window_qr"}
+    scanned: dict[str, Any] = {"pf": "3", "sub_channel": "window_qr"}
     _ = await giving.rate(token=shown.json["code"], device="phone-0001", **scanned)
     offer = await ratings.get(f"invitations/{shown.json['code']}")
     _ = await giving.rate(token=offer.json["rating_token"], device="phone-0002", grade=4, **scanned)
@@ -179,7 +188,7 @@ async def test_credentials(giving: Giving) -> None:
 
     golden.section("By a queue number")
     visit = {"hall": "市政务服务大厅", "window": "A03", "queue_number": "A1023", "day": "2026-03-10"}
-    invited = await ratings.post("visits", giving.clerk, visit, key=giving.key())
+    invited = await ratings.post("visits", giving.clerk, body=visit, key=giving.key())
     queue = invited.json["link"].rpartition("/rate/")[2]
     _ = await giving.rate(token=queue, pf="4", sub_channel="tablet", terminal="T-1")
 
@@ -201,8 +210,8 @@ async def test_printed_tokens(giving: Giving) -> None:
     golden.clock.move("2026-03-05T10:00")
     golden.section("Ordered")
     order = {**PLACE, "size": 4, "expires_on": "2026-05-01"}
-    ordered = await ratings.post("token-batches", giving.system, order, key=giving.key())
-    _ = await ratings.post("token-batches", giving.system, {**order, "size": 0}, key=giving.key())
+    ordered = await ratings.post("token-batches", giving.system, body=order, key=giving.key())
+    _ = await ratings.post("token-batches", giving.system, body={**order, "size": 0}, key=giving.key())
     batch = fixed(7001)
     await ratings.execute(
         "UPDATE token_batch SET id = $1::text::uuid WHERE id = $2::text::uuid", batch, ordered.json["id"]
@@ -215,7 +224,7 @@ async def test_printed_tokens(giving: Giving) -> None:
 
     golden.section("Redeemed")
     golden.clock.move("2026-03-10T09:30")
-    tablet = {"pf": "4", "sub_channel": "tablet", "terminal": "Z1-7"}
+    tablet: dict[str, Any] = {"pf": "4", "sub_channel": "tablet", "terminal": "Z1-7"}
     _ = await ratings.get(f"invitations/{tokens[0]}")
     _ = await giving.rate(token=tokens[0], grade=3, **tablet)
     _ = await giving.rate(token=tokens[0], grade=3, **tablet)
@@ -237,8 +246,10 @@ async def test_printed_tokens(giving: Giving) -> None:
         record(tokens[3], pf="9"),
         ["nothing"],
     ]
-    await ratings.take(inputs.records_received(20, "ratings", records, peer_code="gongan"))
-    await ratings.take(inputs.records_received(21, "ratings", records, peer_code="gongan", chunk=2, first_row=9))
+    await ratings.take(inputs.records_received(20, "ratings", records=records, peer_code="gongan"))
+    await ratings.take(
+        inputs.records_received(21, "ratings", records=records, peer_code="gongan", chunk=2, first_row=9)
+    )
 
     golden.section("Another key")
     _ = await ratings.post("signing-keys/rotation", giving.administrator)
@@ -250,49 +261,57 @@ async def test_printed_tokens(giving: Giving) -> None:
 
 async def test_tickets(giving: Giving) -> None:
     golden = giving.golden
-    bad = {"grade": 1, "tags": ["110"], "text": "窗口互相推, 跑了三趟", **SMS}
+    bad: dict[str, Any] = {"grade": 1, "tags": ["110"], "text": "窗口互相推, 跑了三趟", **SMS}
+    less_bad: dict[str, Any] = {**bad, "grade": 2, "tags": ["207"]}
+    anonymous: dict[str, Any] = {**bad, "real_name": False}
     golden.section("A simple rectification, judged again")
     token = await giving.invited()
     _ = await giving.rate(token=token, **bad)
     ticket = await giving.ticket_of(token)
     _ = await giving.ratings.get("tickets", giving.handler)
-    _ = await giving.ratings.post(f"tickets/{ticket}/reveals", giving.handler, {"reason": "电话回访核实情况"})
-    _ = await giving.act("callbacks", ticket, giving.handler, {"reached": False, "words": "无人接听"})
-    _ = await giving.act("callbacks", ticket, giving.handler, {"reached": True, "words": "已电话回访"})
-    _ = await giving.act("verification", ticket, giving.handler, {"confirmed": True, "words": "情况属实"})
-    _ = await giving.act("rectification/completion", ticket, giving.handler, CLOSING)
-    _ = await giving.act("rectification", ticket, giving.handler, {"kind": "simple", "words": "立即整改"})
-    _ = await giving.act("rectification/completion", ticket, giving.handler, {**CLOSING, "action": "请拨13989001234"})
+    _ = await giving.ratings.post(f"tickets/{ticket}/reveals", giving.handler, body={"reason": "电话回访核实情况"})
+    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": False, "words": "无人接听"})
+    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"})
+    _ = await giving.act("verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"})
+    _ = await giving.act("rectification/completion", ticket, caller=giving.handler, body=CLOSING)
+    _ = await giving.act("rectification", ticket, caller=giving.handler, body={"kind": "simple", "words": "立即整改"})
+    _ = await giving.act(
+        "rectification/completion", ticket, caller=giving.handler, body={**CLOSING, "action": "请拨13989001234"}
+    )
     golden.clock.move("2026-03-11T10:00")
-    _ = await giving.act("rectification/completion", ticket, giving.handler, CLOSING)
-    _ = await giving.act("feedback", ticket, giving.handler, {"by": "phone", "words": "已告知整改结果"})
+    _ = await giving.act("rectification/completion", ticket, caller=giving.handler, body=CLOSING)
+    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "phone", "words": "已告知整改结果"})
     own = {"Rating-Token": token}
     _ = await giving.ratings.call("GET", f"tickets/{ticket}/outcome", headers=own)
-    _ = await giving.act("re-rating", ticket, None, {"grade": 4}, own)
+    _ = await giving.act("re-rating", ticket, caller=None, body={"grade": 4}, headers=own)
     _ = await giving.ratings.get(f"tickets/{ticket}", giving.handler)
 
     golden.section("A complex rectification, not good enough: reopened")
     token = await giving.invited(2)
-    _ = await giving.rate(token=token, **{**bad, "grade": 2, "tags": ["207"]})
+    _ = await giving.rate(token=token, **less_bad)
     ticket = await giving.ticket_of(token)
-    _ = await giving.act("callbacks", ticket, giving.handler, {"reached": True, "words": "已电话回访"})
-    _ = await giving.act("verification", ticket, giving.handler, {"confirmed": True, "words": "情况属实"})
+    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"})
+    _ = await giving.act("verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"})
     plan = {"kind": "complex", "words": "需改造系统", "reason": "涉及外部系统改造", "ledger": "TZ-2026-01"}
-    _ = await giving.act("rectification", ticket, giving.handler, {**plan, "ledger": None})
-    _ = await giving.act("rectification", ticket, giving.handler, plan)
-    _ = await giving.act("rectification/approval", ticket, giving.head)
-    _ = await giving.act("rectification/completion", ticket, giving.handler, {**CLOSING, "root_cause": "system_fault"})
-    _ = await giving.act("feedback", ticket, giving.handler, {"by": "online", "words": "已告知整改结果"})
+    _ = await giving.act("rectification", ticket, caller=giving.handler, body={**plan, "ledger": None})
+    _ = await giving.act("rectification", ticket, caller=giving.handler, body=plan)
+    _ = await giving.act("rectification/approval", ticket, caller=giving.head)
+    _ = await giving.act(
+        "rectification/completion", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "system_fault"}
+    )
+    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知整改结果"})
     _ = await giving.ratings.get("own-tickets", giving.applicant)
-    _ = await giving.act("re-rating", ticket, giving.applicant, {"grade": 1})
+    _ = await giving.act("re-rating", ticket, caller=giving.applicant, body={"grade": 1})
 
     golden.section("Explained, and nobody answers")
     token = await giving.invited(3)
-    _ = await giving.rate(token=token, **{**bad, "real_name": False})
+    _ = await giving.rate(token=token, **anonymous)
     ticket = await giving.ticket_of(token)
-    _ = await giving.act("verification", ticket, giving.handler, {"confirmed": False, "words": "没有法律依据"})
-    _ = await giving.act("explanation", ticket, giving.handler, {**CLOSING, "root_cause": "policy"})
-    _ = await giving.act("feedback", ticket, giving.handler, {"by": "online", "words": "已告知"})
+    _ = await giving.act(
+        "verification", ticket, caller=giving.handler, body={"confirmed": False, "words": "没有法律依据"}
+    )
+    _ = await giving.act("explanation", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "policy"})
+    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知"})
     golden.section("Nobody does anything: escalated")
     token = await giving.invited(4)
     _ = await giving.rate(token=token, **bad)
@@ -303,12 +322,12 @@ async def test_tickets(giving: Giving) -> None:
     _ = await giving.ratings.get("tickets", giving.supervisor, overdue="true")
 
     as_of = {"as_of": "2026-08-01T10:00:00+08:00"}
-    _ = await giving.ratings.post("development/timer-runs", giving.administrator, as_of)
+    _ = await giving.ratings.post("development/timer-runs", giving.administrator, body=as_of)
 
     golden.section("Deadlines")
     deadlines = await giving.ratings.get("deadlines", giving.handler)
-    _ = await giving.ratings.put("deadlines", giving.administrator, {**deadlines.json, "callback": 2})
-    _ = await giving.ratings.put("deadlines", giving.administrator, {**deadlines.json, "callback": 0})
+    _ = await giving.ratings.put("deadlines", giving.administrator, body={**deadlines.json, "callback": 2})
+    _ = await giving.ratings.put("deadlines", giving.administrator, body={**deadlines.json, "callback": 0})
     await finish(giving)
 
 
@@ -321,13 +340,13 @@ async def test_appeals(giving: Giving) -> None:
     rating = (await giving.rate(token=token, grade=1, tags=["110"], text="从来没有办过", **SMS)).json
     ticket = await giving.ticket_of(token)
     appeal = await giving.act(
-        "appeal", ticket, giving.handler, {"ground": "malicious", "reasons": "评价人并未办理该事项"}
+        "appeal", ticket, caller=giving.handler, body={"ground": "malicious", "reasons": "评价人并未办理该事项"}
     )
     path = f"appeals/{appeal.json['id']}"
     _ = await giving.ratings.get("appeals", auditor[0])
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[0], agree, version=appeal.version)
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[0], agree, version=appeal.version + 1)
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[1], agree, version=appeal.version + 1)
+    _ = await giving.ratings.post(f"{path}/reviews", auditor[0], body=agree, version=appeal.version)
+    _ = await giving.ratings.post(f"{path}/reviews", auditor[0], body=agree, version=appeal.version + 1)
+    _ = await giving.ratings.post(f"{path}/reviews", auditor[1], body=agree, version=appeal.version + 1)
     _ = await giving.ratings.get(path, giving.handler)
     _ = await giving.ratings.get("excluded", auditor[0])
     _ = await giving.ratings.get(f"ratings/{rating['id']}", giving.applicant)
@@ -336,10 +355,14 @@ async def test_appeals(giving: Giving) -> None:
     token = await giving.invited(2)
     _ = await giving.rate(token=token, grade=2, **SMS)
     ticket = await giving.ticket_of(token)
-    appeal = await giving.act("appeal", ticket, giving.handler, {"ground": "mistaken", "reasons": "点错了星级的评价"})
+    appeal = await giving.act(
+        "appeal", ticket, caller=giving.handler, body={"ground": "mistaken", "reasons": "点错了星级的评价"}
+    )
     path = f"appeals/{appeal.json['id']}"
-    _ = await giving.ratings.post(f"{path}/reviews", giving.handler, agree, version=appeal.version)
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[2], {**agree, "agrees": False}, version=appeal.version)
+    _ = await giving.ratings.post(f"{path}/reviews", giving.handler, body=agree, version=appeal.version)
+    _ = await giving.ratings.post(
+        f"{path}/reviews", auditor[2], body={**agree, "agrees": False}, version=appeal.version
+    )
     _ = await giving.ratings.get(f"tickets/{ticket}", giving.handler)
     await finish(giving)
 
@@ -349,7 +372,9 @@ async def test_figures_and_publication(giving: Giving) -> None:
     golden.clock.move("2026-03-05T10:00")
     golden.section("Fourteen ratings")
     for case in range(1, 15):
-        department = NEXT_DOOR if case > 12 else DEPARTMENT
+        department = DEPARTMENT
+        if case > 12:
+            department = NEXT_DOOR
         contact = inputs.seal_for({"name": f"德吉{case}", "phone": PHONE}, "case.contact")
         await giving.tell(
             "case-closed",
@@ -363,11 +388,19 @@ async def test_figures_and_publication(giving: Giving) -> None:
     # Of one moment: they came in no order.
     by_case = sorted(tokens)
     for number, token in enumerate(by_case):
-        said = {"text": f"第{number}次, 窗口很耐心"} if number % 4 == 0 else {}
+        said: dict[str, Any] = {}
+        if number % 4 == 0:
+            said = {"text": f"第{number}次, 窗口很耐心"}
         _ = await giving.rate(token=token, grade=4 if number % 3 else 5, **SMS, **said)
 
     golden.section("Figures of staff")
-    for asked in ({}, {"group_by": ["department"]}, {"group_by": ["month", "channel"]}, {"channel": "7"}):
+    questions: tuple[dict[str, Any], ...] = (
+        {},
+        {"group_by": ["department"]},
+        {"group_by": ["month", "channel"]},
+        {"channel": "7"},
+    )
+    for asked in questions:
         _ = await ratings.get("statistics", giving.supervisor, **asked)
     _ = await ratings.get("statistics", giving.handler, department=NEXT_DOOR)
 
@@ -377,7 +410,8 @@ async def test_figures_and_publication(giving: Giving) -> None:
     page = await ratings.get("published", limit=2)
     _ = await ratings.get("published", limit=2, cursor=page.json["next"])
     _ = await ratings.get("published", window="A03")
-    for asked in ({"first": "2026-03", "last": "2026-03"}, {"group_by": ["department"]}, {"last": "2026-04"}):
+    questions = ({"first": "2026-03", "last": "2026-03"}, {"group_by": ["department"]}, {"last": "2026-04"})
+    for asked in questions:
         _ = await ratings.get("published/statistics", **asked)
     _ = await ratings.get("published/statistics.csv", group_by=["department", "channel"])
 
@@ -386,9 +420,9 @@ async def test_figures_and_publication(giving: Giving) -> None:
     path = f"publications/{page.json['items'][0]['id']}"
     shown = await ratings.get(path, auditor)
     hide = {"reason": "insult", "words": "含有侮辱性内容"}
-    hidden = await ratings.post(f"{path}/moderation", auditor, hide, version=shown.version)
-    _ = await ratings.post(f"{path}/moderation", auditor, hide, version=hidden.version)
+    hidden = await ratings.post(f"{path}/moderation", auditor, body=hide, version=shown.version)
+    _ = await ratings.post(f"{path}/moderation", auditor, body=hide, version=hidden.version)
     _ = await ratings.get("published", limit=1)
     back = {"reason": "restored", "words": "复核后恢复展示"}
-    _ = await ratings.post(f"{path}/moderation", auditor, back, version=hidden.version)
+    _ = await ratings.post(f"{path}/moderation", auditor, body=back, version=hidden.version)
     await finish(giving)
