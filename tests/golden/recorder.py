@@ -370,9 +370,8 @@ class Played:
     async def columns(self) -> None:
         """Every column of every table, those of the platform included."""
         golden = self._golden
-        golden.lines += ["", f"==== {self.name}"]
         for row in await self._connection.fetch(TABLES):
-            golden.lines.append(f"{row['name']}:")
+            golden.lines += ["", f"---- columns of {self.name}.{row['name']}"]
             for column in await self._connection.fetch(COLUMNS, row["name"]):
                 required = " required" if column["required"] else ""
                 golden.lines.append(f"  {column['name']} {column['type']}{required}")

@@ -181,6 +181,7 @@ async def test_correction_suspension_extension(hall: Hall) -> None:
     hall.golden.section("Suspension")
     _ = await hall.act("suspension", hall.approver, body=SUSPENSION)
     _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
+    await hall.cases.dump("case_file")
     hall.golden.clock.move("2026-03-23T09:00")
     _ = await hall.act("resumption", hall.approver)
 
@@ -210,6 +211,7 @@ async def test_materials_from_other_sources(hall: Hall) -> None:
     assert (await hall.post(body)).status == 201
     first = hall.case
     _ = await hall.act("acceptance", hall.clerk)
+    await hall.cases.dump("case_file")
     hall.golden.clock.move("2026-03-17T09:00")
     _ = await hall.act("supplements", hall.citizen, body={"materials": [{**upload, "code": "M3"}]})
 
@@ -310,7 +312,7 @@ async def test_clocks_lights_and_lists(hall: Hall) -> None:
     hall.golden.clock.move("2026-03-25T12:00")
     await hall.clocks("2026-03-25T12:00:00+08:00")
     lights = await hall.cases.get("lights", hall.approver)
-    first = lights.json["items"][0]["id"]
+    first = next(light["id"] for light in lights.json["items"] if light["cleared_at"] is None)
     shown = await hall.cases.get(f"lights/{first}", hall.approver)
     answer = {"text": "材料复杂, 已加派人员"}
     _ = await hall.cases.post(f"lights/{first}/answer", hall.approver, body=answer, version=shown.version)
@@ -425,8 +427,8 @@ async def test_bundle(hall: Hall) -> None:
     trade = inputs.document("trade")
     await cases.take(inputs.matter_published(2, inputs.TRADE, text=trade), inputs.bundle_published(3))
 
-    async def apply(**changes: Any) -> dict[str, Any]:
-        upload = await hall.upload()
+    async def apply(caller: Headers | None = None, **changes: Any) -> dict[str, Any]:
+        upload = await hall.upload(caller)
         body = {
             "bundle_id": inputs.BUNDLE,
             "bundle_version": 1,
@@ -437,7 +439,9 @@ async def test_bundle(hall: Hall) -> None:
             "materials": [{"code": code, "upload_id": upload} for code in ("B1", "B2", "B3", "B4")],
             **changes,
         }
-        return (await cases.post("bundle-applications", hall.citizen, body=body, key=f"bundle-{len(cases.sent)}")).json
+        return (
+            await cases.post("bundle-applications", caller or hall.citizen, body=body, key=f"bundle-{len(cases.sent)}")
+        ).json
 
     async def child(parent: dict[str, Any], code: str) -> dict[str, Any]:
         shown = (await cases.get(f"bundle-files/{parent['id']}", hall.citizen)).json
@@ -472,6 +476,11 @@ async def test_bundle(hall: Hall) -> None:
     parent = await apply()
     hall.case = await child(parent, "trade")
     await decide_trade({"result": "1", "reasons": "场所不符合要求"})
+    _ = await cases.get(f"bundle-files/{parent['id']}", hall.citizen)
+
+    hall.golden.section("Taken in at a window")
+    parent = await apply(hall.clerk, channel="window")
+    _ = await cases.get(f"bundle-files/{parent['id']}", hall.clerk)
     _ = await cases.get(f"bundle-files/{parent['id']}", hall.citizen)
 
     hall.golden.section("Closed")

@@ -289,7 +289,7 @@ async def test_batches(bureau: Bureau) -> None:
 
     golden.section("Judged")
     listed = await exchange.get("batches", bureau.system)
-    batch = listed.json["items"][0]["id"]
+    (batch,) = [one["id"] for one in listed.json["items"] if one["number"] == "B-1"]
     golden.line(f"(the batch is {batch})")
 
     def verdicts(number: int, *judged: dict[str, Any]) -> Sent:
@@ -363,9 +363,13 @@ async def test_region_away(golden: Golden) -> None:
     excluded = {name: rating[name] for name in rating if name not in {"tags", "contents", "text"}}
     excluded |= {"revision": 3, "reason": "malicious"}
     await exchange.take(inputs.event(61, "ratings", fact="rating-excluded", key=fixed(5001), data=excluded))
-    golden.section("Reconciliations are planned")
+    golden.section("Reconciliations are planned, and fail")
+    # The cause of a failure names a class.
+    golden.normaliser.random |= {"failure"}
     await exchange.timer("plan-reconciliations")
-    await exchange.timer("reconcile")
+    for _ in range(6):
+        await exchange.timer("reconcile")
+        golden.clock.wait(5)
     _ = await exchange.get("reconciliations", bureau.administrator)
     # The event log is in `log_and_pull`.
     await exchange.dump(leave_out=("logged_event", "peer"))
@@ -402,6 +406,7 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     days = {"resource": "cases", "first_day": "2026-03-01", "last_day": "2026-03-10"}
     golden.section("Equal, but for the row")
     _ = await reconcile({**days, "listed": True})
+    await exchange.dump("ledger")
 
     golden.section("Differences of every kind")
 
@@ -415,7 +420,20 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     _ = await exchange.get(f"reconciliations/{run}/differences", bureau.administrator)
     _ = await exchange.get(f"reconciliations/{run}/statement", bureau.administrator)
     _ = await exchange.post(f"reconciliations/{run}/approval", bureau.administrator)
+    golden.section("Too many for a repair without a person")
+    lost = range(11, 36)
+    for case in lost:
+        await exchange.take(bureau.fact("case-received", case, **DAYS))
+    await exchange.timer("push")
+    await simulated.plant("lose", *map(number, lost))
+    run = await reconcile(days)
+    _ = await exchange.post(f"reconciliations/{run}/approval", bureau.administrator)
+    await exchange.timer("reconcile")
+    await exchange.timer("push")
+    golden.clock.wait(1)
+    await exchange.timer("reconcile")
+    _ = await exchange.get(f"reconciliations/{run}", bureau.administrator)
     backwards = {**days, "last_day": "2026-02-01"}
     _ = await exchange.post("reconciliations", bureau.administrator, body=backwards, key=bureau.key())
-    await exchange.dump(leave_out=("logged_event", "peer"))
+    await exchange.dump(leave_out=("ledger", "logged_event", "peer"))
     golden.check()

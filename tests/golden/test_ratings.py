@@ -300,6 +300,7 @@ async def test_tickets(giving: Giving) -> None:
         "rectification/completion", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "system_fault"}
     )
     _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知整改结果"})
+    await giving.ratings.dump("ticket")
     _ = await giving.ratings.get("own-tickets", giving.applicant)
     _ = await giving.act("re-rating", ticket, caller=giving.applicant, body={"grade": 1})
 
