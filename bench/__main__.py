@@ -10,7 +10,10 @@ LIMIT = 420
 
 def rows() -> dict[str, str]:
     """`p01` → its module."""
-    return {path.stem.partition("_")[0]: path.stem for path in sorted(Path(__file__).parent.glob("p[0-9]*.py"))}
+    return {
+        path.stem.partition("_")[0]: path.stem
+        for path in sorted(Path(__file__).parent.glob("p[0-9]*.py"))
+    }
 
 
 def _run(module: str, options: list[str]) -> bool:

@@ -14,7 +14,17 @@ DATABASE = "pgbench"
 
 
 def _pgbench(postgres: EmbeddedPostgres, *arguments: str) -> str:
-    command = [str(BIN / "pgbench"), "-h", "127.0.0.1", "-p", str(postgres.port), "-U", USER, *arguments, DATABASE]
+    command = [
+        str(BIN / "pgbench"),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(postgres.port),
+        "-U",
+        USER,
+        *arguments,
+        DATABASE,
+    ]
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PGPASSWORD": postgres.password}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
@@ -40,7 +50,9 @@ async def copy_seconds(dsn: str, lines: list[bytes]) -> float:
     """Seconds of a plain COPY of these JSON documents into a table of one column."""
     connection = await asyncpg.connect(dsn)
     try:
-        _ = await connection.execute("DROP TABLE IF EXISTS bench_copy; CREATE TABLE bench_copy (document jsonb)")
+        _ = await connection.execute(
+            "DROP TABLE IF EXISTS bench_copy; CREATE TABLE bench_copy (document jsonb)"
+        )
         started = time.perf_counter()
         rows = [(line.decode(),) for line in lines]
         _ = await connection.copy_records_to_table("bench_copy", records=rows)

@@ -59,11 +59,16 @@ def documents(number: int) -> list[dict[str, Any]]:
 
 
 async def clone(
-    connection: asyncpg.Connection, table: str, changes: Mapping[str, str], source: str, template: str
+    connection: asyncpg.Connection,
+    table: str,
+    changes: Mapping[str, str],
+    source: str,
+    template: str,
 ) -> None:
     """One row of `table` for each row of `source`, like the row where `template` holds except for `changes` (SQL)."""
     columns = await connection.fetch(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public'", table
+        "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public'",
+        table,
     )
     named = {row["column_name"]: f't."{row["column_name"]}"' for row in columns}
     chosen = {**named, **{name: sql for name, sql in changes.items() if name in named}}

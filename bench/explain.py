@@ -21,13 +21,15 @@ from bench.overhear import overhearing
 from bench.p10_search import add_names
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
-from services.matters import queries
+from services.matters.queries import catalogue as queries_catalogue
 from services.matters.schemas.catalogue import Directory
-from services.matters.use_cases import publish_documents, store_directory
-from shared import clock, migrations
-from shared.db import Database
-from shared.guides import MatterDocument
-from shared.outbox import CLAIM
+from services.matters.use_cases.catalogue import store_directory
+from services.matters.use_cases.publishing import publish_documents
+from shared import clock
+from shared.database import migrations
+from shared.database.session import Database
+from shared.domain.guides import MatterDocument
+from shared.messaging.outbox import CLAIM
 
 
 async def explain(dsn: str, statement: str, parameters: Any) -> str:
@@ -45,7 +47,9 @@ async def explain(dsn: str, statement: str, parameters: Any) -> str:
 
 def show(title: str, statement: str, plan: str) -> None:
     words = " ".join(statement.split())
-    print(f"\n**{title}**: `{words[:150]}{' …' if len(words) > 150 else ''}`\n\n```text\n{plan}\n```")
+    print(
+        f"\n**{title}**: `{words[:150]}{' …' if len(words) > 150 else ''}`\n\n```text\n{plan}\n```"
+    )
 
 
 async def _deep(hall: Hall, pages: int, clerk: dict[str, str]) -> str:
@@ -95,10 +99,14 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
         _ = await publish_documents(session, texts, "bench", clock.now())
     say(f"adding {number:,} names")
     await add_names(dsn, number)
-    filters = dict.fromkeys(("area", "department", "type", "object", "topic", "level", "max_visits"))
+    filters = dict.fromkeys(
+        ("area", "department", "type", "object", "topic", "level", "max_visits")
+    )
     for words in ("茶馆", "经营许可"):
         async with overhearing(database) as heard, database.reading() as session:
-            _ = await queries.search_matters(session, words, filters, (-1, 0, queries.FIRST), 20)
+            _ = await queries_catalogue.search_matters(
+                session, words, filters, (-1, 0, queries_catalogue.FIRST), 20
+            )
         for statement, parameters in dict(heard).items():
             show(f"search: {words}", statement, await explain(dsn, statement, parameters))
     await database.close()

@@ -21,11 +21,12 @@ from deploy.postgres import EmbeddedPostgres
 from services.cases.consumer import copy_matter
 from services.cases.main import build
 from services.cases.settings import Settings
-from shared import clock, migrations
+from shared import clock
+from shared.database import migrations
+from shared.domain.guides import MatterDocument, PersonalGuide, personal_guide
 from shared.events.matters import MatterPublished
-from shared.guides import MatterDocument, PersonalGuide, personal_guide
 from shared.ids import new_id
-from shared.tokens import AUDIENCE, StaticKeys, TokenVerifier, sign_access_token
+from shared.security.tokens import AUDIENCE, StaticKeys, TokenVerifier, sign_access_token
 
 BASE = "/api/v1/cases"
 KEY = OKPKey.generate_key("Ed25519", {"kid": "bench"})
@@ -34,8 +35,21 @@ KEY = OKPKey.generate_key("Ed25519", {"kid": "bench"})
 def token(**claims: Any) -> dict[str, str]:
     """Header of a caller, signed with this process's own key."""
     now = int(time.time())
-    common = {"iss": "tongban", "aud": AUDIENCE, "sub": str(new_id()), "iat": now, "exp": now + 3600}
-    claims = {**common, "kind": "person", "acr": "2", "amr": ["sms"], "sid": str(new_id()), **claims}
+    common = {
+        "iss": "tongban",
+        "aud": AUDIENCE,
+        "sub": str(new_id()),
+        "iat": now,
+        "exp": now + 3600,
+    }
+    claims = {
+        **common,
+        "kind": "person",
+        "acr": "2",
+        "amr": ["sms"],
+        "sid": str(new_id()),
+        **claims,
+    }
     return {"authorization": f"Bearer {sign_access_token(KEY, 'bench', claims)}"}
 
 
@@ -65,7 +79,9 @@ class Hall:
         """Upload a file for each material."""
         for material in self.guide.materials:
             answer = await self.client.post(f"{BASE}/uploads", content=PDF, headers=self.citizen)
-            self.uploads.append({"code": material.code, "upload_id": answer.raise_for_status().json()["id"]})
+            self.uploads.append(
+                {"code": material.code, "upload_id": answer.raise_for_status().json()["id"]}
+            )
 
     async def apply(self) -> dict[str, Any]:
         body = {

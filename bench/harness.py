@@ -70,8 +70,19 @@ class Options:
 def machine() -> dict[str, Any]:
     """Where it was measured."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "")
-    return {"cpu": model or platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in info.splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
+    return {
+        "cpu": model or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
 
 
 def commit() -> str:
@@ -133,7 +144,9 @@ def run(row: str, what: str, measure: Callable[[Options], Sequence[Figure]]) -> 
     """Main of a benchmark: everything it starts is stopped and removed, also when it is ended early."""
     parser = argparse.ArgumentParser(description=what)
     _ = parser.add_argument(
-        "--quick", action="store_true", help="a few seconds on little data; the figures decide nothing"
+        "--quick",
+        action="store_true",
+        help="a few seconds on little data; the figures decide nothing",
     )
     options = Options(quick=parser.parse_args().quick)
     _ = signal.signal(signal.SIGTERM, _raise_exit)
@@ -145,7 +158,10 @@ def run(row: str, what: str, measure: Callable[[Options], Sequence[Figure]]) -> 
     for figure in figures:
         print(show(figure))
     pace = f"a plain loop {before:.1f} M steps/s before, {after:.1f} after"
-    print(f"  ({time.monotonic() - started:.0f} s in all; load {_load:.1f} before the run; {pace})", flush=True)
+    print(
+        f"  ({time.monotonic() - started:.0f} s in all; load {_load:.1f} before the run; {pace})",
+        flush=True,
+    )
     record(row, figures, options, (before, after))
 
 
@@ -158,5 +174,7 @@ def say(words: str) -> None:
 def scratch() -> Generator[Path]:
     """A folder for one run, removed afterwards."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=FOLDER, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="run-", dir=FOLDER, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)

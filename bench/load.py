@@ -67,7 +67,9 @@ class Client:
         """For preparing data: the answer's JSON; anything but success ends the benchmark."""
         status, content = await self.ask(request(method, path, body, **headers))
         if not 200 <= status < 300:
-            raise SystemExit(f"{method} {path} answered {status}: {content[:500].decode(errors='replace')}")
+            raise SystemExit(
+                f"{method} {path} answered {status}: {content[:500].decode(errors='replace')}"
+            )
         return orjson.loads(content) if content else None
 
     def close(self) -> None:
@@ -107,9 +109,13 @@ class Outcome:
 
     def check(self) -> "Outcome":
         """Figures of failing requests mean nothing."""
-        bad = {status: number for status, number in self.statuses.items() if not 200 <= status < 300}
+        bad = {
+            status: number for status, number in self.statuses.items() if not 200 <= status < 300
+        }
         if bad or not self.times:
-            raise SystemExit(f"requests failed: {bad or 'none was answered'}; one answer: {self.refusal}")
+            raise SystemExit(
+                f"requests failed: {bad or 'none was answered'}; one answer: {self.refusal}"
+            )
         return self
 
     def note(self, started: float, answer: Answer) -> None:
@@ -125,7 +131,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def drive(url: str, make: Request, *, clients: int, seconds: float = 0.0, count: int = 0) -> Outcome:
+async def drive(
+    url: str, make: Request, *, clients: int, seconds: float = 0.0, count: int = 0
+) -> Outcome:
     """Each client sends its next request when the last is answered, for `seconds` or until `count` are sent."""
     outcome, left = Outcome(), count
     until = time.perf_counter() + (seconds or 600.0)

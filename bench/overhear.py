@@ -1,4 +1,4 @@
-"""What is sent to a database meanwhile: by SQLAlchemy, and past it by `shared.direct`."""
+"""What is sent to a database meanwhile: by SQLAlchemy, and past it by `shared.database.direct`."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from shared.db import Database
+from shared.database.session import Database
 
 OF_THE_DRIVER = re.compile(
     r"(BEGIN|COMMIT|ROLLBACK)\b|\s*(WITH RECURSIVE typeinfo_tree|SELECT\s+current_setting\(.jit)"

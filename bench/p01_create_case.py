@@ -41,7 +41,10 @@ def measure(options: Options) -> Sequence[Figure]:
         Figure("p50", outcome.percentile(0.5) * 1000, "ms"),
         Figure("pgbench -N -c10 before", before, "tps"),
         Figure("pgbench -N -c10 after", after, "tps"),
-        *(Figure(f"CPU per 1,000: {name}", value / outcome.count * 1000, "s") for name, value in cost.parts.items()),
+        *(
+            Figure(f"CPU per 1,000: {name}", value / outcome.count * 1000, "s")
+            for name, value in cost.parts.items()
+        ),
     ]
 
 

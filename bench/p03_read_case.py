@@ -21,7 +21,9 @@ async def readers(town: Town) -> Request:
     client, wanted = Client(town.stack.place.url), []
     for citizen, header in enumerate(town.citizens):
         cases = [await town.apply(client, citizen) for _ in range(OWN)]
-        wanted.append([request("GET", f"/api/v1/cases/files/{case['id']}", **header) for case in cases])
+        wanted.append(
+            [request("GET", f"/api/v1/cases/files/{case['id']}", **header) for case in cases]
+        )
     client.close()
     turns = [0] * len(wanted)
 
@@ -32,7 +34,9 @@ async def readers(town: Town) -> Request:
     return make
 
 
-async def read(stack: Stack, make: Request, options: Options, whole: float = 15.0) -> tuple[Outcome, Bill]:
+async def read(
+    stack: Stack, make: Request, options: Options, whole: float = 15.0
+) -> tuple[Outcome, Bill]:
     """Read for the measured time after a warm-up."""
     _ = await drive(stack.place.url, make, clients=CLIENTS, seconds=options.pick(3.0, 0.5))
     before = bill(stack)

@@ -47,7 +47,9 @@ class Page:
 
     async def turn(self, length: float) -> None:
         before = bill(self.town.stack)
-        outcome = await drive(self.town.stack.place.url, lambda _: self.wanted, clients=CLIENTS, seconds=length)
+        outcome = await drive(
+            self.town.stack.place.url, lambda _: self.wanted, clients=CLIENTS, seconds=length
+        )
         self.costs.append(bill(self.town.stack).since(before).each(outcome.count))
         self.rates.append(outcome.rate)
         self.times += outcome.times
@@ -67,7 +69,9 @@ async def _pages(stack: Stack, number: int) -> list[Page]:
     last = min(99_900, number * 9 // 10 // 100 * 100 - 100)
     cursors = {"page 1": "", f"page {last // 100 + 1:,}": await deep_cursor(town, clerk, last)}
     return [
-        Page(f"{number:,} cases, {name}", town, request("GET", f"{PATH}?limit=100{cursor}", **clerk))
+        Page(
+            f"{number:,} cases, {name}", town, request("GET", f"{PATH}?limit=100{cursor}", **clerk)
+        )
         for name, cursor in cursors.items()
     ]
 
@@ -119,4 +123,8 @@ def measure(options: Options) -> Sequence[Figure]:
 
 
 if __name__ == "__main__":
-    run("P4", "work list of 100 items at 10,000 and 1,000,000 cases, first and 1,000th page", measure)
+    run(
+        "P4",
+        "work list of 100 items at 10,000 and 1,000,000 cases, first and 1,000th page",
+        measure,
+    )

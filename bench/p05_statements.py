@@ -45,7 +45,10 @@ async def listening(hall: Hall, log: Path) -> AsyncGenerator[Statements]:
 
 async def _counted(postgres: EmbeddedPostgres, folder: Path) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
-    async with open_hall(postgres, folder) as hall, listening(hall, folder / "postgres.log") as statements:
+    async with (
+        open_hall(postgres, folder) as hall,
+        listening(hall, folder / "postgres.log") as statements,
+    ):
         case = await hall.apply()
         wanted = {
             "create": hall.apply,
@@ -76,7 +79,10 @@ def measure(_options: Options) -> Sequence[Figure]:
         at_most("statements per read", real["read"], "", 3, 1),
         at_most("statements per create", real["create"], "", 8, 5),
         Figure("statements per page of the work list", real["work list"], ""),
-        *(Figure(f"with BEGIN and COMMIT: {name}", len(all_) / TIMES, "") for name, all_ in counts.items()),
+        *(
+            Figure(f"with BEGIN and COMMIT: {name}", len(all_) / TIMES, "")
+            for name, all_ in counts.items()
+        ),
     ]
 
 

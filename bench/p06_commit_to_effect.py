@@ -26,10 +26,10 @@ from bench.load import percentile
 from bench.p02_cpu_per_create import drained
 from bench.town import running_stack
 from deploy.stack import Stack
-from shared import outbox
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.base import parse_envelope, topic_of
 from shared.ids import new_id
+from shared.messaging import outbox
 
 RATE = 100
 MARK = text("INSERT INTO bench_mark VALUES (:id)")
@@ -57,7 +57,9 @@ COMMITTED = "pg_xact_commit_timestamp(xmin)"
 async def _moments(dsn: str, table: str, column: str, moment: str = COMMITTED) -> dict[UUID, float]:
     connection = await asyncpg.connect(dsn)
     try:
-        rows = await connection.fetch(f"SELECT {column} AS id, extract(epoch FROM {moment})::float8 AS at FROM {table}")
+        rows = await connection.fetch(
+            f"SELECT {column} AS id, extract(epoch FROM {moment})::float8 AS at FROM {table}"
+        )
     finally:
         await connection.close()
     return {row["id"]: row["at"] for row in rows}
@@ -91,7 +93,11 @@ LEGS = ("commit → handed to the producer", "→ consumer's transaction begins"
 
 async def _spans(stack: Stack, options: Options) -> list[Span]:
     """Without the first seconds in which everything warms up."""
-    source, count, warm = stack.postgres.dsn("tongban_cases"), options.pick(2000, 200), options.pick(500, 50)
+    source, count, warm = (
+        stack.postgres.dsn("tongban_cases"),
+        options.pick(2000, 200),
+        options.pick(500, 50),
+    )
     database = Database(source, data_key=base64.b64decode(stack.place.key("data")), pool_size=4)
     async with database.transaction() as session:
         _ = await session.execute(text("CREATE TABLE bench_mark (id uuid PRIMARY KEY)"))
@@ -103,7 +109,9 @@ async def _spans(stack: Stack, options: Options) -> list[Span]:
     committed = await _moments(source, "bench_mark", "id")
     effects = await _moments(stack.postgres.dsn("tongban_assessment"), "case_record", "case_id")
     sent = await _on_the_topic(stack, count + warm)
-    begun = await _moments(stack.postgres.dsn("tongban_assessment"), "inbox", "event_id", "handled_at")
+    begun = await _moments(
+        stack.postgres.dsn("tongban_assessment"), "inbox", "event_id", "handled_at"
+    )
     late = sorted(committed, key=lambda case_id: committed[case_id])[warm:]
     return [_span(committed[key], sent[key][1], begun[sent[key][0]], effects[key]) for key in late]
 
@@ -124,7 +132,11 @@ def measure(options: Options) -> Sequence[Figure]:
         Figure("smallest", min(spans), "ms"),
         Figure("events measured", len(spans), ""),
         *(
-            Figure(f"p50 of the leg {name}", percentile([span.legs[place] for span in found], 0.5), "ms")
+            Figure(
+                f"p50 of the leg {name}",
+                percentile([span.legs[place] for span in found], 0.5),
+                "ms",
+            )
             for place, name in enumerate(LEGS)
         ),
     ]

@@ -1,6 +1,6 @@
 """P7: how many events a relay hands to real Kafka, and how many a consumer takes in with inbox and effect, one process each.
 
-The outbox is filled beforehand inside PostgreSQL with real events; `shared.outbox.Relay` empties it. Then the inbox of this
+The outbox is filled beforehand inside PostgreSQL with real events; `shared.messaging.outbox.Relay` empties it. Then the inbox of this
 process drains the topic: with a handler for batches (one statement for its rows), with the real one of assessment, and
 with a handler for single events.
 """
@@ -22,14 +22,14 @@ from bench.harness import Figure, Options, at_least, run, say, scratch
 from deploy.broker import KafkaBroker
 from deploy.postgres import EmbeddedPostgres
 from services.assessment.consumer import consumer as assessment
-from shared import migrations
-from shared.bus import Bus
-from shared.db import Database
+from shared.database import migrations
+from shared.database.session import Database
 from shared.events.base import seal
 from shared.events.cases import CaseReceived
-from shared.inbox import Consumer, Inbox
-from shared.kafka import KafkaBus
-from shared.outbox import Relay
+from shared.messaging.bus import Bus
+from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.kafka import KafkaBus
+from shared.messaging.outbox import Relay
 
 EVENT, CASE = UUID(int=1), UUID(int=2)
 """Stand for the ids that PostgreSQL puts in their place."""
@@ -110,10 +110,16 @@ def _consumers() -> dict[str, Consumer]:
     batches, single = Consumer("bench-batches"), Consumer("bench-single")
     _ = batches.on_batch(CaseReceived)(store_all)
     _ = single.on(CaseReceived)(store_one)
-    return {"batch handler, one row each": batches, "assessment": assessment, "single-event handler": single}
+    return {
+        "batch handler, one row each": batches,
+        "assessment": assessment,
+        "single-event handler": single,
+    }
 
 
-async def _measured(postgres: EmbeddedPostgres, kafka: KafkaBroker, options: Options) -> dict[str, float]:
+async def _measured(
+    postgres: EmbeddedPostgres, kafka: KafkaBroker, options: Options
+) -> dict[str, float]:
     count, bus, found = options.pick(30_000, 2_000), KafkaBus(kafka.bootstrap), dict[str, float]()
     source, target = await _open(postgres, "cases"), await _open(postgres, "assessment")
     async with target.transaction() as session:
@@ -132,12 +138,22 @@ async def _measured(postgres: EmbeddedPostgres, kafka: KafkaBroker, options: Opt
 
 
 def measure(options: Options) -> Sequence[Figure]:
-    with scratch() as folder, EmbeddedPostgres(folder / "postgres") as postgres, KafkaBroker(folder / "kafka") as kafka:
+    with (
+        scratch() as folder,
+        EmbeddedPostgres(folder / "postgres") as postgres,
+        KafkaBroker(folder / "kafka") as kafka,
+    ):
         postgres.create_databases(["tongban_cases", "tongban_assessment"])
         found = uvloop.run(_measured(postgres, kafka, options))
     return [
         at_least("relay", found.pop("relay"), "/s", 10_000, 30_000),
-        at_least("consumer, batch handler, one row each", found.pop("batch handler, one row each"), "/s", 3_000, 8_000),
+        at_least(
+            "consumer, batch handler, one row each",
+            found.pop("batch handler, one row each"),
+            "/s",
+            3_000,
+            8_000,
+        ),
         *(Figure(f"consumer, {name}", rate, "/s") for name, rate in found.items()),
     ]
 

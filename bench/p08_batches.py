@@ -29,15 +29,16 @@ from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from deploy.stack import Stack
 from services.cases.consumer import consumer
-from shared import clock, migrations
-from shared.bus import Record
-from shared.codes import id_check_character
-from shared.crypto import seal_for, use_key
-from shared.db import Database
+from shared import clock
+from shared.database import migrations
+from shared.database.session import Database
+from shared.domain.codes import id_check_character
 from shared.events.base import seal, topic_of
 from shared.events.exchange import RecordReceived
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import seal_for, use_key
 
 ROWS = 200
 """Records of a chunk."""
@@ -113,7 +114,9 @@ async def _measured(dsn: str, options: Options) -> tuple[dict[str, float], float
     found["known"] = await _take(database, list(_chunks("plain", count, None)))
     found["with a contact"] = await _take(database, list(_chunks("contact", count, CONTACT)))
     connection = await database.connect()
-    assert await connection.fetchval("SELECT count(*) FROM imported_case") == (2 * count + POLL) * ROWS
+    assert (
+        await connection.fetchval("SELECT count(*) FROM imported_case") == (2 * count + POLL) * ROWS
+    )
     await connection.close()
     await database.close()
     return found, grown
@@ -129,7 +132,9 @@ FILL = (
 
 async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
     """CPU seconds of everything per 1,000 records at 100,000 and at 1,000,000 cases taken in before."""
-    database = Database(postgres.dsn("tongban_cases"), data_key=DATA, platform_key=PLATFORM, pool_size=2)
+    database = Database(
+        postgres.dsn("tongban_cases"), data_key=DATA, platform_key=PLATFORM, pool_size=2
+    )
     found, have, count = list[float](), 0, options.pick(50, 2)
     for number in options.pick((100_000, 1_000_000), (500, 5_000)):
         say(f"adding {number - have:,} cases of the past")
@@ -156,7 +161,9 @@ class Bureau:
         self._key = Ed25519PrivateKey.generate()
         self._account = str(new_id())
         self._client = Client(town.stack.place.url)
-        self._system = town.token(kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY)
+        self._system = town.token(
+            kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY
+        )
 
     async def enter(self) -> None:
         """Register, and publish the type of the licences that are collected."""
@@ -168,16 +175,28 @@ class Bureau:
             "account_id": self._account,
             "area_code": catalogue.CITY,
         }
-        body |= {"department_code": catalogue.department_code(catalogue.CITY, "police"), "area_codes": [catalogue.CITY]}
+        body |= {
+            "department_code": catalogue.department_code(catalogue.CITY, "police"),
+            "area_codes": [catalogue.CITY],
+        }
         body |= {"resources": ["cases", "licenses"]}
-        peer = await self._client.json("POST", "/api/v1/exchange/peers", body, idempotency_key="p", **administrator)
+        peer = await self._client.json(
+            "POST", "/api/v1/exchange/peers", body, idempotency_key="p", **administrator
+        )
         raw = self._key.public_key().public_bytes_raw()
         x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
-        path, once = f"/api/v1/exchange/peers/{peer['id']}/keys", {"idempotency_key": "k", "if_match": '"1"'}
+        path, once = (
+            f"/api/v1/exchange/peers/{peer['id']}/keys",
+            {"idempotency_key": "k", "if_match": '"1"'},
+        )
         _ = await self._client.json("POST", path, {"kid": "k1", "x": x}, **administrator, **once)
         types = catalogue.license_types()
-        self.card = next(code for code, document in types.items() if document["name"]["zh"] == "居民身份证")
-        _ = await self._client.json("PUT", f"/api/v1/licenses/types/{self.card}", types[self.card], **administrator)
+        self.card = next(
+            code for code, document in types.items() if document["name"]["zh"] == "居民身份证"
+        )
+        _ = await self._client.json(
+            "PUT", f"/api/v1/licenses/types/{self.card}", types[self.card], **administrator
+        )
 
     async def push(self, resource: str, *batches: Sequence[dict[str, Any]]) -> float:
         """Records a second from the first byte to the last receipt of stage 2; a batch follows the receipt of the last."""
@@ -192,8 +211,19 @@ class Bureau:
         body = b"".join(orjson.dumps(record) + b"\n" for record in records)
         number, created = new_id().hex, clock.now().isoformat()
         digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
-        fields = ("tongban-batch/1", "bench", resource, catalogue.CITY, number, str(len(records)), digest, created)
-        signature = base64.b64encode(self._key.sign("".join(f"{field}\n" for field in fields).encode())).decode()
+        fields = (
+            "tongban-batch/1",
+            "bench",
+            resource,
+            catalogue.CITY,
+            number,
+            str(len(records)),
+            digest,
+            created,
+        )
+        signature = base64.b64encode(
+            self._key.sign("".join(f"{field}\n" for field in fields).encode())
+        ).decode()
         headers = {
             "batch_id": number,
             "batch_resource": resource,
@@ -208,12 +238,16 @@ class Bureau:
         sent = request("POST", "/api/v1/exchange/batches", body, **self._system, **headers)
         status, receipt = await self._client.ask(sent)
         if status != 201:
-            raise SystemExit(f"the batch is answered {status}: {receipt[:500].decode(errors='replace')}")
+            raise SystemExit(
+                f"the batch is answered {status}: {receipt[:500].decode(errors='replace')}"
+            )
         return orjson.loads(base64.urlsafe_b64decode(receipt.split(b".")[1] + b"=="))["batch_id"]
 
     async def _wait(self, batch: str, number: int) -> None:
         while True:
-            seen = await self._client.json("GET", f"/api/v1/exchange/batches/{batch}", **self._system)
+            seen = await self._client.json(
+                "GET", f"/api/v1/exchange/batches/{batch}", **self._system
+            )
             if seen["state"] == "finished":
                 break
             await asyncio.sleep(0.2)  # more often would be a load of its own
@@ -223,7 +257,11 @@ class Bureau:
 
 def _card(number: int, type_code: str) -> dict[str, Any]:
     first = f"54010219{50 + number // 28000 % 50:02d}{1 + number // 28 % 12:02d}{1 + number % 28:02d}{number // 336 % 1000:03d}"
-    holder = {"holder_kind": "person", "holder_name": "旦增罗布", "holder_id_number": first + id_check_character(first)}
+    holder = {
+        "holder_kind": "person",
+        "holder_name": "旦增罗布",
+        "holder_id_number": first + id_check_character(first),
+    }
     return {
         "source_number": f"CARD-{number:07d}",
         "version": 1,
@@ -254,16 +292,24 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
     }
     for kind, make in sets.items():
         _ = await bureau.push(kind, [make(n) for n in range(400)])
-        await asyncio.sleep(options.pick(8.0, 0.0))  # not the five seconds after which the gateway ends a connection
+        await asyncio.sleep(
+            options.pick(8.0, 0.0)
+        )  # not the five seconds after which the gateway ends a connection
         tps = await asyncio.to_thread(pgbench_tps, stack.postgres, options)
         before = bill(stack)
         rate = await bureau.push(
-            kind, *([make(first + n) for n in range(size)] for first in range(1000, 1000 + size * batches, size))
+            kind,
+            *(
+                [make(first + n) for n in range(size)]
+                for first in range(1000, 1000 + size * batches, size)
+            ),
         )
         parts = bill(stack).since(before).parts
         each = 1000 / (size * batches)
         tps = (tps + await asyncio.to_thread(pgbench_tps, stack.postgres, options)) / 2
-        found[kind] = Taken(rate, tps, {name: spent * each for name, spent in parts.items() if spent > 0.05})
+        found[kind] = Taken(
+            rate, tps, {name: spent * each for name, spent in parts.items() if spent > 0.05}
+        )
         await asyncio.sleep(options.pick(15.0, 0.0))
     return found
 
@@ -282,22 +328,38 @@ def measure(options: Options) -> Sequence[Figure]:
             for name, taken in whole.items()
         ),
         *(
-            at_least(f"{name} for each transaction of pgbench -N -c10", taken.rate / taken.pgbench, "×", 0.397, 0.99)
+            at_least(
+                f"{name} for each transaction of pgbench -N -c10",
+                taken.rate / taken.pgbench,
+                "×",
+                0.397,
+                0.99,
+            )
             for name, taken in whole.items()
         ),
         at_least("cases, the judging service alone", found.pop("new"), "/s", 2_000, 5_000),
         at_most("CPU at 10 × the cases taken in before (P18)", large / small, "×", 1.3, 1.1),
-        *(Figure(f"cases, the judging service alone, {name}", rate, "/s") for name, rate in found.items()),
+        *(
+            Figure(f"cases, the judging service alone, {name}", rate, "/s")
+            for name, rate in found.items()
+        ),
         *(
             Figure(f"CPU per record of {name}: {part}", spent, "ms")
             for name, taken in whole.items()
             for part, spent in taken.parts.items()
         ),
-        *(Figure(f"pgbench -N -c10 around {name}", taken.pgbench, "tps") for name, taken in whole.items()),
+        *(
+            Figure(f"pgbench -N -c10 around {name}", taken.pgbench, "tps")
+            for name, taken in whole.items()
+        ),
         Figure("memory that the batch has taken", grown, "MiB"),
         Figure("CPU per 1,000 at 1,000,000 cases", large, "s"),
     ]
 
 
 if __name__ == "__main__":
-    run("P8", "cases and licences by signed batch, through the platform and in the judging service alone", measure)
+    run(
+        "P8",
+        "cases and licences by signed batch, through the platform and in the judging service alone",
+        measure,
+    )

@@ -21,7 +21,9 @@ async def publish(stack: Stack, number: int, headers: dict[str, str]) -> tuple[f
     lines = [orjson.dumps(document) for document in documents(number)]
     client = Client(stack.place.url)
     started = time.perf_counter()
-    report = await client.json("POST", "/api/v1/matters/catalogue-documents", b"\n".join(lines), **headers)
+    report = await client.json(
+        "POST", "/api/v1/matters/catalogue-documents", b"\n".join(lines), **headers
+    )
     seconds = time.perf_counter() - started
     client.close()
     if report["accepted"] != number:
@@ -42,7 +44,10 @@ async def _measured(stack: Stack, options: Options) -> list[Figure]:
         Figure("plain COPY", copied, "s"),
         Figure("matters", len(lines), ""),
         Figure("megabytes", sum(map(len, lines)) / 1e6, "MB"),
-        *(Figure(f"CPU: {name}", cost.parts[name], "s") for name in ("gateway", "matters-api", "postgres")),
+        *(
+            Figure(f"CPU: {name}", cost.parts[name], "s")
+            for name in ("gateway", "matters-api", "postgres")
+        ),
     ]
 
 

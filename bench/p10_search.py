@@ -41,15 +41,21 @@ async def _copy(connection: asyncpg.Connection, lines: Iterable[bytes]) -> None:
         for line in lines:
             yield line
 
-    _ = await connection.copy_to_table("bench_name", source=chunks(), columns=["n", "name", "search"], timeout=300)
+    _ = await connection.copy_to_table(
+        "bench_name", source=chunks(), columns=["n", "name", "search"], timeout=300
+    )
 
 
 async def add_names(dsn: str, number: int) -> None:
     """So many more published matters. The search index is dropped and built again: a million insertions would take minutes."""
     connection = await asyncpg.connect(dsn)
     try:
-        _ = await connection.execute("SET maintenance_work_mem = '256MB'; SET synchronous_commit = off")
-        _ = await connection.execute("CREATE UNLOGGED TABLE bench_name (n int, name text, search tsvector)")
+        _ = await connection.execute(
+            "SET maintenance_work_mem = '256MB'; SET synchronous_commit = off"
+        )
+        _ = await connection.execute(
+            "CREATE UNLOGGED TABLE bench_name (n int, name text, search tsvector)"
+        )
         await _copy(connection, (_row(n, name) for n, name in enumerate(islice(names(), number))))
         index = await connection.fetchval("SELECT pg_get_indexdef('ix_matter_search'::regclass)")
         _ = await connection.execute("DROP INDEX ix_matter_search")
@@ -100,8 +106,14 @@ def measure(options: Options) -> Sequence[Figure]:
     return [
         at_most("p95 at 6,181 matters", p95["matters"], "ms", 15, 8),
         at_most("p95 at 1,000,000 names", p95["names"], "ms", 80, 40),
-        *(Figure(f"p50, {name}", outcome.percentile(0.5) * 1000, "ms") for name, outcome in found.items()),
-        *(Figure(f"p99, {name}", outcome.percentile(0.99) * 1000, "ms") for name, outcome in found.items()),
+        *(
+            Figure(f"p50, {name}", outcome.percentile(0.5) * 1000, "ms")
+            for name, outcome in found.items()
+        ),
+        *(
+            Figure(f"p99, {name}", outcome.percentile(0.99) * 1000, "ms")
+            for name, outcome in found.items()
+        ),
     ]
 
 

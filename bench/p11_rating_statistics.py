@@ -21,26 +21,26 @@ from bench import proc
 from bench.harness import Figure, Options, at_most, run, say, scratch
 from bench.load import percentile
 from deploy.postgres import EmbeddedPostgres
-from services.assessment.model import MEASURES as DAILY
-from services.assessment.model import STOCKS
+from services.assessment.model.base import MEASURES as DAILY
+from services.assessment.model.base import STOCKS
 from services.assessment.use_cases import show_figures as show_day
-from services.ratings.model import (
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.rating.model.rating import Rating
+from services.ratings.statistics.model.counts import (
     KEYS,
     MEASURES,
     Cell,
     Figures,
-    Invitation,
-    Rating,
     RatingCount,
-    Ticket,
     cells_of_invitation,
     cells_of_rating,
     figures,
 )
-from services.ratings.queries.statistics import CELLS, Dimension, Question
-from services.ratings.use_cases.statistics import Slice, recount, show_figures, show_public_figures
-from shared import migrations
-from shared.db import Database
+from services.ratings.statistics.queries import CELLS, Dimension, Question
+from services.ratings.statistics.use_cases import Slice, recount, show_figures, show_public_figures
+from services.ratings.tickets.model.ticket import Ticket
+from shared.database import migrations
+from shared.database.session import Database
 
 PAGE = Slice(limit=50)
 DATABASES = ("ratings", "ten_times_the_ratings")
@@ -56,7 +56,9 @@ def _dice(salt: str, sides: int) -> str:
 
 ID = "lpad(to_hex(n), 32, '0')::uuid"
 """In order: a million random keys would take minutes to index."""
-DAY = f"(date '2024-11-01' + make_interval(months => {_dice('m', MONTHS)}, days => {_dice('d', 28)}))"
+DAY = (
+    f"(date '2024-11-01' + make_interval(months => {_dice('m', MONTHS)}, days => {_dice('d', 28)}))"
+)
 PLACE = f"'A' || {_dice('a', AREAS)}, 'D' || {_dice('p', DEPARTMENTS)}"
 SERVICE = (
     f"'closing', 'N' || lpad(n::text, 9, '0'), 1, {PLACE}, 'M' || {_dice('k', MATTERS)}, 'x',"
@@ -84,7 +86,9 @@ TICKETS = (
     f" r.rated_on + {_dice('f', 8)}, {_dice('s', 2)} = 0"
     f" FROM generate_series($1::int, $2::int) n JOIN rating r ON r.id = {ID} WHERE r.grade <= 2"
 )
-COUNTS = f"INSERT INTO rating_count ({', '.join((*KEYS, *MEASURES))}) {CELLS} ORDER BY month, random()"
+COUNTS = (
+    f"INSERT INTO rating_count ({', '.join((*KEYS, *MEASURES))}) {CELLS} ORDER BY month, random()"
+)
 """In the order of the months, as cells come to be."""
 
 
@@ -92,13 +96,17 @@ async def add_ratings(database: Database, first: int, last: int) -> None:
     """Ratings number `first` to `last`, and the counters of all there are."""
     connection = await database.connect()
     try:
-        _ = await connection.execute("SET statement_timeout = 0; SET synchronous_commit = off; SET work_mem = '256MB'")
+        _ = await connection.execute(
+            "SET statement_timeout = 0; SET synchronous_commit = off; SET work_mem = '256MB'"
+        )
         for statement in (INVITATIONS, RATINGS, TICKETS):
             _ = await connection.execute(statement, first, last, timeout=300)
         _ = await connection.execute("TRUNCATE rating_count", timeout=60)
         _ = await connection.execute(COUNTS, timeout=300)
         _ = await connection.execute("VACUUM (ANALYZE, FREEZE) rating_count", timeout=300)
-        _ = await connection.execute("ANALYZE rating; ANALYZE invitation; ANALYZE ticket; CHECKPOINT", timeout=300)
+        _ = await connection.execute(
+            "ANALYZE rating; ANALYZE invitation; ANALYZE ticket; CHECKPOINT", timeout=300
+        )
     finally:
         await connection.close()
 
@@ -142,7 +150,9 @@ async def _truth(session: AsyncSession, place: tuple[str, str], month: date) -> 
     invited = select(Invitation).where(
         Invitation.area_code == place[0],
         Invitation.department_code == place[1],
-        text("date_trunc('month', invited_at AT TIME ZONE 'Asia/Shanghai') = :month").bindparams(month=month),
+        text("date_trunc('month', invited_at AT TIME ZONE 'Asia/Shanghai') = :month").bindparams(
+            month=month
+        ),
     )
     for invitation in await session.scalars(invited):
         for cell in cells_of_invitation(invitation):
@@ -158,10 +168,16 @@ def questions(dice: random.Random) -> dict[str, Question]:
     channel: tuple[Dimension, str] = ("channel", str(1 + dice.randrange(7)))
     return {
         "a department in a month": Question(month, month, (), (area, department)),
-        "a department by channel in a month": Question(month, month, ("channel",), (area, department)),
+        "a department by channel in a month": Question(
+            month, month, ("channel",), (area, department)
+        ),
         "a department by month, a year": Question(YEAR, LAST, ("month",), (area, department)),
-        "a department by matter in a month": Question(month, month, ("matter",), (area, department)),
-        "a channel in a month, all departments": Question(month, month, ("department",), (channel,)),
+        "a department by matter in a month": Question(
+            month, month, ("matter",), (area, department)
+        ),
+        "a channel in a month, all departments": Question(
+            month, month, ("department",), (channel,)
+        ),
         "all departments in a month": Question(month, month, ("area", "department"), ()),
         "an area by department, a year": Question(YEAR, LAST, ("department",), (area,)),
     }
@@ -220,7 +236,11 @@ def _cpu(postgres: EmbeddedPostgres) -> float:
 
 
 async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figure]:
-    sizes, turns, databases = options.pick((100_000, 1_000_000), (2_000, 5_000)), options.pick(8, 1), list[Database]()
+    sizes, turns, databases = (
+        options.pick((100_000, 1_000_000), (2_000, 5_000)),
+        options.pick(8, 1),
+        list[Database](),
+    )
     try:
         for name, number in zip(DATABASES, sizes, strict=True):
             dsn = postgres.dsn(name)
@@ -241,12 +261,23 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
         for database in databases:
             await database.close()
     return [
-        *(at_most(f"p95: {name}", taken.percentile(0.95), "ms", 30, 10) for name, taken in large.items()),
+        *(
+            at_most(f"p95: {name}", taken.percentile(0.95), "ms", 30, 10)
+            for name, taken in large.items()
+        ),
         *(Figure(f"p50: {name}", taken.percentile(0.5), "ms") for name, taken in large.items()),
         *(Figure(f"CPU: {name}", taken.cpu, "ms") for name, taken in large.items()),
-        *(Figure(f"public, p95: {name}", taken.percentile(0.95), "ms") for name, taken in public.items()),
+        *(
+            Figure(f"public, p95: {name}", taken.percentile(0.95), "ms")
+            for name, taken in public.items()
+        ),
         *(Figure(f"public, CPU: {name}", taken.cpu, "ms") for name, taken in public.items()),
-        *(at_most(f"CPU at 10 × the data: {name}", large[name].cpu / small[name].cpu, "×", 1.3, 1.1) for name in small),
+        *(
+            at_most(
+                f"CPU at 10 × the data: {name}", large[name].cpu / small[name].cpu, "×", 1.3, 1.1
+            )
+            for name in small
+        ),
         at_most("departments' months whose counters differ", wrong, "", 0, 0),
         Figure(f"recount of all {sizes[1]:,} ratings", seconds, "s"),
     ]
@@ -269,13 +300,19 @@ async def _daily(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figur
     """The daily report, live, of any of the last ten days of a year, as the use case makes it."""
     dsn, days, rounds = postgres.dsn("assessment"), options.pick(365, 10), options.pick(100, 5)
     _ = await migrations.run_on(dsn, migrations.upgrade, "assessment")
-    database, times, choose = Database(dsn, data_key=b"b" * 32, pool_size=2), list[float](), random.Random(11)
+    database, times, choose = (
+        Database(dsn, data_key=b"b" * 32, pool_size=2),
+        list[float](),
+        random.Random(11),
+    )
     try:
         connection = await database.connect()
         _ = await connection.execute("SET statement_timeout = 0")
         _ = await connection.execute(DAYS, days, list(DAILY), timeout=300)
         _ = await connection.execute(TOTALS, list(STOCKS), timeout=300)
-        cases = await connection.fetchval("SELECT sum(value)::bigint FROM day_count WHERE measure = 'cases_received'")
+        cases = await connection.fetchval(
+            "SELECT sum(value)::bigint FROM day_count WHERE measure = 'cases_received'"
+        )
         _ = await connection.execute("VACUUM ANALYZE day_count", timeout=300)
         await connection.close()
         for number in range(rounds + 5):
@@ -288,7 +325,9 @@ async def _daily(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figur
     finally:
         await database.close()
     return [
-        at_most("p95: daily report, live, of one of ten days", percentile(times, 0.95), "ms", 30, 10),
+        at_most(
+            "p95: daily report, live, of one of ten days", percentile(times, 0.95), "ms", 30, 10
+        ),
         Figure("p50: daily report, live, of one of ten days", percentile(times, 0.5), "ms"),
         Figure("cases received in that year", cases, ""),
     ]

@@ -57,16 +57,23 @@ def need(*programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         packages = ["nginx-light" if name == "nginx" else name for name in missing]
-        _ = subprocess.run(["apt-get", "install", "-y", "-qq", *packages], check=False, capture_output=True)
+        _ = subprocess.run(
+            ["apt-get", "install", "-y", "-qq", *packages], check=False, capture_output=True
+        )
     if missing := [name for name in programs if shutil.which(name) is None]:
         raise SystemExit(f"{' and '.join(missing)} missing: apt-get install nginx-light wrk")
 
 
 @contextmanager
-def _running(command: Sequence[str], url: str, environment: dict[str, str] | None = None) -> Generator[int]:
+def _running(
+    command: Sequence[str], url: str, environment: dict[str, str] | None = None
+) -> Generator[int]:
     """A process that answers at `url`, ended afterwards; its id."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env={"PATH": os.environ["PATH"], **(environment or {})}, preexec_fn=die_with_parent
+        command,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **(environment or {})},
+        preexec_fn=die_with_parent,
     )
     try:
         for _ in range(200):
@@ -91,7 +98,14 @@ def _nginx(folder: Path, name: str, http: str) -> list[str]:
 
 def _wrk(port: int, seconds: float, header: str) -> int:
     """Requests answered; any failure ends the benchmark."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-H", f"Authorization: {header}"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds:.0f}s",
+        "-H",
+        f"Authorization: {header}",
+    ]
     out = subprocess.run(
         [*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True
     ).stdout
@@ -102,7 +116,9 @@ def _wrk(port: int, seconds: float, header: str) -> int:
     return int(found[1])
 
 
-def _costs(pids: dict[str, int], ports: dict[str, int], options: Options) -> dict[str, list[tuple[float, float]]]:
+def _costs(
+    pids: dict[str, int], ports: dict[str, int], options: Options
+) -> dict[str, list[tuple[float, float]]]:
     """Per round and proxy: CPU seconds per 1,000 requests, requests a second."""
     header, seconds = token()["authorization"], options.pick(2.0, 1.0)
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in pids}
@@ -131,10 +147,16 @@ def measure(options: Options) -> Sequence[Figure]:
         folder.chmod(0o755)
         served = UPSTREAM.format(port=upstream, body="x" * 1024, jwks=orjson.dumps(jwks()).decode())
         proxied = PROXY.format(port=ports["nginx"], upstream=upstream)
-        _ = stack.enter_context(_running(_nginx(folder, "upstream", served), f"http://127.0.0.1:{upstream}/jwks"))
-        nginx = _running(_nginx(folder, "proxy", proxied), f"http://127.0.0.1:{ports['nginx']}/jwks")
+        _ = stack.enter_context(
+            _running(_nginx(folder, "upstream", served), f"http://127.0.0.1:{upstream}/jwks")
+        )
+        nginx = _running(
+            _nginx(folder, "proxy", proxied), f"http://127.0.0.1:{ports['nginx']}/jwks"
+        )
         gateway = _running(
-            [sys.executable, "-m", "gateway.main"], f"http://127.0.0.1:{ports['gateway']}/readyz", environment
+            [sys.executable, "-m", "gateway.main"],
+            f"http://127.0.0.1:{ports['gateway']}/readyz",
+            environment,
         )
         pids = {"nginx": stack.enter_context(nginx), "gateway": stack.enter_context(gateway)}
         costs = _costs(pids, ports, options)
@@ -143,8 +165,14 @@ def measure(options: Options) -> Sequence[Figure]:
         at_most("CPU per request ÷ nginx's (median of rounds)", median(ratios), "×", 10, 4.5),
         Figure("smallest ratio", min(ratios), "×"),
         Figure("largest ratio", max(ratios), "×"),
-        *(Figure(f"CPU per 1,000: {name}", median(c for c, _ in rounds), "s") for name, rounds in costs.items()),
-        *(Figure(f"requests: {name}", median(r for _, r in rounds), "/s") for name, rounds in costs.items()),
+        *(
+            Figure(f"CPU per 1,000: {name}", median(c for c, _ in rounds), "s")
+            for name, rounds in costs.items()
+        ),
+        *(
+            Figure(f"requests: {name}", median(r for _, r in rounds), "/s")
+            for name, rounds in costs.items()
+        ),
     ]
 
 

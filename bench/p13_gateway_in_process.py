@@ -16,7 +16,7 @@ from bench.hall import jwks, token
 from bench.harness import Figure, Options, at_most, run
 from gateway.main import create_gateway
 from gateway.settings import Settings
-from shared.tokens import StaticKeys, TokenVerifier
+from shared.security.tokens import StaticKeys, TokenVerifier
 
 PATH = "/api/v1/cases/files/019a0000-0000-7000-8000-000000000000"
 START: Message = {
@@ -73,13 +73,19 @@ async def _spend(app: ASGIApp, scope: dict[str, Any], count: int) -> float:
 async def _rounds(options: Options) -> list[tuple[float, float]]:
     lots = 1e9
     settings = Settings(
-        jwks_url="http://127.0.0.1:1/", revocations_url="http://127.0.0.1:1/", rate_per_caller=lots, burst=int(lots)
+        jwks_url="http://127.0.0.1:1/",
+        revocations_url="http://127.0.0.1:1/",
+        rate_per_caller=lots,
+        burst=int(lots),
     )
     verifier = TokenVerifier(StaticKeys(jwks()), issuer="tongban")
     gateway = create_gateway(settings, upstreams={"cases": small}, verifier=verifier)
     scope, count = a_scope(), options.pick(20_000, 500)
     _ = await _spend(gateway, scope, count // 10)
-    return [(await _spend(small, scope, count), await _spend(gateway, scope, count)) for _ in range(options.pick(5, 1))]
+    return [
+        (await _spend(small, scope, count), await _spend(gateway, scope, count))
+        for _ in range(options.pick(5, 1))
+    ]
 
 
 def measure(options: Options) -> Sequence[Figure]:

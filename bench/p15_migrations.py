@@ -17,10 +17,12 @@ ALL = 7
 def _seconds(postgres: EmbeddedPostgres, prefix: str, services: Sequence[str]) -> float:
     """Wall time of one command for `services`, the start of Python included."""
     postgres.create_databases(prefix + service for service in services)
-    urls = {f"{service.upper()}_DATABASE_URL": postgres.dsn(prefix + service) for service in services}
+    urls = {
+        f"{service.upper()}_DATABASE_URL": postgres.dsn(prefix + service) for service in services
+    }
     started = time.perf_counter()
     _ = subprocess.run(
-        [sys.executable, "-m", "shared.migrations", "upgrade", *services],
+        [sys.executable, "-m", "shared.database.migrations", "upgrade", *services],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **urls},
         check=True,
@@ -33,8 +35,14 @@ def measure(options: Options) -> Sequence[Figure]:
         rounds = [_seconds(postgres, f"r{n}_", SERVICES) for n in range(options.pick(3, 1))]
         single = {service: _seconds(postgres, "s_", [service]) for service in SERVICES}
     return [
-        at_most(f"all {len(SERVICES)} databases (slowest of {len(rounds)})", max(rounds), "s", 10, 4),
-        Figure(f"reckoned for {ALL} (time × {ALL}/{len(SERVICES)})", max(rounds) * ALL / len(SERVICES), "s"),
+        at_most(
+            f"all {len(SERVICES)} databases (slowest of {len(rounds)})", max(rounds), "s", 10, 4
+        ),
+        Figure(
+            f"reckoned for {ALL} (time × {ALL}/{len(SERVICES)})",
+            max(rounds) * ALL / len(SERVICES),
+            "s",
+        ),
         *(Figure(f"{service} alone", seconds, "s") for service, seconds in single.items()),
     ]
 

@@ -24,20 +24,24 @@ from bench.hall import jwks
 from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
-from services.licenses import printing, use_cases
+from services.licenses import printing
 from services.licenses.main import build
-from services.licenses.model import TypeDocument, check_code
-from services.licenses.schemas import CheckLicense
+from services.licenses.model.identifiers import check_code
+from services.licenses.model.types import TypeDocument
+from services.licenses.schemas.checks import CheckLicense
 from services.licenses.settings import Settings
-from shared import clock, codes, migrations
-from shared.collector import collect_seldom
-from shared.crypto import seal_for, use_key
-from shared.db import Database
+from services.licenses.use_cases import checks, collect, issue, types
+from shared import clock
+from shared.database import migrations
+from shared.database.guess_limits import Budget
+from shared.database.session import Database
+from shared.domain import codes
 from shared.events.cases import CaseDecided
 from shared.events.exchange import RecordReceived
 from shared.ids import new_id
-from shared.tokens import StaticKeys, TokenVerifier
-from shared.tries import Budget
+from shared.runtime.gc_tuning import collect_seldom
+from shared.security.crypto import seal_for, use_key
+from shared.security.tokens import StaticKeys, TokenVerifier
 
 PAPER = "食品经营许可证"
 AT_ONCE = 8
@@ -60,7 +64,12 @@ class Office:
         return self.app.state.database
 
     def decision(self, number: int) -> CaseDecided:
-        holder = {"kind": "person", "name": "卓玛央金", "id_number": _id_number(number), "phone": "13989001234"}
+        holder = {
+            "kind": "person",
+            "name": "卓玛央金",
+            "id_number": _id_number(number),
+            "phone": "13989001234",
+        }
         with use_key(*KEYS):
             sealed = seal_for(holder, "case.holder")
         return CaseDecided(
@@ -139,7 +148,7 @@ async def _open(postgres: EmbeddedPostgres) -> Office:
     code = catalogue.papers()[PAPER]["code"]
     document = TypeDocument.model_validate(catalogue.license_types()[code])
     async with app.state.database.transaction() as session:
-        _ = await use_cases.publish_type(session, code, document, None, "bench", clock.now())
+        _ = await types.publish_type(session, code, document, None, "bench", clock.now())
     return Office(app, code, document.issuing_bodies[0].code)
 
 
@@ -151,7 +160,7 @@ async def _issue(office: Office, count: int) -> float:
         while waiting:
             event = waiting.pop()
             async with office.database.transaction() as session:
-                await use_cases.issue_for_case(session, event, clock.now())
+                await issue.issue_for_case(session, event, clock.now())
 
     started = time.perf_counter()
     _ = await asyncio.gather(*(work() for _ in range(AT_ONCE)))
@@ -164,14 +173,16 @@ async def _collect(office: Office, chunks: int) -> float:
     started = time.perf_counter()
     for event in events:
         async with office.database.transaction() as session:
-            await use_cases.collect(session, event, clock.now())
+            await collect(session, event, clock.now())
     return chunks * CHUNK / (time.perf_counter() - started)
 
 
 async def _papers(office: Office) -> list[dict[str, str]]:
     """What stands on some of the issued papers."""
     connection = await office.database.connect()
-    rows = await connection.fetch("SELECT id, identifier FROM license WHERE origin = 'case' ORDER BY id LIMIT 500")
+    rows = await connection.fetch(
+        "SELECT id, identifier FROM license WHERE origin = 'case' ORDER BY id LIMIT 500"
+    )
     await connection.close()
     with use_key(*KEYS):
         return [{"identifier": row["identifier"], "code": check_code(row["id"])} for row in rows]
@@ -211,7 +222,10 @@ async def _call(app: FastAPI, paper: dict[str, str], number: int) -> None:
         "path": "/api/v1/licenses/checks",
         "raw_path": b"/api/v1/licenses/checks",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ],
         "client": (f"10.0.0.{number % 250}", 1),
         "server": ("bench", 80),
     }
@@ -231,7 +245,9 @@ async def _call(app: FastAPI, paper: dict[str, str], number: int) -> None:
 async def _look(office: Office, paper: dict[str, str], number: int) -> None:
     command = CheckLicense.model_validate(paper)
     async with office.database.reading() as session:
-        _ = await use_cases.check_license(session, command, f"10.1.0.{number % 250}", BUDGET, clock.now())
+        _ = await checks.check_license(
+            session, command, f"10.1.0.{number % 250}", BUDGET, clock.now()
+        )
 
 
 def _pages(office: Office, count: int) -> list[float]:

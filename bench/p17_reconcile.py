@@ -20,15 +20,16 @@ import uvloop
 
 from bench.harness import ROOT, Figure, Options, at_most, run, say, scratch
 from deploy.postgres import EmbeddedPostgres, free_port
-from services.exchange.queries import ledger as queries
-from services.exchange.regional import HttpRegion
-from services.exchange.use_cases import ledger
-from services.exchange.use_cases.compare import Comparing, Comparison
-from services.exchange.use_cases.region import Region
-from shared import clock, migrations
-from shared.db import Database
+from services.exchange.region.http_client import HttpRegion
+from services.exchange.region.port import Region
+from services.exchange.region.queries import ledger as queries_ledger
+from services.exchange.region.use_cases import ledger
+from services.exchange.region.use_cases.compare import Comparing, Comparison
+from shared import clock
+from shared.database import migrations
+from shared.database.session import Database
+from shared.domain.recon import canonical, loose
 from shared.ids import new_id
-from shared.recon import canonical, loose
 
 ROWS, DIFFERENCES, DAYS, SLICE = 500_000, 100, 35, 5_000
 LAST = date(2026, 11, 20)
@@ -54,19 +55,36 @@ def rows(number: int, days: int) -> list[dict[str, Any]]:
             "event_time": f"{day}T03:00:00Z",
             "result_type": "0",
         }
-        place = {"area": "540100000000", "department": "11540100MB0Q01905U", "op": "U", "version": 5, "day": day}
-        found.append({"key": record["project_no"], **place, "record": canonical(record), "loose": loose(record)})
+        place = {
+            "area": "540100000000",
+            "department": "11540100MB0Q01905U",
+            "op": "U",
+            "version": 5,
+            "day": day,
+        }
+        found.append(
+            {
+                "key": record["project_no"],
+                **place,
+                "record": canonical(record),
+                "loose": loose(record),
+            }
+        )
     return found
 
 
-async def fill(database: Database, region: httpx.AsyncClient, given: Sequence[dict[str, Any]]) -> None:
+async def fill(
+    database: Database, region: httpx.AsyncClient, given: Sequence[dict[str, Any]]
+) -> None:
     """The same rows on both sides, as if all had been pushed and accepted."""
     connection = await database.connect()
     _ = await connection.execute("SET statement_timeout = 0")
     _ = await connection.execute("ALTER TABLE ledger ALTER push_state SET DEFAULT 'accepted'")
     for start in range(0, len(given), SLICE):
         part = given[start : start + SLICE]
-        lines = [orjson.dumps([r["key"], r["version"], r["op"], r["day"], r["record"]]) for r in part]
+        lines = [
+            orjson.dumps([r["key"], r["version"], r["op"], r["day"], r["record"]]) for r in part
+        ]
         loading = asyncio.create_task(region.post("/control/load/cases", content=b"\n".join(lines)))
         async with database.transaction() as session:
             await ledger.store(session, "cases", part, clock.now())
@@ -84,7 +102,9 @@ async def plant(region: httpx.AsyncClient, keys: Sequence[str]) -> None:
 async def reconcile(database: Database, region: Region, run_id: UUID) -> tuple[Comparison, float]:
     started = time.perf_counter()
     async with database.transaction(snapshot=True) as session:
-        comparison = await Comparing(session, region, run_id, "cases", "region").compare(FIRST, LAST)
+        comparison = await Comparing(session, region, run_id, "cases", "region").compare(
+            FIRST, LAST
+        )
     return comparison, time.perf_counter() - started
 
 
@@ -124,9 +144,14 @@ async def simulator() -> AsyncGenerator[str]:
         _ = await process.wait()
 
 
-async def _one(database: Database, url: str, number: int, days: int) -> tuple[float, int, int, bool]:
+async def _one(
+    database: Database, url: str, number: int, days: int
+) -> tuple[float, int, int, bool]:
     """Seconds, bytes and round trips of one comparison, and whether exactly what was planted was found."""
-    keys = [f"5401{n:012}" for n in random.Random(7).sample(range(number), min(DIFFERENCES, number // 10))]
+    keys = [
+        f"5401{n:012}"
+        for n in random.Random(7).sample(range(number), min(DIFFERENCES, number // 10))
+    ]
     async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False) as control:
         say(f"filling both sides: {number:,} rows over {days} days")
         await fill(database, control, rows(number, days))
@@ -136,7 +161,12 @@ async def _one(database: Database, url: str, number: int, days: int) -> tuple[fl
     comparison, seconds = await reconcile(database, region, new_id())
     sent = region.traffic - before
     await region.close()
-    return seconds, sent, comparison.rounds + 1, sorted(one.key for one in comparison.found) == sorted(keys)
+    return (
+        seconds,
+        sent,
+        comparison.rounds + 1,
+        sorted(one.key for one in comparison.found) == sorted(keys),
+    )
 
 
 async def _measured(postgres: EmbeddedPostgres, options: Options) -> list[Figure]:
@@ -148,7 +178,7 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> list[Figure
             seconds, sent, rounds, exact = await _one(database, url, number, DAYS)
             sums_started = time.perf_counter()
             async with database.reading() as session:
-                _ = await queries.sums(session, "cases", 0, first=FIRST, last=LAST)
+                _ = await queries_ledger.sums(session, "cases", 0, first=FIRST, last=LAST)
             sums = time.perf_counter() - sums_started
         copied, whole = await copy_out(dsn)
     finally:

@@ -37,7 +37,9 @@ class City:
     async def turn(self, name: str, length: float) -> None:
         before = bill(self.town.stack)
         outcome = await self.acts[name](length)
-        self.costs.setdefault(name, []).append(bill(self.town.stack).since(before).each(outcome.count))
+        self.costs.setdefault(name, []).append(
+            bill(self.town.stack).since(before).each(outcome.count)
+        )
         self.rates.setdefault(name, []).append(outcome.rate)
 
 
@@ -63,8 +65,14 @@ async def _city(stack: Stack, number: int) -> City:
     def asking(make: Request) -> Callable[[float], Awaitable[Outcome]]:
         return lambda length: drive(url, make, clients=CLIENTS, seconds=length)
 
-    pages = {name: request("GET", f"{PATH}?limit=100{cursor}", **clerk) for name, cursor in (("1", ""), ("400", deep))}
-    lists = {f"work list, page {name}": asking(lambda _, wanted=wanted: wanted) for name, wanted in pages.items()}
+    pages = {
+        name: request("GET", f"{PATH}?limit=100{cursor}", **clerk)
+        for name, cursor in (("1", ""), ("400", deep))
+    }
+    lists = {
+        f"work list, page {name}": asking(lambda _, wanted=wanted: wanted)
+        for name, wanted in pages.items()
+    }
     return City(town, {"create": create, "read": asking(reading), **lists})
 
 
@@ -83,7 +91,10 @@ async def _measured(small: Stack, large: Stack, options: Options) -> tuple[City,
 
 
 def _growth(small: Sequence[Costs], large: Sequence[Costs]) -> float:
-    return median(sum(after.values()) / sum(before.values()) for before, after in zip(small, large, strict=True))
+    return median(
+        sum(after.values()) / sum(before.values())
+        for before, after in zip(small, large, strict=True)
+    )
 
 
 def measure(options: Options) -> Sequence[Figure]:
@@ -92,17 +103,31 @@ def measure(options: Options) -> Sequence[Figure]:
     names = list(small.acts)
     return [
         *(
-            at_most(f"CPU at 10 × the data: {name}", _growth(small.costs[name], large.costs[name]), "×", 1.3, 1.1)
+            at_most(
+                f"CPU at 10 × the data: {name}",
+                _growth(small.costs[name], large.costs[name]),
+                "×",
+                1.3,
+                1.1,
+            )
             for name in names
         ),
         *(Figure(f"rate at 100,000: {name}", median(small.rates[name]), "/s") for name in names),
         *(Figure(f"rate at 1,000,000: {name}", median(large.rates[name]), "/s") for name in names),
         *(
-            Figure(f"CPU at 1,000,000: {name}", median(sum(c.values()) for c in large.costs[name]), "ms")
+            Figure(
+                f"CPU at 1,000,000: {name}",
+                median(sum(c.values()) for c in large.costs[name]),
+                "ms",
+            )
             for name in names
         ),
         *(
-            Figure(f"{part} at 10 × the data: {name}", median(a[part] - b[part] for b, a in pairs), "ms more")
+            Figure(
+                f"{part} at 10 × the data: {name}",
+                median(a[part] - b[part] for b, a in pairs),
+                "ms more",
+            )
             for name in names
             for pairs in [list(zip(small.costs[name], large.costs[name], strict=True))]
             for part in small.costs[name][0]

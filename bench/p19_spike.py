@@ -57,13 +57,25 @@ def measure(options: Options) -> Sequence[Figure]:
         rate, calm, spike, back = uvloop.run(_measured(stack, options))
     shed = spike.statuses[503]
     failed = sum(
-        number for status, number in spike.statuses.items() if status == 0 or (status >= 500 and status != 503)
+        number
+        for status, number in spike.statuses.items()
+        if status == 0 or (status >= 500 and status != 503)
     )
     return [
-        at_most("failed of all in the spike (shed ones apart)", failed / spike.count * 100, "%", 0.1, 0.1),
+        at_most(
+            "failed of all in the spike (shed ones apart)",
+            failed / spike.count * 100,
+            "%",
+            0.1,
+            0.1,
+        ),
         at_most("p95 within 20 % of before after", back, "s", 60, 10),
         Figure("sustained", rate, "/s"),
-        Figure("failed in the sustained load", float(calm.count - calm.statuses[200] - calm.statuses[201]), ""),
+        Figure(
+            "failed in the sustained load",
+            float(calm.count - calm.statuses[200] - calm.statuses[201]),
+            "",
+        ),
         Figure("p95 before", calm.percentile(0.95) * 1000, "ms"),
         Figure("p95 in the spike", spike.percentile(0.95) * 1000, "ms"),
         Figure("served in the spike", spike.statuses[200] + spike.statuses[201], ""),

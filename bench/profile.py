@@ -35,7 +35,9 @@ async def _profile(postgres: EmbeddedPostgres, folder: Path, name: str, count: i
         before = time.process_time()
         for _ in range(count):
             _ = await act()
-        print(f"{name}: {(time.process_time() - before) / count * 1000:.2f} ms CPU each, httpx as the client included")
+        print(
+            f"{name}: {(time.process_time() - before) / count * 1000:.2f} ms CPU each, httpx as the client included"
+        )
         profile = cProfile.Profile(time.process_time)
         with profile:
             for _ in range(count):

@@ -20,7 +20,11 @@ def newest() -> dict[str, dict[str, Any]]:
 
 def _bound(figure: dict[str, Any], name: str) -> str:
     value = figure[name]
-    return "" if value is None else f"{'≥' if figure['more'] else '≤'} {number(value)} {figure['unit']}".rstrip()
+    return (
+        ""
+        if value is None
+        else f"{'≥' if figure['more'] else '≤'} {number(value)} {figure['unit']}".rstrip()
+    )
 
 
 def _judged(row: str, run: dict[str, Any]) -> list[str]:
@@ -35,8 +39,13 @@ def _judged(row: str, run: dict[str, Any]) -> list[str]:
 def _beside(row: str, run: dict[str, Any]) -> str:
     others = [f for f in run["figures"] if f["passes"] is None]
     words = "; ".join(f"{f['name']} {number(f['value'])} {f['unit']}".rstrip() for f in others)
-    place, speeds = run["machine"], run.get("speeds")  # runs before 2026-11-27 did not ask for the pace
-    pace = f", a plain loop {speeds[0]:.1f} M steps/s before, {speeds[1]:.1f} after" if speeds else ""
+    place, speeds = (
+        run["machine"],
+        run.get("speeds"),
+    )  # runs before 2026-11-27 did not ask for the pace
+    pace = (
+        f", a plain loop {speeds[0]:.1f} M steps/s before, {speeds[1]:.1f} after" if speeds else ""
+    )
     return (
         f"- **{row}** ({run['at'][:16].replace('T', ' ')} UTC, commit {run['commit']}, {place['cores']} cores {place['cpu']},"
         f" load before the run {run['load_before']:.1f}{pace}):"
@@ -51,7 +60,13 @@ def render(runs: dict[str, dict[str, Any]]) -> str:
     table = ["| Row | What | Measured | Pass | Aim | Verdict |", "|---|---|---|---|---|---|"]
     table += [line for row, run in runs.items() for line in _judged(row, run)]
     return "\n".join(
-        [*table, "", "Beside it, from the same runs:", "", *(_beside(row, run) for row, run in runs.items())]
+        [
+            *table,
+            "",
+            "Beside it, from the same runs:",
+            "",
+            *(_beside(row, run) for row, run in runs.items()),
+        ]
     )
 
 

@@ -26,9 +26,9 @@ from deploy.sample import catalogue
 from deploy.stack import Stack
 from services.identity.use_cases.keys import ensure_keys
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
 from shared.ids import new_id
-from shared.tokens import AUDIENCE, sign_access_token
+from shared.security.tokens import AUDIENCE, sign_access_token
 
 NO_LIMITS = {
     "GATEWAY_RATE_PER_CALLER": "1000000",
@@ -37,7 +37,12 @@ NO_LIMITS = {
     "GATEWAY_RATE_PER_CLIENT": "1000000",
     "GATEWAY_MAX_PER_ADDRESS": "1000000",
 }
-APPLICANT = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
+APPLICANT = {
+    "kind": "person",
+    "name": "卓玛央金",
+    "id_number": "540102199001010011",
+    "phone": "13989001234",
+}
 PDF = b"%PDF-1.7 synthetic"
 OFFSETS = range(4000, 20000, 250)
 
@@ -125,8 +130,21 @@ class Town:
     def token(self, **claims: Any) -> dict[str, str]:
         """Header of a caller, signed with the key of this platform's identity service."""
         now = int(time.time())
-        common = {"iss": "tongban", "aud": AUDIENCE, "sub": str(new_id()), "iat": now, "exp": now + 3600}
-        claims = {**common, "kind": "person", "acr": "2", "amr": ["sms"], "sid": str(new_id()), **claims}
+        common = {
+            "iss": "tongban",
+            "aud": AUDIENCE,
+            "sub": str(new_id()),
+            "iat": now,
+            "exp": now + 3600,
+        }
+        claims = {
+            **common,
+            "kind": "person",
+            "acr": "2",
+            "amr": ["sms"],
+            "sid": str(new_id()),
+            **claims,
+        }
         return {"authorization": f"Bearer {sign_access_token(self.key, self.kid, claims)}"}
 
     def officer(self, *roles: str) -> dict[str, str]:
@@ -144,7 +162,9 @@ class Town:
         """One application, as data for what follows."""
         status, body = await client.ask(self.application(number))
         if status != 201:
-            raise SystemExit(f"an application is answered {status}: {body[:500].decode(errors='replace')}")
+            raise SystemExit(
+                f"an application is answered {status}: {body[:500].decode(errors='replace')}"
+            )
         return orjson.loads(body)
 
 
@@ -156,9 +176,13 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
     document = a_matter()
     town.place = {name: document[name] for name in ("area_code", "department_code")}
     administrator = town.token(kind="staff", roles=["administrator"])
-    _ = await client.json("PUT", "/api/v1/matters/directory", catalogue.directory(), **administrator)
+    _ = await client.json(
+        "PUT", "/api/v1/matters/directory", catalogue.directory(), **administrator
+    )
     lines = orjson.dumps(document)
-    report = await client.json("POST", "/api/v1/matters/catalogue-documents", lines, **administrator)
+    report = await client.json(
+        "POST", "/api/v1/matters/catalogue-documents", lines, **administrator
+    )
     assert report["accepted"] == 1, report
     found = await client.json("GET", f"/api/v1/matters/catalogue?area={document['area_code']}")
     wish = {"matter_id": found["items"][0]["id"], "answers": {}}
@@ -172,7 +196,9 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
 
 async def _signing_key(stack: Stack) -> OKPKey:
     database = Database(
-        stack.postgres.dsn("tongban_identity"), data_key=base64.b64decode(stack.place.key("data")), pool_size=1
+        stack.postgres.dsn("tongban_identity"),
+        data_key=base64.b64decode(stack.place.key("data")),
+        pool_size=1,
     )
     try:
         async with database.transaction() as session:
@@ -187,7 +213,9 @@ async def _wait_for_copy(stack: Stack, matter_id: UUID) -> None:
     connection = await asyncpg.connect(stack.postgres.dsn("tongban_cases"))
     try:
         for _ in range(300):
-            if await connection.fetchval("SELECT true FROM matter_copy WHERE matter_id = $1", matter_id):
+            if await connection.fetchval(
+                "SELECT true FROM matter_copy WHERE matter_id = $1", matter_id
+            ):
                 return
             _ = await connection.execute("SELECT pg_sleep(0.1)")
         raise SystemExit("the published matter did not reach cases within 30 s")
@@ -199,7 +227,10 @@ async def _come(town: Town, client: Client) -> None:
     """A citizen with an upload for each material of the guide."""
     citizen = town.token()
     materials = [
-        {"code": m["code"], "upload_id": (await client.json("POST", "/api/v1/cases/uploads", PDF, **citizen))["id"]}
+        {
+            "code": m["code"],
+            "upload_id": (await client.json("POST", "/api/v1/cases/uploads", PDF, **citizen))["id"],
+        }
         for m in town.guide["materials"]
     ]
     assert len(materials) == 3, materials

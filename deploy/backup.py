@@ -25,16 +25,30 @@ SYNCHRONOUS = {"synchronous_standby_names": STANDBY}
 def _reach(url: str) -> tuple[list[str], dict[str, str]]:
     """Arguments and environment by which PostgreSQL's own programs reach the server of `url`."""
     parts = urlsplit(url)
-    where = ["-h", parts.hostname or "127.0.0.1", "-p", str(parts.port or 5432), "-U", unquote(parts.username or "")]
+    where = [
+        "-h",
+        parts.hostname or "127.0.0.1",
+        "-p",
+        str(parts.port or 5432),
+        "-U",
+        unquote(parts.username or ""),
+    ]
     return where, {**os.environ, "PGPASSWORD": unquote(parts.password or ""), "LC_ALL": "C"}
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
     done = subprocess.run(
-        command, env=dict(environment), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
-        raise PostgresError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-600:]}")
+        raise PostgresError(
+            f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-600:]}"
+        )
 
 
 class Archive:
@@ -67,7 +81,9 @@ class Archive:
     def restore(self, server: EmbeddedPostgres) -> None:
         """Make the data directory of `server` from copy and log, start it, and return when it takes writes again."""
         if server.data_dir.exists():
-            raise PostgresError(f"{server.data_dir} is there; move it away first, it may still be needed")
+            raise PostgresError(
+                f"{server.data_dir} is there; move it away first, it may still be needed"
+            )
         prefix = as_postgres_may()
         _run([*prefix, "cp", "-a", str(self.base), str(server.data_dir)], os.environ)
         if not server.password_file.exists():
@@ -89,12 +105,17 @@ class Archive:
 
 def main(arguments: list[str]) -> int:
     """`base --url postgresql://… --to DIR`, `receive --url … --to DIR`, or `restore --from DIR --data NEW`."""
-    verb, options = (arguments or [""])[0], dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    verb, options = (
+        (arguments or [""])[0],
+        dict(zip(arguments[1::2], arguments[2::2], strict=False)),
+    )
     try:
         if verb == "restore":
             server = EmbeddedPostgres(Path(options["--data"]))
             Archive(Path(options["--from"])).restore(server)
-            print(f"restored; PostgreSQL runs on 127.0.0.1:{server.port}, data in {server.data_dir}")
+            print(
+                f"restored; PostgreSQL runs on 127.0.0.1:{server.port}, data in {server.data_dir}"
+            )
         elif verb == "base":
             Archive(Path(options["--to"])).take_base(options["--url"])
         elif verb == "receive":

@@ -109,13 +109,17 @@ class KafkaBroker:
 
     def _format(self, properties: Path) -> None:
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)),
+            self._java(
+                "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)
+            ),
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise BrokerError(f"Kafka's storage could not be formatted: {done.stderr[-500:] or done.stdout[-500:]}")
+            raise BrokerError(
+                f"Kafka's storage could not be formatted: {done.stderr[-500:] or done.stdout[-500:]}"
+            )
 
     def _properties(self) -> str:
         values = {
@@ -141,7 +145,11 @@ class KafkaBroker:
     def _wait_until_ready(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._answers():
-            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+            if (
+                self._process is None
+                or self._process.poll() is not None
+                or time.monotonic() > deadline
+            ):
                 tail = (self.data_dir / "broker.log").read_text(errors="replace")[-800:]
                 raise BrokerError(f"Kafka did not start; its log ends with:\n{tail}")
             time.sleep(0.1)
@@ -157,7 +165,9 @@ class KafkaBroker:
 
 def _cluster_id() -> str:
     """A random id in Kafka's form; one that begins with a dash would be read as an option."""
-    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith(
+        "-"
+    ):
         pass
     return made
 

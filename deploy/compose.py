@@ -19,7 +19,9 @@ def _secret(name: str) -> str:
 
 def _containers() -> Surroundings:
     return Surroundings(
-        database=lambda service: f"postgresql://tongban:{_secret('POSTGRES_PASSWORD')}@postgres:5432/tongban_{service}",
+        database=lambda service: (
+            f"postgresql://tongban:{_secret('POSTGRES_PASSWORD')}@postgres:5432/tongban_{service}"
+        ),
         data_key=lambda service: _secret(f"{service.upper()}_DATA_KEY"),
         platform_key=_secret("PLATFORM_KEY"),
         kafka="kafka:9092",
@@ -69,10 +71,14 @@ def _container(process: Process, where: Surroundings) -> dict[str, Any]:
 
 
 def _migration(service: str, where: Surroundings) -> dict[str, Any]:
-    api = next(process for process in where.processes if (process.service, process.role) == (service, "api"))
+    api = next(
+        process
+        for process in where.processes
+        if (process.service, process.role) == (service, "api")
+    )
     return {
         **_image(api),
-        "command": ["python", "-m", "shared.migrations", "upgrade", service],
+        "command": ["python", "-m", "shared.database.migrations", "upgrade", service],
         "environment": {f"{service.upper()}_DATABASE_URL": where.database(service)},
         "depends_on": {"postgres": {"condition": "service_healthy"}},
         "restart": "on-failure",
@@ -101,7 +107,9 @@ def _postgres() -> dict[str, Any]:
 
 
 def _kafka() -> dict[str, Any]:
-    command = "/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server 127.0.0.1:9092 >/dev/null"
+    command = (
+        "/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server 127.0.0.1:9092 >/dev/null"
+    )
     return {
         "image": "apache/kafka:4.3.1",
         "environment": {
@@ -119,7 +127,12 @@ def _kafka() -> dict[str, Any]:
             "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
         },
         "volumes": ["kafka:/var/lib/kafka/data"],
-        "healthcheck": {"test": ["CMD-SHELL", command], "interval": "5s", "timeout": "10s", "retries": 20},
+        "healthcheck": {
+            "test": ["CMD-SHELL", command],
+            "interval": "5s",
+            "timeout": "10s",
+            "retries": 20,
+        },
         "restart": "unless-stopped",
     }
 
@@ -128,7 +141,9 @@ def compose() -> dict[str, Any]:
     """The same topology in containers, with health checks and start order."""
     where = _containers()
     migrations = {f"{service}-migrate": _migration(service, where) for service in SERVICES}
-    databases = "".join(f"CREATE DATABASE tongban_{service} OWNER tongban;\n" for service in SERVICES)
+    databases = "".join(
+        f"CREATE DATABASE tongban_{service} OWNER tongban;\n" for service in SERVICES
+    )
     return {
         "name": "tongban",
         "services": {

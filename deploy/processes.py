@@ -11,7 +11,14 @@ import orjson
 
 SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "assessment")
 GATEWAY_PORT = 8000
-API_PORTS = {"identity": 8101, "matters": 8102, "cases": 8103, "licenses": 8104, "ratings": 8105, "exchange": 8106}
+API_PORTS = {
+    "identity": 8101,
+    "matters": 8102,
+    "cases": 8103,
+    "licenses": 8104,
+    "ratings": 8105,
+    "exchange": 8106,
+}
 API_PORTS["assessment"] = 8107
 WORKER_OFFSET = 100
 """A worker's health port is its API's plus this."""
@@ -43,7 +50,9 @@ class Process:
 def processes(offset: int = 0) -> list[Process]:
     """Every process in the order of starting: APIs (identity first, whose keys all need), workers, the gateway last."""
     apis = [Process(name, "api", API_PORTS[name] + offset) for name in SERVICES]
-    workers = [Process(name, "worker", API_PORTS[name] + WORKER_OFFSET + offset) for name in SERVICES]
+    workers = [
+        Process(name, "worker", API_PORTS[name] + WORKER_OFFSET + offset) for name in SERVICES
+    ]
     return [*apis, *workers, Process("gateway", "gateway", GATEWAY_PORT + offset)]
 
 

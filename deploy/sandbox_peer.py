@@ -32,10 +32,16 @@ async def make(place: Place, name: str) -> dict[str, Any]:
     """Register the system and the peer; the integrator's sheet."""
     pem, note = files(place, name)
     key = OKPKey.generate_key("Ed25519")
-    public = {part: value for part, value in key.as_dict(private=False).items() if part in {"kty", "crv", "x"}}
+    public = {
+        part: value
+        for part, value in key.as_dict(private=False).items()
+        if part in {"kty", "crv", "x"}
+    }
     area, department = accounts.BUREAU
     home = {"area_code": area, "department_code": department}
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{place.url}/api/v1", timeout=60, trust_env=False
+    ) as client:
         headers = await accounts.sign_in(client, accounts.read(place.account_file)["administrator"])
 
         async def post(path: str, body: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -44,7 +50,10 @@ async def make(place: Place, name: str) -> dict[str, Any]:
 
         system = {"name": f"沙箱 {name}", "scopes": SCOPES, "public_key": public, **home}
         client_id = (await post("/identity/systems", system))["client_id"]
-        types = [item["type"] for item in (await client.get("/exchange/schemas")).raise_for_status().json()["items"]]
+        types = [
+            item["type"]
+            for item in (await client.get("/exchange/schemas")).raise_for_status().json()["items"]
+        ]
         peer = {
             "code": f"sandbox-{name}",
             "name": f"沙箱 {name}",
@@ -57,7 +66,9 @@ async def make(place: Place, name: str) -> dict[str, Any]:
         }
         made = await post("/exchange/peers", peer)
         pinned = {"kid": f"{name}-1", "x": public["x"]}
-        _ = await post(f"/exchange/peers/{made['id']}/keys", pinned, **{"If-Match": f'"{made["revision"]}"'})
+        _ = await post(
+            f"/exchange/peers/{made['id']}/keys", pinned, **{"If-Match": f'"{made["revision"]}"'}
+        )
     write_secret(pem, key.as_pem(private=True))
     account = {
         "api": f"{place.url}/api/v1",
@@ -72,10 +83,14 @@ async def make(place: Place, name: str) -> dict[str, Any]:
     return _sheet(place, name, made, client_id, types)
 
 
-def _sheet(place: Place, name: str, peer: dict[str, Any], client_id: str, types: list[str]) -> dict[str, Any]:
+def _sheet(
+    place: Place, name: str, peer: dict[str, Any], client_id: str, types: list[str]
+) -> dict[str, Any]:
     api = f"{place.url}/api/v1"
     token = f"$(.venv/bin/python -m deploy.sandbox_peer --target {place.url} --name {name} --token)"
-    body = orjson.dumps({"name": name, "mode": "pull", "event_types": types[:1], "after": 0}).decode()
+    body = orjson.dumps(
+        {"name": name, "mode": "pull", "event_types": types[:1], "after": 0}
+    ).decode()
     authorized = f'curl -s -H "Authorization: Bearer {token}"'
     return {
         "peer_id": peer["id"],
@@ -100,7 +115,9 @@ def _sheet(place: Place, name: str, peer: dict[str, Any], client_id: str, types:
 
 async def _token(place: Place, name: str) -> str:
     account = orjson.loads(files(place, name)[1].read_bytes())
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=40, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{place.url}/api/v1", timeout=40, trust_env=False
+    ) as client:
         return (await accounts.sign_in(client, account))["Authorization"].removeprefix("Bearer ")
 
 
@@ -108,13 +125,18 @@ async def _token(place: Place, name: str) -> str:
 def main(
     name: Annotated[str, typer.Option(help="small letters, digits and -")] = "demo",
     target: Annotated[str, typer.Option(help="the platform's address")] = "http://127.0.0.1:8000",
-    token: Annotated[bool, typer.Option("--token", help="print an access token of this sandbox peer")] = False,
+    token: Annotated[
+        bool, typer.Option("--token", help="print an access token of this sandbox peer")
+    ] = False,
     under: Annotated[Path, typer.Option(hidden=True)] = VAR,
 ) -> None:
     """A peer for trying the exchange, with one command."""
     found = find_platform(target, under)
     if found is None:
-        typer.echo(f"no platform of this machine serves {target}; start one with make run or make stack", err=True)
+        typer.echo(
+            f"no platform of this machine serves {target}; start one with make run or make stack",
+            err=True,
+        )
         raise typer.Exit(2)
     exists = files(found[0], name)[1].exists()
     if exists != token:

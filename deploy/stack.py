@@ -23,8 +23,8 @@ from deploy.place import Place, refuse_taken
 from deploy.postgres import EmbeddedPostgres, PostgresError, free_port
 from deploy.processes import GATEWAY_PORT, SERVICES, Surroundings, processes
 from deploy.sample import load
-from shared import migrations
-from shared.db import Database
+from shared.database import migrations
+from shared.database.session import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
@@ -52,7 +52,9 @@ class Stack:
         only: Collection[str] | None = None,
     ) -> None:
         self.place = place
-        self.postgres = EmbeddedPostgres(place.data / "postgres", settings={**SERVER, **(postgres or {})})
+        self.postgres = EmbeddedPostgres(
+            place.data / "postgres", settings={**SERVER, **(postgres or {})}
+        )
         self.kafka = KafkaBroker(place.data / "kafka")
         self.topology = processes(place.port - GATEWAY_PORT)
         self.listed = {p.name: p for p in self.topology if only is None or p.name in only}
@@ -93,7 +95,11 @@ class Stack:
         self.postgres.start()
         self.postgres.create_databases(f"tongban_{service}" for service in SERVICES)
         for service in SERVICES:
-            asyncio.run(migrations.run_on(self.postgres.dsn(f"tongban_{service}"), migrations.upgrade, service))
+            asyncio.run(
+                migrations.run_on(
+                    self.postgres.dsn(f"tongban_{service}"), migrations.upgrade, service
+                )
+            )
         self.kafka.start()
         for name in list(self.listed):
             self.launch(name)
@@ -104,7 +110,9 @@ class Stack:
         self.place.write_state(
             {
                 "kind": "stack",
-                "databases": {service: self.postgres.dsn(f"tongban_{service}") for service in SERVICES},
+                "databases": {
+                    service: self.postgres.dsn(f"tongban_{service}") for service in SERVICES
+                },
                 "kafka": self.kafka.bootstrap,
             }
         )
@@ -151,7 +159,9 @@ class Stack:
             ended = self.running[name].poll() is not None
             if ended or time.monotonic() > deadline:
                 tail = self.log_of(name).read_text(errors="replace")[-1500:]
-                raise StackError(f"{name} {'ended' if ended else 'is not ready'}; its log ends with:\n{tail}")
+                raise StackError(
+                    f"{name} {'ended' if ended else 'is not ready'}; its log ends with:\n{tail}"
+                )
             time.sleep(0.1)
 
     def is_ready(self, name: str) -> bool:
@@ -206,14 +216,19 @@ def serve(stack: Stack) -> None:
         while not stopping:
             time.sleep(0.5)
             for name in stack.revive():
-                print(f"{name} had died and is started again; its log: {stack.log_of(name)}", flush=True)
+                print(
+                    f"{name} had died and is started again; its log: {stack.log_of(name)}",
+                    flush=True,
+                )
         print("Stopping …", flush=True)
 
 
 def main(arguments: list[str]) -> int:
     """`[--port 8000] [--data var] [--replicas cases-worker=3,cases-api=2]`."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    place = Place(Path(options.get("--data", "var")).resolve() / "stack", int(options.get("--port", "8000")))
+    place = Place(
+        Path(options.get("--data", "var")).resolve() / "stack", int(options.get("--port", "8000"))
+    )
     wanted = (entry.partition("=") for entry in options.get("--replicas", "").split(",") if entry)
     stack = Stack(place, replicas={name: int(count) for name, _, count in wanted})
     refuse_taken([process.port for process in stack.listed.values()])

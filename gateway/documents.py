@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp
 
-from shared import http
+from shared.runtime import http_client
 
 KEPT = 10.0
 """Seconds for which a merged document serves; one with a part missing a fifth of it."""
@@ -42,7 +42,7 @@ class Documents:
     async def _read(self, service: str) -> Any | None:
         upstream = self._upstreams[service]
         if isinstance(upstream, str):
-            return await http.get_json(f"{upstream.rstrip('/')}{document_path(service)}")
+            return await http_client.get_json(f"{upstream.rstrip('/')}{document_path(service)}")
         describe: Any = getattr(upstream, "openapi", None)
         return describe() if describe is not None else None
 
@@ -53,14 +53,20 @@ class Documents:
             {
                 "anchor": api,
                 "service-desc": [
-                    {"href": f"{api}/openapi.json", "type": "application/vnd.oai.openapi+json;version=3.1"}
+                    {
+                        "href": f"{api}/openapi.json",
+                        "type": "application/vnd.oai.openapi+json;version=3.1",
+                    }
                 ],
                 "service-doc": [{"href": f"{base}/docs", "type": "text/html"}],
                 "status": [{"href": f"{base}/readyz", "type": "application/json"}],
             }
             for api in apis
         ]
-        listed = {"anchor": f"{base}/.well-known/api-catalog", "item": [{"href": api} for api in apis]}
+        listed = {
+            "anchor": f"{base}/.well-known/api-catalog",
+            "item": [{"href": api} for api in apis],
+        }
         return {"linkset": [listed, *described]}
 
 
@@ -77,12 +83,16 @@ def merge(parts: Mapping[str, Any | None]) -> dict[str, Any]:
         if service in missing:
             continue
         renamed = orjson.loads(
-            orjson.dumps(part).replace(b'"#/components/schemas/', f'"#/components/schemas/{service}.'.encode())
+            orjson.dumps(part).replace(
+                b'"#/components/schemas/', f'"#/components/schemas/{service}.'.encode()
+            )
         )
         paths.update(renamed.get("paths", {}))
         for section, entries in renamed.get("components", {}).items():
             prefix = f"{service}." if section == "schemas" else ""
-            components.setdefault(section, {}).update({prefix + name: entry for name, entry in entries.items()})
+            components.setdefault(section, {}).update(
+                {prefix + name: entry for name, entry in entries.items()}
+            )
     info = {"title": "Tongban", "version": "1", "description": DESCRIPTION}
     return {
         "openapi": "3.1.0",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gateway.routes import Route
 from gateway.settings import Settings
-from shared.tokens import Caller
+from shared.security.tokens import Caller
 
 MAX_BUCKETS = 100_000
 SAVED_RETRIES = 10.0

@@ -15,10 +15,10 @@ from gateway.proxy import Forwarder
 from gateway.settings import Settings
 from gateway.trust import Trust
 from shared import logs
-from shared.collector import collect_seldom
-from shared.remote_keys import RemoteKeys
+from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.remote_keys import RemoteKeys
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.tokens import TokenVerifier
 
 ISSUER = "tongban"
 
@@ -44,7 +44,9 @@ def create_gateway(
             await following
         forwarder.close()
 
-    rest = FastAPI(title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    rest = FastAPI(
+        title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
+    )
     rest.include_router(pages(forwarder, trust, Documents(services), settings.public_url))
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:

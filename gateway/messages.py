@@ -10,7 +10,9 @@ from shared.errors import PROBLEM_TYPE, problem_body
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
 )
-OURS = frozenset(b"forwarded x-real-ip x-request-id traceparent tracestate via expect host content-length".split())
+OURS = frozenset(
+    b"forwarded x-real-ip x-request-id traceparent tracestate via expect host content-length".split()
+)
 OUR_KINDS = (b"x-forwarded-", b"x-user")
 NEVER_PASSED = HOP_BY_HOP | OURS
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -76,9 +78,15 @@ class Answer:
             instance=scope["path"],
             trace_id=request_id,
         )
-        headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", b"%d" % len(body)), *refusal.headers]
+        headers = [
+            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            *refusal.headers,
+        ]
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await self({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await self(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+        )
 
 
 def value(headers: Headers, name: bytes) -> str:
@@ -122,7 +130,9 @@ def _never(headers: Headers, always: frozenset[bytes]) -> frozenset[bytes]:
     lines = [content for name, content in headers if name == b"connection"]
     if all(line in ORDINARY_CONNECTION for line in lines):
         return always
-    return always | {part.strip().lower() for line in lines for part in line.split(b",")} - {b"content-length"}
+    return always | {part.strip().lower() for line in lines for part in line.split(b",")} - {
+        b"content-length"
+    }
 
 
 def _new_trace(request_id: str) -> str:

@@ -11,7 +11,9 @@ ANSWERS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 35),
 )
 IN_FLIGHT = Gauge("tongban_gateway_in_flight", "Requests being answered")
-RETRIES = Counter("tongban_gateway_retries_total", "Reads repeated after a broken connection", ["service"])
+RETRIES = Counter(
+    "tongban_gateway_retries_total", "Reads repeated after a broken connection", ["service"]
+)
 
 
 @lru_cache(maxsize=1024)

@@ -67,12 +67,19 @@ def pages(forwarder: Forwarder, trust: Trust, documents: Documents, public_url: 
     @router.get("/openapi.json")
     async def openapi() -> Response:  # pyright: ignore[reportUnusedFunction]
         body = orjson.dumps(await documents.merged())
-        return Response(body, headers={**SAFE, "cache-control": "public, max-age=10"}, media_type="application/json")
+        return Response(
+            body,
+            headers={**SAFE, "cache-control": "public, max-age=10"},
+            media_type="application/json",
+        )
 
     @router.api_route("/.well-known/api-catalog", methods=["GET", "HEAD"])
     async def catalog(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         here = base(request)
-        headers = {"link": f'<{here}/.well-known/api-catalog>; rel="api-catalog"', "content-type": LINKSET}
+        headers = {
+            "link": f'<{here}/.well-known/api-catalog>; rel="api-catalog"',
+            "content-type": LINKSET,
+        }
         return Response(orjson.dumps(documents.catalog(here)), headers={**SAFE, **headers})
 
     for path, name in {**PAGES, **{f"/static/{name}": name for name in ASSETS}}.items():

@@ -12,13 +12,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import metrics
 from gateway.limits import Breaker, Limits, Places, RetryBudget, Verdict
-from gateway.messages import REQUEST_ID, Answer, ClientGone, Headers, Refusal, incoming, kept, outgoing, value
+from gateway.messages import (
+    REQUEST_ID,
+    Answer,
+    ClientGone,
+    Headers,
+    Refusal,
+    incoming,
+    kept,
+    outgoing,
+    value,
+)
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
 from gateway.streams import Body, Watches, declared_length, too_large
 from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
 from shared import clock
-from shared.tokens import Caller, TokenError, TokenVerifier
+from shared.security.tokens import Caller, TokenError, TokenVerifier
 
 REPEATABLE = frozenset({"GET", "HEAD"})
 LOW_SHARE = 0.7
@@ -45,16 +55,22 @@ class _Call:
 class Forwarder:
     """`upstreams`: service → base URL, or an ASGI app in this process."""
 
-    def __init__(self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], verifier: TokenVerifier) -> None:
+    def __init__(
+        self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], verifier: TokenVerifier
+    ) -> None:
         self._settings = settings
         self._upstreams = {
-            name: Upstream(place, settings.connect_timeout, settings.read_timeout) if isinstance(place, str) else place
+            name: Upstream(place, settings.connect_timeout, settings.read_timeout)
+            if isinstance(place, str)
+            else place
             for name, place in upstreams.items()
         }
         self._verifier = verifier
         self._limits = Limits(settings)
         self._retries = RetryBudget(settings.retry_share)
-        self._breakers = {name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams}
+        self._breakers = {
+            name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams
+        }
         self._places = Places()
         self._watches = Watches()
         metrics.IN_FLIGHT.set_function(lambda: self._places.taken)
@@ -66,7 +82,9 @@ class Forwarder:
 
     def states(self) -> dict[str, str]:
         """What is known of every service: `closed` circuits let requests pass."""
-        return {name: "closed" if breaker.closed else "open" for name, breaker in self._breakers.items()}
+        return {
+            name: "closed" if breaker.closed else "open" for name, breaker in self._breakers.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -87,10 +105,18 @@ class Forwarder:
             answer.status = 499
         finally:
             self._places.leave(address)
-            metrics.observe(route.service if route else "none", answer.status, time.perf_counter() - started)
+            metrics.observe(
+                route.service if route else "none", answer.status, time.perf_counter() - started
+            )
 
     async def _forward(
-        self, route: Route | None, scope: Scope, receive: Receive, answer: Answer, address: str, request_id: str
+        self,
+        route: Route | None,
+        scope: Scope,
+        receive: Receive,
+        answer: Answer,
+        address: str,
+        request_id: str,
     ) -> None:
         if route is None:
             raise Refusal(404, "not_found", "Not found", "no service answers here")
@@ -101,7 +127,13 @@ class Forwarder:
             raise too_large(self._settings.max_body_bytes)
         upstream = self._upstreams.get(route.service)
         if upstream is None:
-            raise Refusal(503, "unavailable", "Temporarily unavailable", "this service is not running here", wait=29)
+            raise Refusal(
+                503,
+                "unavailable",
+                "Temporarily unavailable",
+                "this service is not running here",
+                wait=29,
+            )
         answer.added += verdict.headers()
         headers = outgoing(scope["headers"], address, request_id)
         if length is not None:
@@ -109,7 +141,9 @@ class Forwarder:
         if isinstance(upstream, Upstream):
             body = Body(scope, receive, self._settings, length)
             await self._over_http(
-                route.service, upstream, _Call(scope["method"], _target(scope), headers, body, answer)
+                route.service,
+                upstream,
+                _Call(scope["method"], _target(scope), headers, body, answer),
             )
         else:
             await upstream({**scope, "headers": headers}, receive, answer)
@@ -121,7 +155,13 @@ class Forwarder:
             raise Refusal(429, "too_many_requests", "Too many requests", words, wait=1)
         places = self._settings.max_in_flight * (LOW_SHARE if route and route.low_priority else 1)
         if self._places.taken > places:
-            raise Refusal(503, "overloaded", "Temporarily unavailable", "too much at once; come back soon", wait=1)
+            raise Refusal(
+                503,
+                "overloaded",
+                "Temporarily unavailable",
+                "too much at once; come back soon",
+                wait=1,
+            )
 
     async def _judge(self, route: Route, scope: Scope, address: str) -> Caller | None:
         kind, _, token = value(scope["headers"], b"authorization").partition(" ")
@@ -134,7 +174,11 @@ class Forwarder:
         except TokenError:
             _ = _allowed(self._limits.take_refused(address, time.monotonic()))
             raise Refusal(
-                401, "invalid_token", "Sign in first", "send a valid access token", headers=[CHALLENGE]
+                401,
+                "invalid_token",
+                "Sign in first",
+                "send a valid access token",
+                headers=[CHALLENGE],
             ) from None
 
     async def _over_http(self, service: str, upstream: Upstream, call: _Call) -> None:
@@ -142,17 +186,27 @@ class Forwarder:
         breaker = self._breakers[service]
         wait = breaker.wait(time.monotonic())
         if wait:
-            raise Refusal(503, "unavailable", "Temporarily unavailable", "the service is recovering", wait=wait)
+            raise Refusal(
+                503,
+                "unavailable",
+                "Temporarily unavailable",
+                "the service is recovering",
+                wait=wait,
+            )
         self._retries.earn()
         try:
             while not await self._exchanged(upstream, call):
                 metrics.RETRIES.labels(service).inc()
         except ServiceTimeoutError:
             breaker.failed(time.monotonic())
-            raise Refusal(504, "upstream_timeout", "Gateway timeout", "the service did not answer in time") from None
+            raise Refusal(
+                504, "upstream_timeout", "Gateway timeout", "the service did not answer in time"
+            ) from None
         except ServiceError:
             breaker.failed(time.monotonic())
-            raise Refusal(502, "bad_gateway", "Bad gateway", "the service cannot be reached", wait=1) from None
+            raise Refusal(
+                502, "bad_gateway", "Bad gateway", "the service cannot be reached", wait=1
+            ) from None
         breaker.succeeded()
 
     async def _exchanged(self, upstream: Upstream, call: _Call) -> bool:
@@ -196,7 +250,12 @@ def _allowed(verdict: Verdict) -> Verdict:
     if not verdict.allowed:
         words = f"come back in {int(verdict.wait) + 1} s"
         raise Refusal(
-            429, "too_many_requests", "Too many requests", words, wait=verdict.wait, headers=verdict.headers()
+            429,
+            "too_many_requests",
+            "Too many requests",
+            words,
+            wait=verdict.wait,
+            headers=verdict.headers(),
         )
     return verdict
 

@@ -24,11 +24,18 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule("POST identity/sms-codes", public=True, rate="sms_codes"),
-    Rule("POST identity/sessions/(?:sms|password|mini-program|mini-program/binding)", public=True, rate="sign_in"),
+    Rule(
+        "POST identity/sessions/(?:sms|password|mini-program|mini-program/binding)",
+        public=True,
+        rate="sign_in",
+    ),
     Rule("POST identity/oauth/token", public=True, rate="sign_in"),
     Rule("POST identity/sessions/refresh", public=True),
     Rule("GET identity/jwks", public=True),
-    Rule("GET matters/(?:areas|departments|catalogue|catalogue/[^/]+|suggestions|statistics)", public=True),
+    Rule(
+        "GET matters/(?:areas|departments|catalogue|catalogue/[^/]+|suggestions|statistics)",
+        public=True,
+    ),
     Rule("GET matters/bundles(?:/(?!drafts)[^/]+)?", public=True),
     Rule("POST matters/(?:personal-guides|bundles/[^/]+/personal-guide)", public=True),
     Rule("POST cases/tracking", public=True, rate="tracking"),

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     rate_per_client: float = Field(default=200.0, gt=0)
     """Of a bureau's system."""
     burst: int = Field(default=400, ge=1)
-    route_rates: dict[Literal["sms_codes", "sign_in", "tracking", "ratings", "license_checks"], Rate] = Field(
+    route_rates: dict[
+        Literal["sms_codes", "sign_in", "tracking", "ratings", "license_checks"], Rate
+    ] = Field(
         default={
             "sms_codes": (1.0, 120),
             "sign_in": (5.0, 200),

@@ -30,7 +30,9 @@ def declared_length(scope: Scope) -> int | None:
 class Body:
     """The request's body as it comes, and after it the watch for the caller's leaving."""
 
-    def __init__(self, scope: Scope, receive: Receive, settings: Settings, length: int | None) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, settings: Settings, length: int | None
+    ) -> None:
         self.chunked = bool(value(scope["headers"], b"transfer-encoding"))
         self.expected = self.chunked or bool(length)
         self._receive = receive
@@ -66,7 +68,12 @@ class Body:
         self._complete = not message.get("more_body", False)
         if self._complete and not self.chunked and self._taken != self._length:
             # The server in front reads no body after `Upgrade`, whatever length was declared.
-            raise Refusal(400, "bad_request", "Bad request", "the body is not as long as its Content-Length says")
+            raise Refusal(
+                400,
+                "bad_request",
+                "Bad request",
+                "the body is not as long as its Content-Length says",
+            )
         return piece
 
     async def _next(self) -> Message:
@@ -79,7 +86,9 @@ class Body:
                 message = await self._receive()
             self._waited += clock() - begun
         except TimeoutError:
-            raise Refusal(408, "request_timeout", "Request timeout", "the body stopped coming") from None
+            raise Refusal(
+                408, "request_timeout", "Request timeout", "the body stopped coming"
+            ) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         return message
@@ -138,4 +147,6 @@ class Watches:
             watch.begin()
         self._older, self._young = self._young, set()
         again = bool(self._older)
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn) if again else None
+        self._timer = (
+            asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn) if again else None
+        )

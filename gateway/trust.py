@@ -6,8 +6,9 @@ from typing import Any
 
 import structlog
 
-from shared import clock, http
-from shared.tokens import TokenVerifier
+from shared import clock
+from shared.runtime import http_client
+from shared.security.tokens import TokenVerifier
 
 FRESH = 5.0
 """Seconds: a revocation must hold within them, so an older reading of the feed is no longer the truth."""
@@ -38,10 +39,15 @@ class Trust:
 
     async def _read_page(self) -> bool:
         """Take in one page of the feed; whether there may be more."""
-        feed: Any = await http.get_json(f"{self._url}?after={self._cursor}")
+        feed: Any = await http_client.get_json(f"{self._url}?after={self._cursor}")
         if feed is None:
             return False
-        names = [str(item[kind]) for item in feed["items"] for kind in ("session", "subject") if item.get(kind)]
+        names = [
+            str(item[kind])
+            for item in feed["items"]
+            for kind in ("session", "subject")
+            if item.get(kind)
+        ]
         self._verifier.revoke(names, clock.now())
         self._cursor, self._read_at = str(feed["next"]), time.monotonic()
         return bool(names)

@@ -74,7 +74,10 @@ class Upstream:
     async def _connect(self) -> "Connection":
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
-            lambda: Connection(self._read_timeout, self._free), self._host, self._port, ssl=self._tls
+            lambda: Connection(self._read_timeout, self._free),
+            self._host,
+            self._port,
+            ssl=self._tls,
         )
         return connection
 
@@ -95,8 +98,15 @@ class Upstream:
         lines.append(b"\r\n")
         head, ends = b"".join(lines), len(headers) + 3
         # The parser in front lets no such byte through; should it ever, nothing may be smuggled past us.
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head or b" " in target:
-            raise Refusal(400, "bad_request", "Bad request", "the head has stray spaces or line ends")
+        if (
+            head.count(b"\n") != ends
+            or head.count(b"\r") != ends
+            or b"\0" in head
+            or b" " in target
+        ):
+            raise Refusal(
+                400, "bad_request", "Bad request", "the head has stray spaces or line ends"
+            )
         return head
 
     def close(self) -> None:
@@ -137,7 +147,9 @@ class Connection(asyncio.Protocol):
 
     # -- what the forwarder calls
 
-    async def ask(self, method: str, head: bytes, content: bytes | AsyncGenerator[bytes] | None, chunked: bool) -> None:
+    async def ask(
+        self, method: str, head: bytes, content: bytes | AsyncGenerator[bytes] | None, chunked: bool
+    ) -> None:
         """Send a request; returns when the head of the answer is there.
 
         `content`: the body, `chunked` or of the length that the head declares. An answer that comes before the body is
@@ -275,7 +287,9 @@ class Connection(asyncio.Protocol):
         if self in self._free:
             self._free.remove(self)
         if self._parser is not None and not self.complete:
-            framed = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers)
+            framed = any(
+                name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers
+            )
             if self.status and exc is None and not framed and self._error is None:
                 self.complete = True  # the end of the connection is the end of such a message
             elif self._error is None:

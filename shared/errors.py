@@ -1,48 +1,126 @@
 """Errors: a class with a status and a stable code; one handler renders all as RFC 9457 problem details.
 
-Business code raises these classes and knows nothing of HTTP; `shared.app` turns them into
+Business code raises these classes and knows nothing of HTTP; `shared.http.app` turns them into
 `application/problem+json` with `type, title, status, detail, instance, code, errors[], trace_id`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import orjson
+
+from shared.texts import DEFAULT_LANGUAGE, render
 
 PROBLEM_TYPE = "application/problem+json"
 
 
-@dataclass(frozen=True)
-class FieldError:
-    """One fault of the input: where it is, the rule it breaks, and words that a person can act on.
+@dataclass(frozen=True, init=False)
+class Rule:
+    """A broken rule that is not tied to a field yet: its stable name and the text about it.
 
-    `row` is the 1-based row of a batch or file, absent elsewhere.
+    `message` is the English template; `params` fill its placeholders.
+    """
+
+    name: str
+    message: str
+    params: Mapping[str, object]
+
+    def __init__(self, name: str, message: str, **params: object) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "message", message)
+        object.__setattr__(self, "params", params)
+
+
+@dataclass(frozen=True, init=False)
+class FieldError:
+    """One fault of the input: where it is, the rule it breaks, and a text that a person can act on.
+
+    `message` is the English template, `params` fill its placeholders. `row` is the 1-based row of
+    a batch or file, None elsewhere.
     """
 
     field: str
     rule: str
     message: str
-    row: int | None = None
+    row: int | None
+    params: Mapping[str, object]
 
-    def as_dict(self) -> dict[str, Any]:
-        entry: dict[str, Any] = {"field": self.field, "rule": self.rule, "message": self.message}
+    def __init__(
+        self, field: str, rule: str, message: str, row: int | None = None, **params: object
+    ) -> None:
+        object.__setattr__(self, "field", field)
+        object.__setattr__(self, "rule", rule)
+        object.__setattr__(self, "message", message)
+        object.__setattr__(self, "row", row)
+        object.__setattr__(self, "params", params)
+
+    @classmethod
+    def at(cls, field: str, rule: Rule, *, row: int | None = None) -> "FieldError":
+        """The rule as broken by `field`."""
+        return cls(field, rule.name, rule.message, row=row, **rule.params)
+
+    def as_dict(
+        self, *, language: str = DEFAULT_LANGUAGE, unreviewed: bool = False
+    ) -> dict[str, str | int]:
+        """The entry of `errors` in an answer, or of a stored verdict."""
+        text = render(
+            self.rule, self.message, self.params, language=language, unreviewed=unreviewed
+        )
+        entry: dict[str, str | int] = {"field": self.field, "rule": self.rule, "message": text}
         return entry if self.row is None else {"row": self.row, **entry}
 
 
-@dataclass
-class ProblemError(Exception):
-    """Base of all errors with an answer. `extra` members are added to the body, `headers` to the answer."""
+class InvalidValueError(ValueError):
+    """Raised by validators of Pydantic models: a text with placeholders, shown in every language.
 
-    detail: str
-    errors: Sequence[FieldError] = ()
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
-    headers: dict[str, str] = field(default_factory=dict[str, str])
+    The rule of the fault is `value_error`.
+    """
+
+    def __init__(self, message: str, **params: object) -> None:
+        super().__init__(message.format_map(params) if params else message)
+        self.message = message
+        self.params = params
+
+
+class ProblemError(Exception):
+    """Base of all errors with an answer.
+
+    `detail` is an English template whose placeholders `params` fill. `extra` members are added to
+    the body, `headers` to the answer.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        *,
+        extra: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **params: object,
+    ) -> None:
+        super().__init__(detail)
+        self.template = detail
+        self.params = params
+        self.errors = errors
+        self.extra = dict(extra or {})
+        self.headers = dict(headers or {})
+
+    @property
+    def detail(self) -> str:
+        """The English text, for logs."""
+        return self.template.format_map(self.params) if self.params else self.template
+
+    def text(self, *, language: str = DEFAULT_LANGUAGE, unreviewed: bool = False) -> str:
+        """The detail as a person reads it."""
+        return render(
+            self.code, self.template, self.params, language=language, unreviewed=unreviewed
+        )
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
@@ -123,7 +201,7 @@ def problem_body(
     instance: str,
     trace_id: str,
     errors: Iterable[FieldError] = (),
-    extra: dict[str, Any] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> bytes:
     """RFC 9457 problem document as UTF-8 JSON."""
     document = {

@@ -49,7 +49,9 @@ def configure(service: str, *, stream: Any = None) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             _add_context,
             _kind_only,
-            structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode()),
+            structlog.processors.JSONRenderer(
+                serializer=lambda value, **_: orjson.dumps(value, default=str).decode()
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
@@ -68,5 +70,8 @@ class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
         log.warning(
-            "library", logger=record.name, level=record.levelname, message=str(record.msg).partition("\n")[0][:200]
+            "library",
+            logger=record.name,
+            level=record.levelname,
+            message=str(record.msg).partition("\n")[0][:200],
         )

@@ -35,12 +35,16 @@ def encode_cursor(*values: object) -> str:
 def decode_cursor(cursor: str, *kinds: Any) -> list[Any]:
     """The values behind a cursor, converted by `kinds` (one callable per value); 400 for anything else."""
     try:
-        values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        values = orjson.loads(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
         if not isinstance(values, list) or len(values) != len(kinds):  # pyright: ignore[reportUnknownArgumentType]
             raise ValueError("wrong length")  # noqa: TRY301 - one refusal for every fault
         return [kind(value) for kind, value in zip(kinds, values, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     except (ValueError, TypeError, binascii.Error, OverflowError) as error:
-        fault = FieldError("cursor", "own_cursor", "send the `next` of an earlier page unchanged, or none")
+        fault = FieldError(
+            "cursor", "own_cursor", "send the `next` of an earlier page unchanged, or none"
+        )
         raise InvalidInputError("the cursor is not one of ours", [fault]) from error
 
 

@@ -21,18 +21,24 @@ import pytest
 
 from deploy.broker import KafkaBroker
 from deploy.postgres import EmbeddedPostgres
-from shared import logs, migrations
-from shared.bus import Bus
-from shared.db import Database
+from shared import logs
+from shared.database import migrations
+from shared.database.session import Database
 from shared.events.base import Envelope, parse_envelope
-from shared.kafka import KafkaBus
-from shared.local_bus import LocalBus
-from shared.tokens import TokenVerifier
+from shared.messaging.bus import Bus
+from shared.messaging.kafka import KafkaBus
+from shared.messaging.local_bus import LocalBus
+from shared.security.tokens import TokenVerifier
 from tests.builders.tokens import TestKeys
 
 DATA_KEY = base64.b64encode(b"k" * 32).decode()
 PLATFORM_KEY = base64.b64encode(b"p" * 32).decode()
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+}
 
 Headers = dict[str, str]
 
@@ -119,7 +125,9 @@ class Databases:
 
     async def make(self, name: str, service: str) -> None:
         """Copy the template; the copy reads the bus under its own name, as a migrated database would."""
-        await self._execute(f"CREATE DATABASE {name} TEMPLATE {await self.template(service)} STRATEGY file_copy")
+        await self._execute(
+            f"CREATE DATABASE {name} TEMPLATE {await self.template(service)} STRATEGY file_copy"
+        )
         connection = await asyncpg.connect(self.postgres.dsn(name))
         _ = await connection.execute("UPDATE inbox_group SET id = gen_random_uuid()")
         await connection.close()
@@ -152,7 +160,9 @@ async def bus(request: pytest.FixtureRequest, databases: Databases) -> AsyncGene
 
 def a_database(url: str) -> Database:
     """The database at `url` with the keys of these tests."""
-    return Database(url, data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY))
+    return Database(
+        url, data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY)
+    )
 
 
 DatabaseFactory = Callable[[str], Awaitable[Database]]

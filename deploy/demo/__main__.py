@@ -26,7 +26,8 @@ from deploy.demo.stage import Difference, Stage
 from deploy.place import VAR, find_platform
 from deploy.postgres import free_port
 from deploy.sample.accounts import SYSTEM
-from shared import clock, migrations
+from shared import clock
+from shared.database import migrations
 
 DEFAULT = "http://127.0.0.1:8000"
 START_SECONDS = 120
@@ -36,7 +37,9 @@ async def play(target: str, under: Path) -> list[str]:
     """Play everything on the platform at `target`; the differences found."""
     found = find_platform(target, under)
     if found is None:
-        raise SystemExit(f"no platform of this machine serves {target}; start one with make run or make stack")
+        raise SystemExit(
+            f"no platform of this machine serves {target}; start one with make run or make stack"
+        )
     place, state = found
     async with stage.on(place, state["databases"]) as scene:
         scene.say(f"Playing on {place.url} ({state['kind']})")
@@ -91,7 +94,9 @@ async def _count(scene: Stage, day: date) -> None:
     rebuilt = await _report_equal_to(scene, day, counted, seconds=180)
     scene.check("figures that differ after the replay", _differences(rebuilt, counted), {})
     path, query = f"/assessment/daily-reports/{day}", {"revision": frozen["revision"]}
-    supervisor = await scene.officer("supervisor")  # Everybody else sees it without the figures of ratings.
+    supervisor = await scene.officer(
+        "supervisor"
+    )  # Everybody else sees it without the figures of ratings.
 
     async def reopened() -> Any:
         answer = await scene.client.get(path, params=query, headers=supervisor)
@@ -122,16 +127,24 @@ async def _report_equal_to(
 
 def _differences(report: Counter[Any], counted: Counter[Any]) -> dict[str, Any]:
     cells = sorted(report.keys() | counted.keys())
-    return {"/".join(cell): (report[cell], counted[cell]) for cell in cells if report[cell] != counted[cell]}
+    return {
+        "/".join(cell): (report[cell], counted[cell])
+        for cell in cells
+        if report[cell] != counted[cell]
+    }
 
 
 async def _publish(scene: Stage, day: date) -> Any:
     """日发布, or a corrected revision when the day is published already."""
     supervisor, path = await scene.officer("supervisor"), f"/assessment/daily-reports/{day}"
-    answer = await scene.client.post(f"{path}/publication", headers={**supervisor, **scene.once("publish")})
+    answer = await scene.client.post(
+        f"{path}/publication", headers={**supervisor, **scene.once("publish")}
+    )
     if answer.status_code == 409:
         reason, once = {"reason": "演示期间又有办件"}, scene.once("correct")
-        return await scene.call("POST", f"{path}/revisions", supervisor, status=201, json=reason, headers=once)
+        return await scene.call(
+            "POST", f"{path}/revisions", supervisor, status=201, json=reason, headers=once
+        )
     return answer.raise_for_status().json()
 
 
@@ -180,7 +193,9 @@ def main(arguments: list[str]) -> int:
     else:
         with _own_platform() as (url, under):
             differences = asyncio.run(play(url, under))
-    print(f"\n{'Every figure is right.' if not differences else 'DIFFERENT: ' + '; '.join(differences)}")
+    print(
+        f"\n{'Every figure is right.' if not differences else 'DIFFERENT: ' + '; '.join(differences)}"
+    )
     return 1 if differences else 0
 
 

@@ -8,7 +8,7 @@ from deploy.demo.stage import Stage
 from deploy.demo.story import Person
 from deploy.sample import catalogue
 from shared import clock
-from shared.codes import id_check_character
+from shared.domain.codes import id_check_character
 
 CODES = {document["name"]["zh"]: code for code, document in catalogue.license_types().items()}
 CARD, TEAHOUSE = CODES["居民身份证"], CODES["食品经营许可证"]
@@ -48,12 +48,20 @@ async def match(stage: Stage, guide: dict[str, Any], citizen: Person) -> dict[st
     async def ask() -> Any:
         names = ("matter_id", "answers")
         body = {name: guide[name] for name in names}
-        body |= {"matter_version": guide["version"], "guide_digest": guide["digest"], "id_number": citizen.id_number}
-        answer = await stage.client.post("/cases/license-matches", json=body, headers=citizen.headers)
+        body |= {
+            "matter_version": guide["version"],
+            "guide_digest": guide["digest"],
+            "id_number": citizen.id_number,
+        }
+        answer = await stage.client.post(
+            "/cases/license-matches", json=body, headers=citizen.headers
+        )
         if answer.status_code in {404, 409}:
             return None  # The matter has not come to cases yet.
         found = answer.raise_for_status().json()
-        return {one["material_code"]: one["licenses"][0] for one in found if one["licenses"]} or None
+        return {
+            one["material_code"]: one["licenses"][0] for one in found if one["licenses"]
+        } or None
 
     matched = await stage.until("her licence in cases", ask)
     for code, licence in matched.items():
@@ -74,10 +82,18 @@ async def issued_for(stage: Stage, citizen: Person) -> Any:
     licence = await stage.call("GET", f"/licenses/licenses/{found[0]['id']}", citizen.headers)
     stage.say(f"   {licence['type_name']['zh']} {licence['number']}, {licence['identifier']}")
     pdf = await stage.client.get(f"/licenses/licenses/{licence['id']}/pdf", headers=citizen.headers)
-    stage.confirm(f"it prints as a PDF ({len(pdf.content) // 1000} kB)", pdf.content.startswith(b"%PDF"))
+    stage.confirm(
+        f"it prints as a PDF ({len(pdf.content) // 1000} kB)", pdf.content.startswith(b"%PDF")
+    )
     checked = await _check(stage, licence)
-    stage.say(f"   checked without signing in, as of {checked['as_of'][:19]}: holder {checked['holder_name']}")
-    facts = (checked["signature"]["result"], checked["validity"]["result"], checked["status"]["code"])
+    stage.say(
+        f"   checked without signing in, as of {checked['as_of'][:19]}: holder {checked['holder_name']}"
+    )
+    facts = (
+        checked["signature"]["result"],
+        checked["validity"]["result"],
+        checked["status"]["code"],
+    )
     stage.check("signature, validity and status, each apart", facts, ("good", "within", "01"))
     return licence
 
@@ -90,7 +106,9 @@ async def _check(stage: Stage, licence: Any) -> Any:
 async def withdraw(stage: Stage, citizen: Person, licence: Any) -> Any:
     """用证: it meets a material of another case; cancelled, that case learns of it."""
     stage.scene("She uses the new licence in another case, and it is cancelled meanwhile")
-    found = await stage.call("GET", "/matters/catalogue", params={"q": HALAL, "area": catalogue.CITY})
+    found = await stage.call(
+        "GET", "/matters/catalogue", params={"q": HALAL, "area": catalogue.CITY}
+    )
     body = {"matter_id": found["items"][0]["id"], "answers": {}}
     guide = await stage.call("POST", "/matters/personal-guides", json=body)
 

@@ -28,12 +28,23 @@ class PeerSystem:
     async def headers(self) -> Headers:
         return await self.stage.officer(self.username)
 
-    async def send(self, resource: str, name: str, records: list[dict[str, Any]]) -> tuple[str, bytes]:
+    async def send(
+        self, resource: str, name: str, records: list[dict[str, Any]]
+    ) -> tuple[str, bytes]:
         """A signed batch of NDJSON; its id at the platform and the receipt of stage 1 as it came."""
         body = b"".join(orjson.dumps(record) + b"\n" for record in records)
         digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
         created, number = clock.now().isoformat(), f"demo-{self.stage.mark}-{name}"
-        fields = ("tongban-batch/1", self.code, resource, self.area, number, str(len(records)), digest, created)
+        fields = (
+            "tongban-batch/1",
+            self.code,
+            resource,
+            self.area,
+            number,
+            str(len(records)),
+            digest,
+            created,
+        )
         signature = self._key().sign("".join(f"{field}\n" for field in fields).encode())
         headers = {
             **await self.headers(),
@@ -77,7 +88,9 @@ class PeerSystem:
         return OKPKey.import_key(account["private_key"]).raw_value
 
 
-async def register(stage: Stage, username: str, resources: list[str], types: list[str]) -> PeerSystem:
+async def register(
+    stage: Stage, username: str, resources: list[str], types: list[str]
+) -> PeerSystem:
     """The peer of a sample system, made or found; what it may is set anew."""
     account, administrator = stage.account(username), await stage.officer("administrator")
     bureau = accounts.SYSTEMS[username][1]
@@ -101,18 +114,26 @@ async def keep_peer(
     stage: Stage, administrator: Headers, code: str, body: dict[str, Any], key: dict[str, str]
 ) -> dict[str, Any]:
     """The peer as the operator wants it, with this key pinned."""
-    peers = (await stage.call("GET", "/exchange/peers", administrator, params={"limit": 200}))["items"]
+    peers = (await stage.call("GET", "/exchange/peers", administrator, params={"limit": 200}))[
+        "items"
+    ]
     peer = next((one for one in peers if one["code"] == code), None)
     if peer is None:
         new = {"code": code, **body}
         once = stage.once(f"peer-{code}")
-        peer = await stage.call("POST", "/exchange/peers", administrator, status=201, json=new, headers=once)
+        peer = await stage.call(
+            "POST", "/exchange/peers", administrator, status=201, json=new, headers=once
+        )
     else:
         versioned = {"If-Match": f'"{peer["revision"]}"'}
         path = f"/exchange/peers/{peer['id']}"
-        peer = await stage.call("PUT", path, administrator, json={"active": True, **body}, headers=versioned)
+        peer = await stage.call(
+            "PUT", path, administrator, json={"active": True, **body}, headers=versioned
+        )
     if all(known["kid"] != key["kid"] for known in peer["keys"]):
         versioned = {"If-Match": f'"{peer["revision"]}"', **stage.once(f"key-{code}")}
         path = f"/exchange/peers/{peer['id']}/keys"
-        peer = await stage.call("POST", path, administrator, status=201, json=key, headers=versioned)
+        peer = await stage.call(
+            "POST", path, administrator, status=201, json=key, headers=versioned
+        )
     return peer

@@ -7,10 +7,14 @@ from deploy.demo.stage import Stage
 from deploy.demo.story import Person
 from deploy.sample.accounts import BUREAU
 from shared import clock
-from shared.workdays import seed_calendar
+from shared.domain.workdays import seed_calendar
 
 SAID = "窗口没有材料样本, 我跑了两趟。有事请打{phone}。"
-DONE = {"root_cause": "guide_wrong", "words": "办事指南缺少样表", "action": "已在办事指南补充样表并培训窗口人员"}
+DONE = {
+    "root_cause": "guide_wrong",
+    "words": "办事指南缺少样表",
+    "action": "已在办事指南补充样表并培训窗口人员",
+}
 
 
 async def invited(stage: Stage, citizen: Person) -> list[str]:
@@ -20,12 +24,17 @@ async def invited(stage: Stage, citizen: Person) -> list[str]:
     async def ask() -> Any:
         query, who = {"phone": citizen.phone}, await stage.officer("administrator")
         messages = await stage.call("GET", "/ratings/development/sms-messages", who, params=query)
-        links = [one["text"].rpartition("/rate/")[2] for one in sorted(messages, key=lambda m: m["sent_at"])]
+        links = [
+            one["text"].rpartition("/rate/")[2]
+            for one in sorted(messages, key=lambda m: m["sent_at"])
+        ]
         return links[::-1] if len(links) >= 2 else None
 
     links = await stage.until("two messages", ask)
     shown = [await stage.call("GET", f"/ratings/invitations/{link}") for link in links]
-    stage.check("what may be rated", sorted(one["stage"] for one in shown), ["acceptance", "closing"])
+    stage.check(
+        "what may be rated", sorted(one["stage"] for one in shown), ["acceptance", "closing"]
+    )
     return [link for link, one in zip(links, shown, strict=True) if one["stage"] == "closing"]
 
 
@@ -44,7 +53,9 @@ async def rate(stage: Stage, citizen: Person, link: str) -> Any:
     rating = await stage.call("POST", "/ratings/ratings", status=201, json=said)
     again = await stage.call("POST", "/ratings/ratings", status=201, json=said)
     stage.confirm("sent again, the same rating", again["id"] == rating["id"])
-    other = await stage.call("POST", "/ratings/ratings", status=409, json={**said, "grade": 5, "tags": []})
+    other = await stage.call(
+        "POST", "/ratings/ratings", status=409, json={**said, "grade": 5, "tags": []}
+    )
     stage.say(f"   five stars afterwards are refused: {other['detail']}")
     clerk = await stage.officer("clerk")
     refused = await stage.call("POST", "/ratings/ratings", clerk, status=403, json=said)
@@ -64,8 +75,12 @@ async def put_right(stage: Stage, citizen: Person, link: str, rating: Any) -> An
     early = await _act(stage, ticket, "rectification/completion", DONE, status=409)
     stage.say(f"   closing now is refused; allowed: {', '.join(early['allowed'])}")
     ticket = await _act(stage, ticket, "verification", {"confirmed": True, "words": "情况属实"})
-    ticket = await _act(stage, ticket, "callbacks", {"reached": True, "words": "已电话回访, 表示歉意"})
-    ticket = await _act(stage, ticket, "rectification", {"kind": "simple", "words": "补充样表, 立即整改"})
+    ticket = await _act(
+        stage, ticket, "callbacks", {"reached": True, "words": "已电话回访, 表示歉意"}
+    )
+    ticket = await _act(
+        stage, ticket, "rectification", {"kind": "simple", "words": "补充样表, 立即整改"}
+    )
     ticket = await _act(stage, ticket, "rectification/completion", DONE)
     ticket = await _act(stage, ticket, "feedback", {"by": "phone", "words": "已告知整改结果"})
     proof = {"Rating-Token": link}
@@ -88,7 +103,9 @@ async def publish(stage: Stage, citizen: Person, rating: Any) -> None:
     stage.scene("Result and rectification are published")
     day = seed_calendar().add_working_days(clock.local_date(clock.now()), 6)
     as_of = {"as_of": datetime.combine(day, time(10), tzinfo=clock.SHANGHAI).isoformat()}
-    await stage.call("POST", "/ratings/development/timer-runs", await stage.officer("administrator"), json=as_of)
+    await stage.call(
+        "POST", "/ratings/development/timer-runs", await stage.officer("administrator"), json=as_of
+    )
     area, department = BUREAU
     query = {"area": area, "department": department, "limit": 200}
     page = await stage.call("GET", "/ratings/published", params=query)
@@ -97,4 +114,6 @@ async def publish(stage: Stage, citizen: Person, rating: Any) -> None:
     stage.say(f"   what was done: {shown['rectification']['action']}")
     stage.check("grade that is published", shown["grade"], 2)
     hidden = (citizen.phone, citizen.id_number, citizen.name)
-    stage.confirm("without her name, number or phone", not any(word in str(shown) for word in hidden))
+    stage.confirm(
+        "without her name, number or phone", not any(word in str(shown) for word in hidden)
+    )

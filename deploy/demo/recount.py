@@ -10,7 +10,7 @@ from datetime import date
 import asyncpg
 import orjson
 
-from shared.guides import online_level
+from shared.domain.guides import online_level
 
 Cell = tuple[str, str, str]
 """Area, department, measure."""
@@ -77,7 +77,11 @@ def _depth_changes(rows: Iterable[asyncpg.Record]) -> Counter[Cell]:
         texts = (orjson.loads(row["before"]), orjson.loads(row["after"]))
         before, after = (online_level(text["stages"], text["visits"]) for text in texts)
         if before != after:
-            found[row["area_code"], row["department_code"], "depth_raised" if after > before else "depth_lowered"] += 1
+            found[
+                row["area_code"],
+                row["department_code"],
+                "depth_raised" if after > before else "depth_lowered",
+            ] += 1
     return found
 
 
@@ -132,7 +136,12 @@ async def recount(databases: Mapping[str, str], day: date) -> Counter[Cell]:
         try:
             for statement in statements:
                 rows = await connection.fetch(statement, day)
-                found.update({(r["area_code"], r["department_code"], r["measure"]): r["number"] for r in rows})
+                found.update(
+                    {
+                        (r["area_code"], r["department_code"], r["measure"]): r["number"]
+                        for r in rows
+                    }
+                )
             if service == "matters":
                 found.update(_depth_changes(await connection.fetch(REWRITTEN, day)))
         finally:

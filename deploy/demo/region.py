@@ -78,7 +78,9 @@ async def _find_lost(stage: Stage, control: httpx.AsyncClient) -> None:
         held = (await control.get("/control/truth")).json()["held"]["cases"]
         return held if held >= PUSHED else None
 
-    stage.say(f"   {await stage.until('the push to the region', pushed, 120)} cases were pushed in table form")
+    stage.say(
+        f"   {await stage.until('the push to the region', pushed, 120)} cases were pushed in table form"
+    )
     first = await _run(stage)
     stage.check("both sides equal before", first["equal"], True)
     held = (await control.get("/tables/up_pro_accept")).json()
@@ -91,20 +93,39 @@ async def _find_lost(stage: Stage, control: httpx.AsyncClient) -> None:
     stage.check("each of them repaired", {one["state"] for one in found}, {"done"})
     stage.check("both sides equal afterwards", run["equal"], True)
     statement = await stage.call(
-        "GET", f"/exchange/reconciliations/{run['id']}/statement", await stage.officer("administrator")
+        "GET",
+        f"/exchange/reconciliations/{run['id']}/statement",
+        await stage.officer("administrator"),
     )
-    signed = [orjson.loads(base64.urlsafe_b64decode(statement[side].split(".")[1] + "==")) for side in ("ours", "peer")]
-    stage.confirm("the statement is signed by both sides, and they agree", signed[1]["agreed"] is True)
+    signed = [
+        orjson.loads(base64.urlsafe_b64decode(statement[side].split(".")[1] + "=="))
+        for side in ("ours", "peer")
+    ]
+    stage.confirm(
+        "the statement is signed by both sides, and they agree", signed[1]["agreed"] is True
+    )
 
 
 async def _run(stage: Stage) -> Any:
     """A reconciliation of the last days, to its end."""
     administrator = await stage.officer("administrator")
     today: date = clock.local_date(clock.now())
-    body = {"resource": "cases", "first_day": str(today - timedelta(days=30)), "last_day": str(today)}
-    number = len((await stage.call("GET", "/exchange/reconciliations", administrator, params={"limit": 200}))["items"])
+    body = {
+        "resource": "cases",
+        "first_day": str(today - timedelta(days=30)),
+        "last_day": str(today),
+    }
+    number = len(
+        (
+            await stage.call(
+                "GET", "/exchange/reconciliations", administrator, params={"limit": 200}
+            )
+        )["items"]
+    )
     once = stage.once(f"reconciliation-{number}")
-    run = await stage.call("POST", "/exchange/reconciliations", administrator, status=201, json=body, headers=once)
+    run = await stage.call(
+        "POST", "/exchange/reconciliations", administrator, status=201, json=body, headers=once
+    )
     path = f"/exchange/reconciliations/{run['id']}"
 
     async def ask() -> Any:
@@ -121,4 +142,6 @@ async def _run(stage: Stage) -> Any:
 async def _differences(stage: Stage, run_id: str) -> list[Any]:
     query = {"limit": 200}
     path = f"/exchange/reconciliations/{run_id}/differences"
-    return (await stage.call("GET", path, await stage.officer("administrator"), params=query))["items"]
+    return (await stage.call("GET", path, await stage.officer("administrator"), params=query))[
+        "items"
+    ]

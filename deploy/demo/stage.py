@@ -58,15 +58,21 @@ class Stage:
     async def officer(self, username: str) -> Headers:
         """A sample account, signed in once."""
         if username not in self._signed_in:
-            self._signed_in[username] = await accounts.sign_in(self.client, self._accounts[username])
+            self._signed_in[username] = await accounts.sign_in(
+                self.client, self._accounts[username]
+            )
         return self._signed_in[username]
 
-    async def call(self, method: str, path: str, who: Headers | None = None, *, status: int = 200, **more: Any) -> Any:
+    async def call(
+        self, method: str, path: str, who: Headers | None = None, *, status: int = 200, **more: Any
+    ) -> Any:
         """One request; anything but the expected status ends the story with the answer's own words."""
         headers = {**(who or {}), **more.pop("headers", {})}
         answer = await self.client.request(method, path, headers=headers, **more)
         if answer.status_code != status:
-            raise Difference(f"{method} {path} answered {answer.status_code}, expected {status}: {answer.text[:600]}")
+            raise Difference(
+                f"{method} {path} answered {answer.status_code}, expected {status}: {answer.text[:600]}"
+            )
         return answer.json() if answer.content else None
 
     async def until(self, what: str, ask: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
@@ -93,5 +99,7 @@ class Stage:
 
 @asynccontextmanager
 async def on(place: Place, databases: dict[str, str]) -> AsyncGenerator[Stage]:
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{place.url}/api/v1", timeout=60, trust_env=False
+    ) as client:
         yield Stage(place, databases, client)

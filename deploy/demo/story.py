@@ -14,8 +14,8 @@ from deploy.demo.stage import Difference, Headers, Stage
 from deploy.sample import catalogue
 from deploy.sample.accounts import BUREAU
 from shared import clock
-from shared.codes import id_check_character
-from shared.workdays import seed_calendar
+from shared.domain.codes import id_check_character
+from shared.domain.workdays import seed_calendar
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/matters-511602.csv"
 HEADING = ("区划编码", "事项名称", "实施编码", "部门编码", "事项类型", "主项名称", "实施部门")
@@ -36,7 +36,9 @@ def invent(stage: Stage, name: str, place: int) -> Person:
     seconds = int(stage.mark, 16)
     born = date(1960, 1, 1) + timedelta(days=seconds // 300 % 14_000)
     first = f"540102{born:%Y%m%d}{(seconds + place) % 1000:03d}"
-    return Person(name, first + id_check_character(first), f"139{(seconds * 7 + place) % 10**8:08d}", {})
+    return Person(
+        name, first + id_check_character(first), f"139{(seconds * 7 + place) % 10**8:08d}", {}
+    )
 
 
 async def import_catalogue(stage: Stage) -> None:
@@ -48,7 +50,9 @@ async def import_catalogue(stage: Stage) -> None:
     )
     administrator = await stage.officer("administrator")
     report = await _send_file(stage, administrator, _faulty_file(), "planted")
-    stage.check("rows taken (new or known)", report["accepted"] + report["unchanged"] + report["changed"], 6)
+    stage.check(
+        "rows taken (new or known)", report["accepted"] + report["unchanged"] + report["changed"], 6
+    )
     for row in report["rows"]:
         fault = row["errors"][0]
         stage.say(f"   row {row['row']} came back: {fault['field']}: {fault['message']}")
@@ -59,12 +63,18 @@ async def import_catalogue(stage: Stage) -> None:
     area = {"areas": [{"code": "511602000000", "name": {"zh": "广安区"}}]}
     await stage.call("PUT", "/matters/directory", administrator, status=204, json=area)
     real = await _send_file(stage, administrator, REAL.read_bytes(), "real")
-    stage.check("real items of a district, none lost", sum(real[n] for n in ("accepted", "changed", "unchanged")), 1135)
+    stage.check(
+        "real items of a district, none lost",
+        sum(real[n] for n in ("accepted", "changed", "unchanged")),
+        1135,
+    )
 
 
 async def _send_file(stage: Stage, who: Headers, content: bytes, name: str) -> Any:
     headers = {**stage.once(f"import-{name}"), "X-Filename": f"{name}.csv"}
-    return await stage.call("POST", "/matters/imports", who, status=201, content=content, headers=headers)
+    return await stage.call(
+        "POST", "/matters/imports", who, status=201, content=content, headers=headers
+    )
 
 
 def _faulty_file() -> bytes:
@@ -87,7 +97,9 @@ def _faulty_file() -> bytes:
     writer.writerow(HEADING)
     for number, code in enumerate(codes, start=2):
         place = "540199000000" if number == 9 else area
-        writer.writerow((place, f"示例事项{number}", code, unit, "20", "示例", "拉萨市市场监督管理局"))
+        writer.writerow(
+            (place, f"示例事项{number}", code, unit, "20", "示例", "拉萨市市场监督管理局")
+        )
     return out.getvalue().encode("gbk")
 
 
@@ -96,8 +108,12 @@ async def register(stage: Stage, person: Person) -> None:
     stage.scene(f"{person.name} registers on her phone")
     await stage.call("POST", "/identity/sms-codes", status=202, json={"phone": person.phone})
     code = await stage.read_sms(person.phone)
-    stage.say("   she types the code of the message that came (an operator reads it here in the development sender)")
-    tokens = await stage.call("POST", "/identity/sessions/sms", json={"phone": person.phone, "code": code})
+    stage.say(
+        "   she types the code of the message that came (an operator reads it here in the development sender)"
+    )
+    tokens = await stage.call(
+        "POST", "/identity/sessions/sms", json={"phone": person.phone, "code": code}
+    )
     person.headers = _bearer(tokens)
     card = {"name": person.name, "id_number": person.id_number, "id_valid_until": "2046-01-01"}
     verified = await stage.call("POST", "/identity/verifications", person.headers, json=card)
@@ -105,7 +121,9 @@ async def register(stage: Stage, person: Person) -> None:
     refreshed = {"refresh_token": tokens["refresh_token"]}
     person.headers = _bearer(await stage.call("POST", "/identity/sessions/refresh", json=refreshed))
     account = await stage.call("GET", "/identity/account", person.headers)
-    stage.say(f"   her account shows: {account['name']}, {account['id_number']}, {account['phone']}")
+    stage.say(
+        f"   her account shows: {account['name']}, {account['id_number']}, {account['phone']}"
+    )
 
 
 def _bearer(tokens: dict[str, Any]) -> Headers:
@@ -118,15 +136,21 @@ async def find_guide(stage: Stage) -> dict[str, Any]:
     area = catalogue.CITY
     names = await stage.call("GET", "/matters/suggestions", params={"q": "茶馆", "area": area})
     stage.say(f"   suggested while typing: {', '.join(item['name'] for item in names['items'])}")
-    found = (await stage.call("GET", "/matters/catalogue", params={"q": "茶馆", "area": area}))["items"]
+    found = (await stage.call("GET", "/matters/catalogue", params={"q": "茶馆", "area": area}))[
+        "items"
+    ]
     stage.check("first hit", found[0]["name"]["zh"], "我要开茶馆")
     matter = await stage.call("GET", f"/matters/catalogue/{found[0]['id']}")
     answers = _rented(matter["document"])
-    guide = await stage.call("POST", "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers})
+    guide = await stage.call(
+        "POST", "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers}
+    )
     for material in guide["materials"]:
         stage.say(f"   to bring: {material['name']['zh']}")
     stage.say(f"   her guide is frozen as {guide['digest'][:23]}…")
-    again = await stage.call("POST", "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers})
+    again = await stage.call(
+        "POST", "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers}
+    )
     stage.confirm("asked again, the same guide", again["digest"] == guide["digest"])
     return guide
 
@@ -165,7 +189,11 @@ async def apply(
         "matter_version": guide["version"],
         "answers": guide["answers"],
         "guide_digest": guide["digest"],
-        "applicant": {"name": applicant.name, "id_number": applicant.id_number, "phone": applicant.phone},
+        "applicant": {
+            "name": applicant.name,
+            "id_number": applicant.id_number,
+            "phone": applicant.phone,
+        },
         "materials": materials,
         "channel": channel,
     }
@@ -187,15 +215,25 @@ async def _upload(stage: Stage, who: Headers) -> str:
 
 
 async def act(
-    stage: Stage, case: Any, username: str | Headers, path: str, body: Any = None, *, status: int = 200
+    stage: Stage,
+    case: Any,
+    username: str | Headers,
+    path: str,
+    body: Any = None,
+    *,
+    status: int = 200,
 ) -> Any:
     """One act on a case by an officer or the applicant, at the version that was read."""
     who = await stage.officer(username) if isinstance(username, str) else username
     headers = {"If-Match": f'"{case["revision"]}"'}
-    return await stage.call("POST", f"/cases/files/{case['id']}/{path}", who, status=status, json=body, headers=headers)
+    return await stage.call(
+        "POST", f"/cases/files/{case['id']}/{path}", who, status=status, json=body, headers=headers
+    )
 
 
-async def decide(stage: Stage, citizen: Person, guide: dict[str, Any], licences: Mapping[str, str]) -> Any:
+async def decide(
+    stage: Stage, citizen: Person, guide: dict[str, Any], licences: Mapping[str, str]
+) -> Any:
     """Her case from application to delivery; an e-licence meets what needs no upload."""
     stage.scene("She applies; the bureau handles her case")
     case = await apply(stage, guide, citizen, citizen.headers, "mobile", licences)
@@ -203,7 +241,9 @@ async def decide(stage: Stage, citizen: Person, guide: dict[str, Any], licences:
     stage.check("materials that an e-licence meets", used, sorted(licences))
     stage.say(f"   case {case['number']}, the bureau has until {case['due_on']} to accept it")
     refused = await act(stage, case, "delivery", "delivery", {"method": "window"}, status=409)
-    stage.say(f"   delivering now is refused: {refused['detail']}; allowed: {', '.join(refused['allowed'])}")
+    stage.say(
+        f"   delivering now is refused: {refused['detail']}; allowed: {', '.join(refused['allowed'])}"
+    )
     stage.confirm("the refusal names what is allowed", "accept" in refused["allowed"])
     gap = next(material for material in guide["materials"] if material["code"] not in licences)
     items = [{"material_code": gap["code"], "text": f"{gap['name']['zh']}: 缺少签字"}]
@@ -234,7 +274,9 @@ async def take_in(stage: Stage, guide: dict[str, Any], old_man: Person) -> Any:
     """一窗受理: a clerk applies on behalf of somebody who came in person."""
     stage.scene("An old man comes to the window; the clerk takes his case in")
     case = await apply(stage, guide, old_man, await stage.officer("clerk"), "window")
-    stage.say(f"   case {case['number']}; the clerk sees {case['applicant_name']}, {case['applicant_id_number']}")
+    stage.say(
+        f"   case {case['number']}; the clerk sees {case['applicant_name']}, {case['applicant_id_number']}"
+    )
     stage.confirm("what the clerk sees is masked", old_man.id_number not in str(case))
     return await act(stage, case, "clerk", "acceptance")
 
@@ -253,10 +295,14 @@ async def push(stage: Stage, system: PeerSystem) -> None:
     for reject in final["rejects"]:
         for fault in reject["faults"]:
             stage.say(f"   row {reject['row']} came back: {fault['field']}: {fault['message']}")
-    stage.check("rows that came back", [reject["row"] for reject in final["rejects"]], [10, 500, 999])
+    stage.check(
+        "rows that came back", [reject["row"] for reject in final["rejects"]], [10, 500, 999]
+    )
     again, repeated = await system.send("cases", "push", records)
     _, exact_again = await system.final(again)
-    stage.confirm("sent again, both receipts byte for byte", (repeated, exact_again) == (receipt, exact))
+    stage.confirm(
+        "sent again, both receipts byte for byte", (repeated, exact_again) == (receipt, exact)
+    )
     anew, _ = await system.send("cases", "push-anew", records)
     told, _ = await system.final(anew)
     stage.check("as a new batch, nothing changes", (told["accepted"], told["unchanged"]), (0, 997))
@@ -293,14 +339,20 @@ async def leave_alone(stage: Stage, case: Any) -> None:
     for day, level in ((day_before, "yellow"), (late, "red"), (later, "deep_red")):
         as_of = datetime.combine(day, time(10), tzinfo=clock.SHANGHAI).isoformat()
         ran = {"as_of": as_of}
-        await stage.call("POST", "/cases/development/timer-runs", await stage.officer("administrator"), json=ran)
+        await stage.call(
+            "POST", "/cases/development/timer-runs", await stage.officer("administrator"), json=ran
+        )
         stage.confirm(f"as of {day} its light is {level}", level in await _lights(stage, case))
     light = (await _lights(stage, case))["deep_red"]
     answer = {"text": "材料核验延误, 今日办结"}
     headers = {"If-Match": f'"{light["revision"]}"'}
     path = f"/cases/lights/{light['id']}/answer"
-    answered = await stage.call("POST", path, await stage.officer("clerk"), json=answer, headers=headers)
-    stage.confirm("the department answers and the light goes out", answered["cleared_at"] is not None)
+    answered = await stage.call(
+        "POST", path, await stage.officer("clerk"), json=answer, headers=headers
+    )
+    stage.confirm(
+        "the department answers and the light goes out", answered["cleared_at"] is not None
+    )
 
 
 async def _lights(stage: Stage, case: Any) -> dict[str, Any]:
@@ -308,8 +360,12 @@ async def _lights(stage: Stage, case: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     query: dict[str, Any] = {"open": True, "limit": 200}
     while True:
-        page = await stage.call("GET", "/cases/lights", await stage.officer("supervisor"), params=query)
-        found.update({light["level"]: light for light in page["items"] if light["case_id"] == case["id"]})
+        page = await stage.call(
+            "GET", "/cases/lights", await stage.officer("supervisor"), params=query
+        )
+        found.update(
+            {light["level"]: light for light in page["items"] if light["case_id"] == case["id"]}
+        )
         if page["next"] is None:
             return found
         query["cursor"] = page["next"]

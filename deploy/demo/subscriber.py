@@ -14,7 +14,10 @@ from deploy.demo.peer import PeerSystem
 from deploy.demo.stage import Difference, Stage
 from deploy.postgres import free_port
 
-TYPES = [f"cn.gov.lhasa.cases.case.{fact}.v1" for fact in ("received", "accepted", "decided", "closed", "imported")]
+TYPES = [
+    f"cn.gov.lhasa.cases.case.{fact}.v1"
+    for fact in ("received", "accepted", "decided", "closed", "imported")
+]
 
 
 class Subscriber:
@@ -99,7 +102,9 @@ async def subscribe(stage: Stage, system: PeerSystem, subscriber: Subscriber) ->
         body = {"name": f"演示 {mode}", "mode": mode, "event_types": TYPES}
         body |= {"endpoint": subscriber.url} if mode == "webhook" else {}
         once = stage.once(f"subscription-{mode}")
-        answer = await stage.call("POST", "/exchange/subscriptions", who, status=201, json=body, headers=once)
+        answer = await stage.call(
+            "POST", "/exchange/subscriptions", who, status=201, json=body, headers=once
+        )
         made.append(answer)
         if mode == "webhook":
             subscriber.secret = answer["secret"]
@@ -110,7 +115,9 @@ async def subscribe(stage: Stage, system: PeerSystem, subscriber: Subscriber) ->
     return made[1]["id"], made[1]["cursor"]
 
 
-async def catch_up(stage: Stage, system: PeerSystem, subscriber: Subscriber, pull: tuple[str, int]) -> None:
+async def catch_up(
+    stage: Stage, system: PeerSystem, subscriber: Subscriber, pull: tuple[str, int]
+) -> None:
     """It was down while much happened; now it is up again, and nothing is lost, doubled or out of order."""
     stage.scene("The bureau's server was down; it comes back and catches up")
     before = len(subscriber.ids)
@@ -132,7 +139,9 @@ async def catch_up(stage: Stage, system: PeerSystem, subscriber: Subscriber, pul
         await stage.until("everything at the subscriber", all_there, 180)
     except Difference:
         stage.say(f"   {len(wanted - subscriber.ids)} are still missing")
-    stage.say(f"   {before} came before it went down, {len(subscriber.ids) - before} after it was back")
+    stage.say(
+        f"   {before} came before it went down, {len(subscriber.ids) - before} after it was back"
+    )
     stage.check("events lost", len(wanted - subscriber.ids), 0)
     stage.check("keys whose events came out of order", subscriber.disordered, [])
     stage.check("with a signature that does not hold", subscriber.forged, 0)

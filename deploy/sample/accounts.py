@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -18,10 +18,10 @@ from joserfc.jwk import OKPKey
 from deploy.place import Place, find_platform, write_secret
 from deploy.sample import catalogue
 from services.identity import security
-from services.identity.schemas import NewStaff
-from services.identity.use_cases import create_staff
+from services.identity.schemas import NewStaff, Role
+from services.identity.use_cases.accounts import create_staff
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
 from shared.ids import new_id
 
 STAFF = {
@@ -48,7 +48,13 @@ async def make_administrator(database: Database) -> dict[str, Any]:
     """The first administrator, straight into identity's database: nobody is there yet to allow it."""
     name, role = STAFF["administrator"]
     area, unit = BUREAU
-    command = NewStaff(username="administrator", name=name, area_code=area, department_code=unit, roles=[role])  # pyright: ignore[reportArgumentType]
+    command = NewStaff(
+        username="administrator",
+        name=name,
+        area_code=area,
+        department_code=unit,
+        roles=[cast("Role", role)],
+    )
     async with database.transaction() as session:
         account = await create_staff(session, command, clock.now())
     return account.model_dump(mode="json")
@@ -63,25 +69,46 @@ async def make_others(client: httpx.AsyncClient, headers: dict[str, str]) -> lis
         if username != "administrator":
             body = {"username": username, "name": name, "roles": [role], **place}
             once = {**headers, "Idempotency-Key": f"sample-{username}"}
-            made.append((await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json())
+            made.append(
+                (await client.post("/identity/staff", json=body, headers=once))
+                .raise_for_status()
+                .json()
+            )
     return [*made, *[await _make_system(client, headers, name) for name in SYSTEMS]]
 
 
-async def _make_system(client: httpx.AsyncClient, headers: dict[str, str], username: str) -> dict[str, Any]:
+async def _make_system(
+    client: httpx.AsyncClient, headers: dict[str, str], username: str
+) -> dict[str, Any]:
     name, bureau = SYSTEMS[username]
-    place = {"area_code": catalogue.CITY, "department_code": catalogue.department_code(catalogue.CITY, bureau)}
+    place = {
+        "area_code": catalogue.CITY,
+        "department_code": catalogue.department_code(catalogue.CITY, bureau),
+    }
     key = OKPKey.generate_key("Ed25519")
-    public = {name: value for name, value in key.as_dict(private=False).items() if name in {"kty", "crv", "x"}}
+    public = {
+        name: value
+        for name, value in key.as_dict(private=False).items()
+        if name in {"kty", "crv", "x"}
+    }
     body = {"name": name, "scopes": SCOPES, "public_key": public, **place}
     once = {**headers, "Idempotency-Key": f"sample-{username}"}
-    system = (await client.post("/identity/systems", json=body, headers=once)).raise_for_status().json()
-    account = {"username": username, "client_id": system["client_id"], "private_key": key.as_dict(private=True)}
+    system = (
+        (await client.post("/identity/systems", json=body, headers=once)).raise_for_status().json()
+    )
+    account = {
+        "username": username,
+        "client_id": system["client_id"],
+        "private_key": key.as_dict(private=True),
+    }
     return {**account, "scope": " ".join(SCOPES)}
 
 
 def save(path: Path, accounts: Sequence[dict[str, Any]]) -> None:
     """Written last: its presence says that the sample is complete."""
-    content = orjson.dumps({account["username"]: account for account in accounts}, option=orjson.OPT_INDENT_2)
+    content = orjson.dumps(
+        {account["username"]: account for account in accounts}, option=orjson.OPT_INDENT_2
+    )
     write_secret(path, content)
 
 
@@ -111,7 +138,14 @@ async def sign_in(client: httpx.AsyncClient, account: dict[str, Any]) -> dict[st
 
 async def _sign_in_system(client: httpx.AsyncClient, account: dict[str, Any]) -> dict[str, str]:
     now, client_id = int(time.time()), account["client_id"]
-    claims = {"iss": client_id, "sub": client_id, "aud": TOKEN_URL, "iat": now, "exp": now + 60, "jti": str(new_id())}
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": TOKEN_URL,
+        "iat": now,
+        "exp": now + 60,
+        "jti": str(new_id()),
+    }
     key = OKPKey.import_key(account["private_key"])
     assertion = jwt.encode({"alg": "Ed25519"}, claims, key, algorithms=["Ed25519"])
     form = {
@@ -126,7 +160,9 @@ async def _sign_in_system(client: httpx.AsyncClient, account: dict[str, Any]) ->
 
 async def _token(place: Place, username: str) -> str:
     account = read(place.account_file)[username]
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=40, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{place.url}/api/v1", timeout=40, trust_env=False
+    ) as client:
         return (await sign_in(client, account))["Authorization"].removeprefix("Bearer ")
 
 
@@ -136,7 +172,9 @@ def main(arguments: list[str]) -> int:
     found = find_platform(f"http://127.0.0.1:{port}")
     known = (*STAFF, *SYSTEMS)
     if found is None or arguments[-1:] == [] or arguments[-1] not in known:
-        _ = sys.stderr.write(f"usage: [--port N] one of {', '.join(known)}; a platform must run (make run)\n")
+        _ = sys.stderr.write(
+            f"usage: [--port N] one of {', '.join(known)}; a platform must run (make run)\n"
+        )
         return 2
     print(asyncio.run(_token(found[0], arguments[-1])))
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.sample import reading
-from shared.codes import uscc_check_character
+from shared.domain.codes import uscc_check_character
 
 HERE = Path(__file__).parent
 Table = dict[str, dict[str, Any]]
@@ -42,14 +42,18 @@ def type_code(paper: dict[str, Any]) -> str:
 @cache
 def papers() -> Table:
     """Papers that government issues by their names, each with the `code` of its licence type."""
-    return {name: {**paper, "code": type_code(paper)} for name, paper in table("license_types")["types"].items()}
+    return {
+        name: {**paper, "code": type_code(paper)}
+        for name, paper in table("license_types")["types"].items()
+    }
 
 
 def license_types() -> dict[str, dict[str, Any]]:
     """Every licence type by its code, as `PUT /licenses/types/{code}` takes it."""
     fields = table("license_types")["fields"]
     return {
-        paper["code"]: reading.license_type(name, paper, fields, _issuers(paper)) for name, paper in papers().items()
+        paper["code"]: reading.license_type(name, paper, fields, _issuers(paper))
+        for name, paper in papers().items()
     }
 
 
@@ -65,7 +69,9 @@ def _issuers(paper: dict[str, Any]) -> list[dict[str, str]]:
 
 def directory() -> dict[str, Any]:
     """Areas and departments as `PUT /matters/directory` takes them."""
-    areas = [{"code": code, "name": {"zh": area["zh"], "bo": area["bo"]}} for code, area in AREAS.items()]
+    areas = [
+        {"code": code, "name": {"zh": area["zh"], "bo": area["bo"]}} for code, area in AREAS.items()
+    ]
     departments = [_department(area, bureau) for area in AREAS for bureau in bureaus_of(area)]
     return {"areas": areas, "departments": departments}
 
@@ -73,7 +79,11 @@ def directory() -> dict[str, Any]:
 def _department(area: str, bureau: str) -> dict[str, Any]:
     zh, bo = (AREAS[area]["zh"] + BUREAUS[bureau]["zh"], BUREAUS[bureau].get("bo"))
     tibetan = AREAS[area]["bo"].rstrip("།") + bo if bo else None
-    return {"area_code": area, "code": department_code(area, bureau), "name": {"zh": zh, "bo": tibetan}}
+    return {
+        "area_code": area,
+        "code": department_code(area, bureau),
+        "name": {"zh": zh, "bo": tibetan},
+    }
 
 
 def documents() -> list[dict[str, Any]]:

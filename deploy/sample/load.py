@@ -12,7 +12,7 @@ from rich.progress import Progress
 from deploy.place import Place
 from deploy.processes import GATEWAY_PORT
 from deploy.sample import accounts, bundles, catalogue
-from shared.db import Database
+from shared.database.session import Database
 
 BATCH = 50
 
@@ -22,7 +22,9 @@ async def load_once(place: Place, identity: Database) -> None:
     if place.account_file.exists():
         return
     administrator = await accounts.make_administrator(identity)
-    async with httpx.AsyncClient(base_url=f"{place.url}/api/v1", timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{place.url}/api/v1", timeout=60, trust_env=False
+    ) as client:
         headers = await accounts.sign_in(client, administrator)
         stored = await client.put("/matters/directory", json=catalogue.directory(), headers=headers)
         _ = stored.raise_for_status()
@@ -33,7 +35,9 @@ async def load_once(place: Place, identity: Database) -> None:
     accounts.save(place.account_file, [administrator, *others])
 
 
-async def _load_types(client: httpx.AsyncClient, headers: dict[str, str], types: dict[str, dict[str, Any]]) -> None:
+async def _load_types(
+    client: httpx.AsyncClient, headers: dict[str, str], types: dict[str, dict[str, Any]]
+) -> None:
     with Progress(console=Console(file=sys.stdout)) as progress:
         task = progress.add_task("Licence types", total=len(types))
         for code, document in types.items():
@@ -49,8 +53,12 @@ async def _load_catalogue(
     with Progress(console=Console(file=sys.stdout)) as progress:
         task = progress.add_task("Sample catalogue", total=len(documents))
         for start in range(0, len(documents), BATCH):
-            body = b"\n".join(orjson.dumps(document) for document in documents[start : start + BATCH])
-            answer = await client.post("/matters/catalogue-documents", content=body, headers=headers)
+            body = b"\n".join(
+                orjson.dumps(document) for document in documents[start : start + BATCH]
+            )
+            answer = await client.post(
+                "/matters/catalogue-documents", content=body, headers=headers
+            )
             report = answer.raise_for_status().json()
             if report["refused"]:
                 raise SystemExit(f"the sample does not keep its own rules: {report['errors'][:3]}")

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-KINDS = {"许可": "01", "给付": "05", "确认": "07", "奖励": "08", "裁决": "09", "其他": "10", "服务": "20"}
+KINDS = {
+    "许可": "01",
+    "给付": "05",
+    "确认": "07",
+    "奖励": "08",
+    "裁决": "09",
+    "其他": "10",
+    "服务": "20",
+}
 OBJECTS = {"个": "1", "企": "2", "事": "3", "社": "4", "机": "5", "其": "6"}
 RESULTS = {"证": ("license", "出证"), "批复": ("approval", "审批"), "文": ("document", "出文")}
 STAGES = {1: "1", 2: "12", 3: "1234", 4: "123456"}
@@ -29,7 +37,11 @@ MATERIAL_WORDS: dict[str, dict[str, Any]] = {
 }
 HOLDERS = {"个": "person", "企": "organisation", "皆": "any"}
 UNITS = {"年": "years", "月": "months", "日": "days"}
-FEE_WORDS: dict[str, dict[str, Any]] = {"减免": {"reducible": True}, "可网上缴": {}, "另加": {"conditional": True}}
+FEE_WORDS: dict[str, dict[str, Any]] = {
+    "减免": {"reducible": True},
+    "可网上缴": {},
+    "另加": {"conditional": True},
+}
 Named = dict[str, tuple[str, str]]
 """Kind and code of every part that an answer may add or drop, by its name."""
 
@@ -92,7 +104,9 @@ def _material(text: str, papers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         found["name"]["bo"] = paper.get("bo")
         found |= {"source": "20", "source_org": paper["by"], "license_type_code": paper["code"]}
     for word in words.split():
-        found |= {"copies": int(word[:-1])} if re.fullmatch("[0-9]+份", word) else MATERIAL_WORDS[word]
+        found |= (
+            {"copies": int(word[:-1])} if re.fullmatch("[0-9]+份", word) else MATERIAL_WORDS[word]
+        )
     return found
 
 
@@ -110,21 +124,35 @@ def _step(text: str) -> dict[str, Any]:
     word, conditional = _starred(text)
     name = word.rstrip("0123456789")
     role = next((role for role, words in ROLES.items() if any(w in name for w in words)), "review")
-    return {"name": name, "days": int(word[len(name) :] or 0), "role": role, "conditional": conditional}
+    return {
+        "name": name,
+        "days": int(word[len(name) :] or 0),
+        "role": role,
+        "conditional": conditional,
+    }
 
 
 def _result(text: str, papers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     word, _, name = text.partition(" ")
     kind, type_ = RESULTS[word]
     code = papers[name]["code"] if name in papers else None
-    return {"kind": kind, "type": type_, "name": name, "sample": f"{name}（样本）", "license_type_code": code}
+    return {
+        "kind": kind,
+        "type": type_,
+        "name": name,
+        "sample": f"{name}（样本）",
+        "license_type_code": code,
+    }
 
 
 def _basis(text: str) -> dict[str, Any]:
     found = re.fullmatch(r"(.+?)(第[一二三四五六七八九十百零]+条.*)?", text)
     title = found[1] if found else text
     law = title.endswith("法") and not title.endswith("办法")
-    return {"title": f"中华人民共和国{title}" if law else title, "article": found[2] if found else None}
+    return {
+        "title": f"中华人民共和国{title}" if law else title,
+        "article": found[2] if found else None,
+    }
 
 
 def _faq(text: str) -> dict[str, str]:
@@ -141,7 +169,11 @@ def handling_items(text: str, code: str) -> Iterator[dict[str, Any]]:
     """业务办理项 of the matter with this implementing code; a number after the name is the promised days."""
     for number, word in enumerate(text.split(), start=1):
         name = word.rstrip("0123456789")
-        item: dict[str, Any] = {"sequence": f"{number:02d}", "code": f"{code}{number:02d}", "name": {"zh": name}}
+        item: dict[str, Any] = {
+            "sequence": f"{number:02d}",
+            "code": f"{code}{number:02d}",
+            "name": {"zh": name},
+        }
         if days := word[len(name) :]:
             item |= {"promised_days": int(days), "project_type": "2" if int(days) else "1"}
         yield item
@@ -171,7 +203,10 @@ def _tree(questions: list[Any], named: Named) -> dict[str, Any]:
             {
                 "code": f"Q{number}",
                 "text": {"zh": text},
-                "options": [_option(option, f"Q{number + 1}" if number < last else None, named) for option in options],
+                "options": [
+                    _option(option, f"Q{number + 1}" if number < last else None, named)
+                    for option in options
+                ],
             }
             for number, (text, *options) in enumerate(questions, start=1)
         ],
@@ -188,11 +223,20 @@ def _option(option: list[str], following: str | None, named: Named) -> dict[str,
         else:
             kind, part = named[name]
             changes[sign].setdefault(kind, []).append(part)
-    return {"code": code, "text": {"zh": text}, "next": following, "add": changes["+"], "drop": changes["-"]}
+    return {
+        "code": code,
+        "text": {"zh": text},
+        "next": following,
+        "add": changes["+"],
+        "drop": changes["-"],
+    }
 
 
 def license_type(
-    name: str, paper: dict[str, Any], fields: dict[str, dict[str, Any]], issuers: list[dict[str, str]]
+    name: str,
+    paper: dict[str, Any],
+    fields: dict[str, dict[str, Any]],
+    issuers: list[dict[str, str]],
 ) -> dict[str, Any]:
     """证照类型: the definition of a paper's licence type; the first of `issuers` defines it."""
     valid = paper.get("valid")
@@ -201,7 +245,9 @@ def license_type(
         "defining_body": issuers[0],
         "issuing_bodies": issuers,
         "holder_kind": HOLDERS[paper["who"]],
-        "validity": {"unit": UNITS[valid[-1]], "amount": int(valid[:-1])} if valid else {"unit": "none"},
+        "validity": {"unit": UNITS[valid[-1]], "amount": int(valid[:-1])}
+        if valid
+        else {"unit": "none"},
         "fields": [_license_field(word, fields[word]) for word in paper.get("has", "").split()],
         "template": "permit" if "许可" in name else "certificate",
     }

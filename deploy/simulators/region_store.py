@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.exchange.use_cases.tables import COLUMNS, KEY
-from shared.recon import (
+from services.exchange.region.use_cases.tables import COLUMNS, KEY
+from shared.domain.recon import (
     WORD,
     Entry,
     Fingerprint,
@@ -43,10 +43,22 @@ class Held(NamedTuple):
     d2: int
 
 
-def held(resource: str, key: str, version: int, op: str, record: dict[str, Any], day: str = "") -> Held:
+def held(
+    resource: str, key: str, version: int, op: str, record: dict[str, Any], day: str = ""
+) -> Held:
     text = canonical(record)
     weight = entry(stream(resource), key, version, op, digest(text))
-    return Held(key, version, op, day or record[DAY[resource]], text, weight.b1, weight.b2, weight.d1, weight.d2)
+    return Held(
+        key,
+        version,
+        op,
+        day or record[DAY[resource]],
+        text,
+        weight.b1,
+        weight.b2,
+        weight.d1,
+        weight.d2,
+    )
 
 
 @dataclass
@@ -143,7 +155,12 @@ class Store:
         resource = batch.resource
         first = next(iter(row.values()))
         key, version, op = first[KEY[resource]], first["version"], first["cd_operation"]
-        record = {name: value for part in row.values() for name, value in part.items() if name not in CONTROL}
+        record = {
+            name: value
+            for part in row.values()
+            for name, value in part.items()
+            if name not in CONTROL
+        }
         if not record.get("org_code") or self.hits(self.faults.reject):
             cause = "org_code 未登记" if record.get("org_code") else "org_code 为空"
             batch.rejects.append({**first, "error_msg": cause, "recordtime": time.time()})
@@ -165,10 +182,16 @@ class Store:
             self.held[resource][row.key] = [row._replace(day=before[0].day)]
 
     def open_keys(self, resource: str) -> set[str]:
-        waiting = [batch for batch in self.batches.values() if batch.resource == resource and not batch.checked]
+        waiting = [
+            batch
+            for batch in self.batches.values()
+            if batch.resource == resource and not batch.checked
+        ]
         return {next(iter(row.values()))[KEY[resource]] for batch in waiting for row in batch.rows}
 
-    def cut(self, run_id: str, resource: str, first: str, last: str, without: set[str]) -> list[str]:
+    def cut(
+        self, run_id: str, resource: str, first: str, last: str, without: set[str]
+    ) -> list[str]:
         """Remember what is there now; the keys that are still on their way here."""
         self.ripen()
         own = self.open_keys(resource)
@@ -205,7 +228,11 @@ class Store:
         snapshot = self.snapshots[run_id][1]
         found: list[list[Any]] = []
         for place in places:
-            rows = [row for row in snapshot.child(place[0], place[1]) if len(place) < 3 or row.b2 == place[2]]
+            rows = [
+                row
+                for row in snapshot.child(place[0], place[1])
+                if len(place) < 3 or row.b2 == place[2]
+            ]
             for row in rows:
                 far = digest(loose(orjson.loads(row.record))).hex()
                 found.append([row.key, row.version, row.op, digest(row.record).hex(), far, row.day])
@@ -216,7 +243,9 @@ class Store:
         resource, snapshot = self.snapshots[run_id]
         found: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for (day, _), rows in snapshot.children.items():
-            found[day] += [row_hash(stream(resource), r.key, r.version, r.op, digest(r.record)) for r in rows]
+            found[day] += [
+                row_hash(stream(resource), r.key, r.version, r.op, digest(r.record)) for r in rows
+            ]
         return {day: window_digest(rows) for day, rows in found.items()}
 
     def total(self, run_id: str) -> Fingerprint:
@@ -232,10 +261,19 @@ class Store:
         first = next(iter(COLUMNS[resource]))
         if name != plain:
             chosen = [batch for key, batch in self.batches.items() if batch_id in (None, key)]
-            return [row for batch in chosen if batch.resource == resource and plain == first for row in batch.rejects]
+            return [
+                row
+                for batch in chosen
+                if batch.resource == resource and plain == first
+                for row in batch.rejects
+            ]
         wanted = {KEY[resource], *COLUMNS[resource][plain]}
-        records = [orjson.loads(row.record) for rows in self.held[resource].values() for row in rows]
-        shown = [{name: value for name, value in record.items() if name in wanted} for record in records]
+        records = [
+            orjson.loads(row.record) for rows in self.held[resource].values() for row in rows
+        ]
+        shown = [
+            {name: value for name, value in record.items() if name in wanted} for record in records
+        ]
         return [row for row in shown if len(row) > 1 or plain == first]
 
     def plant(self, resource: str, what: str, keys: Sequence[str]) -> None:
@@ -260,11 +298,16 @@ class Store:
                 changed = {**record, "project_name": "他处改写"}
                 mine[key] = [held(resource, key, row.version + 1, "U", changed, row.day)]
             elif what == "corrupt":
-                mine[key] = [held(resource, key, row.version, row.op, {**record, "org_code": "0"}, row.day)]
+                mine[key] = [
+                    held(resource, key, row.version, row.op, {**record, "org_code": "0"}, row.day)
+                ]
             elif what == "forge":
                 mine[key] = [row._replace(record=canonical({**record, "project_name": "他处改写"}))]
             elif what == "lossy":
-                short = {name: str(value)[:10] if name == "event_time" else value for name, value in record.items()}
+                short = {
+                    name: str(value)[:10] if name == "event_time" else value
+                    for name, value in record.items()
+                }
                 mine[key] = [held(resource, key, row.version, row.op, short, row.day)]
 
     def load(self, resource: str, lines: Iterable[bytes]) -> int:

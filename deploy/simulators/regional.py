@@ -18,7 +18,7 @@ The protocol, JSON over HTTP, compressed when the caller takes it:
   `places` `[[day]…]`, 2 those of `[[day, b1]…]`.
 - `POST /recon/{run}/leaves` `{places: [[day, b1]… or [day, b1, b2]…]}` → `[[key, version, op, rd, loose, day]…]`.
 - `POST /recon/{run}/list` → `[[day, digest]…]`: of each window SHA-256 over the `e` of its rows in the order of `kh`, of the
-  records as they are now, not of what was summed when they came (`shared.recon`).
+  records as they are now, not of what was summed when they came (`shared.domain.recon`).
 - `POST /recon/{run}/statement` (compact JWS of the platform) → compact JWS `{run_id, statement_sha256, fingerprint, agreed}`,
   and `list_sha256` where the statement has one.
 - `GET /keys`: the JWK set of the signature.
@@ -42,7 +42,7 @@ from joserfc.jwk import OKPKey
 from starlette.middleware.gzip import GZipMiddleware
 
 from deploy.simulators.region_store import Faults, Store
-from shared.recon import list_digest
+from shared.domain.recon import list_digest
 
 KID = "region-1"
 
@@ -85,7 +85,11 @@ def _add_tables(app: FastAPI, store: Store) -> None:
         if last and batch["number"] > last + 1:
             return _json({"error": "a push before this one is missing"}, 409)
         await store.take(batch["cd_batch"], batch)
-        return _json({"error": "broken off after"}, 503) if broken else _json({"acknowledged": batch["number"]})
+        return (
+            _json({"error": "broken off after"}, 503)
+            if broken
+            else _json({"acknowledged": batch["number"]})
+        )
 
     @app.get("/streams/{resource}")
     async def stream(resource: str) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -95,7 +99,9 @@ def _add_tables(app: FastAPI, store: Store) -> None:
     async def status(batch_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         store.ripen()
         batch = store.batches.get(batch_id)
-        return _json({"error": "unknown"}, 404) if batch is None else _json({"checked": batch.checked})
+        return (
+            _json({"error": "unknown"}, 404) if batch is None else _json({"checked": batch.checked})
+        )
 
     @app.get("/tables/{table}")
     async def rows(table: str, cd_batch: str | None = None) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -109,7 +115,9 @@ def _add_recon(app: FastAPI, store: Store, key: dict[str, str]) -> None:
     @app.post("/recon/{run_id}/cut")
     async def cut(run_id: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         asked = orjson.loads(await request.body())
-        own = store.cut(run_id, asked["resource"], asked["first"], asked["last"], set(asked["open"]))
+        own = store.cut(
+            run_id, asked["resource"], asked["first"], asked["last"], set(asked["open"])
+        )
         return _json({"open": own})
 
     @app.post("/recon/{run_id}/sums")
@@ -142,7 +150,9 @@ def _add_recon(app: FastAPI, store: Store, key: dict[str, str]) -> None:
             document["list_sha256"] = list_digest(store.lists(run_id))
             document["agreed"] &= told["list_sha256"] == document["list_sha256"]
         header = {"alg": "Ed25519", "kid": KID, "typ": "tongban-statement"}
-        signed = jws.serialize_compact(header, orjson.dumps(document), signer, algorithms=["Ed25519"])
+        signed = jws.serialize_compact(
+            header, orjson.dumps(document), signer, algorithms=["Ed25519"]
+        )
         return Response(signed, media_type="application/jose")
 
     @app.get("/keys")
@@ -183,7 +193,13 @@ def main() -> None:
     _ = parser.add_argument("--delay", type=float, default=0.0, help="seconds")
     told = parser.parse_args()
     faults = Faults(told.lose, told.duplicate, told.reject, told.breaks, told.delay)
-    uvicorn.run(build(told.seed, faults), host=told.host, port=told.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        build(told.seed, faults),
+        host=told.host,
+        port=told.port,
+        log_level="warning",
+        access_log=False,
+    )
 
 
 if __name__ == "__main__":

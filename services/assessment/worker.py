@@ -2,8 +2,8 @@
 
 from services.assessment.consumer import consumer
 from services.assessment.settings import Settings
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases import use_cases
+from services.cases.applications.use_cases import matter_copies
+from services.cases.bundles.use_cases import bundle_copies
+from services.cases.imports import use_cases as imports
+from services.cases.licenses import use_cases as licenses
 from shared import clock
 from shared.events.exchange import RecordReceived
 from shared.events.licenses import (
@@ -16,37 +19,37 @@ from shared.events.licenses import (
     LicenseSuspended,
 )
 from shared.events.matters import BundlePublished, MatterCancelled, MatterPublished, MatterSuspended
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("cases")
 
 
 @consumer.on(MatterPublished)
 async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
-    await use_cases.copy_matter(session, event)
+    await matter_copies.copy_matter(session, event)
 
 
 @consumer.on(MatterSuspended)
 async def close_suspended(session: AsyncSession, event: MatterSuspended) -> None:
-    await use_cases.close_copy(session, event)
+    await matter_copies.close_copy(session, event)
 
 
 @consumer.on(MatterCancelled)
 async def close_cancelled(session: AsyncSession, event: MatterCancelled) -> None:
-    await use_cases.close_copy(session, event)
+    await matter_copies.close_copy(session, event)
 
 
 @consumer.on_batch(LicenseIssued, LicenseChanged, LicenseSuspended, LicenseRevoked, LicenseExpired)
 async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent]) -> None:
-    await use_cases.follow_licenses(session, events, clock.now())
+    await licenses.follow_licenses(session, events, clock.now())
 
 
 @consumer.on(RecordReceived)
 async def judge_cases(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "cases":
-        await use_cases.judge_chunk(session, event, clock.now())
+        await imports.judge_chunk(session, event, clock.now())
 
 
 @consumer.on(BundlePublished)
 async def copy_bundle(session: AsyncSession, event: BundlePublished) -> None:
-    await use_cases.copy_bundle(session, event)
+    await bundle_copies.copy_bundle(session, event)

@@ -5,19 +5,41 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.cases.router import parts
+from services.cases import development
+from services.cases.applications.router import applications, license_matches
+from services.cases.applications.use_cases.numbers import Numbers
+from services.cases.bundles import router as bundles
+from services.cases.calendar_changes import router as calendar_changes
+from services.cases.case_file import router as case_file
+from services.cases.handling.router import acts, lights
+from services.cases.imports import router as imports
 from services.cases.settings import Settings
-from services.cases.use_cases import Numbers
-from shared.app import create_app
-from shared.bus import Bus
+from shared.http.app import create_app
+from shared.http.server import run_api
+from shared.messaging.bus import Bus
+from shared.runtime.storage import Storage
+from shared.runtime.worker import open_bus
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.storage import Storage
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
+
+ROUTERS = (
+    applications.router,
+    case_file.router,
+    imports.router,
+    bundles.router,
+    acts.router,
+    lights.router,
+    license_matches.router,
+    calendar_changes.router,
+    development.router,
+)
+"""Below `/api/v1/cases`; what is asked most stands first."""
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    app = create_app("cases", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
+    app = create_app("cases", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
     app.state.numbers = Numbers(app.state.database)
     return app

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.cases import use_cases
-from services.cases.use_cases import Settled
-from shared.db import Database
+from services.cases.calendar_changes import use_cases as calendar_changes
+from services.cases.case_file import use_cases as case_file
+from services.cases.handling.use_cases import deemed_acceptance, lights
+from services.cases.handling.use_cases.lights import Settled
+from shared.database.session import Database
 
 
 async def deem_accepted(database: Database, now: datetime) -> int:
@@ -13,7 +15,7 @@ async def deem_accepted(database: Database, now: datetime) -> int:
     total = 0
     while True:
         async with database.transaction() as session:
-            number = await use_cases.deem_accepted(session, now)
+            number = await deemed_acceptance.deem_accepted(session, now)
         total += number
         if number == 0:
             return total
@@ -24,8 +26,10 @@ async def settle_lights(database: Database, now: datetime) -> Settled:
     total = Settled()
     while True:
         async with database.transaction() as session:
-            batch = await use_cases.settle_due(session, now)
-        total = Settled(total.cases + batch.cases, total.raised + batch.raised, total.cleared + batch.cleared)
+            batch = await lights.settle_due(session, now)
+        total = Settled(
+            total.cases + batch.cases, total.raised + batch.raised, total.cleared + batch.cleared
+        )
         if batch.cases == 0:
             return total
 
@@ -49,15 +53,15 @@ async def run_clocks(database: Database, now: datetime) -> ClockRun:
 async def follow_calendar(database: Database, now: datetime) -> None:
     """Finish what a change of the calendar began, and look a second time a little later."""
     async with database.reading() as session:
-        changes = await use_cases.list_unfinished(session, now)
+        changes = await calendar_changes.list_unfinished(session, now)
     for change_id in changes:
         more = True
         while more:
             async with database.transaction() as session:
-                more = await use_cases.follow_change(session, change_id, now, passes=2)
+                more = await calendar_changes.follow_change(session, change_id, now, passes=2)
 
 
 async def forget_tries(database: Database, now: datetime) -> None:
     """Tracking budgets of yesterday."""
     async with database.transaction() as session:
-        await use_cases.forget_tries(session, now - timedelta(days=1))
+        await case_file.forget_tries(session, now - timedelta(days=1))

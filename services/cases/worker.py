@@ -3,8 +3,8 @@
 from services.cases.consumer import consumer
 from services.cases.settings import Settings
 from services.cases.timers import follow_calendar, forget_tries, run_clocks
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:

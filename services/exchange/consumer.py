@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.model import City
-from services.exchange.model.external import FACTS
+from services.exchange.batches.use_cases import verdicts
+from services.exchange.events.model.external import FACTS, City
+from services.exchange.events.use_cases.log import keep_events
+from services.exchange.region.use_cases import ledger
 from services.exchange.settings import CitySettings
-from services.exchange.use_cases import ledger, verdicts
-from services.exchange.use_cases.log import keep_events
 from shared import clock
-from shared.events import Envelope
+from shared.events.base import Envelope
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
@@ -33,7 +33,7 @@ from shared.events.cases import (
 from shared.events.licenses import LicenseRecordsJudged
 from shared.events.matters import SupervisionRecordsJudged
 from shared.events.ratings import RatingExcluded, RatingRecordsJudged, RatingSubmitted
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("exchange", period=0.05)
 
@@ -48,7 +48,9 @@ async def keep_visible(session: AsyncSession, envelopes: Sequence[Envelope]) -> 
     _ = await keep_events(session, envelopes, _city(), clock.now())
 
 
-@consumer.on_batch(CaseRecordsJudged, LicenseRecordsJudged, SupervisionRecordsJudged, RatingRecordsJudged)
+@consumer.on_batch(
+    CaseRecordsJudged, LicenseRecordsJudged, SupervisionRecordsJudged, RatingRecordsJudged
+)
 async def take_verdicts(session: AsyncSession, events: Sequence[Any]) -> None:
     await verdicts.take_verdicts(session, events, clock.now())
 

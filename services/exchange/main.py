@@ -5,18 +5,34 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.exchange.router import parts
+from services.exchange.batches import router as batches
+from services.exchange.events.router import deliveries, pull, subscriptions
+from services.exchange.peers import router as peers
+from services.exchange.region import router as region
 from services.exchange.settings import Settings
-from shared.app import create_app
-from shared.bus import Bus
-from shared.http import Endpoints
+from shared.http.app import create_app
+from shared.http.server import run_api
+from shared.messaging.bus import Bus
+from shared.runtime.http_client import Endpoints
+from shared.runtime.worker import open_bus
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
+
+ROUTERS = (
+    peers.router,
+    subscriptions.router,
+    deliveries.router,
+    pull.router,
+    batches.router,
+    region.router,
+)
+"""Below `/api/v1/exchange`."""
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    app = create_app("exchange", settings, parts, bus=bus, verifier=verifier, lifespan=_lifespan)
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
+    app = create_app("exchange", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.endpoints = Endpoints()
     return app
 

@@ -1,11 +1,12 @@
 """Background process of exchange."""
 
 from services.exchange.consumer import consumer
-from services.exchange.regional import HttpRegion
+from services.exchange.events.timers import Pruner, Sender, alert
+from services.exchange.region.http_client import HttpRegion
+from services.exchange.region.timers import Regional
 from services.exchange.settings import Settings
-from services.exchange.timers import Pruner, Regional, Sender, alert
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(settings: Settings) -> list[Timer]:

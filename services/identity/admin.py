@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from services.identity.schemas import NewStaff, StaffCreated
 from services.identity.settings import Settings
-from services.identity.use_cases import create_administrator
+from services.identity.use_cases.accounts import create_administrator
 from shared import clock
 from shared.context import Context, using
-from shared.db import open_database
+from shared.database.session import open_database
 from shared.errors import ProblemError
 from shared.settings import load
 
@@ -42,12 +42,18 @@ def create_administrator_command(
     area: Annotated[str, typer.Option(help="12-digit area code (区划代码)")],
     department: Annotated[str, typer.Option(help="code of the department")],
     name: Annotated[str, typer.Option(help="the person's name")] = "管理员",
-    another: Annotated[bool, typer.Option("--another", help="although there is an administrator already")] = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="although there is an administrator already")
+    ] = False,
 ) -> None:
     """Create the first administrator; password and TOTP secret are printed this once."""
     try:
         command = NewStaff(
-            username=username, name=name, area_code=area, department_code=department, roles=["administrator"]
+            username=username,
+            name=name,
+            area_code=area,
+            department_code=department,
+            roles=["administrator"],
         )
         created = asyncio.run(_create(command, load(Settings), another))
     except ValidationError as error:

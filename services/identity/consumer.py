@@ -1,5 +1,5 @@
 """Events in: identity listens to nobody."""
 
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("identity")

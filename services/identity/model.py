@@ -23,8 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared import clock
-from shared.crypto import Encrypted, seal_for
-from shared.db import new_metadata
+from shared.database.session import new_metadata
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.identity import (
     AccountRegistered,
@@ -37,7 +36,8 @@ from shared.events.identity import (
     StaffChanged,
 )
 from shared.ids import new_id
-from shared.key_ring import KeyRow
+from shared.security.crypto import Encrypted, seal_for
+from shared.security.key_ring import KeyRow
 
 EXCLUDING = (
     ({"window_clerk"}, {"approver", "leader"}),
@@ -100,10 +100,21 @@ class Account(Base):
         return account, fact
 
     def verify(
-        self, name: str, id_number: str, id_number_hash: bytes, level: int, method: str, now: datetime
+        self,
+        name: str,
+        id_number: str,
+        id_number_hash: bytes,
+        level: int,
+        method: str,
+        now: datetime,
     ) -> IdentityVerified:
         """Who this is, is known: level 2 by real name, level 3 at a counter."""
-        self.name, self.id_number, self.id_number_hash, self.level = name, id_number, id_number_hash, level
+        self.name, self.id_number, self.id_number_hash, self.level = (
+            name,
+            id_number,
+            id_number_hash,
+            level,
+        )
         self.revision += 1
         return IdentityVerified(
             account_id=self.id,
@@ -116,7 +127,11 @@ class Account(Base):
 
     def amr(self, signed_in: list[str]) -> list[str]:
         """How one signed in, and that the card was seen at a counter (RFC 8176 names, and our own)."""
-        return [*signed_in, "counter"] if self.kind == "person" and self.level >= COUNTER_LEVEL else signed_in
+        return (
+            [*signed_in, "counter"]
+            if self.kind == "person" and self.level >= COUNTER_LEVEL
+            else signed_in
+        )
 
     def linked(self, organisation: "Account", now: datetime) -> OrganisationLinked:
         """This person may act for the organisation from now on."""
@@ -133,7 +148,10 @@ class Account(Base):
         """This person no longer acts for the organisation."""
         self.revision += 1
         return OrganisationUnlinked(
-            account_id=self.id, organisation_id=organisation.id, revision=self.revision, occurred_at=now
+            account_id=self.id,
+            organisation_id=organisation.id,
+            revision=self.revision,
+            occurred_at=now,
         )
 
     def changed(self, now: datetime) -> StaffChanged:
@@ -152,7 +170,11 @@ class Account(Base):
     def sessions_revoked(self, ids: list[UUID], reason: str, now: datetime) -> SessionsRevoked:
         self.revision += 1
         return SessionsRevoked(
-            account_id=self.id, session_ids=ids, reason=reason, revision=self.revision, occurred_at=now
+            account_id=self.id,
+            session_ids=ids,
+            reason=reason,
+            revision=self.revision,
+            occurred_at=now,
         )
 
 
@@ -174,9 +196,14 @@ class OrganisationLink(Base):
     __tablename__ = "organisation_link"
     __table_args__ = (
         Index(
-            "uq_organisation_link_current", "organisation_id", unique=True, postgresql_where=text("ended_at IS NULL")
+            "uq_organisation_link_current",
+            "organisation_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
         ),
-        Index("ix_organisation_link_person", "person_id", postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "ix_organisation_link_person", "person_id", postgresql_where=text("ended_at IS NULL")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -256,11 +283,15 @@ class Mandate(Base):
     def check_running(self, now: datetime) -> None:
         """409 unless it has been accepted and still runs."""
         if self.state(now) != "accepted":
-            raise ConflictError(f"the mandate is {self.state(now)}; only an accepted one can be used")
+            raise ConflictError(
+                f"the mandate is {self.state(now)}; only an accepted one can be used"
+            )
 
     def accept(self, agent: Account, now: datetime) -> MandateGranted:
         if self.state(now) != "offered":
-            raise ConflictError(f"the mandate is {self.state(now)}; only an offered one can be accepted")
+            raise ConflictError(
+                f"the mandate is {self.state(now)}; only an offered one can be accepted"
+            )
         self.agent_id, self.accepted_at = agent.id, now
         self.revision += 1
         return MandateGranted(
@@ -341,7 +372,9 @@ class SignIn(Base):
     """
 
     __tablename__ = "session"
-    __table_args__ = (Index("ix_session_account", "account_id", postgresql_where=text("NOT revoked")),)
+    __table_args__ = (
+        Index("ix_session_account", "account_id", postgresql_where=text("NOT revoked")),
+    )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import NamedTuple, Protocol
 
-from shared import codes
+from shared.domain import codes
 
 
 class RealNameProvider(Protocol):

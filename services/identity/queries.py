@@ -52,7 +52,9 @@ async def find_by_uscc(session: AsyncSession, uscc: str) -> Account | None:
     return await session.scalar(select(Account).where(Account.uscc == uscc))
 
 
-async def find_current_link(session: AsyncSession, organisation_id: UUID) -> OrganisationLink | None:
+async def find_current_link(
+    session: AsyncSession, organisation_id: UUID
+) -> OrganisationLink | None:
     """The organisation's representative of today, locked."""
     statement = select(OrganisationLink).where(
         OrganisationLink.organisation_id == organisation_id, OrganisationLink.ended_at.is_(None)
@@ -60,7 +62,9 @@ async def find_current_link(session: AsyncSession, organisation_id: UUID) -> Org
     return await session.scalar(statement.with_for_update())
 
 
-async def get_own_link(session: AsyncSession, organisation_id: UUID, person_id: UUID) -> OrganisationLink:
+async def get_own_link(
+    session: AsyncSession, organisation_id: UUID, person_id: UUID
+) -> OrganisationLink:
     """The person's own link, locked; an organisation of others is as good as none."""
     link = await find_current_link(session, organisation_id)
     if link is None or link.person_id != person_id:
@@ -73,7 +77,9 @@ async def list_organisations(session: AsyncSession, person_id: UUID) -> Sequence
     linked = select(OrganisationLink.organisation_id).where(
         OrganisationLink.person_id == person_id, OrganisationLink.ended_at.is_(None)
     )
-    return (await session.scalars(select(Account).where(Account.id.in_(linked)).order_by(Account.id))).all()
+    return (
+        await session.scalars(select(Account).where(Account.id.in_(linked)).order_by(Account.id))
+    ).all()
 
 
 async def get_mandate(session: AsyncSession, mandate_id: UUID, *, lock: bool = False) -> Mandate:
@@ -83,16 +89,22 @@ async def get_mandate(session: AsyncSession, mandate_id: UUID, *, lock: bool = F
     return mandate
 
 
-async def list_mandates(session: AsyncSession, account: Account, after: UUID, limit: int) -> Sequence[Mandate]:
+async def list_mandates(
+    session: AsyncSession, account: Account, after: UUID, limit: int
+) -> Sequence[Mandate]:
     """Granted by the account, or written for it."""
     mine = Mandate.principal_id == account.id
     if account.id_number_hash is not None:
         mine |= Mandate.agent_id_hash == account.id_number_hash
-    statement = select(Mandate).where(mine, Mandate.id > after).order_by(Mandate.id).limit(limit + 1)
+    statement = (
+        select(Mandate).where(mine, Mandate.id > after).order_by(Mandate.id).limit(limit + 1)
+    )
     return (await session.scalars(statement)).all()
 
 
-async def find_by_mini_program(session: AsyncSession, app_id: str, openid_hash: bytes) -> Account | None:
+async def find_by_mini_program(
+    session: AsyncSession, app_id: str, openid_hash: bytes
+) -> Account | None:
     statement = select(Account).join(MiniProgramLink, MiniProgramLink.account_id == Account.id)
     own = MiniProgramLink.app_id == app_id, MiniProgramLink.openid_hash == openid_hash
     return await session.scalar(statement.where(*own))
@@ -100,7 +112,9 @@ async def find_by_mini_program(session: AsyncSession, app_id: str, openid_hash: 
 
 async def find_by_unionid(session: AsyncSession, unionid_hash: bytes) -> Account | None:
     statement = select(Account).join(MiniProgramLink, MiniProgramLink.account_id == Account.id)
-    return await session.scalar(statement.where(MiniProgramLink.unionid_hash == unionid_hash).limit(1))
+    return await session.scalar(
+        statement.where(MiniProgramLink.unionid_hash == unionid_hash).limit(1)
+    )
 
 
 async def is_administered(session: AsyncSession) -> bool:
@@ -112,27 +126,41 @@ async def is_administered(session: AsyncSession) -> bool:
 
 
 async def find_by_username(session: AsyncSession, username: str) -> Account | None:
-    return await session.scalar(select(Account).where(Account.username == username).with_for_update())
+    return await session.scalar(
+        select(Account).where(Account.username == username).with_for_update()
+    )
 
 
 async def list_staff(session: AsyncSession, after: UUID, limit: int) -> Sequence[Account]:
-    statement = select(Account).where(Account.kind == "staff", Account.id > after).order_by(Account.id)
+    statement = (
+        select(Account).where(Account.kind == "staff", Account.id > after).order_by(Account.id)
+    )
     return (await session.scalars(statement.limit(limit + 1))).all()
 
 
-async def find_newest_code(session: AsyncSession, phone_hash: bytes, purpose: str) -> SmsCode | None:
+async def find_newest_code(
+    session: AsyncSession, phone_hash: bytes, purpose: str
+) -> SmsCode | None:
     """The code that counts, locked: older ones of the same number do not."""
     statement = select(SmsCode).where(SmsCode.phone_hash == phone_hash, SmsCode.purpose == purpose)
-    return await session.scalar(statement.order_by(SmsCode.created_at.desc()).limit(1).with_for_update())
+    return await session.scalar(
+        statement.order_by(SmsCode.created_at.desc()).limit(1).with_for_update()
+    )
 
 
-async def count_codes(session: AsyncSession, phone_hash: bytes, address: str, now: datetime) -> tuple[int, int, int]:
+async def count_codes(
+    session: AsyncSession, phone_hash: bytes, address: str, now: datetime
+) -> tuple[int, int, int]:
     """Codes sent to the number in the last minute and day, and from the address in the last hour."""
     row = await session.execute(
         select(
-            func.count().filter(SmsCode.phone_hash == phone_hash, SmsCode.created_at > now - timedelta(minutes=1)),
+            func.count().filter(
+                SmsCode.phone_hash == phone_hash, SmsCode.created_at > now - timedelta(minutes=1)
+            ),
             func.count().filter(SmsCode.phone_hash == phone_hash),
-            func.count().filter(SmsCode.address == address, SmsCode.created_at > now - timedelta(hours=1)),
+            func.count().filter(
+                SmsCode.address == address, SmsCode.created_at > now - timedelta(hours=1)
+            ),
         ).where(
             (SmsCode.phone_hash == phone_hash) | (SmsCode.address == address),
             SmsCode.created_at > now - timedelta(days=1),
@@ -144,7 +172,11 @@ async def count_codes(session: AsyncSession, phone_hash: bytes, address: str, no
 
 async def list_messages(session: AsyncSession, phone_hash: bytes) -> Sequence[SmsMessage]:
     """The newest ten."""
-    statement = select(SmsMessage).where(SmsMessage.phone_hash == phone_hash).order_by(SmsMessage.sent_at.desc())
+    statement = (
+        select(SmsMessage)
+        .where(SmsMessage.phone_hash == phone_hash)
+        .order_by(SmsMessage.sent_at.desc())
+    )
     return (await session.scalars(statement.limit(10))).all()
 
 
@@ -155,22 +187,32 @@ async def find_session(session: AsyncSession, session_id: UUID) -> SignIn | None
 async def list_sessions(
     session: AsyncSession, account_id: UUID, now: datetime, *, lock: bool = False
 ) -> Sequence[SignIn]:
-    statement = select(SignIn).where(SignIn.account_id == account_id, ~SignIn.revoked, SignIn.expires_at > now)
+    statement = select(SignIn).where(
+        SignIn.account_id == account_id, ~SignIn.revoked, SignIn.expires_at > now
+    )
     ordered = statement.order_by(SignIn.signed_in_at, SignIn.id)
     return (await session.scalars(ordered.with_for_update() if lock else ordered)).all()
 
 
-async def list_revocations(session: AsyncSession, after: int, now: datetime) -> Sequence[Revocation]:
+async def list_revocations(
+    session: AsyncSession, after: int, now: datetime
+) -> Sequence[Revocation]:
     """Those whose tokens may still be alive."""
-    statement = select(Revocation).where(Revocation.position > after, Revocation.at > now - TOKENS_DEAD)
+    statement = select(Revocation).where(
+        Revocation.position > after, Revocation.at > now - TOKENS_DEAD
+    )
     return (await session.scalars(statement.order_by(Revocation.position).limit(1000))).all()
 
 
 async def list_published_keys(session: AsyncSession, now: datetime) -> Sequence[SigningKey]:
     """Keys whose tokens may still be valid, or that will sign next."""
     fresh = SigningKey.retired_at.is_(None) | (SigningKey.retired_at > now - TOKENS_DEAD)
-    return (await session.scalars(select(SigningKey).where(fresh).order_by(SigningKey.created_at))).all()
+    return (
+        await session.scalars(select(SigningKey).where(fresh).order_by(SigningKey.created_at))
+    ).all()
 
 
 async def find_blocked_until(session: AsyncSession, subjects: Sequence[bytes]) -> datetime | None:
-    return await session.scalar(select(func.max(Throttle.blocked_until)).where(Throttle.subject.in_(subjects)))
+    return await session.scalar(
+        select(func.max(Throttle.blocked_until)).where(Throttle.subject.in_(subjects))
+    )

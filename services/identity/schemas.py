@@ -6,12 +6,15 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from shared import clock, codes
+from shared import clock
+from shared.domain import codes
 from shared.fields import Line, Reason
 
 Phone = Annotated[str, Field(max_length=20), AfterValidator(codes.check_phone)]
 IdNumber = Annotated[
-    str, Field(max_length=18), AfterValidator(lambda text: codes.check_id_number(text, clock.local_date(clock.now())))
+    str,
+    Field(max_length=18),
+    AfterValidator(lambda text: codes.check_id_number(text, clock.local_date(clock.now()))),
 ]
 SixDigits = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
 Role = Literal[
@@ -249,7 +252,9 @@ class NewSystem(Strict):
     area_code: AreaCode
     department_code: DepartmentCode
     scopes: list[Scope] = Field(min_length=1, max_length=10)
-    public_key: dict[Literal["kty", "crv", "x", "kid", "use", "alg"], Annotated[str, Field(max_length=200)]]
+    public_key: dict[
+        Literal["kty", "crv", "x", "kid", "use", "alg"], Annotated[str, Field(max_length=200)]
+    ]
 
 
 class SystemCreated(BaseModel):

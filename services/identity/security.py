@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from shared.crypto import lookup_hash
+from shared.security.crypto import lookup_hash
 
 TOTP_STEP = 30
 FREE_FAILURES = 5
@@ -61,13 +61,17 @@ def read_refresh_token(token: str) -> tuple[UUID, int] | None:
         claimed = UUID(session), int(generation)
     except ValueError:
         return None
-    return claimed if hmac.compare_digest(refresh_token(*claimed).encode(), token.encode()) else None
+    return (
+        claimed if hmac.compare_digest(refresh_token(*claimed).encode(), token.encode()) else None
+    )
 
 
 def pause_after(failures: int) -> timedelta:
     """How long nobody may try again: nothing for the first failures, then doubling to half an hour."""
     beyond = failures - FREE_FAILURES
-    return timedelta() if beyond < 0 else min(timedelta(seconds=2 ** min(beyond, 12)), LONGEST_PAUSE)
+    return (
+        timedelta() if beyond < 0 else min(timedelta(seconds=2 ** min(beyond, 12)), LONGEST_PAUSE)
+    )
 
 
 class MiniProgramUser(NamedTuple):
@@ -86,7 +90,12 @@ class MiniProgramUser(NamedTuple):
 
 def binding_token(user: MiniProgramUser, expires: int) -> str:
     """Says, until `expires` (epoch seconds), that the caller is this user. Derived, so that none is ever stored."""
-    parts = [user.app_id, user.openid_hash.hex(), user.unionid_hash.hex() if user.unionid_hash else None, expires]
+    parts = [
+        user.app_id,
+        user.openid_hash.hex(),
+        user.unionid_hash.hex() if user.unionid_hash else None,
+        expires,
+    ]
     content = orjson.dumps(parts).hex()
     return f"{content}.{lookup_hash(content, 'binding_token').hex()}"
 
@@ -97,5 +106,7 @@ def read_binding_token(token: str, moment: float) -> MiniProgramUser | None:
     if not hmac.compare_digest(lookup_hash(content, "binding_token").hex().encode(), mac.encode()):
         return None
     app_id, openid, unionid, expires = orjson.loads(bytes.fromhex(content))
-    user = MiniProgramUser(app_id, bytes.fromhex(openid), bytes.fromhex(unionid) if unionid else None)
+    user = MiniProgramUser(
+        app_id, bytes.fromhex(openid), bytes.fromhex(unionid) if unionid else None
+    )
     return user if moment < expires else None

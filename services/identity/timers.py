@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from services.identity import use_cases
-from shared.db import Database
+from services.identity.use_cases import prune as pruning
+from shared.database.session import Database
 
 
 async def prune(database: Database, now: datetime) -> None:
     async with database.transaction() as session:
-        await use_cases.prune(session, now)
+        await pruning.prune(session, now)

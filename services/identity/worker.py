@@ -3,8 +3,8 @@
 from services.identity.consumer import consumer
 from services.identity.settings import Settings
 from services.identity.timers import prune
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:

@@ -4,42 +4,43 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import use_cases
+from services.licenses.use_cases import collect as collecting
+from services.licenses.use_cases import issue, links, uses
 from shared import clock
 from shared.events.cases import CaseDecided, CaseLicenseUsed, CaseReceived
 from shared.events.exchange import RecordReceived
 from shared.events.identity import IdentityVerified, OrganisationLinked
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("licenses", period=0.05)
 
 
 @consumer.on(CaseDecided)
 async def issue_for_case(session: AsyncSession, event: CaseDecided) -> None:
-    await use_cases.issue_for_case(session, event, clock.now())
+    await issue.issue_for_case(session, event, clock.now())
 
 
 @consumer.on(CaseLicenseUsed)
 async def log_case_use(session: AsyncSession, event: CaseLicenseUsed) -> None:
-    await use_cases.log_case_use(session, event, clock.now())
+    await uses.log_case_use(session, event, clock.now())
 
 
 @consumer.on_batch(CaseReceived)
 async def count_intakes(session: AsyncSession, events: Sequence[CaseReceived]) -> None:
-    await use_cases.count_intakes(session, events)
+    await uses.count_intakes(session, events)
 
 
 @consumer.on(RecordReceived)
 async def collect(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "licenses":
-        await use_cases.collect(session, event, clock.now())
+        await collecting.collect(session, event, clock.now())
 
 
 @consumer.on(IdentityVerified)
 async def link_person(session: AsyncSession, event: IdentityVerified) -> None:
-    await use_cases.link_person(session, event, clock.now())
+    await links.link_person(session, event, clock.now())
 
 
 @consumer.on(OrganisationLinked)
 async def link_organisation(session: AsyncSession, event: OrganisationLinked) -> None:
-    await use_cases.link_organisation(session, event, clock.now())
+    await links.link_organisation(session, event, clock.now())

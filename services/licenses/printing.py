@@ -61,7 +61,9 @@ def covered() -> frozenset[str]:
 
 @cache
 def _compiler() -> typst.Compiler:
-    fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)])
+    fonts = typst.Fonts(
+        include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)]
+    )
     return typst.Compiler(TEMPLATE, root=TEMPLATE.parent, font_paths=fonts)
 
 
@@ -69,7 +71,11 @@ def breakable(text: str) -> str:
     """Long words of letters and digits may break after every eighth character and every dot."""
     words: list[str] = []
     for word in text.split(" "):
-        parts = [part[i : i + 8] for part in word.replace(".", ".\0").split("\0") for i in range(0, len(part), 8)]
+        parts = [
+            part[i : i + 8]
+            for part in word.replace(".", ".\0").split("\0")
+            for i in range(0, len(part), 8)
+        ]
         words.append(BREAK.join(parts) if len(word) > 24 and word.isascii() else word)
     return " ".join(words)
 
@@ -112,7 +118,9 @@ def render(page: Page, kind: Literal["pdf", "png"] = "pdf") -> bytes:
     data["qr"] = _qr(page.check_url)
     with _lock:
         # Without tags a page costs half; the same data are read aloud from the answer in JSON.
-        made = _compiler().compile(format=kind, sys_inputs={"data": orjson.dumps(data).decode()}, pdf_tags=False)
+        made = _compiler().compile(
+            format=kind, sys_inputs={"data": orjson.dumps(data).decode()}, pdf_tags=False
+        )
     assert isinstance(made, bytes)
     return made
 
@@ -132,4 +140,6 @@ def _refuse_unknown(data: Any) -> None:
     unknown = sorted({c for text in _texts(data) for c in text} - covered() - {BREAK, "\n"})
     if unknown:
         named = ", ".join(f"U+{ord(c):04X}" for c in unknown[:10])
-        raise UnprocessableError(f"the fonts of this system lack characters of this licence: {named}")
+        raise UnprocessableError(
+            f"the fonts of this system lack characters of this licence: {named}"
+        )

@@ -16,7 +16,7 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.key_ring import decode, encode
+from shared.security.key_ring import decode, encode
 
 Jwk = Mapping[str, Any]
 
@@ -83,7 +83,9 @@ def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
 
 
 SIGNERS: Mapping[str, Callable[[str, str], Signer]] = {Ed25519Signer.algorithm: Ed25519Signer}
-VERIFIERS: Mapping[str, Callable[[Jwk, bytes, bytes], bool]] = {Ed25519Signer.algorithm: _verify_ed25519}
+VERIFIERS: Mapping[str, Callable[[Jwk, bytes, bytes], bool]] = {
+    Ed25519Signer.algorithm: _verify_ed25519
+}
 
 
 def verify(jwk: Jwk, payload: bytes, signature: str) -> bool:

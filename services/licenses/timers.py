@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.licenses import use_cases
-from shared.db import Database
+from services.licenses.use_cases import checks, expiry, jobs, statistics
+from shared.database.session import Database
 
 
 async def expire(database: Database, now: datetime) -> int:
@@ -12,7 +12,7 @@ async def expire(database: Database, now: datetime) -> int:
     total = 0
     while True:
         async with database.transaction() as session:
-            number = await use_cases.expire_due(session, now)
+            number = await expiry.expire_due(session, now)
         total += number
         if number == 0:
             return total
@@ -23,7 +23,7 @@ async def sign(database: Database, now: datetime) -> int:
     total = 0
     while True:
         async with database.transaction() as session:
-            number = await use_cases.sign_batch(session, now)
+            number = await jobs.sign_batch(session, now)
         if number is None:
             return total
         total += number
@@ -33,14 +33,14 @@ async def fold(database: Database, _now: datetime) -> None:
     """What was counted since goes into the sums."""
     while True:
         async with database.transaction() as session:
-            if await use_cases.fold_counts(session) == 0:
+            if await statistics.fold_counts(session) == 0:
                 return
 
 
 async def forget_tries(database: Database, now: datetime) -> None:
     """Budgets of checks of yesterday."""
     async with database.transaction() as session:
-        await use_cases.forget_tries(session, now - timedelta(days=1))
+        await checks.forget_tries(session, now - timedelta(days=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from services.licenses.consumer import consumer
 from services.licenses.settings import Settings
 from services.licenses.timers import expire, fold, forget_tries, sign
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from shared import codes
-from shared.guides import MatterDocument, check_question_tree, online_level
+from shared.domain import codes
+from shared.domain.guides import MatterDocument, check_question_tree, online_level
 
-PHONE = re.compile(r"0[0-9]{2,3}-[0-9]{7,8}(-[0-9]{1,6})?|1[3-9][0-9]{9}|12345|12333|12366|123[0-9]{2}")
+PHONE = re.compile(
+    r"0[0-9]{2,3}-[0-9]{7,8}(-[0-9]{1,6})?|1[3-9][0-9]{9}|12345|12333|12366|123[0-9]{2}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ def _national_code(d: MatterDocument) -> Iterator[tuple[str, str]]:
     if d.code is None and d.local_code is None:
         yield "code", "give the implementing code (实施编码) or the local code"
     try:
-        if d.code is not None and codes.check_implementing_code(d.code)[19:] != (d.catalog_code or d.code[19:]):
+        if d.code is not None and codes.check_implementing_code(d.code)[19:] != (
+            d.catalog_code or d.code[19:]
+        ):
             yield "catalog_code", "differs from the basic code inside the implementing code"
         if d.code is not None and d.code[21:23] != d.type:
             yield "type", "differs from the matter type inside the implementing code"
@@ -97,7 +101,10 @@ def _handling_item_days(d: MatterDocument) -> Iterator[tuple[str, str]]:
         if promised is None:
             continue
         if any(limit is not None and promised > limit for limit in (legal, d.legal_days)):
-            yield f"{place}.promised_days", "must not be longer than the legal days of the item and of the matter"
+            yield (
+                f"{place}.promised_days",
+                "must not be longer than the legal days of the item and of the matter",
+            )
         if (promised == 0) != ((item.project_type or d.project_type) == "1"):
             yield f"{place}.promised_days", "即办件 has 0 promised days, 承诺件 more"
 

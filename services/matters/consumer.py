@@ -2,10 +2,10 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters import use_cases
+from services.matters.use_cases import supervision
 from shared import clock
 from shared.events.exchange import RecordReceived
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("matters")
 
@@ -13,4 +13,4 @@ consumer = Consumer("matters")
 @consumer.on(RecordReceived)
 async def record_supervision(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "supervision":
-        await use_cases.record_supervision(session, event, clock.now())
+        await supervision.record_supervision(session, event, clock.now())

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from services.matters import workbook
-from shared import codes
+from shared.domain import codes
+from shared.domain.guides import Bilingual, HandlingItem, MatterDocument
 from shared.errors import FieldError, InvalidInputError
-from shared.guides import Bilingual, HandlingItem, MatterDocument
 
 HEADINGS = {
     "department": ("department", "部门", "实施部门", "实施主体"),
@@ -66,7 +66,9 @@ def read_table(content: bytes) -> list[list[str]]:
     if len(table) > MAX_ROWS + 1:
         raise _refuse("max_rows", f"at most {MAX_ROWS} rows at once")
     if any(len(row) > MAX_COLUMNS or any(len(cell) > MAX_CELL for cell in row) for row in table):
-        raise _refuse("max_cells", f"at most {MAX_COLUMNS} columns and {MAX_CELL} characters in a cell")
+        raise _refuse(
+            "max_cells", f"at most {MAX_COLUMNS} columns and {MAX_CELL} characters in a cell"
+        )
     return table
 
 
@@ -92,9 +94,13 @@ def _read_xlsx(content: bytes) -> list[list[str]]:
     _refuse_bomb(content)
     command = [sys.executable, workbook.__file__, str(MAX_ROWS + 2)]
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=READING, check=True)
+        done = subprocess.run(
+            command, input=content, capture_output=True, timeout=READING, check=True
+        )
     except subprocess.SubprocessError as error:
-        raise _refuse("xlsx", "the XLSX file is broken, or made to need far more memory than its cells") from error
+        raise _refuse(
+            "xlsx", "the XLSX file is broken, or made to need far more memory than its cells"
+        ) from error
     return orjson.loads(done.stdout)
 
 
@@ -125,7 +131,9 @@ def columns(heading: Sequence[str]) -> dict[str, int]:
         elif places:
             found[name] = places[0]
         elif name in REQUIRED:
-            faults.append(FieldError(name, "required", f"no column is headed {' or '.join(words)}", 1))
+            faults.append(
+                FieldError(name, "required", f"no column is headed {' or '.join(words)}", 1)
+            )
     if faults:
         raise InvalidInputError("the heading does not fit", faults)
     return found
@@ -141,7 +149,9 @@ def read_rows(content: bytes, known_areas: frozenset[str]) -> Sequence[ImportedR
     matters: dict[tuple[str, ...], list[ImportedRow]] = {}
     for number, cells in enumerate(table[1:], start=2):
         if any(cell.strip() for cell in cells):
-            values = {name: cells[at].strip() if at < len(cells) else "" for name, at in places.items()}
+            values = {
+                name: cells[at].strip() if at < len(cells) else "" for name, at in places.items()
+            }
             rows.append(row := read_row(number, values, known_areas))
             if row.identity:
                 matters.setdefault(_matter_of(values), []).append(row)
@@ -186,7 +196,11 @@ def _item_conflicts(
         return
     for name in ("handling_item", "handling_item_code"):
         value = row.values.get(name, "").upper()
-        if value and not row.faults and (earlier := seen.setdefault((name, value), row.row)) != row.row:
+        if (
+            value
+            and not row.faults
+            and (earlier := seen.setdefault((name, value), row.row)) != row.row
+        ):
             yield name, "unique", f"stands in row {earlier} already"
     for name in MATTER_COLUMNS:
         if row.values.get(name, "") != first.values.get(name, ""):
@@ -204,7 +218,9 @@ def _unite(rows: Sequence[ImportedRow]) -> None:
         sequence = _own_sequence(row.values) or next(free, None)
         if sequence is None:
             row.document = None
-            row.faults.append(FieldError("handling_item", "max_items", "a matter has at most 99 items", row.row))
+            row.faults.append(
+                FieldError("handling_item", "max_items", "a matter has at most 99 items", row.row)
+            )
             continue
         row.head = head.row
         items.append(_item(row.values, sequence, national=head.document.code is not None))
@@ -243,10 +259,14 @@ def read_row(number: int, values: dict[str, str], known_areas: frozenset[str]) -
     if area:
         area = _judge(row, "area_code", lambda: codes.check_area(values["area_code"])) or ""
         if area and area not in known_areas:
-            row.faults.append(FieldError("area_code", "known_area", f"area {area} is not known here", number))
+            row.faults.append(
+                FieldError("area_code", "known_area", f"area {area} is not known here", number)
+            )
     kind = values["task_type"].zfill(2)
     if values["task_type"] and kind not in set(codes.MatterType):
-        row.faults.append(FieldError("task_type", "matter_type", "is no matter type (01 to 10, 20)", number))
+        row.faults.append(
+            FieldError("task_type", "matter_type", "is no matter type (01 to 10, 20)", number)
+        )
     if not row.faults:
         _build(row, values, kind, area, national=national)
     return row
@@ -255,7 +275,11 @@ def read_row(number: int, values: dict[str, str], known_areas: frozenset[str]) -
 def _check_item_code(row: ImportedRow, values: dict[str, str]) -> None:
     """The code of a handling item of a matter with a national code is a national one too."""
     code = values.get("handling_item_code", "")
-    checked = _judge(row, "handling_item_code", lambda: codes.check_handling_item_code(code)) if code else None
+    checked = (
+        _judge(row, "handling_item_code", lambda: codes.check_handling_item_code(code))
+        if code
+        else None
+    )
     if checked and checked[:31] != values["item_code"].upper():
         words = "does not begin with the implementing code of the matter"
         row.faults.append(FieldError("handling_item_code", "structure", words, row.row))
@@ -269,7 +293,9 @@ def _judge(row: ImportedRow, name: str, check: Any) -> str | None:
         return None
 
 
-def _build(row: ImportedRow, values: dict[str, str], kind: str, area: str, *, national: bool) -> None:
+def _build(
+    row: ImportedRow, values: dict[str, str], kind: str, area: str, *, national: bool
+) -> None:
     code = values["item_code"].upper() if national else None
     try:
         row.document = MatterDocument.model_validate(
@@ -278,7 +304,9 @@ def _build(row: ImportedRow, values: dict[str, str], kind: str, area: str, *, na
                 "local_code": None if national else values["item_code"],
                 "catalog_code": code[19:] if code else None,
                 "name": {"zh": values["name"]},
-                "main_item": None if values.get("main_item") in {None, "", "未分类"} else values["main_item"],
+                "main_item": None
+                if values.get("main_item") in {None, "", "未分类"}
+                else values["main_item"],
                 "type": kind,
                 "area_code": area,
                 "department_code": values["department_code"],
@@ -286,4 +314,6 @@ def _build(row: ImportedRow, values: dict[str, str], kind: str, area: str, *, na
         )
     except ValueError as error:
         faults: list[Any] = error.errors() if hasattr(error, "errors") else []  # pyright: ignore[reportAttributeAccessIssue]
-        row.faults += [FieldError(str(f["loc"][0]), str(f["type"]), str(f["msg"]), row.row) for f in faults]
+        row.faults += [
+            FieldError(str(f["loc"][0]), str(f["type"]), str(f["msg"]), row.row) for f in faults
+        ]

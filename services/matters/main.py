@@ -4,14 +4,17 @@ from fastapi import FastAPI
 
 from services.matters.router import parts
 from services.matters.settings import Settings
-from shared.app import create_app
-from shared.bus import Bus
+from shared.http.app import create_app
+from shared.http.server import run_api
+from shared.messaging.bus import Bus
+from shared.runtime.worker import open_bus
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
     return create_app("matters", settings, parts, bus=bus, verifier=verifier)
 
 

@@ -80,8 +80,14 @@ def variants(text: str) -> list[str]:
 def marks(lines: Iterable[str], facets: Mapping[str, Iterable[object]]) -> list[str]:
     """Marks of a text: `lines` are its normalised lines, the name first; `facets` what it can be filtered by."""
     lines = list(lines)
-    found = {f"^{lines[0][:2]}", f"@size={bisect_left(SIZES, len(lines[0]))}", *(f"={line}" for line in lines)}
-    return sorted(found | {facet(name, value) for name, values in facets.items() for value in values})
+    found = {
+        f"^{lines[0][:2]}",
+        f"@size={bisect_left(SIZES, len(lines[0]))}",
+        *(f"={line}" for line in lines),
+    }
+    return sorted(
+        found | {facet(name, value) for name, values in facets.items() for value in values}
+    )
 
 
 def facet(name: str, value: object) -> str:
@@ -111,7 +117,10 @@ def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
 
 def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
     """A tsquery text: a name that begins like any form and has its words, or a line that is one, and all facets."""
-    heads = [_any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")]) for form in forms]
+    heads = [
+        _any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")])
+        for form in forms
+    ]
     return _all([_any(heads), *map(quoted, facets)])
 
 

@@ -27,8 +27,13 @@ def main(rows: int) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     try:
-        sheet = CalamineWorkbook.from_filelike(io.BytesIO(sys.stdin.buffer.read())).get_sheet_by_index(0)
-        table = [[cell(value) for value in row] for row in sheet.to_python(skip_empty_area=False, nrows=rows)]
+        sheet = CalamineWorkbook.from_filelike(
+            io.BytesIO(sys.stdin.buffer.read())
+        ).get_sheet_by_index(0)
+        table = [
+            [cell(value) for value in row]
+            for row in sheet.to_python(skip_empty_area=False, nrows=rows)
+        ]
         answer = orjson.dumps(table)
     except (CalamineError, NotImplementedError, RuntimeError, IndexError, EOFError, MemoryError):
         return 1

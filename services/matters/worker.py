@@ -2,8 +2,8 @@
 
 from services.matters.consumer import consumer
 from services.matters.settings import Settings
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(_settings: Settings) -> list[Timer]:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings import queries, use_cases
-from services.ratings.model import Moment
+from services.ratings.calendar import queries as calendar_queries
+from services.ratings.calendar import use_cases as calendar_use_cases
+from services.ratings.giving.use_cases import records
+from services.ratings.invitations.use_cases import invite
 from services.ratings.settings import Rules
 from shared import clock
+from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseEvent, CaseImported
 from shared.events.exchange import RecordReceived
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 
 consumer = Consumer("ratings", period=0.05)
 
@@ -21,17 +24,17 @@ def _rules() -> Rules:
 
 @consumer.on_batch(CaseAccepted, CaseClosed, CaseImported)
 async def invite_applicants(session: AsyncSession, events: Sequence[CaseEvent]) -> None:
-    calendar = await queries.get_calendar(session)
-    await use_cases.invite_applicants(session, events, calendar, _rules(), clock.now())
+    calendar = await calendar_queries.get_calendar(session)
+    await invite.invite_applicants(session, events, calendar, _rules(), clock.now())
 
 
 @consumer.on(CalendarChanged)
 async def change_days(session: AsyncSession, event: CalendarChanged) -> None:
-    await use_cases.change_days(session, event)
+    await calendar_use_cases.change_days(session, event)
 
 
 @consumer.on(RecordReceived)
 async def take_records(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "ratings":
-        at = Moment(clock.now(), await queries.get_calendar(session))
-        await use_cases.take_records(session, event, _rules(), at)
+        at = Moment(clock.now(), await calendar_queries.get_calendar(session))
+        await records.take_records(session, event, _rules(), at)

@@ -2,17 +2,37 @@
 
 from fastapi import FastAPI
 
-from services.ratings.router import parts
+from services.ratings.giving import invitations_router
+from services.ratings.giving import router as giving
+from services.ratings.invitations import router as tokens
+from services.ratings.publication import router as publication
 from services.ratings.settings import Settings
-from shared.app import create_app
-from shared.bus import Bus
+from services.ratings.statistics import router as statistics
+from services.ratings.tickets.router import appeals, tickets
+from shared.http.app import create_app
+from shared.http.server import run_api
+from shared.messaging.bus import Bus
+from shared.runtime.worker import open_bus
+from shared.security.tokens import TokenVerifier
 from shared.settings import load
-from shared.tokens import TokenVerifier
-from shared.worker import open_bus, run_api
+
+ROUTERS = (
+    giving.router,
+    invitations_router.router,
+    tokens.router,
+    tickets.own,
+    tickets.router,
+    appeals.router,
+    statistics.router,
+    publication.router,
+)
+"""Below `/api/v1/ratings`; what is asked most stands first."""
 
 
-def build(settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None) -> FastAPI:
-    return create_app("ratings", settings, parts, bus=bus, verifier=verifier)
+def build(
+    settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
+) -> FastAPI:
+    return create_app("ratings", settings, ROUTERS, bus=bus, verifier=verifier)
 
 
 if __name__ == "__main__":

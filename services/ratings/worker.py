@@ -3,11 +3,11 @@
 from functools import partial
 
 from services.ratings.consumer import consumer
+from services.ratings.invitations.use_cases.sms import DevelopmentSender
 from services.ratings.settings import Settings
 from services.ratings.timers import forget, publish_ratings, send_invitations, watch_tickets
-from services.ratings.use_cases import DevelopmentSender
+from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
-from shared.worker import Timer, run_worker
 
 
 def timers(settings: Settings) -> list[Timer]:

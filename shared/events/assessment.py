@@ -19,7 +19,9 @@ def without_ratings(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def unrated(figures: Mapping[str, int]) -> dict[str, int]:
     """These figures but for those of ratings."""
-    return {measure: value for measure, value in figures.items() if not measure.startswith(OF_RATINGS)}
+    return {
+        measure: value for measure, value in figures.items() if not measure.startswith(OF_RATINGS)
+    }
 
 
 class DailyReportPublished(Event, service="assessment", fact="daily-report-published"):

@@ -33,7 +33,9 @@ class Event(BaseModel):
     occurred_at: datetime
     """When it happened, with offset."""
 
-    def __init_subclass__(cls, service: str = "", fact: str = "", version: int = 1, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, service: str = "", fact: str = "", version: int = 1, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         if service:
             cls.service = service
@@ -58,7 +60,9 @@ def topic_of(service: str) -> str:
 
 def registered_events(service: str | None = None) -> dict[str, type[Event]]:
     """All known event types by their name on the wire, of one service or of all."""
-    return {name: kind for name, kind in _registry.items() if service is None or kind.service == service}
+    return {
+        name: kind for name, kind in _registry.items() if service is None or kind.service == service
+    }
 
 
 class Envelope(NamedTuple):
@@ -109,7 +113,9 @@ def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
         document["traceparent"] = about.traceparent
     payload = orjson.dumps(document)
     if len(payload) > MAX_EVENT_BYTES:
-        raise ValueError(f"event {event.wire_type} of {event.key} has {len(payload)} bytes, at most {MAX_EVENT_BYTES}")
+        raise ValueError(
+            f"event {event.wire_type} of {event.key} has {len(payload)} bytes, at most {MAX_EVENT_BYTES}"
+        )
     return identifier, payload
 
 

@@ -12,7 +12,7 @@ Resource = Literal["cases", "licenses", "supervision", "ratings"]
 class RecordReceived(Event, service="exchange", fact="record-received"):
     """A chunk of a signed batch that holds: its records, for the service whose duty it is to judge them.
 
-    `records` is sealed (`shared.crypto.seal_for(…, "exchange.records")`) because records of licences and ratings carry personal
+    `records` is sealed (`shared.security.crypto.seal_for(…, "exchange.records")`) because records of licences and ratings carry personal
     data: a list of JSON objects, the first of which is row `first_row` (from 1) of the batch. The service answers every chunk
     with its `records-judged`. Chunks of one peer and resource keep their order.
     """

@@ -15,7 +15,7 @@ Origin = Literal["case", "api", "collected"]
 class LicenseEvent(Event, service="licenses"):
     """About one licence, with all that a service needs to let it meet a material. Never the holder's name or number.
 
-    `identifier` is the 证照标识 with its check character; `holder` the pseudonym (`shared.crypto.pseudonym`) of the holder's
+    `identifier` is the 证照标识 with its check character; `holder` the pseudonym (`shared.security.crypto.pseudonym`) of the holder's
     ID number or USCC, by which a service recognises the licences of an applicant; `digest` the SHA-256 (hex) of the canonical
     record in this version; `trust` A (made and signed by the issuer) to D. Before `valid_from` it is no evidence whatever its
     status; facts of former days do not tell it.

@@ -23,7 +23,7 @@ class MatterEvent(Event, service="matters"):
 
 
 class MatterPublished(MatterEvent, fact="matter-published"):
-    """The whole snapshot of a published version (`shared.guides.MatterDocument` as JSON), so that no consumer calls back.
+    """The whole snapshot of a published version (`shared.domain.guides.MatterDocument` as JSON), so that no consumer calls back.
 
     `level` is the derived online depth 1–4, `previous_level` that of the version before (None when first published).
     """

@@ -11,8 +11,9 @@ import pytest
 
 from services.assessment.consumer import consumer
 from shared import clock
-from shared.db import Database
-from shared.events import Event
+from shared.database.migrations import drift, run_on
+from shared.database.session import Database
+from shared.events.base import Event
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
@@ -29,8 +30,7 @@ from shared.events.cases import (
 )
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 from shared.ids import new_id
-from shared.inbox import Inbox
-from shared.migrations import drift, run_on
+from shared.messaging.inbox import Inbox
 from tests.builders.events import a_record
 from tests.conftest import ClientFactory, DatabaseFactory, TokenFactory, once
 
@@ -66,7 +66,9 @@ def a_finished_case(case_id: UUID, department: str = "D1", *, overdue: bool = Fa
     return [
         CaseSubmitted(**facts),
         CaseReceived(**facts, received_on=DAY, acceptance_due_on=DAY + timedelta(days=7)),
-        CaseAccepted(**facts, accepted_on=DAY, deemed=False, promised_due_on=None, legal_due_on=None),
+        CaseAccepted(
+            **facts, accepted_on=DAY, deemed=False, promised_due_on=None, legal_due_on=None
+        ),
         CaseDecided(**facts, result="0", decided_on=DAY, overdue=overdue, license_type_code=None),
         CaseClosed(**facts, state="closed", result="0", closed_on=DAY, overdue=overdue),
         ResultDelivered(**later, method="window", delivered_on=DAY + timedelta(days=1)),
@@ -111,10 +113,16 @@ def supervisor(token: TokenFactory) -> dict[str, str]:
     return token(kind="staff", roles=["supervisor"], area=CITY)
 
 
-async def test_report_counts_each_fact_once(client_of: ClientFactory, supervisor: dict[str, str]) -> None:
+async def test_report_counts_each_fact_once(
+    client_of: ClientFactory, supervisor: dict[str, str]
+) -> None:
     client = await client_of("assessment")
     cases = [new_id() for _ in range(3)]
-    events = [event for number, case in enumerate(cases) for event in a_finished_case(case, overdue=number == 0)]
+    events = [
+        event
+        for number, case in enumerate(cases)
+        for event in a_finished_case(case, overdue=number == 0)
+    ]
 
     inbox = Inbox(client.database, None, consumer)  # pyright: ignore[reportArgumentType]
     records = [a_record(event) for event in events]
@@ -131,7 +139,9 @@ async def test_report_counts_each_fact_once(client_of: ClientFactory, supervisor
     }
 
 
-async def test_every_kind_of_fact_is_counted(client_of: ClientFactory, supervisor: dict[str, str]) -> None:
+async def test_every_kind_of_fact_is_counted(
+    client_of: ClientFactory, supervisor: dict[str, str]
+) -> None:
     client = await client_of("assessment")
     facts = case_facts(new_id(), immediate=True)
     light = {"light_id": new_id(), "rule": "promise"}
@@ -142,7 +152,13 @@ async def test_every_kind_of_fact_is_counted(client_of: ClientFactory, superviso
             CaseNotAccepted(**facts, reason="not this organ"),
             CaseClosed(**facts, state="not_accepted", result="6", closed_on=DAY, overdue=False),
             CaseWithdrawn(**case_facts(new_id())),
-            CaseAccepted(**case_facts(new_id()), accepted_on=DAY, deemed=True, promised_due_on=None, legal_due_on=None),
+            CaseAccepted(
+                **case_facts(new_id()),
+                accepted_on=DAY,
+                deemed=True,
+                promised_due_on=None,
+                legal_due_on=None,
+            ),
             LightRaised(**case_facts(new_id()), **light, level="red", raised_at=NOON),
             LightCleared(**case_facts(new_id()), **light, level="red"),
             ImportFinished(
@@ -177,7 +193,10 @@ async def test_newer_version_of_an_imported_case_moves_its_counts(
     client_of: ClientFactory, supervisor: dict[str, str]
 ) -> None:
     client = await client_of("assessment")
-    case, source = new_id(), {"source_system": "s", "source_number": "1", "accepted_on": None, "result": None}
+    case, source = (
+        new_id(),
+        {"source_system": "s", "source_number": "1", "accepted_on": None, "result": None},
+    )
     await take(
         client.database,
         [
@@ -219,10 +238,17 @@ async def test_published_matters_are_a_stock_and_depth_changes_a_flow(
     client = await client_of("assessment")
     kept, raised, gone = new_id(), new_id(), new_id()
     before = {"occurred_at": NOON - timedelta(days=3)}
-    place = {"code": None, "local_code": "L1", "area_code": CITY, "department_code": "D1", "version": 1}
+    place = {
+        "code": None,
+        "local_code": "L1",
+        "area_code": CITY,
+        "department_code": "D1",
+        "version": 1,
+    }
 
     await take(
-        client.database, [a_matter(kept, **before), a_matter(raised, level=2, **before), a_matter(gone, **before)]
+        client.database,
+        [a_matter(kept, **before), a_matter(raised, level=2, **before), a_matter(gone, **before)],
     )
     await take(
         client.database,
@@ -238,7 +264,9 @@ async def test_published_matters_are_a_stock_and_depth_changes_a_flow(
     assert await figures(client, supervisor, three_days_ago) == {"matters_published": 3}
 
 
-async def test_areas_and_departments_sum_to_the_total(client_of: ClientFactory, supervisor: dict[str, str]) -> None:
+async def test_areas_and_departments_sum_to_the_total(
+    client_of: ClientFactory, supervisor: dict[str, str]
+) -> None:
     client = await client_of("assessment")
     events = [
         *a_finished_case(new_id(), "D1"),
@@ -251,7 +279,10 @@ async def test_areas_and_departments_sum_to_the_total(client_of: ClientFactory, 
     one_area = (await client.get(REPORT, headers=supervisor, params={"area": CHENGGUAN})).json()
 
     assert report["totals"]["cases_submitted"] == 3
-    assert {area: row["cases_submitted"] for area, row in report["areas"].items()} == {CITY: 2, CHENGGUAN: 1}
+    assert {area: row["cases_submitted"] for area, row in report["areas"].items()} == {
+        CITY: 2,
+        CHENGGUAN: 1,
+    }
     assert [row["department_code"] for row in report["departments"]] == ["D1", "D2", "D3"]
     assert (one_area["totals"]["cases_submitted"], len(one_area["departments"])) == (1, 1)
 
@@ -268,24 +299,40 @@ async def test_published_day_stays_as_published_until_corrected(
     public = (await client.get(REPORT)).json()
     staff = (await client.get(REPORT, headers=token(kind="staff"))).json()
     again = await client.post(f"{REPORT}/publication", headers=once(supervisor))
-    corrected = await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor))
-    newest, first = (await client.get(REPORT)).json(), (await client.get(f"{REPORT}?revision=1")).json()
+    corrected = await client.post(
+        f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor)
+    )
+    newest, first = (
+        (await client.get(REPORT)).json(),
+        (await client.get(f"{REPORT}?revision=1")).json(),
+    )
     revisions = (await client.get(f"{REPORT}/revisions", headers=supervisor)).json()
 
     assert staff == published.json()
-    assert (unpublished.status_code, published.status_code, again.status_code, corrected.status_code) == (
+    assert (
+        unpublished.status_code,
+        published.status_code,
+        again.status_code,
+        corrected.status_code,
+    ) == (
         404,
         201,
         409,
         201,
     )
     assert (public["revision"], public["totals"]["cases_closed"]) == (1, 1)
-    assert (newest["revision"], newest["totals"]["cases_closed"], newest["reason"]) == (2, 2, "a late push")
+    assert (newest["revision"], newest["totals"]["cases_closed"], newest["reason"]) == (
+        2,
+        2,
+        "a late push",
+    )
     assert first["totals"]["cases_closed"] == 1
     assert [row["revision"] for row in revisions] == [1, 2]
 
 
-async def test_publication_refusals(client_of: ClientFactory, supervisor: dict[str, str], token: TokenFactory) -> None:
+async def test_publication_refusals(
+    client_of: ClientFactory, supervisor: dict[str, str], token: TokenFactory
+) -> None:
     client = await client_of("assessment")
     future = f"/api/v1/assessment/daily-reports/{clock.local_date(clock.now()) + timedelta(days=2)}"
 
@@ -294,9 +341,13 @@ async def test_publication_refusals(client_of: ClientFactory, supervisor: dict[s
         (await client.post(f"{REPORT}/publication", headers=once(token()))).status_code,
         (await client.post(f"{future}/publication", headers=once(supervisor))).status_code,
         (
-            await client.post(f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor))
+            await client.post(
+                f"{REPORT}/revisions", json={"reason": "a late push"}, headers=once(supervisor)
+            )
         ).status_code,
-        (await client.post(f"{REPORT}/revisions", json={"reason": ""}, headers=once(supervisor))).status_code,
+        (
+            await client.post(f"{REPORT}/revisions", json={"reason": ""}, headers=once(supervisor))
+        ).status_code,
         (await client.get("/api/v1/assessment/daily-reports/2026-13-01")).status_code,
         (await client.get(f"{REPORT}/revisions", headers=token())).status_code,
     ]
@@ -325,9 +376,14 @@ async def test_whole_city_is_published_by_its_own_supervisor_or_an_administrator
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_any_history_replayed_gives_the_same_counts(database_of: DatabaseFactory, seed: int) -> None:
+async def test_any_history_replayed_gives_the_same_counts(
+    database_of: DatabaseFactory, seed: int
+) -> None:
     chance = random.Random(seed)
-    cases = [a_finished_case(new_id(), chance.choice("AB"), overdue=chance.random() < 0.3) for _ in range(20)]
+    cases = [
+        a_finished_case(new_id(), chance.choice("AB"), overdue=chance.random() < 0.3)
+        for _ in range(20)
+    ]
     histories = [case[: chance.randrange(1, 7)] for case in cases]
     merged: list[Event] = []
     while any(histories):
@@ -348,7 +404,10 @@ async def counters(database: Database) -> Counter[tuple[Any, ...]]:
     rows = await connection.fetch("SELECT * FROM day_count WHERE value <> 0")
     await connection.close()
     return Counter(
-        {(row["day"], row["area_code"], row["department_code"], row["measure"]): row["value"] for row in rows}
+        {
+            (row["day"], row["area_code"], row["department_code"], row["measure"]): row["value"]
+            for row in rows
+        }
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.exchange import BatchFinished, RecordsPushed
 from shared.events.licenses import LicenseChanged, LicenseIssued, LicenseRevoked, LicenseUsed
 from shared.events.ratings import (
@@ -32,7 +32,9 @@ def supervisor(token: TokenFactory) -> dict[str, str]:
 
 
 def a_licence(origin: str, license_id: UUID | None = None) -> dict[str, Any]:
-    texts = dict.fromkeys(("identifier", "number", "type_code", "issuer_code", "holder", "digest"), "x")
+    texts = dict.fromkeys(
+        ("identifier", "number", "type_code", "issuer_code", "holder", "digest"), "x"
+    )
     return {
         **PLACE,
         **STAMP,
@@ -52,24 +54,53 @@ def a_licence(origin: str, license_id: UUID | None = None) -> dict[str, Any]:
 
 
 def a_service_event(subject_id: UUID, **changes: Any) -> dict[str, Any]:
-    nothing = dict.fromkeys(("case_id", "case_number", "matter_id", "matter_code", "matter_name", "hall", "window"))
-    return {**PLACE, **STAMP, **nothing, "subject_id": subject_id, "service_number": 1, "stage": "closing", **changes}
+    nothing = dict.fromkeys(
+        ("case_id", "case_number", "matter_id", "matter_code", "matter_name", "hall", "window")
+    )
+    return {
+        **PLACE,
+        **STAMP,
+        **nothing,
+        "subject_id": subject_id,
+        "service_number": 1,
+        "stage": "closing",
+        **changes,
+    }
 
 
 def rated(subject_id: UUID, grade: int, pf: str) -> RatingSubmitted:
-    words: dict[str, Any] = {"tags": [], "contents": {}, "sub_channel": "app", "real_name": True, "text": None}
-    return RatingSubmitted(**a_service_event(subject_id), rating_id=new_id(), grade=grade, pf=pf, rated_on=DAY, **words)  # pyright: ignore[reportArgumentType]
+    words: dict[str, Any] = {
+        "tags": [],
+        "contents": {},
+        "sub_channel": "app",
+        "real_name": True,
+        "text": None,
+    }
+    return RatingSubmitted(
+        **a_service_event(subject_id), rating_id=new_id(), grade=grade, pf=pf, rated_on=DAY, **words
+    )  # pyright: ignore[reportArgumentType]
 
 
 def ticket(subject_id: UUID, **changes: Any) -> dict[str, Any]:
-    return {**a_service_event(subject_id, **changes), "rating_id": new_id(), "ticket_id": new_id(), "grade": 2}
+    return {
+        **a_service_event(subject_id, **changes),
+        "rating_id": new_id(),
+        "ticket_id": new_id(),
+        "grade": 2,
+    }
 
 
 async def test_licences_are_counted_by_what_happened_to_them(
     client_of: ClientFactory, supervisor: dict[str, str]
 ) -> None:
     client = await client_of("assessment")
-    use = {"type_code": "x", "use_id": new_id(), "case_id": None, "case_number": None, "matter_id": None}
+    use = {
+        "type_code": "x",
+        "use_id": new_id(),
+        "case_id": None,
+        "case_number": None,
+        "matter_id": None,
+    }
     facts: list[Event] = [
         LicenseIssued(**a_licence("case")),
         LicenseIssued(**a_licence("api")),
@@ -142,7 +173,9 @@ async def test_ratings_are_counted_by_channel_and_open_ones_are_a_stock(
         "bad_ratings_escalated": 1,
         "bad_ratings_open": 2,
     }
-    later = await figures(client, supervisor, f"/api/v1/assessment/daily-reports/{DAY + timedelta(days=1)}")
+    later = await figures(
+        client, supervisor, f"/api/v1/assessment/daily-reports/{DAY + timedelta(days=1)}"
+    )
     assert later == {"bad_ratings_rectified": 1, "bad_ratings_open": 1}
 
 
@@ -153,8 +186,15 @@ async def test_figures_of_ratings_are_for_staff_alone(
     client, path = await client_of("assessment"), f"/api/v1/assessment/daily-reports/{DAY}"
     due: dict[str, Any] = {"callback_due_on": DAY, "rectify_due_on": DAY, "reopened": False}
     bad = new_id()
-    elsewhere = rated(new_id(), 5, "2").model_copy(update={"area_code": "540102000000", "department_code": "D2"})
-    facts = [rated(bad, 1, "2"), BadRatingOpened(**ticket(bad), **due), elsewhere, LicenseIssued(**a_licence("case"))]
+    elsewhere = rated(new_id(), 5, "2").model_copy(
+        update={"area_code": "540102000000", "department_code": "D2"}
+    )
+    facts = [
+        rated(bad, 1, "2"),
+        BadRatingOpened(**ticket(bad), **due),
+        elsewhere,
+        LicenseIssued(**a_licence("case")),
+    ]
     await take(client.database, facts)
     published = await client.post(f"{path}/publication", headers=once(supervisor))
 
@@ -172,7 +212,9 @@ async def test_figures_of_ratings_are_for_staff_alone(
     assert len(exact["departments"]) == 2
 
 
-async def test_batches_in_and_uploads_out_are_told_apart(client_of: ClientFactory, supervisor: dict[str, str]) -> None:
+async def test_batches_in_and_uploads_out_are_told_apart(
+    client_of: ClientFactory, supervisor: dict[str, str]
+) -> None:
     client = await client_of("assessment")
     came = {**PLACE, **STAMP, "peer_code": "housing", "resource": "cases"}
     batch = BatchFinished(**came, batch_id=new_id(), accepted=997, unchanged=2, rejected=3)  # pyright: ignore[reportArgumentType]

@@ -11,13 +11,14 @@ import asyncpg
 from services.assessment import use_cases
 from services.assessment.consumer import consumer
 from services.assessment.schemas import DailyReportRead
-from shared import clock, outbox
-from shared.bus import Bus
-from shared.db import Database
+from shared import clock
+from shared.database.session import Database
 from shared.errors import NotFoundError
 from shared.ids import new_id
-from shared.inbox import Consumer
-from shared.worker import Worker
+from shared.messaging import outbox
+from shared.messaging.bus import Bus
+from shared.messaging.inbox import Consumer
+from shared.runtime.worker import Worker
 from tests.assessment.test_daily_report import a_finished_case, counters
 from tests.conftest import DatabaseFactory, Databases, published
 
@@ -40,7 +41,9 @@ async def test_dropped_database_is_filled_again_under_a_running_worker(
     try:
         before = await settled(database, department, 20)
         async with database.transaction() as session:
-            frozen = await use_cases.publish_report(session, events[0].occurred_at.date(), "officer", clock.now())
+            frozen = await use_cases.publish_report(
+                session, events[0].occurred_at.date(), officer="officer", now=clock.now()
+            )
         await empty_outbox(database)
 
         await databases.drop(name)
@@ -63,7 +66,13 @@ async def settled(database: Database, department: str, closed: int) -> Counter[t
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(asyncpg.PostgresError, OSError):
-                found = Counter({cell: n for cell, n in (await counters(database)).items() if cell[2] == department})
+                found = Counter(
+                    {
+                        cell: n
+                        for cell, n in (await counters(database)).items()
+                        if cell[2] == department
+                    }
+                )
                 if sum(n for cell, n in found.items() if cell[3] == "cases_closed") == closed:
                     return found
             await asyncio.sleep(0.1)
@@ -80,5 +89,5 @@ async def reopened(database: Database, day: date) -> DailyReportRead:
         while True:
             with contextlib.suppress(NotFoundError):
                 async with database.reading() as session:
-                    return await use_cases.show_report(session, day, 1)
+                    return await use_cases.show_report(session, day, revision=1)
             await asyncio.sleep(0.1)

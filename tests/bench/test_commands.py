@@ -14,12 +14,17 @@ from bench.data import documents
 from bench.harness import ROOT, at_least, at_most
 from bench.load import percentile
 from bench.report import render
-from shared.guides import MatterDocument
+from shared.domain.guides import MatterDocument
 
 
 async def run(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable,
+        "-m",
+        *arguments,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()[-3000:]
@@ -75,13 +80,33 @@ def test_verdicts_follow_the_bounds() -> None:
 def test_percentile_is_a_value_that_was_measured() -> None:
     values = [float(value) for value in range(1, 101)]
 
-    assert (percentile(values, 0.5), percentile(values, 0.95), percentile([3.0], 0.99)) == (51.0, 96.0, 3.0)
+    assert (percentile(values, 0.5), percentile(values, 0.95), percentile([3.0], 0.99)) == (
+        51.0,
+        96.0,
+        3.0,
+    )
 
 
 def test_report_shows_bounds_and_what_stands_beside() -> None:
     figures: list[dict[str, Any]] = [
-        {"name": "rate", "value": 151.26, "unit": "/s", "passes": 150, "aims": 300, "more": True, "verdict": "pass"},
-        {"name": "p50", "value": 4200.0, "unit": "ms", "passes": None, "aims": None, "more": False, "verdict": ""},
+        {
+            "name": "rate",
+            "value": 151.26,
+            "unit": "/s",
+            "passes": 150,
+            "aims": 300,
+            "more": True,
+            "verdict": "pass",
+        },
+        {
+            "name": "p50",
+            "value": 4200.0,
+            "unit": "ms",
+            "passes": None,
+            "aims": None,
+            "more": False,
+            "verdict": "",
+        },
     ]
     run = {
         "row": "P1",
@@ -105,4 +130,6 @@ def test_catalogue_of_the_benchmarks_keeps_the_rules_of_its_codes() -> None:
         matter = MatterDocument.model_validate(document)
         entry = matter.catalog_entry
         assert entry is None or entry.code == matter.catalog_code
-        assert all((item.code or "").startswith(matter.code or "-") for item in matter.handling_items)
+        assert all(
+            (item.code or "").startswith(matter.code or "-") for item in matter.handling_items
+        )

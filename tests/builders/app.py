@@ -6,14 +6,15 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
-from shared import audit, outbox
-from shared.auth import Administrator, Citizen, CurrentCaller, MaybeCaller, VerifiedCitizen
-from shared.db import ReadSession, Session
+from shared.database import audit
 from shared.errors import ConflictError
-from shared.etags import IfMatch, check_version, etag
 from shared.fields import CLEAN
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, check_version, etag
+from shared.http.idempotency import IdempotentRoute, Once
+from shared.messaging import outbox
 from shared.pagination import Cursor, Limit, decode_cursor, page_of
+from shared.security.auth import Administrator, Citizen, CurrentCaller, MaybeCaller, VerifiedCitizen
 from tests.builders.events import a_fact
 
 router = APIRouter(prefix="/api/v1/assessment/test", route_class=IdempotentRoute)
@@ -26,7 +27,9 @@ class Item(BaseModel):
 
 
 @router.post("/items", status_code=201, dependencies=[Once])
-async def create(item: Item, session: Session, caller: CurrentCaller, response: Response) -> dict[str, Any]:
+async def create(
+    item: Item, session: Session, caller: CurrentCaller, response: Response
+) -> dict[str, Any]:
     if item.name == "refused":
         raise ConflictError("refused by a rule")
     fact = a_fact()
@@ -48,7 +51,9 @@ async def change(item: Item, expected: IfMatch, _citizen: Citizen) -> dict[str, 
 
 
 @router.get("/items")
-async def list_items(session: ReadSession, _caller: MaybeCaller, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_items(
+    session: ReadSession, _caller: MaybeCaller, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     after = decode_cursor(cursor, int)[0] if cursor else 0
     rows = (
         await session.execute(
@@ -83,4 +88,6 @@ async def database_trouble(session: ReadSession) -> None:
 @router.post("/twice")
 async def twice(session: Session) -> None:
     for _ in range(2):
-        _ = await session.execute(text("INSERT INTO inbox VALUES ('018f0000-0000-7000-8000-000000000000')"))
+        _ = await session.execute(
+            text("INSERT INTO inbox VALUES ('018f0000-0000-7000-8000-000000000000')")
+        )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from shared.bundles import BundleDocument
-from shared.guides import MatterDocument
+from shared.domain.bundles import BundleDocument
+from shared.domain.guides import MatterDocument
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 
 TRADE = "trade"
@@ -40,7 +40,9 @@ def the_trade_register(**changes: Any) -> MatterDocument:
             {"code": "T2", "name": {"zh": "房屋租赁合同"}},
         ],
     }
-    return MatterDocument.model_validate({**a_document().model_dump(mode="json"), **values, **changes})
+    return MatterDocument.model_validate(
+        {**a_document().model_dump(mode="json"), **values, **changes}
+    )
 
 
 def a_bundle(matters: Mapping[str, UUID], **changes: Any) -> BundleDocument:

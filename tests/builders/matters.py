@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.guides import MatterDocument
+from shared.domain.guides import MatterDocument
 
 CITY = "540100000000"
 DEPARTMENT = "11540100MB0Q01904W"
@@ -70,8 +70,18 @@ def a_document(**changes: Any) -> MatterDocument:
                 "code": "Q1",
                 "text": {"zh": "经营场所是自有还是租用?"},
                 "options": [
-                    {"code": "own", "text": {"zh": "自有"}, "next": "Q2", "add": {"materials": ["M5"]}},
-                    {"code": "rent", "text": {"zh": "租用"}, "next": "Q2", "add": {"materials": ["M4"]}},
+                    {
+                        "code": "own",
+                        "text": {"zh": "自有"},
+                        "next": "Q2",
+                        "add": {"materials": ["M5"]},
+                    },
+                    {
+                        "code": "rent",
+                        "text": {"zh": "租用"},
+                        "next": "Q2",
+                        "add": {"materials": ["M4"]},
+                    },
                 ],
             },
             {

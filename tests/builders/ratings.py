@@ -8,25 +8,33 @@ from uuid import UUID
 
 import httpx
 
-from services.ratings.model import Invitation, Moment, Rating
-from services.ratings.queries.tickets import find_ticket_of
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.rating.model.rating import Rating
+from services.ratings.statistics import use_cases as statistics
+from services.ratings.tickets.queries.tickets import find_ticket_of
+from services.ratings.tickets.use_cases import tickets
 from services.ratings.timers import publish_ratings, watch_tickets
-from services.ratings.use_cases import statistics, tickets
 from shared import clock
+from shared.domain.workdays import Moment, seed_calendar
 from shared.ids import new_id
-from shared.workdays import seed_calendar
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.conftest import Headers, ServiceClient, TokenFactory
 
 BASE = "/api/v1/ratings"
 CALENDAR = seed_calendar()
 RATER = {"contact_name": "德吉措姆", "phone": "13989007788"}
-CLOSING = {"root_cause": "attitude", "words": "窗口人员当日未按规范服务", "action": "已约谈并安排服务礼仪培训"}
+CLOSING = {
+    "root_cause": "attitude",
+    "words": "窗口人员当日未按规范服务",
+    "action": "已约谈并安排服务礼仪培训",
+}
 
 
 def at(text: str) -> datetime:
     """`2026-06-08` or `2026-06-08T10:00`, in the city."""
-    return datetime.fromisoformat(text if "T" in text else f"{text}T10:00").replace(tzinfo=clock.SHANGHAI)
+    return datetime.fromisoformat(text if "T" in text else f"{text}T10:00").replace(
+        tzinfo=clock.SHANGHAI
+    )
 
 
 def moment(when: datetime) -> Moment:
@@ -101,7 +109,9 @@ class Bureau:
     token: TokenFactory
     owner: str = field(default_factory=lambda: str(new_id()))
 
-    def officer(self, *roles: str, area: str = CITY, department: str = DEPARTMENT, **more: Any) -> Headers:
+    def officer(
+        self, *roles: str, area: str = CITY, department: str = DEPARTMENT, **more: Any
+    ) -> Headers:
         return self.token(kind="staff", roles=list(roles), area=area, department=department, **more)
 
     @property
@@ -120,7 +130,9 @@ class Bureau:
             await statistics.count_invitations(session, [invitation])
         return invitation
 
-    async def rate(self, when: datetime, invitation: dict[str, Any] | None = None, **changes: Any) -> Rating:
+    async def rate(
+        self, when: datetime, invitation: dict[str, Any] | None = None, **changes: Any
+    ) -> Rating:
         """A rating as the service stores it: stored, followed and counted in one transaction."""
         invited = await self.invite(when, **(invitation or {}))
         rating = a_rating(invited, when, **changes)
@@ -148,12 +160,16 @@ class Bureau:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def act(self, of: dict[str, Any], path: str, headers: Headers, body: Any = None) -> httpx.Response:
+    async def act(
+        self, of: dict[str, Any], path: str, headers: Headers, body: Any = None
+    ) -> httpx.Response:
         """POST below a ticket, at the version that `of` shows."""
         tagged = {**headers, "If-Match": f'"{of["revision"]}"'}
         return await self.client.post(f"{BASE}/{path.format(**of)}", json=body, headers=tagged)
 
-    async def do(self, ticket: dict[str, Any], act: str, headers: Headers | None = None, body: Any = None) -> Any:
+    async def do(
+        self, ticket: dict[str, Any], act: str, headers: Headers | None = None, body: Any = None
+    ) -> Any:
         answer = await self.act(ticket, f"tickets/{{id}}/{act}", headers or self.handler, body)
         assert answer.is_success, answer.text
         return answer.json()
@@ -165,7 +181,9 @@ class Bureau:
         return await self.do(ticket, "callbacks", body={"reached": reached, "words": "电话回访"})
 
     async def plan(self, ticket: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        return await self.do(ticket, "rectification", body={"kind": "simple", "words": "立即整改", **changes})
+        return await self.do(
+            ticket, "rectification", body={"kind": "simple", "words": "立即整改", **changes}
+        )
 
     async def complete(self, ticket: dict[str, Any]) -> dict[str, Any]:
         return await self.do(ticket, "rectification/completion", body=CLOSING)
@@ -182,7 +200,9 @@ class Bureau:
         return await self.do(ticket, "re-rating", self.rater, {"grade": grade})
 
     async def appeal(self, ticket: dict[str, Any], ground: str = "malicious") -> dict[str, Any]:
-        return await self.do(ticket, "appeal", body={"ground": ground, "reasons": "评价人并未办理该事项"})
+        return await self.do(
+            ticket, "appeal", body={"ground": ground, "reasons": "评价人并未办理该事项"}
+        )
 
     def reviewer(self, role: str = "auditor", **more: Any) -> Headers:
         return self.officer(role, department="11540100MB0Q01905U", **more)
@@ -190,7 +210,10 @@ class Bureau:
     async def review(self, appeal: dict[str, Any], *, agrees: bool = True) -> dict[str, Any]:
         """By a reviewer who has not been there before."""
         answer = await self.act(
-            appeal, "appeals/{id}/reviews", self.reviewer(), {"agrees": agrees, "reasons": "查阅叫号与监控记录"}
+            appeal,
+            "appeals/{id}/reviews",
+            self.reviewer(),
+            {"agrees": agrees, "reasons": "查阅叫号与监控记录"},
         )
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -62,7 +62,9 @@ class Subscriber:
         versions: dict[str, list[int]] = defaultdict(list)
         with self.lock:
             for received in self.accepted:
-                versions[received.event["partitionkey"]].append(int(received.event["entityversion"]))
+                versions[received.event["partitionkey"]].append(
+                    int(received.event["entityversion"])
+                )
         return dict(versions)
 
     def take(self, received: Received) -> tuple[int, bytes]:
@@ -75,7 +77,9 @@ class Subscriber:
             return 401, b""
         document = received.event
         if document.get("type") == "webhook.challenge":
-            return self.status, orjson.dumps({"challenge": document["challenge"] if self.echo else "something else"})
+            return self.status, orjson.dumps(
+                {"challenge": document["challenge"] if self.echo else "something else"}
+            )
         time.sleep(self.sleep)
         status = 422 if document["partitionkey"] in self.refuse_keys else self.status
         if status < 300:
@@ -98,7 +102,9 @@ class Subscriber:
     def _signed_then(self, received: Received) -> bool:
         """The library's own signature for the moment that the message names: for tests that move time."""
         stamp = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), UTC)
-        wanted = Webhook(self.secret or "").sign(received.headers["webhook-id"], stamp, received.body.decode())
+        wanted = Webhook(self.secret or "").sign(
+            received.headers["webhook-id"], stamp, received.body.decode()
+        )
         return wanted in received.headers["webhook-signature"].split(" ")
 
 
@@ -113,7 +119,9 @@ def listening(subscriber: Subscriber | None = None) -> Generator[Subscriber]:
         def _answer(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, body = own.take(Received(self.command, self.path, headers, self.rfile.read(length)))
+            status, body = own.take(
+                Received(self.command, self.path, headers, self.rfile.read(length))
+            )
             self.send_response(status)
             if self.command == "OPTIONS" and own.allowed_origin is not None:
                 self.send_header("WebHook-Allowed-Origin", own.allowed_origin)
@@ -142,7 +150,9 @@ def listening(subscriber: Subscriber | None = None) -> Generator[Subscriber]:
 
     server = Server(("127.0.0.1", own.port), Handler)
     own.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield own

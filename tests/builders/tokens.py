@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from joserfc.jwk import OKPKey
 
-from shared.tokens import AUDIENCE, StaticKeys, TokenVerifier, sign_access_token
+from shared.security.tokens import AUDIENCE, StaticKeys, TokenVerifier, sign_access_token
 
 ISSUER = "tongban"
 
@@ -41,4 +41,6 @@ class TestKeys:
             "iat": now,
             "exp": now + 600,
         }
-        return sign_access_token(self.key, self.kid, {**base, **{k: v for k, v in claims.items() if v is not None}})
+        return sign_access_token(
+            self.key, self.kid, {**base, **{k: v for k, v in claims.items() if v is not None}}
+        )

@@ -9,9 +9,9 @@ import pytest
 
 from services.cases.consumer import consumer
 from shared import clock
-from shared.guides import MatterDocument, personal_guide
+from shared.domain.guides import MatterDocument, personal_guide
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
 from tests.assessment.test_daily_report import a_matter
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, CODE, DEPARTMENT, a_document
@@ -20,7 +20,12 @@ from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 BASE = "/api/v1/cases"
 PDF = b"%PDF-1.7 synthetic"
 ANSWERS = {"Q1": "rent", "Q2": "yes"}
-APPLICANT = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
+APPLICANT = {
+    "kind": "person",
+    "name": "卓玛央金",
+    "id_number": "540102199001010011",
+    "phone": "13989001234",
+}
 
 
 @pytest.fixture
@@ -61,7 +66,10 @@ class Hall:
     async def application(self, headers: Headers, **changes: Any) -> dict[str, Any]:
         answers = changes.get("answers", ANSWERS)
         guide = personal_guide(
-            self.document, answers, matter_id=self.matter_id, version=changes.get("matter_version", 1)
+            self.document,
+            answers,
+            matter_id=self.matter_id,
+            version=changes.get("matter_version", 1),
         )
         upload = (await self.upload(headers)).json()["id"]
         return {
@@ -85,11 +93,17 @@ class Hall:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def act(self, case: dict[str, Any], path: str, headers: Headers, body: Any = None) -> httpx.Response:
+    async def act(
+        self, case: dict[str, Any], path: str, headers: Headers, body: Any = None
+    ) -> httpx.Response:
         headers = {**headers, "If-Match": f'"{case["revision"]}"'}
-        return await self.client.post(f"{BASE}/files/{case['id']}/{path}", json=body, headers=headers)
+        return await self.client.post(
+            f"{BASE}/files/{case['id']}/{path}", json=body, headers=headers
+        )
 
-    async def do(self, case: dict[str, Any], path: str, headers: Headers, body: Any = None) -> dict[str, Any]:
+    async def do(
+        self, case: dict[str, Any], path: str, headers: Headers, body: Any = None
+    ) -> dict[str, Any]:
         answer = await self.act(case, path, headers, body)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -98,7 +112,11 @@ class Hall:
         """Run the timers as if it were noon of `day`."""
         body = {"as_of": f"{day}T12:00:00+08:00"}
         administrator = self._token(kind="staff", roles=["administrator"])
-        return (await self.client.post(f"{BASE}/development/timer-runs", json=body, headers=administrator)).json()
+        return (
+            await self.client.post(
+                f"{BASE}/development/timer-runs", json=body, headers=administrator
+            )
+        ).json()
 
     async def get(self, path: str, headers: Headers, **params: Any) -> Any:
         answer = await self.client.get(f"{BASE}/{path}", params=params, headers=headers)
@@ -106,12 +124,16 @@ class Hall:
         return answer.json()
 
     async def accepted(self, **changes: Any) -> dict[str, Any]:
-        return await self.do(await self.apply(**changes), "acceptance", self.officer("window_clerk"))
+        return await self.do(
+            await self.apply(**changes), "acceptance", self.officer("window_clerk")
+        )
 
     async def reviewed(self, times: int = 2) -> dict[str, Any]:
         case = await self.accepted()
         for _ in range(times):
-            case = await self.do(case, "reviews", self.officer("approver"), {"opinion": "agree", "text": "符合条件"})
+            case = await self.do(
+                case, "reviews", self.officer("approver"), {"opinion": "agree", "text": "符合条件"}
+            )
         return case
 
 

@@ -10,18 +10,25 @@ import pytest
 from bench.overhear import overhearing
 from services.cases.consumer import consumer
 from shared import clock
-from shared.crypto import open_sealed, seal_for, use_key
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.cases import CaseImported, CaseRecordsJudged
 from shared.events.exchange import RecordReceived
 from shared.events.records import Verdict
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import open_sealed, seal_for, use_key
 from tests.builders import events
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.cases.conftest import BASE
 from tests.cases.test_push import a_record
-from tests.conftest import DATA_KEY, PLATFORM_KEY, DatabaseFactory, ServiceClient, TokenFactory, published
+from tests.conftest import (
+    DATA_KEY,
+    PLATFORM_KEY,
+    DatabaseFactory,
+    ServiceClient,
+    TokenFactory,
+    published,
+)
 from tests.security.test_canaries import everything
 
 PEER = "fangguan"
@@ -65,7 +72,9 @@ async def imported(database: Database) -> list[CaseImported]:
 
 
 def brief(verdicts: list[Verdict]) -> list[tuple[int, str | None, str, list[str]]]:
-    return [(one.row, one.key, one.status, [fault.field for fault in one.faults]) for one in verdicts]
+    return [
+        (one.row, one.key, one.status, [fault.field for fault in one.faults]) for one in verdicts
+    ]
 
 
 @pytest.fixture
@@ -100,7 +109,9 @@ async def test_every_row_of_a_chunk_gets_its_verdict(database: Database) -> None
     assert [fact.source_number for fact in await imported(database)] == ["FG-00001"]
 
 
-async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(database: Database) -> None:
+async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(
+    database: Database,
+) -> None:
     record = a_record(1, **{f"f{number}": number for number in range(5_000)})
 
     await receive(database, a_chunk([record]))
@@ -119,7 +130,10 @@ async def test_versions_rule_across_the_chunks_of_a_batch(database: Database) ->
 
     await receive(
         database,
-        *(a_chunk(rows, batch_id=batch, chunk=n, chunks=3, first_row=2 * n - 1) for n, rows in enumerate(chunks, 1)),
+        *(
+            a_chunk(rows, batch_id=batch, chunk=n, chunks=3, first_row=2 * n - 1)
+            for n, rows in enumerate(chunks, 1)
+        ),
     )
 
     assert [[one.status for one in answer.verdicts] for answer in await judged(database)] == [
@@ -150,10 +164,14 @@ async def test_chunk_redelivered_or_sent_again_changes_nothing(database: Databas
     assert len(await imported(database)) == 20
 
 
-async def test_batch_and_direct_push_are_one_source_of_one_case(client: ServiceClient, token: TokenFactory) -> None:
+async def test_batch_and_direct_push_are_one_source_of_one_case(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     system = token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
     body = {"source_system": PEER, "records": [a_record(1)]}
-    pushed = await client.post(f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": "one"})
+    pushed = await client.post(
+        f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": "one"}
+    )
 
     await receive(client.database, a_chunk([a_record(1, version=2)]))
 
@@ -162,13 +180,21 @@ async def test_batch_and_direct_push_are_one_source_of_one_case(client: ServiceC
     assert (first.case_id, second.revision) == (second.case_id, 2)
 
 
-async def test_contact_is_passed_on_sealed_and_kept_nowhere(client: ServiceClient, token: TokenFactory) -> None:
-    records = [a_record(1, contact=CONTACT), a_record(2, contact={"name": "x", "phone": "1"}), a_record(3)]
+async def test_contact_is_passed_on_sealed_and_kept_nowhere(
+    client: ServiceClient, token: TokenFactory
+) -> None:
+    records = [
+        a_record(1, contact=CONTACT),
+        a_record(2, contact={"name": "x", "phone": "1"}),
+        a_record(3),
+    ]
     system = token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
     body = {"source_system": "other", "records": records[:1]}
 
     await receive(client.database, a_chunk(records))
-    pushed = await client.post(f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": "one"})
+    pushed = await client.post(
+        f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": "one"}
+    )
     [answer] = await judged(client.database)
     facts = await imported(client.database)
     content = await everything(client.database)
@@ -178,13 +204,17 @@ async def test_contact_is_passed_on_sealed_and_kept_nowhere(client: ServiceClien
     with use_key(base64.b64decode(DATA_KEY), base64.b64decode(PLATFORM_KEY)):
         opened = [fact.contact and open_sealed(fact.contact, "case.contact") for fact in facts]
     assert opened == [CONTACT, None, CONTACT]
-    assert "contact" not in str([row for row in content.splitlines() if row.startswith("imported_case")])
+    assert "contact" not in str(
+        [row for row in content.splitlines() if row.startswith("imported_case")]
+    )
     for word in CONTACT.values():
         assert word not in content
         assert word.encode().hex() not in content
 
 
-async def test_chunk_of_another_resource_or_in_a_false_seal_is_not_judged(database: Database) -> None:
+async def test_chunk_of_another_resource_or_in_a_false_seal_is_not_judged(
+    database: Database,
+) -> None:
     other = a_chunk([a_record(1)], resource="licenses")
     with use_key(base64.b64decode(DATA_KEY), base64.b64decode(PLATFORM_KEY)):
         sealed = seal_for([a_record(1)], "case.contact")
@@ -213,6 +243,8 @@ async def test_statements_of_a_chunk_do_not_grow_with_its_rows(database: Databas
 
 def test_batch_id_is_the_key_of_its_verdicts() -> None:
     batch: UUID = new_id()
-    answer = CaseRecordsJudged(batch_id=batch, chunk=1, verdicts=[], revision=1, occurred_at=clock.now())
+    answer = CaseRecordsJudged(
+        batch_id=batch, chunk=1, verdicts=[], revision=1, occurred_at=clock.now()
+    )
 
     assert answer.key == str(batch)

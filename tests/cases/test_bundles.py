@@ -7,15 +7,22 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from services.cases.bundles.model import BundleState, bundle_state
 from services.cases.consumer import consumer
-from services.cases.model import BundleState, bundle_state
 from shared import clock
-from shared.bundles import BundleDocument, BundleGuide, ChildText, Texts, bundle_guide, snapshot
+from shared.domain.bundles import (
+    BundleDocument,
+    BundleGuide,
+    ChildText,
+    Texts,
+    bundle_guide,
+    snapshot,
+)
+from shared.domain.guides import MatterDocument
 from shared.events.licenses import LicenseRevoked
 from shared.events.matters import BundlePublished, MatterSuspended
-from shared.guides import MatterDocument
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
 from tests.assessment.test_daily_report import a_matter
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_record
@@ -80,7 +87,9 @@ class BundleHall(Hall):
         )
 
     def guide(self, answers: Any) -> BundleGuide:
-        return bundle_guide(self.bundle, self.known, answers, bundle_id=self.bundle_id, version=self.version)
+        return bundle_guide(
+            self.bundle, self.known, answers, bundle_id=self.bundle_id, version=self.version
+        )
 
     async def bundle_application(self, headers: Headers, **changes: Any) -> dict[str, Any]:
         answers = changes.get("answers", {LICENCE: ANSWERS} if LICENCE in self.texts else {})
@@ -97,7 +106,9 @@ class BundleHall(Hall):
             **changes,
         }
 
-    async def post_bundle(self, body: dict[str, Any], headers: Headers, key: str | None = None) -> httpx.Response:
+    async def post_bundle(
+        self, body: dict[str, Any], headers: Headers, key: str | None = None
+    ) -> httpx.Response:
         keyed = {**headers, "Idempotency-Key": key or uuid4().hex}
         return await self.client.post(f"{BASE}/bundle-applications", json=body, headers=keyed)
 
@@ -111,15 +122,23 @@ class BundleHall(Hall):
         return await self.get(f"bundle-files/{parent['id']}", headers or self.citizen)
 
     async def child(self, parent: dict[str, Any], code: str) -> dict[str, Any]:
-        return next(child["case"] for child in (await self.shown(parent))["children"] if child["code"] == code)
+        return next(
+            child["case"]
+            for child in (await self.shown(parent))["children"]
+            if child["code"] == code
+        )
 
     def of(self, code: str, *roles: str) -> Headers:
         """An officer of the department that keeps the child."""
         return self.officer(*roles, department=self.texts[code].department_code)
 
-    async def decide(self, parent: dict[str, Any], code: str, decision: Any = None) -> dict[str, Any]:
+    async def decide(
+        self, parent: dict[str, Any], code: str, decision: Any = None
+    ) -> dict[str, Any]:
         """From receipt to the decision."""
-        case = await self.do(await self.child(parent, code), "acceptance", self.of(code, "window_clerk"))
+        case = await self.do(
+            await self.child(parent, code), "acceptance", self.of(code, "window_clerk")
+        )
         for _ in range(2):
             opinion = {"opinion": "agree", "text": "符合条件"}
             case = await self.do(case, "reviews", self.of(code, "approver"), opinion)
@@ -129,7 +148,9 @@ class BundleHall(Hall):
 @pytest.fixture
 async def hall(client: ServiceClient, token: TokenFactory) -> BundleHall:
     hall = BundleHall(client, token)
-    await hall.publish_matter(TRADE, the_trade_register(department_code=NEXT_DOOR, code=None, local_code="T-1"))
+    await hall.publish_matter(
+        TRADE, the_trade_register(department_code=NEXT_DOOR, code=None, local_code="T-1")
+    )
     await hall.publish_matter(LICENCE, the_licence())
     await hall.publish_bundle()
     return hall
@@ -149,7 +170,11 @@ async def test_one_application_makes_a_parent_and_a_case_for_each_child(hall: Bu
     assert second["due_on"] is None
     assert {first["bundle_case_id"], second["bundle_case_id"]} == {parent["id"]}
     assert parent["deliver_by"] > first["due_on"]
-    facts = [event for event in await published(hall.client.database) if event.type.startswith("tongban.cases.case-")]
+    facts = [
+        event
+        for event in await published(hall.client.database)
+        if event.type.startswith("tongban.cases.case-")
+    ]
     assert [(fact.type.split(".")[2], fact.key) for fact in facts] == [
         ("case-submitted", first["id"]),
         ("case-received", first["id"]),
@@ -165,12 +190,17 @@ async def test_material_given_once_is_there_for_every_child_that_needs_it(hall: 
 
     assert given == [{"T1", "T2"}, {"M1", "M3", "M4"}]
     shared = [
-        m["digest"] for child in parent["children"] for m in child["case"]["materials"] if m["code"] in {"T2", "M4"}
+        m["digest"]
+        for child in parent["children"]
+        for m in child["case"]["materials"]
+        if m["code"] in {"T2", "M4"}
     ]
     assert len(set(shared)) == 1
 
 
-async def test_child_is_received_with_the_result_when_the_other_is_granted(hall: BundleHall) -> None:
+async def test_child_is_received_with_the_result_when_the_other_is_granted(
+    hall: BundleHall,
+) -> None:
     parent = await hall.apply_bundle()
     first = await hall.decide(parent, TRADE)
 
@@ -179,7 +209,12 @@ async def test_child_is_received_with_the_result_when_the_other_is_granted(hall:
     assert second["state"] == "received"
     assert second["due_on"] is not None
     assert [m for m in second["materials"] if m["code"] == "M2"] == [
-        {"code": "M2", "kind": "earlier_case", "earlier_case_id": first["id"], "earlier_code": "result"}
+        {
+            "code": "M2",
+            "kind": "earlier_case",
+            "earlier_case_id": first["id"],
+            "earlier_code": "result",
+        }
     ]
     work = await hall.get("work-list", hall.of(LICENCE, "window_clerk"))
     assert [case["id"] for case in work["items"]] == [second["id"]]
@@ -206,7 +241,9 @@ async def test_waiting_child_is_in_no_work_list_and_has_no_clock(hall: BundleHal
 async def test_licence_revoked_while_a_child_waits_stops_its_grant(hall: BundleHall) -> None:
     await hall.publish_bundle(results=[])
     fact = await licensed(hall)
-    code = next(one.code for one in hall.guide({LICENCE: ANSWERS}).materials if one.name.zh == "营业执照")
+    code = next(
+        one.code for one in hall.guide({LICENCE: ANSWERS}).materials if one.name.zh == "营业执照"
+    )
     body = replaced(await hall.bundle_application(hall.citizen), code, meeting(fact, code))
     parent = (await hall.post_bundle(body, hall.citizen)).json()
     before = await hall.child(parent, LICENCE)
@@ -214,15 +251,24 @@ async def test_licence_revoked_while_a_child_waits_stops_its_grant(hall: BundleH
     await tell(hall, later(fact, LicenseRevoked))
     waiting = await hall.child(parent, LICENCE)
     _ = await hall.decide(parent, TRADE)
-    case = await hall.do(await hall.child(parent, LICENCE), "acceptance", hall.of(LICENCE, "window_clerk"))
+    case = await hall.do(
+        await hall.child(parent, LICENCE), "acceptance", hall.of(LICENCE, "window_clerk")
+    )
     for _ in range(2):
         opinion = {"opinion": "agree", "text": "符合条件"}
         case = await hall.do(case, "reviews", hall.of(LICENCE, "approver"), opinion)
     granted = await hall.act(case, "decision", hall.of(LICENCE, "leader"), {"result": "0"})
 
-    assert (before["state"], waiting["state"], waiting["revision"]) == ("waiting", "waiting", before["revision"] + 1)
+    assert (before["state"], waiting["state"], waiting["revision"]) == (
+        "waiting",
+        "waiting",
+        before["revision"] + 1,
+    )
     assert material(waiting)["lapsed"] == "03"
-    assert (granted.status_code, granted.json()["lapsed"]) == (409, [{"code": "M2", "status": "03"}])
+    assert (granted.status_code, granted.json()["lapsed"]) == (
+        409,
+        [{"code": "M2", "status": "03"}],
+    )
 
 
 @pytest.mark.parametrize("end", ["refusal", "non-acceptance", "withdrawal", "return"])
@@ -240,7 +286,9 @@ async def test_waiting_child_is_closed_with_the_reason_when_the_other_ends_witho
             _ = await hall.do(first, "withdrawal", hall.citizen)
         case _:
             clerk = hall.of(TRADE, "window_clerk")
-            first = await hall.do(first, "correction-requests", clerk, {"items": [{"text": "缺件"}]})
+            first = await hall.do(
+                first, "correction-requests", clerk, {"items": [{"text": "缺件"}]}
+            )
             _ = await hall.do(first, "return", clerk, REASONS)
 
     second = await hall.child(parent, LICENCE)
@@ -255,10 +303,17 @@ async def test_waiting_child_is_closed_with_the_reason_when_the_other_ends_witho
 async def test_chain_falls_as_a_whole_and_parallel_children_go_on(hall: BundleHall) -> None:
     hall.matters |= {"third": new_id(), "free": new_id()}
     for code in ("third", "free"):
-        await hall.publish_matter(code, the_trade_register(code=None, local_code=code, name={"zh": f"事项{code}"}))
+        await hall.publish_matter(
+            code, the_trade_register(code=None, local_code=code, name={"zh": f"事项{code}"})
+        )
     children = [
         {"code": "third", "matter_id": hall.matters["third"], "after": [LICENCE]},
-        {"code": LICENCE, "matter_id": hall.matters[LICENCE], "after": [TRADE], "fields": ["shop", "area"]},
+        {
+            "code": LICENCE,
+            "matter_id": hall.matters[LICENCE],
+            "after": [TRADE],
+            "fields": ["shop", "area"],
+        },
         {"code": TRADE, "matter_id": hall.matters[TRADE]},
         {"code": "free", "matter_id": hall.matters["free"]},
     ]
@@ -272,13 +327,22 @@ async def test_chain_falls_as_a_whole_and_parallel_children_go_on(hall: BundleHa
     assert states(await hall.shown(parent)) == ["returned", "returned", "withdrawn", "received"]
 
 
-async def test_child_that_waits_for_two_is_received_once_however_close_they_are_decided(hall: BundleHall) -> None:
+async def test_child_that_waits_for_two_is_received_once_however_close_they_are_decided(
+    hall: BundleHall,
+) -> None:
     hall.matters["second"] = new_id()
-    await hall.publish_matter("second", the_trade_register(code=None, local_code="second", name={"zh": "另一事项"}))
+    await hall.publish_matter(
+        "second", the_trade_register(code=None, local_code="second", name={"zh": "另一事项"})
+    )
     children = [
         {"code": TRADE, "matter_id": hall.matters[TRADE]},
         {"code": "second", "matter_id": hall.matters["second"]},
-        {"code": LICENCE, "matter_id": hall.matters[LICENCE], "after": [TRADE, "second"], "fields": ["shop", "area"]},
+        {
+            "code": LICENCE,
+            "matter_id": hall.matters[LICENCE],
+            "after": [TRADE, "second"],
+            "fields": ["shop", "area"],
+        },
     ]
     await hall.publish_bundle(children=children)
     parent = await hall.apply_bundle()
@@ -286,15 +350,21 @@ async def test_child_that_waits_for_two_is_received_once_however_close_they_are_
     _ = await asyncio.gather(hall.decide(parent, TRADE), hall.decide(parent, "second"))
 
     third = await hall.child(parent, LICENCE)
-    facts = [event.type for event in await published(hall.client.database) if event.key == third["id"]]
+    facts = [
+        event.type for event in await published(hall.client.database) if event.key == third["id"]
+    ]
     assert third["state"] == "received"
     assert facts == ["tongban.cases.case-submitted.v1", "tongban.cases.case-received.v1"]
 
 
-async def test_decision_and_withdrawal_at_the_same_moment_leave_no_child_between(hall: BundleHall) -> None:
+async def test_decision_and_withdrawal_at_the_same_moment_leave_no_child_between(
+    hall: BundleHall,
+) -> None:
     for _ in range(5):
         parent = await hall.apply_bundle()
-        case = await hall.do(await hall.child(parent, TRADE), "acceptance", hall.of(TRADE, "window_clerk"))
+        case = await hall.do(
+            await hall.child(parent, TRADE), "acceptance", hall.of(TRADE, "window_clerk")
+        )
         for _ in range(2):
             opinion = {"opinion": "agree", "text": "符合条件"}
             case = await hall.do(case, "reviews", hall.of(TRADE, "approver"), opinion)
@@ -321,7 +391,9 @@ async def test_waiting_child_can_be_withdrawn_alone(hall: BundleHall) -> None:
     assert states(await hall.shown(parent)) == ["decided", "withdrawn"]
 
 
-async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stored(hall: BundleHall) -> None:
+async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stored(
+    hall: BundleHall,
+) -> None:
     body = await hall.bundle_application(hall.citizen)
     guide = hall.guide({LICENCE: ANSWERS})
     codes = {one.name.zh: one.code for one in guide.materials}
@@ -354,7 +426,9 @@ async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stor
     assert (await hall.get("files", hall.citizen))["items"] == []
 
 
-async def test_wrong_answers_and_foreign_uploads_come_together(hall: BundleHall, token: TokenFactory) -> None:
+async def test_wrong_answers_and_foreign_uploads_come_together(
+    hall: BundleHall, token: TokenFactory
+) -> None:
     body = await hall.bundle_application(token())
 
     answer = await hall.post_bundle({**body, "answers": {LICENCE: {"Q1": "lent"}}}, hall.citizen)
@@ -368,7 +442,9 @@ async def test_same_key_makes_one_parent_and_the_same_answer(hall: BundleHall) -
 
     answers = await asyncio.gather(*(hall.post_bundle(body, hall.citizen, "one") for _ in range(5)))
 
-    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert {(answer.status_code, answer.content) for answer in answers} == {
+        (201, answers[0].content)
+    }
     assert len((await hall.get("bundle-files", hall.citizen))["items"]) == 1
     assert len((await hall.get("files", hall.citizen))["items"]) == 2
 
@@ -408,7 +484,9 @@ async def test_older_event_never_takes_the_place_of_a_newer(hall: BundleHall) ->
     assert (await hall.apply_bundle())["bundle_version"] == 2
 
 
-async def test_applicant_sees_the_whole_and_officers_their_own_child(hall: BundleHall, token: TokenFactory) -> None:
+async def test_applicant_sees_the_whole_and_officers_their_own_child(
+    hall: BundleHall, token: TokenFactory
+) -> None:
     parent = await hall.apply_bundle()
 
     own = await hall.shown(parent)
@@ -424,14 +502,23 @@ async def test_applicant_sees_the_whole_and_officers_their_own_child(hall: Bundl
     for seen in (register, licence):
         assert "卓玛央金" not in str(seen)
         assert APPLICANT["id_number"] not in str(seen)
-    others = (token(), hall.officer("approver", area="540102000000"), hall.officer(), token(kind="system"))
+    others = (
+        token(),
+        hall.officer("approver", area="540102000000"),
+        hall.officer(),
+        token(kind="system"),
+    )
     for headers in others:
-        assert (await hall.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=headers)).status_code == 404
+        assert (
+            await hall.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=headers)
+        ).status_code == 404
     missing = await hall.client.get(f"{BASE}/bundle-files/{uuid4()}", headers=hall.citizen)
     assert missing.status_code == 404
 
 
-async def test_lists_of_the_applicant_show_the_parent(hall: BundleHall, token: TokenFactory) -> None:
+async def test_lists_of_the_applicant_show_the_parent(
+    hall: BundleHall, token: TokenFactory
+) -> None:
     parents = [await hall.apply_bundle() for _ in range(3)]
     _ = await hall.decide(parents[0], TRADE)
 
@@ -439,12 +526,16 @@ async def test_lists_of_the_applicant_show_the_parent(hall: BundleHall, token: T
     rest = await hall.get("bundle-files", hall.citizen, limit=2, cursor=first["next"])
     cases = await hall.get("files", hall.citizen)
 
-    assert [item["id"] for item in (*first["items"], *rest["items"])] == [parent["id"] for parent in parents]
+    assert [item["id"] for item in (*first["items"], *rest["items"])] == [
+        parent["id"] for parent in parents
+    ]
     assert [(i["state"], i["children"], i["granted"]) for i in first["items"]] == [
         ("handling", 2, 1),
         ("handling", 2, 0),
     ]
-    assert {case["bundle_case_id"] for case in cases["items"]} == {parent["id"] for parent in parents}
+    assert {case["bundle_case_id"] for case in cases["items"]} == {
+        parent["id"] for parent in parents
+    }
     assert {case["state"]: case["due_on"] is None for case in cases["items"]}["waiting"] is True
     assert (await hall.get("bundle-files", token()))["items"] == []
 
@@ -453,11 +544,17 @@ async def test_mandate_must_cover_every_child(hall: BundleHall, token: TokenFact
     principal, agent = str(uuid4()), {"sub": str(uuid4())}
     statuses: list[int] = []
     for matters in ([hall.matters[TRADE]], list(hall.matters.values())):
-        acting = token(sub=principal, act=agent, mandate=str(uuid4()), matters=[str(one) for one in matters])
-        statuses.append((await hall.post_bundle(await hall.bundle_application(acting), acting)).status_code)
+        acting = token(
+            sub=principal, act=agent, mandate=str(uuid4()), matters=[str(one) for one in matters]
+        )
+        statuses.append(
+            (await hall.post_bundle(await hall.bundle_application(acting), acting)).status_code
+        )
         listed = (await hall.get("bundle-files", acting))["items"]
         assert len(listed) == (1 if statuses[-1] == 201 else 0)
-    narrow = token(sub=principal, act=agent, mandate=str(uuid4()), matters=[str(hall.matters[TRADE])])
+    narrow = token(
+        sub=principal, act=agent, mandate=str(uuid4()), matters=[str(hall.matters[TRADE])]
+    )
     parent = (await hall.get("bundle-files", token(sub=principal)))["items"][0]
 
     read = await hall.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=narrow)
@@ -477,7 +574,9 @@ async def test_window_clerk_takes_it_in_on_behalf(hall: BundleHall) -> None:
     assert "卓玛央金" not in str(parent)
 
 
-async def test_low_assurance_and_other_callers_do_not_apply(hall: BundleHall, token: TokenFactory) -> None:
+async def test_low_assurance_and_other_callers_do_not_apply(
+    hall: BundleHall, token: TokenFactory
+) -> None:
     body = await hall.bundle_application(hall.citizen)
 
     callers = (token(acr="1"), token(kind="system"), hall.officer("approver"))
@@ -491,7 +590,8 @@ async def test_tracking_a_waiting_child_shows_no_due_date(hall: BundleHall) -> N
     second = await hall.child(parent, LICENCE)
 
     tracked = await hall.client.post(
-        f"{BASE}/tracking", json={"number": second["number"], "phone_last4": APPLICANT["phone"][-4:]}
+        f"{BASE}/tracking",
+        json={"number": second["number"], "phone_last4": APPLICANT["phone"][-4:]},
     )
 
     assert (tracked.json()["state"], tracked.json()["due_on"]) == ("waiting", None)
@@ -501,7 +601,9 @@ async def test_the_form_is_encrypted_at_rest(hall: BundleHall) -> None:
     parent = await hall.apply_bundle()
 
     connection = await hall.client.database.connect()
-    row = await connection.fetchval("SELECT bundle_case::text FROM bundle_case WHERE id = $1", UUID(parent["id"]))
+    row = await connection.fetchval(
+        "SELECT bundle_case::text FROM bundle_case WHERE id = $1", UUID(parent["id"])
+    )
     events = await connection.fetch("SELECT payload FROM outbox")
     await connection.close()
 

@@ -10,7 +10,7 @@ import pytest
 from services.cases.main import build
 from services.cases.timers import follow_calendar
 from shared import clock
-from shared.workdays import WorkCalendar, seed_calendar
+from shared.domain.workdays import WorkCalendar, seed_calendar
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import BASE, Hall
 from tests.conftest import TokenFactory, published, service_settings
@@ -25,7 +25,11 @@ def administrator(token: TokenFactory) -> dict[str, str]:
 
 
 def closed(*days: date) -> dict[str, Any]:
-    return {"days": [{"day": day.isoformat(), "is_working": False, "note": "市政府通知放假"} for day in days]}
+    return {
+        "days": [
+            {"day": day.isoformat(), "is_working": False, "note": "市政府通知放假"} for day in days
+        ]
+    }
 
 
 def without(*days: date) -> WorkCalendar:
@@ -33,7 +37,11 @@ def without(*days: date) -> WorkCalendar:
 
 
 async def moved(hall: Hall) -> list[dict[str, Any]]:
-    return [e.data for e in await published(hall.client.database) if e.type == "tongban.cases.case-due-changed.v1"]
+    return [
+        e.data
+        for e in await published(hall.client.database)
+        if e.type == "tongban.cases.case-due-changed.v1"
+    ]
 
 
 async def test_year_of_losar_is_read_and_a_year_to_come_is_not_announced(hall: Hall) -> None:
@@ -64,11 +72,24 @@ async def test_new_holiday_moves_the_open_cases_that_span_it_each_with_its_fact(
     report = answer.json()
     assert (report["changed_days"], report["finished"], report["moved"]) == (1, True, 1)
     assert report["departments"] == [{"area_code": CITY, "department_code": DEPARTMENT, "cases": 1}]
-    assert again.json() == {"id": None, "changed_days": 0, "finished": True, "moved": 0, "departments": []}
-    assert found["due_on"] == without(holiday).add_working_days(today, 10).isoformat() != accepted["due_on"]
+    assert again.json() == {
+        "id": None,
+        "changed_days": 0,
+        "finished": True,
+        "moved": 0,
+        "departments": [],
+    }
+    assert (
+        found["due_on"]
+        == without(holiday).add_working_days(today, 10).isoformat()
+        != accepted["due_on"]
+    )
     assert found["legal_due_on"] == without(holiday).add_working_days(today, 20).isoformat()
     assert found["revision"] == accepted["revision"] + 1
-    assert (untouched["revision"], untouched["due_on"]) == (received["revision"], received["due_on"])
+    assert (untouched["revision"], untouched["due_on"]) == (
+        received["revision"],
+        received["due_on"],
+    )
     assert [(fact["previous_due_on"], fact["due_on"]) for fact in await moved(hall)] == [
         (accepted["due_on"], found["due_on"])
     ]
@@ -82,10 +103,16 @@ async def test_every_process_counts_by_the_new_calendar_without_a_restart(
 ) -> None:
     today = clock.local_date(clock.now())
     app = build(
-        service_settings("cases", hall.client.database.dsn, storage_url=hall.client.app.state.settings.storage_url),
+        service_settings(
+            "cases",
+            hall.client.database.dsn,
+            storage_url=hall.client.app.state.settings.storage_url,
+        ),
         verifier=hall.client.app.state.verifier,
     )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as replica:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://test"
+    ) as replica:
         first = await hall.apply()
         holiday = CALENDAR.add_working_days(today, 1)
         _ = await replica.put(PATH, json=closed(holiday), headers=administrator)
@@ -100,9 +127,12 @@ async def test_every_process_counts_by_the_new_calendar_without_a_restart(
 async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
     hall: Hall, administrator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cases.use_cases.calendar.BATCH", 3)
-    monkeypatch.setattr("services.cases.router.calendar.PATIENCE", 0.0)
-    today, holiday = clock.local_date(clock.now()), CALENDAR.add_working_days(clock.local_date(clock.now()), 2)
+    monkeypatch.setattr("services.cases.calendar_changes.use_cases.BATCH", 3)
+    monkeypatch.setattr("services.cases.calendar_changes.router.PATIENCE", 0.0)
+    today, holiday = (
+        clock.local_date(clock.now()),
+        CALENDAR.add_working_days(clock.local_date(clock.now()), 2),
+    )
     cases = [await hall.apply() for _ in range(8)]
     answer = (await hall.client.put(PATH, json=closed(holiday), headers=administrator)).json()
     database = hall.client.database
@@ -116,7 +146,12 @@ async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
     _ = [await follow_calendar(database, clock.now() + timedelta(minutes=3)) for _ in range(2)]
     second = await hall.get(f"calendar/changes/{answer['id']}", administrator)
 
-    assert (answer["finished"], answer["moved"], first["finished"], first["moved"]) == (False, 0, True, 8)
+    assert (answer["finished"], answer["moved"], first["finished"], first["moved"]) == (
+        False,
+        0,
+        True,
+        8,
+    )
     assert second["moved"] == len(await moved(hall)) == 9
     due = without(holiday).add_working_days(today, 5).isoformat()
     assert {item["due_on"] for item in (await hall.get("files", hall.citizen))["items"]} == {due}
@@ -125,8 +160,10 @@ async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
 async def test_light_over_a_day_that_has_moved_goes_out_the_same_day(
     hall: Hall, administrator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cases.router.calendar.PATIENCE", 0.0)
-    await hall.publish(a_document(steps=[]), revision=2)  # So that no light over a step burns beside it.
+    monkeypatch.setattr("services.cases.calendar_changes.router.PATIENCE", 0.0)
+    await hall.publish(
+        a_document(steps=[]), revision=2
+    )  # So that no light over a step burns beside it.
     _ = await hall.apply(matter_version=2)
     eve, due = (CALENDAR.add_working_days(clock.local_date(clock.now()), days) for days in (4, 5))
     lit = await hall.clocks(eve)
@@ -156,4 +193,6 @@ async def test_change_refused_whole_when_a_day_is_wrong_or_the_caller_is_none_of
     assert await status({"days": [day, {**day, "day": "1999-01-01"}]}) == 400
     assert await status({"days": [day]}, hall.officer("leader")) == 403
     assert await status({"days": [day]}, hall.citizen) == 403
-    assert day["day"] not in [entry["day"] for entry in (await hall.get("calendar", hall.citizen, year=2026))["days"]]
+    assert day["day"] not in [
+        entry["day"] for entry in (await hall.get("calendar", hall.citizen, year=2026))["days"]
+    ]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared import clock
+from shared.database.migrations import drift, run_on
+from shared.domain.workdays import seed_calendar
 from shared.ids import new_id
-from shared.migrations import drift, run_on
-from shared.workdays import seed_calendar
 from tests.builders.matters import CODE, DEPARTMENT, a_document
 from tests.cases.conftest import APPLICANT, BASE, PDF, Hall
 from tests.conftest import DatabaseFactory, TokenFactory, published
@@ -25,11 +25,20 @@ async def test_case_from_application_to_delivery(hall: Hall) -> None:
     case = await hall.reviewed()
     case = await hall.do(case, "decision", hall.officer("leader"), {"result": "0"})
     case = await hall.do(case, "delivery", hall.officer("delivery"), {"method": "window"})
-    timeline = (await hall.client.get(f"{BASE}/files/{case['id']}/timeline", headers=hall.citizen)).json()
+    timeline = (
+        await hall.client.get(f"{BASE}/files/{case['id']}/timeline", headers=hall.citizen)
+    ).json()
 
     assert case["number"] == f"{CODE}{clock.local_date(clock.now()):%Y%m%d}0001"
     assert (case["state"], case["result"], case["overdue"]) == ("closed", "0", False)
-    assert [step["act"] for step in timeline] == ["receive", "accept", "review", "review", "decide", "deliver"]
+    assert [step["act"] for step in timeline] == [
+        "receive",
+        "accept",
+        "review",
+        "review",
+        "decide",
+        "deliver",
+    ]
     assert await facts(hall) == [
         "case-submitted",
         "case-received",
@@ -46,16 +55,27 @@ async def test_words_of_a_review_are_kept_sealed_for_the_department_alone(hall: 
     words = "卓玛央金名下的经营场所经现场核查, 符合条件"
     case = await hall.accepted()
     for opinion in ("agree", "disagree"):
-        case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": opinion, "text": words})
+        case = await hall.do(
+            case, "reviews", hall.officer("approver"), {"opinion": opinion, "text": words}
+        )
     path = f"files/{case['id']}/timeline"
 
     shown, own = [await hall.get(path, one) for one in (hall.officer("leader"), hall.citizen)]
     connection = await hall.client.database.connect()
-    kept = [await connection.fetch(f"SELECT {table}::text FROM {table}") for table in ("case_step", "audit")]
+    kept = [
+        await connection.fetch(f"SELECT {table}::text FROM {table}")
+        for table in ("case_step", "audit")
+    ]
     await connection.close()
 
-    assert [(step["note"], step["opinion"]) for step in shown[2:]] == [("agree", words), ("disagree", words)]
-    assert [(step["note"], step["opinion"]) for step in own[2:]] == [("agree", None), ("disagree", None)]
+    assert [(step["note"], step["opinion"]) for step in shown[2:]] == [
+        ("agree", words),
+        ("disagree", words),
+    ]
+    assert [(step["note"], step["opinion"]) for step in own[2:]] == [
+        ("agree", None),
+        ("disagree", None),
+    ]
     assert words not in str(kept)
 
 
@@ -85,7 +105,9 @@ async def test_hundred_equal_applications_make_one_case(hall: Hall) -> None:
         *(hall.client.post(f"{BASE}/applications", json=body, headers=headers) for _ in range(100))
     )
 
-    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert {(answer.status_code, answer.content) for answer in answers} == {
+        (201, answers[0].content)
+    }
     assert await facts(hall) == ["case-submitted", "case-received"]
 
 
@@ -95,9 +117,13 @@ async def test_parallel_acceptances_and_decisions_have_one_effect(hall: Hall) ->
     accepted = await asyncio.gather(*(hall.act(case, "acceptance", clerk) for _ in range(100)))
     case = next(answer.json() for answer in accepted if answer.status_code == 200)
     for _ in range(2):
-        case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "好"})
+        case = await hall.do(
+            case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "好"}
+        )
 
-    decided = await asyncio.gather(*(hall.act(case, "decision", leader, {"result": "0"}) for _ in range(100)))
+    decided = await asyncio.gather(
+        *(hall.act(case, "decision", leader, {"result": "0"}) for _ in range(100))
+    )
 
     for answers in (accepted, decided):
         assert sorted({answer.status_code for answer in answers}) == [200, 412]
@@ -137,7 +163,9 @@ async def test_correction_is_asked_once_and_restarts_the_clock(hall: Hall) -> No
         ("withdrawal", None, "withdrawn", None, ["case-withdrawn", "case-closed"]),
     ],
 )
-async def test_other_ends(hall: Hall, path: str, body: object, state: str, result: str, last: list[str]) -> None:
+async def test_other_ends(
+    hall: Hall, path: str, body: object, state: str, result: str, last: list[str]
+) -> None:
     headers = hall.citizen if path == "withdrawal" else hall.officer("window_clerk")
 
     case = await hall.do(await hall.apply(), path, headers, body)
@@ -149,7 +177,9 @@ async def test_other_ends(hall: Hall, path: str, body: object, state: str, resul
 
 async def test_case_never_corrected_is_returned(hall: Hall) -> None:
     clerk = hall.officer("window_clerk")
-    case = await hall.do(await hall.apply(), "correction-requests", clerk, {"items": [{"text": "缺件"}]})
+    case = await hall.do(
+        await hall.apply(), "correction-requests", clerk, {"items": [{"text": "缺件"}]}
+    )
 
     case = await hall.do(case, "return", clerk, {"reasons": "逾期未补正"})
 
@@ -168,7 +198,9 @@ async def test_illegal_move_names_the_allowed_ones(hall: Hall) -> None:
     )
 
 
-async def test_intake_review_decision_and_delivery_are_different_people(hall: Hall, token: TokenFactory) -> None:
+async def test_intake_review_decision_and_delivery_are_different_people(
+    hall: Hall, token: TokenFactory
+) -> None:
     both = hall.officer("window_clerk", "approver", "leader", "delivery")
     reviewer = hall.officer("approver", "leader", "delivery")
     opinion = {"opinion": "agree", "text": "符合"}
@@ -179,8 +211,12 @@ async def test_intake_review_decision_and_delivery_are_different_people(hall: Ha
     too_early = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
     case = await hall.do(case, "reviews", hall.officer("approver"), opinion)
     own_decision = await hall.act(case, "decision", reviewer, {"result": "0"})
-    case = await hall.do(case, "decision", hall.officer("leader"), {"result": "1", "reasons": "不符合卫生条件"})
-    own_delivery = await hall.act(case, "delivery", reviewer, {"method": "post", "tracking_number": "EMS123456"})
+    case = await hall.do(
+        case, "decision", hall.officer("leader"), {"result": "1", "reasons": "不符合卫生条件"}
+    )
+    own_delivery = await hall.act(
+        case, "delivery", reviewer, {"method": "post", "tracking_number": "EMS123456"}
+    )
 
     statuses = [a.status_code for a in (own_review, twice, too_early, own_decision, own_delivery)]
     assert statuses == [403, 409, 409, 403, 403]
@@ -195,15 +231,23 @@ async def test_silence_for_five_working_days_is_acceptance(hall: Hall, token: To
 
     async def run(day: object) -> int:
         body = {"as_of": f"{day}T12:00:00+08:00"}
-        return (await hall.client.post(path, json=body, headers=administrator)).json()["deemed_accepted"]
+        return (await hall.client.post(path, json=body, headers=administrator)).json()[
+            "deemed_accepted"
+        ]
 
-    runs = [await run(last_day), await run(last_day + timedelta(days=1)), await run(last_day + timedelta(days=2))]
+    runs = [
+        await run(last_day),
+        await run(last_day + timedelta(days=1)),
+        await run(last_day + timedelta(days=2)),
+    ]
     found = (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).json()
 
     assert runs == [0, 1, 0]
     assert (found["state"], found["accepted_on"]) == ("accepted", today.isoformat())
     assert found["due_on"] == seed_calendar().add_working_days(today, 10).isoformat()
-    no_zone = await hall.client.post(path, json={"as_of": "2026-01-01T00:00:00"}, headers=administrator)
+    no_zone = await hall.client.post(
+        path, json={"as_of": "2026-01-01T00:00:00"}, headers=administrator
+    )
     assert no_zone.status_code == 400
 
 
@@ -217,7 +261,10 @@ async def test_application_refusals_name_every_fault(hall: Hall, token: TokenFac
 
     assert await fields(materials=[]) == (400, [f"materials.M{n}" for n in (1, 2, 3, 4)])
     assert await fields(
-        materials=[*good["materials"], {"code": "M9", "upload_id": good["materials"][0]["upload_id"]}]
+        materials=[
+            *good["materials"],
+            {"code": "M9", "upload_id": good["materials"][0]["upload_id"]},
+        ]
     ) == (
         400,
         ["materials.M9"],
@@ -226,17 +273,28 @@ async def test_application_refusals_name_every_fault(hall: Hall, token: TokenFac
         400,
         ["materials.M1.upload_id", "materials.M2", "materials.M3", "materials.M4"],
     )
-    assert await fields(materials=[*good["materials"], good["materials"][0]]) == (400, ["materials"])
+    assert await fields(materials=[*good["materials"], good["materials"][0]]) == (
+        400,
+        ["materials"],
+    )
     assert await fields(guide_digest="sha256:" + "0" * 64) == (400, ["guide_digest"])
     assert await fields(answers={}) == (400, ["answers.Q1"])
     assert await fields(matter_version=2) == (409, [])
     assert await fields(matter_id=str(new_id())) == (404, [])
-    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012", "phone": "1"}) == (
+    assert await fields(
+        applicant={**APPLICANT, "id_number": "540102199001010012", "phone": "1"}
+    ) == (
         400,
         ["applicant.id_number", "applicant.phone"],
     )
-    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012"}) == (400, ["applicant.id_number"])
-    assert await fields(applicant={**APPLICANT, "kind": "organisation"}) == (400, ["applicant.id_number"])
+    assert await fields(applicant={**APPLICANT, "id_number": "540102199001010012"}) == (
+        400,
+        ["applicant.id_number"],
+    )
+    assert await fields(applicant={**APPLICANT, "kind": "organisation"}) == (
+        400,
+        ["applicant.id_number"],
+    )
     assert await fields(channel="window") == (400, ["channel"])
     assert await facts(hall) == []
 
@@ -252,18 +310,33 @@ async def test_who_may_apply(hall: Hall, token: TokenFactory) -> None:
     assert 'acr_values="2"' in low.headers["www-authenticate"]
 
 
-async def test_organisation_applies_with_its_own_account_and_sees_its_case(hall: Hall, token: TokenFactory) -> None:
+async def test_organisation_applies_with_its_own_account_and_sees_its_case(
+    hall: Hall, token: TokenFactory
+) -> None:
     firm = token(kind="organisation")
-    applicant = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": USCC, "phone": "13989001234"}
+    applicant = {
+        "kind": "organisation",
+        "name": "拉萨雪域茶业有限公司",
+        "id_number": USCC,
+        "phone": "13989001234",
+    }
 
     case = await hall.apply(firm, applicant=applicant)
     mine = (await hall.client.get(f"{BASE}/files", headers=firm)).json()["items"]
-    officer = (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.officer("approver"))).json()
-    refused = await hall.post(await hall.application(firm, applicant={**applicant, "id_number": USCC[:-1] + "0"}), firm)
+    officer = (
+        await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.officer("approver"))
+    ).json()
+    refused = await hall.post(
+        await hall.application(firm, applicant={**applicant, "id_number": USCC[:-1] + "0"}), firm
+    )
     low = await hall.post(await hall.application(firm), token(kind="organisation", acr="1"))
     withdrawn = await hall.do(case, "withdrawal", firm)
 
-    assert (case["applicant_kind"], case["applicant_id_number"], case["channel"]) == ("organisation", USCC, "pc")
+    assert (case["applicant_kind"], case["applicant_id_number"], case["channel"]) == (
+        "organisation",
+        USCC,
+        "pc",
+    )
     assert [item["id"] for item in mine] == [case["id"]]
     # 统一社会信用代码 is public by nature; a name of persons is not.
     assert officer["applicant_id_number"] == USCC
@@ -272,13 +345,24 @@ async def test_organisation_applies_with_its_own_account_and_sees_its_case(hall:
     assert (event.data["applicant_kind"], "雪域" in str(event.data)) == ("organisation", False)
 
 
-async def test_person_applies_for_a_firm_and_the_case_is_hers_to_follow(hall: Hall, token: TokenFactory) -> None:
-    applicant = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": USCC, "phone": "13989001234"}
+async def test_person_applies_for_a_firm_and_the_case_is_hers_to_follow(
+    hall: Hall, token: TokenFactory
+) -> None:
+    applicant = {
+        "kind": "organisation",
+        "name": "拉萨雪域茶业有限公司",
+        "id_number": USCC,
+        "phone": "13989001234",
+    }
 
     case = await hall.apply(hall.citizen, applicant=applicant)
 
-    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).status_code == 200
-    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=token(kind="organisation"))).status_code == 404
+    assert (
+        await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)
+    ).status_code == 200
+    assert (
+        await hall.client.get(f"{BASE}/files/{case['id']}", headers=token(kind="organisation"))
+    ).status_code == 404
 
 
 async def test_clerk_takes_in_for_an_old_man_who_tracks_by_phone(hall: Hall) -> None:
@@ -288,7 +372,9 @@ async def test_clerk_takes_in_for_an_old_man_who_tracks_by_phone(hall: Hall) -> 
 
     found = await hall.client.post(f"{BASE}/tracking", json=track)
     wrong_phone = await hall.client.post(f"{BASE}/tracking", json={**track, "phone_last4": "0000"})
-    wrong_number = await hall.client.post(f"{BASE}/tracking", json={**track, "number": case["number"][:-1] + "9"})
+    wrong_number = await hall.client.post(
+        f"{BASE}/tracking", json={**track, "number": case["number"][:-1] + "9"}
+    )
 
     assert (case["applicant_name"], case["phone"], case["applicant_id_number"]) == (
         "卓玛**",
@@ -300,7 +386,9 @@ async def test_clerk_takes_in_for_an_old_man_who_tracks_by_phone(hall: Hall) -> 
     assert (wrong_phone.status_code, wrong_number.status_code) == (404, 404)
 
 
-async def test_case_is_seen_by_its_applicant_and_its_department_alone(hall: Hall, token: TokenFactory) -> None:
+async def test_case_is_seen_by_its_applicant_and_its_department_alone(
+    hall: Hall, token: TokenFactory
+) -> None:
     case = await hall.apply()
     paths = [f"{BASE}/files/{case['id']}{tail}" for tail in ("", "/timeline", "/materials/M1")]
     strangers = [
@@ -313,7 +401,9 @@ async def test_case_is_seen_by_its_applicant_and_its_department_alone(hall: Hall
     ]
 
     for path in paths:
-        assert [(await hall.client.get(path, headers=h)).status_code for h in strangers] == [404] * 6
+        assert [(await hall.client.get(path, headers=h)).status_code for h in strangers] == [
+            404
+        ] * 6
         assert (await hall.client.get(path)).status_code == 401
     mine = (await hall.client.get(paths[0], headers=hall.citizen)).json()
     officer = (await hall.client.get(paths[0], headers=hall.officer("approver"))).json()
@@ -321,20 +411,28 @@ async def test_case_is_seen_by_its_applicant_and_its_department_alone(hall: Hall
 
     assert (mine["applicant_name"], officer["applicant_name"]) == ("卓玛央金", "卓玛**")
     assert (file.content, file.headers["content-disposition"]) == (PDF, "attachment")
-    missing = await hall.client.get(f"{BASE}/files/{case['id']}/materials/M99", headers=hall.citizen)
+    missing = await hall.client.get(
+        f"{BASE}/files/{case['id']}/materials/M99", headers=hall.citizen
+    )
     assert missing.status_code == 404
 
 
-async def test_acts_of_strangers_and_stale_versions_change_nothing(hall: Hall, token: TokenFactory) -> None:
+async def test_acts_of_strangers_and_stale_versions_change_nothing(
+    hall: Hall, token: TokenFactory
+) -> None:
     case = await hall.apply()
     stale = {**case, "revision": case["revision"] - 1}
 
     statuses = [
-        (await hall.act(case, "acceptance", hall.officer("window_clerk", department="OTHER"))).status_code,
+        (
+            await hall.act(case, "acceptance", hall.officer("window_clerk", department="OTHER"))
+        ).status_code,
         (await hall.act(case, "acceptance", hall.citizen)).status_code,
         (await hall.act(case, "withdrawal", token())).status_code,
         (await hall.act(stale, "acceptance", hall.officer("window_clerk"))).status_code,
-        (await hall.act({**case, "id": new_id()}, "acceptance", hall.officer("window_clerk"))).status_code,
+        (
+            await hall.act({**case, "id": new_id()}, "acceptance", hall.officer("window_clerk"))
+        ).status_code,
     ]
 
     assert statuses == [404, 403, 404, 412, 404]
@@ -383,7 +481,8 @@ async def test_personal_data_is_nowhere_in_plain(hall: Hall, test_log: Path) -> 
     _ = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
     connection = await hall.client.database.connect()
     stored = [
-        await connection.fetch(f"SELECT * FROM {table}") for table in ("case_file", "audit", "case_step", "outbox")
+        await connection.fetch(f"SELECT * FROM {table}")
+        for table in ("case_file", "audit", "case_step", "outbox")
     ]
     await connection.close()
 

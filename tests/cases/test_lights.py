@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cases.model import Clocks, State
-from services.cases.model.clocks import burning, next_day
+from services.cases.case_file.model.clocks import Clocks, burning, next_day
+from services.cases.case_file.model.states import State
 from shared import clock
-from shared.workdays import seed_calendar
+from shared.domain.workdays import seed_calendar
 from tests.builders.matters import CITY
 from tests.cases.conftest import Hall
 from tests.conftest import TokenFactory, published
@@ -56,7 +56,10 @@ def clocks(state: str = "accepted", **changes: Any) -> Clocks:
         (clocks("decided"), "2026-06-15", ["delivery yellow"]),
         (clocks("decided"), "2026-06-17", ["delivery red"]),
         (clocks(deemed=True), "2026-06-05", ["deemed_acceptance red"]),
-        *((clocks(state), "2026-07-01", []) for state in ("suspended", "correcting", "closed", "withdrawn")),
+        *(
+            (clocks(state), "2026-07-01", [])
+            for state in ("suspended", "correcting", "closed", "withdrawn")
+        ),
     ],
 )
 def test_lights_burn_by_the_days_left(clocks: Clocks, day: str, lights: list[str]) -> None:
@@ -77,10 +80,20 @@ days = st.dates(date(2026, 1, 1), date(2026, 12, 31))
     today=days,
 )
 def test_nothing_goes_on_before_the_next_day_and_something_on_it(
-    state: State, due_on: date, legal_due_on: date | None, step_due_on: date | None, deemed: bool, today: date
+    state: State,
+    due_on: date,
+    legal_due_on: date | None,
+    step_due_on: date | None,
+    deemed: bool,
+    today: date,
 ) -> None:
     case = clocks(
-        state, due_on=due_on, legal_due_on=legal_due_on, step="review", step_due_on=step_due_on, deemed=deemed
+        state,
+        due_on=due_on,
+        legal_due_on=legal_due_on,
+        step="review",
+        step_due_on=step_due_on,
+        deemed=deemed,
     )
     now, following = burning(case, today, CALENDAR), next_day(case, today, CALENDAR)
 
@@ -101,7 +114,10 @@ async def rows(hall: Hall, **params: Any) -> list[tuple[str, str, bool]]:
 
 async def facts(hall: Hall) -> Counter[str]:
     about = (event for event in await published(hall.client.database) if "light" in event.type)
-    return Counter(f"{event.data['rule']} {event.data['level']} {event.type.split('-')[1][:-3]}" for event in about)
+    return Counter(
+        f"{event.data['rule']} {event.data['level']} {event.type.split('-')[1][:-3]}"
+        for event in about
+    )
 
 
 async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(hall: Hall) -> None:
@@ -121,7 +137,15 @@ async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(h
 
     runs = [tuple((await hall.clocks(day)).values()) for day in story for _ in range(2)]
 
-    assert runs[::2] == [(0, 0, 0), (0, 1, 0), (0, 1, 0), (1, 1, 2), (0, 2, 0), (0, 1, 1), (0, 1, 0)]
+    assert runs[::2] == [
+        (0, 0, 0),
+        (0, 1, 0),
+        (0, 1, 0),
+        (1, 1, 2),
+        (0, 2, 0),
+        (0, 1, 1),
+        (0, 1, 0),
+    ]
     assert runs[1::2] == [(0, 0, 0)] * 7
     assert await rows(hall) == [
         ("step_intake", "yellow", False),
@@ -157,7 +181,9 @@ async def test_many_timers_at_once_raise_each_light_once(hall: Hall) -> None:
 
     assert sum(run["lights_raised"] for run in runs) == 24
     assert await facts(hall) == Counter({"promise red raised": 12, "step_review yellow raised": 12})
-    assert Counter(await rows(hall)) == Counter({("promise", "red", True): 12, ("step_review", "yellow", True): 12})
+    assert Counter(await rows(hall)) == Counter(
+        {("promise", "red", True): 12, ("step_review", "yellow", True): 12}
+    )
 
 
 async def test_step_of_the_next_role_counts_from_the_last_review(hall: Hall) -> None:
@@ -199,9 +225,10 @@ async def test_answer_puts_a_light_out_for_good(hall: Hall) -> None:
     assert refused == [428, 412, 404, 403, 403, 400]
     assert (answers, again.status_code, rerun["lights_raised"]) == ([200, 412], 409, 0)
     assert (one["answer"], one["cleared_at"] is None) == (text["text"], False)
-    assert [item["id"] for item in (await hall.get("lights", hall.officer("leader"), open=True))["items"]] == [
-        other["id"]
-    ]
+    assert [
+        item["id"]
+        for item in (await hall.get("lights", hall.officer("leader"), open=True))["items"]
+    ] == [other["id"]]
     assert (await facts(hall))[f"{light['rule']} {light['level']} cleared"] == 1
 
 
@@ -229,7 +256,9 @@ async def test_parallel_answers_have_one_effect(hall: Hall) -> None:
         ("extension", {"days": 5, "reasons": "案情复杂需核查"}, "department_head"),
     ],
 )
-async def test_act_that_makes_a_light_untrue_puts_it_out_at_once(hall: Hall, path: str, body: Any, role: str) -> None:
+async def test_act_that_makes_a_light_untrue_puts_it_out_at_once(
+    hall: Hall, path: str, body: Any, role: str
+) -> None:
     case = await hall.reviewed()
     last = CALENDAR.add_working_days(clock.local_date(clock.now()), 10)
     _ = await hall.clocks(last)
@@ -283,7 +312,9 @@ async def test_lights_are_seen_by_the_department_and_by_supervision_of_the_area(
         found: set[str] = set()
         following: str | None = ""
         while following is not None:
-            page = await hall.get("lights", headers, limit=2, **params, **({"cursor": following} if following else {}))
+            page = await hall.get(
+                "lights", headers, limit=2, **params, **({"cursor": following} if following else {})
+            )
             found |= {light["id"] for light in page["items"]}
             following = page["next"]
         return len(found)
@@ -294,7 +325,14 @@ async def test_lights_are_seen_by_the_department_and_by_supervision_of_the_area(
     assert await seen(hall.officer("supervisor", department="OTHER")) == 6
     assert await seen(hall.officer("supervisor", area=county)) == 0
     light = (await hall.get("lights", hall.officer("supervisor", area=CITY)))["items"][0]
-    for headers in (hall.officer("supervisor", area=county), hall.officer("leader", department="OTHER")):
-        assert (await hall.client.get(f"/api/v1/cases/lights/{light['id']}", headers=headers)).status_code == 404
+    for headers in (
+        hall.officer("supervisor", area=county),
+        hall.officer("leader", department="OTHER"),
+    ):
+        assert (
+            await hall.client.get(f"/api/v1/cases/lights/{light['id']}", headers=headers)
+        ).status_code == 404
     assert (await hall.client.get("/api/v1/cases/lights", headers=hall.citizen)).status_code == 403
-    assert (await hall.client.get("/api/v1/cases/lights", headers=hall.officer("auditor"))).status_code == 403
+    assert (
+        await hall.client.get("/api/v1/cases/lights", headers=hall.officer("auditor"))
+    ).status_code == 403

@@ -10,7 +10,9 @@ from tests.conftest import TokenFactory, published
 
 async def test_agent_applies_and_acts_for_the_principal(hall: Hall, token: TokenFactory) -> None:
     principal, agent = str(uuid4()), str(uuid4())
-    acting = token(sub=principal, act={"sub": agent}, mandate=str(uuid4()), matters=[str(hall.matter_id)])
+    acting = token(
+        sub=principal, act={"sub": agent}, mandate=str(uuid4()), matters=[str(hall.matter_id)]
+    )
 
     case = await hall.apply(acting)
     shown = await hall.get(f"files/{case['id']}", token(sub=principal))
@@ -18,7 +20,10 @@ async def test_agent_applies_and_acts_for_the_principal(hall: Hall, token: Token
     timeline = await hall.get(f"files/{case['id']}/timeline", token(sub=principal))
 
     assert (shown["id"], withdrawn["state"]) == (case["id"], "withdrawn")
-    assert [(step["act"], step["agent_id"]) for step in timeline] == [("receive", agent), ("withdraw", agent)]
+    assert [(step["act"], step["agent_id"]) for step in timeline] == [
+        ("receive", agent),
+        ("withdraw", agent),
+    ]
     facts = [event for event in await published(hall.client.database) if event.key == case["id"]]
     assert {event.actor for event in facts} == {agent}
 
@@ -26,7 +31,9 @@ async def test_agent_applies_and_acts_for_the_principal(hall: Hall, token: Token
 async def test_mandate_for_another_matter_opens_nothing(hall: Hall, token: TokenFactory) -> None:
     principal = str(uuid4())
     own = token(sub=principal)
-    acting = token(sub=principal, act={"sub": str(uuid4())}, mandate=str(uuid4()), matters=[str(uuid4())])
+    acting = token(
+        sub=principal, act={"sub": str(uuid4())}, mandate=str(uuid4()), matters=[str(uuid4())]
+    )
     case = await hall.apply(own)
 
     applied = await hall.post(await hall.application(acting), acting)
@@ -36,10 +43,14 @@ async def test_mandate_for_another_matter_opens_nothing(hall: Hall, token: Token
     assert [answer.status_code for answer in (applied, read, withdrawn)] == [403, 404, 404]
     assert (await hall.get("files", acting))["items"] == []
     assert [one["id"] for one in (await hall.get("files", own))["items"]] == [case["id"]]
-    assert [step["agent_id"] for step in await hall.get(f"files/{case['id']}/timeline", own)] == [None]
+    assert [step["agent_id"] for step in await hall.get(f"files/{case['id']}/timeline", own)] == [
+        None
+    ]
 
 
-async def test_agent_draws_no_material_from_a_case_beyond_the_mandate(hall: Hall, token: TokenFactory) -> None:
+async def test_agent_draws_no_material_from_a_case_beyond_the_mandate(
+    hall: Hall, token: TokenFactory
+) -> None:
     principal = str(uuid4())
     earlier = await hall.apply(token(sub=principal))
     first, hall.matter_id = hall.matter_id, new_id()
@@ -47,7 +58,10 @@ async def test_agent_draws_no_material_from_a_case_beyond_the_mandate(hall: Hall
     answers: list[int] = []
     for matters in ([hall.matter_id], [hall.matter_id, first]):
         acting = token(
-            sub=principal, act={"sub": str(uuid4())}, mandate=str(uuid4()), matters=[str(m) for m in matters]
+            sub=principal,
+            act={"sub": str(uuid4())},
+            mandate=str(uuid4()),
+            matters=[str(m) for m in matters],
         )
         body = await hall.application(acting)
         again = {"kind": "earlier_case", "code": "M2", "earlier_case_id": earlier["id"]}
@@ -56,6 +70,8 @@ async def test_agent_draws_no_material_from_a_case_beyond_the_mandate(hall: Hall
         case = await hall.apply(acting)
         asked = {"items": [{"text": "缺件"}]}
         case = await hall.do(case, "correction-requests", hall.officer("window_clerk"), asked)
-        answers.append((await hall.act(case, "corrections", acting, {"materials": [again]})).status_code)
+        answers.append(
+            (await hall.act(case, "corrections", acting, {"materials": [again]})).status_code
+        )
 
     assert answers == [400, 400, 201, 200]

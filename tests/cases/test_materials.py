@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from services.cases.model.materials import gap_days
+from services.cases.case_file.model.materials import gap_days
 from shared import clock
-from shared.guides import MatterDocument
+from shared.domain.guides import MatterDocument
+from shared.domain.workdays import seed_calendar
 from shared.ids import new_id
-from shared.workdays import seed_calendar
 from tests.builders.matters import a_document
 from tests.cases.conftest import APPLICANT, BASE, PDF, Hall
 from tests.conftest import TokenFactory, published
@@ -32,7 +32,9 @@ async def promising(hall: Hall) -> dict[str, Any]:
     return {**body, "materials": [*(m for m in body["materials"] if m["code"] != "M3"), PROMISE]}
 
 
-async def refused(hall: Hall, body: dict[str, Any], headers: dict[str, str]) -> list[tuple[str, str]]:
+async def refused(
+    hall: Hall, body: dict[str, Any], headers: dict[str, str]
+) -> list[tuple[str, str]]:
     answer = await hall.post(body, headers)
     assert answer.status_code == 400, answer.text
     return [(error["field"], error["rule"]) for error in answer.json()["errors"]]
@@ -48,7 +50,9 @@ async def test_material_of_an_earlier_case_is_used_again(hall: Hall) -> None:
     again = {"kind": "earlier_case", "code": "M2", "earlier_case_id": earlier["id"]}
     renamed = {**again, "code": "M3", "earlier_code": "M1"}
 
-    case = (await hall.post(replaced(replaced(body, "M2", again), "M3", renamed), hall.citizen)).json()
+    case = (
+        await hall.post(replaced(replaced(body, "M2", again), "M3", renamed), hall.citizen)
+    ).json()
     file = await hall.client.get(f"{BASE}/files/{case['id']}/materials/M3", headers=hall.citizen)
 
     origin = {m["code"]: m.get("earlier_code") for m in case["materials"]}
@@ -57,7 +61,10 @@ async def test_material_of_an_earlier_case_is_used_again(hall: Hall) -> None:
 
 
 async def test_earlier_case_of_somebody_else_gives_nothing(hall: Hall, token: TokenFactory) -> None:
-    foreign, of_another_person = await hall.apply(token()), {**APPLICANT, "id_number": "540104200002290025"}
+    foreign, of_another_person = (
+        await hall.apply(token()),
+        {**APPLICANT, "id_number": "540104200002290025"},
+    )
     own = await hall.apply(applicant=of_another_person)
     body = await hall.application(hall.citizen)
 
@@ -89,12 +96,16 @@ async def test_promise_where_the_guide_does_not_allow_it_is_refused(hall: Hall) 
         ("materials.M1", "promise_allowed")
     ]
     left_out = {**body, "materials": [m for m in body["materials"] if m["code"] != "M3"]}
-    assert [field for field, _ in await refused(hall, replaced(body, "M3", unknown), hall.citizen)] == ["materials[3]"]
+    assert [
+        field for field, _ in await refused(hall, replaced(body, "M3", unknown), hall.citizen)
+    ] == ["materials[3]"]
     assert len(await published(hall.client.database)) == 0
     assert await refused(hall, left_out, hall.citizen) == [("materials.M3", "required")]
 
 
-@pytest.mark.parametrize(("promised", "days"), [(10, 8), (3, 1), (2, 0), (0, -2), (22, 20), (60, 20)])
+@pytest.mark.parametrize(
+    ("promised", "days"), [(10, 8), (3, 1), (2, 0), (0, -2), (22, 20), (60, 20)]
+)
 def test_gap_leaves_the_organ_two_days_and_lasts_at_most_twenty(promised: int, days: int) -> None:
     assert gap_days(promised) == days
 
@@ -102,7 +113,9 @@ def test_gap_leaves_the_organ_two_days_and_lasts_at_most_twenty(promised: int, d
 async def test_promise_needs_time(hall: Hall) -> None:
     await hall.publish(with_gap(promised_days=2, steps=[]), revision=2)
 
-    assert await refused(hall, await promising(hall), hall.citizen) == [("materials.M3", "promise_time")]
+    assert await refused(hall, await promising(hall), hall.citizen) == [
+        ("materials.M3", "promise_time")
+    ]
 
 
 async def test_no_result_until_the_promised_material_is_there(hall: Hall) -> None:
@@ -112,16 +125,24 @@ async def test_no_result_until_the_promised_material_is_there(hall: Hall) -> Non
     case = await hall.do(case, "acceptance", clerk)
     gap_due_on = case["gap_due_on"]
     for _ in range(2):
-        case = await hall.do(case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合"})
+        case = await hall.do(
+            case, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合"}
+        )
     early = await hall.act(case, "decision", hall.officer("leader"), {"result": "0"})
     nothing = await hall.client.get(f"{BASE}/files/{case['id']}/materials/M3", headers=hall.citizen)
     upload = (await hall.upload(hall.citizen)).json()["id"]
-    other = await hall.act(case, "supplements", hall.citizen, {"materials": [{"code": "M1", "upload_id": upload}]})
+    other = await hall.act(
+        case, "supplements", hall.citizen, {"materials": [{"code": "M1", "upload_id": upload}]}
+    )
     again = await hall.act(case, "supplements", hall.citizen, {"materials": [PROMISE]})
-    stranger = await hall.act(case, "supplements", clerk, {"materials": [{"code": "M3", "upload_id": upload}]})
+    stranger = await hall.act(
+        case, "supplements", clerk, {"materials": [{"code": "M3", "upload_id": upload}]}
+    )
     in_time = await hall.act(case, "return", clerk, {"reasons": "逾期未补交材料"})
 
-    case = await hall.do(case, "supplements", hall.citizen, {"materials": [{"code": "M3", "upload_id": upload}]})
+    case = await hall.do(
+        case, "supplements", hall.citizen, {"materials": [{"code": "M3", "upload_id": upload}]}
+    )
     decided = await hall.do(case, "decision", hall.officer("leader"), {"result": "0"})
 
     today = clock.local_date(clock.now())
@@ -140,7 +161,9 @@ async def test_missed_promise_lets_the_case_be_returned(hall: Hall) -> None:
     _ = await connection.execute("UPDATE case_file SET gap_due_on = $1", yesterday)
     await connection.close()
 
-    returned = await hall.do(case, "return", hall.officer("window_clerk"), {"reasons": "逾期未补交容缺材料"})
+    returned = await hall.do(
+        case, "return", hall.officer("window_clerk"), {"reasons": "逾期未补交容缺材料"}
+    )
 
     assert (returned["state"], returned["result"]) == ("returned", "5")
 
@@ -148,12 +171,23 @@ async def test_missed_promise_lets_the_case_be_returned(hall: Hall) -> None:
 async def test_clerk_supplies_for_who_applied_at_the_window(hall: Hall) -> None:
     clerk = hall.officer("window_clerk")
     case = await hall.apply(clerk, channel="window")
-    case = await hall.do(case, "correction-requests", clerk, {"items": [{"material_code": "M4", "text": "缺少签字页"}]})
+    case = await hall.do(
+        case,
+        "correction-requests",
+        clerk,
+        {"items": [{"material_code": "M4", "text": "缺少签字页"}]},
+    )
     upload = (await hall.upload(clerk)).json()["id"]
     materials = {"materials": [{"code": "M4", "upload_id": upload}]}
 
-    elsewhere = await hall.act(case, "corrections", hall.officer("window_clerk", department="OTHER"), materials)
+    elsewhere = await hall.act(
+        case, "corrections", hall.officer("window_clerk", department="OTHER"), materials
+    )
     approver = await hall.act(case, "corrections", hall.officer("approver"), materials)
     corrected = await hall.do(case, "corrections", clerk, materials)
 
-    assert (elsewhere.status_code, approver.status_code, corrected["state"]) == (404, 404, "received")
+    assert (elsewhere.status_code, approver.status_code, corrected["state"]) == (
+        404,
+        404,
+        "received",
+    )

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from services.cases.use_cases import Numbers
-from shared.db import Database
+from services.cases.applications.use_cases.numbers import Numbers
+from shared.database.session import Database
 from shared.errors import UnavailableError
 from tests.conftest import DatabaseFactory
 
@@ -17,11 +17,15 @@ async def taken(numbers: Numbers, times: int, code: str = "A") -> list[int]:
     return await asyncio.gather(*(numbers.take(code, DAY) for _ in range(times)))
 
 
-async def test_hundred_at_once_from_two_processes_get_a_number_each(database_of: DatabaseFactory) -> None:
+async def test_hundred_at_once_from_two_processes_get_a_number_each(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("cases")
     here, there = Numbers(database), Numbers(database)
 
-    first, second, other = await asyncio.gather(taken(here, 50), taken(there, 50), taken(here, 3, code="B"))
+    first, second, other = await asyncio.gather(
+        taken(here, 50), taken(there, 50), taken(here, 3, code="B")
+    )
     await here.close()
     await there.close()
 
@@ -50,7 +54,9 @@ async def test_database_away_is_told_to_every_waiting_caller() -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing", data_key=b"k" * 32)
     numbers = Numbers(away)
 
-    answers = await asyncio.gather(*(numbers.take("A", DAY) for _ in range(3)), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(numbers.take("A", DAY) for _ in range(3)), return_exceptions=True
+    )
 
     assert [type(answer) for answer in answers] == [UnavailableError] * 3
 

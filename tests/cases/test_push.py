@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from services.assessment.consumer import consumer
-from shared.bus import Record
-from shared.inbox import Inbox
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Inbox
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.cases.conftest import BASE
 from tests.conftest import DatabaseFactory, Headers, ServiceClient, TokenFactory, published
@@ -37,9 +37,13 @@ def system(token: TokenFactory) -> Headers:
     return token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
 
 
-async def push(client: ServiceClient, system: Headers, records: list[Any], key: str) -> httpx.Response:
+async def push(
+    client: ServiceClient, system: Headers, records: list[Any], key: str
+) -> httpx.Response:
     body = {"source_system": "fangguan", "records": records}
-    return await client.post(f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": key})
+    return await client.post(
+        f"{BASE}/imports", json=body, headers={**system, "Idempotency-Key": key}
+    )
 
 
 def planted() -> list[dict[str, Any]]:
@@ -50,7 +54,9 @@ def planted() -> list[dict[str, Any]]:
     return records
 
 
-async def test_planted_faults_come_back_and_the_rest_lands(client: ServiceClient, system: Headers) -> None:
+async def test_planted_faults_come_back_and_the_rest_lands(
+    client: ServiceClient, system: Headers
+) -> None:
     first = await push(client, system, planted(), "push-1")
     same_key = await push(client, system, planted(), "push-1")
     again = await push(client, system, planted(), "push-2")
@@ -90,10 +96,14 @@ async def test_newer_version_replaces_and_older_or_equal_changes_nothing(
     assert len({event.key for event in imported}) == 1
 
 
-async def test_parallel_pushes_of_the_same_records_land_once(client: ServiceClient, system: Headers) -> None:
+async def test_parallel_pushes_of_the_same_records_land_once(
+    client: ServiceClient, system: Headers
+) -> None:
     records = [a_record(number) for number in range(1, 51)]
 
-    answers = await asyncio.gather(*(push(client, system, records, f"parallel-{n}") for n in range(10)))
+    answers = await asyncio.gather(
+        *(push(client, system, records, f"parallel-{n}") for n in range(10))
+    )
 
     assert sorted(answer.json()["accepted"] for answer in answers) == [0] * 9 + [50]
 
@@ -108,9 +118,14 @@ async def test_pushed_cases_are_counted_by_assessment(
     rows = await connection.fetch("SELECT key, payload FROM outbox ORDER BY position")
     await connection.close()
 
-    await inbox.take([Record("tongban.cases", row["key"], row["payload"], 0, n) for n, row in enumerate(rows)])
+    await inbox.take(
+        [Record("tongban.cases", row["key"], row["payload"], 0, n) for n, row in enumerate(rows)]
+    )
     connection = await assessment.connect()
-    counts = {r["measure"]: r["value"] for r in await connection.fetch("SELECT measure, value FROM day_count")}
+    counts = {
+        r["measure"]: r["value"]
+        for r in await connection.fetch("SELECT measure, value FROM day_count")
+    }
     await connection.close()
 
     assert counts == {
@@ -122,8 +137,12 @@ async def test_pushed_cases_are_counted_by_assessment(
     }
 
 
-@pytest.mark.parametrize("records", [[], [1], [{}], [{"source_number": "\x00"}], [a_record(1, extra=1)]])
-async def test_malformed_pushes_store_nothing(client: ServiceClient, system: Headers, records: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "records", [[], [1], [{}], [{"source_number": "\x00"}], [a_record(1, extra=1)]]
+)
+async def test_malformed_pushes_store_nothing(
+    client: ServiceClient, system: Headers, records: list[Any]
+) -> None:
     answer = await push(client, system, records, "bad")
 
     assert answer.status_code == 400 or answer.json()["accepted"] == 0
@@ -141,4 +160,10 @@ async def test_only_a_system_of_a_department_with_the_scope_may_push(
         {},
     ]
 
-    assert [(await push(client, c, [a_record(1)], "p")).status_code for c in callers] == [403, 403, 403, 403, 401]
+    assert [(await push(client, c, [a_record(1)], "p")).status_code for c in callers] == [
+        403,
+        403,
+        403,
+        403,
+        401,
+    ]

@@ -1,7 +1,7 @@
 """How many statements a create and a read cost: a promise of the platform, because each is a round trip."""
 
 from bench.overhear import overhearing
-from services.cases.model import MatterCopy
+from services.cases.applications.model import MatterCopy
 from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, Hall
 
@@ -15,7 +15,12 @@ async def test_create_takes_four_statements_and_the_number(hall: Hall) -> None:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
-    assert [statement.split(" ", 2)[0] for statement, _ in heard] == ["INSERT", "SELECT", "WITH", "UPDATE"]
+    assert [statement.split(" ", 2)[0] for statement, _ in heard] == [
+        "INSERT",
+        "SELECT",
+        "WITH",
+        "UPDATE",
+    ]
 
 
 async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: Hall) -> None:
@@ -36,7 +41,9 @@ async def test_read_takes_one_statement(hall: Hall) -> None:
 
     async with overhearing(hall.client.database) as heard:
         for headers in (hall.citizen, hall.officer("leader")):
-            assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=headers)).status_code == 200
+            assert (
+                await hall.client.get(f"{BASE}/files/{case['id']}", headers=headers)
+            ).status_code == 200
 
     assert len(heard) == 2
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cases.model import Case, Moment, State
+from services.cases.case_file.model.case import Case
+from services.cases.case_file.model.states import State
 from shared import clock
-from shared.crypto import use_key
+from shared.domain.workdays import Moment, seed_calendar
 from shared.errors import ConflictError
 from shared.ids import new_id
-from shared.workdays import seed_calendar
+from shared.security.crypto import use_key
 from tests.cases.conftest import BASE, Hall, at
 from tests.conftest import published
 
@@ -54,7 +55,9 @@ def a_case(accepted: date, promised_days: int = 10, legal_days: int | None = 20)
 days = st.dates(date(2026, 1, 5), date(2026, 9, 30))
 
 
-@given(start=days, worked=st.integers(0, 10), suspended=st.integers(0, 60), twice=st.integers(0, 20))
+@given(
+    start=days, worked=st.integers(0, 10), suspended=st.integers(0, 60), twice=st.integers(0, 20)
+)
 def test_working_days_left_are_the_same_after_a_suspension(
     start: date, worked: int, suspended: int, twice: int
 ) -> None:
@@ -107,16 +110,25 @@ async def test_case_is_suspended_resumed_and_decided(hall: Hall) -> None:
     resumed = await hall.do(suspended, "resumption", hall.officer("approver"))
     decided = await hall.do(resumed, "decision", hall.officer("leader"), {"result": "0"})
     steps = await hall.get(f"files/{case['id']}/timeline", hall.citizen)
-    events = {event.type.split(".")[2]: event.data for event in await published(hall.client.database)}
+    events = {
+        event.type.split(".")[2]: event.data for event in await published(hall.client.database)
+    }
 
     today = clock.local_date(clock.now()).isoformat()
-    assert (suspended["state"], suspended["suspension"], suspended["suspended_on"]) == ("suspended", "检验", today)
+    assert (suspended["state"], suspended["suspension"], suspended["suspended_on"]) == (
+        "suspended",
+        "检验",
+        today,
+    )
     assert (refused.status_code, refused.json()["allowed"]) == (409, ["resume", "withdraw"])
     assert grey == {"deemed_accepted": 0, "lights_raised": 0, "lights_cleared": 0}
     assert (resumed["state"], resumed["due_on"], resumed["legal_due_on"]) == ("accepted", *due)
     assert (decided["state"], resumed["suspended_on"]) == ("decided", None)
     assert [step["act"] for step in steps][-3:] == ["suspend", "resume", "decide"]
-    assert (events["case-suspended"]["kind"], events["case-suspended"]["planned_days"]) == ("检验", 5)
+    assert (events["case-suspended"]["kind"], events["case-suspended"]["planned_days"]) == (
+        "检验",
+        5,
+    )
     assert events["case-resumed"]["promised_due_on"] == due[0]
 
 
@@ -128,7 +140,10 @@ async def test_extension_is_given_once_by_the_organs_head(hall: Hall) -> None:
         return (await hall.act(case, "extension", hall.officer(role), body)).status_code
 
     refused = [await status("approver"), await status("leader", {**EXTENSION, "days": 11})]
-    refused += [await status("leader", {**EXTENSION, "days": 0}), await status("leader", {"days": 3})]
+    refused += [
+        await status("leader", {**EXTENSION, "days": 0}),
+        await status("leader", {"days": 3}),
+    ]
     extended = await hall.do(case, "extension", hall.officer("department_head"), EXTENSION)
     again = await hall.act(extended, "extension", hall.officer("leader"), EXTENSION)
 
@@ -136,7 +151,11 @@ async def test_extension_is_given_once_by_the_organs_head(hall: Hall) -> None:
     assert (extended["extended_days"], again.status_code) == (10, 409)
     assert extended["due_on"] == CALENDAR.add_working_days(today, 20).isoformat()
     assert extended["legal_due_on"] == CALENDAR.add_working_days(today, 30).isoformat()
-    fact = [event.data for event in await published(hall.client.database) if event.type.endswith("case-extended.v1")]
+    fact = [
+        event.data
+        for event in await published(hall.client.database)
+        if event.type.endswith("case-extended.v1")
+    ]
     assert [(data["days"], data["promised_due_on"]) for data in fact] == [(10, extended["due_on"])]
     audit = await (connection := await hall.client.database.connect()).fetch(
         "SELECT reason FROM audit WHERE action = 'case.extend'"
@@ -152,11 +171,21 @@ async def test_suspension_refused_out_of_its_place(hall: Hall) -> None:
     early = await hall.act(case, "suspension", approver, SUSPENSION)
     case = await hall.do(case, "acceptance", hall.officer("window_clerk"))
     not_running = await hall.act(case, "resumption", approver)
-    unknown = await hall.act(case, "suspension", approver, {**SUSPENSION, "kind": "午休", "planned_days": 0})
-    stranger = await hall.act(case, "suspension", hall.officer("approver", department="OTHER"), SUSPENSION)
+    unknown = await hall.act(
+        case, "suspension", approver, {**SUSPENSION, "kind": "午休", "planned_days": 0}
+    )
+    stranger = await hall.act(
+        case, "suspension", hall.officer("approver", department="OTHER"), SUSPENSION
+    )
     clerk = await hall.act(case, "suspension", hall.officer("window_clerk"), SUSPENSION)
 
-    assert [a.status_code for a in (early, not_running, unknown, stranger, clerk)] == [409, 409, 400, 404, 403]
+    assert [a.status_code for a in (early, not_running, unknown, stranger, clerk)] == [
+        409,
+        409,
+        400,
+        404,
+        403,
+    ]
     assert {error["field"] for error in unknown.json()["errors"]} == {"kind", "planned_days"}
     assert "suspend" in not_running.json()["allowed"]
 
@@ -168,5 +197,10 @@ async def test_suspended_case_can_be_withdrawn_and_stays_on_the_work_list(hall: 
     withdrawn = await hall.do(case, "withdrawal", hall.citizen)
 
     assert [item["id"] for item in listed["items"]] == [case["id"]]
-    assert (withdrawn["state"], (await hall.get("work-list", hall.officer("approver")))["items"]) == ("withdrawn", [])
-    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).json()["state"] == "withdrawn"
+    assert (
+        withdrawn["state"],
+        (await hall.get("work-list", hall.officer("approver")))["items"],
+    ) == ("withdrawn", [])
+    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).json()[
+        "state"
+    ] == "withdrawn"

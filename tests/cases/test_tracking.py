@@ -16,9 +16,13 @@ PER_NUMBER = 10
 PER_ADDRESS = 30
 
 
-async def track(hall: Hall, number: str, phone: str = "1234", address: str = "203.0.113.1") -> httpx.Response:
+async def track(
+    hall: Hall, number: str, phone: str = "1234", address: str = "203.0.113.1"
+) -> httpx.Response:
     body = {"number": number, "phone_last4": phone}
-    return await hall.client.post(f"{BASE}/tracking", json=body, headers={"X-Forwarded-For": address})
+    return await hall.client.post(
+        f"{BASE}/tracking", json=body, headers={"X-Forwarded-For": address}
+    )
 
 
 def other(number: str, n: int) -> str:
@@ -28,7 +32,9 @@ def other(number: str, n: int) -> str:
 async def test_guesses_at_one_case_end_even_from_many_addresses(hall: Hall) -> None:
     number = (await hall.apply())["number"]
 
-    answers = [await track(hall, number, f"{n:04}", f"203.0.113.{n}") for n in range(PER_NUMBER + 2)]
+    answers = [
+        await track(hall, number, f"{n:04}", f"203.0.113.{n}") for n in range(PER_NUMBER + 2)
+    ]
     right = await track(hall, number, address="203.0.113.99")
 
     assert [answer.status_code for answer in answers] == [404] * PER_NUMBER + [429] * 2
@@ -39,7 +45,9 @@ async def test_guesses_at_one_case_end_even_from_many_addresses(hall: Hall) -> N
 async def test_guesses_from_one_address_end_even_at_many_cases(hall: Hall) -> None:
     number = (await hall.apply())["number"]
 
-    answers = await asyncio.gather(*(track(hall, other(number, n)) for n in range(PER_ADDRESS + 10)))
+    answers = await asyncio.gather(
+        *(track(hall, other(number, n)) for n in range(PER_ADDRESS + 10))
+    )
 
     assert Counter(answer.status_code for answer in answers) == {404: PER_ADDRESS, 429: 10}
     assert (await track(hall, number)).status_code == 429
@@ -50,7 +58,10 @@ async def test_window_passes_and_old_tries_are_forgotten(
     client_of: ClientFactory, token: TokenFactory, tmp_path: Path
 ) -> None:
     client = await client_of(
-        "cases", tracking_window_seconds=1, tracking_tries_per_number=1, storage_url=str(tmp_path / "uploads")
+        "cases",
+        tracking_window_seconds=1,
+        tracking_tries_per_number=1,
+        storage_url=str(tmp_path / "uploads"),
     )
     hall = Hall(client, token)
     await hall.publish()
@@ -71,7 +82,10 @@ async def test_address_of_a_client_is_not_believed_behind_no_gateway(
     client_of: ClientFactory, token: TokenFactory, tmp_path: Path
 ) -> None:
     client = await client_of(
-        "cases", trust_gateway=False, tracking_tries_per_address=2, storage_url=str(tmp_path / "uploads")
+        "cases",
+        trust_gateway=False,
+        tracking_tries_per_address=2,
+        storage_url=str(tmp_path / "uploads"),
     )
     hall = Hall(client, token)
     await hall.publish()

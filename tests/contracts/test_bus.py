@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.broker import KafkaBroker
-from shared.bus import Bus, Message, Record
 from shared.ids import new_id
-from shared.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher, partition_of
-from shared.local_bus import LocalBus
+from shared.messaging.bus import Bus, Message, Record
+from shared.messaging.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher, partition_of
+from shared.messaging.local_bus import LocalBus
 from tests.conftest import Databases
 
 
@@ -47,7 +47,9 @@ async def send(bus: Bus, messages: Sequence[Message]) -> None:
         await publisher.publish(messages)
 
 
-async def read(bus: Bus, topic: str, group: str, number: int, *, acknowledge: bool = True) -> list[Record]:
+async def read(
+    bus: Bus, topic: str, group: str, number: int, *, acknowledge: bool = True
+) -> list[Record]:
     """The next `number` records of the topic for this group."""
     found: list[Record] = []
     async with asyncio.timeout(30), bus.subscription(group, [topic]) as subscription:
@@ -70,7 +72,9 @@ async def test_messages_of_a_key_arrive_in_order(bus: Bus, topic: str) -> None:
     records = await read(bus, topic, "readers", 120)
 
     for key in "abc":
-        assert [r.value for r in records if r.key == key] == [f"{key}-{n}".encode() for n in range(40)]
+        assert [r.value for r in records if r.key == key] == [
+            f"{key}-{n}".encode() for n in range(40)
+        ]
 
 
 async def test_unacknowledged_records_come_again(bus: Bus, topic: str) -> None:
@@ -175,7 +179,9 @@ class Forgetful(AIOKafkaProducer):
 
 
 @pytest.mark.xdist_group("kafka")
-async def test_nothing_later_of_a_key_goes_out_after_a_batch_that_was_given_up(kafka: KafkaBroker) -> None:
+async def test_nothing_later_of_a_key_goes_out_after_a_batch_that_was_given_up(
+    kafka: KafkaBroker,
+) -> None:
     bus, topic = KafkaBus(kafka.bootstrap), f"test.{new_id()}"
     await bus.ensure_topics([topic])
     messages = [Message(topic, "a", bytes([n]) * 600_000) for n in range(4)]

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from deploy import docs
 from deploy.embedded import SERVICES
-from services.exchange.model.external import TABLE
+from services.exchange.events.model.external import TABLE
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -48,7 +48,9 @@ def references(part: Any) -> list[str]:
     if isinstance(part, dict):
         own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
         return own + [found for value in part.values() for found in references(value)]
-    return [found for value in part for found in references(value)] if isinstance(part, list) else []
+    return (
+        [found for value in part for found in references(value)] if isinstance(part, list) else []
+    )
 
 
 def resolve(document: Any, pointer: str) -> Any:
@@ -63,7 +65,9 @@ def test_every_operation_that_reads_a_raw_body_describes_it(service: str) -> Non
     """A body that no parameter declares would be missing from the document, from schemathesis and from the page."""
     paths = orjson.loads((docs.FOLDER / f"{service}.openapi.json").read_bytes())["paths"]
     described = {
-        o["operationId"].split("_api_v1")[0]: o.get("requestBody") for item in paths.values() for o in item.values()
+        o["operationId"].split("_api_v1")[0]: o.get("requestBody")
+        for item in paths.values()
+        for o in item.values()
     }
 
     raw = readers_of_raw_bodies(service)
@@ -88,7 +92,9 @@ def readers_of_raw_bodies(service: str) -> set[str]:
     return {function.name for function in functions if READS in ast.unparse(function)}
 
 
-def test_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(docs, "FOLDER", tmp_path)
 
     written, same = docs.main([]), docs.main(["--check"])

@@ -25,13 +25,18 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from deploy.embedded import SERVICES
-from services.cases.schemas import UploadRead
-from shared.app import PROBLEM_SCHEMA
+from services.cases.applications.schemas.applications import UploadRead
 from shared.errors import PROBLEM_TYPE
+from shared.http.app import PROBLEM_SCHEMA
 from tests.conftest import ClientFactory, TokenFactory
 from tests.security.world import World, build_world, holding_of
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 CALLERS = ("administrator", "owner", "department", "system", "peer")
 FILES = (
     "application/pdf",
@@ -80,8 +85,13 @@ def cases_of(operation: Any, mode: GenerationMode, world: World) -> st.SearchStr
     """Requests on objects that are there and on ones that are not."""
     holding = holding_of(operation.path)
     known = [thing.params for thing in world.things[holding.kind]] if holding else []
-    paths = [None, *({n: v for n, v in params.items() if f"{{{n}}}" in operation.path} for params in known)]
-    return st.one_of([operation.as_strategy(generation_mode=mode, path_parameters=path) for path in paths])
+    paths = [
+        None,
+        *({n: v for n, v in params.items() if f"{{{n}}}" in operation.path} for params in known),
+    ]
+    return st.one_of(
+        [operation.as_strategy(generation_mode=mode, path_parameters=path) for path in paths]
+    )
 
 
 def examine(world: World, operation: Any, mode: GenerationMode, send: Send) -> None:
@@ -104,7 +114,9 @@ def sender(world: World) -> Send:
     def send(case: Any, caller: str) -> httpx.Response:
         request = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
         headers = {**request.headers, **world.people[caller]}
-        answer = world.client.request(request.method or "", request.url or "", headers=headers, content=request.body)
+        answer = world.client.request(
+            request.method or "", request.url or "", headers=headers, content=request.body
+        )
         return asyncio.run_coroutine_threadsafe(answer, loop).result(30)
 
     return send

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.broker import BrokerError, KafkaBroker, main
-from shared.bus import Message
-from shared.kafka import KafkaBus
+from shared.messaging.bus import Message
+from shared.messaging.kafka import KafkaBus
 
 
 @pytest.mark.xdist_group("kafka")

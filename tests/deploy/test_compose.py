@@ -14,7 +14,9 @@ from deploy.compose import FILE, compose, compose_text
 from deploy.processes import SERVICES, processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVICES_OF_FILE: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
+SERVICES_OF_FILE: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))[
+    "services"
+]
 
 
 def test_committed_file_is_the_generated_one() -> None:
@@ -22,7 +24,9 @@ def test_committed_file_is_the_generated_one() -> None:
 
 
 def test_every_process_has_its_container_and_nothing_else_runs() -> None:
-    names = {process.name for process in processes()} | {f"{service}-migrate" for service in SERVICES}
+    names = {process.name for process in processes()} | {
+        f"{service}-migrate" for service in SERVICES
+    }
 
     assert set(SERVICES_OF_FILE) == names | {"postgres", "kafka"}
 
@@ -30,21 +34,32 @@ def test_every_process_has_its_container_and_nothing_else_runs() -> None:
 def test_waiting_for_health_is_only_asked_of_what_has_a_health_check() -> None:
     for name, container in SERVICES_OF_FILE.items():
         for other, condition in container.get("depends_on", {}).items():
-            expected = "service_completed_successfully" if other.endswith("-migrate") else "service_healthy"
+            expected = (
+                "service_completed_successfully"
+                if other.endswith("-migrate")
+                else "service_healthy"
+            )
             assert condition == {"condition": expected}, name
-            assert expected != "service_healthy" or "healthcheck" in SERVICES_OF_FILE[other], (name, other)
+            assert expected != "service_healthy" or "healthcheck" in SERVICES_OF_FILE[other], (
+                name,
+                other,
+            )
 
 
 def test_start_order_has_no_ring() -> None:
     done: set[str] = set()
     while waiting := set(SERVICES_OF_FILE) - done:
-        free = {name for name in waiting if set(SERVICES_OF_FILE[name].get("depends_on", {})) <= done}
+        free = {
+            name for name in waiting if set(SERVICES_OF_FILE[name].get("depends_on", {})) <= done
+        }
         assert free, waiting
         done |= free
 
 
 @pytest.mark.parametrize("name", [process.name for process in processes()])
-def test_environment_of_a_container_satisfies_its_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_a_container_satisfies_its_settings(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     container = compose()["services"][name]
     module = container["build"]["args"]["SERVICE"].rpartition(".")[0]
     key = base64.b64encode(bytes(32)).decode()
@@ -59,7 +74,9 @@ def test_environment_of_a_container_satisfies_its_settings(name: str, monkeypatc
 
 
 def test_no_secret_stands_in_the_file() -> None:
-    for match in re.findall(r"(?:PASSWORD|DATA_KEY|PLATFORM_KEY): (.*)", FILE.read_text(encoding="utf-8")):
+    for match in re.findall(
+        r"(?:PASSWORD|DATA_KEY|PLATFORM_KEY): (.*)", FILE.read_text(encoding="utf-8")
+    ):
         assert match.startswith("${"), match
 
 

@@ -21,8 +21,10 @@ from deploy.postgres import EmbeddedPostgres, free_port
 from deploy.sample import accounts, catalogue
 from services.identity import security
 from services.matters.consistency import breaches
-from shared import clock, codes, migrations
-from shared.guides import (
+from shared import clock
+from shared.database import migrations
+from shared.domain import codes
+from shared.domain.guides import (
     KINDS,
     MatterDocument,
     PersonalGuide,
@@ -35,7 +37,9 @@ from shared.guides import (
 def test_sample_keeps_every_rule() -> None:
     documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
 
-    broken = [b for d in documents for b in breaches(d, frozenset({"tibetan_name"})) if not b.warning]
+    broken = [
+        b for d in documents for b in breaches(d, frozenset({"tibetan_name"})) if not b.warning
+    ]
 
     assert broken == []
     assert [fault for d in documents for fault in check_question_tree(d)] == []
@@ -43,13 +47,20 @@ def test_sample_keeps_every_rule() -> None:
     assert {d.area_code for d in documents} == set(catalogue.AREAS)
     assert len({d.department_code for d in documents if d.area_code == catalogue.CITY}) >= 25
     assert len({d.name.zh for d in documents}) >= 200
-    assert {d.type for d in documents} == {*codes.APPLICATION_TYPES, codes.MatterType.PUBLIC_SERVICE}
+    assert {d.type for d in documents} == {
+        *codes.APPLICATION_TYPES,
+        codes.MatterType.PUBLIC_SERVICE,
+    }
 
 
 def test_sample_has_handling_items_and_catalogue_entries() -> None:
     documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
 
-    items = {d.name.zh: [item.name.zh for item in d.handling_items] for d in documents if d.handling_items}
+    items = {
+        d.name.zh: [item.name.zh for item in d.handling_items]
+        for d in documents
+        if d.handling_items
+    }
 
     assert set(items) == {"我要开茶馆", "我要开商店", "我要开旅馆", "我要开餐馆"}
     assert items["我要开茶馆"] == ["首次申请", "变更", "延续", "补发", "注销"]
@@ -58,16 +69,25 @@ def test_sample_has_handling_items_and_catalogue_entries() -> None:
 
 def test_sample_depth_is_near_the_report() -> None:
     documents = [MatterDocument.model_validate(document) for document in catalogue.documents()]
-    levels = [online_level(d.stages, d.visits) for d in documents if d.type in codes.APPLICATION_TYPES]
+    levels = [
+        online_level(d.stages, d.visits) for d in documents if d.type in codes.APPLICATION_TYPES
+    ]
 
     assert sum(level >= 3 for level in levels) / len(levels) == pytest.approx(0.88, abs=0.02)
     assert sum(level == 4 for level in levels) / len(levels) == pytest.approx(0.34, abs=0.02)
 
 
 def test_every_answer_of_a_sample_tree_leads_to_a_guide_and_the_answers_differ() -> None:
-    trees = {d.name.zh: d for d in map(MatterDocument.model_validate, catalogue.documents()) if d.questions}
+    trees = {
+        d.name.zh: d
+        for d in map(MatterDocument.model_validate, catalogue.documents())
+        if d.questions
+    }
 
-    guides = {name: [guide_of(document, answers) for answers in paths(document)] for name, document in trees.items()}
+    guides = {
+        name: [guide_of(document, answers) for answers in paths(document)]
+        for name, document in trees.items()
+    }
 
     assert len(trees) >= 12
     assert {"我要开茶馆", "我要开商店", "我要开旅馆", "我要开餐馆"} <= set(trees)
@@ -129,7 +149,9 @@ async def administrator(client: httpx.AsyncClient, data: Path) -> dict[str, str]
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-async def report(client: httpx.AsyncClient, headers: dict[str, str], published: int) -> dict[str, Any]:
+async def report(
+    client: httpx.AsyncClient, headers: dict[str, str], published: int
+) -> dict[str, Any]:
     """Today's live figures once they hold that many published matters."""
     async with asyncio.timeout(20):
         while True:
@@ -151,14 +173,26 @@ CASE_MEASURES = (
 
 
 async def decided_case(
-    client: httpx.AsyncClient, headers: dict[str, str], citizen: dict[str, str], refresh: str, guide: dict[str, Any]
+    client: httpx.AsyncClient,
+    headers: dict[str, str],
+    citizen: dict[str, str],
+    refresh: str,
+    guide: dict[str, Any],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The story through the gateway: she proves her name, applies with uploads, and five officers bring it to delivery."""
     card = {"name": "卓玛央金", "id_number": "540102199001010011", "id_valid_until": "2036-01-01"}
-    _ = (await client.post("/identity/verifications", json=card, headers=citizen)).raise_for_status()
-    tokens = (await client.post("/identity/sessions/refresh", json={"refresh_token": refresh})).json()
+    _ = (
+        await client.post("/identity/verifications", json=card, headers=citizen)
+    ).raise_for_status()
+    tokens = (
+        await client.post("/identity/sessions/refresh", json={"refresh_token": refresh})
+    ).json()
     citizen = {"Authorization": f"Bearer {tokens['access_token']}"}
-    upload = (await client.post("/cases/uploads", content=b"%PDF-1.7", headers=citizen)).raise_for_status().json()
+    upload = (
+        (await client.post("/cases/uploads", content=b"%PDF-1.7", headers=citizen))
+        .raise_for_status()
+        .json()
+    )
     body = {
         "matter_id": guide["matter_id"],
         "matter_version": guide["version"],
@@ -171,7 +205,9 @@ async def decided_case(
     keyed = {**citizen, "Idempotency-Key": "first"}
     async with asyncio.timeout(20):
         # The publication travels to cases as an event; until it is there the matter is not found.
-        while (applied := await client.post("/cases/applications", json=body, headers=keyed)).status_code == 404:
+        while (
+            applied := await client.post("/cases/applications", json=body, headers=keyed)
+        ).status_code == 404:
             await asyncio.sleep(0.1)
     assert applied.status_code == 201, applied.text
     case = applied.json()
@@ -197,10 +233,14 @@ async def an_officer(
     place = {"area_code": case["area_code"], "department_code": case["department_code"]}
     body = {"username": f"{role}.{case['revision']}", "name": "某某", "roles": [role], **place}
     once = {**headers, "Idempotency-Key": body["username"]}
-    staff = (await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json()
+    staff = (
+        (await client.post("/identity/staff", json=body, headers=once)).raise_for_status().json()
+    )
     code = security.totp(staff["totp_secret"], int(time.time()) // 30)
     sign_in = {"username": staff["username"], "password": staff["initial_password"], "totp": code}
-    tokens = (await client.post("/identity/sessions/password", json=sign_in)).raise_for_status().json()
+    tokens = (
+        (await client.post("/identity/sessions/password", json=sign_in)).raise_for_status().json()
+    )
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
@@ -209,7 +249,9 @@ async def closed(client: httpx.AsyncClient, headers: dict[str, str]) -> dict[str
     async with asyncio.timeout(20):
         while True:
             day = clock.local_date(clock.now())
-            totals = (await client.get(f"/assessment/daily-reports/{day}", headers=headers)).json()["totals"]
+            totals = (await client.get(f"/assessment/daily-reports/{day}", headers=headers)).json()[
+                "totals"
+            ]
             if totals["results_delivered"]:
                 return totals
             await asyncio.sleep(0.1)
@@ -219,21 +261,32 @@ async def test_first_contact_and_a_hard_kill(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/api/v1"
     expected = len(catalogue.documents())
-    async with running(tmp_path, port) as process, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with (
+        running(tmp_path, port) as process,
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
         headers = await administrator(client, tmp_path)
-        found = (await client.get("/matters/catalogue", params={"q": "茶馆", "area": catalogue.CITY})).json()["items"]
+        found = (
+            await client.get("/matters/catalogue", params={"q": "茶馆", "area": catalogue.CITY})
+        ).json()["items"]
         answers = {"Q1": "rent", "Q2": "no", "Q3": "no"}
-        guide = await client.post("/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers})
+        guide = await client.post(
+            "/matters/personal-guides", json={"matter_id": found[0]["id"], "answers": answers}
+        )
         sent = await client.post("/identity/sms-codes", json={"phone": "13989001234"})
         messages = await client.get(
             "/identity/development/sms-messages", params={"phone": "13989001234"}, headers=headers
         )
         code = re.findall(r"[0-9]{6}", messages.text)[-1]
-        tokens = (await client.post("/identity/sessions/sms", json={"phone": "13989001234", "code": code})).json()
+        tokens = (
+            await client.post("/identity/sessions/sms", json={"phone": "13989001234", "code": code})
+        ).json()
         citizen = {"Authorization": f"Bearer {tokens['access_token']}"}
         account = (await client.get("/identity/account", headers=citizen)).json()
         before = await report(client, headers, expected)
-        citizen, case = await decided_case(client, headers, citizen, tokens["refresh_token"], guide.json())
+        citizen, case = await decided_case(
+            client, headers, citizen, tokens["refresh_token"], guide.json()
+        )
         counted = await closed(client, headers)
         signed_out = await client.delete("/identity/sessions/current", headers=citizen)
         async with asyncio.timeout(10):
@@ -275,7 +328,15 @@ def test_data_of_a_newer_version_is_refused_with_words(tmp_path: Path) -> None:
         asyncio.run(migrations.run_on(url, migrations.upgrade, "identity"))
         asyncio.run(migrations.run_on(url, _pretend, "identity_9999"))
 
-    command = [sys.executable, "-m", "deploy.embedded", "--data", str(tmp_path), "--port", str(free_port())]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.embedded",
+        "--data",
+        str(tmp_path),
+        "--port",
+        str(free_port()),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     assert done.returncode == 1
@@ -283,4 +344,6 @@ def test_data_of_a_newer_version_is_refused_with_words(tmp_path: Path) -> None:
 
 
 def _pretend(version: str, connection: sa.Connection) -> None:
-    _ = connection.execute(sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    _ = connection.execute(
+        sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version}
+    )

@@ -62,7 +62,9 @@ def test_root_without_namespaces_serves_as_another_user(
     assert server.data_dir.stat().st_uid == int(NOBODY)
 
 
-def test_root_without_any_way_is_told_what_to_do(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_any_way_is_told_what_to_do(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("deploy.postgres.WAYS", (("false",),))
 
@@ -87,7 +89,16 @@ def test_stale_pid_file_of_another_process_is_not_believed(server: EmbeddedPostg
     server.start()
     server.stop()
     other = subprocess.Popen(["sleep", "30"])
-    lines = [str(other.pid), str(server.data_dir), "1", str(server.port), "/tmp", "127.0.0.1", "1 1", "ready"]
+    lines = [
+        str(other.pid),
+        str(server.data_dir),
+        "1",
+        str(server.port),
+        "/tmp",
+        "127.0.0.1",
+        "1 1",
+        "ready",
+    ]
     _ = (server.data_dir / "postmaster.pid").write_text("\n".join(lines))
 
     server.start()
@@ -140,7 +151,9 @@ def test_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data", str(tmp_path / "data")]
 
-    statuses = [main([verb, *data]) for verb in ("status", "start", "status", "stop", "status", "nonsense")]
+    statuses = [
+        main([verb, *data]) for verb in ("status", "start", "status", "stop", "status", "nonsense")
+    ]
 
     assert statuses == [3, 0, 0, 0, 3, 2]
     assert "running, process" in capsys.readouterr().out

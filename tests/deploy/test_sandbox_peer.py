@@ -16,7 +16,16 @@ from tests.deploy.test_embedded import running
 
 async def run(data: Path, port: int, *more: str) -> tuple[int | None, bytes, bytes]:
     target = f"http://127.0.0.1:{port}"
-    command = (sys.executable, "-m", "deploy.sandbox_peer", "--target", target, "--under", str(data), *more)
+    command = (
+        sys.executable,
+        "-m",
+        "deploy.sandbox_peer",
+        "--target",
+        target,
+        "--under",
+        str(data),
+        *more,
+    )
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -24,11 +33,15 @@ async def run(data: Path, port: int, *more: str) -> tuple[int | None, bytes, byt
     return process.returncode, out, words
 
 
-async def test_sandbox_peer_subscribes_and_pulls_with_what_the_command_prints(tmp_path: Path) -> None:
+async def test_sandbox_peer_subscribes_and_pulls_with_what_the_command_prints(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     async with (
         running(tmp_path, port),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False, timeout=30
+        ) as client,
     ):
         status, out, words = await run(tmp_path, port, "--name", "demo")
         assert status == 0, words
@@ -36,10 +49,19 @@ async def test_sandbox_peer_subscribes_and_pulls_with_what_the_command_prints(tm
         again = await run(tmp_path, port, "--name", "demo")
         _, token, _ = await run(tmp_path, port, "--name", "demo", "--token")
         headers = {"Authorization": f"Bearer {token.decode().strip()}"}
-        wanted = {"name": "沙箱", "mode": "pull", "event_types": sheet["event_types"][:1], "after": 0}
+        wanted = {
+            "name": "沙箱",
+            "mode": "pull",
+            "event_types": sheet["event_types"][:1],
+            "after": 0,
+        }
         made = await client.post("/exchange/subscriptions", json=wanted, headers=once(headers))
         params = {"subscription": made.raise_for_status().json()["id"], "wait": 10}
-        page = (await client.get("/exchange/events", params=params, headers=headers)).raise_for_status().json()
+        page = (
+            (await client.get("/exchange/events", params=params, headers=headers))
+            .raise_for_status()
+            .json()
+        )
 
     key = Path(sheet["private_key"])
     assert key.stat().st_mode & 0o777 == 0o600

@@ -11,17 +11,17 @@ import httpx
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.exchange.batches.schemas import BatchClaim, digest_field
 from services.exchange.consumer import consumer
-from services.exchange.model import Peer
-from services.exchange.schemas.batches import BatchClaim, digest_field
+from services.exchange.peers.model import Peer
 from shared import clock
-from shared.crypto import open_sealed, use_key
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.cases import CaseRecordsJudged
 from shared.events.exchange import RecordReceived
 from shared.events.records import Verdict
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import open_sealed, use_key
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import Headers, ServiceClient, TokenFactory, published
@@ -104,7 +104,10 @@ def lines(*records: Any) -> bytes:
 
 
 def some_records(number: int) -> list[dict[str, Any]]:
-    return [{"source_number": f"FG-{n}", "version": 1, "title": "房屋登记"} for n in range(1, number + 1)]
+    return [
+        {"source_number": f"FG-{n}", "version": 1, "title": "房屋登记"}
+        for n in range(1, number + 1)
+    ]
 
 
 class Desk:
@@ -117,7 +120,9 @@ class Desk:
         self.system = token(kind="system", sub=str(bureau.account), scope="exchange:push")
         self.administrator = token(kind="staff", roles=["administrator"])
 
-    async def send(self, body: bytes, count: int, *, packed: bool = False, **changes: Any) -> httpx.Response:
+    async def send(
+        self, body: bytes, count: int, *, packed: bool = False, **changes: Any
+    ) -> httpx.Response:
         content = gzip.compress(body) if packed else body
         headers = {**self.bureau.headers(content, count, **changes), **self.system}
         if packed:
@@ -141,7 +146,9 @@ class Desk:
             ]
 
     async def judge(self, *events: Any) -> None:
-        await Inbox(self.client.database, None, consumer).take([a_record(event) for event in events])  # pyright: ignore[reportArgumentType]
+        await Inbox(self.client.database, None, consumer).take(
+            [a_record(event) for event in events]
+        )  # pyright: ignore[reportArgumentType]
 
     async def count(self, table: str) -> int:
         connection = await self.client.database.connect()
@@ -151,7 +158,9 @@ class Desk:
             await connection.close()
 
 
-def a_verdict(fact: RecordReceived, rows: int, kind: Any = CaseRecordsJudged, **rejected: Any) -> Any:
+def a_verdict(
+    fact: RecordReceived, rows: int, kind: Any = CaseRecordsJudged, **rejected: Any
+) -> Any:
     """The verdict on a chunk: all accepted but the rows named `row_<n>` with their faults."""
     verdicts = [
         Verdict(
@@ -162,5 +171,10 @@ def a_verdict(fact: RecordReceived, rows: int, kind: Any = CaseRecordsJudged, **
         )
         for row in range(fact.first_row, fact.first_row + rows)
     ]
-    about = {"batch_id": fact.batch_id, "chunk": fact.chunk, "revision": 1, "occurred_at": clock.now()}
+    about = {
+        "batch_id": fact.batch_id,
+        "chunk": fact.chunk,
+        "revision": 1,
+        "occurred_at": clock.now(),
+    }
     return kind(verdicts=verdicts, **about)

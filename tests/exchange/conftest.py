@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from services.exchange.consumer import consumer
-from services.exchange.timers import Sender, alert
+from services.exchange.events.timers import Sender, alert
 from shared import clock
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived
-from shared.http import Endpoints
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.runtime.http_client import Endpoints
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.builders.subscriber import Subscriber, listening
@@ -30,7 +30,9 @@ CLOSED = "cn.gov.lhasa.cases.case.closed.v1"
 TYPES = [RECEIVED, ACCEPTED, CLOSED]
 
 
-def a_case(kind: type[Event] = CaseReceived, case_id: UUID | None = None, revision: int = 1, **changes: Any) -> Event:
+def a_case(
+    kind: type[Event] = CaseReceived, case_id: UUID | None = None, revision: int = 1, **changes: Any
+) -> Event:
     """A fact about a case, complete."""
     today = clock.local_date(clock.now())
     own: dict[type[Event], dict[str, Any]] = {
@@ -42,7 +44,13 @@ def a_case(kind: type[Event] = CaseReceived, case_id: UUID | None = None, revisi
             "legal_due_on": today,
             "contact": "c2VhbGVk",
         },
-        CaseClosed: {"state": "closed", "result": "0", "closed_on": today, "overdue": False, "contact": "c2VhbGVk"},
+        CaseClosed: {
+            "state": "closed",
+            "result": "0",
+            "closed_on": today,
+            "overdue": False,
+            "contact": "c2VhbGVk",
+        },
     }
     values: dict[str, Any] = {
         "case_id": case_id or new_id(),
@@ -93,30 +101,41 @@ class Bureau:
             "event_types": TYPES,
             **changes,
         }
-        answer = await self.client.post(f"{BASE}/peers", json=body, headers=once(self.administrator))
+        answer = await self.client.post(
+            f"{BASE}/peers", json=body, headers=once(self.administrator)
+        )
         assert answer.status_code == 201, answer.text
         self.peer = answer.json()
         return self.peer
 
     async def change_peer(self, **changes: Any) -> httpx.Response:
         left_out = {"id", "revision", "code", "keys", "created_at"}
-        body = {**{name: value for name, value in self.peer.items() if name not in left_out}, **changes}
+        body = {
+            **{name: value for name, value in self.peer.items() if name not in left_out},
+            **changes,
+        }
         headers = {**self.administrator, "If-Match": f'"{self.peer["revision"]}"'}
-        answer = await self.client.put(f"{BASE}/peers/{self.peer['id']}", json=body, headers=headers)
+        answer = await self.client.put(
+            f"{BASE}/peers/{self.peer['id']}", json=body, headers=headers
+        )
         if answer.is_success:
             self.peer = answer.json()
         return answer
 
     async def ask(self, **changes: Any) -> httpx.Response:
         body = {"name": "办件", "mode": "pull", "event_types": TYPES, **changes}
-        return await self.client.post(f"{BASE}/subscriptions", json=body, headers=once(self.headers))
+        return await self.client.post(
+            f"{BASE}/subscriptions", json=body, headers=once(self.headers)
+        )
 
     async def subscribe(self, **changes: Any) -> dict[str, Any]:
         answer = await self.ask(**changes)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def act(self, subscription: dict[str, Any], verb: str, body: Any = None) -> httpx.Response:
+    async def act(
+        self, subscription: dict[str, Any], verb: str, body: Any = None
+    ) -> httpx.Response:
         headers = {**self.headers, "If-Match": f'"{subscription["revision"]}"'}
         path = f"{BASE}/subscriptions/{subscription['id']}/{verb}"
         answer = await self.client.post(path, json=body, headers=headers)
@@ -124,7 +143,9 @@ class Bureau:
         return answer
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> Any:
-        answer = await self.client.get(f"{BASE}/{path}", params=params, headers=headers or self.headers)
+        answer = await self.client.get(
+            f"{BASE}/{path}", params=params, headers=headers or self.headers
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -141,7 +162,9 @@ class Bureau:
         records = [a_record(event) for event in events]
         await Inbox(self.client.database, None, consumer).take(records)  # pyright: ignore[reportArgumentType]
         connection = await self.client.database.connect()
-        rows = await connection.fetch("SELECT event_id FROM logged_event ORDER BY sequence DESC LIMIT $1", len(events))
+        rows = await connection.fetch(
+            "SELECT event_id FROM logged_event ORDER BY sequence DESC LIMIT $1", len(events)
+        )
         await connection.close()
         return [str(row["event_id"]) for row in reversed(rows)]
 
@@ -158,7 +181,9 @@ class Bureau:
             await alert(self.client.database, self.now)
 
     async def deliveries(self, subscription: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
-        return (await self.get(f"subscriptions/{subscription['id']}/deliveries", limit=200, **params))["items"]
+        return (
+            await self.get(f"subscriptions/{subscription['id']}/deliveries", limit=200, **params)
+        )["items"]
 
     async def rows(self, statement: str, *values: Any) -> Sequence[Any]:
         connection = await self.client.database.connect()

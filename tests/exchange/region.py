@@ -14,16 +14,16 @@ import orjson
 
 from deploy.postgres import free_port
 from services.exchange.consumer import consumer
-from services.exchange.regional import HttpRegion
+from services.exchange.region.http_client import HttpRegion
+from services.exchange.region.timers import Regional
 from services.exchange.settings import Settings
-from services.exchange.timers import Regional
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseDecided, CaseReceived
 from shared.events.ratings import RatingSubmitted
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import DATA_KEY, PLATFORM_KEY
@@ -110,9 +110,16 @@ class Link:
         sent = 0
         for _ in range(200):
             sent += await self.regional.push_records(self.database, clock.now())
-            if await self.value("SELECT count(*) FROM ledger WHERE push_state IN ('waiting', 'sent')") == 0:
+            if (
+                await self.value(
+                    "SELECT count(*) FROM ledger WHERE push_state IN ('waiting', 'sent')"
+                )
+                == 0
+            ):
                 break
-            _ = await self.value("UPDATE push SET next_attempt_at = now() - interval '1 second' WHERE state = 'sent'")
+            _ = await self.value(
+                "UPDATE push SET next_attempt_at = now() - interval '1 second' WHERE state = 'sent'"
+            )
             await asyncio.sleep(0.05)
         return sent
 
@@ -139,22 +146,28 @@ class Link:
                 return {**row, "progress": orjson.loads(row["progress"])}
             _ = await self.push()
             _ = await self.value(
-                "UPDATE reconciliation SET next_step_at = now() - interval '1 second' WHERE id = $1", run_id
+                "UPDATE reconciliation SET next_step_at = now() - interval '1 second' WHERE id = $1",
+                run_id,
             )
         raise AssertionError(f"the run does not end: {dict(row)}")
 
     async def differences(self, run_id: UUID) -> dict[str, tuple[str, str, str, bool]]:
         rows = await self.rows(
-            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference WHERE run_id = $1", run_id
+            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference WHERE run_id = $1",
+            run_id,
         )
-        return {row["key"]: (row["kind"], row["cause"], row["remedy"], row["residual"]) for row in rows}
+        return {
+            row["key"]: (row["kind"], row["cause"], row["remedy"], row["residual"]) for row in rows
+        }
 
     async def close(self) -> None:
         await self.region.close()
 
 
 def a_case(number: int, day: date = DAY, **changes: Any) -> CaseReceived:
-    moment = datetime(day.year, day.month, day.day, 3, 0, tzinfo=UTC) + timedelta(seconds=number % 3600)
+    moment = datetime(day.year, day.month, day.day, 3, 0, tzinfo=UTC) + timedelta(
+        seconds=number % 3600
+    )
     values: dict[str, Any] = {
         "case_id": new_id(),
         "number": f"5401{number:08}",
@@ -177,9 +190,16 @@ def a_case(number: int, day: date = DAY, **changes: Any) -> CaseReceived:
 
 
 def _next(case: CaseReceived, kind: type[Event], revision: int, **fields: Any) -> Any:
-    about = case.model_dump(exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"})
+    about = case.model_dump(
+        exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"}
+    )
     return kind(
-        **{**about, "revision": revision, "occurred_at": case.occurred_at + timedelta(hours=revision), **fields}
+        **{
+            **about,
+            "revision": revision,
+            "occurred_at": case.occurred_at + timedelta(hours=revision),
+            **fields,
+        }
     )
 
 
@@ -190,7 +210,9 @@ def a_life(case: CaseReceived) -> list[Event]:
     return [
         case,
         _next(case, CaseAccepted, 3, accepted_on=day, deemed=False, **due),
-        _next(case, CaseDecided, 4, result="0", decided_on=day, overdue=False, license_type_code=None),
+        _next(
+            case, CaseDecided, 4, result="0", decided_on=day, overdue=False, license_type_code=None
+        ),
         _next(case, CaseClosed, 5, state="closed", result="0", closed_on=day, overdue=False),
     ]
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from services.exchange.model import Peer
-from services.exchange.schemas.batches import MAX_RECORDS
+from services.exchange.batches.schemas import MAX_RECORDS
+from services.exchange.peers.model import Peer
 from shared import clock
 from shared.events.exchange import BatchFinished, RecordRejected
 from shared.events.ratings import RatingRecordsJudged
@@ -36,7 +36,9 @@ async def test_batch_goes_out_in_sealed_chunks_in_their_order(desk: Desk) -> Non
 
     assert answer.status_code == 201, answer.text
     chunks = await desk.chunks()
-    assert [(fact.chunk, fact.chunks, fact.first_row, len(records)) for fact, records in chunks] == [
+    assert [
+        (fact.chunk, fact.chunks, fact.first_row, len(records)) for fact, records in chunks
+    ] == [
         (1, 3, 1, 200),
         (2, 3, 201, 200),
         (3, 3, 401, 50),
@@ -114,7 +116,9 @@ async def test_batch_that_is_not_as_signed_or_not_allowed_is_refused_whole(
     answer = await desk.push(*some_records(5), **changes)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert [await desk.count(table) for table in ("batch", "batch_chunk", "outbox", "record_count")] == [0] * 4
+    assert [
+        await desk.count(table) for table in ("batch", "batch_chunk", "outbox", "record_count")
+    ] == [0] * 4
     expected = [] if changes.get("created") == "2026-11-27T10:00:00" else [("batch.refuse", code)]
     assert [(action, detail["code"]) for action, detail in await audited(desk)] == expected
 
@@ -139,7 +143,11 @@ async def test_malformed_headers_are_told_all_at_once(desk: Desk) -> None:
     )
 
     assert answer.status_code == 400
-    assert {fault["field"] for fault in answer.json()["errors"]} == {"batch-area", "batch-records", "content-digest"}
+    assert {fault["field"] for fault in answer.json()["errors"]} == {
+        "batch-area",
+        "batch-records",
+        "content-digest",
+    }
 
 
 async def test_only_an_active_peer_with_the_scope_may_push(desk: Desk, token: TokenFactory) -> None:
@@ -155,11 +163,16 @@ async def test_only_an_active_peer_with_the_scope_may_push(desk: Desk, token: To
         assert (await desk.send(body, 1)).status_code == 403
     sleeping = Bureau(code="sleeping")
     _ = await sleeping.enter(desk.client.database, active=False)
-    desk.bureau, desk.system = sleeping, token(kind="system", sub=str(sleeping.account), scope="exchange:push")
+    desk.bureau, desk.system = (
+        sleeping,
+        token(kind="system", sub=str(sleeping.account), scope="exchange:push"),
+    )
     assert (await desk.send(body, 1)).status_code == 403
 
 
-async def test_lines_that_are_no_objects_come_back_with_their_row_and_the_others_go_on(desk: Desk) -> None:
+async def test_lines_that_are_no_objects_come_back_with_their_row_and_the_others_go_on(
+    desk: Desk,
+) -> None:
     body = b'{"number":1}\nnot json\n[1]\n\n{"number":5}\n{"number":6}'
 
     answer = await desk.send(body, 6)
@@ -194,12 +207,24 @@ async def test_last_verdict_finishes_the_batch_and_a_repeat_changes_nothing(desk
     half = (await desk.get(f"batches/{first.batch_id}")).json()
     early = await desk.get(f"batches/{first.batch_id}/receipts/2")
     # The same answers under new event ids: the services may say it twice.
-    await desk.judge(a_verdict(first, 200, row_3=[fault]), a_verdict(second, 50), a_verdict(second, 50))
+    await desk.judge(
+        a_verdict(first, 200, row_3=[fault]), a_verdict(second, 50), a_verdict(second, 50)
+    )
     whole = (await desk.get(f"batches/{first.batch_id}")).json()
 
-    assert (half["state"], half["chunks_judged"], half["accepted"], half["rejected"]) == ("judging", 1, 199, 1)
+    assert (half["state"], half["chunks_judged"], half["accepted"], half["rejected"]) == (
+        "judging",
+        1,
+        199,
+        1,
+    )
     assert early.status_code == 404
-    assert (whole["state"], whole["accepted"], whole["rejected"], whole["waiting_seconds"]) == ("finished", 249, 1, 0)
+    assert (whole["state"], whole["accepted"], whole["rejected"], whole["waiting_seconds"]) == (
+        "finished",
+        249,
+        1,
+        0,
+    )
     facts = [envelope.event() for envelope in await published(desk.client.database)]
     rejected = [fact for fact in facts if isinstance(fact, RecordRejected)]
     finished = [fact for fact in facts if isinstance(fact, BatchFinished)]
@@ -207,7 +232,9 @@ async def test_last_verdict_finishes_the_batch_and_a_repeat_changes_nothing(desk
     assert [(fact.accepted, fact.unchanged, fact.rejected) for fact in finished] == [(249, 0, 1)]
 
 
-async def test_verdict_of_another_service_or_on_an_unknown_batch_counts_for_nothing(desk: Desk) -> None:
+async def test_verdict_of_another_service_or_on_an_unknown_batch_counts_for_nothing(
+    desk: Desk,
+) -> None:
     _ = await desk.push(*some_records(2))
     ((fact, _),) = await desk.chunks()
     stranger = fact.model_copy(update={"batch_id": Bureau().account})
@@ -231,7 +258,9 @@ async def test_verdict_that_leaves_a_row_out_is_set_aside_for_a_person(desk: Des
 async def test_batch_that_waits_too_long_is_told_as_overdue(desk: Desk) -> None:
     _ = await desk.push(*some_records(1))
     connection = await desk.client.database.connect()
-    _ = await connection.execute("UPDATE batch SET received_at = received_at - interval '31 minutes'")
+    _ = await connection.execute(
+        "UPDATE batch SET received_at = received_at - interval '31 minutes'"
+    )
     await connection.close()
 
     batch = (await desk.get("batches")).json()["items"][0]
@@ -258,12 +287,16 @@ async def test_peer_sees_its_own_batches_and_figures_alone_and_an_administrator_
     assert (await desk.get("batches", stranger)).json()["items"] == []
     assert (await desk.get("statistics/batches", stranger)).json() == []
     for reader in (desk.system, desk.administrator):
-        assert (await desk.get("batches?number=B-1", reader)).json()["items"][0]["id"] == str(fact.batch_id)
+        assert (await desk.get("batches?number=B-1", reader)).json()["items"][0]["id"] == str(
+            fact.batch_id
+        )
         (figures,) = (await desk.get("statistics/batches", reader)).json()
         assert (figures["received"], figures["accepted"], figures["rejected"]) == (4, 2, 2)
         assert figures["rejected_by_rule"] == {"positive": 2}
     assert (await desk.get("batches?number=B-2")).json()["items"] == []
-    assert (await desk.get(f"batches/{fact.batch_id}/receipts/1", desk.administrator)).status_code == 403
+    assert (
+        await desk.get(f"batches/{fact.batch_id}/receipts/1", desk.administrator)
+    ).status_code == 403
 
 
 async def test_list_goes_on_where_the_page_before_ended(desk: Desk) -> None:
@@ -273,12 +306,23 @@ async def test_list_goes_on_where_the_page_before_ended(desk: Desk) -> None:
     first = (await desk.get("batches?limit=3")).json()
     second = (await desk.get(f"batches?limit=3&cursor={first['next']}")).json()
 
-    assert [row["number"] for row in first["items"] + second["items"]] == ["B-4", "B-3", "B-2", "B-1", "B-0"]
+    assert [row["number"] for row in first["items"] + second["items"]] == [
+        "B-4",
+        "B-3",
+        "B-2",
+        "B-1",
+        "B-0",
+    ]
     assert second["next"] is None
 
 
 async def test_memory_stays_flat_at_the_limit(desk: Desk) -> None:
-    body = lines(*({"source_number": f"FG-{n}", "version": 1, "title": "登" * 180} for n in range(MAX_RECORDS)))
+    body = lines(
+        *(
+            {"source_number": f"FG-{n}", "version": 1, "title": "登" * 180}
+            for n in range(MAX_RECORDS)
+        )
+    )
 
     async def parts() -> Any:
         for start in range(0, len(body), 65_536):

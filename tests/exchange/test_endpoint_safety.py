@@ -14,15 +14,18 @@ from typing import Any
 import httpx
 import pytest
 
-from services.exchange.use_cases.endpoints import retry_after
-from shared import clock, http
-from shared.http import EndpointError, Endpoints, Reach, check_endpoint
+from services.exchange.events.use_cases.endpoints import retry_after
+from shared import clock
+from shared.runtime import http_client
+from shared.runtime.http_client import EndpointError, Endpoints, Reach, check_endpoint
 from tests.builders.certificates import a_certificate
 from tests.builders.subscriber import Subscriber, listening
 from tests.exchange.conftest import Bureau, a_case
 
 LOCAL = Reach(ports=None, loopback=True)
-INTRANET = Reach((ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00:20::/32")), (443,))
+INTRANET = Reach(
+    (ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00:20::/32")), (443,)
+)
 
 
 async def failing(endpoints: Endpoints, url: str, reach: Reach = LOCAL) -> str:
@@ -72,11 +75,20 @@ def test_only_addresses_of_the_peer_are_reached(address: str, allowed: bool) -> 
 def test_no_network_list_opens_this_machine_or_a_clouds_metadata() -> None:
     everything = Reach((ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")), None)
 
-    for address in ("127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"):  # noqa: S104
+    for address in (
+        "127.0.0.1",
+        "::1",
+        "169.254.169.254",
+        "fe80::1",
+        "0.0.0.0",  # noqa: S104 - the address that is refused
+        "::ffff:127.0.0.1",
+    ):
         assert not everything.allows(ipaddress.ip_address(address)), address
 
 
-async def test_name_is_resolved_once_and_the_checked_address_is_called(subscriber: Subscriber) -> None:
+async def test_name_is_resolved_once_and_the_checked_address_is_called(
+    subscriber: Subscriber,
+) -> None:
     """DNS rebinding: what the name means a moment later plays no part."""
     asked = list[str]()
 
@@ -86,7 +98,11 @@ async def test_name_is_resolved_once_and_the_checked_address_is_called(subscribe
 
     endpoints = Endpoints(rebinding)
     answer = await endpoints.call(
-        "POST", f"http://bureau.example:{subscriber.port}/hook", LOCAL, headers={}, content=b'{"partitionkey":"k"}'
+        "POST",
+        f"http://bureau.example:{subscriber.port}/hook",
+        LOCAL,
+        headers={},
+        content=b'{"partitionkey":"k"}',
     )
     rebound = await failing(endpoints, f"http://bureau.example:{subscriber.port}/hook")
     await endpoints.close()
@@ -104,8 +120,12 @@ async def test_name_of_a_forbidden_address_is_not_called() -> None:
 
     endpoints = Endpoints(metadata)
 
-    assert await failing(endpoints, "https://bureau.example/hook", INTRANET) == "address_not_allowed"
-    assert await failing(Endpoints(), "https://no-such-host.invalid/hook", INTRANET) == "unknown_host"
+    assert (
+        await failing(endpoints, "https://bureau.example/hook", INTRANET) == "address_not_allowed"
+    )
+    assert (
+        await failing(Endpoints(), "https://no-such-host.invalid/hook", INTRANET) == "unknown_host"
+    )
 
 
 async def test_redirect_is_not_followed(bureau: Bureau, subscriber: Subscriber) -> None:
@@ -117,7 +137,11 @@ async def test_redirect_is_not_followed(bureau: Bureau, subscriber: Subscriber) 
 
         assert elsewhere.requests == []
     (delivery,) = await bureau.deliveries(subscription)
-    assert (delivery["state"], delivery["cause"], delivery["last_status"]) == ("pending", "redirect", 307)
+    assert (delivery["state"], delivery["cause"], delivery["last_status"]) == (
+        "pending",
+        "redirect",
+        307,
+    )
 
 
 async def test_slow_endpoint_is_left_at_the_limit(subscriber: Subscriber) -> None:
@@ -189,9 +213,16 @@ def silence(_connection: socket.socket) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "cause"),
-    [(drip, "timeout"), (huge, "answer_too_large"), (nonsense, "broken_answer"), (silence, "broken_answer")],
+    [
+        (drip, "timeout"),
+        (huge, "answer_too_large"),
+        (nonsense, "broken_answer"),
+        (silence, "broken_answer"),
+    ],
 )
-async def test_misbehaving_endpoint_costs_little(answer: Callable[[socket.socket], None], cause: str) -> None:
+async def test_misbehaving_endpoint_costs_little(
+    answer: Callable[[socket.socket], None], cause: str
+) -> None:
     endpoints = Endpoints(timeout=1.0)
     with raw_server(answer) as url:
         started = time.monotonic()
@@ -216,12 +247,16 @@ async def test_closed_port_is_told(subscriber: Subscriber) -> None:
     assert await failing(Endpoints(), f"http://127.0.0.1:{port}/") == "connect"
 
 
-async def test_proxies_of_the_environment_play_no_part(subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_play_no_part(
+    subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     endpoints = Endpoints()
 
-    answer = await endpoints.call("POST", subscriber.url, LOCAL, headers={}, content=b'{"partitionkey":"k"}')
+    answer = await endpoints.call(
+        "POST", subscriber.url, LOCAL, headers={}, content=b'{"partitionkey":"k"}'
+    )
     await endpoints.close()
 
     assert answer.status == 200
@@ -237,7 +272,7 @@ async def test_certificate_must_be_that_of_the_name_although_the_address_is_call
     names = list[str | None]()
     server_context.sni_callback = lambda _socket, sni, _context: names.append(sni)
     trusting = httpx.create_ssl_context(verify=ssl.create_default_context(cafile=str(public)))
-    monkeypatch.setattr(http, "_tls", lambda: trusting)
+    monkeypatch.setattr(http_client, "_tls", lambda: trusting)
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -249,7 +284,9 @@ async def test_certificate_must_be_that_of_the_name_although_the_address_is_call
         endpoints = Endpoints(resolver, timeout=5)
         url = f"https://bureau.example:{port}/hook"
         if cause is None:
-            assert (await endpoints.call("POST", url, LOCAL, headers={}, content=b"{}")).status == 204
+            assert (
+                await endpoints.call("POST", url, LOCAL, headers={}, content=b"{}")
+            ).status == 204
         else:
             assert await failing(endpoints, url) == cause
         await endpoints.close()
@@ -287,17 +324,22 @@ async def test_endpoint_that_wants_a_certificate_of_ours_is_a_failed_call(
     server_context.load_verify_locations(public)
     server_context.verify_mode = ssl.CERT_REQUIRED
     trusting = httpx.create_ssl_context(verify=ssl.create_default_context(cafile=str(public)))
-    monkeypatch.setattr(http, "_tls", lambda: trusting)
+    monkeypatch.setattr(http_client, "_tls", lambda: trusting)
 
     async def resolver(_host: str, _port: int) -> Sequence[str]:
         return ["127.0.0.1"]
 
     with tls_server(server_context, lambda _connection: None) as port:
         endpoints = Endpoints(resolver, timeout=5)
-        assert await failing(endpoints, f"https://bureau.example:{port}/hook") in {"tls", "broken_answer"}
+        assert await failing(endpoints, f"https://bureau.example:{port}/hook") in {
+            "tls",
+            "broken_answer",
+        }
         await endpoints.close()
 
 
-@pytest.mark.parametrize("text", ["Mon, 01 Jan 2024 00:00:00 +9999999999999", "soon", "-1", "9" * 30])
+@pytest.mark.parametrize(
+    "text", ["Mon, 01 Jan 2024 00:00:00 +9999999999999", "soon", "-1", "9" * 30]
+)
 def test_time_to_wait_that_cannot_be_read_is_none(text: str) -> None:
     assert retry_after({"retry-after": text}, clock.now()) is None

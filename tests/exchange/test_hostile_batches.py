@@ -5,14 +5,16 @@ import zlib
 
 import pytest
 
-from services.exchange.use_cases import reading
+from services.exchange.batches.use_cases import reading
 from tests.exchange.batching import Desk, lines, some_records
 
 GOOD = b'{"number":"1"}\n'
 LEFT = {"batch", "batch_chunk", "batch_reject", "outbox", "record_count", "receipt_key"}
 
 
-async def refused(desk: Desk, body: bytes, count: int, *, packed: bool = False) -> list[tuple[int | None, str]]:
+async def refused(
+    desk: Desk, body: bytes, count: int, *, packed: bool = False
+) -> list[tuple[int | None, str]]:
     """The faults by row and rule, when the batch is refused and has left nothing."""
     answer = await desk.send(body, count, packed=packed)
     assert answer.status_code == 400, answer.text
@@ -95,7 +97,12 @@ async def test_zip_bomb_is_stopped_on_the_way(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"plain", gzip.compress(GOOD)[:-4], gzip.compress(GOOD) + b"more", gzip.compress(GOOD) + gzip.compress(GOOD)],
+    [
+        b"plain",
+        gzip.compress(GOOD)[:-4],
+        gzip.compress(GOOD) + b"more",
+        gzip.compress(GOOD) + gzip.compress(GOOD),
+    ],
     ids=["plain", "cut", "tail", "two"],
 )
 async def test_what_is_not_one_whole_gzip_stream_is_refused(desk: Desk, body: bytes) -> None:

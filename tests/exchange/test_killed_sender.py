@@ -16,22 +16,26 @@ from tests.conftest import DATA_KEY, PLATFORM_KEY
 from tests.exchange.conftest import Bureau, a_case
 
 POINTS = (
-    ("services.exchange.timers.deliveries:claim", "after", 2),
-    ("services.exchange.timers.deliveries:send_event", "after", 25),
-    ("services.exchange.timers.deliveries:record_outcomes", "before", 2),
-    ("services.exchange.timers.deliveries:record_outcomes", "after", 2),
+    ("services.exchange.events.timers:claim", "after", 2),
+    ("services.exchange.events.timers:send_event", "after", 25),
+    ("services.exchange.events.timers:record_outcomes", "before", 2),
+    ("services.exchange.events.timers:record_outcomes", "after", 2),
 )
 """Claimed and not sent; sent and not recorded; recorded and not committed."""
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[0].rpartition(':')[2]}-{point[1]}")
+@pytest.mark.parametrize(
+    "point", POINTS, ids=lambda point: f"{point[0].rpartition(':')[2]}-{point[1]}"
+)
 async def test_nothing_is_lost_and_nothing_overtakes(
     bureau: Bureau, subscriber: Subscriber, empty_database: str, point: tuple[str, str, int]
 ) -> None:
     _ = await bureau.hooked(subscriber)
     cases = [new_id() for _ in range(40)]
     kinds = (CaseReceived, CaseAccepted, CaseClosed)
-    ids = await bureau.happen(*(a_case(kind, case, n) for n, kind in enumerate(kinds, 1) for case in cases))
+    ids = await bureau.happen(
+        *(a_case(kind, case, n) for n, kind in enumerate(kinds, 1) for case in cases)
+    )
     values = {
         "DATABASE_URL": bureau.client.database.dsn,
         "DATA_KEY": DATA_KEY,
@@ -45,7 +49,15 @@ async def test_nothing_is_lost_and_nothing_overtakes(
     environment = {**os.environ, **{f"EXCHANGE_{name}": value for name, value in values.items()}}
 
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.crash", point[0], point[1], str(point[2]), "services.exchange.worker"),
+        *(
+            sys.executable,
+            "-m",
+            "tests.faults.crash",
+            point[0],
+            point[1],
+            str(point[2]),
+            "services.exchange.worker",
+        ),
         env=environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

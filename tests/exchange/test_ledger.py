@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.exchange.consumer import consumer
-from services.exchange.queries import ledger as queries
-from services.exchange.use_cases import ledger
+from services.exchange.region.queries import ledger as queries_ledger
+from services.exchange.region.use_cases import ledger
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
+from shared.domain.recon import WORD, Entry, canonical, digest, entry, fingerprint, loose, stream
 from shared.events.base import Event
 from shared.events.cases import CaseImported, CaseWithdrawn, ResultDelivered
 from shared.events.ratings import RatingExcluded
-from shared.inbox import Inbox
-from shared.recon import WORD, Entry, canonical, digest, entry, fingerprint, loose, stream
+from shared.messaging.inbox import Inbox
 from tests.builders.events import a_record
 from tests.conftest import DatabaseFactory
 from tests.exchange.region import DAY, a_case, a_life, a_rating, many_cases
@@ -48,13 +48,28 @@ async def test_life_of_a_case_is_one_row_in_its_newest_version(database: Databas
     (row,) = await rows(database)
 
     record = orjson.loads(row["record"])
-    assert (row["resource"], row["key"], row["version"], row["day"]) == ("cases", "540100000001", 5, DAY)
-    assert (record["receive_date"], record["accept_date"], record["result_date"]) == (str(DAY), str(DAY), str(DAY))
-    assert (record["event_name"], record["event_time"], record["result_type"]) == ("办结", "2026-11-20T08:00:01Z", "0")
+    assert (row["resource"], row["key"], row["version"], row["day"]) == (
+        "cases",
+        "540100000001",
+        5,
+        DAY,
+    )
+    assert (record["receive_date"], record["accept_date"], record["result_date"]) == (
+        str(DAY),
+        str(DAY),
+        str(DAY),
+    )
+    assert (record["event_name"], record["event_time"], record["result_type"]) == (
+        "办结",
+        "2026-11-20T08:00:01Z",
+        "0",
+    )
     assert row["record"] == canonical(record)
 
 
-async def test_change_after_a_row_is_there_is_an_update_and_waits_to_be_sent(database: Database) -> None:
+async def test_change_after_a_row_is_there_is_an_update_and_waits_to_be_sent(
+    database: Database,
+) -> None:
     case, *later = a_life(a_case(1))
     await take(database, case)
     (first,) = await rows(database)
@@ -92,7 +107,9 @@ async def test_window_stays_the_day_of_receipt_whatever_comes_later(database: Da
 
 async def test_withdrawn_and_delivered_cases_tell_so(database: Database) -> None:
     one, two = a_case(1), a_case(2)
-    about = one.model_dump(exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"})
+    about = one.model_dump(
+        exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"}
+    )
     other = {**about, "case_id": two.case_id, "number": two.number}
     await take(database, one, two)
 
@@ -104,11 +121,19 @@ async def test_withdrawn_and_delivered_cases_tell_so(database: Database) -> None
 
     first, second = [orjson.loads(row["record"]) for row in await rows(database)]
     assert first["event_name"] == "撤回"
-    assert (second["event_name"], second["delivery_type"], second["delivery_date"]) == ("送达", "post", str(DAY))
+    assert (second["event_name"], second["delivery_type"], second["delivery_date"]) == (
+        "送达",
+        "post",
+        str(DAY),
+    )
 
 
-async def test_imported_cases_of_two_bureaus_with_one_number_are_two_rows(database: Database) -> None:
-    about = a_case(1).model_dump(exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"})
+async def test_imported_cases_of_two_bureaus_with_one_number_are_two_rows(
+    database: Database,
+) -> None:
+    about = a_case(1).model_dump(
+        exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"}
+    )
     imported = {
         **about,
         "number": "fangguan:1",
@@ -123,13 +148,22 @@ async def test_imported_cases_of_two_bureaus_with_one_number_are_two_rows(databa
         "result": "0",
         "overdue": True,
     }
-    elsewhere = {**imported, "area_code": "540200000000", "received_on": None, "accepted_on": None, "closed_on": None}
+    elsewhere = {
+        **imported,
+        "area_code": "540200000000",
+        "received_on": None,
+        "accepted_on": None,
+        "closed_on": None,
+    }
 
     await take(database, CaseImported(**imported), CaseImported(**elsewhere))
 
     first, second = await rows(database)
     assert (first["day"], second["day"]) == (DAY, clock.local_date(about["occurred_at"]))
-    assert (orjson.loads(first["record"])["is_overdue"], "result_state" in orjson.loads(second["record"])) == (
+    assert (
+        orjson.loads(first["record"])["is_overdue"],
+        "result_state" in orjson.loads(second["record"]),
+    ) == (
         "1",
         False,
     )
@@ -145,12 +179,19 @@ async def test_excluded_rating_stays_and_is_told_as_not_counting(database: Datab
     (row,) = await rows(database)
 
     record = orjson.loads(row["record"])
-    assert (row["resource"], row["version"], record["is_effective"], record["satisfaction"]) == ("ratings", 3, "0", "5")
+    assert (row["resource"], row["version"], record["is_effective"], record["satisfaction"]) == (
+        "ratings",
+        3,
+        "0",
+        "5",
+    )
     assert (record["eval_detail"], record["writing_evaluation"]) == ("510,511", "很好")
 
 
 def python_entry(row: Any) -> Entry:
-    return entry(stream(row["resource"]), row["key"], row["version"], row["op"], digest(row["record"]))
+    return entry(
+        stream(row["resource"]), row["key"], row["version"], row["op"], digest(row["record"])
+    )
 
 
 async def test_digests_of_postgresql_equal_those_of_python(database: Database) -> None:
@@ -168,11 +209,17 @@ async def test_sums_of_every_level_equal_those_of_python(database: Database) -> 
     random.Random(3).shuffle(found)
 
     async with database.reading() as session:
-        days = await queries.sums(session, "cases", 0, first=DAY - timedelta(days=9), last=DAY)
-        children = await queries.sums(session, "cases", 1, days=[DAY])
+        days = await queries_ledger.sums(
+            session, "cases", 0, first=DAY - timedelta(days=9), last=DAY
+        )
+        children = await queries_ledger.sums(session, "cases", 1, days=[DAY])
         places = list(children)
-        smaller = await queries.sums(
-            session, "cases", 2, days=[place[0] for place in places], b1=[place[1] for place in places]
+        smaller = await queries_ledger.sums(
+            session,
+            "cases",
+            2,
+            days=[place[0] for place in places],
+            b1=[place[1] for place in places],
         )
 
     def expected(*names: str, only: date | None = None) -> dict[Any, Any]:
@@ -188,7 +235,18 @@ async def test_sums_of_every_level_equal_those_of_python(database: Database) -> 
 
 
 async def test_strange_text_weighs_the_same_on_both_sides(database: Database) -> None:
-    texts = ["e\u0301", "é", " 空白 ", "\u3000全角　", '"引号"\\', "\u0007\u001f", "ལྷ་ས།", "😀", "ｆｕｌｌ", "a\nb\t"]
+    texts = [
+        "e\u0301",
+        "é",
+        " 空白 ",
+        "\u3000全角　",
+        '"引号"\\',
+        "\u0007\u001f",
+        "ལྷ་ས།",
+        "😀",
+        "ｆｕｌｌ",
+        "a\nb\t",
+    ]
     async with database.transaction() as session:
         given = [
             {
@@ -211,7 +269,9 @@ async def test_strange_text_weighs_the_same_on_both_sides(database: Database) ->
 
 TEXT = st.text(max_size=20)
 CALM = settings(deadline=None, suppress_health_check=list(HealthCheck))
-RECORDS = st.dictionaries(st.sampled_from(["a", "b", "c"]), TEXT | st.integers(-(2**53), 2**53) | st.none())
+RECORDS = st.dictionaries(
+    st.sampled_from(["a", "b", "c"]), TEXT | st.integers(-(2**53), 2**53) | st.none()
+)
 
 
 @CALM
@@ -225,7 +285,9 @@ def test_canonical_form_is_its_own_canonical_form(record: dict[str, Any]) -> Non
 
 @CALM
 @given(st.lists(st.tuples(TEXT, st.integers(1, 9)), min_size=1, max_size=20))
-def test_fingerprint_knows_no_order_and_no_doubled_row_cancels(items: list[tuple[str, int]]) -> None:
+def test_fingerprint_knows_no_order_and_no_doubled_row_cancels(
+    items: list[tuple[str, int]],
+) -> None:
     entries = [entry("s", key, version, "I", digest(key)) for key, version in items]
     shuffled = sorted(entries, key=lambda one: one.d1)
     whole = fingerprint(entries)

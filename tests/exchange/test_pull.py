@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.exchange.timers import Pruner
+from services.exchange.events.timers import Pruner
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived
 from tests.conftest import TokenFactory
 from tests.exchange.conftest import ACCEPTED, BASE, CLOSED, RECEIVED, Bureau, a_case
@@ -39,9 +39,14 @@ async def test_pulled_bytes_are_those_of_the_log(bureau: Bureau) -> None:
     _ = await bureau.happen(a_case(), a_case(CaseClosed))
 
     headers = {**bureau.headers}
-    answer = await bureau.client.get(f"{BASE}/events", params={"subscription": subscription["id"]}, headers=headers)
+    answer = await bureau.client.get(
+        f"{BASE}/events", params={"subscription": subscription["id"]}, headers=headers
+    )
 
-    stored = [row["payload"] for row in await bureau.rows("SELECT payload FROM logged_event ORDER BY sequence")]
+    stored = [
+        row["payload"]
+        for row in await bureau.rows("SELECT payload FROM logged_event ORDER BY sequence")
+    ]
     assert answer.content == b'{"items":[' + b",".join(stored) + b'],"next":2,"head":2}'
 
 
@@ -104,12 +109,16 @@ async def test_waiting_request_is_answered_when_something_happens(bureau: Bureau
 async def test_events_no_longer_kept_are_told_and_not_skipped(bureau: Bureau) -> None:
     subscription = await bureau.subscribe()
     _ = await bureau.happen(*(a_case() for _ in range(3)))
-    _ = await bureau.rows("UPDATE logged_event SET logged_at = now() - interval '91 days' WHERE sequence <= 2")
+    _ = await bureau.rows(
+        "UPDATE logged_event SET logged_at = now() - interval '91 days' WHERE sequence <= 2"
+    )
     await Pruner(bureau.client.app.state.settings).run(bureau.client.database, bureau.now)
     params = {"subscription": subscription["id"], "after": 1}
 
     refused = await bureau.client.get(f"{BASE}/events", params=params, headers=bureau.headers)
-    beyond = await bureau.client.get(f"{BASE}/events", params={**params, "after": 9}, headers=bureau.headers)
+    beyond = await bureau.client.get(
+        f"{BASE}/events", params={**params, "after": 9}, headers=bureau.headers
+    )
     kept = await pull(bureau, subscription, after=0)
 
     assert (refused.status_code, refused.json()["oldest"]) == (409, 3)
@@ -141,7 +150,10 @@ async def test_pulled_events_are_counted_once(bureau: Bureau) -> None:
 
     figures = await bureau.get("statistics", bureau.administrator)
 
-    assert [(t["type"], t["sent"], t["acknowledged"]) for t in figures["types"]] == [(ACCEPTED, 1, 1), (RECEIVED, 1, 1)]
+    assert [(t["type"], t["sent"], t["acknowledged"]) for t in figures["types"]] == [
+        (ACCEPTED, 1, 1),
+        (RECEIVED, 1, 1),
+    ]
     assert figures["subscriptions"][0]["lag"] == 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.exchange.use_cases.receipt_keys import read_signed
+from services.exchange.peers.use_cases.receipt_keys import read_signed
 from shared.events.records import Fault
 from tests.conftest import once
 from tests.exchange.batching import BASE, Desk, a_verdict, lines, some_records
@@ -26,8 +26,15 @@ async def test_first_receipt_tells_what_came_and_is_signed(desk: Desk) -> None:
 
     assert answer.headers["content-type"] == "application/jose"
     receipt = read_signed(answer.content, await keys_of(desk))
-    assert (receipt["stage"], receipt["result"], receipt["records"], receipt["number"]) == (1, "RECEIVED", 3, "B-1")
-    assert receipt["digest"] == f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    assert (receipt["stage"], receipt["result"], receipt["records"], receipt["number"]) == (
+        1,
+        "RECEIVED",
+        3,
+        "B-1",
+    )
+    assert (
+        receipt["digest"] == f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    )
     assert (await desk.get(f"batches/{receipt['batch_id']}/receipts/1")).content == answer.content
 
 
@@ -42,7 +49,9 @@ async def test_second_receipt_lists_every_reject_with_row_field_and_rule(desk: D
     assert answers[0] == answers[1]
     receipt = read_signed(answers[0], await keys_of(desk))
     assert (receipt["accepted"], receipt["unchanged"], receipt["rejected"]) == (1, 0, 2)
-    assert [(reject["row"], reject["key"], reject["faults"][0]["rule"]) for reject in receipt["rejects"]] == [
+    assert [
+        (reject["row"], reject["key"], reject["faults"][0]["rule"]) for reject in receipt["rejects"]
+    ] == [
         (2, "FG-2", "positive"),
         (3, None, "json_object"),
     ]
@@ -57,7 +66,9 @@ async def test_receipts_hold_after_the_key_has_changed(desk: Desk) -> None:
 
     keys = await keys_of(desk)
     assert rotated.status_code == 204
-    assert (await desk.client.post(f"{BASE}/keys/rotations", headers=once(desk.system))).status_code == 403
+    assert (
+        await desk.client.post(f"{BASE}/keys/rotations", headers=once(desk.system))
+    ).status_code == 403
     assert len(keys) == 2
     assert read_signed(old.content, keys)["number"] == "B-1"
     assert read_signed(new.content, keys)["number"] == "B-2"
@@ -79,4 +90,6 @@ async def test_tampered_receipt_does_not_hold(desk: Desk) -> None:
 
 
 async def test_published_keys_hold_nothing_private(desk: Desk) -> None:
-    assert {frozenset(key) for key in await keys_of(desk)} == {frozenset({"kty", "crv", "x", "kid", "use", "alg"})}
+    assert {frozenset(key) for key in await keys_of(desk)} == {
+        frozenset({"kty", "crv", "x", "kid", "use", "alg"})
+    }

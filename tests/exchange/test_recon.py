@@ -9,10 +9,11 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.exchange.timers.regional import EVER
-from services.exchange.use_cases import compare, receipt_keys, reconciliations
+from services.exchange.peers.use_cases import receipt_keys
+from services.exchange.region.timers import EVER
+from services.exchange.region.use_cases import compare, reconciliations
 from shared import clock
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.exchange import ReconciliationFinished
 from tests.conftest import DatabaseFactory, published
 from tests.exchange.region import DAY, Control, Link, a_case, a_life, many_cases, simulator
@@ -31,7 +32,13 @@ async def a_link(database: Database, control: Control, number: int = 300) -> Lin
 
 
 async def begin(link: Link, **changes: Any) -> UUID:
-    values: dict[str, Any] = {"resource": "cases", "first": FIRST, "last": DAY, "peer_code": "region", "actor": "test"}
+    values: dict[str, Any] = {
+        "resource": "cases",
+        "first": FIRST,
+        "last": DAY,
+        "peer_code": "region",
+        "actor": "test",
+    }
     async with link.database.transaction() as session:
         run = reconciliations.new_run(**{**values, **changes}, now=clock.now())
         session.add(run)
@@ -60,7 +67,11 @@ async def test_two_equal_sides_are_equal_and_sign_it(database_of: DatabaseFactor
             own_keys = await receipt_keys.list_keys(session, clock.now())
         ours = receipt_keys.read_signed(run["statement"], own_keys)
         theirs = receipt_keys.read_signed(run["peer_statement"], peer_keys)
-        assert (ours["equal"], ours["fingerprint"], ours["protocol"]) == (True, theirs["fingerprint"], "recon/1")
+        assert (ours["equal"], ours["fingerprint"], ours["protocol"]) == (
+            True,
+            theirs["fingerprint"],
+            "recon/1",
+        )
         assert (theirs["agreed"], theirs["run_id"]) == (True, str(run["id"]))
         facts = [envelope.event() for envelope in await published(link.database)]
         (fact,) = [fact for fact in facts if isinstance(fact, ReconciliationFinished)]
@@ -68,12 +79,20 @@ async def test_two_equal_sides_are_equal_and_sign_it(database_of: DatabaseFactor
         await link.close()
 
 
-async def test_everything_planted_is_found_named_repaired_and_told(database_of: DatabaseFactory) -> None:
+async def test_everything_planted_is_found_named_repaired_and_told(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control)
         await link.take([a_case(900, department_code=""), *a_life(a_case(901))[:1]])
         _ = await link.push()
-        planted = {"lose": (1, 2, 3), "older": (10, 11), "newer": (20,), "corrupt": (30,), "lossy": (40,)}
+        planted = {
+            "lose": (1, 2, 3),
+            "older": (10, 11),
+            "newer": (20,),
+            "corrupt": (30,),
+            "lossy": (40,),
+        }
         for what, numbers in {**planted, "duplicate": (50,)}.items():
             await control.plant(what, *map(key, numbers))
         await control.plant("extra", "外来-1")
@@ -92,9 +111,12 @@ async def test_everything_planted_is_found_named_repaired_and_told(database_of: 
             "外来-1": ("EXTRA_AT_PEER", "foreign_write", "ticket", True),
             key(900): ("MISSING_AT_PEER", "rejected(org_code 为空)", "work_item", True),
         }
-        assert (run["state"], run["equal"], run["progress"]["repaired"], run["progress"]["residual"]) == (
-            *("finished", False, 5, 6),
-        )
+        assert (
+            run["state"],
+            run["equal"],
+            run["progress"]["repaired"],
+            run["progress"]["residual"],
+        ) == (*("finished", False, 5, 6),)
         told = payload(run["statement"])
         assert {one["key"]: (one["cause"], one["owner"]) for one in told["residuals"]} == {
             key(20): ("foreign_write", "region"),
@@ -112,8 +134,21 @@ async def test_everything_planted_is_found_named_repaired_and_told(database_of: 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_what_a_faulty_region_loses_by_itself_is_all_found(database_of: DatabaseFactory, seed: int) -> None:
-    faults = ("--lose", "60", "--duplicate", "20", "--reject", "20", "--breaks", "100", "--delay", "0.1")
+async def test_what_a_faulty_region_loses_by_itself_is_all_found(
+    database_of: DatabaseFactory, seed: int
+) -> None:
+    faults = (
+        "--lose",
+        "60",
+        "--duplicate",
+        "20",
+        "--reject",
+        "20",
+        "--breaks",
+        "100",
+        "--delay",
+        "0.1",
+    )
     async with simulator("--seed", str(seed), *faults) as control:
         link = await a_link(await database_of("exchange"), control, number=250)
         truth = await control.truth()
@@ -124,8 +159,12 @@ async def test_what_a_faulty_region_loses_by_itself_is_all_found(database_of: Da
         found = await link.differences(run["id"])
         lost = {name for name, row in found.items() if row[1] == "lost_in_transport"}
         assert lost == set(truth["lost"])
-        assert {name for name, row in found.items() if row[1] == "duplicate"} == set(truth["duplicated"])
-        assert {name for name, row in found.items() if row[1].startswith("rejected")} == set(truth["rejected"])
+        assert {name for name, row in found.items() if row[1] == "duplicate"} == set(
+            truth["duplicated"]
+        )
+        assert {name for name, row in found.items() if row[1].startswith("rejected")} == set(
+            truth["rejected"]
+        )
         assert len(found) == len(truth["lost"]) + len(truth["duplicated"]) + len(truth["rejected"])
         assert run["progress"]["repaired"] == len(truth["lost"])
         await link.close()
@@ -164,9 +203,15 @@ async def test_random_damage_is_all_found_and_named(database_of: DatabaseFactory
 
 async def restore(link: Link) -> None:
     """Give the region what the ledger says, as if nothing had been."""
-    rows = await link.rows("SELECT key, version, op, day, record FROM ledger WHERE resource = 'cases'")
-    lines = [orjson.dumps([r["key"], r["version"], r["op"], str(r["day"]), r["record"]]) for r in rows]
-    _ = (await link.control.http.post("/control/load/cases", content=b"\n".join(lines))).raise_for_status()
+    rows = await link.rows(
+        "SELECT key, version, op, day, record FROM ledger WHERE resource = 'cases'"
+    )
+    lines = [
+        orjson.dumps([r["key"], r["version"], r["op"], str(r["day"]), r["record"]]) for r in rows
+    ]
+    _ = (
+        await link.control.http.post("/control/load/cases", content=b"\n".join(lines))
+    ).raise_for_status()
     fresh = Link(link.database, link.control)
     link.region, link.regional = fresh.region, fresh.regional
 
@@ -195,7 +240,8 @@ async def test_change_after_the_cut_is_no_ticket(database_of: DatabaseFactory) -
         assert (await link.differences(run_id))[key(7)][2] == "ticket"
         # As if the newer version had been ours, on its way while the sides were compared.
         _ = await link.value(
-            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq') WHERE key = $1", key(7)
+            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq') WHERE key = $1",
+            key(7),
         )
 
         _ = await link.regional._step(link.database, run_id, "repairing")
@@ -215,7 +261,9 @@ async def test_change_while_the_last_comparison_runs_accuses_nobody(
         async def late(run: UUID, question: str, body: dict[str, Any]) -> Any:
             if question == "cut":
                 # Written, sent and taken between our snapshot and theirs.
-                _ = await link.value("UPDATE ledger SET version = version + 1 WHERE key = $1", key(7))
+                _ = await link.value(
+                    "UPDATE ledger SET version = version + 1 WHERE key = $1", key(7)
+                )
                 await control.plant("newer", key(7))
             return await ask(run, question, body)
 
@@ -224,17 +272,23 @@ async def test_change_while_the_last_comparison_runs_accuses_nobody(
         monkeypatch.setattr(link.region, "ask", late)
         await link.regional._step(link.database, run_id, "closing")
 
-        assert await link.differences(run_id) == {key(7): ("PEER_NEWER", "in_flight", "resend", True)}
+        assert await link.differences(run_id) == {
+            key(7): ("PEER_NEWER", "in_flight", "resend", True)
+        }
         assert await link.value("SELECT equal FROM reconciliation") is False
         await link.close()
 
 
 @pytest.mark.parametrize("all_of_them", [True, False])
-async def test_keys_under_way_prove_nothing(database_of: DatabaseFactory, *, all_of_them: bool) -> None:
+async def test_keys_under_way_prove_nothing(
+    database_of: DatabaseFactory, *, all_of_them: bool
+) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=20)
         if all_of_them:
-            _ = await link.value("UPDATE ledger SET push_state = 'sent', push_id = gen_random_uuid()")
+            _ = await link.value(
+                "UPDATE ledger SET push_state = 'sent', push_id = gen_random_uuid()"
+            )
         else:
             await control.plant("newer", key(3))
         run_id = await begin(link)
@@ -294,7 +348,11 @@ async def test_repair_beyond_the_budget_waits_for_a_person(database_of: Database
         finished = await link.reconcile(run_id)
 
         assert stopped["state"] == "needs_approval"
-        assert (finished["equal"], finished["approved_by"], finished["progress"]["repaired"]) == (True, "somebody", 30)
+        assert (finished["equal"], finished["approved_by"], finished["progress"]["repaired"]) == (
+            True,
+            "somebody",
+            30,
+        )
         await link.close()
 
 
@@ -315,7 +373,11 @@ async def test_windows_that_differ_too_much_are_pushed_again_as_a_whole(
         finished = await link.reconcile(run_id)
 
         assert (stopped["state"], len(stopped["progress"]["push_windows"])) == ("needs_approval", 2)
-        assert (finished["state"], finished["equal"], finished["progress"]["residual"]) == ("finished", False, 1)
+        assert (finished["state"], finished["equal"], finished["progress"]["residual"]) == (
+            "finished",
+            False,
+            1,
+        )
         assert list(await link.differences(run_id)) == [key(1)]
         assert (await control.truth())["held"]["cases"] == 120
         await link.close()
@@ -333,7 +395,9 @@ async def test_comparison_of_windows_alone_repairs_nothing(database_of: Database
         await link.close()
 
 
-async def test_run_whose_peer_is_away_is_tried_again_and_fails_at_last(database_of: DatabaseFactory) -> None:
+async def test_run_whose_peer_is_away_is_tried_again_and_fails_at_last(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=5)
     run_id = await begin(link)
@@ -353,12 +417,17 @@ async def test_statement_under_another_key_is_not_taken(database_of: DatabaseFac
 
         run = await link.reconcile(await begin(link))
 
-        assert (run["state"], run["failure"]) == ("failed", "ValueError: the signature does not hold")
+        assert (run["state"], run["failure"]) == (
+            "failed",
+            "ValueError: the signature does not hold",
+        )
         assert run["peer_statement"] is None
         await link.close()
 
 
-async def test_record_changed_beneath_its_sums_is_found_by_the_lists_alone(database_of: DatabaseFactory) -> None:
+async def test_record_changed_beneath_its_sums_is_found_by_the_lists_alone(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control)
         whole = await link.reconcile(await begin(link, listed=True))
@@ -370,7 +439,10 @@ async def test_record_changed_beneath_its_sums_is_found_by_the_lists_alone(datab
         signed, answer = payload(by_lists["statement"]), payload(by_lists["peer_statement"])
         assert (whole["equal"], by_sums["equal"], by_lists["equal"]) == (True, True, False)
         assert "list_sha256" not in payload(by_sums["statement"])
-        assert payload(whole["statement"])["list_sha256"] == payload(whole["peer_statement"])["list_sha256"]
+        assert (
+            payload(whole["statement"])["list_sha256"]
+            == payload(whole["peer_statement"])["list_sha256"]
+        )
         assert signed["list_sha256"] != answer["list_sha256"]
         assert signed["fingerprint"] == answer["fingerprint"]
         assert answer["agreed"] is False
@@ -411,7 +483,13 @@ async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_eve
         )
         windows = (True, False, 1)
         assert [tuple(row) for row in rows] == [
-            (0, False, True, (DAY - EVER).days, 1),  # none in this week yet: everything at once, also the night's
+            (
+                0,
+                False,
+                True,
+                (DAY - EVER).days,
+                1,
+            ),  # none in this week yet: everything at once, also the night's
             (0, *windows, 2),
             (1, False, False, 35, 1),
             (1, *windows, 1),
@@ -426,9 +504,14 @@ async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_eve
 async def test_statement_under_a_retired_key_is_not_taken(database_of: DatabaseFactory) -> None:
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=5)
-        _ = await link.value("UPDATE peer SET keys = jsonb_set(keys, '{0,retired_at}', '\"2026-11-01T00:00:00Z\"')")
+        _ = await link.value(
+            "UPDATE peer SET keys = jsonb_set(keys, '{0,retired_at}', '\"2026-11-01T00:00:00Z\"')"
+        )
 
         run = await link.reconcile(await begin(link))
 
-        assert (run["state"], run["failure"]) == ("failed", "ValueError: the signature does not hold")
+        assert (run["state"], run["failure"]) == (
+            "failed",
+            "ValueError: the signature does not hold",
+        )
         await link.close()

@@ -13,9 +13,17 @@ from uuid import UUID
 import pytest
 
 from deploy.postgres import free_port
-from services.exchange.use_cases import reconciliations
+from services.exchange.region.use_cases import reconciliations
 from shared import clock
-from tests.conftest import DATA_KEY, PLATFORM_KEY, ClientFactory, DatabaseFactory, Headers, TokenFactory, once
+from tests.conftest import (
+    DATA_KEY,
+    PLATFORM_KEY,
+    ClientFactory,
+    DatabaseFactory,
+    Headers,
+    TokenFactory,
+    once,
+)
 from tests.exchange.batching import BASE
 from tests.exchange.region import DAY, Link, a_case, many_cases, simulator
 
@@ -47,14 +55,20 @@ async def test_administrator_starts_follows_and_reads_a_reconciliation(
         _ = await link.reconcile(UUID(started.json()["id"]))
         finished = (await client.get(path, headers=administrator)).json()
         first = (await client.get(f"{path}/differences?limit=3", headers=administrator)).json()
-        rest = (await client.get(f"{path}/differences?cursor={first['next']}", headers=administrator)).json()
+        rest = (
+            await client.get(f"{path}/differences?cursor={first['next']}", headers=administrator)
+        ).json()
         statement = (await client.get(f"{path}/statement", headers=administrator)).json()
         listed = (await client.get(RUNS, headers=administrator)).json()
         await link.close()
 
     assert (started.status_code, started.json()["state"]) == (201, "queued")
     assert early.status_code == 404
-    assert (finished["state"], finished["equal"], finished["progress"]["repaired"]) == ("finished", False, 3)
+    assert (finished["state"], finished["equal"], finished["progress"]["repaired"]) == (
+        "finished",
+        False,
+        3,
+    )
     assert finished["progress"]["differences"] == {"MISSING_AT_PEER": 3, "PEER_NEWER": 1}
     assert [row["remedy"] for row in first["items"] + rest["items"]] == ["resend"] * 3 + ["ticket"]
     assert set(statement) == {"ours", "peer"}
@@ -63,21 +77,32 @@ async def test_administrator_starts_follows_and_reads_a_reconciliation(
 
 async def test_only_administrators_reconcile(client_of: ClientFactory, token: TokenFactory) -> None:
     client = await client_of("exchange")
-    for stranger in (token(), token(kind="system", scope="exchange:push"), token(kind="staff", roles=["leader"])):
+    for stranger in (
+        token(),
+        token(kind="system", scope="exchange:push"),
+        token(kind="staff", roles=["leader"]),
+    ):
         assert (await client.post(RUNS, json=DAYS, headers=once(stranger))).status_code == 403
         assert (await client.get(RUNS, headers=stranger)).status_code == 403
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"resource": "licenses"}, {"first_day": "2026-12-01"}, {"first_day": "2020-01-01"}, {"more": 1}],
+    [
+        {"resource": "licenses"},
+        {"first_day": "2026-12-01"},
+        {"first_day": "2020-01-01"},
+        {"more": 1},
+    ],
 )
 async def test_days_that_make_no_sense_are_refused(
     client_of: ClientFactory, administrator: Headers, changes: dict[str, Any]
 ) -> None:
     client = await client_of("exchange")
 
-    assert (await client.post(RUNS, json={**DAYS, **changes}, headers=once(administrator))).status_code == 400
+    assert (
+        await client.post(RUNS, json={**DAYS, **changes}, headers=once(administrator))
+    ).status_code == 400
 
 
 async def test_hundred_approvals_are_one(client_of: ClientFactory, administrator: Headers) -> None:
@@ -99,7 +124,15 @@ async def test_hundred_approvals_are_one(client_of: ClientFactory, administrator
 async def killed(point: tuple[str, str, int], environment: dict[str, str]) -> int:
     """Run the real worker until it is killed at `point`; its exit status."""
     target, when, number = point
-    command = [sys.executable, "-m", "tests.faults.crash", target, when, str(number), "services.exchange.worker"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults.crash",
+        target,
+        when,
+        str(number),
+        "services.exchange.worker",
+    ]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
     async with asyncio.timeout(60):
         return await process.wait()
@@ -135,11 +168,16 @@ async def test_run_killed_in_its_middle_is_finished_by_the_next_worker(
         }
 
         name, when, number = point
-        died = await killed((f"services.exchange.use_cases.reconciliations:{name}", when, number), environment)
+        died = await killed(
+            (f"services.exchange.region.use_cases.reconciliations:{name}", when, number),
+            environment,
+        )
         left = await link.value("SELECT state FROM reconciliation WHERE id = $1", run.id)
         # The lease of the dead worker, and of a push that it may have had in hand, run out.
         past = "now() - interval '1 second'"
-        _ = await link.value(f"UPDATE reconciliation SET next_step_at = {past} WHERE state <> 'finished'")
+        _ = await link.value(
+            f"UPDATE reconciliation SET next_step_at = {past} WHERE state <> 'finished'"
+        )
         finished = await link.reconcile(run.id)
 
         assert died == -signal.SIGKILL

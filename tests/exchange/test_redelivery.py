@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.exchange.model import Outcome
-from services.exchange.use_cases.deliveries import claim, follow_log
-from services.exchange.use_cases.endpoints import retry_after
+from services.exchange.events.model.delivery import Outcome
+from services.exchange.events.use_cases.deliveries import claim, follow_log
+from services.exchange.events.use_cases.endpoints import retry_after
 from shared import clock
 from shared.events.cases import CaseAccepted, CaseClosed, CaseReceived
 from shared.ids import new_id
@@ -26,7 +26,9 @@ async def redeliver(bureau: Bureau, subscription: dict[str, Any], **command: Any
     return answer
 
 
-async def test_subscriber_down_for_a_day_catches_up_in_order_without_hand_work(bureau: Bureau) -> None:
+async def test_subscriber_down_for_a_day_catches_up_in_order_without_hand_work(
+    bureau: Bureau,
+) -> None:
     with listening() as subscriber:
         subscription = await bureau.hooked(subscriber)
     cases = [new_id() for _ in range(200)]
@@ -49,7 +51,9 @@ async def test_subscriber_down_for_a_day_catches_up_in_order_without_hand_work(b
     assert {d["state"] for d in await bureau.deliveries(subscription)} == {"delivered"}
 
 
-async def test_new_event_tries_an_endpoint_that_is_down_and_frees_the_backlog(bureau: Bureau) -> None:
+async def test_new_event_tries_an_endpoint_that_is_down_and_frees_the_backlog(
+    bureau: Bureau,
+) -> None:
     with listening() as subscriber:
         _ = await bureau.hooked(subscriber)
     _ = await bureau.happen(*(a_case() for _ in range(40)))
@@ -82,11 +86,15 @@ async def test_claims_of_a_killed_worker_are_sent_again_under_the_same_id(
     assert set(subscriber.ids()) == set(ids)
 
 
-async def test_two_workers_send_each_event_once_and_in_order(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_two_workers_send_each_event_once_and_in_order(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     other = Bureau(bureau.client, bureau.token)
     _ = await bureau.hooked(subscriber)
     cases = [new_id() for _ in range(60)]
-    _ = await bureau.happen(*(a_case(kind, case, n) for n, kind in enumerate(KINDS, 1) for case in cases))
+    _ = await bureau.happen(
+        *(a_case(kind, case, n) for n, kind in enumerate(KINDS, 1) for case in cases)
+    )
 
     _ = await asyncio.gather(bureau.send(), other.send())
     _ = await bureau.send()
@@ -111,7 +119,10 @@ async def test_gone_endpoint_is_suspended_and_its_end_takes_up_what_waited(
     answer = await bureau.act(suspended, "activation")
     _ = await bureau.send()
 
-    assert (suspended["state"], suspended["reason"]) == ("suspended", "the endpoint answered 410 Gone")
+    assert (suspended["state"], suspended["reason"]) == (
+        "suspended",
+        "the endpoint answered 410 Gone",
+    )
     assert len(dead) == 3
     assert answer.json()["state"] == "active"
     assert set(subscriber.ids()) == set(ids)
@@ -120,7 +131,9 @@ async def test_gone_endpoint_is_suspended_and_its_end_takes_up_what_waited(
     assert facts[0].suspended  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
-async def test_endpoint_that_takes_nothing_for_120_hours_is_suspended(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_endpoint_that_takes_nothing_for_120_hours_is_suspended(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     subscription = await bureau.hooked(subscriber)
     subscriber.status = 500
     _ = await bureau.happen(a_case(), a_case())
@@ -135,7 +148,9 @@ async def test_endpoint_that_takes_nothing_for_120_hours_is_suspended(bureau: Bu
     assert len(await bureau.deliveries(subscription, state="dead")) == 2
 
 
-async def test_dead_letter_of_one_key_is_driven_again_by_id(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_dead_letter_of_one_key_is_driven_again_by_id(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     subscription = await bureau.hooked(subscriber)
     bad = new_id()
     subscriber.refuse_keys = {str(bad)}
@@ -161,7 +176,9 @@ async def test_range_is_replayed_with_filter(bureau: Bureau, subscriber: Subscri
     ids = await bureau.happen(*(a_case(kind) for kind in KINDS for _ in range(3)))
     _ = await bureau.send()
 
-    answer = await redeliver(bureau, subscription, which="all", from_sequence=2, to_sequence=6, event_types=[RECEIVED])
+    answer = await redeliver(
+        bureau, subscription, which="all", from_sequence=2, to_sequence=6, event_types=[RECEIVED]
+    )
     _ = await bureau.send()
 
     assert answer.json() == {"queued": 2, "next": None}
@@ -175,7 +192,8 @@ async def test_event_of_another_is_not_driven(bureau: Bureau, subscriber: Subscr
     (foreign,) = await bureau.happen(a_case(area_code="540102000000"))
 
     answers = [
-        (await redeliver(bureau, subscription, which="all", event_ids=[one])).json() for one in (foreign, str(new_id()))
+        (await redeliver(bureau, subscription, which="all", event_ids=[one])).json()
+        for one in (foreign, str(new_id()))
     ]
 
     assert answers == [{"queued": 0, "next": None}] * 2
@@ -204,7 +222,9 @@ async def test_replay_needs_bounds_and_a_webhook(bureau: Bureau) -> None:
         (1, 86400.0, 60, 60),
     ],
 )
-def test_next_attempt_keeps_the_schedule(attempts: int, asked: float | None, low: float, high: float) -> None:
+def test_next_attempt_keeps_the_schedule(
+    attempts: int, asked: float | None, low: float, high: float
+) -> None:
     now = at("2026-11-27T09:00")
     failed = Outcome(new_id(), 1, new_id(), RECEIVED, "k", attempts, None, 503, "http_503", asked)
 

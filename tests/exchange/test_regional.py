@@ -7,15 +7,23 @@ from typing import Any
 import orjson
 import pytest
 
-from services.exchange import regional
-from services.exchange.use_cases import pushes
-from services.exchange.use_cases.ledger import case_after
-from services.exchange.use_cases.tables import COLUMNS
+from services.exchange.region import http_client
+from services.exchange.region.use_cases import pushes
+from services.exchange.region.use_cases.ledger import case_after
+from services.exchange.region.use_cases.tables import COLUMNS
 from services.exchange.worker import timers
 from shared import clock
 from shared.events.exchange import RecordsPushed
 from tests.conftest import DatabaseFactory, published
-from tests.exchange.region import Link, a_case, a_life, a_rating, many_cases, settings_for, simulator
+from tests.exchange.region import (
+    Link,
+    a_case,
+    a_life,
+    a_rating,
+    many_cases,
+    settings_for,
+    simulator,
+)
 
 STATES = "SELECT push_state, count(*) AS n FROM ledger GROUP BY push_state"
 
@@ -24,7 +32,9 @@ async def states(link: Link) -> dict[str, int]:
     return {row["push_state"]: row["n"] for row in await link.rows(STATES)}
 
 
-async def test_rows_arrive_in_their_tables_with_the_control_columns(database_of: DatabaseFactory) -> None:
+async def test_rows_arrive_in_their_tables_with_the_control_columns(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator() as control:
         link = Link(await database_of("exchange"), control)
         await link.enter()
@@ -32,7 +42,10 @@ async def test_rows_arrive_in_their_tables_with_the_control_columns(database_of:
 
         assert await link.push() == 3
 
-        accepts, results = await control.table("up_pro_accept"), await control.table("up_pro_result")
+        accepts, results = (
+            await control.table("up_pro_accept"),
+            await control.table("up_pro_result"),
+        )
         ratings = await control.table("up_pro_evaluate")
         assert [row["project_no"] for row in accepts] == ["540100000001", "540100000002"]
         assert {row["result_type"] for row in results if "result_type" in row} == {"0"}
@@ -74,8 +87,13 @@ async def test_refused_rows_are_harvested_with_their_cause_and_wait_for_a_new_ve
 
         assert again == 0
         assert await states(link) == {"accepted": 1, "rejected": 1}
-        assert await link.value("SELECT reject_code FROM ledger WHERE push_state = 'rejected'") == "org_code 为空"
-        figures = {row["measure"]: row["value"] for row in await link.rows("SELECT * FROM record_count")}
+        assert (
+            await link.value("SELECT reject_code FROM ledger WHERE push_state = 'rejected'")
+            == "org_code 为空"
+        )
+        figures = {
+            row["measure"]: row["value"] for row in await link.rows("SELECT * FROM record_count")
+        }
         assert figures == {"pushed": 1, "push_rejected": 1, "push_rejected:org_code 为空": 1}
         await link.close()
 
@@ -91,7 +109,9 @@ async def test_all_arrives_once_though_pushes_break_off_before_and_after(
 
         _ = await link.push()
 
-        numbers = [row["number"] for row in await link.rows("SELECT number FROM push ORDER BY number")]
+        numbers = [
+            row["number"] for row in await link.rows("SELECT number FROM push ORDER BY number")
+        ]
         assert numbers == list(range(1, 16))
         assert await link.value("SELECT sum(attempts) FROM push") > 0
         assert (await control.truth())["held"]["cases"] == 300
@@ -118,16 +138,23 @@ async def test_pushes_are_chained_and_never_larger_than_agreed(
                 await pushes.acknowledge(session, push.id)
 
         assert busy is None
-        digests = [row["digest"].hex() for row in await link.rows("SELECT digest FROM push ORDER BY number")]
+        digests = [
+            row["digest"].hex()
+            for row in await link.rows("SELECT digest FROM push ORDER BY number")
+        ]
         assert [body["previous"] for body in bodies] == ["00" * 32, *digests[:2]]
         assert [len(body["tables"]["up_pro_accept"]) for body in bodies] == [10, 10, 5]
         row = bodies[0]["tables"]["up_pro_accept"][0]
-        assert {"row_guid", "cd_batch", "cd_operation", "cd_time", "data_source", "version"} <= set(row)
+        assert {"row_guid", "cd_batch", "cd_operation", "cd_time", "data_source", "version"} <= set(
+            row
+        )
         assert (row["cd_batch"], row["data_source"]) == (bodies[0]["cd_batch"], "154")
         await link.close()
 
 
-async def test_row_that_changes_while_its_push_is_out_goes_again(database_of: DatabaseFactory) -> None:
+async def test_row_that_changes_while_its_push_is_out_goes_again(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator("--delay", "0.4") as control:
         link = Link(await database_of("exchange"), control)
         await link.enter()
@@ -152,7 +179,9 @@ async def test_nothing_is_lost_while_the_region_is_away(database_of: DatabaseFac
         await link.enter()
         await link.take(many_cases(5))
     assert await link.regional.push_records(link.database, clock.now()) == 0
-    push = (await link.rows("SELECT state, attempts, next_attempt_at > now() AS later FROM push"))[0]
+    push = (await link.rows("SELECT state, attempts, next_attempt_at > now() AS later FROM push"))[
+        0
+    ]
 
     assert (push["state"], push["attempts"], push["later"]) == ("sent", 1, True)
     assert await link.regional.push_records(link.database, clock.now()) == 0
@@ -160,7 +189,9 @@ async def test_nothing_is_lost_while_the_region_is_away(database_of: DatabaseFac
     await link.close()
 
 
-async def test_push_that_the_region_forgot_before_its_check_goes_again(database_of: DatabaseFactory) -> None:
+async def test_push_that_the_region_forgot_before_its_check_goes_again(
+    database_of: DatabaseFactory,
+) -> None:
     async with simulator("--delay", "60") as control:
         link = Link(await database_of("exchange"), control)
         await link.enter()
@@ -193,12 +224,17 @@ async def test_unregistered_region_gets_nothing(database_of: DatabaseFactory) ->
 
 
 def test_worker_pushes_only_when_a_region_is_named() -> None:
-    without, with_region = ({timer.name for timer in timers(settings_for(url))} for url in ("", "http://127.0.0.1:1"))
+    without, with_region = (
+        {timer.name for timer in timers(settings_for(url))} for url in ("", "http://127.0.0.1:1")
+    )
 
     assert with_region - without == {"push", "plan-reconciliations", "reconcile"}
 
 
 def test_cause_of_a_refusal_quotes_nobody_s_number() -> None:
-    assert regional._cause("page_code 540102199001010011 校验位错误") == "page_code * 校验位错误"
-    assert regional._cause("电话 13989001234 / 统一代码 91540100MA6T1B2C3X 不符") == "电话 * / 统一代码 * 不符"
-    assert regional._cause("org_code 为空") == "org_code 为空"
+    assert http_client._cause("page_code 540102199001010011 校验位错误") == "page_code * 校验位错误"
+    assert (
+        http_client._cause("电话 13989001234 / 统一代码 91540100MA6T1B2C3X 不符")
+        == "电话 * / 统一代码 * 不符"
+    )
+    assert http_client._cause("org_code 为空") == "org_code 为空"

@@ -32,7 +32,10 @@ async def test_rights_bound_what_can_be_asked_for(bureau: Bureau) -> None:
     _ = await bureau.change_peer(event_types=[RECEIVED])
 
     answer = await bureau.ask(
-        event_types=[RECEIVED, CLOSED], filters={"area_codes": ["540102000000"]}, mode="webhook", endpoint="ftp://x/y"
+        event_types=[RECEIVED, CLOSED],
+        filters={"area_codes": ["540102000000"]},
+        mode="webhook",
+        endpoint="ftp://x/y",
     )
 
     assert answer.status_code == 400
@@ -50,16 +53,25 @@ async def test_webhook_needs_an_endpoint_and_pull_has_none(bureau: Bureau) -> No
     assert (without.status_code, with_one.status_code) == (400, 400)
 
 
-async def test_production_asks_for_https_and_known_ports(client_of: ClientFactory, token: TokenFactory) -> None:
+async def test_production_asks_for_https_and_known_ports(
+    client_of: ClientFactory, token: TokenFactory
+) -> None:
     bureau = Bureau(await client_of("exchange"), token)
     _ = await bureau.register(networks=["10.20.0.0/16"])
 
     answers = [
         await bureau.ask(mode="webhook", endpoint=url)
-        for url in ("http://bureau.example/hook", "https://bureau.example:22/hook", "https://bureau.example/hook")
+        for url in (
+            "http://bureau.example/hook",
+            "https://bureau.example:22/hook",
+            "https://bureau.example/hook",
+        )
     ]
 
-    rules = [answer.json().get("errors", [{}])[0].get("rule") if answer.is_error else None for answer in answers]
+    rules = [
+        answer.json().get("errors", [{}])[0].get("rule") if answer.is_error else None
+        for answer in answers
+    ]
     assert rules == ["https_required", "port_not_allowed", None]
 
 
@@ -75,7 +87,9 @@ async def test_activation_in_production_stays_within_the_peers_networks(
     assert (answer.status_code, answer.json()["cause"]) == (409, "address_not_allowed")
 
 
-async def test_endpoint_is_activated_by_its_handshake(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_endpoint_is_activated_by_its_handshake(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     active = await bureau.hooked(subscriber)
 
     asked, challenged = subscriber.requests
@@ -123,7 +137,9 @@ async def test_pending_webhook_gets_nothing_and_then_everything_since_it_was_mad
     assert set(subscriber.ids()) == set(ids)
 
 
-async def test_subscription_can_begin_at_any_kept_place(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_subscription_can_begin_at_any_kept_place(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     ids = await bureau.happen(*(a_case() for _ in range(4)))
 
     _ = await bureau.hooked(subscriber, after=2)
@@ -137,7 +153,9 @@ async def test_other_endpoint_must_answer_first(bureau: Bureau, subscriber: Subs
     body = {"name": "办件", "event_types": [ACCEPTED], "endpoint": ENDPOINT}
     headers = {**bureau.headers, "If-Match": f'"{subscription["revision"]}"'}
 
-    answer = await bureau.client.put(f"{BASE}/subscriptions/{subscription['id']}", json=body, headers=headers)
+    answer = await bureau.client.put(
+        f"{BASE}/subscriptions/{subscription['id']}", json=body, headers=headers
+    )
     _ = await bureau.happen(a_case())
     _ = await bureau.send()
 
@@ -145,7 +163,9 @@ async def test_other_endpoint_must_answer_first(bureau: Bureau, subscriber: Subs
     assert subscriber.accepted == []
 
 
-async def test_suspended_gets_nothing_and_loses_nothing(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_suspended_gets_nothing_and_loses_nothing(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     subscription = await bureau.hooked(subscriber)
     suspended = (await bureau.act(subscription, "suspension", REASON)).json()
     ids = await bureau.happen(a_case(), a_case())
@@ -185,16 +205,22 @@ async def test_stale_version_is_refused(bureau: Bureau) -> None:
     assert answer.status_code == 412
 
 
-async def test_peer_sees_its_own_alone_and_administrators_all(bureau: Bureau, token: TokenFactory) -> None:
+async def test_peer_sees_its_own_alone_and_administrators_all(
+    bureau: Bureau, token: TokenFactory
+) -> None:
     mine = await bureau.subscribe()
     other = Bureau(bureau.client, token)
     _ = await other.register(code="housing-bureau")
     theirs = await other.subscribe()
 
     own = [s["id"] for s in (await bureau.get("subscriptions"))["items"]]
-    everything = [s["id"] for s in (await bureau.get("subscriptions", bureau.administrator))["items"]]
+    everything = [
+        s["id"] for s in (await bureau.get("subscriptions", bureau.administrator))["items"]
+    ]
     foreign = [
-        await bureau.client.get(f"{BASE}/subscriptions/{theirs['id']}{part}", headers=bureau.headers)
+        await bureau.client.get(
+            f"{BASE}/subscriptions/{theirs['id']}{part}", headers=bureau.headers
+        )
         for part in ("", "/deliveries")
     ]
     changed = await bureau.act(theirs, "end", REASON)

@@ -17,7 +17,9 @@ from tests.conftest import published
 from tests.exchange.conftest import ACCEPTED, CLOSED, RECEIVED, Bureau, a_case
 
 
-async def test_event_arrives_signed_as_its_exact_bytes(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_event_arrives_signed_as_its_exact_bytes(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     _ = await bureau.hooked(subscriber)
     (event_id,) = await bureau.happen(a_case())
 
@@ -32,7 +34,9 @@ async def test_event_arrives_signed_as_its_exact_bytes(bureau: Bureau, subscribe
     assert subscriber.unverified == 0
 
 
-async def test_platform_key_signs_what_nobody_else_can(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_platform_key_signs_what_nobody_else_can(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     _ = await bureau.hooked(subscriber, sign_ed25519=True)
     _ = await bureau.happen(a_case())
 
@@ -40,8 +44,13 @@ async def test_platform_key_signs_what_nobody_else_can(bureau: Bureau, subscribe
 
     (received,) = subscriber.accepted
     (key,) = (await bureau.get("webhook-keys", {"x-none": ""}))["keys"]
-    signature = next(s for s in received.headers["webhook-signature"].split(" ") if s.startswith("v1a,"))
-    content = f"{received.headers['webhook-id']}.{received.headers['webhook-timestamp']}.".encode() + received.body
+    signature = next(
+        s for s in received.headers["webhook-signature"].split(" ") if s.startswith("v1a,")
+    )
+    content = (
+        f"{received.headers['webhook-id']}.{received.headers['webhook-timestamp']}.".encode()
+        + received.body
+    )
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.removeprefix("whpk_")))
     public.verify(base64.b64decode(signature.removeprefix("v1a,")), content)
 
@@ -65,11 +74,15 @@ async def test_old_and_new_secret_sign_for_72_hours(bureau: Bureau, subscriber: 
     assert len(after.headers["webhook-signature"].split(" ")) == 1
 
 
-async def test_events_of_a_key_arrive_in_order_one_at_a_time(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_events_of_a_key_arrive_in_order_one_at_a_time(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     _ = await bureau.hooked(subscriber)
     cases = [new_id() for _ in range(20)]
     kinds = (CaseReceived, CaseAccepted, CaseClosed)
-    _ = await bureau.happen(*(a_case(kind, case, n) for n, kind in enumerate(kinds, 1) for case in cases))
+    _ = await bureau.happen(
+        *(a_case(kind, case, n) for n, kind in enumerate(kinds, 1) for case in cases)
+    )
 
     _ = await bureau.send()
 
@@ -96,7 +109,9 @@ async def test_failing_key_blocks_only_itself(bureau: Bureau, subscriber: Subscr
     assert subscriber.by_key() == {str(good): [1, 2, 3], str(bad): [1, 2, 3]}
 
 
-async def test_filters_and_types_choose_what_is_sent(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_filters_and_types_choose_what_is_sent(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     filters = {"department_codes": ["D9"], "matter_codes": ["M-1"]}
     _ = await bureau.hooked(subscriber, event_types=[ACCEPTED], filters=filters)
     fits = a_case(CaseAccepted, department_code="D9", matter_code="M-1")
@@ -132,7 +147,9 @@ async def test_revoked_type_is_sent_no_more_and_what_waited_is_cancelled(
     assert states == {ACCEPTED: "cancelled", CLOSED: "delivered"}
 
 
-async def test_deactivated_peer_gets_nothing_from_then_on(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_deactivated_peer_gets_nothing_from_then_on(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     _ = await bureau.hooked(subscriber)
     _ = await bureau.happen(a_case())
 
@@ -140,10 +157,14 @@ async def test_deactivated_peer_gets_nothing_from_then_on(bureau: Bureau, subscr
     _ = await bureau.send()
 
     assert subscriber.accepted == []
-    assert (await bureau.client.get("/api/v1/exchange/subscriptions", headers=bureau.headers)).status_code == 403
+    assert (
+        await bureau.client.get("/api/v1/exchange/subscriptions", headers=bureau.headers)
+    ).status_code == 403
 
 
-async def test_slow_subscriber_does_not_hold_up_the_others(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_slow_subscriber_does_not_hold_up_the_others(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     with listening(Subscriber(sleep=1.5)) as slow:
         _ = await bureau.hooked(slow)
         _ = await bureau.hooked(subscriber)
@@ -160,7 +181,9 @@ async def test_slow_subscriber_does_not_hold_up_the_others(bureau: Bureau, subsc
     assert meanwhile < 60, "the one was done long before the other"
 
 
-async def test_statistics_count_what_became_of_events(bureau: Bureau, subscriber: Subscriber) -> None:
+async def test_statistics_count_what_became_of_events(
+    bureau: Bureau, subscriber: Subscriber
+) -> None:
     subscription = await bureau.hooked(subscriber)
     bad = new_id()
     subscriber.refuse_keys = {str(bad)}
@@ -171,10 +194,18 @@ async def test_statistics_count_what_became_of_events(bureau: Bureau, subscriber
 
     assert figures["head"] == 4
     assert figures["types"] == [
-        {"peer_code": "market-bureau", "type": RECEIVED, "sent": 3, "acknowledged": 2, "rejected": {"http_422": 1}}
+        {
+            "peer_code": "market-bureau",
+            "type": RECEIVED,
+            "sent": 3,
+            "acknowledged": 2,
+            "rejected": {"http_422": 1},
+        }
     ]
     (load,) = figures["subscriptions"]
-    assert {name: load[name] for name in ("subscription_id", "in_flight", "failing", "dead", "lag")} == {
+    assert {
+        name: load[name] for name in ("subscription_id", "in_flight", "failing", "dead", "lag")
+    } == {
         "subscription_id": subscription["id"],
         "in_flight": 2,
         "failing": 1,
@@ -203,5 +234,7 @@ async def test_fault_that_nobody_foresaw_is_one_endpoint_s_failed_attempt(
         _ = await bureau.send()
 
     assert len(subscriber.accepted) == 5
-    rows = await bureau.rows("SELECT attempts, cause FROM delivery WHERE subscription_id = $1", UUID(bad["id"]))
+    rows = await bureau.rows(
+        "SELECT attempts, cause FROM delivery WHERE subscription_id = $1", UUID(bad["id"])
+    )
     assert {(row["attempts"] > 0, row["cause"]) for row in rows} == {(True, "internal")}

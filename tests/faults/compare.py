@@ -12,5 +12,7 @@ def compare(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> list[
     return [
         line
         for key in {**expected, **found}
-        for line in unequal(f"{what} {key}", found.get(key, "nothing"), expected.get(key, "nothing"))
+        for line in unequal(
+            f"{what} {key}", found.get(key, "nothing"), expected.get(key, "nothing")
+        )
     ]

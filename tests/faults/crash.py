@@ -1,6 +1,6 @@
 """Run a module of the platform as it is, with one function made to kill its process (SIGKILL) at its n-th call.
 
-`python -m tests.faults.crash shared.kafka:KafkaPublisher.publish after 1 services.cases.worker`: the real worker, dead the
+`python -m tests.faults.crash shared.messaging.kafka:KafkaPublisher.publish after 1 services.cases.worker`: the real worker, dead the
 moment the broker has acknowledged its first batch. Production code knows nothing of it.
 """
 
@@ -19,7 +19,9 @@ def arm(target: str, when: str, number: int) -> None:
     """Wrap `module:name` or `module:Class.method` so that its `number`-th call kills, `before` or `after` its work."""
     module, _, path = target.partition(":")
     owner_path, _, name = path.rpartition(".")
-    owner: Any = attrgetter(owner_path)(import_module(module)) if owner_path else import_module(module)
+    owner: Any = (
+        attrgetter(owner_path)(import_module(module)) if owner_path else import_module(module)
+    )
     original, calls = getattr(owner, name), itertools.count(1)
 
     @functools.wraps(original)

@@ -12,10 +12,10 @@ from zlib import crc32
 import aiohttp
 import orjson
 
-from services.ratings.model.tokens import case_subject, read, read_id
-from services.ratings.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.invitations.model.tokens import case_subject, read, read_id
+from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
 from shared import clock
-from shared.guides import MatterDocument, personal_guide
+from shared.domain.guides import MatterDocument, personal_guide
 from shared.ids import new_id
 from tests.builders.matters import CITY, CODE, DEPARTMENT, a_document
 from tests.faults.partner import SCOPE, SentBatch, with_faults
@@ -23,7 +23,12 @@ from tests.faults.platform import Headers, Known, Platform
 from tests.licenses.conftest import TYPE, an_id_number, collected
 
 ANSWERS = {"Q1": "rent", "Q2": "yes"}
-APPLICANT = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
+APPLICANT = {
+    "kind": "person",
+    "name": "卓玛央金",
+    "id_number": "540102199001010011",
+    "phone": "13989001234",
+}
 ACTS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "accept": ("acceptance", "window_clerk", None),
     "review": ("reviews", "approver", {"opinion": "agree", "text": "符合条件"}),
@@ -54,20 +59,30 @@ class Client:
     session: aiohttp.ClientSession
     refused: list[int] = field(default_factory=list[int])
 
-    async def send(self, kind: str, method: str, path: str, headers: Headers, body: Any = None) -> Answer:
+    async def send(
+        self, kind: str, method: str, path: str, headers: Headers, body: Any = None
+    ) -> Answer:
         """`kind` is the API to ask; any of its replicas will do."""
         content = body if isinstance(body, bytes) else orjson.dumps(body)
-        headers = headers if isinstance(body, bytes) else {**headers, "Content-Type": "application/json"}
+        headers = (
+            headers if isinstance(body, bytes) else {**headers, "Content-Type": "application/json"}
+        )
         tries = 0
         while True:
             tries += 1
             names = self.platform.named(kind)
             url = self.platform.url(names[tries % len(names)] if names else kind)
             try:
-                async with self.session.request(method, f"{url}{path}", data=content, headers=headers) as answer:
+                async with self.session.request(
+                    method, f"{url}{path}", data=content, headers=headers
+                ) as answer:
                     read = await answer.read()
-                    if answer.status not in NOT_NOW and not (answer.status == 409 and "Retry-After" in answer.headers):
-                        told = orjson.loads(read) if "json" in answer.content_type and read else read
+                    if answer.status not in NOT_NOW and not (
+                        answer.status == 409 and "Retry-After" in answer.headers
+                    ):
+                        told = (
+                            orjson.loads(read) if "json" in answer.content_type and read else read
+                        )
                         return Answer(answer.status, told, tries)
                     self.refused.append(answer.status)
                     assert answer.headers["Retry-After"], "who asks to come back says when"
@@ -79,15 +94,21 @@ class Client:
 class Errands:
     """What clients come for. Each ends when the platform has acknowledged it, and is then remembered."""
 
-    def __init__(self, platform: Platform, client: Client, gate: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, platform: Platform, client: Client, gate: Callable[[], Awaitable[None]]
+    ) -> None:
         self.platform = platform
         self.memory = platform.acknowledged
         self.client = client
         self.gate = gate
         self.citizen = platform.caller()
         self.officers = {act: platform.officer(role) for act, (_, role, _) in ACTS.items()}
-        self.system = platform.caller(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
-        self.bureau = platform.caller(kind="system", sub=str(platform.partner.bureau.account), scope=SCOPE)
+        self.system = platform.caller(
+            kind="system", scope="cases:push", area=CITY, department=DEPARTMENT
+        )
+        self.bureau = platform.caller(
+            kind="system", sub=str(platform.partner.bureau.account), scope=SCOPE
+        )
         self.administrator = platform.caller(kind="staff", roles=["administrator"])
         self.body: dict[str, Any] = {}
 
@@ -104,7 +125,9 @@ class Errands:
             "answers": ANSWERS,
             "guide_digest": guide.digest,
             "applicant": APPLICANT,
-            "materials": [{"code": m.code, "upload_id": upload.body["id"]} for m in guide.materials],
+            "materials": [
+                {"code": m.code, "upload_id": upload.body["id"]} for m in guide.materials
+            ],
             "channel": "mobile",
         }
 
@@ -120,9 +143,13 @@ class Errands:
         phone = f"139{crc32(key.encode()) % 10**8:08}"
         body = {**self.body, "applicant": {**APPLICANT, "phone": phone}}
         headers = {**self.citizen, "Idempotency-Key": key}
-        answer = await self.client.send("cases-api", "POST", "/api/v1/cases/applications", headers, body)
+        answer = await self.client.send(
+            "cases-api", "POST", "/api/v1/cases/applications", headers, body
+        )
         assert answer.status == 201, answer
-        _ = self.memory.cases.setdefault(answer.body["id"], Known(answer.body["number"], ["receive"], phone))
+        _ = self.memory.cases.setdefault(
+            answer.body["id"], Known(answer.body["number"], ["receive"], phone)
+        )
         return answer.body["id"]
 
     async def act(self, case_id: str, act: str, officer: Headers | None = None) -> None:
@@ -154,7 +181,9 @@ class Errands:
         steps = chance.choice((0, 1, 2, 3, 5, 5))
         for act in LIFE[:steps]:
             await self.gate()
-            await self.act(case_id, act, self.platform.officer("approver") if act == "review" else None)
+            await self.act(
+                case_id, act, self.platform.officer("approver") if act == "review" else None
+            )
         if steps < 4:
             await self.gate()
             await self.withdraw(case_id)
@@ -171,16 +200,23 @@ class Errands:
         if chance.random() < BY_LINK:
             said["token"] = await self.link(known, service)
         else:
-            headers, said = self.citizen, {**said, "case_number": known.number, "service_number": service}
+            headers, said = (
+                self.citizen,
+                {**said, "case_number": known.number, "service_number": service},
+            )
         for _ in range(1 + chance.randrange(2)):
             answer = await patiently(
-                lambda: self.client.send("ratings-api", "POST", "/api/v1/ratings/ratings", headers, said)
+                lambda: self.client.send(
+                    "ratings-api", "POST", "/api/v1/ratings/ratings", headers, said
+                )
             )
             assert answer.status == 201, answer
             rating = answer.body["id"], answer.body["grade"]
             place = answer.body["case_number"], answer.body["service_number"]
             assert (place, rating[1]) == ((known.number, service), grade), answer
-            assert self.memory.ratings.setdefault(place, rating) == rating, "a repeat is the same rating"
+            assert self.memory.ratings.setdefault(place, rating) == rating, (
+                "a repeat is the same rating"
+            )
 
     async def link(self, known: Known, service: int) -> str:
         """The token of the message that invites to rate this service event."""
@@ -193,9 +229,13 @@ class Errands:
             answer = await self.client.send("ratings-api", "GET", path, self.administrator)
             assert answer.status == 200, answer
             tokens = [message["text"].rpartition("/rate/")[2] for message in answer.body]
-            if found := next((token for token in tokens if read_id(read(token).claims["jti"]) == wanted), None):
+            if found := next(
+                (token for token in tokens if read_id(read(token).claims["jti"]) == wanted), None
+            ):
                 return found
-            assert time.monotonic() < deadline, f"no message invites to rate {known.number}/{service}"
+            assert time.monotonic() < deadline, (
+                f"no message invites to rate {known.number}/{service}"
+            )
             await asyncio.sleep(0.2)
 
     async def push(self, chance: random.Random) -> None:
@@ -205,11 +245,14 @@ class Errands:
         records = [a_pushed_case(number, version) for number, version in versions.items()]
         command = {"source_system": "bureau", "records": [*records, {"source_number": "faulty"}]}
         headers = {**self.system, "Idempotency-Key": str(new_id())}
-        answer = await self.client.send("cases-api", "POST", "/api/v1/cases/imports", headers, command)
-        assert answer.status == 200, answer
-        assert (answer.body["accepted"], len({r["row"] for r in answer.body["rejections"]})) == (len(records), 1), (
-            answer
+        answer = await self.client.send(
+            "cases-api", "POST", "/api/v1/cases/imports", headers, command
         )
+        assert answer.status == 200, answer
+        assert (answer.body["accepted"], len({r["row"] for r in answer.body["rejections"]})) == (
+            len(records),
+            1,
+        ), answer
         self.memory.pushes.append(answer.body)
         self.memory.pushed |= versions
 
@@ -217,14 +260,26 @@ class Errands:
         """A signed batch of cases: new ones, newer versions, and what must come back."""
         again = some((number for number in self.memory.pushed if number.startswith("B")), chance)
         versions = next_versions(self.memory.pushed, again, "B", chance)
-        await self.batch("cases", [a_case_of_today(number, version) for number, version in versions.items()], chance)
+        await self.batch(
+            "cases",
+            [a_case_of_today(number, version) for number, version in versions.items()],
+            chance,
+        )
         self.memory.pushed |= versions
 
     async def send_licenses(self, chance: random.Random) -> None:
         """采集: old licences, some in a further version."""
-        again = [number for number in some(self.memory.collected, chance) if self.memory.collected[number] < 999]
+        again = [
+            number
+            for number in some(self.memory.collected, chance)
+            if self.memory.collected[number] < 999
+        ]
         versions = next_versions(self.memory.collected, again, "OLD", chance)
-        await self.batch("licenses", [an_old_license(number, version) for number, version in versions.items()], chance)
+        await self.batch(
+            "licenses",
+            [an_old_license(number, version) for number, version in versions.items()],
+            chance,
+        )
         self.memory.collected |= versions
 
     async def batch(self, resource: str, records: Sequence[Any], chance: random.Random) -> None:
@@ -232,13 +287,21 @@ class Errands:
         number, (content, size, faulty) = uuid4().hex, with_faults(records)
         for _ in range(1 + chance.randrange(2)):
             # Signed anew each time, as a bureau's system would.
-            signed = self.platform.partner.bureau.headers(content, size, number=number, resource=resource)
+            signed = self.platform.partner.bureau.headers(
+                content, size, number=number, resource=resource
+            )
             answer = await self.client.send(
-                "exchange-api", "POST", "/api/v1/exchange/batches", {**signed, **self.bureau}, content
+                "exchange-api",
+                "POST",
+                "/api/v1/exchange/batches",
+                {**signed, **self.bureau},
+                content,
             )
             assert answer.status == 201, answer
             sent = SentBatch(resource, size, faulty, answer.body)
-            assert self.memory.batches.setdefault(number, sent) == sent, "a repeat has the same receipt"
+            assert self.memory.batches.setdefault(number, sent) == sent, (
+                "a repeat has the same receipt"
+            )
 
     async def change_matter(self, chance: random.Random) -> None:
         """The next text of one of the other matters; the same text sent twice changes nothing."""
@@ -254,7 +317,9 @@ def some(numbers: Iterable[str], chance: random.Random) -> list[str]:
     return chance.sample(known, min(2, len(known)))
 
 
-def next_versions(known: dict[str, int], again: Iterable[str], prefix: str, chance: random.Random) -> dict[str, int]:
+def next_versions(
+    known: dict[str, int], again: Iterable[str], prefix: str, chance: random.Random
+) -> dict[str, int]:
     """Four numbers drawn at random and those to be sent again, each in the version that follows."""
     numbers = [*(f"{prefix}{chance.randrange(10**9)}" for _ in range(4)), *again]
     return {number: known.get(number, 0) + 1 for number in numbers}
@@ -271,14 +336,22 @@ async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
 def a_matter(number: int, alias: str) -> MatterDocument:
     """Matter 0 is the one that people apply for; the others change."""
     code = f"{CODE[:-2]}{number:02}"
-    result = {"kind": "license", "type": "出证", "name": "食品经营许可证", "sample": "样本", "license_type_code": TYPE}
+    result = {
+        "kind": "license",
+        "type": "出证",
+        "name": "食品经营许可证",
+        "sample": "样本",
+        "license_type_code": TYPE,
+    }
     return a_document(code=code, catalog_code=code[19:], aliases=[alias], result=result)
 
 
 async def publish(client: Client, document: MatterDocument) -> None:
     administrator = client.platform.caller(kind="staff", roles=["administrator"])
     content = document.model_dump_json().encode()
-    answer = await client.send("matters-api", "POST", "/api/v1/matters/catalogue-documents", administrator, content)
+    answer = await client.send(
+        "matters-api", "POST", "/api/v1/matters/catalogue-documents", administrator, content
+    )
     assert answer.status == 200, answer
     assert answer.body["refused"] == 0, answer
 
@@ -303,10 +376,17 @@ def a_case_of_today(number: str, version: int) -> dict[str, Any]:
     """Closed today, so that whoever it was done for is invited to rate it."""
     today = clock.local_date(clock.now()).isoformat()
     days = {"received_on": today, "accepted_on": today, "closed_on": today}
-    return {**a_pushed_case(number, 1), **days, "version": version, "matter_name": f"个体工商户登记 {version}"}
+    return {
+        **a_pushed_case(number, 1),
+        **days,
+        "version": version,
+        "matter_name": f"个体工商户登记 {version}",
+    }
 
 
 def an_old_license(number: str, version: int) -> dict[str, Any]:
     holder = an_id_number(crc32(number.encode()) % 1000)
     fields = {"place": f"拉萨市城关区北京中路{version}号"}
-    return collected(1, source_number=number, version=version, holder_id_number=holder, fields=fields)
+    return collected(
+        1, source_number=number, version=version, holder_id_number=holder, fields=fields
+    )

@@ -15,10 +15,11 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.assessment.model.base import CHANNELS
-from shared import audit, clock
+from services.assessment.model.base import RATINGS_BY_CHANNEL
+from shared import clock
+from shared.database import audit
 from shared.events.base import topic_of
-from shared.inbox import Consumer
+from shared.messaging.inbox import Consumer
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.faults import outcomes
 from tests.faults.compare import compare, unequal
@@ -52,7 +53,9 @@ MEASURES = {
 }
 PLACE = (CITY, DEPARTMENT)
 TELLING = ("matters", "cases", "licenses", "ratings", "exchange")
-CONSUMERS: dict[str, Consumer] = {name: import_module(f"services.{name}.consumer").consumer for name in DATABASES}
+CONSUMERS: dict[str, Consumer] = {
+    name: import_module(f"services.{name}.consumer").consumer for name in DATABASES
+}
 
 
 class Invariant:
@@ -74,7 +77,9 @@ class Invariant:
         """What is not as it must be; empty while all is well. Cheap questions first: most of the time something still waits."""
         connections = {service: await self.platform.connect(service) for service in DATABASES}
         try:
-            waiting = [line for name, one in connections.items() for line in await _waiting(name, one)]
+            waiting = [
+                line for name, one in connections.items() for line in await _waiting(name, one)
+            ]
             if waiting := [*waiting, *await outcomes.at_work(connections["exchange"])]:
                 return waiting
             await self.topics.read(self.platform.kafka.bootstrap, map(topic_of, TELLING))
@@ -83,7 +88,11 @@ class Invariant:
                 *self.topics.broken,
                 *await _changes(connections["cases"], known),
                 *await self._facts(connections, known),
-                *[line for name, one in connections.items() for line in await self._handled(name, one)],
+                *[
+                    line
+                    for name, one in connections.items()
+                    for line in await self._handled(name, one)
+                ],
                 *await _records(connections),
                 *await _counts(connections, known),
                 *await _matters(connections, known),
@@ -98,13 +107,17 @@ class Invariant:
             for connection in connections.values():
                 await connection.close()
 
-    async def _facts(self, connections: dict[str, asyncpg.Connection], known: Acknowledged) -> list[str]:
+    async def _facts(
+        self, connections: dict[str, asyncpg.Connection], known: Acknowledged
+    ) -> list[str]:
         expected: dict[str, list[Fact]] = {
             case: [(fact, place) for place, act in enumerate(of.acts, 1) for fact in FACTS[act]]
             for case, of in known.cases.items()
         }
         for row in await connections["cases"].fetch("SELECT case_id, revision FROM imported_case"):
-            expected[str(row["case_id"])] = [("case-imported", n) for n in range(1, row["revision"] + 1)]
+            expected[str(row["case_id"])] = [
+                ("case-imported", n) for n in range(1, row["revision"] + 1)
+            ]
         told = self.topics.facts[topic_of("cases")]
         found = {key: facts for key, facts in told.items() if facts[0][0] != "records-judged"}
         pushes = [key for key, facts in found.items() if facts == [("import-finished", 1)]]
@@ -114,14 +127,20 @@ class Invariant:
         }
         return [
             *unequal("pushes told", len(pushes), len(known.pushes)),
-            *compare("facts of case", {key: facts for key, facts in found.items() if key not in pushes}, expected),
+            *compare(
+                "facts of case",
+                {key: facts for key, facts in found.items() if key not in pushes},
+                expected,
+            ),
             *compare("facts of matter", dict(self.topics.facts[topic_of("matters")]), matters),
         ]
 
     async def _handled(self, service: str, connection: asyncpg.Connection) -> list[str]:
         """The inbox holds exactly the events that are on the topics."""
         consumer = CONSUMERS[service]
-        inbox = {str(row["event_id"]) for row in await connection.fetch("SELECT event_id FROM inbox")}
+        inbox = {
+            str(row["event_id"]) for row in await connection.fetch("SELECT event_id FROM inbox")
+        }
         sent = {
             event
             for topic in consumer.topics
@@ -129,7 +148,9 @@ class Invariant:
             if consumer.listens_to(kind)
         }
         return unequal(
-            f"events handled by {service} (missing, strange)", (len(sent - inbox), len(inbox - sent)), (0, 0)
+            f"events handled by {service} (missing, strange)",
+            (len(sent - inbox), len(inbox - sent)),
+            (0, 0),
         )
 
 
@@ -140,18 +161,28 @@ async def _waiting(service: str, connection: asyncpg.Connection) -> list[str]:
         "dead letters": "SELECT count(*) FROM dead_letter",
         "unsealed audit rows": "SELECT count(*) FROM audit WHERE sequence IS NULL",
     }
-    return [f"{service}: {n} {what}" for what, query in waiting.items() if (n := await connection.fetchval(query))]
+    return [
+        f"{service}: {n} {what}"
+        for what, query in waiting.items()
+        if (n := await connection.fetchval(query))
+    ]
 
 
 async def _chain(service: str, connection: asyncpg.Connection) -> list[str]:
     verdict = await audit.verify(connection)
-    return unequal(f"audit of {service} (unsealed, broken at)", (verdict.unsealed, verdict.broken_at), (0, None))
+    return unequal(
+        f"audit of {service} (unsealed, broken at)",
+        (verdict.unsealed, verdict.broken_at),
+        (0, None),
+    )
 
 
 async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[str]:
     """Cases, their acts, revisions, audit rows and numbers are those acknowledged, without a gap and without one more."""
     acts: dict[str, list[str]] = defaultdict(list)
-    for row in await connection.fetch("SELECT case_id, act FROM case_step ORDER BY case_id, at, id"):
+    for row in await connection.fetch(
+        "SELECT case_id, act FROM case_step ORDER BY case_id, at, id"
+    ):
         acts[str(row["case_id"])].append(row["act"])
     rows = await connection.fetch("SELECT id, number, revision FROM case_file")
     expected = {case: (of.number, len(of.acts)) for case, of in known.cases.items()}
@@ -161,13 +192,28 @@ async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[
     serials = await connection.fetchval("SELECT coalesce(sum(last), 0)::int FROM case_serial")
     return [
         *compare("acts of case", acts, {case: of.acts for case, of in known.cases.items()}),
-        *compare("number and revision of case", {str(r["id"]): (r["number"], r["revision"]) for r in rows}, expected),
-        *compare("audit of case", {r["object_id"]: r["n"] for r in audited}, {c: v[1] for c, v in expected.items()}),
+        *compare(
+            "number and revision of case",
+            {str(r["id"]): (r["number"], r["revision"]) for r in rows},
+            expected,
+        ),
+        *compare(
+            "audit of case",
+            {r["object_id"]: r["n"] for r in audited},
+            {c: v[1] for c, v in expected.items()},
+        ),
         # An application that fails at its last step leaves a gap in the numbers; one number for two cases is impossible.
-        *([] if serials >= len(expected) else [f"case numbers issued: {serials} for {len(expected)} cases"]),
+        *(
+            []
+            if serials >= len(expected)
+            else [f"case numbers issued: {serials} for {len(expected)} cases"]
+        ),
         *compare(
             "version of imported case",
-            {r["source_number"]: r["version"] for r in await connection.fetch("SELECT * FROM imported_case")},
+            {
+                r["source_number"]: r["version"]
+                for r in await connection.fetch("SELECT * FROM imported_case")
+            },
             known.pushed,
         ),
     ]
@@ -175,7 +221,10 @@ async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[
 
 async def _records(connections: dict[str, asyncpg.Connection]) -> list[str]:
     """Assessment's records equal those that the tables of cases give."""
-    expected = {**await _own_cases(connections["cases"]), **await _imported_cases(connections["cases"])}
+    expected = {
+        **await _own_cases(connections["cases"]),
+        **await _imported_cases(connections["cases"]),
+    }
     found = {
         str(row["case_id"]): {name: row[name] for name in MEASURES}
         for row in await connections["assessment"].fetch("SELECT * FROM case_record")
@@ -195,7 +244,10 @@ async def _imported_cases(connection: asyncpg.Connection) -> dict[str, dict[str,
     rows = await connection.fetch("SELECT case_id, record FROM imported_case")
     told = {str(row["case_id"]): orjson.loads(row["record"]) for row in rows}
     return {
-        case: {name: date.fromisoformat(day) if (day := record.get(name)) else None for name in MEASURES}
+        case: {
+            name: date.fromisoformat(day) if (day := record.get(name)) else None
+            for name in MEASURES
+        }
         for case, record in told.items()
     }
 
@@ -204,10 +256,14 @@ async def _counts(connections: dict[str, asyncpg.Connection], known: Acknowledge
     """Assessment's counters equal a recount of its records, and of all else that was acknowledged."""
     connection, expected = connections["assessment"], Counter[Any]()
     for row in await connection.fetch("SELECT * FROM case_record"):
-        expected.update((measure, row[name]) for name, measure in MEASURES.items() if row[name] is not None)
+        expected.update(
+            (measure, row[name]) for name, measure in MEASURES.items() if row[name] is not None
+        )
     sums = "SELECT coalesce(sum(accepted), 0)::int, coalesce(sum(rejected), 0)::int FROM batch"
     accepted, rejected = (await connections["exchange"].fetch(sums))[0]
-    sums = "SELECT coalesce(sum(rows - rejected), 0)::int, coalesce(sum(rejected), 0)::int FROM push"
+    sums = (
+        "SELECT coalesce(sum(rows - rejected), 0)::int, coalesce(sum(rejected), 0)::int FROM push"
+    )
     uploaded, refused = (await connections["exchange"].fetch(sums))[0]
     bad = sum(grade <= outcomes.BAD for _, grade in known.ratings.values())
     totals = {
@@ -216,14 +272,16 @@ async def _counts(connections: dict[str, asyncpg.Connection], known: Acknowledge
         "matters_published": len(known.texts),
         "licenses_issued": sum(outcomes.GRANTED in case.acts for case in known.cases.values()),
         "licenses_collected": len(known.collected),
-        f"ratings_{CHANNELS['1']}": len(known.ratings),
+        RATINGS_BY_CHANNEL["1"]: len(known.ratings),
         "uploads_accepted": uploaded,
         "uploads_rejected": refused,
         **dict.fromkeys(("ratings_bad", "bad_ratings_opened", "bad_ratings_open"), bad),
     }
     expected.update({(measure, None): number for measure, number in totals.items()})
     found = Counter[Any]()
-    for row in await connection.fetch("SELECT * FROM day_count WHERE (area_code, department_code) = ($1, $2)", *PLACE):
+    for row in await connection.fetch(
+        "SELECT * FROM day_count WHERE (area_code, department_code) = ($1, $2)", *PLACE
+    ):
         day = row["day"] if row["measure"] in MEASURES.values() else None
         found[(row["measure"], day)] += row["value"]
     return compare("count of", +found, +expected)
@@ -235,8 +293,17 @@ async def _matters(connections: dict[str, asyncpg.Connection], known: Acknowledg
         "SELECT m.id, m.revision, m.published_version, v.document FROM matter m"
         " JOIN matter_version v ON (v.matter_id, v.version) = (m.id, m.published_version)"
     )
-    expected = {str(r["id"]): (r["revision"], r["published_version"], orjson.loads(r["document"])) for r in rows}
+    expected = {
+        str(r["id"]): (r["revision"], r["published_version"], orjson.loads(r["document"]))
+        for r in rows
+    }
     copies = await connections["cases"].fetch("SELECT * FROM matter_copy WHERE open")
-    found = {str(r["matter_id"]): (r["revision"], r["version"], orjson.loads(r["document"])) for r in copies}
+    found = {
+        str(r["matter_id"]): (r["revision"], r["version"], orjson.loads(r["document"]))
+        for r in copies
+    }
     texts = {document["code"]: document["aliases"][0] for _, _, document in expected.values()}
-    return [*compare("copy of matter", found, expected), *compare("text of matter", texts, known.texts)]
+    return [
+        *compare("copy of matter", found, expected),
+        *compare("text of matter", texts, known.texts),
+    ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import aiohttp
 
-from shared.guides import MatterDocument
+from shared.domain.guides import MatterDocument
 from shared.ids import new_id
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.faults import region
@@ -29,7 +29,9 @@ DIRECTORY = {
 class Load:
     """`clients` at work until the block ends, or none for a moment: `with load.quiet(): …`."""
 
-    def __init__(self, platform: Platform, seed: int, *, clients: int = 3, pause: float = 0.03) -> None:
+    def __init__(
+        self, platform: Platform, seed: int, *, clients: int = 3, pause: float = 0.03
+    ) -> None:
         self.platform = platform
         self.refused: list[int] = []
         self._seed = seed
@@ -58,7 +60,9 @@ class Load:
     def rest(self) -> None:
         """All clients finish what they are at; returns when all of them wait."""
         self._go.clear()
-        _ = until("all clients are answered", lambda: self.check() or self._resting == self._clients)
+        _ = until(
+            "all clients are answered", lambda: self.check() or self._resting == self._clients
+        )
 
     def go_on(self) -> None:
         self._go.set()
@@ -76,7 +80,9 @@ class Load:
             for number in range(self._clients):
                 errands = Errands(self.platform, client, self._gate)
                 await errands.prepare(matter)
-                _ = group.create_task(self._one(errands, random.Random(f"{self._seed}/{number}"), pusher=number == 0))
+                _ = group.create_task(
+                    self._one(errands, random.Random(f"{self._seed}/{number}"), pusher=number == 0)
+                )
 
     async def _one(self, errands: Errands, chance: random.Random, *, pusher: bool) -> None:
         while not self._end.is_set():
@@ -84,7 +90,13 @@ class Load:
             # One pusher only: two would have to agree on the versions of the cases they send.
             kinds: Sequence[Any] = (errands.live,)
             if pusher:
-                kinds = (*kinds, errands.push, errands.change_matter, errands.send_cases, errands.send_licenses)
+                kinds = (
+                    *kinds,
+                    errands.push,
+                    errands.change_matter,
+                    errands.send_cases,
+                    errands.send_licenses,
+                )
             await chance.choice(kinds)(chance)
 
     async def _gate(self) -> None:
@@ -121,7 +133,9 @@ def a_session() -> aiohttp.ClientSession:
 async def prepare(client: Client) -> tuple[MatterDocument, UUID]:
     """What must be there before anybody can apply: the licence that is issued, the bureau beside, the matter."""
     administrator = client.platform.caller(kind="staff", roles=["administrator"])
-    published = await client.send("licenses-api", "PUT", f"/api/v1/licenses/types/{TYPE}", administrator, a_type())
+    published = await client.send(
+        "licenses-api", "PUT", f"/api/v1/licenses/types/{TYPE}", administrator, a_type()
+    )
     assert published.status == 200, published
     await join(client, administrator)
     return await a_published_matter(client)
@@ -138,7 +152,9 @@ async def join(client: Client, administrator: Headers) -> None:
     await enter(client, administrator, partner.peer(), [partner.key()])
     made = await done(client, f"{base}/subscriptions", system, partner.wanted())
     partner.subscriber.secret = made["secret"]
-    _ = await done(client, f"{base}/subscriptions/{made['id']}/activation", {**system, "If-Match": '"1"'})
+    _ = await done(
+        client, f"{base}/subscriptions/{made['id']}/activation", {**system, "If-Match": '"1"'}
+    )
     partner.subscription = made["id"]
 
 
@@ -152,7 +168,9 @@ async def enter(client: Client, administrator: Headers, peer: Any, keys: Sequenc
 
 async def done(client: Client, path: str, headers: Headers, body: Any = None) -> Any:
     """One creation or move at exchange, however often it must be sent; its answer."""
-    answer = await client.send("exchange-api", "POST", path, {**headers, "Idempotency-Key": str(new_id())}, body)
+    answer = await client.send(
+        "exchange-api", "POST", path, {**headers, "Idempotency-Key": str(new_id())}, body
+    )
     assert answer.status in {200, 201}, answer
     return answer.body
 
@@ -161,7 +179,9 @@ async def a_published_matter(client: Client) -> tuple[MatterDocument, UUID]:
     """The matter that people apply for, known to cases."""
     document = a_matter(0, "茶馆")
     administrator = client.platform.caller(kind="staff", roles=["administrator"])
-    stored = await client.send("matters-api", "PUT", "/api/v1/matters/directory", administrator, DIRECTORY)
+    stored = await client.send(
+        "matters-api", "PUT", "/api/v1/matters/directory", administrator, DIRECTORY
+    )
     assert stored.status == 204, stored
     await publish(client, document)
     client.platform.acknowledged.texts[document.code or ""] = "茶馆"

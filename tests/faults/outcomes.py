@@ -7,16 +7,16 @@ from typing import Any, cast
 import asyncpg
 import orjson
 
-from services.exchange.model.external import BY_FACT
-from services.exchange.use_cases.ledger import ACTS
-from services.exchange.use_cases.receipt_keys import read_signed
+from services.exchange.events.model.external import BY_FACT
+from services.exchange.peers.use_cases.receipt_keys import read_signed
+from services.exchange.region.use_cases.ledger import ACTS
 from services.licenses.model.license import RECORD
 from services.licenses.signing import verify
-from services.ratings.model.tokens import case_subject
-from services.ratings.queries.statistics import RECOUNT
-from services.ratings.use_cases.invite import ACCEPTANCE, CLOSING
-from shared.crypto import decrypt, use_key
+from services.ratings.invitations.model.tokens import case_subject
+from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.statistics.queries import RECOUNT
 from shared.events.base import topic_of
+from shared.security.crypto import decrypt, use_key
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.faults.compare import compare, unequal
 from tests.faults.partner import TYPES, Partner
@@ -27,17 +27,26 @@ GRANTED = "decide"
 BAD = 2
 
 
-async def of_licenses(connection: asyncpg.Connection, platform: Platform, topics: Topics) -> list[str]:
+async def of_licenses(
+    connection: asyncpg.Connection, platform: Platform, topics: Topics
+) -> list[str]:
     """One licence per decided case, one per collected number in its newest version, all of them told, the signatures good."""
     known = platform.acknowledged
     rows = await connection.fetch("SELECT * FROM license")
     issued = [row for row in rows if row["origin"] == "case"]
     decided = {case: of.number for case, of in known.cases.items() if GRANTED in of.acts}
     facts = {
-        str(row["id"]): [("license-issued", 1), *(("license-changed", n) for n in range(2, row["revision"] + 1))]
+        str(row["id"]): [
+            ("license-issued", 1),
+            *(("license-changed", n) for n in range(2, row["revision"] + 1)),
+        ]
         for row in rows
     }
-    told = {key: of for key, of in topics.facts[topic_of("licenses")].items() if of[0][0] != "records-judged"}
+    told = {
+        key: of
+        for key, of in topics.facts[topic_of("licenses")].items()
+        if of[0][0] != "records-judged"
+    }
     counted = await connection.fetchrow(
         "SELECT coalesce(sum(collected), 0)::int, coalesce(sum(issued), 0)::int, coalesce(sum(signed), 0)::int FROM"
         " (SELECT collected, issued, signed FROM license_count UNION ALL"
@@ -46,7 +55,9 @@ async def of_licenses(connection: asyncpg.Connection, platform: Platform, topics
     collected = {row["number"]: row["version"] for row in rows if row["origin"] == "collected"}
     expected = (len(collected), len(issued), sum(row["signed"] for row in rows))
     return [
-        *compare("licence of case", _once((str(r["case_id"]), r["case_number"]) for r in issued), decided),
+        *compare(
+            "licence of case", _once((str(r["case_id"]), r["case_number"]) for r in issued), decided
+        ),
         *compare("version of collected licence", collected, known.collected),
         *unequal("licences", len(rows), len(decided) + len(known.collected)),
         *compare("facts of licence", told, facts),
@@ -89,33 +100,52 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
     ]
 
 
-async def of_ratings(connection: asyncpg.Connection, platform: Platform, topics: Topics) -> list[str]:
+async def of_ratings(
+    connection: asyncpg.Connection, platform: Platform, topics: Topics
+) -> list[str]:
     """The invitations that the cases imply, one rating of each that was rated, a ticket for each bad one, counters exact."""
     known, code = platform.acknowledged, platform.partner.bureau.code
-    expected = {(of.number, ACCEPTANCE): case for case, of in known.cases.items() if "accept" in of.acts}
+    expected = {
+        (of.number, ACCEPTANCE): case for case, of in known.cases.items() if "accept" in of.acts
+    }
     ends = {"withdraw", "deliver"}
-    expected |= {(of.number, CLOSING): case for case, of in known.cases.items() if ends & set(of.acts)}
+    expected |= {
+        (of.number, CLOSING): case for case, of in known.cases.items() if ends & set(of.acts)
+    }
     # The bureau's own cases are all closed when they come.
     imported = {(f"{code}:{number}", CLOSING) for number in known.pushed if number.startswith("B")}
     rows = await connection.fetch("SELECT * FROM invitation")
     invited = _once(((r["case_number"], r["service_number"]), r) for r in rows)
     ratings = await connection.fetch("SELECT * FROM rating")
-    given = _once(((r["case_number"], r["service_number"]), (str(r["id"]), r["grade"])) for r in ratings)
-    tickets = [str(row["rating_id"]) for row in await connection.fetch("SELECT rating_id FROM ticket")]
+    given = _once(
+        ((r["case_number"], r["service_number"]), (str(r["id"]), r["grade"])) for r in ratings
+    )
+    tickets = [
+        str(row["rating_id"]) for row in await connection.fetch("SELECT rating_id FROM ticket")
+    ]
     bad = [rating for rating, grade in known.ratings.values() if grade <= BAD]
     off = await connection.fetch(RECOUNT.replace(":limit", "100"))
-    facts = {str(r["id"]): _facts_of(known.ratings.get((r["case_number"], r["service_number"]))) for r in rows}
+    facts = {
+        str(r["id"]): _facts_of(known.ratings.get((r["case_number"], r["service_number"])))
+        for r in rows
+    }
     published = {str(r["invitation_id"]): r["published_on"] is not None for r in ratings}
     told = {
         key: [fact for fact in of if fact[0] != "rating-published" or not published.get(key)]
         for key, of in topics.facts[topic_of("ratings")].items()
     }
     return [
-        *compare("invitation", dict.fromkeys(invited, True), dict.fromkeys([*expected, *imported], True)),
+        *compare(
+            "invitation", dict.fromkeys(invited, True), dict.fromkeys([*expected, *imported], True)
+        ),
         *unequal("invitations", len(rows), len(expected) + len(imported)),
         *unequal("cases of invitations", _strange(invited, expected), []),
         *compare("rating of", given, known.ratings),
-        *compare("rated", {p: r["rated_at"] is not None for p, r in invited.items()}, {p: p in given for p in invited}),
+        *compare(
+            "rated",
+            {p: r["rated_at"] is not None for p, r in invited.items()},
+            {p: p in given for p in invited},
+        ),
         *unequal("tickets", Counter(tickets), Counter(bad)),
         *unequal("counters of ratings that differ from a recount", [dict(row) for row in off], []),
         *compare("facts of rating", told, facts),
@@ -127,7 +157,8 @@ def _strange(invited: dict[Any, Any], expected: dict[tuple[str, int], str]) -> l
     return [
         place
         for place, row in invited.items()
-        if row["id"] != case_subject(*place) or (place in expected and str(row["case_id"]) != expected[place])
+        if row["id"] != case_subject(*place)
+        or (place in expected and str(row["case_id"]) != expected[place])
     ]
 
 
@@ -140,11 +171,18 @@ def _facts_of(rating: tuple[str, int] | None) -> list[tuple[str, int]]:
     return facts
 
 
-async def of_batches(connection: asyncpg.Connection, known: Acknowledged, topics: Topics) -> list[str]:
+async def of_batches(
+    connection: asyncpg.Connection, known: Acknowledged, topics: Topics
+) -> list[str]:
     """Each acknowledged batch once, a verdict for each row, both receipts as signed."""
-    keys = [orjson.loads(row["public_key"]) for row in await connection.fetch("SELECT public_key FROM receipt_key")]
+    keys = [
+        orjson.loads(row["public_key"])
+        for row in await connection.fetch("SELECT public_key FROM receipt_key")
+    ]
     rejects: dict[Any, list[int]] = defaultdict(list)
-    for row in await connection.fetch("SELECT batch_id, row FROM batch_reject ORDER BY batch_id, row"):
+    for row in await connection.fetch(
+        "SELECT batch_id, row FROM batch_reject ORDER BY batch_id, row"
+    ):
         rejects[row["batch_id"]].append(row["row"])
     found: dict[str, Any] = {}
     finals: list[str] = []
@@ -152,7 +190,13 @@ async def of_batches(connection: asyncpg.Connection, known: Acknowledged, topics
     for row in await connection.fetch("SELECT * FROM batch"):
         verdicts = row["accepted"] + row["unchanged"] + row["rejected"]
         told = read_signed(row["receipt"], keys)
-        found[row["number"]] = (row["resource"], verdicts, tuple(rejects[row["id"]]), row["receipt"], told["number"])
+        found[row["number"]] = (
+            row["resource"],
+            verdicts,
+            tuple(rejects[row["id"]]),
+            row["receipt"],
+            told["number"],
+        )
         judged[str(row["id"])] = [("records-judged", n) for n in range(1, row["chunks"] + 1)]
         final = read_signed(row["final_receipt"], keys)
         sums = (
@@ -167,7 +211,8 @@ async def of_batches(connection: asyncpg.Connection, known: Acknowledged, topics
             (row["accepted"], row["unchanged"], row["rejected"], rejects[row["id"]]),
         )
     expected = {
-        number: (one.resource, one.records, one.faulty, one.receipt, number) for number, one in known.batches.items()
+        number: (one.resource, one.records, one.faulty, one.receipt, number)
+        for number, one in known.batches.items()
     }
     answers = {
         key: facts
@@ -184,7 +229,9 @@ async def of_batches(connection: asyncpg.Connection, known: Acknowledged, topics
 
 async def of_log(connection: asyncpg.Connection, partner: Partner, topics: Topics) -> list[str]:
     """Each visible fact once, without a gap, in order per key; and the subscriber has what it asked for, as it stands there."""
-    rows = await connection.fetch("SELECT sequence, event_id, type, key, payload FROM logged_event ORDER BY sequence")
+    rows = await connection.fetch(
+        "SELECT sequence, event_id, type, key, payload FROM logged_event ORDER BY sequence"
+    )
     head = await connection.fetchval("SELECT sequence FROM log_head")
     logged: dict[str, list[str]] = defaultdict(list)
     wanted: dict[str, list[str]] = defaultdict(list)
@@ -201,7 +248,11 @@ async def of_log(connection: asyncpg.Connection, partner: Partner, topics: Topic
                 visible[key] = shown
     subscriber = partner.subscriber
     return [
-        *unequal("numbers of the log", [row["sequence"] for row in rows] == list(range(1, head + 1)), True),
+        *unequal(
+            "numbers of the log",
+            [row["sequence"] for row in rows] == list(range(1, head + 1)),
+            True,
+        ),
         *compare("logged events of", logged, visible),
         *compare("events at the subscriber of", dict(subscriber.order), wanted),
         *unequal("bytes at the subscriber as in the log", subscriber.effects == payloads, True),
@@ -210,18 +261,26 @@ async def of_log(connection: asyncpg.Connection, partner: Partner, topics: Topic
     ]
 
 
-async def of_ledger(connections: dict[str, asyncpg.Connection], known: Acknowledged, topics: Topics) -> list[str]:
+async def of_ledger(
+    connections: dict[str, asyncpg.Connection], known: Acknowledged, topics: Topics
+) -> list[str]:
     """What the region must have: each case and rating once, in the newest version that was told."""
     expected: dict[tuple[str, str], int] = {}
     facts = topics.facts[topic_of("cases")]
     for case, of in known.cases.items():
         expected["cases", of.number] = max(version for fact, version in facts[case] if fact in ACTS)
-    for row in await connections["cases"].fetch("SELECT source_system, source_number, revision FROM imported_case"):
+    for row in await connections["cases"].fetch(
+        "SELECT source_system, source_number, revision FROM imported_case"
+    ):
         key = f"{CITY}/{DEPARTMENT}/{row['source_system']}:{row['source_number']}"
         expected["cases", key] = row["revision"]
     expected |= {("ratings", rating): 2 for rating, _ in known.ratings.values()}
     rows = await connections["exchange"].fetch("SELECT resource, key, version FROM ledger")
-    return compare("ledger", {(r["resource"], r["key"]): r["version"] for r in rows}, cast("dict[Any, Any]", expected))
+    return compare(
+        "ledger",
+        {(r["resource"], r["key"]): r["version"] for r in rows},
+        cast("dict[Any, Any]", expected),
+    )
 
 
 async def at_work(connection: asyncpg.Connection) -> list[str]:
@@ -234,4 +293,8 @@ async def at_work(connection: asyncpg.Connection) -> list[str]:
         " AND EXISTS (SELECT FROM peer WHERE kind = 'regional')",
         "pushes": "SELECT count(*) FROM push WHERE state <> 'settled'",
     }
-    return [f"exchange: {n} {what}" for what, query in waiting.items() if (n := await connection.fetchval(query))]
+    return [
+        f"exchange: {n} {what}"
+        for what, query in waiting.items()
+        if (n := await connection.fetchval(query))
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from services.exchange.model.external import BY_FACT
+from services.exchange.events.model.external import BY_FACT
 from services.exchange.settings import CitySettings
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseDecided, CaseImported, ResultDelivered
@@ -54,7 +54,11 @@ class Careless(Subscriber):
             self.cut_off += 1
             return 400, b""
         status, body = super().take(received)
-        if received.method != "POST" or status >= 300 or "partitionkey" not in (event := received.event):
+        if (
+            received.method != "POST"
+            or status >= 300
+            or "partitionkey" not in (event := received.event)
+        ):
             return status, body
         with self.lock:
             self._handle(event, received)

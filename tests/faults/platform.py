@@ -58,7 +58,9 @@ class Acknowledged:
     """Source number of an imported case → its newest version."""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """Code of a matter → the alias that its newest text carries."""
-    ratings: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict[tuple[str, int], tuple[str, int]])
+    ratings: dict[tuple[str, int], tuple[str, int]] = field(
+        default_factory=dict[tuple[str, int], tuple[str, int]]
+    )
     """Case number and service number → id and grade."""
     batches: dict[str, SentBatch] = field(default_factory=dict[str, SentBatch])
     """By the peer's own number of each."""
@@ -122,7 +124,9 @@ class Platform(Stack):
 
     def caller(self, **claims: Any) -> Headers:
         """Authorization header of a new person, or of whom the claims say."""
-        return {"Authorization": f"Bearer {self._keys.token(exp=int(time.time()) + HOURS, **claims)}"}
+        return {
+            "Authorization": f"Bearer {self._keys.token(exp=int(time.time()) + HOURS, **claims)}"
+        }
 
     def officer(self, role: str) -> Headers:
         return self.caller(kind="staff", roles=[role], area=CITY, department=DEPARTMENT)

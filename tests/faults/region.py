@@ -23,7 +23,16 @@ FAULTS = ("--lose", "5", "--breaks", "10", "--delay", "0.5")
 def regional_simulator(seed: int) -> Generator[str]:
     """Its address, until the block ends. It keeps everything in memory and so is not killed itself."""
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "deploy.simulators.regional", "--port", str(port), "--seed", str(seed), *FAULTS]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.simulators.regional",
+        "--port",
+        str(port),
+        "--seed",
+        str(seed),
+        *FAULTS,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, preexec_fn=die_with_parent)
     try:
         _ = until("the simulated region answers", lambda: ask(url, "keys"))

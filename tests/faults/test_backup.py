@@ -12,7 +12,7 @@ import pytest
 
 from deploy.backup import STANDBY, Archive
 from deploy.postgres import EmbeddedPostgres, PostgresError
-from shared import migrations
+from shared.database import migrations
 from tests.faults.invariant import Invariant
 from tests.faults.load import Load
 from tests.faults.platform import Platform, until
@@ -47,23 +47,31 @@ def archived(server: EmbeddedPostgres, archive: Archive) -> Generator[None]:
         _ = receiver.wait(10)
 
 
-def test_restored_database_holds_everything_acknowledged(platform: Platform, invariant: Invariant) -> None:
+def test_restored_database_holds_everything_acknowledged(
+    platform: Platform, invariant: Invariant
+) -> None:
     server = platform.postgres
     with (
-        tempfile.TemporaryDirectory(prefix="tongban-archive-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix="tongban-archive-", ignore_cleanup_errors=True
+        ) as folder,
         Load(platform, seed=90210) as load,
     ):
         archive = Archive(Path(folder))
         with archived(server, archive):
             reached = len(platform.acknowledged) + 80
             _ = until(
-                "work goes on while it is archived", lambda: load.check() or len(platform.acknowledged) >= reached
+                "work goes on while it is archived",
+                lambda: load.check() or len(platform.acknowledged) >= reached,
             )
             server.kill()
             lost = server.data_dir.rename(server.data_dir.with_name("lost"))
         archive.restore(server)
         reached = len(platform.acknowledged) + 20
-        _ = until("work goes on after the restore", lambda: load.check() or len(platform.acknowledged) >= reached)
+        _ = until(
+            "work goes on after the restore",
+            lambda: load.check() or len(platform.acknowledged) >= reached,
+        )
         load.rest()
 
         invariant.holds()
@@ -71,7 +79,9 @@ def test_restored_database_holds_everything_acknowledged(platform: Platform, inv
     assert ask(server, "SHOW synchronous_standby_names") == ""
 
 
-def test_read_model_is_rebuilt_equal_from_the_topics(platform: Platform, invariant: Invariant) -> None:
+def test_read_model_is_rebuilt_equal_from_the_topics(
+    platform: Platform, invariant: Invariant
+) -> None:
     invariant.holds()
     url = platform.postgres.dsn("tongban_assessment")
 

@@ -13,11 +13,11 @@ from tests.faults.platform import Platform, until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 
-COMMIT = "shared.db:_commit"
-PUBLISH = "shared.kafka:KafkaPublisher.publish"
+COMMIT = "shared.database.session:_commit"
+PUBLISH = "shared.messaging.kafka:KafkaPublisher.publish"
 SEND = "aiokafka.producer.sender:Sender._send_produce_req"
-HANDLE = "shared.inbox:Consumer.handle"
-TAKE = "shared.inbox:Inbox._take_batch"
+HANDLE = "shared.messaging.inbox:Consumer.handle"
+TAKE = "shared.messaging.inbox:Inbox._take_batch"
 
 
 async def cases(errands: Errands) -> None:
@@ -26,7 +26,9 @@ async def cases(errands: Errands) -> None:
 
 
 async def an_act(errands: Errands) -> None:
-    await errands.act(next(c for c, known in errands.memory.cases.items() if known.acts == ["receive"]), "accept")
+    await errands.act(
+        next(c for c, known in errands.memory.cases.items() if known.acts == ["receive"]), "accept"
+    )
 
 
 async def a_push(errands: Errands) -> None:
@@ -53,9 +55,12 @@ def crash(platform: Platform, process: str, point: tuple[str, str, int], work: W
 
 # An upload is the client's first commit, the work its second.
 @pytest.mark.parametrize(
-    ("work", "when"), [(cases, "before"), (cases, "after"), (an_act, "after"), (a_push, "before"), (a_push, "after")]
+    ("work", "when"),
+    [(cases, "before"), (cases, "after"), (an_act, "after"), (a_push, "before"), (a_push, "after")],
 )
-def test_api_killed_around_its_commit(platform: Platform, invariant: Invariant, work: Work, when: str) -> None:
+def test_api_killed_around_its_commit(
+    platform: Platform, invariant: Invariant, work: Work, when: str
+) -> None:
     if work is an_act:
         run(platform, cases)
 
@@ -64,8 +69,12 @@ def test_api_killed_around_its_commit(platform: Platform, invariant: Invariant, 
     invariant.holds()
 
 
-@pytest.mark.parametrize("point", [(PUBLISH, "before", 1), (SEND, "after", 1)], ids=["before publish", "amid publish"])
-def test_relay_killed(platform: Platform, invariant: Invariant, point: tuple[str, str, int]) -> None:
+@pytest.mark.parametrize(
+    "point", [(PUBLISH, "before", 1), (SEND, "after", 1)], ids=["before publish", "amid publish"]
+)
+def test_relay_killed(
+    platform: Platform, invariant: Invariant, point: tuple[str, str, int]
+) -> None:
     crash(platform, "cases-worker", point, cases)
 
     invariant.holds()
@@ -85,16 +94,24 @@ def test_relay_killed_after_publish_before_delete_sends_the_same_bytes_twice(
 
 @pytest.mark.parametrize(
     "point",
-    [("services.assessment.use_cases:_store", "after", 1), (HANDLE, "after", 1), (TAKE, "after", 1)],
+    [
+        ("services.assessment.use_cases:_store", "after", 1),
+        (HANDLE, "after", 1),
+        (TAKE, "after", 1),
+    ],
     ids=["amid a batch", "before commit", "after effect before offset commit"],
 )
-def test_consumer_killed(platform: Platform, invariant: Invariant, point: tuple[str, str, int]) -> None:
+def test_consumer_killed(
+    platform: Platform, invariant: Invariant, point: tuple[str, str, int]
+) -> None:
     crash(platform, "assessment-worker", point, cases)
 
     invariant.holds()
 
 
-def test_consumer_of_matters_killed_between_effect_and_offset(platform: Platform, invariant: Invariant) -> None:
+def test_consumer_of_matters_killed_between_effect_and_offset(
+    platform: Platform, invariant: Invariant
+) -> None:
     crash(platform, "cases-worker", (TAKE, "after", 1), a_text)
 
     invariant.holds()

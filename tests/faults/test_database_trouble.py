@@ -14,10 +14,17 @@ from sqlalchemy import text
 from deploy import postgres as embedded
 from deploy.postgres import EmbeddedPostgres
 from services.cases.main import build
-from shared.db import Database
-from shared.tokens import TokenVerifier
+from shared.database.session import Database
+from shared.security.tokens import TokenVerifier
 from tests.cases.conftest import Hall
-from tests.conftest import FAST, ClientFactory, Databases, ServiceClient, TokenFactory, service_settings
+from tests.conftest import (
+    FAST,
+    ClientFactory,
+    Databases,
+    ServiceClient,
+    TokenFactory,
+    service_settings,
+)
 
 EFFECTS = "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox), (SELECT count(*) FROM idempotency)"
 FILL = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, $1::int)"
@@ -25,8 +32,12 @@ LIMITED = 'mount -t tmpfs -o size=4m,mode=0700 none "$0" && exec unshare --user 
 """Runs a command beside a file system of 4 MB of its own; inside, it is an ordinary user, whom PostgreSQL accepts."""
 
 
-async def a_hall(client_of: ClientFactory, token: TokenFactory, folder: Path, **settings: Any) -> Hall:
-    client = await client_of("cases", development=True, storage_url=str(folder / "uploads"), **settings)
+async def a_hall(
+    client_of: ClientFactory, token: TokenFactory, folder: Path, **settings: Any
+) -> Hall:
+    client = await client_of(
+        "cases", development=True, storage_url=str(folder / "uploads"), **settings
+    )
     hall = Hall(client, token)
     await hall.publish()
     return hall
@@ -37,7 +48,9 @@ async def effects(database: Database) -> tuple[int, ...]:
         return tuple((await session.execute(text(EFFECTS))).one())
 
 
-async def test_pool_exhausted_is_503_and_passes(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> None:
+async def test_pool_exhausted_is_503_and_passes(
+    client_of: ClientFactory, token: TokenFactory, tmp_path: Path
+) -> None:
     hall = await a_hall(client_of, token, tmp_path, pool_size=1)
     body = await hall.application(hall.citizen)
 
@@ -56,7 +69,9 @@ def limited(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[EmbeddedPostgres, Path]]:
+def small_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Generator[tuple[EmbeddedPostgres, Path]]:
     """A server that sees a disk of 4 MB at the path."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -71,7 +86,10 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tup
 
 
 async def test_disk_full_is_503_without_half_work_and_passes(
-    small_disk: tuple[EmbeddedPostgres, Path], verifier: TokenVerifier, token: TokenFactory, tmp_path: Path
+    small_disk: tuple[EmbeddedPostgres, Path],
+    verifier: TokenVerifier,
+    token: TokenFactory,
+    tmp_path: Path,
 ) -> None:
     server, folder = small_disk
     _, url = await Databases(server).fresh("cases")
@@ -79,9 +97,14 @@ async def test_disk_full_is_503_without_half_work_and_passes(
     _ = await owner.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
     _ = await owner.execute("ALTER TABLE outbox SET TABLESPACE small")
     _ = await owner.execute("CREATE TABLE filler (content text) TABLESPACE small")
-    app = build(service_settings("cases", url, storage_url=str(tmp_path / "uploads")), verifier=verifier)
+    app = build(
+        service_settings("cases", url, storage_url=str(tmp_path / "uploads")), verifier=verifier
+    )
     transport = httpx.ASGITransport(app=app)
-    async with app.router.lifespan_context(app), ServiceClient(transport=transport, base_url="http://test") as client:
+    async with (
+        app.router.lifespan_context(app),
+        ServiceClient(transport=transport, base_url="http://test") as client,
+    ):
         client.database = app.state.database
         hall = Hall(client, token)
         await hall.publish()

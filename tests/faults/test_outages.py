@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
 
 
 def pids(platform: Platform) -> dict[str, int]:
-    return {name: process.pid for name, process in platform.running.items() if process.poll() is None}
+    return {
+        name: process.pid for name, process in platform.running.items() if process.poll() is None
+    }
 
 
 async def in_parallel(errands: Errands, number: int) -> None:
@@ -53,7 +55,9 @@ def test_cases_are_taken_in_while_the_broker_is_down(
     assert pids(platform) == before
 
 
-def test_worker_asked_to_end_while_the_broker_is_away_ends(platform: Platform, invariant: Invariant) -> None:
+def test_worker_asked_to_end_while_the_broker_is_away_ends(
+    platform: Platform, invariant: Invariant
+) -> None:
     run(platform, Errands.apply)
     platform.kafka.kill()
     run(platform, Errands.apply)
@@ -70,7 +74,9 @@ def test_worker_asked_to_end_while_the_broker_is_away_ends(platform: Platform, i
     assert worker.returncode == 0, f"after {took:.1f} s"
 
 
-def test_database_restarted_under_load_answers_503_and_heals_alone(platform: Platform, invariant: Invariant) -> None:
+def test_database_restarted_under_load_answers_503_and_heals_alone(
+    platform: Platform, invariant: Invariant
+) -> None:
     before = pids(platform)
 
     with Load(platform, seed=1) as load:
@@ -91,15 +97,23 @@ def test_database_restarted_under_load_answers_503_and_heals_alone(platform: Pla
 def test_replicas_killed_and_added_under_load_give_the_same_result_as_one(
     platform: Platform, invariant: Invariant
 ) -> None:
-    with platform.replicas("cases-api", "cases-worker"), platform.replicas("cases-worker"), Load(platform, 2) as load:
+    with (
+        platform.replicas("cases-api", "cases-worker"),
+        platform.replicas("cases-worker"),
+        Load(platform, 2) as load,
+    ):
         workers = platform.named("cases-worker")
         _ = until("work has begun", lambda: load.check() or len(platform.acknowledged) > 10)
-        leader = until("one leads", lambda: next((name for name in workers if platform.leads(name)), None))
+        leader = until(
+            "one leads", lambda: next((name for name in workers if platform.leads(name)), None)
+        )
 
         platform.kill(leader)
         with ThreadPoolExecutor(1) as pool:
             led = pool.submit(
-                until, "another leads", lambda: [n for n in platform.named("cases-worker") if platform.leads(n)]
+                until,
+                "another leads",
+                lambda: [n for n in platform.named("cases-worker") if platform.leads(n)],
             )
             platform.launch(leader)
             platform.wait_ready(leader)

@@ -52,7 +52,9 @@ class Submission:
     content: bytes | None = None
 
     async def send(self) -> httpx.Response:
-        return await self.client.post(self.path, json=self.json, content=self.content, headers=self.headers)
+        return await self.client.post(
+            self.path, json=self.json, content=self.content, headers=self.headers
+        )
 
 
 class Desk:
@@ -76,7 +78,9 @@ class Desk:
         place = {"areas": [{"code": CITY, "name": {"zh": "拉萨市", "bo": "ལྷ་ས།"}}]}
         department = {"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}
         stored = await client.put(
-            "/api/v1/matters/directory", json={**place, "departments": [department]}, headers=self.administrator
+            "/api/v1/matters/directory",
+            json={**place, "departments": [department]},
+            headers=self.administrator,
         )
         assert stored.status_code == 204, stored.text
         return Keeper(client, self.head)
@@ -101,7 +105,13 @@ BUNDLES = "/api/v1/matters/bundles"
 async def an_application(desk: Desk) -> Submission:
     hall = await desk.hall()
     body = await hall.application(hall.citizen)
-    return Submission(hall.client, "/api/v1/cases/applications", {**hall.citizen, "Idempotency-Key": "k"}, 2, json=body)
+    return Submission(
+        hall.client,
+        "/api/v1/cases/applications",
+        {**hall.citizen, "Idempotency-Key": "k"},
+        2,
+        json=body,
+    )
 
 
 async def a_bundle_application(desk: Desk) -> Submission:
@@ -111,17 +121,23 @@ async def a_bundle_application(desk: Desk) -> Submission:
     await hall.publish_bundle()
     body = await hall.bundle_application(hall.citizen)
     headers = {**hall.citizen, "Idempotency-Key": "k"}
-    return Submission(hall.client, "/api/v1/cases/bundle-applications", headers, 3, audit=3, json=body)
+    return Submission(
+        hall.client, "/api/v1/cases/bundle-applications", headers, 3, audit=3, json=body
+    )
 
 
 async def a_push(desk: Desk) -> Submission:
     hall = await desk.hall()
     headers = desk.token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
     body = {"source_system": "fangguan", "records": [a_record(number) for number in range(10)]}
-    return Submission(hall.client, "/api/v1/cases/imports", {**headers, "Idempotency-Key": "k"}, 11, json=body)
+    return Submission(
+        hall.client, "/api/v1/cases/imports", {**headers, "Idempotency-Key": "k"}, 11, json=body
+    )
 
 
-def an_act(path: str, role: str, facts: int, body: Any = None, before: tuple[str, ...] = ()) -> Scenario:
+def an_act(
+    path: str, role: str, facts: int, body: Any = None, before: tuple[str, ...] = ()
+) -> Scenario:
     """An act on a case that has come as far as `before` says."""
 
     async def prepare(desk: Desk) -> Submission:
@@ -135,7 +151,9 @@ def an_act(path: str, role: str, facts: int, body: Any = None, before: tuple[str
             upload = (await hall.upload(hall.citizen)).json()["id"]
             sent = {"materials": [{"code": "M4", "upload_id": upload}]}
         versioned = {**headers, "If-Match": f'"{case["revision"]}"'}
-        return Submission(hall.client, f"/api/v1/cases/files/{case['id']}/{path}", versioned, facts, json=sent)
+        return Submission(
+            hall.client, f"/api/v1/cases/files/{case['id']}/{path}", versioned, facts, json=sent
+        )
 
     return prepare
 
@@ -161,7 +179,13 @@ async def a_bundle_draft(desk: Desk) -> Submission:
     keeper = await desk.matters()
     matters = {TRADE: uuid4(), LICENCE: uuid4()}
     headers = {**desk.head, "Idempotency-Key": "k"}
-    return Submission(keeper.client, f"{BUNDLES}/drafts", headers, 0, json=a_bundle(matters).model_dump(mode="json"))
+    return Submission(
+        keeper.client,
+        f"{BUNDLES}/drafts",
+        headers,
+        0,
+        json=a_bundle(matters).model_dump(mode="json"),
+    )
 
 
 def a_bundle_step(step: str) -> Scenario:
@@ -169,10 +193,17 @@ def a_bundle_step(step: str) -> Scenario:
 
     async def prepare(desk: Desk) -> Submission:
         keeper = await desk.matters()
-        heads = {TRADE: await keeper.publish(the_trade_register()), LICENCE: await keeper.publish(the_licence())}
-        document = a_bundle({code: UUID(head["id"]) for code, head in heads.items()}).model_dump(mode="json")
+        heads = {
+            TRADE: await keeper.publish(the_trade_register()),
+            LICENCE: await keeper.publish(the_licence()),
+        }
+        document = a_bundle({code: UUID(head["id"]) for code, head in heads.items()}).model_dump(
+            mode="json"
+        )
         headers = {**desk.head, "Idempotency-Key": "draft"}
-        bundle = (await keeper.client.post(f"{BUNDLES}/drafts", json=document, headers=headers)).json()
+        bundle = (
+            await keeper.client.post(f"{BUNDLES}/drafts", json=document, headers=headers)
+        ).json()
         path = f"drafts/{bundle['id']}/publication"
         if step == "withdrawal":
             bundle = (await keeper.act(f"bundles/{path}", bundle["revision"])).json()
@@ -188,7 +219,9 @@ async def an_import(desk: Desk) -> Submission:
     keeper = await desk.matters()
     content = a_csv([row(f"事项{number}", f"L-{number}") for number in range(10)])
     headers = {**desk.administrator, "Idempotency-Key": "k"}
-    return Submission(keeper.client, "/api/v1/matters/imports", headers, 10, audit=11, content=content)
+    return Submission(
+        keeper.client, "/api/v1/matters/imports", headers, 10, audit=11, content=content
+    )
 
 
 def a_step(step: str, facts: int) -> Scenario:
@@ -225,7 +258,9 @@ async def a_supplement(desk: Desk) -> Submission:
     upload = (await hall.upload(hall.citizen)).json()["id"]
     headers = {**hall.citizen, "If-Match": f'"{case["revision"]}"'}
     body = {"materials": [{"code": "M3", "upload_id": upload}]}
-    return Submission(hall.client, f"/api/v1/cases/files/{case['id']}/supplements", headers, 0, json=body)
+    return Submission(
+        hall.client, f"/api/v1/cases/files/{case['id']}/supplements", headers, 0, json=body
+    )
 
 
 async def an_answer_to_a_light(desk: Desk) -> Submission:
@@ -235,19 +270,28 @@ async def an_answer_to_a_light(desk: Desk) -> Submission:
     light = (await hall.get("lights", hall.officer("leader"), open=True))["items"][0]
     headers = {**hall.officer("leader"), "If-Match": f'"{light["revision"]}"'}
     body = {"text": "材料核验延误, 今日办结"}
-    return Submission(hall.client, f"/api/v1/cases/lights/{light['id']}/answer", headers, 1, json=body)
+    return Submission(
+        hall.client, f"/api/v1/cases/lights/{light['id']}/answer", headers, 1, json=body
+    )
 
 
 def a_report(step: str, body: Any = None) -> Scenario:
     """日发布 of a day, or a further revision of it."""
 
     async def prepare(desk: Desk) -> Submission:
-        client, path = await desk.service("assessment"), "/api/v1/assessment/daily-reports/2026-03-10"
+        client, path = (
+            await desk.service("assessment"),
+            "/api/v1/assessment/daily-reports/2026-03-10",
+        )
         supervisor = desk.token(kind="staff", roles=["supervisor"], area=CITY)
         if step == "revisions":
-            first = await client.post(f"{path}/publication", headers={**supervisor, "Idempotency-Key": "first"})
+            first = await client.post(
+                f"{path}/publication", headers={**supervisor, "Idempotency-Key": "first"}
+            )
             assert first.status_code == 201, first.text
-        return Submission(client, f"{path}/{step}", {**supervisor, "Idempotency-Key": "k"}, 1, json=body)
+        return Submission(
+            client, f"{path}/{step}", {**supervisor, "Idempotency-Key": "k"}, 1, json=body
+        )
 
     return prepare
 
@@ -276,7 +320,9 @@ async def a_visit(desk: Desk) -> Submission:
     giving = Giving(await desk.service("ratings"), desk.token)
     day = str(clock.local_date(clock.now()))
     body = {"hall": "大厅", "window": "A1", "queue_number": "A012", "day": day}
-    return Submission(giving.client, f"{RATINGS}/visits", {**giving.clerk, "Idempotency-Key": "k"}, 1, json=body)
+    return Submission(
+        giving.client, f"{RATINGS}/visits", {**giving.clerk, "Idempotency-Key": "k"}, 1, json=body
+    )
 
 
 async def a_token_batch(desk: Desk) -> Submission:
@@ -300,7 +346,12 @@ TICKETS = f"{LOOP}/tickets/{{ticket_id}}"
 APPEAL = {"ground": "malicious", "reasons": "评价人并未办理该事项"}
 VERDICT = {"agrees": True, "reasons": "查阅叫号与监控记录"}
 VERIFIED, CALLED = {"confirmed": True, "words": "情况属实"}, {"reached": True, "words": "电话回访"}
-COMPLEX = {"kind": "complex", "words": "分步整改", "reason": "涉及多部门系统改造", "ledger": "台账-12"}
+COMPLEX = {
+    "kind": "complex",
+    "words": "分步整改",
+    "reason": "涉及多部门系统改造",
+    "ledger": "台账-12",
+}
 
 
 def a_ticket(act: str, facts: int, body: Any, *before: str, audit: int = 1) -> Scenario:
@@ -318,9 +369,14 @@ def a_ticket(act: str, facts: int, body: Any, *before: str, audit: int = 1) -> S
         }
         for step in before:
             ticket = await acts[step](ticket)
-        heads = {"re-rating": bureau.rater, "rectification/approval": bureau.officer("department_head")}
+        heads = {
+            "re-rating": bureau.rater,
+            "rectification/approval": bureau.officer("department_head"),
+        }
         headers = {**heads.get(act, bureau.handler), "If-Match": f'"{ticket["revision"]}"'}
-        return Submission(bureau.client, f"{LOOP}/tickets/{ticket['id']}/{act}", headers, facts, audit, json=body)
+        return Submission(
+            bureau.client, f"{LOOP}/tickets/{ticket['id']}/{act}", headers, facts, audit, json=body
+        )
 
     return prepare
 
@@ -329,7 +385,9 @@ async def a_review_of_an_appeal(desk: Desk) -> Submission:
     bureau = RatingBureau(await desk.service("ratings"), desk.token)
     appeal = await bureau.review(await bureau.appeal(await bureau.open()))
     headers = {**bureau.reviewer(), "If-Match": f'"{appeal["revision"]}"'}
-    return Submission(bureau.client, f"{LOOP}/appeals/{appeal['id']}/reviews", headers, 1, 2, json=VERDICT)
+    return Submission(
+        bureau.client, f"{LOOP}/appeals/{appeal['id']}/reviews", headers, 1, 2, json=VERDICT
+    )
 
 
 async def a_moderation(desk: Desk) -> Submission:
@@ -337,7 +395,9 @@ async def a_moderation(desk: Desk) -> Submission:
     rating = await bureau.rate(clock.now(), text="广告请加群")
     body = {"reason": "advertisement", "words": "含有广告内容"}
     headers = {**bureau.handler, "If-Match": '"1"'}
-    return Submission(bureau.client, f"{LOOP}/publications/{rating.id}/moderation", headers, 0, json=body)
+    return Submission(
+        bureau.client, f"{LOOP}/publications/{rating.id}/moderation", headers, 0, json=body
+    )
 
 
 STAFF = {"username": "clerk.one", "name": "扎西顿珠", "roles": ["window_clerk"]}
@@ -347,7 +407,12 @@ BUREAU_SYSTEM = {"name": "市场监管业务系统", "scopes": ["cases:push"], "
 
 EXCHANGE = "/api/v1/exchange"
 SUBSCRIPTION = f"{EXCHANGE}/subscriptions/{{subscription_id}}"
-HOOK = {"name": "办件", "mode": "webhook", "event_types": TYPES, "endpoint": "http://127.0.0.1:9/hook"}
+HOOK = {
+    "name": "办件",
+    "mode": "webhook",
+    "event_types": TYPES,
+    "endpoint": "http://127.0.0.1:9/hook",
+}
 
 
 async def a_bureau(desk: Desk) -> Bureau:
@@ -358,7 +423,13 @@ async def a_bureau(desk: Desk) -> Bureau:
 
 async def a_peer(desk: Desk) -> Submission:
     client = await desk.service("exchange")
-    body = {"code": "b1", "name": "房管局", "kind": "bureau", "area_code": CITY, "department_code": DEPARTMENT}
+    body = {
+        "code": "b1",
+        "name": "房管局",
+        "kind": "bureau",
+        "area_code": CITY,
+        "department_code": DEPARTMENT,
+    }
     headers = {**desk.administrator, "Idempotency-Key": "k"}
     return Submission(client, f"{EXCHANGE}/peers", headers, 0, json=body)
 
@@ -367,7 +438,9 @@ async def a_key(desk: Desk) -> Submission:
     bureau = await a_bureau(desk)
     headers = {**desk.administrator, "Idempotency-Key": "k", "If-Match": '"1"'}
     body = {"kid": "k1", "x": PUBLIC_KEY["x"]}
-    return Submission(bureau.client, f"{EXCHANGE}/peers/{bureau.peer['id']}/keys", headers, 0, json=body)
+    return Submission(
+        bureau.client, f"{EXCHANGE}/peers/{bureau.peer['id']}/keys", headers, 0, json=body
+    )
 
 
 async def a_subscription(desk: Desk) -> Submission:
@@ -385,7 +458,13 @@ def a_turn(verb: str, body: Any = None) -> Scenario:
         if verb == "activation":
             subscription = (await bureau.act(subscription, "suspension", PAUSE)).json()
         headers = {**bureau.headers, "If-Match": f'"{subscription["revision"]}"'}
-        return Submission(bureau.client, f"{EXCHANGE}/subscriptions/{subscription['id']}/{verb}", headers, 0, json=body)
+        return Submission(
+            bureau.client,
+            f"{EXCHANGE}/subscriptions/{subscription['id']}/{verb}",
+            headers,
+            0,
+            json=body,
+        )
 
     return prepare
 
@@ -430,7 +509,11 @@ def an_act_on_a_license(path: str, body: Any = None, before: str = "") -> Scenar
             made = await office.do(made, before)
         headers = {**office.officer, "If-Match": f'"{made["revision"]}"'}
         return Submission(
-            office.client, LICENSE.format(license_id=made["id"]) + f"/{path}", headers, 1, json=body or WHY
+            office.client,
+            LICENSE.format(license_id=made["id"]) + f"/{path}",
+            headers,
+            1,
+            json=body or WHY,
         )
 
     return prepare
@@ -445,12 +528,21 @@ def a_use(path: str) -> Scenario:
         made = await office.issued()
         url, allow = LICENSE.format(license_id=made["id"]), {"matter_code": "M"}
         if path == "authorisations":
-            return Submission(office.client, f"{url}/{path}", {**holder, "Idempotency-Key": "k"}, 0, json=allow)
+            return Submission(
+                office.client, f"{url}/{path}", {**holder, "Idempotency-Key": "k"}, 0, json=allow
+            )
         given = await office.client.post(
             f"{url}/authorisations", json=allow, headers={**holder, "Idempotency-Key": "a"}
         )
-        body = {"auth_code": given.json()["auth_code"], "matter_code": "M", "case_number": "C", "reason": "核验资格"}
-        return Submission(office.client, f"{url}/{path}", {**office.system, "Idempotency-Key": "k"}, 1, json=body)
+        body = {
+            "auth_code": given.json()["auth_code"],
+            "matter_code": "M",
+            "case_number": "C",
+            "reason": "核验资格",
+        }
+        return Submission(
+            office.client, f"{url}/{path}", {**office.system, "Idempotency-Key": "k"}, 1, json=body
+        )
 
     return prepare
 
@@ -485,11 +577,15 @@ SCENARIOS: dict[str, Scenario] = {
     "/api/v1/cases/imports": a_push,
     f"{FILES}/acceptance": an_act("acceptance", "window_clerk", 1),
     f"{FILES}/non-acceptance": an_act("non-acceptance", "window_clerk", 2, REASONS),
-    f"{FILES}/correction-requests": an_act("correction-requests", "window_clerk", 1, {"items": [{"text": "缺件"}]}),
+    f"{FILES}/correction-requests": an_act(
+        "correction-requests", "window_clerk", 1, {"items": [{"text": "缺件"}]}
+    ),
     f"{FILES}/corrections": an_act("corrections", "citizen", 1, before=("correction-requests",)),
     f"{FILES}/reviews": an_act("reviews", "approver", 0, STEPS["reviews"][1], ("acceptance",)),
     f"{FILES}/decision": an_act("decision", "leader", 1, {"result": "0"}, REVIEWED),
-    f"{FILES}/delivery": an_act("delivery", "delivery", 2, {"method": "window"}, (*REVIEWED, "decision")),
+    f"{FILES}/delivery": an_act(
+        "delivery", "delivery", 2, {"method": "window"}, (*REVIEWED, "decision")
+    ),
     f"{FILES}/withdrawal": an_act("withdrawal", "citizen", 2),
     f"{FILES}/return": an_act("return", "window_clerk", 1, REASONS, ("correction-requests",)),
     DRAFTS: a_draft,
@@ -507,7 +603,9 @@ SCENARIOS: dict[str, Scenario] = {
     f"{FILES}/supplements": a_supplement,
     "/api/v1/cases/lights/{light_id}/answer": an_answer_to_a_light,
     "/api/v1/assessment/daily-reports/{day}/publication": a_report("publication"),
-    "/api/v1/assessment/daily-reports/{day}/revisions": a_report("revisions", {"reason": "更正当日数据"}),
+    "/api/v1/assessment/daily-reports/{day}/revisions": a_report(
+        "revisions", {"reason": "更正当日数据"}
+    ),
     f"{RATINGS}/ratings": a_rating,
     f"{RATINGS}/visits": a_visit,
     f"{RATINGS}/token-batches": a_token_batch,
@@ -515,13 +613,19 @@ SCENARIOS: dict[str, Scenario] = {
     f"{TICKETS}/verification": a_ticket("verification", 0, VERIFIED),
     f"{TICKETS}/callbacks": a_ticket("callbacks", 1, CALLED, "verify"),
     f"{TICKETS}/rectification": a_ticket("rectification", 0, COMPLEX, "verify", "call"),
-    f"{TICKETS}/rectification/approval": a_ticket("rectification/approval", 0, None, "verify", "call", "complex"),
-    f"{TICKETS}/rectification/completion": a_ticket("rectification/completion", 1, CLOSING, "verify", "call", "plan"),
+    f"{TICKETS}/rectification/approval": a_ticket(
+        "rectification/approval", 0, None, "verify", "call", "complex"
+    ),
+    f"{TICKETS}/rectification/completion": a_ticket(
+        "rectification/completion", 1, CLOSING, "verify", "call", "plan"
+    ),
     f"{TICKETS}/explanation": a_ticket("explanation", 1, CLOSING, "verify", "call"),
     f"{TICKETS}/feedback": a_ticket(
         "feedback", 0, {"by": "phone", "words": "已告知"}, "verify", "call", "plan", "complete"
     ),
-    f"{TICKETS}/re-rating": a_ticket("re-rating", 2, {"grade": 1}, "verify", "call", "plan", "complete"),
+    f"{TICKETS}/re-rating": a_ticket(
+        "re-rating", 2, {"grade": 1}, "verify", "call", "plan", "complete"
+    ),
     f"{TICKETS}/appeal": a_ticket("appeal", 0, APPEAL, audit=2),
     f"{LOOP}/appeals/{{appeal_id}}/reviews": a_review_of_an_appeal,
     f"{LOOP}/publications/{{rating_id}}/moderation": a_moderation,
@@ -570,7 +674,9 @@ ELSEWHERE = {
 async def rows_of(client: ServiceClient) -> tuple[int, int]:
     connection = await client.database.connect()
     try:
-        row = await connection.fetchrow("SELECT (SELECT count(*) FROM outbox) o, (SELECT count(*) FROM audit) a")
+        row = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM outbox) o, (SELECT count(*) FROM audit) a"
+        )
         assert row
         return row["o"], row["a"]
     finally:
@@ -596,10 +702,16 @@ async def test_hundred_equal_submissions_have_one_effect(desk: Desk, path: str) 
 
 
 def test_every_posting_endpoint_has_its_scenario_or_a_reason() -> None:
-    documents = [orjson.loads((API / f"{service}.openapi.json").read_bytes()) for service in SERVICES]
-    posting = {path for document in documents for path, item in document["paths"].items() if "post" in item}
+    documents = [
+        orjson.loads((API / f"{service}.openapi.json").read_bytes()) for service in SERVICES
+    ]
+    posting = {
+        path for document in documents for path, item in document["paths"].items() if "post" in item
+    }
 
-    missing = sorted(path for path in posting - set(SCENARIOS) if not path.endswith(tuple(ELSEWHERE)))
+    missing = sorted(
+        path for path in posting - set(SCENARIOS) if not path.endswith(tuple(ELSEWHERE))
+    )
 
     assert missing == []
     assert set(SCENARIOS) <= posting

@@ -25,7 +25,14 @@ PROGRESS = 10
 
 REPLICATED = ("cases-api", "cases-worker", "exchange-worker")
 """Kept few: all of them share the machine with the clients. Two workers of one service share its relay, inbox and timers."""
-APIS = {"cases-api": 2, "cases-api.2": 2, "matters-api": 1, "licenses-api": 1, "ratings-api": 2, "exchange-api": 2}
+APIS = {
+    "cases-api": 2,
+    "cases-api.2": 2,
+    "matters-api": 1,
+    "licenses-api": 1,
+    "ratings-api": 2,
+    "exchange-api": 2,
+}
 WORKERS = {
     "cases-worker": 2,
     "cases-worker.2": 2,
@@ -114,11 +121,16 @@ def reconcile(platform: Platform, resource: str, chance: random.Random) -> None:
 
     async def work(errands: Errands) -> None:
         path = "/api/v1/exchange/reconciliations"
-        begun = await done(errands.client, path, errands.administrator, {"resource": resource, **days})
+        begun = await done(
+            errands.client, path, errands.administrator, {"resource": resource, **days}
+        )
         await asyncio.sleep(chance.uniform(0, 4))
         _ = await asyncio.to_thread(platform.relaunch, "exchange-worker")
         async with asyncio.timeout(SETTLED_WITHIN):
-            while (found := await errands.look(f"{path}/{begun['id']}"))["state"] not in {"finished", "failed"}:
+            while (found := await errands.look(f"{path}/{begun['id']}"))["state"] not in {
+                "finished",
+                "failed",
+            }:
                 await asyncio.sleep(1)
         print(f"reconciliation of {resource}: {found['progress']}")
         assert (found["state"], found["equal"]) == ("finished", True), found
@@ -137,14 +149,19 @@ def test_nothing_is_lost_doubled_or_disordered(
             began = time.monotonic()
             fault(platform, chance)
             reached = len(platform.acknowledged) + PROGRESS
-            _ = until("changes go on", lambda reached=reached: load.check() or len(platform.acknowledged) >= reached)
+            _ = until(
+                "changes go on",
+                lambda reached=reached: load.check() or len(platform.acknowledged) >= reached,
+            )
             told[fault.__name__] += 1
             print(f"round {number}: {fault.__name__} {time.monotonic() - began:.1f} s")
             if number % CHECK_EVERY == 0 or number == rounds:
                 load.rest()
                 began = time.monotonic()
                 invariant.holds()
-                print(f"{platform.acknowledged.told()}, whole after {time.monotonic() - began:.1f} s")
+                print(
+                    f"{platform.acknowledged.told()}, whole after {time.monotonic() - began:.1f} s"
+                )
                 load.go_on()
     load.check()
     if platform.region:
@@ -157,4 +174,7 @@ def test_nothing_is_lost_doubled_or_disordered(
     print(
         f"the subscriber: {len(subscriber.effects)} events, {subscriber.repeated} again, {subscriber.cut_off} cut off"
     )
-    print(dict(told), f"{invariant.topics.redelivered} events came twice, {len(load.refused)} requests were put off")
+    print(
+        dict(told),
+        f"{invariant.topics.redelivered} events came twice, {len(load.refused)} requests were put off",
+    )

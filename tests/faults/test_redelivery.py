@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 
 from deploy.processes import SERVICES
-from services.licenses.model import TypeDocument
-from services.licenses.use_cases import publish_type
-from shared.bus import Record
-from shared.db import Database
-from shared.events import Event
+from services.licenses.model.types import TypeDocument
+from services.licenses.use_cases.types import publish_type
+from shared.database.session import Database
+from shared.database.tables import Ground
+from shared.events.base import Event
 from shared.events.cases import CaseEvent, CaseImported, ImportFinished
 from shared.events.matters import MatterCancelled, MatterSuspended
-from shared.ground import Ground
 from shared.ids import new_id
-from shared.inbox import Consumer, Inbox
-from tests.assessment.test_daily_report import CITY, DAY, NOON, a_finished_case, a_matter, case_facts
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Consumer, Inbox
+from tests.assessment.test_daily_report import (
+    CITY,
+    DAY,
+    NOON,
+    a_finished_case,
+    a_matter,
+    case_facts,
+)
 from tests.builders.events import a_record
 from tests.builders.matters import DEPARTMENT
 from tests.cases.test_licenses import a_license, history
@@ -62,22 +69,50 @@ ORDER = "SELECT key, array_agg(event_id ORDER BY sequence) AS events FROM logged
 
 def stories() -> list[list[Event]]:
     """The facts of each key in order: cases, imports, and matters in every order of publishing and closing."""
-    found: list[list[Event]] = [a_finished_case(new_id(), f"D{n % 3}", overdue=n % 4 == 0) for n in range(12)]
+    found: list[list[Event]] = [
+        a_finished_case(new_id(), f"D{n % 3}", overdue=n % 4 == 0) for n in range(12)
+    ]
     for number in range(6):
         facts = case_facts(new_id(), "D1", channel="import")
         days = {"received_on": DAY, "accepted_on": DAY, "closed_on": DAY}
-        source = {"source_system": "s", "source_number": str(number), "state": "closed", "result": "0", **days}
+        source = {
+            "source_system": "s",
+            "source_number": str(number),
+            "state": "closed",
+            "result": "0",
+            **days,
+        }
         versions = [{**facts, "revision": n} for n in (1, 2, 3)]
-        found.append([CaseImported(**f, **source, source_version=n, overdue=n == 2) for n, f in enumerate(versions, 1)])
+        found.append(
+            [
+                CaseImported(**f, **source, source_version=n, overdue=n == 2)
+                for n, f in enumerate(versions, 1)
+            ]
+        )
     for number in range(6):
         place = {"area_code": CITY, "department_code": "D1"}
-        counts = {"accepted": number, "unchanged": 0, "rejected": 1, **place, "revision": 1, "occurred_at": NOON}
+        counts = {
+            "accepted": number,
+            "unchanged": 0,
+            "rejected": 1,
+            **place,
+            "revision": 1,
+            "occurred_at": NOON,
+        }
         found.append([ImportFinished(import_id=new_id(), source_system="s", **counts)])
     for number in range(8):
         matter = new_id()
-        names = {"matter_id": matter, "code": None, "local_code": "L1", "area_code": CITY, "department_code": "D1"}
+        names = {
+            "matter_id": matter,
+            "code": None,
+            "local_code": "L1",
+            "area_code": CITY,
+            "department_code": "D1",
+        }
         closing = {**names, "version": 1, "reason": "changed", "occurred_at": NOON}
-        events: list[Event] = [a_matter(matter, 1 + (number + n) % 4, revision=n, version=n) for n in (1, 2, 3)]
+        events: list[Event] = [
+            a_matter(matter, 1 + (number + n) % 4, revision=n, version=n) for n in (1, 2, 3)
+        ]
         if number % 2:
             events.append(MatterSuspended(**closing, revision=4))
         if number % 3 == 0:
@@ -88,7 +123,9 @@ def stories() -> list[list[Event]]:
     for number in range(6):
         first = a_license()
         found.append([first, *history(first, ends_revoked=number % 2 == 0)])
-    found += [[a_decision(case_id=(case := new_id()), number=str(case), decided_on=DAY)] for _ in range(6)]
+    found += [
+        [a_decision(case_id=(case := new_id()), number=str(case), decided_on=DAY)] for _ in range(6)
+    ]
     found += [[a_rating(grade=1 + number % 5)] for number in range(5)]
     return [[with_number(event) for event in story] for story in [*found, *chunks()]]
 
@@ -96,17 +133,30 @@ def stories() -> list[list[Event]]:
 def with_number(event: Event) -> Event:
     """Every case of these stories has a number of its own."""
     case: Any = getattr(event, "case_id", None)
-    return event.model_copy(update={"number": str(case)}) if isinstance(event, CaseEvent) and case else event
+    return (
+        event.model_copy(update={"number": str(case)})
+        if isinstance(event, CaseEvent) and case
+        else event
+    )
 
 
 def chunks() -> list[list[Event]]:
     """Chunks of signed batches, which keep their order: new records, further versions, what nobody takes."""
-    supervised = {"regulatory_code": "54011200010001", "behaviour": "06", "done_on": "2026-03-10", "officers": 2}
+    supervised = {
+        "regulatory_code": "54011200010001",
+        "behaviour": "06",
+        "done_on": "2026-03-10",
+        "officers": 2,
+    }
     supervised |= {"result": "合格", "object": {"kind": "organisation", "number": DEPARTMENT}}
     makers: dict[str, Any] = {
         "licenses": lambda n, version: collected(n, version=version),
         "cases": lambda n, version: a_pushed_case(f"P{n}", version),
-        "supervision": lambda n, version: {**supervised, "source_number": f"S{n}", "version": version},
+        "supervision": lambda n, version: {
+            **supervised,
+            "source_number": f"S{n}",
+            "version": version,
+        },
     }
     return [
         [
@@ -141,7 +191,9 @@ def shuffled(sequences: Sequence[Sequence[Record]], chance: random.Random) -> li
     return [waiting[place].popleft() for place in places]
 
 
-async def deliver(database: Database, consumer: Consumer, records: Sequence[Record], sizes: random.Random) -> None:
+async def deliver(
+    database: Database, consumer: Consumer, records: Sequence[Record], sizes: random.Random
+) -> None:
     inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
     rest = deque(record for record in records if record.topic in consumer.topics)
     while rest:
@@ -152,7 +204,9 @@ async def prepared(database: Database, service: str) -> Database:
     """With the licence type that the stories are about."""
     if service == "licenses":
         async with database.transaction() as session:
-            _ = await publish_type(session, TYPE, TypeDocument.model_validate(a_type()), None, "tests", NOON)
+            _ = await publish_type(
+                session, TYPE, TypeDocument.model_validate(a_type()), None, "tests", NOON
+            )
     return database
 
 
@@ -160,7 +214,9 @@ async def state(database: Database, service: str) -> dict[str, list[Any]]:
     """Every row of the service's own tables without what is made anew, and the dead letters, of which there are none."""
     connection = await database.connect()
     try:
-        found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        found = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        )
         tables = {row["tablename"] for row in found} - OF_THE_GROUND | {"dead_letter"}
         anew = MADE_ANEW.get(service, {})
         rows: dict[str, list[Any]] = {
@@ -184,13 +240,17 @@ def test_consumers_are_those_that_listen() -> None:
 
 @pytest.mark.parametrize("service", CONSUMERS)
 @pytest.mark.parametrize("seed", range(4))
-async def test_twice_and_shuffled_is_as_once(database_of: DatabaseFactory, service: str, seed: int) -> None:
+async def test_twice_and_shuffled_is_as_once(
+    database_of: DatabaseFactory, service: str, seed: int
+) -> None:
     chance, consumer = random.Random(seed), CONSUMERS[service]
     told = [[a_record(event) for event in story] for story in stories()]
     once, again = [await prepared(await database_of(service), service) for _ in range(2)]
 
     await deliver(once, consumer, [record for story in told for record in story], chance)
-    await deliver(again, consumer, shuffled([twice(story, chance) for story in told], chance), chance)
+    await deliver(
+        again, consumer, shuffled([twice(story, chance) for story in told], chance), chance
+    )
 
     expected = await state(once, service)
     assert expected["dead_letter"] == []

@@ -9,7 +9,9 @@ from tests.faults.platform import Platform, until
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
 
 
-def test_subscriber_that_was_away_is_caught_up_in_order(platform: Platform, invariant: Invariant) -> None:
+def test_subscriber_that_was_away_is_caught_up_in_order(
+    platform: Platform, invariant: Invariant
+) -> None:
     subscriber = platform.partner.subscriber
 
     with Load(platform, seed=6) as load:
@@ -17,7 +19,9 @@ def test_subscriber_that_was_away_is_caught_up_in_order(platform: Platform, inva
         platform.hang_up()
         # Not longer than 35 s: the third attempt would follow after five minutes. A day is tests/exchange/test_redelivery.py.
         had, reached = len(subscriber.effects), len(platform.acknowledged) + 25
-        _ = until("work goes on without it", lambda: load.check() or len(platform.acknowledged) >= reached)
+        _ = until(
+            "work goes on without it", lambda: load.check() or len(platform.acknowledged) >= reached
+        )
         _ = platform.relaunch("exchange-worker")
         reached = len(platform.acknowledged) + 15
         _ = until("work goes on", lambda: load.check() or len(platform.acknowledged) >= reached)

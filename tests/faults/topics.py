@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka import PARTITIONS
+from shared.messaging.kafka import PARTITIONS
 
 Fact = tuple[str, int]
 
@@ -53,4 +53,6 @@ class Topics:
         self._digests[event["id"]] = digest
         self.types[record.topic][event["id"]] = event["type"]
         self.order[record.topic][key].append(event["id"])
-        self.facts[record.topic][key].append((event["type"].split(".")[2], int(event["entityversion"])))
+        self.facts[record.topic][key].append(
+            (event["type"].split(".")[2], int(event["entityversion"]))
+        )

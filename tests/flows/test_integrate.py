@@ -35,7 +35,9 @@ IMPORTED = "cn.gov.lhasa.cases.case.imported.v1"
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.xdist_group("integrate"),
-    pytest.mark.skipif(not (which("jq") and which("curl")), reason="the guide's commands need curl and jq"),
+    pytest.mark.skipif(
+        not (which("jq") and which("curl")), reason="the guide's commands need curl and jq"
+    ),
 ]
 
 
@@ -44,7 +46,10 @@ def test_an_example_is_short_enough_to_copy(name: str) -> None:
     lines = (ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()
 
     assert len(lines) <= 60
-    assert not any(re.match(r"(from|import) (services|shared|gateway|deploy|examples)\b", line) for line in lines)
+    assert not any(
+        re.match(r"(from|import) (services|shared|gateway|deploy|examples)\b", line)
+        for line in lines
+    )
 
 
 @dataclass
@@ -111,16 +116,28 @@ class Desk:
     async def _import(self, numbers: list[int], version: int) -> None:
         body = orjson.loads(re.findall(r"--json '(\{.*?\})'", blocks(5)[0], re.DOTALL)[0])
         one = body["records"][0]
-        body["records"] = [{**one, "source_number": f"N-{number}", "version": version} for number in numbers]
-        async with httpx.AsyncClient(base_url=f"{self.place.url}/api/v1", timeout=60, trust_env=False) as client:
-            headers = await accounts.sign_in(client, accounts.read(self.place.account_file)[accounts.SYSTEM])
+        body["records"] = [
+            {**one, "source_number": f"N-{number}", "version": version} for number in numbers
+        ]
+        async with httpx.AsyncClient(
+            base_url=f"{self.place.url}/api/v1", timeout=60, trust_env=False
+        ) as client:
+            headers = await accounts.sign_in(
+                client, accounts.read(self.place.account_file)[accounts.SYSTEM]
+            )
             headers["Idempotency-Key"] = f"{numbers}-{version}"
             answer = await client.post("/cases/imports", json=body, headers=headers)
         assert answer.json()["accepted"] == len(numbers), answer.text
 
     def get(self, path: str, token: str = "", **params: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.get(f"{self.place.url}/api/v1{path}", params=params, headers=headers, timeout=60, trust_env=False)
+        return httpx.get(
+            f"{self.place.url}/api/v1{path}",
+            params=params,
+            headers=headers,
+            timeout=60,
+            trust_env=False,
+        )
 
     @cached_property
     def token(self) -> str:
@@ -139,7 +156,12 @@ def blocks(step: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -158,7 +180,15 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def running(desk: Desk) -> Generator[None]:
-    command = [sys.executable, "-m", "deploy.embedded", "--data", str(desk.folder), "--port", str(desk.port)]
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.embedded",
+        "--data",
+        str(desk.folder),
+        "--port",
+        str(desk.port),
+    ]
     with Popen(command, cwd=ROOT, env=_environment(), stdout=PIPE) as platform:
         assert platform.stdout is not None
         try:
@@ -177,7 +207,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     port = next(port for port in iter(free_port, 0) if port + INTERNAL < 65_000)
     desk = Desk(folder, port, free_port())
     with running(desk):
-        peer = [sys.executable, "-m", "deploy.sandbox_peer", "--target", desk.place.url, "--under", str(folder)]
+        peer = [
+            sys.executable,
+            "-m",
+            "deploy.sandbox_peer",
+            "--target",
+            desk.place.url,
+            "--under",
+            str(folder),
+        ]
         _ = run(peer, cwd=ROOT, env=_environment(), check=True, capture_output=True, timeout=120)
         yield desk
 
@@ -190,7 +228,9 @@ def _deliveries(desk: Desk, state: str) -> list[Any]:
 def _pull(desk: Desk) -> list[dict[str, Any]]:
     """Everything of the subscription, again from where it began, as a pull has it."""
     mine = desk.subscription
-    page = desk.get("/exchange/events", desk.token, subscription=mine["id"], after=mine["cursor"], limit=200).json()
+    page = desk.get(
+        "/exchange/events", desk.token, subscription=mine["id"], after=mine["cursor"], limit=200
+    ).json()
     assert page["next"] == page["head"]
     return page["items"]
 
@@ -202,7 +242,9 @@ def _by_key(printed: list[list[str]]) -> dict[str, list[int]]:
     return keys
 
 
-def _stored(desk: Desk, table: str = "events", key: str = "id", value: str = "event") -> dict[str, Any]:
+def _stored(
+    desk: Desk, table: str = "events", key: str = "id", value: str = "event"
+) -> dict[str, Any]:
     with sqlite3.connect(desk.folder / "try/events.db") as store:
         rows = store.execute(f"SELECT {key}, {value} FROM {table}").fetchall()
     store.close()
@@ -255,23 +297,35 @@ def test_every_event_names_a_schema_that_is_there_and_holds(desk: Desk) -> None:
     events: list[dict[str, Any]] = []
 
     def came() -> bool:
-        events[:] = desk.get("/exchange/events", desk.token, subscription=mine["id"], after=0).json()["items"]
+        events[:] = desk.get(
+            "/exchange/events", desk.token, subscription=mine["id"], after=0
+        ).json()["items"]
         return bool(events)
 
     until(came)
-    schemas = {event["dataschema"]: httpx.get(event["dataschema"], trust_env=False).json() for event in events}
+    schemas = {
+        event["dataschema"]: httpx.get(event["dataschema"], trust_env=False).json()
+        for event in events
+    }
 
     assert all(name in listed for name in (IMPORTED, "matter_code"))
     for event in events:
         assert schemas[event["dataschema"]]["$id"] == event["dataschema"]
-        Draft202012Validator(schemas[event["dataschema"]], format_checker=FormatChecker()).validate(event["data"])
+        Draft202012Validator(schemas[event["dataschema"]], format_checker=FormatChecker()).validate(
+            event["data"]
+        )
 
 
 def test_every_event_is_as_the_contract_of_the_running_platform_says(desk: Desk) -> None:
     desk.import_cases([78], 1)
     contract = desk.get("/exchange/asyncapi.json").json()
     token = desk.token
-    body = {"name": "all", "mode": "pull", "after": 0, "event_types": list(contract["channels"]["webhook"]["messages"])}
+    body = {
+        "name": "all",
+        "mode": "pull",
+        "after": 0,
+        "event_types": list(contract["channels"]["webhook"]["messages"]),
+    }
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "all"}
     url = f"{desk.place.url}/api/v1/exchange/subscriptions"
     made = httpx.post(url, json=body, headers=headers, trust_env=False).raise_for_status().json()

@@ -14,7 +14,9 @@ from deploy.stack import Stack
 
 
 @pytest.mark.timeout(300)
-def test_story_is_right_in_one_process(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_story_is_right_in_one_process(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("deploy.demo.__main__.DEFAULT", "http://127.0.0.1:1")
 
     status = main([])

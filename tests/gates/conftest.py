@@ -17,7 +17,9 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         for name in SOURCES:
-            _ = shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            _ = shutil.copytree(
+                ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         _ = shutil.copy(ROOT / "pyproject.toml", root)
         (root / ".venv").symlink_to(sys.prefix)
 
@@ -29,7 +31,12 @@ class Tree:
         """Status and output (errors included) of a tool of the environment, run in the copy."""
         command = [str(Path(sys.executable).parent / tool), *arguments]
         done = subprocess.run(
-            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         return done.returncode, done.stdout
 

@@ -4,7 +4,7 @@ import pytest
 
 from deploy.checks import commits
 from deploy.embedded import SERVICES
-from shared.migrations import drift, run_on
+from shared.database.migrations import drift, run_on
 from tests.conftest import Databases
 from tests.gates.conftest import Tree
 
@@ -29,7 +29,7 @@ def test_commit_outside_its_home_is_found(tree: Tree, line: str) -> None:
     file = "services/matters/planted_commit.py"
     _ = (tree.root / file).write_text(f"async def finish(session):\n    {line}\n")
 
-    assert list(commits(tree.root)) == [f"{file}:2: only shared/db.py commits"]
+    assert list(commits(tree.root)) == [f"{file}:2: only shared/database/session.py commits"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -54,7 +54,9 @@ async def test_models_equal_the_migrated_database(databases: Databases, service:
         ("CREATE TABLE stray (id int)", "stray"),
     ],
 )
-async def test_difference_of_the_database_is_named(databases: Databases, statement: str, named: str) -> None:
+async def test_difference_of_the_database_is_named(
+    databases: Databases, statement: str, named: str
+) -> None:
     name, url = await databases.fresh("cases")
     _ = await run_on(url, lambda connection: connection.exec_driver_sql(statement))
 
@@ -65,17 +67,28 @@ async def test_difference_of_the_database_is_named(databases: Databases, stateme
 
 
 def test_commands_name_every_drift(tree: Tree) -> None:
-    written, _ = tree.run("python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))")
-    tree.plant("services/cases/use_cases/track.py", "\n\nasync def keep(session):\n    await session.commit()\n")
+    written, _ = tree.run(
+        "python", "-c", "import sys; from deploy import docs; sys.exit(docs.main([]))"
+    )
+    tree.plant(
+        "services/cases/case_file/use_cases.py",
+        "\n\nasync def keep(session):\n    await session.commit()\n",
+    )
     tree.plant("services/matters/model/matter.py", TABLE)
-    tree.plant("services/assessment/router.py", '\n\n@router.get("/planted")\nasync def planted() -> None: ...\n')
-    tree.plant("shared/events/cases.py", '\n\nclass Planted(CaseEvent, fact="planted"):\n    """A fact."""\n')
+    tree.plant(
+        "services/assessment/router.py",
+        '\n\n@router.get("/planted")\nasync def planted() -> None: ...\n',
+    )
+    tree.plant(
+        "shared/events/cases.py",
+        '\n\nclass Planted(CaseEvent, fact="planted"):\n    """A fact."""\n',
+    )
 
     checked, faults = tree.run("python", "-m", "deploy.checks")
     compared, drifted = tree.run("python", "-m", "deploy.docs", "--check")
 
     assert (written, checked, compared) == (0, 1, 1)
-    assert "services/cases/use_cases/track.py:" in faults
+    assert "services/cases/case_file/use_cases.py:" in faults
     assert "matters: ('add_table'" in faults
     assert all(name in drifted for name in ("assessment.openapi.json", "events.asyncapi.json"))
     assert "cases.openapi.json" not in drifted

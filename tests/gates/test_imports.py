@@ -26,18 +26,28 @@ PLANTS = [
     (LAYERS, "services/cases/timers.py", "services.cases.consumer"),
     (LAYERS, "services/cases/router.py", "services.cases.main"),
     (LAYERS, "services/cases/main.py", "services.cases.worker"),
-    ("Services know nothing of each other", "services/cases/schemas.py", "services.matters.schemas"),
+    (
+        "Services know nothing of each other",
+        "services/cases/schemas.py",
+        "services.matters.schemas",
+    ),
     (STANDING, "shared/clock.py", "services.cases.model"),
     (STANDING, "shared/ids.py", "gateway.limits"),
     (STANDING, "services/matters/search.py", "gateway.routes"),
     (STANDING, "services/matters/importer.py", "deploy.postgres"),
-    *((BUSINESS, "services/cases/use_cases/track.py", name) for name in ("fastapi", "starlette", "aiokafka", "httpx")),
+    *(
+        (BUSINESS, "services/cases/case_file/use_cases.py", name)
+        for name in ("fastapi", "starlette", "aiokafka", "httpx")
+    ),
     (BUSINESS, "services/matters/queries/catalogue.py", "starlette"),
     (BUSINESS, "services/identity/model.py", "fastapi"),
-    (KAFKA, "shared/masking.py", "aiokafka"),
+    (KAFKA, "shared/domain/masking.py", "aiokafka"),
     (KAFKA, "services/assessment/worker.py", "aiokafka"),
     (KAFKA, "deploy/postgres.py", "aiokafka"),
-    *((GATEWAY, "gateway/routes.py", name) for name in ("sqlalchemy", "aiokafka", "services.cases.schemas")),
+    *(
+        (GATEWAY, "gateway/routes.py", name)
+        for name in ("sqlalchemy", "aiokafka", "services.cases.schemas")
+    ),
 ]
 
 

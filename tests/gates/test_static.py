@@ -39,7 +39,10 @@ TYPES = {
         "from shared.storage import Storage\n\n\nasync def keep(storage: Storage) -> None:\n    storage.put(b'')\n",
         "reportUnusedCoroutine",
     ),
-    "shared/planted_untyped.py": ("def double(value):\n    return value\n", "reportMissingParameterType"),
+    "shared/planted_untyped.py": (
+        "def double(value):\n    return value\n",
+        "reportMissingParameterType",
+    ),
     "gateway/planted_none.py": (
         "from gateway.routes import find_route\n\n_ = find_route('GET', '/').service\n",
         "reportOptionalMemberAccess",
@@ -93,7 +96,9 @@ def typed(tree: Tree) -> set[tuple[str, str]]:
     status, output = tree.run("basedpyright", "--outputjson", *TYPES)
     assert status == 1
     faults = json.loads(output)["generalDiagnostics"]
-    return {(Path(fault["file"]).relative_to(tree.root).as_posix(), fault["rule"]) for fault in faults}
+    return {
+        (Path(fault["file"]).relative_to(tree.root).as_posix(), fault["rule"]) for fault in faults
+    }
 
 
 @pytest.mark.parametrize("file", TYPES)

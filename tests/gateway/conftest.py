@@ -100,7 +100,10 @@ class Gate:
     def sent(self) -> dict[str, str]:
         """Headers of the last request as the upstream got them."""
         lines = self.upstream.heads[-1].decode().split("\r\n")[1:]
-        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+        return {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in lines if line)
+        }
 
 
 GateFactory = Callable[..., Awaitable[Gate]]

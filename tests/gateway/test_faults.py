@@ -45,7 +45,9 @@ async def test_connecting_that_hangs_is_504_at_the_limit(gate: GateFactory, deaf
     assert 0.25 < time.monotonic() - started < 3
 
 
-async def test_caller_gone_within_its_upload_cuts_the_service(gate: GateFactory, token: TokenFactory) -> None:
+async def test_caller_gone_within_its_upload_cuts_the_service(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     taken, broken = asyncio.Event(), asyncio.Event()
 
     async def storing(reader: Reader, _w: Writer, _h: bytes) -> None:
@@ -82,7 +84,9 @@ async def test_body_that_stops_coming_is_408(gate: GateFactory, token: TokenFact
     assert (await g.client.get("/readyz")).json()["circuits"]["matters"] == "closed"
 
 
-async def test_body_that_drips_is_408_however_short_its_silences(gate: GateFactory, token: TokenFactory) -> None:
+async def test_body_that_drips_is_408_however_short_its_silences(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     async def storing(reader: Reader, _w: Writer, _h: bytes) -> None:
         _ = await reader.readexactly(1000)
 
@@ -154,7 +158,9 @@ async def test_caller_that_reads_slowly_gets_all(gate: GateFactory) -> None:
     assert taken == 33554432
 
 
-async def test_read_is_repeated_once_when_the_service_breaks_before_it_answers(gate: GateFactory) -> None:
+async def test_read_is_repeated_once_when_the_service_breaks_before_it_answers(
+    gate: GateFactory,
+) -> None:
     async def first_breaks(_r: Reader, writer: Writer, _h: bytes) -> None:
         if len(g.upstream.heads) == 1:
             writer.transport.abort()
@@ -170,7 +176,8 @@ async def test_read_is_repeated_once_when_the_service_breaks_before_it_answers(g
 
 
 @pytest.mark.parametrize(
-    ("method", "body"), [("POST", b"x"), ("POST", b""), ("PUT", b"x"), ("DELETE", b""), ("GET", b"x")]
+    ("method", "body"),
+    [("POST", b"x"), ("POST", b""), ("PUT", b"x"), ("DELETE", b""), ("GET", b"x")],
 )
 async def test_what_may_have_had_an_effect_is_never_repeated(
     gate: GateFactory, token: TokenFactory, method: str, body: bytes
@@ -216,7 +223,9 @@ async def test_service_in_trouble_gets_a_tenth_more_at_most(gate: GateFactory) -
 
 
 @given(st.lists(st.booleans(), max_size=200), st.floats(0, 1))
-def test_retries_never_exceed_their_share_and_what_was_saved(asks: list[bool], share: float) -> None:
+def test_retries_never_exceed_their_share_and_what_was_saved(
+    asks: list[bool], share: float
+) -> None:
     budget = RetryBudget(share)
     retries = 0
 
@@ -236,7 +245,9 @@ def test_retries_never_exceed_their_share_and_what_was_saved(asks: list[bool], s
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_answer_with_two_lengths_or_none_at_all_is_502(gate: GateFactory, answer: bytes) -> None:
+async def test_answer_with_two_lengths_or_none_at_all_is_502(
+    gate: GateFactory, answer: bytes
+) -> None:
     async def fixed(_r: Reader, writer: Writer, _h: bytes) -> None:
         writer.write(answer)
         await writer.drain()
@@ -287,10 +298,16 @@ async def reading(reader: Reader, writer: Writer, head: bytes) -> None:
     await writer.drain()
 
 
-@pytest.mark.parametrize("lines", ["Connection: content-length\r\n", "Connection: close, Content-Length\r\n"])
-async def test_length_stays_whatever_connection_names(gate: GateFactory, token: TokenFactory, lines: str) -> None:
+@pytest.mark.parametrize(
+    "lines", ["Connection: content-length\r\n", "Connection: close, Content-Length\r\n"]
+)
+async def test_length_stays_whatever_connection_names(
+    gate: GateFactory, token: TokenFactory, lines: str
+) -> None:
     g = await gate(reading)
-    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n{lines}"
+    head = (
+        f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n{lines}"
+    )
 
     answer = await raw(g.port, f"{head}Content-Length: {len(INNER)}\r\n\r\n".encode() + INNER)
     after = await g.client.get(PUBLIC)
@@ -300,11 +317,16 @@ async def test_length_stays_whatever_connection_names(gate: GateFactory, token: 
     assert [head.split(b" ")[1] for head in g.upstream.heads] == [CLOSED.encode(), PUBLIC.encode()]
 
 
-async def test_upgrade_cannot_announce_a_body_that_never_goes_on(gate: GateFactory, token: TokenFactory) -> None:
+async def test_upgrade_cannot_announce_a_body_that_never_goes_on(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     g = await gate(reading, read_timeout=1)
     head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n"
 
-    answer = await raw(g.port, f"{head}Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1000\r\n\r\n".encode())
+    answer = await raw(
+        g.port,
+        f"{head}Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1000\r\n\r\n".encode(),
+    )
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert g.upstream.heads == []

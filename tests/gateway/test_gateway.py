@@ -21,7 +21,10 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> None:
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    ), answer.text
     assert answer.json()["code"] == code
     assert answer.json()["trace_id"] == answer.headers["x-request-id"]
 
@@ -29,11 +32,15 @@ def problem(answer: httpx.Response, status: int, code: str) -> None:
 async def test_public_path_passes_and_carries_ids(gate: GateFactory) -> None:
     g = await gate()
 
-    answer = await g.client.get(PUBLIC, params={"q": "茶馆"}, headers={"x-request-id": "request-1234"})
+    answer = await g.client.get(
+        PUBLIC, params={"q": "茶馆"}, headers={"x-request-id": "request-1234"}
+    )
 
     assert (answer.status_code, answer.text, answer.headers["x-own"]) == (200, "ok", "yes")
     assert answer.headers["x-request-id"] == g.sent["x-request-id"] == "request-1234"
-    assert g.upstream.heads[0].startswith(b"GET /api/v1/matters/catalogue?q=%E8%8C%B6%E9%A6%86 HTTP/1.1")
+    assert g.upstream.heads[0].startswith(
+        b"GET /api/v1/matters/catalogue?q=%E8%8C%B6%E9%A6%86 HTTP/1.1"
+    )
     assert g.sent["traceparent"].startswith("00-")
     assert g.sent["x-forwarded-for"] == "127.0.0.1"
 
@@ -61,12 +68,18 @@ async def test_inbound_identity_headers_are_stripped(gate: GateFactory) -> None:
     assert (len(g.sent["x-request-id"]), g.sent["traceparent"][:3]) == (32, "00-")
 
 
-async def test_token_is_needed_where_nothing_is_public(gate: GateFactory, token: TokenFactory, keys: TestKeys) -> None:
+async def test_token_is_needed_where_nothing_is_public(
+    gate: GateFactory, token: TokenFactory, keys: TestKeys
+) -> None:
     g = await gate()
 
     problem(await g.client.get(CLOSED), 401, "invalid_token")
     problem(await g.client.get(PUBLIC, headers={"Authorization": "Bearer x"}), 401, "invalid_token")
-    problem(await g.client.get(CLOSED, headers={"Authorization": f"Bearer {keys.token(exp=1)}"}), 401, "invalid_token")
+    problem(
+        await g.client.get(CLOSED, headers={"Authorization": f"Bearer {keys.token(exp=1)}"}),
+        401,
+        "invalid_token",
+    )
     passed = await g.client.get(CLOSED, headers=token())
 
     assert passed.status_code == 200
@@ -91,7 +104,9 @@ async def test_token_is_needed_where_nothing_is_public(gate: GateFactory, token:
 async def test_clever_paths_reach_no_service(gate: GateFactory, path: str) -> None:
     g = await gate()
 
-    answer = await raw(g.port, f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+    answer = await raw(
+        g.port, f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode()
+    )
 
     assert answer.startswith(b"HTTP/1.1 404")
     assert g.upstream.heads == []
@@ -104,7 +119,9 @@ def test_no_path_with_dots_or_escapes_has_a_route(tail: str) -> None:
     assert route is None or ("%" not in tail and not {".", ".."} & set(tail.split("/")))
 
 
-async def test_service_that_is_not_there_is_502_at_once_and_then_503(gate: GateFactory, token: TokenFactory) -> None:
+async def test_service_that_is_not_there_is_502_at_once_and_then_503(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     g = await gate(breaker_failures=3, breaker_seconds=0.5)
     started = time.monotonic()
 
@@ -122,7 +139,9 @@ async def test_service_that_is_not_there_is_502_at_once_and_then_503(gate: GateF
 
 
 async def test_service_not_in_the_table_is_503(gate: GateFactory, token: TokenFactory) -> None:
-    problem(await (await gate()).client.get("/api/v1/ratings/x", headers=token()), 503, "unavailable")
+    problem(
+        await (await gate()).client.get("/api/v1/ratings/x", headers=token()), 503, "unavailable"
+    )
 
 
 async def test_silent_service_is_504_at_the_limit(gate: GateFactory) -> None:
@@ -196,7 +215,9 @@ async def test_caller_gone_while_the_service_is_silent_cuts_it_too(gate: GateFac
 
 async def test_first_event_of_a_stream_arrives_at_once(gate: GateFactory) -> None:
     async def events(_r: Reader, writer: Writer, _h: bytes) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         writer.write(b"9\r\ndata: 1\n\n\r\n")
         await writer.drain()
         await asyncio.sleep(5)
@@ -239,11 +260,17 @@ async def test_bodies_stream_up_and_the_limit_holds(gate: GateFactory, token: To
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", 200),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204),
         ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n', 304),
-        ("GET", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200),
+        (
+            "GET",
+            b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            200,
+        ),
         ("GET", b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", 302),
     ],
 )
-async def test_answers_without_a_body(gate: GateFactory, method: str, answer: bytes, status: int) -> None:
+async def test_answers_without_a_body(
+    gate: GateFactory, method: str, answer: bytes, status: int
+) -> None:
     async def fixed(_r: Reader, writer: Writer, _h: bytes) -> None:
         writer.write(answer)
         await writer.drain()
@@ -279,7 +306,9 @@ async def test_rate_limit_says_when_to_come_back(gate: GateFactory, token: Token
     assert other.status_code == 200
 
 
-async def test_full_gateway_sheds_reports_before_people(gate: GateFactory, token: TokenFactory) -> None:
+async def test_full_gateway_sheds_reports_before_people(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     release = asyncio.Event()
 
     async def waiting(_r: Reader, writer: Writer, _h: bytes) -> None:
@@ -313,7 +342,10 @@ async def test_service_in_the_same_process_is_called_directly(
     settings = Settings(jwks_url="http://127.0.0.1:1/", revocations_url="http://127.0.0.1:1/")
     app = create_gateway(settings, upstreams={"assessment": service.app}, verifier=keys.verifier())
 
-    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with (
+        serving(app) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
         path = "/api/v1/assessment/daily-reports/2026-03-10"
         unpublished, live = (
             await client.get(path),

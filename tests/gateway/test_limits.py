@@ -16,11 +16,15 @@ CLOSED = "/api/v1/matters/work-list"
 CODES = "/api/v1/identity/sms-codes"
 
 
-async def statuses(client: httpx.AsyncClient, number: int, headers: dict[str, str], path: str = CLOSED) -> list[int]:
+async def statuses(
+    client: httpx.AsyncClient, number: int, headers: dict[str, str], path: str = CLOSED
+) -> list[int]:
     return [(await client.get(path, headers=headers)).status_code for _ in range(number)]
 
 
-async def test_every_account_and_every_client_has_a_limit_of_its_own(gate: GateFactory, token: TokenFactory) -> None:
+async def test_every_account_and_every_client_has_a_limit_of_its_own(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     g = await gate(rate_per_caller=0.01, rate_per_client=0.01, burst=2)
 
     first = await statuses(g.client, 3, token(sub="a"))
@@ -30,12 +34,18 @@ async def test_every_account_and_every_client_has_a_limit_of_its_own(gate: GateF
     assert (first, second, system) == ([200, 200, 429], [200], [200, 200, 429])
 
 
-async def test_who_acts_for_another_has_the_limit_of_ones_own(gate: GateFactory, token: TokenFactory) -> None:
+async def test_who_acts_for_another_has_the_limit_of_ones_own(
+    gate: GateFactory, token: TokenFactory
+) -> None:
     g = await gate(rate_per_caller=0.01, burst=2)
 
     own = await statuses(g.client, 2, token(sub="person"))
-    acting = await statuses(g.client, 1, token(sub="company", kind="organisation", act={"sub": "person"}))
-    other = await statuses(g.client, 1, token(sub="company", kind="organisation", act={"sub": "colleague"}))
+    acting = await statuses(
+        g.client, 1, token(sub="company", kind="organisation", act={"sub": "person"})
+    )
+    other = await statuses(
+        g.client, 1, token(sub="company", kind="organisation", act={"sub": "colleague"})
+    )
 
     assert (own, acting, other) == ([200, 200], [429], [200])
 
@@ -48,7 +58,10 @@ async def test_route_with_a_rate_of_its_own_is_stricter_and_alone(gate: GateFact
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]
-    assert (answers[2].headers["ratelimit-limit"], answers[2].headers["ratelimit-reset"]) == ("2", "20")
+    assert (answers[2].headers["ratelimit-limit"], answers[2].headers["ratelimit-reset"]) == (
+        "2",
+        "20",
+    )
     assert 9 <= int(answers[2].headers["retry-after"]) <= 11
     assert (elsewhere.status_code, elsewhere.headers["ratelimit-limit"]) == (200, "400")
 
@@ -95,7 +108,9 @@ def test_every_rule_is_one_group_so_that_the_table_stays_in_step() -> None:
 
 
 async def test_one_address_has_a_share_of_the_places_and_leaves_the_rest(gate: GateFactory) -> None:
-    async def storing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+    async def storing(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
+    ) -> None:
         if b"content-length" in head.lower():
             _ = await reader.readexactly(1000)
         await plain(reader, writer, head)
@@ -111,7 +126,9 @@ async def test_one_address_has_a_share_of_the_places_and_leaves_the_rest(gate: G
     refused = await g.client.get(PUBLIC)
     nowhere = await g.client.get("/api/v1/nothing/here")
     elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{g.port}", transport=elsewhere) as other:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{g.port}", transport=elsewhere
+    ) as other:
         passed = await other.get(PUBLIC)
     for _, writer in slow:
         writer.close()

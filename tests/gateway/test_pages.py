@@ -15,13 +15,13 @@ from gateway.main import create_gateway
 from gateway.pages import FOLDER, PAGES
 from gateway.routes import find_route
 from gateway.settings import Settings
-from services.exchange.model.subscription import SubscriptionState
-from services.exchange.schemas.reconciliations import ReconciliationRead
-from services.licenses.model import TypeDocument
+from services.exchange.events.model.subscription import SubscriptionState
+from services.exchange.region.schemas import ReconciliationRead
+from services.licenses.model.types import TypeDocument
 from services.licenses.schemas.checks import SignatureRead, ValidityRead
-from services.ratings.model import ModerationReason
-from services.ratings.model.tickets_states import TicketState
-from services.ratings.schemas.tickets import RootCause
+from services.ratings.publication.model import ModerationReason
+from services.ratings.tickets.model.states import TicketState
+from services.ratings.tickets.schemas.tickets import RootCause
 from shared.events.exchange import Resource
 from tests.builders.tokens import TestKeys
 from tests.conftest import ClientFactory, TokenFactory
@@ -66,27 +66,43 @@ async def test_merged_openapi_of_services_here_and_elsewhere_is_valid_and_names_
         }
         settings = Settings(jwks_url="http://127.0.0.1:1/", revocations_url="http://127.0.0.1:1/")
         gateway = create_gateway(settings, upstreams=upstreams, verifier=keys.verifier())
-        async with serving(gateway) as port, httpx.AsyncClient(timeout=20, trust_env=False) as client:
+        async with (
+            serving(gateway) as port,
+            httpx.AsyncClient(timeout=20, trust_env=False) as client,
+        ):
             answer = await client.get(f"http://127.0.0.1:{port}/openapi.json")
 
     document = answer.json()
     validate(document)
     assert (document["openapi"], document["info"]["x-unavailable"]) == ("3.1.0", ["cases"])
     assert set(document["paths"]) == set(own)
-    assert {"identity.Tokens", "identity.Problem", "matters.Problem"} <= set(document["components"]["schemas"])
+    assert {"identity.Tokens", "identity.Problem", "matters.Problem"} <= set(
+        document["components"]["schemas"]
+    )
 
 
 def test_equal_names_of_two_services_do_not_meet() -> None:
     def part(kind: str) -> dict[str, object]:
-        answer = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Page"}}}}
+        answer = {
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Page"}}}
+        }
         paths = {f"/{kind}": {"get": {"responses": {"200": answer}}}}
-        return {"paths": paths, "components": {"schemas": {"Page": {"type": kind}}, "securitySchemes": {"b": {}}}}
+        return {
+            "paths": paths,
+            "components": {"schemas": {"Page": {"type": kind}}, "securitySchemes": {"b": {}}},
+        }
 
     merged = merge({"one": part("string"), "two": part("integer"), "three": None})
 
-    assert merged["components"]["schemas"] == {"one.Page": {"type": "string"}, "two.Page": {"type": "integer"}}
+    assert merged["components"]["schemas"] == {
+        "one.Page": {"type": "string"},
+        "two.Page": {"type": "integer"},
+    }
     assert '"#/components/schemas/two.Page"' in str(merged["paths"]["/integer"]).replace("'", '"')
-    assert (merged["info"]["x-unavailable"], list(merged["components"]["securitySchemes"])) == (["three"], ["b"])
+    assert (merged["info"]["x-unavailable"], list(merged["components"]["securitySchemes"])) == (
+        ["three"],
+        ["b"],
+    )
 
 
 async def test_api_catalog_lists_every_service(gate: GateFactory) -> None:
@@ -104,9 +120,13 @@ async def test_api_catalog_lists_every_service(gate: GateFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/docs", "/rate/AbC", "/check", f"/check/{'A' * 40}", "/ratings", "/exchange"], ids=lambda path: path[:8]
+    "path",
+    ["/docs", "/rate/AbC", "/check", f"/check/{'A' * 40}", "/ratings", "/exchange"],
+    ids=lambda path: path[:8],
 )
-async def test_page_needs_no_other_origin_and_no_inline_script(gate: GateFactory, path: str) -> None:
+async def test_page_needs_no_other_origin_and_no_inline_script(
+    gate: GateFactory, path: str
+) -> None:
     g = await gate()
 
     page = await g.client.get(path)
@@ -116,16 +136,23 @@ async def test_page_needs_no_other_origin_and_no_inline_script(gate: GateFactory
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert all(asset.startswith("/") and not asset.startswith("//") for asset in assets)
     assert [answer.status_code for answer in answers] == [200] * len(answers)
-    assert {answer.headers["content-type"].split(";")[0] for answer in answers} == {"text/css", "text/javascript"}
+    assert {answer.headers["content-type"].split(";")[0] for answer in answers} == {
+        "text/css",
+        "text/javascript",
+    }
     for answer in (page, *answers):
         policy = answer.headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+        assert policy.startswith(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+        )
         assert "unsafe" not in policy
         assert (answer.headers["x-content-type-options"], answer.headers["referrer-policy"]) == (
             "nosniff",
             "no-referrer",
         )
-        assert not re.search(r"https?://|@import|url\(", answer.text.replace("http://www.w3.org/2000/svg", ""))
+        assert not re.search(
+            r"https?://|@import|url\(", answer.text.replace("http://www.w3.org/2000/svg", "")
+        )
         assert not re.search(
             r"<script>|<style|\son[a-z]+=\"|style=|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(",
             answer.text,
@@ -141,7 +168,9 @@ def test_every_field_of_a_page_has_a_label_and_every_name_in_its_script_is_in_it
     for field in re.findall(r"<(?:input|select|textarea)[^>]*>", html):
         name = re.search(r'id="([^"]+)"', field)
         assert name is not None
-        labelled = f'for="{name[1]}"' in html or re.search(rf"<label[^>]*>[^<]*{re.escape(field)}", html)
+        labelled = f'for="{name[1]}"' in html or re.search(
+            rf"<label[^>]*>[^<]*{re.escape(field)}", html
+        )
         assert labelled, field
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'getElementById\("([^"]+)"\)', own)) <= set(ids)
@@ -165,7 +194,9 @@ def test_pages_ask_only_for_operations_of_the_contract(contract: dict[str, Any])
         for method, path in CALLS.findall(file.read_text())
     }
     named = {
-        (file.name, path) for file in FOLDER.iterdir() for path in re.findall(r"/api/[^\s\"'`?]+", file.read_text())
+        (file.name, path)
+        for file in FOLDER.iterdir()
+        for path in re.findall(r"/api/[^\s\"'`?]+", file.read_text())
     }
 
     assert len(asked) > 12
@@ -182,7 +213,11 @@ def test_pages_for_everybody_ask_only_for_what_needs_no_token() -> None:
 
 
 def test_only_the_shared_script_and_the_interactive_page_send_requests() -> None:
-    senders = {file.name for file in FOLDER.glob("*.js") if re.search(r"fetch\(|XMLHttp|sendBeacon", file.read_text())}
+    senders = {
+        file.name
+        for file in FOLDER.glob("*.js")
+        if re.search(r"fetch\(|XMLHttp|sendBeacon", file.read_text())
+    }
 
     assert senders == {"page.js", "docs.js"}
 
@@ -208,7 +243,9 @@ def _keys(file: str, name: str) -> set[str]:
         ("exchange.js", "RESOURCES", get_args(Resource)),
     ],
 )
-def test_pages_have_words_for_every_value_of_the_contract(file: str, name: str, values: Iterable[str]) -> None:
+def test_pages_have_words_for_every_value_of_the_contract(
+    file: str, name: str, values: Iterable[str]
+) -> None:
     assert _keys(file, name) == set(values)
 
 

@@ -32,7 +32,14 @@ WORDS = {
 
 def claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
-    base = {"iss": ISSUER, "aud": "tongban", "sub": "s", "kind": "staff", "iat": now, "exp": now + 600}
+    base = {
+        "iss": ISSUER,
+        "aud": "tongban",
+        "sub": "s",
+        "kind": "staff",
+        "iat": now,
+        "exp": now + 600,
+    }
     return {**base, "roles": ["administrator"], **changes}
 
 
@@ -43,7 +50,9 @@ def part(content: Any) -> str:
 def signed(key: Any, algorithm: str, **header: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return jwt.encode({"alg": algorithm, "typ": "at+jwt", **header}, claims(), key, algorithms=[algorithm])
+        return jwt.encode(
+            {"alg": algorithm, "typ": "at+jwt", **header}, claims(), key, algorithms=[algorithm]
+        )
 
 
 def with_public_key_as_secret(keys: TestKeys) -> str:
@@ -65,17 +74,25 @@ FORGERIES: dict[str, Callable[[TestKeys], str]] = {
     "signature cut": lambda keys: keys.token().rpartition(".")[0] + ".",
     "expired": lambda keys: keys.token(exp=int(time.time()) - 1),
     "not yet": lambda keys: keys.token(iat=int(time.time()) + 60),
-    "alg none": lambda keys: f"{part({'alg': 'none', 'typ': 'at+jwt', 'kid': keys.kid})}.{part(claims())}.",
-    "alg None": lambda keys: f"{part({'alg': 'None', 'typ': 'at+jwt', 'kid': keys.kid})}.{part(claims())}.",
+    "alg none": lambda keys: (
+        f"{part({'alg': 'none', 'typ': 'at+jwt', 'kid': keys.kid})}.{part(claims())}."
+    ),
+    "alg None": lambda keys: (
+        f"{part({'alg': 'None', 'typ': 'at+jwt', 'kid': keys.kid})}.{part(claims())}."
+    ),
     "public key as secret": with_public_key_as_secret,
     "other curve": lambda keys: signed(OKPKey.generate_key("Ed448"), "Ed448", kid=keys.kid),
     "wrong audience": lambda keys: keys.token(aud="elsewhere"),
     "wrong issuer": lambda keys: keys.token(iss="elsewhere"),
     "wrong type": lambda keys: signed(keys.key, "Ed25519", kid=keys.kid, typ="JWT"),
-    "no type": lambda keys: jwt.encode({"alg": "Ed25519", "kid": keys.kid}, claims(), keys.key, algorithms=["Ed25519"]),
+    "no type": lambda keys: jwt.encode(
+        {"alg": "Ed25519", "kid": keys.kid}, claims(), keys.key, algorithms=["Ed25519"]
+    ),
     "old key": lambda _: TestKeys("retired-key").token(),
     "no key id": lambda keys: signed(keys.key, "Ed25519"),
-    "key brought along": lambda keys: signed(OKPKey.generate_key("Ed25519"), "Ed25519", kid=keys.kid, jku="http://x/"),
+    "key brought along": lambda keys: signed(
+        OKPKey.generate_key("Ed25519"), "Ed25519", kid=keys.kid, jku="http://x/"
+    ),
     "no subject": lambda keys: jwt.encode(
         {"alg": "Ed25519", "typ": "at+jwt", "kid": keys.kid},
         {name: value for name, value in claims().items() if name != "sub"},
@@ -109,11 +126,15 @@ async def test_token_is_refused_alike_by_gateway_and_service(
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_good_token_of_the_same_making_passes_both(client_of: ClientFactory, keys: TestKeys) -> None:
+async def test_a_good_token_of_the_same_making_passes_both(
+    client_of: ClientFactory, keys: TestKeys
+) -> None:
     service = await client_of("matters")
     settings = Settings(jwks_url="http://127.0.0.1:1/", revocations_url="http://127.0.0.1:1/")
     gateway = create_gateway(settings, upstreams={"matters": service.app}, verifier=keys.verifier())
     headers = {"Authorization": f"Bearer {signed(keys.key, 'Ed25519', kid=keys.kid)}"}
 
     async with serving(gateway) as port, httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.get(f"http://127.0.0.1:{port}{PATH}", headers=headers)).status_code == 200
+        assert (
+            await client.get(f"http://127.0.0.1:{port}{PATH}", headers=headers)
+        ).status_code == 200

@@ -62,7 +62,9 @@ async def listening(
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
             await serve(reader, writer)
         writer.close()
 
@@ -99,7 +101,11 @@ async def exchanged(
 
 
 ANSWERS = {
-    "a length": (b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-A: b\r\n\r\nhello world", 200, b"hello world"),
+    "a length": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-A: b\r\n\r\nhello world",
+        200,
+        b"hello world",
+    ),
     "chunks": (
         b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n",
         201,
@@ -117,13 +123,19 @@ ANSWERS = {
         b"ok",
     ),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
-    "304 that names a length": (b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 500\r\n\r\n', 304, b""),
+    "304 that names a length": (
+        b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 500\r\n\r\n',
+        304,
+        b"",
+    ),
 }
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 7])
 @pytest.mark.parametrize("kind", ANSWERS)
-async def test_answer_is_whole_however_it_is_cut_and_the_connection_is_used_again(kind: str, pieces: int) -> None:
+async def test_answer_is_whole_however_it_is_cut_and_the_connection_is_used_again(
+    kind: str, pieces: int
+) -> None:
     answer, status, body = ANSWERS[kind]
     service = Service(answer, pieces=pieces)
 
@@ -233,7 +245,10 @@ async def test_connection_with_anything_left_on_it_is_not_used_again(surplus: by
 
 
 async def test_body_in_answer_to_head_is_never_the_next_answer() -> None:
-    service = Service(b"HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", OK)
+    service = Service(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        OK,
+    )
 
     async with listening(service.serve) as upstream:
         first, second = await exchanged(upstream, "HEAD"), await exchanged(upstream)
@@ -404,7 +419,9 @@ async def test_answer_that_is_slowly_taken_is_not_read_ahead_without_end_nor_lat
 
     async with listening(large, read_timeout=0.3) as upstream:
         connection = await upstream.connection()
-        await connection.ask("GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False)
+        await connection.ask(
+            "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+        )
         await asyncio.sleep(0.6)
         ahead, taken = sent, 0
         while piece := await connection.chunk():
@@ -418,7 +435,9 @@ async def test_answer_that_is_slowly_taken_is_not_read_ahead_without_end_nor_lat
 @pytest.mark.parametrize(
     "word", [b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"]
 )
-async def test_service_that_speaks_but_takes_nothing_is_sent_no_more_than_it_has_room_for(word: bytes) -> None:
+async def test_service_that_speaks_but_takes_nothing_is_sent_no_more_than_it_has_room_for(
+    word: bytes,
+) -> None:
     given = 0
 
     async def speaking(reader: Reader, writer: Writer) -> None:
@@ -455,7 +474,9 @@ async def test_connection_that_ended_is_forgotten_at_once() -> None:
 
     async def ended(upstream: Upstream) -> weakref.ref[Connection]:
         connection = await upstream.connection()
-        await connection.ask("GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False)
+        await connection.ask(
+            "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+        )
         with contextlib.suppress(ServiceError):
             while await connection.chunk():
                 pass
@@ -488,7 +509,9 @@ async def test_free_connections_end_after_a_while(monkeypatch: pytest.MonkeyPatc
     async with listening(service.serve) as upstream:
         connections = [await upstream.connection() for _ in range(3)]
         for connection in connections:
-            await connection.ask("GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False)
+            await connection.ask(
+                "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+            )
             _ = await connection.chunk()
             connection.release()
         monkeypatch.setattr(upstreams, "KEPT_SECONDS", 0.05)
@@ -538,12 +561,19 @@ async def test_head_names_host_prefix_and_framing() -> None:
 
 
 def test_headers_that_the_service_ties_to_its_connection_go_no_further() -> None:
-    headers = [(b"connection", b"close, X-Own"), (b"x-own", b"1"), (b"keep-alive", b"5"), (b"etag", b'"1"')]
+    headers = [
+        (b"connection", b"close, X-Own"),
+        (b"x-own", b"1"),
+        (b"keep-alive", b"5"),
+        (b"etag", b'"1"'),
+    ]
 
     assert incoming(headers, 200) == [(b"etag", b'"1"')]
 
 
-async def test_service_behind_tls_is_known_by_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_service_behind_tls_is_known_by_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both, public = a_certificate(tmp_path, "127.0.0.1")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(both)

@@ -10,8 +10,8 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from services.identity import security
-from shared.db import Database
-from shared.tokens import StaticKeys, TokenVerifier
+from shared.database.session import Database
+from shared.security.tokens import StaticKeys, TokenVerifier
 from tests.builders.tokens import ISSUER
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory, once
 
@@ -38,7 +38,9 @@ class Play:
         self.administrator = administrator
 
     async def code(self, phone: str = PHONE, purpose: str = "sign_in") -> str:
-        sent = await self.client.post(f"{BASE}/sms-codes", json={"phone": phone, "purpose": purpose})
+        sent = await self.client.post(
+            f"{BASE}/sms-codes", json={"phone": phone, "purpose": purpose}
+        )
         assert sent.status_code == 202, sent.text
         path = f"{BASE}/development/sms-messages"
         messages = await self.client.get(path, params={"phone": phone}, headers=self.administrator)
@@ -47,7 +49,9 @@ class Play:
         return found[0]
 
     async def sign_in(self, phone: str = PHONE) -> dict[str, Any]:
-        answer = await self.client.post(f"{BASE}/sessions/sms", json={"phone": phone, "code": await self.code(phone)})
+        answer = await self.client.post(
+            f"{BASE}/sessions/sms", json={"phone": phone, "code": await self.code(phone)}
+        )
         assert answer.status_code == 200, answer.text
         await self.trust()
         return answer.json()
@@ -61,7 +65,9 @@ class Play:
         self.client.app.state.verifier = verifier
         return verifier  # pyright: ignore[reportReturnType]
 
-    async def staff(self, username: str = "clerk.one", roles: tuple[str, ...] = ("window_clerk",)) -> dict[str, Any]:
+    async def staff(
+        self, username: str = "clerk.one", roles: tuple[str, ...] = ("window_clerk",)
+    ) -> dict[str, Any]:
         body = {
             "username": username,
             "name": "扎西顿珠",
@@ -69,13 +75,20 @@ class Play:
             "department_code": "D1",
             "roles": roles,
         }
-        answer = await self.client.post(f"{BASE}/staff", json=body, headers=once(self.administrator))
+        answer = await self.client.post(
+            f"{BASE}/staff", json=body, headers=once(self.administrator)
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     async def password(self, staff: dict[str, Any], **changes: str) -> Any:
         now = security.totp(staff["totp_secret"], int(time.time()) // security.TOTP_STEP)
-        body = {"username": staff["username"], "password": staff["initial_password"], "totp": now, **changes}
+        body = {
+            "username": staff["username"],
+            "password": staff["initial_password"],
+            "totp": now,
+            **changes,
+        }
         return await self.client.post(f"{BASE}/sessions/password", json=body)
 
 
@@ -87,7 +100,7 @@ class _Both:
         self.second = second
 
     async def verify(self, token: str, now: Any) -> Any:
-        from shared.tokens import TokenError
+        from shared.security.tokens import TokenError
 
         try:
             return await self.first.verify(token, now)

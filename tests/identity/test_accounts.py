@@ -13,19 +13,31 @@ CARD = {"name": "卓玛央金", "id_number": ID_NUMBER, "id_valid_until": "2036-
 
 
 async def verify(client: ServiceClient, tokens: dict[str, Any], **changes: Any) -> Any:
-    return await client.post(f"{BASE}/verifications", json={**CARD, **changes}, headers=bearer(tokens))
+    return await client.post(
+        f"{BASE}/verifications", json={**CARD, **changes}, headers=bearer(tokens)
+    )
 
 
-async def test_verified_person_gets_level_two_with_the_next_tokens(client: ServiceClient, play: Play) -> None:
+async def test_verified_person_gets_level_two_with_the_next_tokens(
+    client: ServiceClient, play: Play
+) -> None:
     tokens = await play.sign_in()
 
     verified = await verify(client, tokens)
-    refreshed = (await client.post(f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]})).json()
+    refreshed = (
+        await client.post(
+            f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]}
+        )
+    ).json()
     account = (await client.get(f"{BASE}/account", headers=bearer(refreshed))).json()
     export = (await client.get(f"{BASE}/account/export", headers=bearer(refreshed))).json()
 
     assert verified.json() == {"level": 2}
-    assert (account["level"], account["name"], account["id_number"]) == (2, "卓玛**", "540***********0011")
+    assert (account["level"], account["name"], account["id_number"]) == (
+        2,
+        "卓玛**",
+        "540***********0011",
+    )
     assert (export["name"], export["id_number"], export["phone"]) == ("卓玛央金", ID_NUMBER, PHONE)
 
 
@@ -39,7 +51,9 @@ async def test_verified_person_gets_level_two_with_the_next_tokens(client: Servi
         ({"extra": 1}, 400),
     ],
 )
-async def test_verification_refusals(client: ServiceClient, play: Play, changes: dict[str, Any], status: int) -> None:
+async def test_verification_refusals(
+    client: ServiceClient, play: Play, changes: dict[str, Any], status: int
+) -> None:
     answer = await verify(client, await play.sign_in(), **changes)
 
     assert answer.status_code == status
@@ -56,7 +70,9 @@ async def test_one_person_has_one_account(client: ServiceClient, play: Play) -> 
     assert (taken.status_code, again.status_code) == (409, 409)
 
 
-async def test_staff_duties_that_exclude_each_other_are_all_named(client: ServiceClient, play: Play) -> None:
+async def test_staff_duties_that_exclude_each_other_are_all_named(
+    client: ServiceClient, play: Play
+) -> None:
     body = {
         "username": "too.many",
         "name": "某某",
@@ -71,7 +87,9 @@ async def test_staff_duties_that_exclude_each_other_are_all_named(client: Servic
     assert [error["rule"] for error in answer.json()["errors"]] == ["excluding_duties"] * 4
 
 
-async def test_changed_post_and_departure_end_sessions_at_once(client: ServiceClient, play: Play) -> None:
+async def test_changed_post_and_departure_end_sessions_at_once(
+    client: ServiceClient, play: Play
+) -> None:
     staff = await play.staff()
     tokens = (await play.password(staff)).json()
     path = f"{BASE}/staff/{staff['id']}"
@@ -81,16 +99,30 @@ async def test_changed_post_and_departure_end_sessions_at_once(client: ServiceCl
 
     changed = await client.patch(path, json=post, headers=headers)
     stale = await client.patch(path, json=post, headers=headers)
-    refreshed = await client.post(f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]})
-    departed = await client.post(f"{path}/departure", json={"reason": "moved away"}, headers=play.administrator)
-    again = await client.post(f"{path}/departure", json={"reason": "moved away"}, headers=play.administrator)
+    refreshed = await client.post(
+        f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]}
+    )
+    departed = await client.post(
+        f"{path}/departure", json={"reason": "moved away"}, headers=play.administrator
+    )
+    again = await client.post(
+        f"{path}/departure", json={"reason": "moved away"}, headers=play.administrator
+    )
     signed_in = await play.password(staff)
     feed = (await client.get("/internal/revocations")).json()["items"]
 
     assert listed[0]["name"] == "扎西**"
-    assert (changed.status_code, changed.json()["roles"], stale.status_code) == (200, ["approver"], 412)
+    assert (changed.status_code, changed.json()["roles"], stale.status_code) == (
+        200,
+        ["approver"],
+        412,
+    )
     assert refreshed.status_code == 401
-    assert (departed.json()["active"], again.status_code, signed_in.status_code) == (False, 409, 401)
+    assert (departed.json()["active"], again.status_code, signed_in.status_code) == (
+        False,
+        409,
+        401,
+    )
     assert len(feed) == 1
     facts = [event for event in await published(client.database) if event.key == staff["id"]]
     assert [event.revision for event in facts] == list(range(1, len(facts) + 1))
@@ -102,7 +134,11 @@ async def test_unknown_and_foreign_ids_are_not_found(client: ServiceClient, play
     departure = {"reason": "not staff"}
 
     statuses = [
-        (await client.post(f"{BASE}/staff/{i}/departure", json=departure, headers=play.administrator)).status_code
+        (
+            await client.post(
+                f"{BASE}/staff/{i}/departure", json=departure, headers=play.administrator
+            )
+        ).status_code
         for i in (account, new_id())
     ]
     taken = await play.staff("taken.name")
@@ -122,7 +158,9 @@ async def test_unknown_and_foreign_ids_are_not_found(client: ServiceClient, play
     assert again.status_code == 409
 
 
-async def test_personal_data_is_nowhere_in_plain(client: ServiceClient, play: Play, test_log: Path) -> None:
+async def test_personal_data_is_nowhere_in_plain(
+    client: ServiceClient, play: Play, test_log: Path
+) -> None:
     tokens = await play.sign_in()
     _ = await verify(client, tokens)
     _ = await verify(client, tokens, name="卓玛央金", id_number="x")

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.identity import admin
-from shared.db import Database
+from shared.database.session import Database
 from tests.conftest import DATA_KEY, ServiceClient
 from tests.identity.conftest import Play, rows
 
@@ -30,7 +30,11 @@ def environment(client: ServiceClient) -> dict[str, str]:
 
 async def run(environment: dict[str, str], *flags: str, **changes: str) -> Result:
     options = {**ARGUMENTS, **{f"--{name}": value for name, value in changes.items()}}
-    arguments = ["create-administrator", *(part for pair in options.items() for part in pair), *flags]
+    arguments = [
+        "create-administrator",
+        *(part for pair in options.items() for part in pair),
+        *flags,
+    ]
     return await asyncio.to_thread(CliRunner().invoke, admin.cli, arguments, env=environment)
 
 
@@ -52,7 +56,9 @@ async def test_first_administrator_signs_in_with_what_was_shown_once(
     assert row["actor"] == "command:create-administrator"
 
 
-async def test_another_administrator_only_when_said(client: ServiceClient, environment: dict[str, str]) -> None:
+async def test_another_administrator_only_when_said(
+    client: ServiceClient, environment: dict[str, str]
+) -> None:
     first = await run(environment)
     second = await run(environment, username="root.two")
     third = await run(environment, "--another", username="root.three")
@@ -69,18 +75,24 @@ async def test_two_commands_at_once_create_one_administrator(
     client: ServiceClient, environment: dict[str, str]
 ) -> None:
     from services.identity.schemas import NewStaff
-    from services.identity.use_cases import create_administrator
+    from services.identity.use_cases.accounts import create_administrator
     from shared import clock
     from shared.errors import ConflictError
 
     async def create(number: int) -> None:
         command = NewStaff(
-            username=f"root.{number}", name="某", area_code="540100000000", department_code="D", roles=["administrator"]
+            username=f"root.{number}",
+            name="某",
+            area_code="540100000000",
+            department_code="D",
+            roles=["administrator"],
         )
         async with client.database.transaction() as session:
             _ = await create_administrator(session, command, clock.now())
 
-    outcomes = await asyncio.gather(*(create(number) for number in range(8)), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(create(number) for number in range(8)), return_exceptions=True
+    )
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [ConflictError] * 7
     assert len(await rows(client.database, "SELECT 1 FROM account")) == 1

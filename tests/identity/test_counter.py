@@ -28,15 +28,23 @@ async def test_clerk_raises_to_level_three_with_reason_and_the_next_tokens_say_s
     tokens = await play.sign_in()
 
     verified = await verify(client, clerk)
-    refreshed = (await client.post(f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]})).json()
+    refreshed = (
+        await client.post(
+            f"{BASE}/sessions/refresh", json={"refresh_token": tokens["refresh_token"]}
+        )
+    ).json()
     caller = await (await play.trust()).verify(refreshed["access_token"], clock.now())
-    (row,) = await rows(client.database, "SELECT actor, reason, detail FROM audit WHERE action = 'identity.verify'")
+    (row,) = await rows(
+        client.database, "SELECT actor, reason, detail FROM audit WHERE action = 'identity.verify'"
+    )
 
     assert (verified.status_code, verified.json()) == (200, {"level": 3})
     assert (caller.acr, caller.amr) == (3, ("sms", "counter"))
     assert (row["actor"], row["reason"]) == ("clerk-1", "came to the hall with her card")
     assert ID_NUMBER not in row["detail"]
-    (fact,) = [e for e in await published(client.database) if e.type.endswith("identity-verified.v1")]
+    (fact,) = [
+        e for e in await published(client.database) if e.type.endswith("identity-verified.v1")
+    ]
     assert (fact.data["level"], fact.data["method"]) == (3, "counter")
 
 
@@ -75,14 +83,18 @@ async def test_counter_refusals_change_nothing(
     assert [row["level"] for row in await rows(client.database, "SELECT level FROM account")] == [1]
 
 
-async def test_card_of_another_account_is_refused(client: ServiceClient, play: Play, clerk: Headers) -> None:
+async def test_card_of_another_account_is_refused(
+    client: ServiceClient, play: Play, clerk: Headers
+) -> None:
     _, _ = await play.sign_in(), await play.sign_in(OTHER_PHONE)
     _ = await verify(client, clerk)
 
     assert (await verify(client, clerk, phone=OTHER_PHONE)).status_code == 409
 
 
-@pytest.mark.parametrize("claims", [{"kind": "staff", "roles": ["leader"]}, {"kind": "person"}, {"kind": "system"}])
+@pytest.mark.parametrize(
+    "claims", [{"kind": "staff", "roles": ["leader"]}, {"kind": "person"}, {"kind": "system"}]
+)
 async def test_only_window_clerks_verify_at_counters(
     client: ServiceClient, token: TokenFactory, claims: dict[str, Any]
 ) -> None:

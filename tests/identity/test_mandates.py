@@ -26,13 +26,17 @@ def a_day(days: int = 30) -> str:
     return str(clock.local_date(clock.now()) + timedelta(days=days))
 
 
-async def grant(client: ServiceClient, principal: dict[str, Any], key: str = "", **changes: Any) -> Any:
+async def grant(
+    client: ServiceClient, principal: dict[str, Any], key: str = "", **changes: Any
+) -> Any:
     body = {**AGENT, "valid_until": a_day(), **changes}
     headers = {**bearer(principal), "Idempotency-Key": key or uuid4().hex}
     return await client.post(f"{BASE}/mandates", json=body, headers=headers)
 
 
-async def granted(client: ServiceClient, principal: dict[str, Any], **changes: Any) -> dict[str, Any]:
+async def granted(
+    client: ServiceClient, principal: dict[str, Any], **changes: Any
+) -> dict[str, Any]:
     answer = await grant(client, principal, **changes)
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -44,7 +48,9 @@ async def accept(client: ServiceClient, agent: dict[str, Any], mandate: dict[str
 
 async def revoke(client: ServiceClient, who: dict[str, Any], mandate: dict[str, Any]) -> Any:
     body = {"reason": "委托事项已经办完"}
-    return await client.post(f"{BASE}/mandates/{mandate['id']}/revocation", json=body, headers=bearer(who))
+    return await client.post(
+        f"{BASE}/mandates/{mandate['id']}/revocation", json=body, headers=bearer(who)
+    )
 
 
 async def exchange(client: ServiceClient, agent: dict[str, Any], mandate_id: str) -> Any:
@@ -52,7 +58,9 @@ async def exchange(client: ServiceClient, agent: dict[str, Any], mandate_id: str
     return await client.post(f"{BASE}/oauth/token-exchange", data=form, headers=bearer(agent))
 
 
-async def test_agent_acts_for_the_principal_in_the_matters_of_the_mandate(client: ServiceClient, play: Play) -> None:
+async def test_agent_acts_for_the_principal_in_the_matters_of_the_mandate(
+    client: ServiceClient, play: Play
+) -> None:
     principal, agent = await verified(play), await verified(play, OTHER_PHONE, OTHER_ID)
     matter = str(uuid4())
 
@@ -62,17 +70,34 @@ async def test_agent_acts_for_the_principal_in_the_matters_of_the_mandate(client
     acting = (await exchange(client, agent, mandate["id"])).json()
     verifier = await play.trust()
     caller = await verifier.verify(acting["access_token"], clock.now())
-    own, mine = [await verifier.verify(one["access_token"], clock.now()) for one in (principal, agent)]
+    own, mine = [
+        await verifier.verify(one["access_token"], clock.now()) for one in (principal, agent)
+    ]
 
-    assert (mandate["state"], mandate["role"], mandate["agent_name"]) == ("offered", "principal", "卓玛**")
-    assert (accepted["state"], accepted["role"], accepted["agent_id"]) == ("accepted", "agent", mine.subject)
+    assert (mandate["state"], mandate["role"], mandate["agent_name"]) == (
+        "offered",
+        "principal",
+        "卓玛**",
+    )
+    assert (accepted["state"], accepted["role"], accepted["agent_id"]) == (
+        "accepted",
+        "agent",
+        mine.subject,
+    )
     assert (early.status_code, early.json()["code"]) == (409, "conflict")
     assert acting["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
-    assert (caller.subject, caller.kind, caller.act, caller.acr) == (own.subject, "person", mine.subject, 2)
+    assert (caller.subject, caller.kind, caller.act, caller.acr) == (
+        own.subject,
+        "person",
+        mine.subject,
+        2,
+    )
     assert (caller.mandate, caller.matters) == (mandate["id"], {matter})
     assert (caller.covers(matter), caller.covers(uuid4())) == (True, False)
     facts = [event for event in await published(client.database) if "mandate" in event.type]
-    assert [(event.type.split(".")[2], event.key) for event in facts] == [("mandate-granted", mandate["id"])]
+    assert [(event.type.split(".")[2], event.key) for event in facts] == [
+        ("mandate-granted", mandate["id"])
+    ]
     assert OTHER_ID not in str(facts)
 
 
@@ -93,7 +118,9 @@ async def test_both_sides_list_it_and_strangers_do_not(client: ServiceClient, pl
     ]
 
 
-async def test_organisation_gives_a_mandate_and_its_name_is_public(client: ServiceClient, play: Play) -> None:
+async def test_organisation_gives_a_mandate_and_its_name_is_public(
+    client: ServiceClient, play: Play
+) -> None:
     person, agent = await verified(play), await verified(play, OTHER_PHONE, OTHER_ID)
     organisation = (await register(client, person)).json()["id"]
     acting = (await act(client, person, organisation)).json()
@@ -106,13 +133,21 @@ async def test_organisation_gives_a_mandate_and_its_name_is_public(client: Servi
 
     assert (mandate["principal_name"], mandate["matters"]) == ("拉萨甜茶有限公司", None)
     assert (caller.kind, caller.subject, caller.matters) == ("organisation", organisation, None)
-    statuses = [(await grant(client, tokens)).status_code, (await act(client, tokens, organisation)).status_code]
+    statuses = [
+        (await grant(client, tokens)).status_code,
+        (await act(client, tokens, organisation)).status_code,
+    ]
     assert statuses == [403, 403]
 
 
 @pytest.mark.parametrize("revoking", ["principal", "agent"])
-async def test_revoking_ends_what_was_opened_under_it_at_once(client: ServiceClient, play: Play, revoking: str) -> None:
-    people = {"principal": await verified(play), "agent": await verified(play, OTHER_PHONE, OTHER_ID)}
+async def test_revoking_ends_what_was_opened_under_it_at_once(
+    client: ServiceClient, play: Play, revoking: str
+) -> None:
+    people = {
+        "principal": await verified(play),
+        "agent": await verified(play, OTHER_PHONE, OTHER_ID),
+    }
     mandate = await granted(client, people["principal"])
     _ = await accept(client, people["agent"], mandate)
     acting = (await exchange(client, people["agent"], mandate["id"])).json()
@@ -169,7 +204,9 @@ async def test_refused_mandates_name_the_field(
     assert await rows(client.database, "SELECT 1 FROM mandate") == []
 
 
-async def test_sessions_end_with_the_last_day_of_the_mandate(client: ServiceClient, play: Play) -> None:
+async def test_sessions_end_with_the_last_day_of_the_mandate(
+    client: ServiceClient, play: Play
+) -> None:
     principal, agent = await verified(play), await verified(play, OTHER_PHONE, OTHER_ID)
     today = clock.local_date(clock.now())
     mandate = await granted(client, principal, valid_until=str(today + timedelta(days=1)))
@@ -199,10 +236,12 @@ async def test_hundred_equal_submissions_have_one_effect(client: ServiceClient, 
     offers = await asyncio.gather(*(grant(client, principal, "one") for _ in range(100)))
     mandate = offers[0].json()
     accepted = Counter(
-        one.status_code for one in await asyncio.gather(*(accept(client, agent, mandate) for _ in range(100)))
+        one.status_code
+        for one in await asyncio.gather(*(accept(client, agent, mandate) for _ in range(100)))
     )
     revoked = Counter(
-        one.status_code for one in await asyncio.gather(*(revoke(client, principal, mandate) for _ in range(100)))
+        one.status_code
+        for one in await asyncio.gather(*(revoke(client, principal, mandate) for _ in range(100)))
     )
 
     assert {(one.status_code, one.content) for one in offers} == {(201, offers[0].content)}

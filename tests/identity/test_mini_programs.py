@@ -25,7 +25,9 @@ async def bound(play: Play, code: str, app: str = "app-one", phone: str = PHONE)
     """First arrival, and binding to the phone."""
     first = await arrive(play.client, code, app)
     assert (first.status_code, first.json()["code"]) == (409, "binding_required"), first.text
-    return await bind(play.client, first.json()["binding_token"], await play.code(phone, "bind"), phone)
+    return await bind(
+        play.client, first.json()["binding_token"], await play.code(phone, "bind"), phone
+    )
 
 
 async def account_of(client: ServiceClient, tokens: dict[str, Any]) -> str:
@@ -36,21 +38,32 @@ async def test_first_arrival_binds_to_the_existing_account_and_later_ones_sign_i
     client: ServiceClient, play: Play
 ) -> None:
     by_sms = await play.sign_in()
-    _ = await rows(client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'")
+    _ = await rows(
+        client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'"
+    )
 
     binding = await bound(play, "open-1:union-1")
     again = await arrive(client, "open-1:union-1")
 
-    accounts = {await account_of(client, tokens) for tokens in (by_sms, binding.json(), again.json())}
+    accounts = {
+        await account_of(client, tokens) for tokens in (by_sms, binding.json(), again.json())
+    }
     assert (binding.status_code, again.status_code, len(accounts)) == (200, 200, 1)
 
 
-async def test_fifty_parallel_first_sign_ins_make_one_account(client: ServiceClient, play: Play) -> None:
-    tokens = [(await arrive(client, f"open-{n}:union-1", f"app-{n}")).json()["binding_token"] for n in range(50)]
+async def test_fifty_parallel_first_sign_ins_make_one_account(
+    client: ServiceClient, play: Play
+) -> None:
+    tokens = [
+        (await arrive(client, f"open-{n}:union-1", f"app-{n}")).json()["binding_token"]
+        for n in range(50)
+    ]
     code = await play.code(PHONE, "bind")
 
     bindings = await asyncio.gather(*(bind(client, token, code) for token in tokens))
-    arrivals = await asyncio.gather(*(arrive(client, f"open-{n}:union-1", f"app-{n}") for n in range(50) for _ in "12"))
+    arrivals = await asyncio.gather(
+        *(arrive(client, f"open-{n}:union-1", f"app-{n}") for n in range(50) for _ in "12")
+    )
 
     assert sorted(answer.status_code for answer in bindings) == [200] + [401] * 49
     assert {answer.status_code for answer in arrivals} == {200}
@@ -60,8 +73,13 @@ async def test_fifty_parallel_first_sign_ins_make_one_account(client: ServiceCli
     assert len(await rows(client.database, "SELECT 1 FROM mini_program_link")) == 50
 
 
-async def test_one_user_with_two_phones_at_once_is_bound_to_one_account(client: ServiceClient, play: Play) -> None:
-    first, second = await arrive(client, "open-1:union-1", "one"), await arrive(client, "open-2:union-1", "two")
+async def test_one_user_with_two_phones_at_once_is_bound_to_one_account(
+    client: ServiceClient, play: Play
+) -> None:
+    first, second = (
+        await arrive(client, "open-1:union-1", "one"),
+        await arrive(client, "open-2:union-1", "two"),
+    )
     codes = await play.code(PHONE, "bind"), await play.code(OTHER_PHONE, "bind")
 
     answers = await asyncio.gather(
@@ -71,7 +89,9 @@ async def test_one_user_with_two_phones_at_once_is_bound_to_one_account(client: 
 
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert len(await rows(client.database, ACCOUNTS)) == 1
-    assert len(await rows(client.database, "SELECT DISTINCT account_id FROM mini_program_link")) == 1
+    assert (
+        len(await rows(client.database, "SELECT DISTINCT account_id FROM mini_program_link")) == 1
+    )
 
 
 async def test_unionid_joins_the_person_across_mini_programs_and_openid_alone_does_not(
@@ -92,7 +112,8 @@ async def test_binding_needs_a_code_sent_for_binding(client: ServiceClient, play
 
     answer = await bind(client, token, await play.code(PHONE, "sign_in"))
     swapped = await client.post(
-        f"{BASE}/sessions/sms", json={"phone": OTHER_PHONE, "code": await play.code(OTHER_PHONE, "bind")}
+        f"{BASE}/sessions/sms",
+        json={"phone": OTHER_PHONE, "code": await play.code(OTHER_PHONE, "bind")},
     )
 
     assert (answer.status_code, swapped.status_code) == (401, 401)
@@ -100,10 +121,14 @@ async def test_binding_needs_a_code_sent_for_binding(client: ServiceClient, play
 
 
 @pytest.mark.parametrize("spoil", ["x" * 10, "{0}0", "00{0}", "a.b", ".", "5b5d.{1}"])
-async def test_forged_binding_tokens_are_refused(client: ServiceClient, play: Play, spoil: str) -> None:
+async def test_forged_binding_tokens_are_refused(
+    client: ServiceClient, play: Play, spoil: str
+) -> None:
     token = (await arrive(client, "open-1")).json()["binding_token"]
 
-    answer = await bind(client, spoil.format(token, token.split(".")[1]), await play.code(PHONE, "bind"))
+    answer = await bind(
+        client, spoil.format(token, token.split(".")[1]), await play.code(PHONE, "bind")
+    )
 
     assert answer.status_code == 401
     assert await rows(client.database, ACCOUNTS) == []

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from joserfc.jwk import OKPKey
 
-from services.identity import use_cases
 from services.identity.model import Revocation
+from services.identity.use_cases import prune as use_cases_prune
 from services.identity.use_cases.sessions import revoke
 from services.identity.use_cases.systems import withdraw_system
 from shared import clock
 from shared.errors import NotFoundError
 from shared.ids import new_id
-from shared.tokens import TokenError
+from shared.security.tokens import TokenError
 from tests.conftest import ServiceClient, once
 from tests.identity.conftest import BASE, PHONE, Play, an_assertion, bearer, rows
 
@@ -28,9 +28,13 @@ async def feed(client: ServiceClient, after: str = "0") -> dict[str, Any]:
     return (await client.get("/internal/revocations", params={"after": after})).json()
 
 
-async def test_signing_out_everywhere_ends_all_own_sessions_and_no_other(client: ServiceClient, play: Play) -> None:
+async def test_signing_out_everywhere_ends_all_own_sessions_and_no_other(
+    client: ServiceClient, play: Play
+) -> None:
     first, other = await play.sign_in(), await play.sign_in("13700000001")
-    _ = await rows(client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'")
+    _ = await rows(
+        client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'"
+    )
     second = await play.sign_in()
 
     ended = await client.delete(f"{BASE}/sessions", headers=bearer(first))
@@ -60,7 +64,10 @@ async def test_feed_is_committed_in_the_order_of_its_positions(client: ServiceCl
     await task
 
     assert (seen["items"], waiting) == ([], True)
-    assert [item["session"] for item in (await feed(client, seen["next"]))["items"]] == [str(first), str(second)]
+    assert [item["session"] for item in (await feed(client, seen["next"]))["items"]] == [
+        str(first),
+        str(second),
+    ]
 
 
 async def test_feed_forgets_what_no_token_can_outlive(client: ServiceClient, play: Play) -> None:
@@ -70,7 +77,9 @@ async def test_feed_forgets_what_no_token_can_outlive(client: ServiceClient, pla
     assert (await feed(client))["items"] == []
 
 
-async def test_withdrawn_system_is_in_the_feed_and_signs_in_no_more(client: ServiceClient, play: Play) -> None:
+async def test_withdrawn_system_is_in_the_feed_and_signs_in_no_more(
+    client: ServiceClient, play: Play
+) -> None:
     key = OKPKey.generate_key("Ed25519")
     body = {
         "name": "房管系统",
@@ -88,12 +97,18 @@ async def test_withdrawn_system_is_in_the_feed_and_signs_in_no_more(client: Serv
         "client_assertion": an_assertion(key, client_id),
     }
 
-    withdrawn = await client.post(path, json={"reason": "the bureau moved on"}, headers=play.administrator)
-    again = await client.post(path, json={"reason": "the bureau moved on"}, headers=play.administrator)
+    withdrawn = await client.post(
+        path, json={"reason": "the bureau moved on"}, headers=play.administrator
+    )
+    again = await client.post(
+        path, json={"reason": "the bureau moved on"}, headers=play.administrator
+    )
     refused = await client.post(f"{BASE}/oauth/token", data=form)
 
     assert (withdrawn.status_code, again.status_code, refused.status_code) == (204, 409, 401)
-    assert [(item["session"], item["subject"]) for item in (await feed(client))["items"]] == [(None, client_id)]
+    assert [(item["session"], item["subject"]) for item in (await feed(client))["items"]] == [
+        (None, client_id)
+    ]
 
 
 async def test_only_systems_are_withdrawn(client: ServiceClient, play: Play) -> None:
@@ -104,7 +119,9 @@ async def test_only_systems_are_withdrawn(client: ServiceClient, play: Play) -> 
             await withdraw_system(session, staff["id"], "not a system", clock.now())
 
 
-async def test_fifty_parallel_uses_of_one_totp_open_one_session(client: ServiceClient, play: Play) -> None:
+async def test_fifty_parallel_uses_of_one_totp_open_one_session(
+    client: ServiceClient, play: Play
+) -> None:
     staff = await play.staff()
 
     answers = await asyncio.gather(*(play.password(staff) for _ in range(50)))
@@ -114,7 +131,9 @@ async def test_fifty_parallel_uses_of_one_totp_open_one_session(client: ServiceC
     assert set(statuses) <= {200, 401, 429}
 
 
-async def test_guesses_sent_at_once_are_counted_one_after_the_other(client: ServiceClient, play: Play) -> None:
+async def test_guesses_sent_at_once_are_counted_one_after_the_other(
+    client: ServiceClient, play: Play
+) -> None:
     staff = await play.staff()
 
     answers = await asyncio.gather(*(play.password(staff, password="wrong") for _ in range(30)))
@@ -125,7 +144,9 @@ async def test_guesses_sent_at_once_are_counted_one_after_the_other(client: Serv
 async def test_fifty_parallel_reuses_end_the_family_once(client: ServiceClient, play: Play) -> None:
     tokens = await play.sign_in()
     _ = await refresh(client, tokens)
-    _ = await rows(client.database, "UPDATE session SET rotated_at = rotated_at - interval '11 seconds'")
+    _ = await rows(
+        client.database, "UPDATE session SET rotated_at = rotated_at - interval '11 seconds'"
+    )
 
     statuses = await asyncio.gather(*(refresh(client, tokens) for _ in range(50)))
 
@@ -134,7 +155,9 @@ async def test_fifty_parallel_reuses_end_the_family_once(client: ServiceClient, 
 
 
 async def test_fifty_parallel_requests_for_a_code_send_one(client: ServiceClient) -> None:
-    answers = await asyncio.gather(*(client.post(f"{BASE}/sms-codes", json={"phone": PHONE}) for _ in range(50)))
+    answers = await asyncio.gather(
+        *(client.post(f"{BASE}/sms-codes", json={"phone": PHONE}) for _ in range(50))
+    )
 
     assert sorted(answer.status_code for answer in answers) == [202] + [429] * 49
     assert len(await rows(client.database, "SELECT 1 FROM sms_message")) == 1
@@ -159,12 +182,15 @@ async def test_code_lives_at_most_ten_minutes(client: ServiceClient, play: Play)
         _ = type(settings)(**{**settings.model_dump(), "sms_code_seconds": 601})
 
 
-async def test_retired_key_leaves_the_set_and_its_tokens_are_refused(client: ServiceClient, play: Play) -> None:
+async def test_retired_key_leaves_the_set_and_its_tokens_are_refused(
+    client: ServiceClient, play: Play
+) -> None:
     tokens = await play.sign_in()
     _ = await client.post(f"{BASE}/signing-keys/rotation", headers=play.administrator)
     published = len((await client.get(f"{BASE}/jwks")).json()["keys"])
     _ = await rows(
-        client.database, "UPDATE signing_key SET retired_at = now() - interval '16 minutes' WHERE state = 'old'"
+        client.database,
+        "UPDATE signing_key SET retired_at = now() - interval '16 minutes' WHERE state = 'old'",
     )
 
     verifier = await play.trust()
@@ -175,7 +201,9 @@ async def test_retired_key_leaves_the_set_and_its_tokens_are_refused(client: Ser
         _ = await verifier.first.verify(tokens["access_token"], clock.now())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-async def test_old_things_are_cleared_and_fresh_ones_stay(client: ServiceClient, play: Play) -> None:
+async def test_old_things_are_cleared_and_fresh_ones_stay(
+    client: ServiceClient, play: Play
+) -> None:
     _ = await client.delete(f"{BASE}/sessions", headers=bearer(await play.sign_in()))
     _ = await play.password(await play.staff(), password="wrong")
 
@@ -185,13 +213,19 @@ async def test_old_things_are_cleared_and_fresh_ones_stay(client: ServiceClient,
 
     async def prune(days: int) -> list[int]:
         async with client.database.transaction() as session:
-            await use_cases.prune(session, clock.now() + timedelta(days=days))
+            await use_cases_prune(session, clock.now() + timedelta(days=days))
         return await counts()
 
-    assert [await prune(0), await prune(2), await prune(8)] == [[1, 1, 1, 3], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert [await prune(0), await prune(2), await prune(8)] == [
+        [1, 1, 1, 3],
+        [0, 1, 0, 0],
+        [0, 0, 0, 0],
+    ]
 
 
-async def test_first_registration_of_two_codes_at_once_makes_one_account(client: ServiceClient, play: Play) -> None:
+async def test_first_registration_of_two_codes_at_once_makes_one_account(
+    client: ServiceClient, play: Play
+) -> None:
     from services.identity.use_cases.sms import account_of_phone
 
     async def register() -> Any:

@@ -11,8 +11,8 @@ from joserfc.jwk import OKPKey
 
 from services.identity import security
 from shared import clock
+from shared.database.migrations import drift, run_on
 from shared.ids import new_id
-from shared.migrations import drift, run_on
 from tests.conftest import DatabaseFactory, ServiceClient, TokenFactory, once, published
 from tests.identity.conftest import BASE, PHONE, Play, an_assertion, bearer, rows
 
@@ -22,21 +22,31 @@ async def refresh(client: ServiceClient, token: str) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("refresh_token")
 
 
-async def test_first_sign_in_registers_and_the_second_finds_the_account(client: ServiceClient, play: Play) -> None:
+async def test_first_sign_in_registers_and_the_second_finds_the_account(
+    client: ServiceClient, play: Play
+) -> None:
     first = await play.sign_in()
     account = (await client.get(f"{BASE}/account", headers=bearer(first))).json()
-    _ = await rows(client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'")
+    _ = await rows(
+        client.database, "UPDATE sms_code SET created_at = created_at - interval '2 minutes'"
+    )
     second = await play.sign_in()
 
     assert (account["kind"], account["level"], account["phone"]) == ("person", 1, "139****1234")
-    assert (await client.get(f"{BASE}/account", headers=bearer(second))).json()["id"] == account["id"]
-    assert [e.type for e in await published(client.database)] == ["tongban.identity.account-registered.v1"]
+    assert (await client.get(f"{BASE}/account", headers=bearer(second))).json()["id"] == account[
+        "id"
+    ]
+    assert [e.type for e in await published(client.database)] == [
+        "tongban.identity.account-registered.v1"
+    ]
 
 
 async def test_one_code_signs_in_once_under_parallel_use(client: ServiceClient, play: Play) -> None:
     body = {"phone": PHONE, "code": await play.code()}
 
-    answers = await asyncio.gather(*(client.post(f"{BASE}/sessions/sms", json=body) for _ in range(100)))
+    answers = await asyncio.gather(
+        *(client.post(f"{BASE}/sessions/sms", json=body) for _ in range(100))
+    )
 
     assert [a.status_code for a in answers].count(200) == 1
     assert {a.status_code for a in answers} == {200, 401}
@@ -54,14 +64,19 @@ async def test_wrong_codes_use_the_code_up(client: ServiceClient, play: Play) ->
     assert statuses == [401] * 6
 
 
-async def test_expired_code_and_unknown_phone_are_refused_alike(client: ServiceClient, play: Play) -> None:
+async def test_expired_code_and_unknown_phone_are_refused_alike(
+    client: ServiceClient, play: Play
+) -> None:
     code = await play.code()
     _ = await rows(client.database, "UPDATE sms_code SET expires_at = now() - interval '1 second'")
 
     expired = await client.post(f"{BASE}/sessions/sms", json={"phone": PHONE, "code": code})
     unknown = await client.post(f"{BASE}/sessions/sms", json={"phone": "13800000000", "code": code})
 
-    assert (expired.status_code, expired.json()["detail"]) == (unknown.status_code, unknown.json()["detail"])
+    assert (expired.status_code, expired.json()["detail"]) == (
+        unknown.status_code,
+        unknown.json()["detail"],
+    )
 
 
 async def test_budget_per_number_and_address(client: ServiceClient, play: Play) -> None:
@@ -69,7 +84,9 @@ async def test_budget_per_number_and_address(client: ServiceClient, play: Play) 
     again = await client.post(f"{BASE}/sms-codes", json={"phone": PHONE})
     headers = {"x-forwarded-for": "spoofed, 203.0.113.9"}
     for number in range(60):
-        _ = await client.post(f"{BASE}/sms-codes", json={"phone": f"137000000{number:02d}"}, headers=headers)
+        _ = await client.post(
+            f"{BASE}/sms-codes", json={"phone": f"137000000{number:02d}"}, headers=headers
+        )
     flood = await client.post(f"{BASE}/sms-codes", json={"phone": "13700000099"}, headers=headers)
 
     assert (again.status_code, again.headers["retry-after"]) == (429, "60")
@@ -89,7 +106,9 @@ async def test_messages_are_read_only_by_administrators_in_development(
     assert (citizen.status_code, production.status_code) == (403, 404)
 
 
-async def test_fifty_parallel_refreshes_give_one_successor(client: ServiceClient, play: Play) -> None:
+async def test_fifty_parallel_refreshes_give_one_successor(
+    client: ServiceClient, play: Play
+) -> None:
     tokens = await play.sign_in()
 
     answers = await asyncio.gather(*(refresh(client, tokens["refresh_token"]) for _ in range(50)))
@@ -103,7 +122,9 @@ async def test_fifty_parallel_refreshes_give_one_successor(client: ServiceClient
 async def test_reuse_after_the_grace_ends_the_family(client: ServiceClient, play: Play) -> None:
     tokens = await play.sign_in()
     _, second = await refresh(client, tokens["refresh_token"])
-    _ = await rows(client.database, "UPDATE session SET rotated_at = rotated_at - interval '11 seconds'")
+    _ = await rows(
+        client.database, "UPDATE session SET rotated_at = rotated_at - interval '11 seconds'"
+    )
 
     reused = await refresh(client, tokens["refresh_token"])
     newest = await refresh(client, str(second))
@@ -111,13 +132,23 @@ async def test_reuse_after_the_grace_ends_the_family(client: ServiceClient, play
 
     assert (reused[0], newest[0]) == (401, 401)
     assert len(feed["items"]) == 1
-    assert (await client.get("/internal/revocations", params={"after": feed["next"]})).json()["items"] == []
-    assert [e.type.split(".")[2] for e in await published(client.database)][-1] == "sessions-revoked"
+    assert (await client.get("/internal/revocations", params={"after": feed["next"]})).json()[
+        "items"
+    ] == []
+    assert [e.type.split(".")[2] for e in await published(client.database)][
+        -1
+    ] == "sessions-revoked"
 
 
 @pytest.mark.parametrize(
     "token",
-    ["", "x", "a.b.c", "018f0000-0000-7000-8000-000000000000.1.AAAA", "018f0000-0000-7000-8000-000000000000.x.AAAA"],
+    [
+        "",
+        "x",
+        "a.b.c",
+        "018f0000-0000-7000-8000-000000000000.1.AAAA",
+        "018f0000-0000-7000-8000-000000000000.x.AAAA",
+    ],
 )
 async def test_forged_refresh_tokens_are_refused(client: ServiceClient, token: str) -> None:
     status, _ = await refresh(client, token)
@@ -125,7 +156,9 @@ async def test_forged_refresh_tokens_are_refused(client: ServiceClient, token: s
     assert status in {400, 401}
 
 
-async def test_sessions_are_listed_and_ended_by_their_owner_alone(client: ServiceClient, play: Play) -> None:
+async def test_sessions_are_listed_and_ended_by_their_owner_alone(
+    client: ServiceClient, play: Play
+) -> None:
     mine, other = await play.sign_in(), await play.sign_in("13700000001")
     (session,) = (await client.get(f"{BASE}/sessions", headers=bearer(mine))).json()
     path = f"{BASE}/sessions/{session['id']}"
@@ -168,7 +201,9 @@ async def test_failures_make_wait_longer_and_longer_and_unknown_users_answer_ali
     await rows(client.database, "UPDATE throttle SET blocked_until = now() - interval '1 second'")
     right = await play.password(staff)
 
-    assert {(a.status_code, a.json()["detail"]) for a in [*wrong, unknown]} == {(401, unknown.json()["detail"])}
+    assert {(a.status_code, a.json()["detail"]) for a in [*wrong, unknown]} == {
+        (401, unknown.json()["detail"])
+    }
     assert (blocked.status_code, right.status_code) == (429, 200)
     assert int(blocked.headers["retry-after"]) >= 1
 
@@ -198,7 +233,9 @@ def test_totp_vector_of_rfc_6238() -> None:
     assert security.totp("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", 59 // 30) == "287082"
 
 
-async def test_system_gets_a_token_by_its_key_once_per_assertion(client: ServiceClient, play: Play) -> None:
+async def test_system_gets_a_token_by_its_key_once_per_assertion(
+    client: ServiceClient, play: Play
+) -> None:
     key = OKPKey.generate_key("Ed25519")
     body = {
         "name": "房管系统",
@@ -236,7 +273,9 @@ async def test_system_gets_a_token_by_its_key_once_per_assertion(client: Service
 
     assert statuses == [200, *[401] * 9, 200]
     refused = await client.post(
-        f"{BASE}/systems", json={**body, "public_key": {"kty": "RSA"}}, headers=once(play.administrator)
+        f"{BASE}/systems",
+        json={**body, "public_key": {"kty": "RSA"}},
+        headers=once(play.administrator),
     )
     assert refused.status_code == 400
 

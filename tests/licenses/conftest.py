@@ -9,14 +9,15 @@ import httpx
 import pytest
 
 from services.licenses.consumer import consumer
-from shared import clock, codes
-from shared.crypto import seal_for, use_key
+from shared import clock
+from shared.domain import codes
 from shared.events.base import Envelope, Event
 from shared.events.cases import CaseDecided
 from shared.events.exchange import RecordReceived
 from shared.events.identity import IdentityVerified
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import seal_for, use_key
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory, once, published
@@ -45,7 +46,12 @@ def a_type(**changes: Any) -> dict[str, Any]:
                 "kind": "choice",
                 "choices": ["热食类食品制售", "预包装食品销售"],
             },
-            {"name": "seats", "label": {"zh": "座位数"}, "kind": "number", "sensitivity": "internal"},
+            {
+                "name": "seats",
+                "label": {"zh": "座位数"},
+                "kind": "number",
+                "sensitivity": "internal",
+            },
             {"name": "opened", "label": {"zh": "开业日期"}, "kind": "date"},
             {"name": "phone", "label": {"zh": "联系电话"}, "sensitivity": "sensitive"},
         ],
@@ -116,15 +122,21 @@ class Office:
         self.inbox = Inbox(client.database, None, consumer, pauses=(0.0,) * 5)  # pyright: ignore[reportArgumentType]
         self.administrator = token(kind="staff", roles=["administrator"])
         self.officer = self.staff("leader")
-        self.system = token(kind="system", scope="licenses:issue licenses:read", area=CITY, department=DEPARTMENT)
+        self.system = token(
+            kind="system", scope="licenses:issue licenses:read", area=CITY, department=DEPARTMENT
+        )
         self._offset = 0
 
     def staff(self, *roles: str, area: str = CITY, department: str = DEPARTMENT) -> Headers:
         return self.token(kind="staff", roles=list(roles), area=area, department=department)
 
-    async def publish(self, document: dict[str, Any] | None = None, code: str = TYPE, **headers: str) -> httpx.Response:
+    async def publish(
+        self, document: dict[str, Any] | None = None, code: str = TYPE, **headers: str
+    ) -> httpx.Response:
         sent = {**self.administrator, **headers}
-        return await self.client.put(f"{BASE}/types/{code}", json=document or a_type(), headers=sent)
+        return await self.client.put(
+            f"{BASE}/types/{code}", json=document or a_type(), headers=sent
+        )
 
     async def take(self, *events: Event) -> None:
         await self.inbox.take([a_record(event, self._next()) for event in events])
@@ -135,7 +147,9 @@ class Office:
 
     async def issue(self, headers: Headers | None = None, **changes: Any) -> httpx.Response:
         body = {"type_code": TYPE, "holder": HOLDER, "fields": FIELDS, **changes}
-        return await self.client.post(f"{BASE}/licenses", json=body, headers=once(headers or self.officer))
+        return await self.client.post(
+            f"{BASE}/licenses", json=body, headers=once(headers or self.officer)
+        )
 
     async def issued(self, **changes: Any) -> dict[str, Any]:
         answer = await self.issue(**changes)
@@ -143,7 +157,9 @@ class Office:
         return answer.json()
 
     async def get(self, path: str, headers: Headers | None = None, **params: Any) -> Any:
-        answer = await self.client.get(f"{BASE}/{path}", params=params, headers=headers or self.officer)
+        answer = await self.client.get(
+            f"{BASE}/{path}", params=params, headers=headers or self.officer
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -151,7 +167,9 @@ class Office:
         self, licence: dict[str, Any], path: str, body: Any = None, headers: Headers | None = None
     ) -> httpx.Response:
         sent = {**(headers or self.officer), "If-Match": f'"{licence["revision"]}"'}
-        return await self.client.post(f"{BASE}/licenses/{licence['id']}/{path}", json=body or WHY, headers=sent)
+        return await self.client.post(
+            f"{BASE}/licenses/{licence['id']}/{path}", json=body or WHY, headers=sent
+        )
 
     async def do(self, licence: dict[str, Any], path: str, body: Any = None) -> dict[str, Any]:
         answer = await self.act(licence, path, body)
@@ -166,7 +184,9 @@ class Office:
         await self.take(IdentityVerified(account_id=account, holder=holder, **fact))  # pyright: ignore[reportArgumentType]
         return account, self.token(sub=str(account))
 
-    async def collect(self, records: Sequence[Any], first_row: int = 1, **changes: Any) -> dict[str, Any]:
+    async def collect(
+        self, records: Sequence[Any], first_row: int = 1, **changes: Any
+    ) -> dict[str, Any]:
         """Send a chunk; the answer to it."""
         await self.take(a_chunk(records, first_row=first_row, **changes))
         judged = [e for e in await self.facts() if e.type == "tongban.licenses.records-judged.v1"]
@@ -188,7 +208,9 @@ class Office:
     async def timers(self, day: date) -> dict[str, int]:
         """Run the timers as if it were one past midnight of `day` in the city."""
         body = {"as_of": f"{day}T00:01:00+08:00"}
-        answer = await self.client.post(f"{BASE}/development/timer-runs", json=body, headers=self.administrator)
+        answer = await self.client.post(
+            f"{BASE}/development/timer-runs", json=body, headers=self.administrator
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 

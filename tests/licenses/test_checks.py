@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from services.licenses.model import qr_token
+from services.licenses.model.identifiers import qr_token
 from services.licenses.timers import forget_tries
 from shared import clock
-from shared.crypto import use_key
+from shared.security.crypto import use_key
 from tests.conftest import ClientFactory, TokenFactory
 from tests.licenses.conftest import BASE, ID_NUMBER, NAME, TYPE, WHY, Office, collected
 
@@ -22,7 +22,9 @@ WRONG = "AAAAAAAA"
 
 
 async def check(office: Office, address: str = "203.0.113.1", **body: Any) -> httpx.Response:
-    return await office.client.post(f"{BASE}/checks", json=body, headers={"X-Forwarded-For": address})
+    return await office.client.post(
+        f"{BASE}/checks", json=body, headers={"X-Forwarded-For": address}
+    )
 
 
 async def a_paper(office: Office) -> dict[str, Any]:
@@ -39,7 +41,11 @@ async def test_findings_stand_apart_and_nothing_personal_is_told(office: Office)
 
     found = answer.json()
     assert answer.status_code == 200, answer.text
-    assert (found["signature"]["result"], found["issuer"]["trust"], found["validity"]["result"]) == (
+    assert (
+        found["signature"]["result"],
+        found["issuer"]["trust"],
+        found["validity"]["result"],
+    ) == (
         "good",
         "A",
         "within",
@@ -52,7 +58,9 @@ async def test_findings_stand_apart_and_nothing_personal_is_told(office: Office)
     assert ID_NUMBER not in answer.text
 
 
-async def test_licence_whose_number_is_her_id_number_shows_it_to_nobody_else(office: Office) -> None:
+async def test_licence_whose_number_is_her_id_number_shows_it_to_nobody_else(
+    office: Office,
+) -> None:
     _, holder = await office.verify()
     made = await office.issued(number=ID_NUMBER)
     await office.collect([collected(1, source_number=f"藏{ID_NUMBER}", holder_id_number=ID_NUMBER)])
@@ -65,14 +73,22 @@ async def test_licence_whose_number_is_her_id_number_shows_it_to_nobody_else(off
         await office.get(f"licenses/{made['id']}"),
         await office.get("department-licenses"),
         await office.get(f"licenses/{made['id']}/versions"),
-        *[(await check(office, type_code=TYPE, number=one["number"], code=one["check_code"])).json() for one in papers],
+        *[
+            (
+                await check(office, type_code=TYPE, number=one["number"], code=one["check_code"])
+            ).json()
+            for one in papers
+        ],
         *[fact.data for fact in await office.facts() if "records-judged" not in fact.type],
     ]
 
     assert [paper["number"] for paper in papers] == [ID_NUMBER, f"藏{ID_NUMBER}"]
     assert ID_NUMBER not in str(seen)
     assert [one["validity"]["result"] for one in seen[4:6]] == ["within"] * 2
-    assert [one["number"] for one in seen[2]["items"]] == ["540***********0011", "藏540***********0011"]
+    assert [one["number"] for one in seen[2]["items"]] == [
+        "540***********0011",
+        "藏540***********0011",
+    ]
 
 
 async def test_every_way_leads_to_the_same_findings(office: Office) -> None:
@@ -102,7 +118,9 @@ async def test_qr_on_the_printed_page_leads_to_the_page_that_checks(office: Offi
     original = printing._qr
     printing._qr = lambda content: seen.append(content) or original(content)
     try:
-        _ = await office.client.post(f"{BASE}/licenses/{paper['id']}/prints", json=WHY, headers=office.officer)
+        _ = await office.client.post(
+            f"{BASE}/licenses/{paper['id']}/prints", json=WHY, headers=office.officer
+        )
     finally:
         printing._qr = original
 
@@ -135,7 +153,9 @@ async def test_wrong_code_unknown_number_and_foreign_qr_get_one_answer(office: O
     assert len({(a.json()["detail"], a.json()["code"]) for a in answers}) == 1
 
 
-async def test_wrong_code_and_unknown_number_take_the_same_time(client_of: ClientFactory, token: TokenFactory) -> None:
+async def test_wrong_code_and_unknown_number_take_the_same_time(
+    client_of: ClientFactory, token: TokenFactory
+) -> None:
     client = await client_of(
         "licenses", development=True, check_tries_per_address=10_000, check_tries_per_number=10_000
     )
@@ -165,7 +185,10 @@ async def test_state_and_newer_version_are_told(office: Office) -> None:
     old = (await check(office, identifier=paper["identifier"], code=paper["check_code"])).json()
     new = (await check(office, identifier=changed["identifier"], code=paper["check_code"])).json()
 
-    assert (old["status"], old["signature"]["result"]) == ({"code": "02", "name": "暂扣", "superseded": True}, "good")
+    assert (old["status"], old["signature"]["result"]) == (
+        {"code": "02", "name": "暂扣", "superseded": True},
+        "good",
+    )
     assert new["status"]["superseded"] is False
 
 
@@ -187,7 +210,10 @@ async def test_validity_that_is_over_or_to_come_is_told_whatever_the_state(offic
     paper = await a_paper(office)
     asked = {"identifier": paper["identifier"], "code": paper["check_code"]}
     results: list[str] = []
-    for change in ("valid_until = current_date - 3", "valid_until = null, valid_from = current_date + 3"):
+    for change in (
+        "valid_until = current_date - 3",
+        "valid_until = null, valid_from = current_date + 3",
+    ):
         _ = await office.fetch(f"UPDATE license SET {change}")
         results.append((await check(office, **asked)).json()["validity"]["result"])
 
@@ -211,9 +237,12 @@ async def test_guesses_at_one_licence_end_even_from_many_addresses(office: Offic
     paper = await a_paper(office)
 
     answers = [
-        await check(office, f"203.0.113.{n}", identifier=paper["identifier"], code=WRONG) for n in range(PER_NUMBER + 2)
+        await check(office, f"203.0.113.{n}", identifier=paper["identifier"], code=WRONG)
+        for n in range(PER_NUMBER + 2)
     ]
-    right = await check(office, "203.0.113.99", identifier=paper["identifier"], code=paper["check_code"])
+    right = await check(
+        office, "203.0.113.99", identifier=paper["identifier"], code=paper["check_code"]
+    )
 
     assert [answer.status_code for answer in answers] == [404] * PER_NUMBER + [429] * 2
     assert (right.status_code, 0 < int(right.headers["Retry-After"]) <= 600) == (429, True)
@@ -223,11 +252,16 @@ async def test_guesses_from_one_address_end_even_at_many_licences(office: Office
     paper = await a_paper(office)
 
     answers = await asyncio.gather(
-        *(check(office, type_code=TYPE, number=f"N{n:06}", code=WRONG) for n in range(PER_ADDRESS + 10))
+        *(
+            check(office, type_code=TYPE, number=f"N{n:06}", code=WRONG)
+            for n in range(PER_ADDRESS + 10)
+        )
     )
 
     assert Counter(answer.status_code for answer in answers) == {404: PER_ADDRESS, 429: 10}
-    seen = await check(office, "203.0.113.2", identifier=paper["identifier"], code=paper["check_code"])
+    seen = await check(
+        office, "203.0.113.2", identifier=paper["identifier"], code=paper["check_code"]
+    )
     assert seen.status_code == 200
 
 

@@ -10,13 +10,23 @@ import pytest
 
 from bench.overhear import overhearing
 from services.licenses.timers import sign
-from services.licenses.use_cases import sign_batch
+from services.licenses.use_cases.jobs import sign_batch
 from services.licenses.use_cases.making import AT_ONCE
 from shared import clock
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import once
-from tests.licenses.conftest import BASE, TYPE, WHY, Office, a_chunk, a_decision, a_type, an_id_number, collected
+from tests.licenses.conftest import (
+    BASE,
+    TYPE,
+    WHY,
+    Office,
+    a_chunk,
+    a_decision,
+    a_type,
+    an_id_number,
+    collected,
+)
 from tests.security.world import ELSEWHERE, NEXT_DOOR
 
 
@@ -36,7 +46,9 @@ async def test_chunk_is_taken_in_with_a_verdict_for_every_row(office: Office) ->
     ]
     assert answer["chunk"] == 3
     issued = [f.data for f in await office.facts() if f.type.endswith("license-issued.v1")]
-    assert {(f["origin"], f["signed"], f["trust"], f["status"]) for f in issued} == {("collected", False, "B", "01")}
+    assert {(f["origin"], f["signed"], f["trust"], f["status"]) for f in issued} == {
+        ("collected", False, "B", "01")
+    }
     (row,) = await office.fetch("SELECT * FROM license_version LIMIT 1")
     assert (row["signature"], row["kid"]) == (None, None)
 
@@ -66,13 +78,22 @@ async def test_same_newer_older_and_contradicting_versions(office: Office) -> No
     assert rules(answers[2]["verdicts"][0]) == {("version", "same_version_different")}
     (licence,) = await office.fetch("SELECT * FROM license")
     chain = await office.get(f"licenses/{licence['id']}/versions")
-    assert [(one["version"], one["previous"]) for one in chain] == [(2, None), (3, chain[0]["identifier"])]
+    assert [(one["version"], one["previous"]) for one in chain] == [
+        (2, None),
+        (3, chain[0]["identifier"]),
+    ]
     assert (licence["revision"], licence["identifier"]) == (2, chain[1]["identifier"])
 
 
 async def test_versions_within_one_chunk_follow_each_other(office: Office) -> None:
     answer = await office.collect(
-        [collected(1), collected(2), collected(1, version=2, status="02"), collected(1), collected(1, version=5)]
+        [
+            collected(1),
+            collected(2),
+            collected(1, version=2, status="02"),
+            collected(1),
+            collected(1, version=5),
+        ]
     )
 
     assert verdicts(answer) == ["accepted", "accepted", "accepted", "unchanged", "accepted"]
@@ -113,12 +134,16 @@ async def test_every_fault_of_a_row_is_told_and_no_value_with_it(office: Office)
     assert await office.fetch("SELECT FROM license") == []
 
 
-async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(office: Office) -> None:
+async def test_record_of_any_number_of_unknown_fields_has_an_answer_of_bounded_size(
+    office: Office,
+) -> None:
     rows = [collected(n, **{f"column{i}": "x" for i in range(60)}) for n in range(200)]
 
     answer = await office.collect(rows)
 
-    assert {tuple(fault["field"] for fault in verdict["faults"]) for verdict in answer["verdicts"]} == {("record",)}
+    assert {
+        tuple(fault["field"] for fault in verdict["faults"]) for verdict in answer["verdicts"]
+    } == {("record",)}
 
 
 async def test_department_collects_only_what_it_may_issue(office: Office) -> None:
@@ -143,7 +168,9 @@ async def test_number_issued_here_is_not_overwritten(office: Office) -> None:
     assert rules(answer["verdicts"][0]) == {("source_number", "issued_here")}
 
 
-async def test_same_number_in_another_area_under_the_same_identifier_is_refused(office: Office) -> None:
+async def test_same_number_in_another_area_under_the_same_identifier_is_refused(
+    office: Office,
+) -> None:
     _ = await office.collect([collected(1)])
 
     answer = await office.collect([collected(1)], area_code=ELSEWHERE)
@@ -154,7 +181,9 @@ async def test_same_number_in_another_area_under_the_same_identifier_is_refused(
 async def test_revoked_licence_takes_no_further_version_and_a_holder_stays(office: Office) -> None:
     _ = await office.collect([collected(1, status="03"), collected(2)])
 
-    answer = await office.collect([collected(1, version=2), collected(2, version=2, holder_id_number=an_id_number(9))])
+    answer = await office.collect(
+        [collected(1, version=2), collected(2, version=2, holder_id_number=an_id_number(9))]
+    )
 
     assert [rules(verdict) for verdict in answer["verdicts"]] == [
         {("status", "irreversible")},
@@ -180,9 +209,13 @@ async def test_chunk_redelivered_and_sent_again_has_one_effect(office: Office) -
     assert Counter(await office.names()) == {"license-issued": 50, "records-judged": 2}
 
 
-async def test_two_chunks_of_one_department_at_once_do_not_trip_over_each_other(office: Office) -> None:
+async def test_two_chunks_of_one_department_at_once_do_not_trip_over_each_other(
+    office: Office,
+) -> None:
     records = [collected(n) for n in range(60)]
-    chunks = [a_record(a_chunk(part), n) for n, part in enumerate((records[:40], records[20:], records))]
+    chunks = [
+        a_record(a_chunk(part), n) for n, part in enumerate((records[:40], records[20:], records))
+    ]
 
     await asyncio.gather(*(office.inbox.take([chunk]) for chunk in chunks))
 
@@ -191,7 +224,9 @@ async def test_two_chunks_of_one_department_at_once_do_not_trip_over_each_other(
 
 
 async def test_chunk_that_dies_midway_leaves_nothing_and_comes_again_whole(office: Office) -> None:
-    _ = await office.fetch("ALTER TABLE outbox ADD CONSTRAINT planted CHECK (topic <> 'tongban.licenses')")
+    _ = await office.fetch(
+        "ALTER TABLE outbox ADD CONSTRAINT planted CHECK (topic <> 'tongban.licenses')"
+    )
     await office.take(a_chunk([collected(n) for n in range(20)]))
     left = await office.fetch("SELECT FROM license")
     _ = await office.fetch("ALTER TABLE outbox DROP CONSTRAINT planted")
@@ -228,7 +263,9 @@ async def test_rows_of_a_chunk_are_stored_many_at_once(office: Office) -> None:
             await office.inbox.take([record])
         counts.append(len(heard))
 
-    assert counts[1] - counts[0] == 3, "one statement each stores as many as go at once, and all else is one for all"
+    assert counts[1] - counts[0] == 3, (
+        "one statement each stores as many as go at once, and all else is one for all"
+    )
 
 
 async def test_memory_of_a_collection_does_not_grow_with_it(office: Office) -> None:
@@ -246,7 +283,9 @@ async def test_memory_of_a_collection_does_not_grow_with_it(office: Office) -> N
 
 
 async def start(office: Office, **body: Any) -> dict[str, Any]:
-    answer = await office.client.post(f"{BASE}/signing-jobs", json=body, headers=once(office.officer))
+    answer = await office.client.post(
+        f"{BASE}/signing-jobs", json=body, headers=once(office.officer)
+    )
     assert answer.status_code == 202, answer.text
     return answer.json()
 
@@ -261,9 +300,16 @@ async def test_job_signs_what_was_collected_and_tells_how_far_it_is(office: Offi
     signed = await sign(office.client.database, clock.now())
 
     after = await office.get(f"signing-jobs/{job['id']}")
-    assert (signed, after["done"], after["failed"], after["finished_at"] is not None) == (30, 30, 0, True)
+    assert (signed, after["done"], after["failed"], after["finished_at"] is not None) == (
+        30,
+        30,
+        0,
+        True,
+    )
     changed = [f.data for f in await office.facts() if f.type.endswith("license-changed.v1")]
-    assert {(f["change"], f["signed"], f["trust"], f["revision"]) for f in changed} == {("signed", True, "B", 2)}
+    assert {(f["change"], f["signed"], f["trust"], f["revision"]) for f in changed} == {
+        ("signed", True, "B", 2)
+    }
     left = await office.fetch("SELECT number, status FROM license WHERE NOT signed ORDER BY number")
     assert [tuple(row) for row in left] == [("JY15401020000050", "01"), ("JY15401020000099", "03")]
 
@@ -299,7 +345,9 @@ async def test_workers_that_sign_at_once_sign_each_licence_once(
     assert Counter(await office.names())["license-changed"] == 55
 
 
-async def test_job_that_dies_amid_a_batch_goes_on_where_it_was(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_that_dies_amid_a_batch_goes_on_where_it_was(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("services.licenses.use_cases.jobs.BATCH", 10)
     _ = await office.collect([collected(n) for n in range(25)])
     job = await start(office)
@@ -350,7 +398,9 @@ async def test_signed_are_counted_as_they_stand_whatever_versions_come(office: O
         changed = choose.sample(sorted(versions), 3)
         versions |= {n: versions[n] + 1 for n in changed}
         status = choose.choice(["01", "01", "02"])
-        _ = await office.collect([collected(n, version=versions[n], status=status) for n in changed])
+        _ = await office.collect(
+            [collected(n, version=versions[n], status=status) for n in changed]
+        )
         if choose.random() < 0.6:
             _ = await start(office)
             _ = await sign(office.client.database, clock.now())
@@ -365,7 +415,9 @@ async def test_change_here_signs_what_was_collected_and_is_counted_once(office: 
     licence = {"id": str(row["id"]), "revision": row["revision"]}
 
     for _ in range(2):
-        licence = await office.do(licence, "change", {**WHY, "fields": {"place": "拉萨市城关区八廓街2号"}})
+        licence = await office.do(
+            licence, "change", {**WHY, "fields": {"place": "拉萨市城关区八廓街2号"}}
+        )
 
     figures = await office.get("statistics", office.administrator)
     assert (figures["collected"], figures["signed"]) == (1, 1)
@@ -388,5 +440,9 @@ async def test_figures_count_what_happened_folded_or_not(office: Office) -> None
     assert figures == {"types": 1, "collected": 4, "issued": 1, "signed": 5}
     assert after["issue_rate"] == {"numerator": 5, "denominator": 5, "share": 1.0}
     assert after["reuse_rate"] == {"numerator": 0, "denominator": 0, "share": None}
-    assert (await office.get("statistics", office.staff("leader", area=ELSEWHERE)))["collected"] == 0
-    assert (await office.get("statistics", administrator, area_code=CITY, type_code=TYPE))["issued"] == 1
+    assert (await office.get("statistics", office.staff("leader", area=ELSEWHERE)))[
+        "collected"
+    ] == 0
+    assert (await office.get("statistics", administrator, area_code=CITY, type_code=TYPE))[
+        "issued"
+    ] == 1

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from services.licenses.consumer import consumer
-from shared.bus import Record
 from shared.events.base import topic_of
-from shared.inbox import Inbox
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Inbox
 from tests.builders.matters import a_document
 from tests.cases.conftest import APPLICANT, Hall
 from tests.conftest import ClientFactory, ServiceClient, TokenFactory
@@ -21,7 +21,10 @@ async def carry(client: ServiceClient, service: str, office: Office) -> None:
     connection = await client.database.connect()
     rows = await connection.fetch("SELECT key, payload FROM outbox ORDER BY position")
     await connection.close()
-    records = [Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n) for n, row in enumerate(rows)]
+    records = [
+        Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n)
+        for n, row in enumerate(rows)
+    ]
     await Inbox(office.client.database, None, consumer).take(records)  # pyright: ignore[reportArgumentType]
 
 
@@ -51,7 +54,10 @@ async def test_decided_case_becomes_the_licence_of_the_verified_applicant(
 async def identity_accounts(client: ServiceClient) -> list[object]:
     connection = await client.database.connect()
     try:
-        return [row["id"] for row in await connection.fetch("SELECT id FROM account WHERE kind = 'person'")]
+        return [
+            row["id"]
+            for row in await connection.fetch("SELECT id FROM account WHERE kind = 'person'")
+        ]
     finally:
         await connection.close()
 
@@ -68,7 +74,9 @@ async def test_organisation_sees_the_licence_of_its_uscc(
     await carry(identity, "identity", office)
 
     acting = office.token(
-        kind="organisation", sub=organisation["id"], act={"sub": "018f0000-0000-7000-8000-000000000001"}
+        kind="organisation",
+        sub=organisation["id"],
+        act={"sub": "018f0000-0000-7000-8000-000000000001"},
     )
     mine = await office.get("licenses", acting)
     assert len(mine["items"]) == 1

@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.iso7064 import mod_37_36
 
-from services.licenses.model import check_identifier, check_type_code, identifier, new_number, serial_of
-from services.licenses.model.identifiers import masked_number
-from services.licenses.model.types import Validity
-from shared.codes import license_check_character
-from shared.crypto import pseudonym, use_key
+from services.licenses.model.identifiers import (
+    check_identifier,
+    identifier,
+    masked_number,
+    new_number,
+    serial_of,
+)
+from services.licenses.model.types import Validity, check_type_code
+from shared.domain.codes import license_check_character
+from shared.security.crypto import pseudonym, use_key
 
 LHASA = "11540100MB0Q01904W"
 TYPE = f"{LHASA}001"

@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from services.licenses.consumer import consumer
-from services.licenses.model import check_identifier
+from services.licenses.model.identifiers import check_identifier
 from services.licenses.signing import canonical, digest_of, verify
 from services.licenses.use_cases.issue import issue_for_case
 from shared import clock
-from shared.crypto import pseudonym, use_key
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import pseudonym, use_key
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import once
@@ -41,7 +41,12 @@ async def test_decided_case_gets_one_licence_with_its_fact(office: Office) -> No
     (fact,) = await office.facts()
     with use_key(b"k" * 32, b"p" * 32):
         assert rows[0]["holder"] == pseudonym(ID_NUMBER)
-    assert (len(rows), rows[0]["case_id"], rows[0]["status"], rows[0]["signed"]) == (1, decision.case_id, "01", True)
+    assert (len(rows), rows[0]["case_id"], rows[0]["status"], rows[0]["signed"]) == (
+        1,
+        decision.case_id,
+        "01",
+        True,
+    )
     assert (fact.type, fact.data["origin"], fact.data["case_id"]) == (
         "tongban.licenses.license-issued.v1",
         "case",
@@ -54,7 +59,10 @@ async def test_decided_case_gets_one_licence_with_its_fact(office: Office) -> No
 
 async def test_redelivered_and_repeated_decisions_make_no_second_licence(office: Office) -> None:
     decision = a_decision()
-    same, again = a_record(decision, 1), a_record(decision, 2)  # redelivered; published twice under two event ids
+    same, again = (
+        a_record(decision, 1),
+        a_record(decision, 2),
+    )  # redelivered; published twice under two event ids
 
     await asyncio.gather(*(office.inbox.take([same]) for _ in range(5)))
     await asyncio.gather(*(office.inbox.take([again]) for _ in range(5)))
@@ -63,7 +71,9 @@ async def test_redelivered_and_repeated_decisions_make_no_second_licence(office:
     assert len(await office.fetch("SELECT FROM license_version")) == 1
 
 
-async def test_transactions_that_issue_for_one_case_at_once_leave_one_licence(office: Office) -> None:
+async def test_transactions_that_issue_for_one_case_at_once_leave_one_licence(
+    office: Office,
+) -> None:
     decision = a_decision()
 
     async def issue() -> None:
@@ -76,13 +86,17 @@ async def test_transactions_that_issue_for_one_case_at_once_leave_one_licence(of
 
 
 @pytest.mark.parametrize("changes", [{"result": "1"}, {"license_type_code": None}])
-async def test_decision_without_a_licence_makes_none(office: Office, changes: dict[str, Any]) -> None:
+async def test_decision_without_a_licence_makes_none(
+    office: Office, changes: dict[str, Any]
+) -> None:
     await office.take(a_decision(**changes))
 
     assert await office.names() == []
 
 
-async def test_decision_of_an_unknown_type_waits_as_dead_letter_until_the_type_is_there(office: Office) -> None:
+async def test_decision_of_an_unknown_type_waits_as_dead_letter_until_the_type_is_there(
+    office: Office,
+) -> None:
     other = f"{DEPARTMENT}002"
     await office.take(a_decision(license_type_code=other))
     (letter,) = await office.fetch("SELECT error FROM dead_letter")
@@ -110,13 +124,19 @@ async def test_officer_issues_and_the_holder_reads_it_whole(office: Office) -> N
     assert (licence["holder_name"], licence["holder_id_number"]) == ("卓玛**", "540***********0011")
     assert "phone" not in licence["fields"]
     assert licence["check_code"] is None
-    assert (seen["holder_name"], seen["holder_id_number"], seen["fields"]) == (NAME, ID_NUMBER, FIELDS)
+    assert (seen["holder_name"], seen["holder_id_number"], seen["fields"]) == (
+        NAME,
+        ID_NUMBER,
+        FIELDS,
+    )
     assert len(seen["check_code"]) == 8
     (fact,) = [f for f in await office.facts() if f.type.endswith("license-issued.v1")]
     assert fact.data["account_id"] == str(account)
 
 
-async def test_signature_holds_over_the_canonical_record_under_the_published_key(office: Office) -> None:
+async def test_signature_holds_over_the_canonical_record_under_the_published_key(
+    office: Office,
+) -> None:
     _, holder = await office.verify()
     licence = await office.issued()
     seen = await office.get(f"licenses/{licence['id']}", holder)
@@ -137,7 +157,9 @@ async def test_signature_holds_over_the_canonical_record_under_the_published_key
 
     assert digest_of(canonical(record)) == seen["digest"]
     assert verify(keys[version["kid"]], canonical(record), version["signature"])
-    assert not verify(keys[version["kid"]], canonical(record | {"number": "X"}), version["signature"])
+    assert not verify(
+        keys[version["kid"]], canonical(record | {"number": "X"}), version["signature"]
+    )
 
 
 def test_canonical_form_sorts_normalises_and_leaves_out_what_is_absent() -> None:
@@ -152,7 +174,9 @@ async def test_rotated_key_signs_and_the_old_one_still_verifies(office: Office) 
     answer = await office.client.post(f"{BASE}/signing-keys/rotation", headers=office.administrator)
     after = await office.issued()
 
-    kids = [(await office.get(f"licenses/{one['id']}/versions"))[0]["kid"] for one in (before, after)]
+    kids = [
+        (await office.get(f"licenses/{one['id']}/versions"))[0]["kid"] for one in (before, after)
+    ]
 
     assert (answer.status_code, kids[1]) == (200, answer.json()["kid"])
     assert {key["kid"] for key in (await office.get("keys"))["keys"]} == set(kids)
@@ -160,7 +184,9 @@ async def test_rotated_key_signs_and_the_old_one_still_verifies(office: Office) 
 
 
 async def test_issue_lists_every_fault_at_once(office: Office) -> None:
-    answer = await office.issue(fields={"scope": "别的", "seats": "many", "opened": "2024-13-01", "secret": "x"})
+    answer = await office.issue(
+        fields={"scope": "别的", "seats": "many", "opened": "2024-13-01", "secret": "x"}
+    )
 
     faults = {(fault["field"], fault["rule"]) for fault in answer.json()["errors"]}
     assert answer.status_code == 400
@@ -181,7 +207,9 @@ async def test_number_of_a_licence_that_is_there_is_refused(office: Office) -> N
     assert answer.status_code == 409
 
 
-async def test_system_needs_the_scope_and_nobody_issues_for_another_department(office: Office) -> None:
+async def test_system_needs_the_scope_and_nobody_issues_for_another_department(
+    office: Office,
+) -> None:
     reader = office.token(kind="system", scope="licenses:read", area=CITY, department=DEPARTMENT)
     callers = [
         office.system,
@@ -209,7 +237,9 @@ async def test_hundred_equal_issues_make_one_licence(office: Office) -> None:
     assert await office.names() == ["license-issued"]
 
 
-async def test_account_that_applied_holds_it_unless_it_is_known_to_be_somebody_else(office: Office) -> None:
+async def test_account_that_applied_holds_it_unless_it_is_known_to_be_somebody_else(
+    office: Office,
+) -> None:
     other, _ = await office.verify(an_id_number(7), "平措")
     applicant = a_decision().case_id
 

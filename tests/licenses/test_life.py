@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.licenses.model import MOVES, Act, Status
+from services.licenses.model.states import MOVES, Act, Status
 from services.licenses.timers import expire
 from shared import clock
 from tests.builders.matters import CITY
@@ -33,7 +33,9 @@ FACTS = {
 
 
 @pytest.mark.parametrize("act", PATHS)
-async def test_every_state_allows_what_the_table_says_and_refuses_the_rest(office: Office, act: Act) -> None:
+async def test_every_state_allows_what_the_table_says_and_refuses_the_rest(
+    office: Office, act: Act
+) -> None:
     path, body = PATHS[act]
     licence = await office.issued()
     for status in Status:
@@ -64,7 +66,9 @@ async def test_revocation_is_for_good(office: Office) -> None:
 
 async def test_change_chains_the_versions_and_signs_each(office: Office) -> None:
     first = await office.issued()
-    second = await office.do(first, "change", {**WHY, "fields": {"seats": "40", "phone": None}, "holder_name": "卓玛"})
+    second = await office.do(
+        first, "change", {**WHY, "fields": {"seats": "40", "phone": None}, "holder_name": "卓玛"}
+    )
     third = await office.do(second, "renewal")
 
     chain = await office.get(f"licenses/{first['id']}/versions")
@@ -76,16 +80,31 @@ async def test_change_chains_the_versions_and_signs_each(office: Office) -> None
     assert [one["act"] for one in chain] == ["issue", "change", "renew"]
     assert len({one["signature"] for one in chain}) == 3
     assert [identifier[-5:-2] for identifier in identifiers] == ["001", "002", "003"]
-    assert second["fields"] == {"place": first["fields"]["place"], "scope": "热食类食品制售", "seats": "40"}
+    assert second["fields"] == {
+        "place": first["fields"]["place"],
+        "scope": "热食类食品制售",
+        "seats": "40",
+    }
     following = date.fromisoformat(first["valid_until"]) + timedelta(days=1)
-    assert date.fromisoformat(third["valid_until"]) == following.replace(year=following.year + 5) - timedelta(days=1)
-    changes = [fact.data["change"] for fact in await office.facts() if fact.type.endswith("license-changed.v1")]
+    assert date.fromisoformat(third["valid_until"]) == following.replace(
+        year=following.year + 5
+    ) - timedelta(days=1)
+    changes = [
+        fact.data["change"]
+        for fact in await office.facts()
+        if fact.type.endswith("license-changed.v1")
+    ]
     assert changes == ["changed", "renewed"]
     steps = await office.get(f"licenses/{first['id']}/steps")
-    assert [(step["act"], step["reason"]) for step in steps] == [("change", WHY["reason"]), ("renew", WHY["reason"])]
+    assert [(step["act"], step["reason"]) for step in steps] == [
+        ("change", WHY["reason"]),
+        ("renew", WHY["reason"]),
+    ]
 
 
-async def test_change_that_the_type_does_not_know_is_refused_and_leaves_nothing(office: Office) -> None:
+async def test_change_that_the_type_does_not_know_is_refused_and_leaves_nothing(
+    office: Office,
+) -> None:
     licence = await office.issued()
 
     answers = [
@@ -135,7 +154,9 @@ async def test_only_officers_of_the_issuing_department_act(office: Office) -> No
         office.staff("approver"),
     ]
 
-    statuses = [(await office.act(licence, "suspension", headers=caller)).status_code for caller in callers]
+    statuses = [
+        (await office.act(licence, "suspension", headers=caller)).status_code for caller in callers
+    ]
 
     assert statuses == [403, 404, 404, 403, 403, 200]
 

@@ -8,10 +8,21 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.use_cases import collect, issue_for_case, link_person
+from services.licenses.use_cases import collect
+from services.licenses.use_cases.issue import issue_for_case
+from services.licenses.use_cases.links import link_person
 from shared import clock
 from shared.events.identity import IdentityVerified
-from tests.licenses.conftest import ID_NUMBER, NAME, Office, a_chunk, a_decision, an_id_number, collected, sealed
+from tests.licenses.conftest import (
+    ID_NUMBER,
+    NAME,
+    Office,
+    a_chunk,
+    a_decision,
+    an_id_number,
+    collected,
+    sealed,
+)
 
 Work = Callable[[AsyncSession], Awaitable[None]]
 
@@ -43,7 +54,9 @@ async def test_link_tells_of_every_licence_whose_account_changes_and_once(office
     assert [tuple(row) for row in rows] == [(1, None)] + [(2, link.account_id)] * 2
 
 
-async def test_account_that_turns_out_to_be_somebody_else_loses_what_it_typed_in(office: Office) -> None:
+async def test_account_that_turns_out_to_be_somebody_else_loses_what_it_typed_in(
+    office: Office,
+) -> None:
     account = uuid4()
     await office.take(a_decision(account_id=account))
 
@@ -85,7 +98,9 @@ async def test_licence_made_while_its_holder_is_verified_is_hers(
 
     await interleaved(office, *(steps if link_comes_first else reversed(steps)))
 
-    assert [row["account_id"] for row in await office.fetch("SELECT account_id FROM license")] == [event.account_id]
+    assert [row["account_id"] for row in await office.fetch("SELECT account_id FROM license")] == [
+        event.account_id
+    ]
 
 
 @pytest.mark.parametrize("link_comes_first", [True, False])
@@ -93,8 +108,13 @@ async def test_account_that_is_verified_as_another_while_it_applies_holds_nothin
     office: Office, *, link_comes_first: bool
 ) -> None:
     event = a_link(an_id_number(7))
-    steps: list[Work] = [lambda session: link_person(session, event, clock.now()), issuing(event.account_id)]
+    steps: list[Work] = [
+        lambda session: link_person(session, event, clock.now()),
+        issuing(event.account_id),
+    ]
 
     await interleaved(office, *(steps if link_comes_first else reversed(steps)))
 
-    assert [row["account_id"] for row in await office.fetch("SELECT account_id FROM license")] == [None]
+    assert [row["account_id"] for row in await office.fetch("SELECT account_id FROM license")] == [
+        None
+    ]

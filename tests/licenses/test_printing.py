@@ -25,7 +25,11 @@ def a_page(**changes: Any) -> Page:
         "version": 1,
         "type": {"code": TYPE, "version": 1, "name": a_type()["name"]},
         "issuer": {"name": "拉萨市市场监督管理局", "code": DEPARTMENT},
-        "holder": {"kind": "organisation", "name": "拉萨市城关区八廓甜茶馆", "number": "91540100MA6T1CCC1A"},
+        "holder": {
+            "kind": "organisation",
+            "name": "拉萨市城关区八廓甜茶馆",
+            "number": "91540100MA6T1CCC1A",
+        },
         "fields": FIELDS,
         "issued_on": "2026-11-27",
         "valid_from": "2026-11-27",
@@ -62,7 +66,9 @@ def test_page_is_a_pdf_of_one_page_and_not_empty(template: str) -> None:
     pdf, png = render(a_page(template=template)), render(a_page(template=template), "png")
 
     assert pdf.startswith(b"%PDF-1.7")
-    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type/Page\n") + pdf.count(b"/Type /Page ") <= 1
+    assert (
+        pdf.count(b"/Type /Page\n") + pdf.count(b"/Type/Page\n") + pdf.count(b"/Type /Page ") <= 1
+    )
     assert len(pdf) < 120_000
     assert png.startswith(b"\x89PNG")
     assert dark_pixels(png) > 20_000
@@ -70,8 +76,12 @@ def test_page_is_a_pdf_of_one_page_and_not_empty(template: str) -> None:
 
 def _words(text: str, family: str) -> bytes:
     """A line of text drawn alone in one of our fonts."""
-    fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)])
-    source = f'#set page(width: 60mm, height: 20mm)\n#text(font: "{family}", fallback: false)[{text}]'
+    fonts = typst.Fonts(
+        include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)]
+    )
+    source = (
+        f'#set page(width: 60mm, height: 20mm)\n#text(font: "{family}", fallback: false)[{text}]'
+    )
     drawn = typst.Compiler(source.encode(), font_paths=fonts).compile(format="svg")
     assert isinstance(drawn, bytes)
     return drawn
@@ -89,7 +99,9 @@ def test_tibetan_stacks_are_shaped_and_no_box_stands_for_them() -> None:
 
 
 def test_families_of_the_fonts_are_those_the_template_names() -> None:
-    fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)])
+    fonts = typst.Fonts(
+        include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)]
+    )
 
     assert set(fonts.families()) == {"Noto Serif CJK SC", "Noto Serif Tibetan"}
 
@@ -124,7 +136,13 @@ async def test_holder_gets_her_page_and_nobody_else(office: Office) -> None:
     _, holder = await office.verify()
     licence = await office.issued()
     path = f"/api/v1/licenses/licenses/{licence['id']}/pdf"
-    callers = [holder, office.staff("window_clerk"), office.token(), office.staff("leader", department=NEXT_DOOR), {}]
+    callers = [
+        holder,
+        office.staff("window_clerk"),
+        office.token(),
+        office.staff("leader", department=NEXT_DOOR),
+        {},
+    ]
 
     answers = [await office.client.get(path, headers=caller) for caller in callers]
 
@@ -139,12 +157,22 @@ async def test_department_prints_with_a_reason_that_is_kept(office: Office) -> N
     licence = await office.issued()
     path = f"/api/v1/licenses/licenses/{licence['id']}/prints"
     clerk = office.staff("window_clerk")
-    callers = [clerk, holder, office.staff("leader", department=NEXT_DOOR), office.staff("supervisor"), {}]
+    callers = [
+        clerk,
+        holder,
+        office.staff("leader", department=NEXT_DOOR),
+        office.staff("supervisor"),
+        {},
+    ]
 
-    without = [await office.client.post(path, json=body, headers=clerk) for body in ({}, {"reason": "   "})]
+    without = [
+        await office.client.post(path, json=body, headers=clerk) for body in ({}, {"reason": "   "})
+    ]
     answers = [await office.client.post(path, json=PRINT, headers=caller) for caller in callers]
 
-    assert [(answer.status_code, answer.json()["errors"][0]["field"]) for answer in without] == [(400, "reason")] * 2
+    assert [(answer.status_code, answer.json()["errors"][0]["field"]) for answer in without] == [
+        (400, "reason")
+    ] * 2
     assert [answer.status_code for answer in answers] == [200, 403, 404, 403, 401]
     assert answers[0].content.startswith(b"%PDF-")
     trail = await office.fetch("SELECT object_id, reason FROM audit WHERE action = 'license.print'")
@@ -152,7 +180,9 @@ async def test_department_prints_with_a_reason_that_is_kept(office: Office) -> N
 
 
 async def test_page_of_a_rare_name_is_refused_clearly_and_its_record_stands(office: Office) -> None:
-    licence = await office.issued(holder={"kind": "person", "name": "张\U00020bb7", "id_number": "540102199001010011"})
+    licence = await office.issued(
+        holder={"kind": "person", "name": "张\U00020bb7", "id_number": "540102199001010011"}
+    )
     path = f"/api/v1/licenses/licenses/{licence['id']}/prints"
 
     answer = await office.client.post(path, json=PRINT, headers=office.officer)

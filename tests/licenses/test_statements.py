@@ -1,7 +1,7 @@
 """How many statements the typical acts cost: a promise of the platform, because each is a round trip."""
 
 from bench.overhear import overhearing
-from services.licenses.use_cases import issue_for_case
+from services.licenses.use_cases.issue import issue_for_case
 from shared import clock
 from tests.licenses.conftest import BASE, Office, a_decision
 
@@ -9,7 +9,14 @@ from tests.licenses.conftest import BASE, Office, a_decision
 async def test_reads_take_one_statement(office: Office) -> None:
     _, holder = await office.verify()
     made = await office.issued()
-    paths = [f"licenses/{made['id']}", f"licenses/{made['id']}/pdf", "licenses", "types", "keys", "statistics"]
+    paths = [
+        f"licenses/{made['id']}",
+        f"licenses/{made['id']}/pdf",
+        "licenses",
+        "types",
+        "keys",
+        "statistics",
+    ]
 
     counts: list[int] = []
     for path in paths:
@@ -34,11 +41,16 @@ async def test_check_takes_one_statement_that_counts_the_try_too(office: Office)
     assert "INSERT INTO check_tries" in statement
 
 
-async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_leaves(office: Office) -> None:
+async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_leaves(
+    office: Office,
+) -> None:
     async with office.client.database.transaction() as session:
         await issue_for_case(session, a_decision(), clock.now())
 
-    async with overhearing(office.client.database) as heard, office.client.database.transaction() as session:
+    async with (
+        overhearing(office.client.database) as heard,
+        office.client.database.transaction() as session,
+    ):
         await issue_for_case(session, a_decision(), clock.now())
 
     assert [statement.split(" ", 1)[0] for statement, _ in heard] == ["SELECT", "SELECT", "WITH"]

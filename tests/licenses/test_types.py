@@ -14,7 +14,10 @@ async def test_next_version_stands_beside_the_first_which_stays(office: Office) 
 
     assert (answer.status_code, answer.json()["version"], answer.headers["etag"]) == (200, 2, '"2"')
     first = await office.get(f"types/{TYPE}/versions/1", {})
-    assert (first["document"]["trust"], (await office.get(f"types/{TYPE}", {}))["document"]["trust"]) == ("A", "B")
+    assert (
+        first["document"]["trust"],
+        (await office.get(f"types/{TYPE}", {}))["document"]["trust"],
+    ) == ("A", "B")
 
 
 async def test_same_words_again_change_nothing(office: Office) -> None:
@@ -36,7 +39,9 @@ async def test_first_versions_published_at_once_are_one(office: Office) -> None:
     code = f"{DEPARTMENT}077"
     answers = await asyncio.gather(*(office.publish(a_type(), code) for _ in range(20)))
 
-    assert Counter((answer.status_code, answer.json()["version"]) for answer in answers) == {(200, 1): 20}
+    assert Counter((answer.status_code, answer.json()["version"]) for answer in answers) == {
+        (200, 1): 20
+    }
     assert len(await office.fetch("SELECT FROM license_type_version WHERE code = $1", code)) == 1
 
 
@@ -68,7 +73,13 @@ async def test_everybody_reads_the_types_page_by_page(office: Office) -> None:
     first = await office.get("types", {}, limit=3)
     rest = await office.get("types", {}, limit=3, cursor=first["next"])
 
-    assert [one["code"][-3:] for one in (*first["items"], *rest["items"])] == ["001", "002", "003", "004", "005"]
+    assert [one["code"][-3:] for one in (*first["items"], *rest["items"])] == [
+        "001",
+        "002",
+        "003",
+        "004",
+        "005",
+    ]
     assert rest["next"] is None
     assert (await office.client.get(f"{BASE}/types/{DEPARTMENT}099")).status_code == 404
 

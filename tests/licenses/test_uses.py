@@ -32,12 +32,20 @@ class Held:
 
     async def authorise(self, **body: Any) -> dict[str, Any]:
         sent = {"matter_code": MATTER, **body}
-        answer = await self.office.client.post(f"{self.path}/authorisations", json=sent, headers=once(self.holder))
+        answer = await self.office.client.post(
+            f"{self.path}/authorisations", json=sent, headers=once(self.holder)
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     async def use(self, code: str, headers: Headers | None = None, **body: Any) -> Any:
-        sent = {"auth_code": code, "case_number": "CASE-1", "matter_code": MATTER, "reason": "办理开店审批", **body}
+        sent = {
+            "auth_code": code,
+            "case_number": "CASE-1",
+            "matter_code": MATTER,
+            "reason": "办理开店审批",
+            **body,
+        }
         return await self.office.client.post(
             f"{self.path}/uses", json=sent, headers=once(headers or self.office.system)
         )
@@ -59,7 +67,11 @@ async def test_system_gets_the_record_once_under_the_authorisation(held: Held) -
     assert orjson.loads(record)["holder"]["number"] == ID_NUMBER
     assert digest_of(record.encode()) == first.json()["digest"] == held.licence["digest"]
     (use,) = (await held.office.get(f"licenses/{held.licence['id']}/uses", held.holder))["items"]
-    assert (use["case_number"], use["matter_code"], use["reason"]) == ("CASE-1", MATTER, "办理开店审批")
+    assert (use["case_number"], use["matter_code"], use["reason"]) == (
+        "CASE-1",
+        MATTER,
+        "办理开店审批",
+    )
     assert (await held.office.names())[-1] == "license-used"
 
 
@@ -74,9 +86,13 @@ async def test_uses_at_once_under_one_authorisation_are_one(held: Held) -> None:
 async def test_use_without_a_fitting_authorisation_is_refused_and_counted(held: Held) -> None:
     office, given = held.office, await held.authorise()
     withdrawn, late = await held.authorise(), await held.authorise()
-    _ = await office.client.delete(f"{held.path}/authorisations/{withdrawn['id']}", headers=held.holder)
+    _ = await office.client.delete(
+        f"{held.path}/authorisations/{withdrawn['id']}", headers=held.holder
+    )
     _ = await office.fetch(
-        "UPDATE use_authorisation SET until = $1 WHERE id = $2", clock.now() - timedelta(seconds=1), late["id"]
+        "UPDATE use_authorisation SET until = $1 WHERE id = $2",
+        clock.now() - timedelta(seconds=1),
+        late["id"],
     )
     other = Held(office, await office.issued(), held.holder)
 
@@ -108,7 +124,8 @@ async def test_suspended_licence_is_no_evidence(held: Held) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "status"), [(1, 2, 409), (0, 0, 201), (-1, None, 201), (1, None, 409), (-2, -1, 409)]
+    ("first", "last", "status"),
+    [(1, 2, 409), (0, 0, 201), (-1, None, 201), (1, None, 409), (-2, -1, 409)],
 )
 async def test_licence_is_evidence_from_its_first_day_to_its_last(
     held: Held, first: int, last: int | None, status: int
@@ -133,12 +150,15 @@ async def test_only_a_system_with_the_scope_uses_and_only_the_holder_allows(held
     office, given = held.office, await held.authorise()
     issuing = office.token(kind="system", scope="licenses:issue", area=CITY, department=DEPARTMENT)
     statuses = [
-        (await held.use(given["auth_code"], caller)).status_code for caller in (issuing, office.officer, held.holder)
+        (await held.use(given["auth_code"], caller)).status_code
+        for caller in (issuing, office.officer, held.holder)
     ]
 
     allowed = [
         (
-            await office.client.post(f"{held.path}/authorisations", json={"matter_code": MATTER}, headers=once(caller))
+            await office.client.post(
+                f"{held.path}/authorisations", json={"matter_code": MATTER}, headers=once(caller)
+            )
         ).status_code
         for caller in (office.officer, office.token(), office.system)
     ]
@@ -148,7 +168,9 @@ async def test_only_a_system_with_the_scope_uses_and_only_the_holder_allows(held
 
 async def test_term_of_an_authorisation_is_a_day_at_most(held: Held) -> None:
     answer = await held.office.client.post(
-        f"{held.path}/authorisations", json={"matter_code": MATTER, "hours": 25}, headers=once(held.holder)
+        f"{held.path}/authorisations",
+        json={"matter_code": MATTER, "hours": 25},
+        headers=once(held.holder),
     )
 
     assert answer.status_code == 400
@@ -160,11 +182,17 @@ async def test_holder_sees_what_she_allowed_and_takes_it_back_once(held: Held) -
     listed = await held.office.get(f"licenses/{held.licence['id']}/authorisations", held.holder)
 
     statuses = [
-        (await held.office.client.delete(f"{held.path}/authorisations/{one['id']}", headers=held.holder)).status_code
+        (
+            await held.office.client.delete(
+                f"{held.path}/authorisations/{one['id']}", headers=held.holder
+            )
+        ).status_code
         for one in (open_, open_, used, {"id": held.licence["id"]})
     ]
 
-    assert [(one["id"], one["used_at"] is not None, one["auth_code"]) for one in listed["items"]] == [
+    assert [
+        (one["id"], one["used_at"] is not None, one["auth_code"]) for one in listed["items"]
+    ] == [
         (used["id"], True, None),
         (open_["id"], False, None),
     ]
@@ -194,7 +222,10 @@ async def test_use_in_a_case_is_logged_once_whatever_comes_again(held: Held) -> 
     await office.take(use.model_copy(update={"material_code": "M3"}))
 
     items = (await office.get(f"licenses/{held.licence['id']}/uses", held.holder))["items"]
-    assert [(one["material_code"], one["operator"]) for one in items] == [("M2", "clerk-1"), ("M3", "clerk-1")]
+    assert [(one["material_code"], one["operator"]) for one in items] == [
+        ("M2", "clerk-1"),
+        ("M3", "clerk-1"),
+    ]
     assert Counter(await office.names())["license-used"] == 2
     assert (await office.get("statistics", office.administrator))["uses"] == 2
 
@@ -211,7 +242,9 @@ async def test_log_is_read_page_by_page_by_holder_and_department_alone(held: Hel
         for caller in (office.officer, office.token(), office.staff("leader", department=NEXT_DOOR))
     ]
 
-    assert [one["material_code"] for one in (*first["items"], *rest["items"])] == [f"M{n}" for n in range(5)]
+    assert [one["material_code"] for one in (*first["items"], *rest["items"])] == [
+        f"M{n}" for n in range(5)
+    ]
     assert others == [200, 404, 404]
 
 

@@ -45,7 +45,9 @@ class Keeper:
     async def draft(self, document: Any) -> httpx.Response:
         self._keys += 1
         headers = {**self.headers, "Idempotency-Key": f"draft-{self._keys}"}
-        return await self.client.post(f"{BASE}/drafts", json=document.model_dump(mode="json"), headers=headers)
+        return await self.client.post(
+            f"{BASE}/drafts", json=document.model_dump(mode="json"), headers=headers
+        )
 
     async def act(self, path: str, revision: int, body: Any = None) -> httpx.Response:
         headers = {**self.headers, "If-Match": f'"{revision}"'}

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bundles import BundleDocument, BundleSnapshot, check_order, find_cycle, merge_materials, waits_for
-from shared.guides import Material
+from shared.domain.bundles import (
+    BundleDocument,
+    BundleSnapshot,
+    check_order,
+    find_cycle,
+    merge_materials,
+    waits_for,
+)
+from shared.domain.guides import Material
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import Headers, ServiceClient, TokenFactory, published
@@ -64,7 +71,10 @@ def of(waits: dict[str, tuple[str, ...]]) -> BundleDocument:
             "name": {"zh": "一件事"},
             "area_code": CITY,
             "department_code": DEPARTMENT,
-            "children": [{"code": code, "matter_id": uuid4(), "after": after} for code, after in waits.items()],
+            "children": [
+                {"code": code, "matter_id": uuid4(), "after": after}
+                for code, after in waits.items()
+            ],
         }
     )
 
@@ -75,7 +85,8 @@ def orders(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
     hidden = draw(st.permutations([f"c{n}" for n in range(draw(st.integers(2, 12)))]))
     before = {code: hidden[:place] for place, code in enumerate(hidden)}
     chosen = {
-        code: draw(st.sets(st.sampled_from(early)) if early else st.just(set[str]())) for code, early in before.items()
+        code: draw(st.sets(st.sampled_from(early)) if early else st.just(set[str]()))
+        for code, early in before.items()
     }
     return {code: tuple(sorted(chosen[code])) for code in draw(st.permutations(hidden))}
 
@@ -89,7 +100,9 @@ def test_any_order_without_a_cycle_is_good(waits: dict[str, tuple[str, ...]]) ->
 
 
 @given(orders(), st.data())
-def test_any_cycle_is_found_and_told(waits: dict[str, tuple[str, ...]], data: st.DataObject) -> None:
+def test_any_cycle_is_found_and_told(
+    waits: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
     ring = data.draw(st.lists(st.sampled_from(sorted(waits)), min_size=1, unique=True))
     for code, other in zip(ring, [*ring[1:], ring[0]], strict=True):
         waits[code] = (*waits[code], other)
@@ -134,14 +147,19 @@ def test_two_materials_of_one_child_stay_two() -> None:
     assert [len(one.needed_by) for one in merged] == [2, 2]
 
 
-async def test_published_bundle_shows_one_set_of_materials_without_results(client: ServiceClient, lead: Lead) -> None:
+async def test_published_bundle_shows_one_set_of_materials_without_results(
+    client: ServiceClient, lead: Lead
+) -> None:
     head = await lead.publish()
 
     shown = (await client.get(f"{BUNDLES}/{head['id']}")).json()
 
     assert (shown["version"], shown["open"]) == (1, True)
     assert [child["state"] for child in shown["children"]] == ["published", "published"]
-    names = {one["name"]["zh"]: [need["child"] for need in one["needed_by"]] for one in shown["materials"]}
+    names = {
+        one["name"]["zh"]: [need["child"] for need in one["needed_by"]]
+        for one in shown["materials"]
+    }
     assert names["房屋租赁合同"] == [TRADE, LICENCE]
     assert "营业执照" not in names
 
@@ -158,13 +176,21 @@ async def test_publication_tells_the_whole_snapshot(client: ServiceClient, lead:
     assert len(told.materials) > 0
 
 
-async def test_guide_answers_all_children_at_once_and_is_frozen(client: ServiceClient, lead: Lead) -> None:
+async def test_guide_answers_all_children_at_once_and_is_frozen(
+    client: ServiceClient, lead: Lead
+) -> None:
     head = await lead.publish()
 
-    guide = (await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": ANSWERS})).json()
-    again = (await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": ANSWERS})).json()
+    guide = (
+        await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": ANSWERS})
+    ).json()
+    again = (
+        await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": ANSWERS})
+    ).json()
     other = {LICENCE: {"Q1": "own", "Q2": "yes"}}
-    changed = (await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": other})).json()
+    changed = (
+        await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": other})
+    ).json()
 
     single = {"matter_id": lead.matters[LICENCE]["id"], "answers": ANSWERS[LICENCE]}
     alone = (await client.post(f"{BASE}/personal-guides", json=single)).json()
@@ -188,7 +214,9 @@ async def test_every_wrong_answer_of_every_child_is_told(client: ServiceClient, 
     }
 
 
-async def test_every_breach_is_told_and_stops_publication(client: ServiceClient, lead: Lead) -> None:
+async def test_every_breach_is_told_and_stops_publication(
+    client: ServiceClient, lead: Lead
+) -> None:
     document = await lead.document()
     broken = document.model_dump(mode="json")
     broken["children"] += [
@@ -223,7 +251,9 @@ async def test_every_breach_is_told_and_stops_publication(client: ServiceClient,
     assert (await client.get(f"{BUNDLES}/{drafted['id']}")).status_code == 404
 
 
-async def test_result_can_only_come_from_a_matter_that_has_one_and_meets_a_material_once(lead: Lead) -> None:
+async def test_result_can_only_come_from_a_matter_that_has_one_and_meets_a_material_once(
+    lead: Lead,
+) -> None:
     document = await lead.document()
     twice = document.model_copy(update={"results": (*document.results, *document.results)})
 
@@ -232,11 +262,15 @@ async def test_result_can_only_come_from_a_matter_that_has_one_and_meets_a_mater
     assert [(b["field"], b["rule"]) for b in drafted["breaches"]] == [("results", "unique")]
 
 
-async def test_published_version_is_immutable_and_the_next_stands_beside_it(client: ServiceClient, lead: Lead) -> None:
+async def test_published_version_is_immutable_and_the_next_stands_beside_it(
+    client: ServiceClient, lead: Lead
+) -> None:
     head = await lead.publish()
     changed = await lead.document(summary="一次申请, 两证同发")
 
-    drafted = await lead.act(f"drafts/{head['id']}", head["revision"], changed.model_dump(mode="json"), "PUT")
+    drafted = await lead.act(
+        f"drafts/{head['id']}", head["revision"], changed.model_dump(mode="json"), "PUT"
+    )
     before = (await client.get(f"{BUNDLES}/{head['id']}")).json()
     stale = await lead.act(f"drafts/{head['id']}/publication", head["revision"])
     done = await lead.act(f"drafts/{head['id']}/publication", drafted.json()["revision"])
@@ -257,7 +291,9 @@ async def test_renamed_draft_of_an_unpublished_bundle_has_its_new_name(lead: Lea
     assert (changed.json()["name"], changed.json()["draft_version"]) == ("开甜茶馆一件事", 1)
 
 
-async def test_bundle_is_closed_while_a_child_is_suspended(client: ServiceClient, lead: Lead) -> None:
+async def test_bundle_is_closed_while_a_child_is_suspended(
+    client: ServiceClient, lead: Lead
+) -> None:
     head = await lead.publish()
     matter = lead.matters[LICENCE]
     closed = await lead.keeper.act(
@@ -269,16 +305,25 @@ async def test_bundle_is_closed_while_a_child_is_suspended(client: ServiceClient
     asked = await client.post(f"{BUNDLES}/{head['id']}/personal-guide", json={"answers": ANSWERS})
 
     assert closed.status_code == 200
-    assert (shown["open"], [child["state"] for child in shown["children"]]) == (False, ["published", "suspended"])
+    assert (shown["open"], [child["state"] for child in shown["children"]]) == (
+        False,
+        ["published", "suspended"],
+    )
     assert [item["open"] for item in listed] == [False]
     assert (asked.status_code, asked.json()["closed_children"]) == (409, [LICENCE])
 
 
-async def test_withdrawn_bundle_is_gone_and_everyone_hears_of_it(client: ServiceClient, lead: Lead) -> None:
+async def test_withdrawn_bundle_is_gone_and_everyone_hears_of_it(
+    client: ServiceClient, lead: Lead
+) -> None:
     head = await lead.publish()
 
-    done = await lead.act(f"{head['id']}/withdrawal", head["revision"], {"reason": "事项整合, 另行公布"})
-    again = await lead.act(f"{head['id']}/withdrawal", done.json()["revision"], {"reason": "事项整合, 另行公布"})
+    done = await lead.act(
+        f"{head['id']}/withdrawal", head["revision"], {"reason": "事项整合, 另行公布"}
+    )
+    again = await lead.act(
+        f"{head['id']}/withdrawal", done.json()["revision"], {"reason": "事项整合, 另行公布"}
+    )
 
     assert (done.status_code, again.status_code) == (200, 409)
     assert (await client.get(f"{BUNDLES}/{head['id']}")).status_code == 404
@@ -286,7 +331,9 @@ async def test_withdrawn_bundle_is_gone_and_everyone_hears_of_it(client: Service
 
 
 @pytest.mark.parametrize(("words", "number"), [("茶馆", 1), ("开茶", 1), ("甜茶", 1), ("旅馆", 0)])
-async def test_bundles_are_found_by_two_characters(client: ServiceClient, lead: Lead, words: str, number: int) -> None:
+async def test_bundles_are_found_by_two_characters(
+    client: ServiceClient, lead: Lead, words: str, number: int
+) -> None:
     _ = await lead.publish()
 
     found = (await client.get(BUNDLES, params={"q": words})).json()["items"]
@@ -299,7 +346,9 @@ async def test_only_the_head_of_the_lead_department_or_an_administrator_keeps_a_
 ) -> None:
     document = await lead.document()
     drafted = (await lead.draft(document)).json()
-    other = token(kind="staff", roles=["department_head"], area=CITY, department="11540100MB0Q01905U")
+    other = token(
+        kind="staff", roles=["department_head"], area=CITY, department="11540100MB0Q01905U"
+    )
     approver = token(kind="staff", roles=["approver"], area=CITY, department=DEPARTMENT)
     path, body = f"{BUNDLES}/drafts/{drafted['id']}", document.model_dump(mode="json")
 
@@ -307,10 +356,16 @@ async def test_only_the_head_of_the_lead_department_or_an_administrator_keeps_a_
         (await client.put(path, json=body, headers={**headers, "If-Match": '"1"'})).status_code
         for headers in (other, approver, token(), administrator)
     ]
-    written = await client.post(f"{BUNDLES}/drafts", json=body, headers={**other, "Idempotency-Key": "k"})
+    written = await client.post(
+        f"{BUNDLES}/drafts", json=body, headers={**other, "Idempotency-Key": "k"}
+    )
     unconditional = await client.put(path, json=body, headers=lead.headers)
 
-    assert (statuses, written.status_code, unconditional.status_code) == ([404, 403, 403, 200], 400, 428)
+    assert (statuses, written.status_code, unconditional.status_code) == (
+        [404, 403, 403, 200],
+        400,
+        428,
+    )
 
 
 async def test_code_stands_for_one_bundle_in_its_area(lead: Lead) -> None:
@@ -322,9 +377,13 @@ async def test_code_stands_for_one_bundle_in_its_area(lead: Lead) -> None:
     assert (second.status_code, second.json()["bundle_id"]) == (409, first["id"])
 
 
-async def test_drafts_of_the_department_are_listed(client: ServiceClient, lead: Lead, token: TokenFactory) -> None:
+async def test_drafts_of_the_department_are_listed(
+    client: ServiceClient, lead: Lead, token: TokenFactory
+) -> None:
     drafted = (await lead.draft(await lead.document())).json()
-    other = token(kind="staff", roles=["department_head"], area=CITY, department="11540100MB0Q01905U")
+    other = token(
+        kind="staff", roles=["department_head"], area=CITY, department="11540100MB0Q01905U"
+    )
 
     own = (await client.get(f"{BUNDLES}/drafts", headers=lead.headers)).json()["items"]
     shown = (await client.get(f"{BUNDLES}/drafts/{drafted['id']}", headers=lead.headers)).json()

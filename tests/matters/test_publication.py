@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from services.matters.consistency import RULES, breaches
-from services.matters.model import differences
-from shared.guides import MatterDocument
+from services.matters.model.matter import differences
+from shared.database.migrations import drift, run_on
+from shared.domain.guides import MatterDocument
 from shared.ids import new_id
-from shared.migrations import drift, run_on
 from tests.builders.matters import CITY, CODE, a_document
 from tests.conftest import DatabaseFactory, Headers, ServiceClient, TokenFactory, published
 from tests.matters.conftest import BASE, Keeper
@@ -21,8 +21,13 @@ def test_builder_document_keeps_every_rule() -> None:
 
 def items(*changes: dict[str, object]) -> dict[str, object]:
     """Handling items 01, 02, …, each changed."""
-    made = [{"sequence": f"{n:02d}", "code": f"{CODE}{n:02d}", "name": {"zh": f"办理项{n}"}} for n in (1, 2)]
-    return {"handling_items": [{**item, **change} for item, change in zip(made, changes, strict=False)]}
+    made = [
+        {"sequence": f"{n:02d}", "code": f"{CODE}{n:02d}", "name": {"zh": f"办理项{n}"}}
+        for n in (1, 2)
+    ]
+    return {
+        "handling_items": [{**item, **change} for item, change in zip(made, changes, strict=False)]
+    }
 
 
 def entry(**changes: object) -> dict[str, object]:
@@ -47,7 +52,9 @@ LOCAL = {"code": None, "catalog_code": None, "local_code": "L-1"}
         {**LOCAL, **items({"code": None, "local_code": "L-1-1"}, {"code": None}), **entry()},
     ],
 )
-def test_document_with_handling_items_and_catalogue_entry_keeps_every_rule(changes: dict[str, object]) -> None:
+def test_document_with_handling_items_and_catalogue_entry_keeps_every_rule(
+    changes: dict[str, object],
+) -> None:
     assert breaches(a_document(**changes)) == []
 
 
@@ -82,7 +89,10 @@ BROKEN = [
     ("visits_explained", {"visits": 0, "visits_reason": None}),
     ("fees_complete", {"charged": True}),
     ("fees_complete", {"pay_online": True}),
-    ("fees_complete", {"charged": True, "fees": [{"code": "F1", "name": "工本费", "standard": "5元"}]}),
+    (
+        "fees_complete",
+        {"charged": True, "fees": [{"code": "F1", "name": "工本费", "standard": "5元"}]},
+    ),
     ("result_complete", {"result": {"kind": "approval", "type": "出证", "name": "批复"}}),
     ("phones", {"consult_phone": "6000001"}),
     ("phones", {"complaint_phone": "0891-6000001"}),
@@ -122,7 +132,9 @@ def test_changed_handling_items_are_told_by_code_or_where_they_have_none_as_a_wh
     assert [difference["path"] for difference in local] == ["handling_items"]
 
 
-async def test_handling_items_and_catalogue_entry_are_published(client: ServiceClient, keeper: Keeper) -> None:
+async def test_handling_items_and_catalogue_entry_are_published(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     document = a_document(**items({}, {"promised_days": 3}), **entry())
     head = await keeper.publish(document)
 
@@ -134,7 +146,9 @@ async def test_handling_items_and_catalogue_entry_are_published(client: ServiceC
     assert MatterDocument.model_validate(event.data["document"]) == document
 
 
-async def test_draft_with_a_faulty_handling_item_code_is_told_and_not_reviewed(keeper: Keeper) -> None:
+async def test_draft_with_a_faulty_handling_item_code_is_told_and_not_reviewed(
+    keeper: Keeper,
+) -> None:
     drafted = (await keeper.draft(a_document(**items({"code": CODE + "00"})))).json()
 
     refused = await keeper.act(f"drafts/{drafted['id']}/review", drafted["revision"])
@@ -144,7 +158,9 @@ async def test_draft_with_a_faulty_handling_item_code_is_told_and_not_reviewed(k
     assert [b["rule"] for b in drafted["breaches"]] == ["handling_item_codes"]
 
 
-async def test_published_matter_is_public_with_its_whole_text(client: ServiceClient, keeper: Keeper) -> None:
+async def test_published_matter_is_public_with_its_whole_text(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     head = await keeper.publish(a_document())
 
     public = (await client.get(f"{BASE}/catalogue/{head['id']}")).json()
@@ -166,8 +182,16 @@ async def test_review_is_refused_with_every_breach_at_once(keeper: Keeper) -> No
     refused = await keeper.act(f"drafts/{drafted['id']}/review", drafted["revision"])
 
     assert refused.status_code == 409
-    assert {e["rule"] for e in refused.json()["errors"]} == {"promise_within_law", "licensing_has_faq", "phones"}
-    assert {b["rule"] for b in drafted["breaches"]} == {"promise_within_law", "licensing_has_faq", "phones"}
+    assert {e["rule"] for e in refused.json()["errors"]} == {
+        "promise_within_law",
+        "licensing_has_faq",
+        "phones",
+    }
+    assert {b["rule"] for b in drafted["breaches"]} == {
+        "promise_within_law",
+        "licensing_has_faq",
+        "phones",
+    }
 
 
 async def test_draft_must_be_reviewed_first(keeper: Keeper) -> None:
@@ -178,9 +202,13 @@ async def test_draft_must_be_reviewed_first(keeper: Keeper) -> None:
     assert refused.status_code == 409
 
 
-async def test_change_makes_a_new_version_and_leaves_the_published_one(client: ServiceClient, keeper: Keeper) -> None:
+async def test_change_makes_a_new_version_and_leaves_the_published_one(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     head = await keeper.publish(a_document())
-    changed = await keeper.change(head["id"], head["revision"], a_document(promised_days=10, aliases=["茶馆"]))
+    changed = await keeper.change(
+        head["id"], head["revision"], a_document(promised_days=10, aliases=["茶馆"])
+    )
     meanwhile = (await client.get(f"{BASE}/catalogue/{head['id']}")).json()
     reviewed = await keeper.act(f"drafts/{head['id']}/review", changed.json()["revision"])
     again = await keeper.act(f"drafts/{head['id']}/publication", reviewed.json()["revision"])
@@ -192,14 +220,18 @@ async def test_change_makes_a_new_version_and_leaves_the_published_one(client: S
     assert meanwhile["version"] == 1
     assert (await client.get(f"{BASE}/catalogue/{head['id']}")).json()["version"] == 2
     assert [version["version"] for version in versions] == [1, 2]
-    assert differences == [{"path": "aliases", "before": ["开甜茶馆", "茶馆经营许可"], "after": ["茶馆"]}]
+    assert differences == [
+        {"path": "aliases", "before": ["开甜茶馆", "茶馆经营许可"], "after": ["茶馆"]}
+    ]
     assert [event.revision for event in await published(client.database)] == [
         head["revision"],
         again.json()["revision"],
     ]
 
 
-async def test_draft_that_says_what_is_published_already_is_published_too_and_gone(keeper: Keeper) -> None:
+async def test_draft_that_says_what_is_published_already_is_published_too_and_gone(
+    keeper: Keeper,
+) -> None:
     head = await keeper.publish(a_document())
     draft = (await keeper.change(head["id"], head["revision"], a_document())).json()
     reviewed = (await keeper.act(f"drafts/{head['id']}/review", draft["revision"])).json()
@@ -213,16 +245,26 @@ async def test_stale_etag_and_foreign_department_are_refused(
     client: ServiceClient, keeper: Keeper, token: TokenFactory
 ) -> None:
     head = await keeper.publish(a_document())
-    foreign = Keeper(client, token(kind="staff", roles=["department_head"], area=CITY, department="OTHER"))
+    foreign = Keeper(
+        client, token(kind="staff", roles=["department_head"], area=CITY, department="OTHER")
+    )
 
     statuses = [
         (await keeper.change(head["id"], head["revision"] - 1, a_document())).status_code,
         (await foreign.change(head["id"], head["revision"], a_document())).status_code,
-        (await foreign.act(f"catalogue/{head['id']}/suspension", head["revision"], {"reason": "not mine"})).status_code,
+        (
+            await foreign.act(
+                f"catalogue/{head['id']}/suspension", head["revision"], {"reason": "not mine"}
+            )
+        ).status_code,
         (await foreign.draft(a_document())).status_code,
         (await keeper.draft(a_document())).status_code,
-        (await keeper.change(head["id"], head["revision"], a_document(code=None, local_code="X"))).status_code,
-        (await client.get(f"{BASE}/catalogue/{head['id']}/versions", headers=foreign.headers)).status_code,
+        (
+            await keeper.change(head["id"], head["revision"], a_document(code=None, local_code="X"))
+        ).status_code,
+        (
+            await client.get(f"{BASE}/catalogue/{head['id']}/versions", headers=foreign.headers)
+        ).status_code,
         (await client.get(f"{BASE}/catalogue/{new_id()}")).status_code,
         (await Keeper(client, token()).draft(a_document())).status_code,
     ]
@@ -247,10 +289,14 @@ async def test_suspended_matter_is_gone_until_published_again_and_cancelled_for_
 ) -> None:
     head = await keeper.publish(a_document())
     path = f"catalogue/{head['id']}"
-    suspended = (await keeper.act(f"{path}/suspension", head["revision"], {"reason": "law changes"})).json()
+    suspended = (
+        await keeper.act(f"{path}/suspension", head["revision"], {"reason": "law changes"})
+    ).json()
     hidden = await client.get(f"{BASE}/{path}")
     again = await keeper.act(f"{path}/suspension", suspended["revision"], {"reason": "law changes"})
-    cancelled = (await keeper.act(f"{path}/cancellation", suspended["revision"], {"reason": "law changed"})).json()
+    cancelled = (
+        await keeper.act(f"{path}/cancellation", suspended["revision"], {"reason": "law changed"})
+    ).json()
     never = await keeper.change(head["id"], cancelled["revision"], a_document())
 
     assert (suspended["state"], cancelled["state"]) == ("suspended", "cancelled")
@@ -273,7 +319,9 @@ async def test_work_list_holds_the_departments_drafts(
     assert [row["id"] for row in mine] == [row["id"] for row in everyone] == [drafted["id"]]
 
 
-async def test_personal_guide_is_deterministic_and_names_faults(client: ServiceClient, keeper: Keeper) -> None:
+async def test_personal_guide_is_deterministic_and_names_faults(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     head = await keeper.publish(a_document())
 
     async def ask(answers: dict[str, str], **more: object) -> tuple[int, dict[str, object]]:
@@ -281,7 +329,10 @@ async def test_personal_guide_is_deterministic_and_names_faults(client: ServiceC
         answer = await client.post(f"{BASE}/personal-guides", json=body)
         return answer.status_code, answer.json()
 
-    first, second = await ask({"Q1": "rent", "Q2": "yes"}), await ask({"Q2": "yes", "Q1": "rent"}, version=1)
+    first, second = (
+        await ask({"Q1": "rent", "Q2": "yes"}),
+        await ask({"Q2": "yes", "Q1": "rent"}, version=1),
+    )
     wrong, missing = await ask({"Q1": "rent", "Q7": "x"}), await ask({}, version=9)
 
     assert first == second
@@ -289,7 +340,9 @@ async def test_personal_guide_is_deterministic_and_names_faults(client: ServiceC
     assert (wrong[0], missing[0]) == (400, 404)
 
 
-async def test_statistics_have_numerator_and_denominator(client: ServiceClient, keeper: Keeper) -> None:
+async def test_statistics_have_numerator_and_denominator(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     _ = await keeper.publish(a_document())
     public = a_document(
         code=None,

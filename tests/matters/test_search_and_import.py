@@ -23,7 +23,15 @@ from tests.conftest import Headers, ServiceClient, published
 from tests.matters.conftest import BASE, Keeper
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/matters-511602.csv"
-HEADING = ["department", "main_item", "name", "item_code", "area_code", "task_type", "department_code"]
+HEADING = [
+    "department",
+    "main_item",
+    "name",
+    "item_code",
+    "area_code",
+    "task_type",
+    "department_code",
+]
 NAMES = [
     "我要开茶馆",
     "茶馆歇业备案",
@@ -41,7 +49,9 @@ def row(name: str, code: str, **changes: str) -> dict[str, str]:
     return {**dict(zip(HEADING, values, strict=True)), **changes}
 
 
-def a_csv(rows: Sequence[dict[str, str]], heading: Sequence[str] = HEADING, encoding: str = "utf-8") -> bytes:
+def a_csv(
+    rows: Sequence[dict[str, str]], heading: Sequence[str] = HEADING, encoding: str = "utf-8"
+) -> bytes:
     out = io.StringIO()
     writer = csv.DictWriter(out, heading)
     writer.writeheader()
@@ -49,9 +59,13 @@ def a_csv(rows: Sequence[dict[str, str]], heading: Sequence[str] = HEADING, enco
     return out.getvalue().encode(encoding)
 
 
-async def send(client: ServiceClient, headers: Headers, content: bytes, key: str | None = None) -> httpx.Response:
+async def send(
+    client: ServiceClient, headers: Headers, content: bytes, key: str | None = None
+) -> httpx.Response:
     key = key or f"import-{random.random()}"
-    return await client.post(f"{BASE}/imports", content=content, headers={**headers, "Idempotency-Key": key})
+    return await client.post(
+        f"{BASE}/imports", content=content, headers={**headers, "Idempotency-Key": key}
+    )
 
 
 def counts(report: dict[str, Any]) -> tuple[int, ...]:
@@ -66,7 +80,9 @@ async def found(client: ServiceClient, **params: Any) -> list[str]:
 
 @pytest.fixture
 async def stocked(client: ServiceClient, administrator: Headers) -> ServiceClient:
-    answer = await send(client, administrator, a_csv([row(name, f"L-{n}") for n, name in enumerate(NAMES)]))
+    answer = await send(
+        client, administrator, a_csv([row(name, f"L-{n}") for n, name in enumerate(NAMES)])
+    )
     assert counts(answer.json()) == (len(NAMES), 0, 0, 0), answer.text
     return client
 
@@ -88,7 +104,11 @@ async def test_what_people_call_a_matter_comes_before_names_that_only_hold_the_w
     for number, (name, aliases) in enumerate(
         (("糌粑证遗失说明（补办）", []), ("补办糌粑证", []), ("生育登记", ["糌粑证"]))
     ):
-        changes: dict[str, Any] = {"name": {"zh": name}, "aliases": aliases, "local_code": f"L-{number}"}
+        changes: dict[str, Any] = {
+            "name": {"zh": name},
+            "aliases": aliases,
+            "local_code": f"L-{number}",
+        }
         _ = await keeper.publish(a_document(code=None, catalog_code=None, **changes))
 
     assert (await found(client, q="糌粑证"))[:2] == ["糌粑证遗失说明（补办）", "生育登记"]
@@ -99,7 +119,11 @@ async def test_a_word_in_more_names_than_are_ranked_finds_the_best_ones(
     client: ServiceClient, administrator: Headers
 ) -> None:
     long = [row(f"关于某某事项的登记业务办理第{n}号", f"L-{n}") for n in range(1200)]
-    good = [row("登记", "A-1"), row("登记备查的很长很长很长很长的一个名称", "A-2"), row("户口登记", "A-3")]
+    good = [
+        row("登记", "A-1"),
+        row("登记备查的很长很长很长很长的一个名称", "A-2"),
+        row("户口登记", "A-3"),
+    ]
     _ = await send(client, administrator, a_csv([*long, *good]))
 
     hits = await found(client, q="登记")
@@ -109,7 +133,9 @@ async def test_a_word_in_more_names_than_are_ranked_finds_the_best_ones(
     assert (len(hits), in_type) == (20, [])
 
 
-async def test_rows_from_before_the_marks_get_the_same_ones(client: ServiceClient, keeper: Keeper) -> None:
+async def test_rows_from_before_the_marks_get_the_same_ones(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     _ = await keeper.publish(a_document())
     migration = import_module("services.matters.migrations.versions.20261125_search_marks")
     connection = await client.database.connect()
@@ -132,16 +158,22 @@ async def test_colloquial_words_find_the_official_name(stocked: ServiceClient) -
     assert await found(stocked, q="开饭馆") == ["开餐馆"]
 
 
-async def test_codes_departments_and_tibetan_syllables_find(client: ServiceClient, keeper: Keeper) -> None:
+async def test_codes_departments_and_tibetan_syllables_find(
+    client: ServiceClient, keeper: Keeper
+) -> None:
     _ = await keeper.publish(a_document())
 
     for words in (CODE, CODE.lower(), "甜茶馆", "市场监督", "ཇ་ཁང", "食品经营"):
         assert await found(client, q=words) == ["我要开茶馆"], words
-    tibetan = await client.get(f"{BASE}/catalogue", params={"q": "茶馆"}, headers={"accept-language": "bo"})
+    tibetan = await client.get(
+        f"{BASE}/catalogue", params={"q": "茶馆"}, headers={"accept-language": "bo"}
+    )
     assert tibetan.json()["items"][0]["display_name"] == "ཇ་ཁང་འཛུགས་པ།"
 
 
-async def test_pages_of_a_search_and_of_the_list_hold_everything_once(stocked: ServiceClient) -> None:
+async def test_pages_of_a_search_and_of_the_list_hold_everything_once(
+    stocked: ServiceClient,
+) -> None:
     for params in ({}, {"q": "L-"}, {"q": "登记"}):
         seen: list[str] = []
         cursor: str | None = ""
@@ -182,7 +214,8 @@ async def test_filters(client: ServiceClient, keeper: Keeper) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"q": "茶"}, {"q": "\x00\x00"}, {"q": "x" * 61}, {"level": 5}, {"type": "99"}, {"limit": 201}]
+    "params",
+    [{"q": "茶"}, {"q": "\x00\x00"}, {"q": "x" * 61}, {"level": 5}, {"type": "99"}, {"limit": 201}],
 )
 async def test_bad_search_is_400(client: ServiceClient, params: dict[str, Any]) -> None:
     assert (await client.get(f"{BASE}/catalogue", params=params)).status_code == 400
@@ -238,7 +271,9 @@ CHINESE_HEADING = {
 
 
 @pytest.mark.parametrize("form", ["utf-8", "gbk", "utf-8-sig", "shuffled", "xlsx"])
-async def test_planted_faults_come_back_row_by_row(client: ServiceClient, administrator: Headers, form: str) -> None:
+async def test_planted_faults_come_back_row_by_row(
+    client: ServiceClient, administrator: Headers, form: str
+) -> None:
     if form == "xlsx":
         content = a_workbook([HEADING, *([entry[name] for name in HEADING] for entry in PLANTED)])
     elif form == "shuffled":
@@ -252,11 +287,17 @@ async def test_planted_faults_come_back_row_by_row(client: ServiceClient, admini
     again = (await send(client, administrator, content)).json()
 
     assert counts(report) == (2, 0, 0, 6)
-    assert {r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]} == EXPECTED
+    assert {
+        r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]
+    } == EXPECTED
     assert counts(again) == (0, 0, 2, 6)
     assert len(await published(client.database)) == 2
     rows = (
-        await client.get(f"{BASE}/imports/{report['id']}/rows", params={"outcome": "accepted"}, headers=administrator)
+        await client.get(
+            f"{BASE}/imports/{report['id']}/rows",
+            params={"outcome": "accepted"},
+            headers=administrator,
+        )
     ).json()
     assert [r["row"] for r in rows["items"]] == [2, 8]
 
@@ -264,7 +305,9 @@ async def test_planted_faults_come_back_row_by_row(client: ServiceClient, admini
 async def test_changed_row_is_changed(client: ServiceClient, administrator: Headers) -> None:
     _ = await send(client, administrator, a_csv([row("旧名", "L-1"), row("不变", "L-2")]))
 
-    report = (await send(client, administrator, a_csv([row("不变", "L-2"), row("新名", "L-1")]))).json()
+    report = (
+        await send(client, administrator, a_csv([row("不变", "L-2"), row("新名", "L-1")]))
+    ).json()
 
     assert counts(report) == (0, 1, 1, 0)
     assert await found(client, q="新名") == ["新名"]
@@ -287,7 +330,10 @@ def a_workbook(table: Sequence[Sequence[Any]]) -> bytes:
 def a_bomb() -> bytes:
     """100 MB of zeros in 100 KB."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/workbook.xml", "w") as member:
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/workbook.xml", "w") as member,
+    ):
         for _ in range(100):
             _ = member.write(b"0" * 1024 * 1024)
     return out.getvalue()
@@ -358,20 +404,30 @@ async def test_whole_documents_are_published_and_faulty_lines_named(
     cycle["questions"][1]["options"][0]["next"] = "Q1"
     lines = [orjson.dumps(a_document().model_dump(mode="json")), b"{", orjson.dumps(cycle)]
 
-    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    answer = await client.post(
+        f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator
+    )
     report = answer.json()
 
     assert counts(report) == (1, 0, 0, 2)
-    assert {(error["row"], error["rule"]) for error in report["errors"]} == {(2, "json_invalid"), (3, "question_tree")}
+    assert {(error["row"], error["rule"]) for error in report["errors"]} == {
+        (2, "json_invalid"),
+        (3, "question_tree"),
+    }
 
 
 async def test_lines_with_a_doubled_code_or_an_unknown_area_are_refused_and_the_others_stay(
     client: ServiceClient, administrator: Headers
 ) -> None:
     elsewhere = a_document(code=None, catalog_code=None, local_code="L-1", area_code="540999000000")
-    lines = [orjson.dumps(d.model_dump(mode="json")) for d in (a_document(), a_document(aliases=["别名"]), elsewhere)]
+    lines = [
+        orjson.dumps(d.model_dump(mode="json"))
+        for d in (a_document(), a_document(aliases=["别名"]), elsewhere)
+    ]
 
-    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    answer = await client.post(
+        f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator
+    )
     report = answer.json()
 
     assert counts(report) == (1, 0, 0, 2)
@@ -382,12 +438,16 @@ async def test_lines_with_a_doubled_code_or_an_unknown_area_are_refused_and_the_
     assert len(await published(client.database)) == 1
 
 
-@pytest.mark.parametrize(("act", "rule"), [("cancellation", "not_cancelled"), ("suspension", "not_suspended")])
+@pytest.mark.parametrize(
+    ("act", "rule"), [("cancellation", "not_cancelled"), ("suspension", "not_suspended")]
+)
 async def test_a_closed_matter_is_refused_by_row_and_never_holds_back_the_others(
     client: ServiceClient, keeper: Keeper, administrator: Headers, act: str, rule: str
 ) -> None:
     head = await keeper.publish(a_document())
-    _ = await keeper.act(f"catalogue/{head['id']}/{act}", head["revision"], {"reason": "law changed"})
+    _ = await keeper.act(
+        f"catalogue/{head['id']}/{act}", head["revision"], {"reason": "law changed"}
+    )
     line = orjson.dumps(a_document().model_dump(mode="json"))
 
     lines = await client.post(f"{BASE}/catalogue-documents", content=line, headers=administrator)
@@ -404,7 +464,9 @@ async def test_draft_that_somebody_writes_is_never_overwritten_by_an_import(
 ) -> None:
     if is_published:
         head = await keeper.publish(a_document())
-        draft = (await keeper.change(head["id"], head["revision"], a_document(aliases=["新别名"]))).json()
+        draft = (
+            await keeper.change(head["id"], head["revision"], a_document(aliases=["新别名"]))
+        ).json()
     else:
         draft = (await keeper.draft(a_document(aliases=["新别名"]))).json()
     line = orjson.dumps(a_document(aliases=["旧别名"]).model_dump(mode="json"))
@@ -414,28 +476,39 @@ async def test_draft_that_somebody_writes_is_never_overwritten_by_an_import(
     file = await send(client, administrator, a_csv([row("在改", CODE), row("新的", "L-1")]))
     reviewed = await keeper.act(f"drafts/{draft['id']}/review", draft["revision"])
 
-    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == ((0, 0, 0, 1), "not_drafted")
+    assert (counts(lines.json()), lines.json()["errors"][0]["rule"]) == (
+        (0, 0, 0, 1),
+        "not_drafted",
+    )
     assert counts(file.json()) == (1, 0, 0, 1)
     assert [(r["row"], r["errors"][0]["rule"]) for r in file.json()["rows"]] == [(2, "not_drafted")]
     assert reviewed.status_code == 200
     assert len(await published(client.database)) == before + 1
 
 
-async def test_document_of_an_unknown_department_is_refused(client: ServiceClient, administrator: Headers) -> None:
+async def test_document_of_an_unknown_department_is_refused(
+    client: ServiceClient, administrator: Headers
+) -> None:
     stranger = a_document(code=None, catalog_code=None, local_code="L-1", department_code="D-404")
     lines = [orjson.dumps(d.model_dump(mode="json")) for d in (a_document(), stranger)]
 
-    answer = await client.post(f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator)
+    answer = await client.post(
+        f"{BASE}/catalogue-documents", content=b"\n".join(lines), headers=administrator
+    )
     report = answer.json()
 
     assert counts(report) == (1, 0, 0, 1)
-    assert [(e["row"], e["field"], e["rule"]) for e in report["errors"]] == [(2, "department_code", "known_department")]
+    assert [(e["row"], e["field"], e["rule"]) for e in report["errors"]] == [
+        (2, "department_code", "known_department")
+    ]
 
 
 ITEMS = [*HEADING, "业务办理项", "业务办理项编码"]
 
 
-def item(word: str, code: str = "", item_code: str = CODE, name: str = "食品经营许可") -> dict[str, str]:
+def item(
+    word: str, code: str = "", item_code: str = CODE, name: str = "食品经营许可"
+) -> dict[str, str]:
     return {**row(name, item_code), "业务办理项": word, "业务办理项编码": code}
 
 
@@ -470,7 +543,9 @@ async def test_rows_of_one_code_with_different_handling_items_are_one_matter(
     ]
 
 
-async def test_items_of_a_local_matter_keep_their_local_codes(client: ServiceClient, administrator: Headers) -> None:
+async def test_items_of_a_local_matter_keep_their_local_codes(
+    client: ServiceClient, administrator: Headers
+) -> None:
     content = a_csv([item("新办", "L-1-A", "L-1"), item("注销", "L-1-B", "L-1")], ITEMS)
 
     report = (await send(client, administrator, content)).json()
@@ -486,10 +561,18 @@ async def test_items_of_a_local_matter_keep_their_local_codes(client: ServiceCli
 async def test_changed_handling_item_changes_every_row_of_its_matter(
     client: ServiceClient, administrator: Headers
 ) -> None:
-    _ = await send(client, administrator, a_csv([item("新办"), item("变更"), item("甲", item_code="L-1")], ITEMS))
+    _ = await send(
+        client,
+        administrator,
+        a_csv([item("新办"), item("变更"), item("甲", item_code="L-1")], ITEMS),
+    )
 
     report = (
-        await send(client, administrator, a_csv([item("新办"), item("延续"), item("甲", item_code="L-1")], ITEMS))
+        await send(
+            client,
+            administrator,
+            a_csv([item("新办"), item("延续"), item("甲", item_code="L-1")], ITEMS),
+        )
     ).json()
 
     assert counts(report) == (0, 2, 1, 0)
@@ -518,7 +601,9 @@ async def test_true_duplicates_and_faulty_items_are_refused_row_by_row(
     report = (await send(client, administrator, content)).json()
 
     assert counts(report) == (3, 0, 0, 7)
-    assert {r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]} == {
+    assert {
+        r["row"]: (r["errors"][0]["field"], r["errors"][0]["rule"]) for r in report["rows"]
+    } == {
         2: ("handling_item_code", "structure"),
         4: ("handling_item", "unique"),
         5: ("handling_item_code", "unique"),
@@ -531,9 +616,15 @@ async def test_true_duplicates_and_faulty_items_are_refused_row_by_row(
     assert [one["name"]["zh"] for one in items] == ["首次申请", "补证"]
 
 
-async def test_one_code_in_another_spelling_is_the_same_matter(client: ServiceClient, administrator: Headers) -> None:
+async def test_one_code_in_another_spelling_is_the_same_matter(
+    client: ServiceClient, administrator: Headers
+) -> None:
     content = a_csv(
-        [row("食品经营许可", CODE), row("食品经营许可", CODE.lower()), row("乙", "L-1", area_code=CITY[:6])]
+        [
+            row("食品经营许可", CODE),
+            row("食品经营许可", CODE.lower()),
+            row("乙", "L-1", area_code=CITY[:6]),
+        ]
     )
 
     report = (await send(client, administrator, content)).json()
@@ -542,8 +633,12 @@ async def test_one_code_in_another_spelling_is_the_same_matter(client: ServiceCl
     assert [(r["row"], r["errors"][0]["rule"]) for r in report["rows"]] == [(3, "unique")]
 
 
-async def test_more_than_99_items_are_too_many(client: ServiceClient, administrator: Headers) -> None:
-    report = (await send(client, administrator, a_csv([item(f"办理项{n}") for n in range(101)], ITEMS))).json()
+async def test_more_than_99_items_are_too_many(
+    client: ServiceClient, administrator: Headers
+) -> None:
+    report = (
+        await send(client, administrator, a_csv([item(f"办理项{n}") for n in range(101)], ITEMS))
+    ).json()
 
     assert counts(report) == (99, 0, 0, 2)
     assert {r["errors"][0]["rule"] for r in report["rows"]} == {"max_items"}
@@ -553,7 +648,9 @@ async def test_every_row_of_a_closed_matter_is_refused(
     client: ServiceClient, keeper: Keeper, administrator: Headers
 ) -> None:
     head = await keeper.publish(a_document())
-    _ = await keeper.act(f"catalogue/{head['id']}/cancellation", head["revision"], {"reason": "law changed"})
+    _ = await keeper.act(
+        f"catalogue/{head['id']}/cancellation", head["revision"], {"reason": "law changed"}
+    )
 
     report = (await send(client, administrator, a_csv([item("新办"), item("变更")], ITEMS))).json()
 
@@ -562,7 +659,9 @@ async def test_every_row_of_a_closed_matter_is_refused(
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real catalogue is not beside the project")
-async def test_real_catalogue_is_imported_whole(client: ServiceClient, administrator: Headers) -> None:
+async def test_real_catalogue_is_imported_whole(
+    client: ServiceClient, administrator: Headers
+) -> None:
     area = {"areas": [{"code": "511602000000", "name": {"zh": "广安区"}}]}
     _ = await client.put(f"{BASE}/directory", json=area, headers=administrator)
     rows = list(csv.DictReader(REAL.read_text(encoding="utf-8-sig").splitlines()))
@@ -574,7 +673,11 @@ async def test_real_catalogue_is_imported_whole(client: ServiceClient, administr
     assert counts(again) == (0, 0, 1135, 0)
     events = await published(client.database)
     kept = {
-        (e.data["local_code"] or e.data["code"], e.data["document"]["name"]["zh"], e.data["department_code"])
+        (
+            e.data["local_code"] or e.data["code"],
+            e.data["document"]["name"]["zh"],
+            e.data["department_code"],
+        )
         for e in events
     }
     assert kept == {(r["item_code"], r["name"], r["department_code"]) for r in rows}

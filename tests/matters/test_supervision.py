@@ -9,12 +9,12 @@ import pytest
 from bench.overhear import overhearing
 from services.matters.consumer import consumer
 from shared import clock
-from shared.crypto import pseudonym, seal_for, use_key
 from shared.events.exchange import RecordReceived
 from shared.events.matters import SupervisionRecordsJudged
 from shared.events.records import Verdict
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import pseudonym, seal_for, use_key
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import PLATFORM_KEY, Headers, ServiceClient, TokenFactory, published
@@ -67,13 +67,17 @@ class Desk:
 
     async def send(self, records: Sequence[Any], **changes: Any) -> list[Verdict]:
         before = len(await published(self.client.database))
-        await Inbox(self.client.database, None, consumer).take([a_record(self.chunk(records, **changes))])  # pyright: ignore[reportArgumentType]
+        await Inbox(self.client.database, None, consumer).take(
+            [a_record(self.chunk(records, **changes))]
+        )  # pyright: ignore[reportArgumentType]
         told = (await published(self.client.database))[before:]
         return SupervisionRecordsJudged.model_validate(told[-1].data).verdicts if told else []
 
     async def facts(self) -> list[dict[str, Any]]:
         told = await published(self.client.database)
-        return [event.data for event in told if event.type == "tongban.matters.supervision-recorded.v1"]
+        return [
+            event.data for event in told if event.type == "tongban.matters.supervision-recorded.v1"
+        ]
 
 
 @pytest.fixture
@@ -87,10 +91,15 @@ async def counted(client: ServiceClient, headers: Headers) -> dict[str, int]:
     return answer.json()["by_behaviour"]
 
 
-async def test_good_records_are_taken_told_and_counted(client: ServiceClient, desk: Desk, head: Headers) -> None:
+async def test_good_records_are_taken_told_and_counted(
+    client: ServiceClient, desk: Desk, head: Headers
+) -> None:
     verdicts = await desk.send([record(1), record(2, behaviour="02", officers=1)])
 
-    assert [(v.row, v.key, v.status) for v in verdicts] == [(1, "JC-1", "accepted"), (2, "JC-2", "accepted")]
+    assert [(v.row, v.key, v.status) for v in verdicts] == [
+        (1, "JC-1", "accepted"),
+        (2, "JC-2", "accepted"),
+    ]
     facts = await desk.facts()
     assert [(f["behaviour"], f["regulatory_code"], f["done_on"]) for f in facts] == [
         ("06", "54011200010001", "2026-03-10"),
@@ -100,10 +109,19 @@ async def test_good_records_are_taken_told_and_counted(client: ServiceClient, de
 
 
 async def test_every_fault_of_a_row_comes_back_and_the_others_stay(desk: Desk) -> None:
-    bad = record(2, regulatory_code="123", behaviour="99", done_on="2999-01-01", object={**PERSON, "number": "1"})
+    bad = record(
+        2,
+        regulatory_code="123",
+        behaviour="99",
+        done_on="2999-01-01",
+        object={**PERSON, "number": "1"},
+    )
 
     verdicts = await desk.send(
-        [record(1), bad, record(3, officers=1), "no record", record(1), record(6)], first_row=501, chunk=1, chunks=2
+        [record(1), bad, record(3, officers=1), "no record", record(1), record(6)],
+        first_row=501,
+        chunk=1,
+        chunks=2,
     )
 
     assert [(v.row, v.status) for v in verdicts] == [
@@ -114,7 +132,12 @@ async def test_every_fault_of_a_row_comes_back_and_the_others_stay(desk: Desk) -
         (505, "rejected"),
         (506, "accepted"),
     ]
-    assert {f.field for f in verdicts[1].faults} == {"regulatory_code", "behaviour", "done_on", "object.number"}
+    assert {f.field for f in verdicts[1].faults} == {
+        "regulatory_code",
+        "behaviour",
+        "done_on",
+        "object.number",
+    }
     assert [f.field for f in verdicts[2].faults] == ["officers"]
     assert (verdicts[3].key, [f.field for f in verdicts[3].faults]) == (None, ["record"])
     assert [f.rule for f in verdicts[4].faults] == ["unique"]
@@ -127,7 +150,9 @@ async def test_names_of_unknown_fields_and_unreadable_numbers_are_not_repeated(d
 
     verdicts = await desk.send(rows)
 
-    assert [(v.key, v.status) for v in verdicts] == [(None if n == 0 else f"JC-{n}", "rejected") for n in range(200)]
+    assert [(v.key, v.status) for v in verdicts] == [
+        (None if n == 0 else f"JC-{n}", "rejected") for n in range(200)
+    ]
     assert [[f.field for f in v.faults] for v in verdicts[:3]] == [
         ["source_number", "record"],
         ["object", "record"],
@@ -143,7 +168,11 @@ async def test_record_known_in_this_or_a_newer_version_changes_nothing(
 
     statuses = [
         (await desk.send([one]))[0].status
-        for one in (record(1, version=2), record(1, version=1), record(1, version=2, result="不合格"))
+        for one in (
+            record(1, version=2),
+            record(1, version=1),
+            record(1, version=2, result="不合格"),
+        )
     ]
 
     assert statuses == ["unchanged", "unchanged", "rejected"]
@@ -176,7 +205,9 @@ async def test_person_is_kept_by_pseudonym_alone(client: ServiceClient, desk: De
     _ = await desk.send([record(1, object=PERSON)])
 
     connection = await client.database.connect()
-    row = await connection.fetchrow("SELECT object, supervision_record::text AS whole FROM supervision_record")
+    row = await connection.fetchrow(
+        "SELECT object, supervision_record::text AS whole FROM supervision_record"
+    )
     events = await connection.fetch("SELECT payload FROM outbox")
     await connection.close()
     with use_key(b"", base64.b64decode(PLATFORM_KEY)):
@@ -186,7 +217,9 @@ async def test_person_is_kept_by_pseudonym_alone(client: ServiceClient, desk: De
     assert all(ID_NUMBER.encode() not in event["payload"] for event in events)
 
 
-async def test_records_of_another_resource_are_no_business_of_matters(client: ServiceClient, desk: Desk) -> None:
+async def test_records_of_another_resource_are_no_business_of_matters(
+    client: ServiceClient, desk: Desk
+) -> None:
     assert await desk.send([record(1)], resource="cases") == []
 
 
@@ -208,9 +241,13 @@ async def test_statistics_show_officers_their_department_and_supervisors_all(
 
     refused = await client.get(f"{BASE}/supervision/statistics", headers=token())
     here = await client.get(f"{BASE}/supervision/statistics", params={"area": CITY}, headers=head)
-    other = await client.get(f"{BASE}/supervision/statistics", params={"department": "X"}, headers=head)
+    other = await client.get(
+        f"{BASE}/supervision/statistics", params={"department": "X"}, headers=head
+    )
     supervisor = token(kind="staff", roles=["supervisor"], area=CITY)
-    nowhere = await client.get(f"{BASE}/supervision/statistics", params={"department": "X"}, headers=supervisor)
+    nowhere = await client.get(
+        f"{BASE}/supervision/statistics", params={"department": "X"}, headers=supervisor
+    )
     everywhere = await client.get(f"{BASE}/supervision/statistics", headers=supervisor)
     elsewhere = token(kind="staff", roles=["leader"], area=CITY, department="X")
     none = await client.get(f"{BASE}/supervision/statistics", headers=elsewhere)

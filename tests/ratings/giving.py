@@ -9,15 +9,15 @@ import httpx
 import orjson
 
 from services.ratings.consumer import consumer
+from services.ratings.invitations.use_cases.sms import DevelopmentSender
 from services.ratings.timers import send_invitations
-from services.ratings.use_cases import DevelopmentSender
 from shared import clock
-from shared.crypto import seal_for, use_key
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseImported
 from shared.events.exchange import RecordReceived
 from shared.ids import new_id
-from shared.inbox import Inbox
+from shared.messaging.inbox import Inbox
+from shared.security.crypto import seal_for, use_key
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import Headers, ServiceClient, TokenFactory, once
@@ -76,8 +76,12 @@ class Giving:
         self.client = client
         self.token = token
         self.clerk = token(kind="staff", roles=["window_clerk"], area=CITY, department=DEPARTMENT)
-        self.handler = token(kind="staff", roles=["rating_handler"], area=CITY, department=DEPARTMENT)
-        self.operator = token(kind="staff", roles=["hotline_operator"], area=CITY, department="12345")
+        self.handler = token(
+            kind="staff", roles=["rating_handler"], area=CITY, department=DEPARTMENT
+        )
+        self.operator = token(
+            kind="staff", roles=["hotline_operator"], area=CITY, department="12345"
+        )
         self.administrator = token(kind="staff", roles=["administrator"])
         self.system = token(kind="system", scope="ratings:push", area=CITY, department=DEPARTMENT)
 
@@ -101,7 +105,9 @@ class Giving:
 
     async def links(self, phone: str = PHONE) -> list[str]:
         """Tokens of the links that were sent to a phone, the newest first."""
-        _ = await send_invitations(self.client.database, clock.now(), DevelopmentSender(), "http://test")
+        _ = await send_invitations(
+            self.client.database, clock.now(), DevelopmentSender(), "http://test"
+        )
         path = f"{BASE}/development/sms-messages"
         answer = await self.client.get(path, params={"phone": phone}, headers=self.administrator)
         assert answer.status_code == 200, answer.text
@@ -128,9 +134,16 @@ class Giving:
 
     async def batch(self, size: int = 3, **changes: Any) -> list[str]:
         """Tokens of a new batch."""
-        place = {"area_code": CITY, "department_code": DEPARTMENT, "hall": "公安专网大厅", "window": "Z1"}
+        place = {
+            "area_code": CITY,
+            "department_code": DEPARTMENT,
+            "hall": "公安专网大厅",
+            "window": "Z1",
+        }
         body = {**place, "size": size, "expires_on": str(today() + timedelta(days=30)), **changes}
-        ordered = await self.client.post(f"{BASE}/token-batches", json=body, headers=once(self.system))
+        ordered = await self.client.post(
+            f"{BASE}/token-batches", json=body, headers=once(self.system)
+        )
         assert ordered.status_code == 201, ordered.text
         path = f"{BASE}/token-batches/{ordered.json()['id']}/download"
         answer = await self.client.post(path, headers=self.system)

@@ -14,25 +14,41 @@ REVIEW = {"agrees": True, "reasons": "查阅叫号与监控记录"}
 
 
 async def excluded_facts(bureau: Bureau) -> list[dict[str, Any]]:
-    return [one.data for one in await published(bureau.client.database) if "rating-excluded" in one.type]
+    return [
+        one.data for one in await published(bureau.client.database) if "rating-excluded" in one.type
+    ]
 
 
 @pytest.mark.parametrize("ground", ["mistaken", "malicious"])
-async def test_upheld_by_two_excludes_the_rating_and_deletes_nothing(bureau: Bureau, ground: str) -> None:
+async def test_upheld_by_two_excludes_the_rating_and_deletes_nothing(
+    bureau: Bureau, ground: str
+) -> None:
     ticket = await bureau.open()
     appeal = await bureau.appeal(ticket, ground)
 
     pending = await bureau.review(appeal)
-    assert (pending["state"], pending["agreements"], await excluded_facts(bureau)) == ("pending", 1, [])
+    assert (pending["state"], pending["agreements"], await excluded_facts(bureau)) == (
+        "pending",
+        1,
+        [],
+    )
     upheld = await bureau.review(pending)
 
     assert (upheld["state"], upheld["agreements"]) == ("upheld", 2)
-    assert [(fact["reason"], fact["grade"]) for fact in await excluded_facts(bureau)] == [(ground, 1)]
-    assert (await bureau.get(f"tickets/{ticket['id']}/outcome", bureau.rater))["state"] == "excluded"
+    assert [(fact["reason"], fact["grade"]) for fact in await excluded_facts(bureau)] == [
+        (ground, 1)
+    ]
+    assert (await bureau.get(f"tickets/{ticket['id']}/outcome", bureau.rater))[
+        "state"
+    ] == "excluded"
     [seen] = (await bureau.get("excluded", bureau.officer("auditor")))["items"]
     assert (seen["id"], seen["grade"], seen["excluded_reason"]) == (ticket["rating_id"], 1, ground)
     figures = (await bureau.get("statistics", bureau.handler))["total"]
-    assert (figures["rated"], figures["excluded"], figures["appeals_upheld"]["value"]) == (0, 1, 1.0)
+    assert (figures["rated"], figures["excluded"], figures["appeals_upheld"]["value"]) == (
+        0,
+        1,
+        1.0,
+    )
     assert (await bureau.recounted())["equal"]
 
 
@@ -44,7 +60,11 @@ async def test_one_refusal_decides_and_the_rating_still_counts(bureau: Bureau) -
 
     assert (refused["state"], await excluded_facts(bureau)) == ("refused", [])
     figures = (await bureau.get("statistics", bureau.handler))["total"]
-    assert (figures["rated"], figures["appeals_upheld"]["numerator"], figures["appeals_upheld"]["denominator"]) == (
+    assert (
+        figures["rated"],
+        figures["appeals_upheld"]["numerator"],
+        figures["appeals_upheld"]["denominator"],
+    ) == (
         1,
         0,
         1,
@@ -106,7 +126,9 @@ async def test_reviewers_find_what_waits_for_them_but_not_their_own(bureau: Bure
     rest = await bureau.get("appeals", bureau.reviewer("supervisor"), limit=2, cursor=first["next"])
     own = await bureau.get("appeals", bureau.officer("supervisor"))
 
-    assert [one["id"] for one in (*first["items"], *rest["items"])] == [one["id"] for one in appeals]
+    assert [one["id"] for one in (*first["items"], *rest["items"])] == [
+        one["id"] for one in appeals
+    ]
     assert own["items"] == []
 
 
@@ -130,7 +152,10 @@ async def test_appeal_409_when_the_ticket_is_closed(bureau: Bureau) -> None:
     closed = await bureau.get(f"tickets/{ticket['id']}", bureau.handler)
 
     answer = await bureau.act(
-        closed, "tickets/{id}/appeal", bureau.handler, {"ground": "mistaken", "reasons": "点错了星级的评价"}
+        closed,
+        "tickets/{id}/appeal",
+        bureau.handler,
+        {"ground": "mistaken", "reasons": "点错了星级的评价"},
     )
 
     assert (answer.status_code, closed["allowed"]) == (409, [])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.masking import MASK, mask_free_text
+from shared.domain.masking import MASK, mask_free_text
 
 ID = "540102199001010011"
 HARD: tuple[tuple[str, str], ...] = (
@@ -150,15 +150,26 @@ IDS = st.builds(
     st.sampled_from("0123456789X"),
 )
 CARDS = st.from_regex(r"62[0-9]{14,17}", fullmatch=True)
-WORDS = st.text(st.sampled_from("我的电话号码是，。！办证很慢 态度差ཞབསabc，请回\n我叫12345（）：、-"), max_size=30)
+WORDS = st.text(
+    st.sampled_from("我的电话号码是，。！办证很慢 态度差ཞབསabc，请回\n我叫12345（）：、-"),
+    max_size=30,
+)
 
 
 @given(WORDS, st.one_of(MOBILES, IDS, CARDS), WORDS, st.sampled_from([str, _full_width]))
 @settings(max_examples=400, deadline=None)
-def test_planted_number_is_gone_in_any_surrounding(before: str, number: str, after: str, form: object) -> None:
+def test_planted_number_is_gone_in_any_surrounding(
+    before: str, number: str, after: str, form: object
+) -> None:
     assert callable(form)
     planted = str(form(number))
-    quiet = before.rstrip("12345 -、，（）：") + "是" + planted + "，" + after.lstrip("12345 -、，（）：")
+    quiet = (
+        before.rstrip("12345 -、，（）：")
+        + "是"
+        + planted
+        + "，"
+        + after.lstrip("12345 -、，（）：")
+    )
 
     masked = mask_free_text(quiet)
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from shared.domain.workdays import seed_calendar
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseImported
-from shared.workdays import seed_calendar
 from tests.conftest import TokenFactory, once
 from tests.ratings.giving import BASE, HALL, PHONE, WINDOW, Giving, a_case, ago, today
 
@@ -15,12 +15,20 @@ from tests.ratings.giving import BASE, HALL, PHONE, WINDOW, Giving, a_case, ago,
 async def test_acceptance_and_end_of_a_case_are_invited(giving: Giving) -> None:
     await giving.tell(a_case(CaseAccepted), a_case(CaseClosed))
 
-    rows = await giving.rows("SELECT stage, service_number, open_until FROM invitation ORDER BY service_number")
+    rows = await giving.rows(
+        "SELECT stage, service_number, open_until FROM invitation ORDER BY service_number"
+    )
 
     until = seed_calendar().add_working_days(today(), 5)
-    assert [tuple(row.values()) for row in rows] == [("acceptance", 1, until), ("closing", 2, until)]
+    assert [tuple(row.values()) for row in rows] == [
+        ("acceptance", 1, until),
+        ("closing", 2, until),
+    ]
     facts = await giving.facts("rating-invited")
-    assert [(fact["case_number"], fact["stage"]) for fact in facts] == [("C-1", "acceptance"), ("C-1", "closing")]
+    assert [(fact["case_number"], fact["stage"]) for fact in facts] == [
+        ("C-1", "acceptance"),
+        ("C-1", "closing"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["closed", "not_accepted", "withdrawn", "returned"])
@@ -101,12 +109,18 @@ async def test_messages_are_there_for_operators_of_development_systems_alone(
     assert (await production.get(path, headers=giving.administrator)).status_code == 404
 
 
-async def test_holder_of_the_token_sees_what_is_rated_and_nobody_else_anything(giving: Giving) -> None:
+async def test_holder_of_the_token_sees_what_is_rated_and_nobody_else_anything(
+    giving: Giving,
+) -> None:
     token = await giving.invited()
 
     shown = await giving.get(f"invitations/{token}")
 
-    assert (shown["matter_name"], shown["stage"], shown["rated"]) == ("食品经营许可", "closing", False)
+    assert (shown["matter_name"], shown["stage"], shown["rated"]) == (
+        "食品经营许可",
+        "closing",
+        False,
+    )
     assert [len(grade["tags"]) for grade in shown["grades"]] == [8] * 5
     assert "case_number" not in shown
     answer = await giving.client.get(f"{BASE}/invitations/{token[:-4]}AAAA")
@@ -115,7 +129,9 @@ async def test_holder_of_the_token_sees_what_is_rated_and_nobody_else_anything(g
 
 async def test_applicant_finds_what_she_may_rate(giving: Giving, token: TokenFactory) -> None:
     account = str(uuid4())
-    await giving.tell(a_case(CaseClosed, account_id=account), a_case(CaseClosed, "C-2", account_id=str(uuid4())))
+    await giving.tell(
+        a_case(CaseClosed, account_id=account), a_case(CaseClosed, "C-2", account_id=str(uuid4()))
+    )
 
     mine = await giving.get("invitations", token(sub=account))
 
@@ -131,8 +147,12 @@ async def test_qr_code_is_for_the_applicant_and_the_clerks_of_the_department(
     path = f"{BASE}/invitation-codes/{found[0]['id']}"
     elsewhere = token(kind="staff", roles=["window_clerk"], area="540102000000", department="D")
 
-    answers = [await giving.client.get(path, headers=who) for who in (giving.clerk, token(sub=account))]
-    refused = [await giving.client.get(path, headers=who) for who in (elsewhere, token(), giving.system)]
+    answers = [
+        await giving.client.get(path, headers=who) for who in (giving.clerk, token(sub=account))
+    ]
+    refused = [
+        await giving.client.get(path, headers=who) for who in (elsewhere, token(), giving.system)
+    ]
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].headers["content-type"] == "image/svg+xml"
@@ -145,7 +165,8 @@ async def test_visit_is_invited_by_its_queue_number_once(giving: Giving) -> None
     body = {"hall": HALL, "window": WINDOW, "queue_number": "A012", "day": str(today())}
 
     first, second = [
-        await giving.client.post(f"{BASE}/visits", json=body, headers=once(giving.clerk)) for _ in range(2)
+        await giving.client.post(f"{BASE}/visits", json=body, headers=once(giving.clerk))
+        for _ in range(2)
     ]
 
     assert first.status_code == 201

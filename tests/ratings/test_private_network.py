@@ -27,7 +27,9 @@ def statuses(verdicts: list[dict[str, Any]]) -> list[str]:
 
 async def test_batch_costs_one_row_and_is_downloaded_once(giving: Giving) -> None:
     body = {**PLACE, "size": 1000, "expires_on": str(today() + timedelta(days=90))}
-    ordered = await giving.client.post(f"{BASE}/token-batches", json=body, headers=once(giving.system))
+    ordered = await giving.client.post(
+        f"{BASE}/token-batches", json=body, headers=once(giving.system)
+    )
     path = f"{BASE}/token-batches/{ordered.json()['id']}"
 
     first = await giving.client.post(f"{path}/download", headers=giving.system)
@@ -41,10 +43,14 @@ async def test_batch_costs_one_row_and_is_downloaded_once(giving: Giving) -> Non
         assert await giving.rows(f"SELECT 1 FROM {table}") == []
 
 
-async def test_system_orders_for_its_own_department_alone(giving: Giving, token: TokenFactory) -> None:
+async def test_system_orders_for_its_own_department_alone(
+    giving: Giving, token: TokenFactory
+) -> None:
     body = {**PLACE, "size": 2, "expires_on": str(today())}
     other = token(kind="system", scope="ratings:push", area=CITY, department="D9")
-    ordered = await giving.client.post(f"{BASE}/token-batches", json=body, headers=once(giving.administrator))
+    ordered = await giving.client.post(
+        f"{BASE}/token-batches", json=body, headers=once(giving.administrator)
+    )
     path = f"{BASE}/token-batches/{ordered.json()['id']}"
 
     refused = [
@@ -64,12 +70,20 @@ async def test_system_orders_for_its_own_department_alone(giving: Giving, token:
 
 @pytest.mark.parametrize(
     "change",
-    [{"size": 0}, {"size": 1001}, {"expires_on": "2020-01-01"}, {"expires_on": "2099-01-01"}, {"area_code": "1"}],
+    [
+        {"size": 0},
+        {"size": 1001},
+        {"expires_on": "2020-01-01"},
+        {"expires_on": "2099-01-01"},
+        {"area_code": "1"},
+    ],
 )
 async def test_batch_within_bounds(giving: Giving, change: dict[str, Any]) -> None:
     body = {**PLACE, "size": 2, "expires_on": str(today()), **change}
 
-    answer = await giving.client.post(f"{BASE}/token-batches", json=body, headers=once(giving.system))
+    answer = await giving.client.post(
+        f"{BASE}/token-batches", json=body, headers=once(giving.system)
+    )
 
     assert answer.status_code == 400
 
@@ -86,7 +100,11 @@ async def test_pre_issued_token_is_redeemed_once_outside(giving: Giving) -> None
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert (other.status_code, other.json()["code"]) == (409, "already_rated")
-    assert (rating["source"], rating["hall"], rating["real_name"]) == ("batch", "公安专网大厅", False)
+    assert (rating["source"], rating["hall"], rating["real_name"]) == (
+        "batch",
+        "公安专网大厅",
+        False,
+    )
     assert (await giving.get(f"invitations/{tokens[0]}"))["rated"] is True
 
 
@@ -113,7 +131,9 @@ async def test_redeemer_binds_the_token_to_her_case_by_its_phone(giving: Giving)
     assert (again.status_code, again.json()["code"]) == (409, "already_rated")
 
 
-async def test_records_are_taken_with_the_token_as_proof_and_judged_row_by_row(giving: Giving) -> None:
+async def test_records_are_taken_with_the_token_as_proof_and_judged_row_by_row(
+    giving: Giving,
+) -> None:
     tokens = await giving.batch(4)
     forged = tokens[1][:-5] + "AAAAA"
     records = [
@@ -130,7 +150,9 @@ async def test_records_are_taken_with_the_token_as_proof_and_judged_row_by_row(g
 
     assert statuses(verdicts) == ["accepted", *["rejected"] * 6]
     assert [verdict["row"] for verdict in verdicts] == list(range(11, 18))
-    rules = [[(fault["field"], fault["rule"]) for fault in verdict["faults"]] for verdict in verdicts]
+    rules = [
+        [(fault["field"], fault["rule"]) for fault in verdict["faults"]] for verdict in verdicts
+    ]
     assert rules[1] == [("token", "token_forged")]
     assert ("tags", "value_error") in rules[2]
     assert {field for field, _ in rules[3]} >= {"token", "rated_at", "pf"}
@@ -143,9 +165,13 @@ async def test_records_are_taken_with_the_token_as_proof_and_judged_row_by_row(g
 async def test_names_of_unknown_fields_are_one_fault_and_not_repeated(giving: Giving) -> None:
     tokens = await giving.batch(1)
 
-    [verdict] = await giving.record([a_rating(tokens[0], **{f"扎西顿珠{number}": "x" for number in range(60)})])
+    [verdict] = await giving.record(
+        [a_rating(tokens[0], **{f"扎西顿珠{number}": "x" for number in range(60)})]
+    )
 
-    assert [(fault["field"], fault["rule"]) for fault in verdict["faults"]] == [("record", "extra_forbidden")]
+    assert [(fault["field"], fault["rule"]) for fault in verdict["faults"]] == [
+        ("record", "extra_forbidden")
+    ]
 
 
 async def test_system_cannot_invent_ratings(giving: Giving) -> None:
@@ -167,19 +193,33 @@ async def test_record_of_three_stars_with_words_of_complaint_opens_a_ticket(givi
     middling = {"grade": 3, "tags": []}
 
     _ = await giving.record(
-        [a_rating(tokens[0], text="窗口互相推, 我跑了三趟", **middling), a_rating(tokens[1], text="一般", **middling)]
+        [
+            a_rating(tokens[0], text="窗口互相推, 我跑了三趟", **middling),
+            a_rating(tokens[1], text="一般", **middling),
+        ]
     )
 
-    rows = await giving.rows("SELECT suspicions, due_on FROM rating JOIN publication ON rating_id = rating.id")
-    assert sorted((row["suspicions"], row["due_on"] is None) for row in rows) == [([], False), (["bad_text"], True)]
+    rows = await giving.rows(
+        "SELECT suspicions, due_on FROM rating JOIN publication ON rating_id = rating.id"
+    )
+    assert sorted((row["suspicions"], row["due_on"] is None) for row in rows) == [
+        ([], False),
+        (["bad_text"], True),
+    ]
     assert len(await giving.rows("SELECT 1 FROM ticket")) == 1
 
 
-async def test_bursts_and_same_words_of_records_are_suspicious_whatever_chunk_they_come_in(giving: Giving) -> None:
+async def test_bursts_and_same_words_of_records_are_suspicious_whatever_chunk_they_come_in(
+    giving: Giving,
+) -> None:
     tokens, start = await giving.batch(12), ago(hours=1)
     await giving.change("UPDATE token_batch SET ordered_at = ordered_at - interval '2 hours'")
     records = [
-        a_rating(one, rated_at=(start + timedelta(seconds=5 * n)).isoformat(), terminal="Z1-7" if n % 2 else "Z1-8")
+        a_rating(
+            one,
+            rated_at=(start + timedelta(seconds=5 * n)).isoformat(),
+            terminal="Z1-7" if n % 2 else "Z1-8",
+        )
         for n, one in enumerate(tokens)
     ]
     for record in records[::4]:
@@ -190,7 +230,9 @@ async def test_bursts_and_same_words_of_records_are_suspicious_whatever_chunk_th
 
     rows = await giving.rows("SELECT suspicions FROM rating ORDER BY rated_at")
     found = [row["suspicions"] for row in rows]
-    assert [("window_burst" in one, "terminal_burst" in one) for one in found] == [(n >= 5, n >= 8) for n in range(12)]
+    assert [("window_burst" in one, "terminal_burst" in one) for one in found] == [
+        (n >= 5, n >= 8) for n in range(12)
+    ]
     assert ["same_text" in one for one in found] == [n == 8 for n in range(12)]
 
 
@@ -231,7 +273,9 @@ async def test_record_binds_its_token_to_a_case_that_comes_later(giving: Giving)
     assert second[0]["faults"][0]["rule"] == "already_rated"
 
 
-async def test_record_takes_no_other_departments_case_before_it_comes(giving: Giving, token: TokenFactory) -> None:
+async def test_record_takes_no_other_departments_case_before_it_comes(
+    giving: Giving, token: TokenFactory
+) -> None:
     tokens, account = await giving.batch(1), str(uuid4())
     verdicts = await giving.record([a_rating(tokens[0], case_number="gongan:80")])
 
@@ -240,7 +284,11 @@ async def test_record_takes_no_other_departments_case_before_it_comes(giving: Gi
     by_account = await giving.rated(token(sub=account), case_number="gongan:80", grade=2)
 
     assert statuses(verdicts) == ["accepted"]
-    assert (by_link["case_number"], by_link["department_code"], by_link["stage"]) == ("gongan:80", "D9", "closing")
+    assert (by_link["case_number"], by_link["department_code"], by_link["stage"]) == (
+        "gongan:80",
+        "D9",
+        "closing",
+    )
     assert by_account["id"] == by_link["id"]
 
 

@@ -13,13 +13,22 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model import Invitation
-from services.ratings.queries.statistics import LEAST
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.statistics import use_cases as statistics
+from services.ratings.statistics.queries import LEAST
 from services.ratings.timers import publish_ratings
-from services.ratings.use_cases import statistics
 from shared import clock
 from tests.builders.matters import CITY, DEPARTMENT
-from tests.builders.ratings import BASE, CALENDAR, CLOSING, RATER, Bureau, a_rating, an_invitation, at
+from tests.builders.ratings import (
+    BASE,
+    CALENDAR,
+    CLOSING,
+    RATER,
+    Bureau,
+    a_rating,
+    an_invitation,
+    at,
+)
 from tests.conftest import published
 
 OTHER = "11540100MB0Q01905U"
@@ -43,8 +52,17 @@ async def test_words_are_published_five_working_days_after_the_rating(bureau: Bu
     assert await publish_ratings(bureau.client.database, later(when, 5)) == 1
 
     [shown] = await listed(bureau)
-    assert (shown["id"], shown["name"], shown["text"], shown["grade"]) == (str(rating.id), "德吉**", "窗口很耐心", 5)
-    assert [one.data["grade"] for one in await published(bureau.client.database) if "published" in one.type] == [5]
+    assert (shown["id"], shown["name"], shown["text"], shown["grade"]) == (
+        str(rating.id),
+        "德吉**",
+        "窗口很耐心",
+        5,
+    )
+    assert [
+        one.data["grade"]
+        for one in await published(bureau.client.database)
+        if "published" in one.type
+    ] == [5]
 
 
 async def test_bad_rating_is_published_with_its_rectification_after_closing(bureau: Bureau) -> None:
@@ -75,7 +93,13 @@ async def test_nothing_public_tells_who_it_was(bureau: Bureau) -> None:
     text = (await bureau.client.get(PATH)).text
 
     assert {one["name"] for one in await listed(bureau)} == {"德吉**", "匿名"}
-    for secret in (*RATER.values(), rating.case_number, str(rating.case_id), str(rating.account_id), CLOSING["words"]):
+    for secret in (
+        *RATER.values(),
+        rating.case_number,
+        str(rating.case_id),
+        str(rating.account_id),
+        CLOSING["words"],
+    ):
         assert str(secret) not in text
 
 
@@ -132,7 +156,10 @@ async def test_control_characters_are_no_question(bureau: Bureau, path: str, nam
 
     answer = await bureau.client.get(PATH + path, params=asked)
 
-    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, [name])
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (
+        400,
+        [name],
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +184,9 @@ async def test_two_workers_publish_once(bureau: Bureau) -> None:
     for _ in range(5):
         _ = await bureau.rate(at("2026-06-05"), text="好")
 
-    numbers = await asyncio.gather(*(publish_ratings(bureau.client.database, at("2026-07-05")) for _ in range(4)))
+    numbers = await asyncio.gather(
+        *(publish_ratings(bureau.client.database, at("2026-07-05")) for _ in range(4))
+    )
 
     assert sum(numbers) == 5
 
@@ -175,18 +204,26 @@ async def test_moderation_hides_words_and_never_the_grade(bureau: Bureau) -> Non
     [shown] = await listed(bureau)
     assert (shown["text"], shown["text_withheld"], shown["grade"]) == (None, "advertisement", 5)
     assert await bureau.get("statistics", bureau.handler) == before
-    again = await bureau.act(hidden.json(), "publications/{rating_id}/moderation", bureau.handler, hide)
+    again = await bureau.act(
+        hidden.json(), "publications/{rating_id}/moderation", bureau.handler, hide
+    )
     assert (again.status_code, again.json()["allowed"]) == (409, ["restored"])
     restore = {"reason": "restored", "words": "复核后恢复显示"}
     auditor = bureau.officer("auditor", department=OTHER)
-    restored = await bureau.act(hidden.json(), "publications/{rating_id}/moderation", auditor, restore)
+    restored = await bureau.act(
+        hidden.json(), "publications/{rating_id}/moderation", auditor, restore
+    )
     assert restored.status_code == 200
     assert [one["text"] for one in await listed(bureau)] == ["广告请加群"]
 
 
 @pytest.mark.parametrize(
     ("roles", "department", "status"),
-    [("rating_handler", OTHER, 404), ("window_clerk", DEPARTMENT, 403), ("supervisor", DEPARTMENT, 403)],
+    [
+        ("rating_handler", OTHER, 404),
+        ("window_clerk", DEPARTMENT, 403),
+        ("supervisor", DEPARTMENT, 403),
+    ],
 )
 async def test_only_the_departments_handler_and_auditors_moderate(
     bureau: Bureau, roles: str, department: str, status: int
@@ -230,12 +267,23 @@ class Town:
         """Some departments are small, some large with small parts, some large in every part."""
         dice, atoms = random.Random(seed), Counter[Atom]()
         for area, department, month in (
-            (area, department, month) for area in "AB" for department in "PQR" for month in ("2026-08", "2026-09")
+            (area, department, month)
+            for area in "AB"
+            for department in "PQR"
+            for month in ("2026-08", "2026-09")
         ):
             kinds = dice.choice([(1, 3), (1, 14), (12, 25), (12, 25)])
             for _ in range(dice.randint(1, 3)):
                 hall = dice.choice("xy")
-                atom = (area, department, month, dice.choice("mn"), hall, dice.choice("12"), dice.choice("23"))
+                atom = (
+                    area,
+                    department,
+                    month,
+                    dice.choice("mn"),
+                    hall,
+                    dice.choice("12"),
+                    dice.choice("23"),
+                )
                 atoms[atom] += dice.randint(*kinds)
         return cls(dict(atoms))
 
@@ -258,7 +306,11 @@ class Town:
         windows = sorted({atom[4:6] for atom in self.atoms})
         months = sorted({atom[:3] for atom in self.atoms})
         return [
-            (*month, matter, *window, pf) for month in months for matter in "mn" for window in windows for pf in "23"
+            (*month, matter, *window, pf)
+            for month in months
+            for matter in "mn"
+            for window in windows
+            for pf in "23"
         ]
 
     def holds(self, atoms: Iterable[Atom]) -> int:
@@ -276,7 +328,13 @@ def tables() -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     for month in ({}, {"first": "2026-08", "last": "2026-08"}):
         for area in ({}, {"area": "A"}):
             for department in ({}, {"department": "P"}, {"department": "Q"}):
-                for part in ({}, {"channel": "2"}, {"matter": "m"}, {"hall": "x"}, {"hall": "x", "window": "1"}):
+                for part in (
+                    {},
+                    {"channel": "2"},
+                    {"matter": "m"},
+                    {"hall": "x"},
+                    {"hall": "x", "window": "1"},
+                ):
                     for size in range(3):
                         for names in combinations(NAMES, size):
                             yield names, {**month, **area, **department, **part}
@@ -295,7 +353,9 @@ async def gather(bureau: Bureau) -> list[Published]:
     """Every figure that anybody can fetch, groups and totals, each asked for once."""
     found: list[Published] = []
     for names, only in tables():
-        answer = await bureau.client.get(f"{PATH}/statistics", params={"group_by": list(names), "limit": 200, **only})
+        answer = await bureau.client.get(
+            f"{PATH}/statistics", params={"group_by": list(names), "limit": 200, **only}
+        )
         if answer.status_code == 400:
             continue
         document = answer.json()
@@ -316,7 +376,13 @@ def broken_down(names: set[str]) -> str:
     return next((name for name in ("window", "hall", "matter", "channel") if name in names), "")
 
 
-PARTS = {"": (), "channel": ("channel",), "matter": ("matter",), "hall": ("hall",), "window": ("hall", "window")}
+PARTS = {
+    "": (),
+    "channel": ("channel",),
+    "matter": ("matter",),
+    "hall": ("hall",),
+    "window": ("hall", "window"),
+}
 
 
 def within(atoms: Iterable[Atom], group: Mapping[Any, str]) -> list[Atom]:
@@ -363,7 +429,9 @@ class Solver:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_no_suppressed_figure_follows_from_all_the_published_ones(bureau: Bureau, seed: int) -> None:
+async def test_no_suppressed_figure_follows_from_all_the_published_ones(
+    bureau: Bureau, seed: int
+) -> None:
     town = Town.random(seed)
     await town.settle(bureau)
     shown, unknown = shown_cells(town), town.possible()
@@ -371,7 +439,9 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(bureau: 
     solver, seen = Solver(), 0
 
     for figure in await gather(bureau):
-        atoms = [atom for atom in within(unknown, figure.about) if atom[:3] in shown[figure.breakdown]]
+        atoms = [
+            atom for atom in within(unknown, figure.about) if atom[:3] in shown[figure.breakdown]
+        ]
         # The rule is known to everybody: each figure is the sum of just what it shows, no more and no less.
         assert figure.rated == town.holds(atoms), figure
         assert figure.rated == 0 or figure.rated >= LEAST
@@ -384,7 +454,9 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(bureau: 
             for values, number in town.sizes(*names).items():
                 if number < LEAST:
                     group = dict(zip(names, values, strict=True))
-                    assert not solver.determines({places[atom]: 1 for atom in within(unknown, group)}), group
+                    assert not solver.determines(
+                        {places[atom]: 1 for atom in within(unknown, group)}
+                    ), group
 
 
 def test_attack_succeeds_against_complete_totals() -> None:
@@ -396,11 +468,20 @@ def test_attack_succeeds_against_complete_totals() -> None:
         for names in combinations(NAMES, size):
             for values, number in town.sizes(*names).items():
                 if number >= LEAST:
-                    solver.add({places[a]: 1 for a in within(unknown, dict(zip(names, values, strict=True)))})
+                    solver.add(
+                        {
+                            places[a]: 1
+                            for a in within(unknown, dict(zip(names, values, strict=True)))
+                        }
+                    )
 
     base = town.sizes("area", "department", "month")
-    hidden = [dict(zip(NAMES, values, strict=False)) for values, number in base.items() if number < LEAST]
-    assert any(solver.determines({places[atom]: 1 for atom in within(unknown, group)}) for group in hidden)
+    hidden = [
+        dict(zip(NAMES, values, strict=False)) for values, number in base.items() if number < LEAST
+    ]
+    assert any(
+        solver.determines({places[atom]: 1 for atom in within(unknown, group)}) for group in hidden
+    )
 
 
 async def test_hidden_cell_can_change_without_changing_anything_published(bureau: Bureau) -> None:
@@ -411,7 +492,9 @@ async def test_hidden_cell_can_change_without_changing_anything_published(bureau
 
     async def everything() -> list[Any]:
         answers = [
-            await bureau.client.get(f"{PATH}/statistics{suffix}", params={"group_by": list(names), "last": "2026-09"})
+            await bureau.client.get(
+                f"{PATH}/statistics{suffix}", params={"group_by": list(names), "last": "2026-09"}
+            )
             for size in range(3)
             for names in combinations(("area", "department", "month", "channel"), size)
             for suffix in ("", ".csv")
@@ -420,13 +503,17 @@ async def test_hidden_cell_can_change_without_changing_anything_published(bureau
 
     before = await everything()
     for _ in range(8):
-        rating = a_rating(an_invitation(at("2026-09-10"), department_code="SMALL"), at("2026-09-10"))
+        rating = a_rating(
+            an_invitation(at("2026-09-10"), department_code="SMALL"), at("2026-09-10")
+        )
         async with bureau.client.database.transaction() as session:
             await statistics.count_rating(session, rating, 1)
 
     assert await everything() == before
     found = await bureau.get("published/statistics", group_by="department", last="2026-09")
-    assert {group["group"]["department"]: group["figures"] is None for group in found["groups"]} == {
+    assert {
+        group["group"]["department"]: group["figures"] is None for group in found["groups"]
+    } == {
         "BIG": False,
         "SMALL": True,
     }
@@ -442,7 +529,9 @@ async def test_withheld_breakdown_tells_not_even_which_parts_there_are(bureau: B
         for asked in ({"channel": "2"}, {"channel": "3"}, {"channel": "7"}, {"group_by": "channel"})
     ]
 
-    assert [(one["complete"], one["total"]["rated"], one["groups"]) for one in answers] == [(False, 0, [])] * 4
+    assert [(one["complete"], one["total"]["rated"], one["groups"]) for one in answers] == [
+        (False, 0, [])
+    ] * 4
     whole = await bureau.get("published/statistics", last="2026-09")
     assert (whole["complete"], whole["total"]["rated"]) == (True, 12)
 
@@ -456,17 +545,28 @@ async def test_export_says_what_the_answer_says(bureau: Bureau) -> None:
         export = await bureau.client.get(f"{PATH}/statistics.csv", params=asked)
         rows = list(csv.DictReader(StringIO(export.text.removeprefix("\ufeff"))))
 
-        told = {tuple(g["group"].values()): g["figures"] and g["figures"]["rated"] for g in answer["groups"]}
-        assert {tuple(row[n] for n in names): int(row["rated"]) if row["rated"] else None for row in rows} == told
+        told = {
+            tuple(g["group"].values()): g["figures"] and g["figures"]["rated"]
+            for g in answer["groups"]
+        }
+        assert {
+            tuple(row[n] for n in names): int(row["rated"]) if row["rated"] else None
+            for row in rows
+        } == told
         assert export.headers["content-type"].startswith("text/csv")
 
 
 async def test_public_ranking_and_bounds(bureau: Bureau) -> None:
     for department, number in (("A", 30), ("B", 12)):
         for n in range(number):
-            _ = await bureau.rate(at("2026-09-10"), {"department_code": department}, grade=4 if n else 2)
+            _ = await bureau.rate(
+                at("2026-09-10"), {"department_code": department}, grade=4 if n else 2
+            )
 
     found = await bureau.get("published/statistics", group_by="department", last="2026-09")
 
-    assert {one["group"]["department"]: one["rank"] for one in found["groups"]} == {"A": 1, "B": None}
+    assert {one["group"]["department"]: one["rank"] for one in found["groups"]} == {
+        "A": 1,
+        "B": None,
+    }
     assert found["groups"][0]["figures"]["good_bounds"]["low"] > 0.8

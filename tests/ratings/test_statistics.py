@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model.rates import wilson
+from services.ratings.statistics.model.rates import wilson
 from shared import clock
 from tests.builders.matters import CITY, CODE, DEPARTMENT
 from tests.builders.ratings import BASE, Bureau, at
@@ -51,7 +51,9 @@ async def test_overdue_rectification_counts_among_those_due(bureau: Bureau) -> N
     await bureau.tick(at("2026-06-20"))
 
     asked = {"first": "2026-06", "last": "2026-06"}
-    assert rate((await bureau.get("statistics", bureau.handler, **asked))["total"], "rectified_in_time") == (0, 1)
+    assert rate(
+        (await bureau.get("statistics", bureau.handler, **asked))["total"], "rectified_in_time"
+    ) == (0, 1)
     assert (await bureau.recounted())["equal"]
 
 
@@ -72,16 +74,32 @@ async def test_drill_down_by_every_dimension(bureau: Bureau) -> None:
     async def groups(*names: str, **only: str) -> dict[tuple[str, ...], int]:
         asked = {"group_by": list(names), "first": "2026-09", "last": "2026-10", **only}
         found = await bureau.get("statistics", supervisor, **asked)
-        assert sum(group["figures"]["rated"] for group in found["groups"]) == found["total"]["rated"]
-        return {tuple(group["group"].values()): group["figures"]["rated"] for group in found["groups"]}
+        assert (
+            sum(group["figures"]["rated"] for group in found["groups"]) == found["total"]["rated"]
+        )
+        return {
+            tuple(group["group"].values()): group["figures"]["rated"] for group in found["groups"]
+        }
 
     assert await groups("area") == {(CITY,): 6, (ELSEWHERE,): 1}
-    assert await groups("area", "department") == {(CITY, OTHER): 1, (CITY, DEPARTMENT): 5, (ELSEWHERE, DEPARTMENT): 1}
+    assert await groups("area", "department") == {
+        (CITY, OTHER): 1,
+        (CITY, DEPARTMENT): 5,
+        (ELSEWHERE, DEPARTMENT): 1,
+    }
     assert await groups("month") == {("2026-09",): 1, ("2026-10",): 6}
     assert await groups("channel") == {("2",): 2, ("3",): 5}
     assert await groups("matter", area=CITY, channel="3") == {("M2",): 1, (CODE,): 3}
-    assert await groups("hall", "window", area=CITY) == {("H1", "3"): 4, ("H1", "4"): 1, ("H2", "1"): 1}
-    assert await groups("hall", "channel", area=CITY) == {("H1", "2"): 2, ("H1", "3"): 3, ("H2", "3"): 1}
+    assert await groups("hall", "window", area=CITY) == {
+        ("H1", "3"): 4,
+        ("H1", "4"): 1,
+        ("H2", "1"): 1,
+    }
+    assert await groups("hall", "channel", area=CITY) == {
+        ("H1", "2"): 2,
+        ("H1", "3"): 3,
+        ("H2", "3"): 1,
+    }
     assert await groups("month", "channel", department=OTHER) == {("2026-10", "3"): 1}
 
 
@@ -92,7 +110,9 @@ async def test_channel_share_and_department_coverage(bureau: Bureau) -> None:
 
     found = await bureau.get("statistics", bureau.officer("supervisor"), group_by="channel")
 
-    assert {group["group"]["channel"]: rate(group["figures"], "share") for group in found["groups"]} == {
+    assert {
+        group["group"]["channel"]: rate(group["figures"], "share") for group in found["groups"]
+    } == {
         "2": (2, 4),
         "3": (1, 4),
         "7": (1, 4),
@@ -103,11 +123,17 @@ async def test_channel_share_and_department_coverage(bureau: Bureau) -> None:
 async def test_ranking_by_the_lower_bound_and_only_with_enough(bureau: Bureau) -> None:
     for department, number, bad in (("A", 40, 8), ("B", 35, 1), ("C", 3, 0)):
         for n in range(number):
-            _ = await bureau.rate(clock.now(), {"department_code": department}, grade=2 if n < bad else 5)
+            _ = await bureau.rate(
+                clock.now(), {"department_code": department}, grade=2 if n < bad else 5
+            )
 
     found = await bureau.get("statistics", bureau.officer("supervisor"), group_by="department")
 
-    assert {group["group"]["department"]: group["rank"] for group in found["groups"]} == {"A": 2, "B": 1, "C": None}
+    assert {group["group"]["department"]: group["rank"] for group in found["groups"]} == {
+        "A": 2,
+        "B": 1,
+        "C": None,
+    }
 
 
 def test_wilson_bounds() -> None:
@@ -124,7 +150,9 @@ async def test_staff_see_their_own_department_alone(bureau: Bureau) -> None:
     _ = await bureau.rate(clock.now(), {"department_code": OTHER})
 
     own = await bureau.get("statistics", bureau.handler, group_by="department")
-    answer = await bureau.client.get(f"{BASE}/statistics", params={"department": OTHER}, headers=bureau.handler)
+    answer = await bureau.client.get(
+        f"{BASE}/statistics", params={"department": OTHER}, headers=bureau.handler
+    )
 
     assert [group["group"]["department"] for group in own["groups"]] == [DEPARTMENT]
     assert answer.status_code == 403
@@ -141,8 +169,12 @@ async def test_staff_see_their_own_department_alone(bureau: Bureau) -> None:
         ({"first": "2026-02", "last": "2026-01"}, {"last"}),
     ],
 )
-async def test_questions_that_are_not_kept_400(bureau: Bureau, asked: dict[str, Any], fields: set[str]) -> None:
-    answer = await bureau.client.get(f"{BASE}/statistics", params=asked, headers=bureau.officer("supervisor"))
+async def test_questions_that_are_not_kept_400(
+    bureau: Bureau, asked: dict[str, Any], fields: set[str]
+) -> None:
+    answer = await bureau.client.get(
+        f"{BASE}/statistics", params=asked, headers=bureau.officer("supervisor")
+    )
 
     assert answer.status_code == 400
     assert {error["field"] for error in answer.json()["errors"]} == fields
@@ -154,7 +186,11 @@ async def test_groups_are_paged(bureau: Bureau) -> None:
     supervisor, seen, cursor = bureau.officer("supervisor"), list[str](), None
     while True:
         page = await bureau.get(
-            "statistics", supervisor, group_by="department", limit=2, **({"cursor": cursor} if cursor else {})
+            "statistics",
+            supervisor,
+            group_by="department",
+            limit=2,
+            **({"cursor": cursor} if cursor else {}),
         )
         seen += [group["group"]["department"] for group in page["groups"]]
         cursor = page["next"]
@@ -167,14 +203,20 @@ async def test_groups_are_paged(bureau: Bureau) -> None:
 async def test_recount_tells_a_difference_and_repairs_nothing(bureau: Bureau) -> None:
     _ = await bureau.rate(clock.now())
     connection = await bureau.client.database.connect()
-    _ = await connection.execute("UPDATE rating_count SET grade_5 = grade_5 + 1 WHERE grain = 'matter' AND pf = '2'")
+    _ = await connection.execute(
+        "UPDATE rating_count SET grade_5 = grade_5 + 1 WHERE grain = 'matter' AND pf = '2'"
+    )
     await connection.close()
 
     for _ in range(2):
         found = await bureau.recounted()
         assert not found["equal"]
         [difference] = found["differences"]
-        assert (difference["cell"]["grain"], difference["counted"]["grade_5"], difference["true"]["grade_5"]) == (
+        assert (
+            difference["cell"]["grain"],
+            difference["counted"]["grade_5"],
+            difference["true"]["grade_5"],
+        ) == (
             "matter",
             2,
             1,
@@ -193,7 +235,12 @@ class History:
         self.now = clock.now()
 
     async def begin(self) -> None:
-        places: list[dict[str, Any]] = [{}, {"hall": None, "window": None}, {"matter_code": None}, {"window": "9"}]
+        places: list[dict[str, Any]] = [
+            {},
+            {"hall": None, "window": None},
+            {"matter_code": None},
+            {"window": "9"},
+        ]
         for _ in range(6):
             _ = await self.bureau.invite(self.now - timedelta(days=self.dice.randrange(60)))
         for _ in range(14):
@@ -210,7 +257,10 @@ class History:
     async def step(self) -> bool:
         """One act; whether there was one to do."""
         page = await self.bureau.get("tickets", self.bureau.handler)
-        known = [await self.bureau.get(f"tickets/{one['id']}", self.bureau.handler) for one in page["items"]]
+        known = [
+            await self.bureau.get(f"tickets/{one['id']}", self.bureau.handler)
+            for one in page["items"]
+        ]
         if not known:
             return False
         ticket = self.dice.choice(known)
@@ -224,7 +274,11 @@ class History:
             "re-rating": lambda one: self.bureau.rerate(one, self.dice.randint(1, 5)),
             "appeal": self.appeal,
         }
-        possible = [act for act in ticket["allowed"] if act in acts and not (act == "appeal" and ticket["appeal_id"])]
+        possible = [
+            act
+            for act in ticket["allowed"]
+            if act in acts and not (act == "appeal" and ticket["appeal_id"])
+        ]
         if possible:
             _ = await acts[self.dice.choice(possible)](ticket)
         return True
@@ -232,10 +286,14 @@ class History:
     async def plan(self, ticket: dict[str, Any]) -> Any:
         if self.dice.random() < 0.5:
             return await self.bureau.plan(ticket)
-        return await self.bureau.plan(ticket, kind="complex", reason="需要改造系统", ledger="台账-1")
+        return await self.bureau.plan(
+            ticket, kind="complex", reason="需要改造系统", ledger="台账-1"
+        )
 
     async def approve(self, ticket: dict[str, Any]) -> Any:
-        return await self.bureau.do(ticket, "rectification/approval", self.bureau.officer("department_head"))
+        return await self.bureau.do(
+            ticket, "rectification/approval", self.bureau.officer("department_head")
+        )
 
     async def appeal(self, ticket: dict[str, Any]) -> None:
         body = {"ground": "malicious", "reasons": "评价人并未办理该事项"}

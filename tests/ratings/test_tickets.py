@@ -7,12 +7,24 @@ from typing import Any
 
 import pytest
 
-from services.ratings.model import Deadlines, Ticket, escalations
+from services.ratings.calendar.model import Deadlines
+from services.ratings.tickets.model.clocks import escalations
+from services.ratings.tickets.model.ticket import Ticket
 from services.ratings.timers import watch_tickets
 from shared import clock
 from shared.ids import new_id
 from tests.builders.matters import CITY
-from tests.builders.ratings import BASE, CALENDAR, CLOSING, RATER, Bureau, a_rating, an_invitation, at, moment
+from tests.builders.ratings import (
+    BASE,
+    CALENDAR,
+    CLOSING,
+    RATER,
+    Bureau,
+    a_rating,
+    an_invitation,
+    at,
+    moment,
+)
 from tests.conftest import published
 
 ELSEWHERE = "540102000000"
@@ -21,7 +33,9 @@ OTHER = "11540100MB0Q01905U"
 
 async def facts(bureau: Bureau, word: str = "") -> list[tuple[str, dict[str, Any]]]:
     """Names of the facts so far that hold `word`, with their data."""
-    events = [(event.type.split(".")[2], event.data) for event in await published(bureau.client.database)]
+    events = [
+        (event.type.split(".")[2], event.data) for event in await published(bureau.client.database)
+    ]
     return [(name, data) for name, data in events if word in name]
 
 
@@ -31,13 +45,22 @@ async def test_bad_rating_opens_a_ticket_with_its_clocks(bureau: Bureau) -> None
     ticket = await bureau.get(f"tickets/{await bureau.ticket_id(rating)}", bureau.handler)
     [(name, data)] = await facts(bureau)
     assert (ticket["state"], ticket["round"], ticket["level"]) == ("open", 1, 0)
-    dues = [ticket[name] for name in ("callback_due_on", "verify_due_on", "rectify_due_on", "next_due_on")]
+    dues = [
+        ticket[name]
+        for name in ("callback_due_on", "verify_due_on", "rectify_due_on", "next_due_on")
+    ]
     assert dues == ["2026-06-08", "2026-06-10", "2026-06-12", "2026-06-08"]
     assert (ticket["applicant"], ticket["phone"]) == ("德吉**", "139****7788")
-    assert (name, data["reopened"], data["rectify_due_on"]) == ("bad-rating-opened", False, "2026-06-12")
+    assert (name, data["reopened"], data["rectify_due_on"]) == (
+        "bad-rating-opened",
+        False,
+        "2026-06-12",
+    )
 
 
-@pytest.mark.parametrize(("grade", "suspicions", "opens"), [(3, [], 0), (3, ["bad_text"], 1), (4, ["bad_text"], 0)])
+@pytest.mark.parametrize(
+    ("grade", "suspicions", "opens"), [(3, [], 0), (3, ["bad_text"], 1), (4, ["bad_text"], 0)]
+)
 async def test_ticket_for_three_stars_only_with_bad_words(
     bureau: Bureau, grade: int, suspicions: list[str], opens: int
 ) -> None:
@@ -60,7 +83,14 @@ async def test_whole_life_until_the_rater_is_satisfied(bureau: Bureau) -> None:
     ]
     assert all(data.get("in_time", True) for _, data in await facts(bureau))
     steps = (await bureau.get(f"tickets/{ticket['id']}", bureau.handler))["steps"]
-    assert [step["act"] for step in steps] == ["verify", "call_back", "plan", "complete", "feed_back", "rerate"]
+    assert [step["act"] for step in steps] == [
+        "verify",
+        "call_back",
+        "plan",
+        "complete",
+        "feed_back",
+        "rerate",
+    ]
     assert [step["outcome"] for step in steps[:2]] == ["confirmed", "reached"]
 
 
@@ -80,7 +110,9 @@ async def test_not_satisfied_reopens_once_only(bureau: Bureau) -> None:
 async def test_illegal_moves_409_naming_the_allowed(bureau: Bureau) -> None:
     ticket = await bureau.open()
 
-    answer = await bureau.act(ticket, "tickets/{id}/rectification/completion", bureau.handler, CLOSING)
+    answer = await bureau.act(
+        ticket, "tickets/{id}/rectification/completion", bureau.handler, CLOSING
+    )
 
     assert answer.status_code == 409
     assert answer.json()["allowed"] == ["appeal", "callbacks", "verification"]
@@ -98,7 +130,11 @@ async def test_rater_who_never_answers_does_not_stop_the_work(bureau: Bureau) ->
 
     planned = await bureau.plan(ticket)
 
-    assert (planned["state"], planned["attempts"], planned["called_back_on"]) == ("rectifying", 3, None)
+    assert (planned["state"], planned["attempts"], planned["called_back_on"]) == (
+        "rectifying",
+        3,
+        None,
+    )
 
 
 async def test_anonymous_rater_is_not_called(bureau: Bureau) -> None:
@@ -126,7 +162,10 @@ async def test_complex_rectification_states_reason_and_ledger(bureau: Bureau) ->
     ticket = await bureau.call(await bureau.verify(await bureau.open()))
 
     answer = await bureau.act(
-        ticket, "tickets/{id}/rectification", bureau.handler, {"kind": "complex", "words": "需要更多时间"}
+        ticket,
+        "tickets/{id}/rectification",
+        bureau.handler,
+        {"kind": "complex", "words": "需要更多时间"},
     )
 
     assert answer.status_code == 400
@@ -154,7 +193,10 @@ async def test_published_action_names_nobody_by_number(bureau: Bureau) -> None:
 
 async def test_stale_version_412_and_missing_428(bureau: Bureau) -> None:
     ticket = await bureau.open()
-    path, body = f"{BASE}/tickets/{ticket['id']}/verification", {"confirmed": True, "words": "情况属实"}
+    path, body = (
+        f"{BASE}/tickets/{ticket['id']}/verification",
+        {"confirmed": True, "words": "情况属实"},
+    )
     _ = await bureau.verify(ticket)
 
     stale = await bureau.act(ticket, "tickets/{id}/verification", bureau.handler, body)
@@ -167,7 +209,10 @@ async def test_only_the_own_departments_handler_acts(bureau: Bureau) -> None:
     ticket = await bureau.open()
     body = {"confirmed": True, "words": "情况属实"}
     others = {
-        404: [bureau.officer("rating_handler", department=OTHER), bureau.officer("rating_handler", area=ELSEWHERE)],
+        404: [
+            bureau.officer("rating_handler", department=OTHER),
+            bureau.officer("rating_handler", area=ELSEWHERE),
+        ],
         403: [bureau.officer("window_clerk"), bureau.rater, bureau.officer("supervisor")],
     }
 
@@ -178,7 +223,9 @@ async def test_only_the_own_departments_handler_acts(bureau: Bureau) -> None:
 
 
 async def test_supervisor_sees_all_departments_of_the_area(bureau: Bureau) -> None:
-    rating = await bureau.rate(clock.now(), {"area_code": ELSEWHERE, "department_code": OTHER}, grade=1)
+    rating = await bureau.rate(
+        clock.now(), {"area_code": ELSEWHERE, "department_code": OTHER}, grade=1
+    )
     identifier = await bureau.ticket_id(rating)
     seen = {
         name: [one["id"] for one in (await bureau.get("tickets", headers))["items"]]
@@ -197,17 +244,23 @@ async def test_reveal_tells_the_rater_and_is_on_record_with_its_reason(bureau: B
     ticket = await bureau.open()
     path = f"{BASE}/tickets/{ticket['id']}/reveals"
 
-    answer = await bureau.client.post(path, json={"reason": "电话回访核实情况"}, headers=bureau.handler)
+    answer = await bureau.client.post(
+        path, json={"reason": "电话回访核实情况"}, headers=bureau.handler
+    )
 
     assert answer.json() == {"name": RATER["contact_name"], "phone": RATER["phone"]}
     connection = await bureau.client.database.connect()
-    row = await connection.fetchrow("SELECT reason, detail::text, object_id FROM audit WHERE action = 'ticket.reveal'")
+    row = await connection.fetchrow(
+        "SELECT reason, detail::text, object_id FROM audit WHERE action = 'ticket.reveal'"
+    )
     await connection.close()
     assert row is not None
     assert (row["reason"], row["object_id"]) == ("电话回访核实情况", ticket["id"])
     assert RATER["phone"] not in row["detail"]
     other = bureau.officer("rating_handler", department=OTHER)
-    assert (await bureau.client.post(path, json={"reason": "只是想看看"}, headers=other)).status_code == 404
+    assert (
+        await bureau.client.post(path, json={"reason": "只是想看看"}, headers=other)
+    ).status_code == 404
 
 
 async def test_rater_reads_the_outcome_and_nobody_else(bureau: Bureau) -> None:
@@ -216,7 +269,9 @@ async def test_rater_reads_the_outcome_and_nobody_else(bureau: Bureau) -> None:
     outcome = await bureau.get(f"tickets/{ticket['id']}/outcome", bureau.rater)
 
     assert (outcome["action"], outcome["can_rerate"]) == (CLOSING["action"], True)
-    assert [one["id"] for one in (await bureau.get("own-tickets", bureau.rater))["items"]] == [ticket["id"]]
+    assert [one["id"] for one in (await bureau.get("own-tickets", bureau.rater))["items"]] == [
+        ticket["id"]
+    ]
     for headers in (bureau.token(), bureau.handler, {}):
         answer = await bureau.client.get(f"{BASE}/tickets/{ticket['id']}/outcome", headers=headers)
         assert answer.status_code == 404
@@ -237,9 +292,15 @@ async def test_agent_sees_tickets_of_the_mandates_matters_alone(bureau: Bureau) 
 
 
 def test_every_clock_climbs_three_levels() -> None:
-    found = sorted(escalations({"callback": date(2026, 6, 8)}, Deadlines().escalation_step, CALENDAR))
+    found = sorted(
+        escalations({"callback": date(2026, 6, 8)}, Deadlines().escalation_step, CALENDAR)
+    )
 
-    assert [(str(one.day), one.level) for one in found] == [("2026-06-09", 1), ("2026-06-11", 2), ("2026-06-13", 3)]
+    assert [(str(one.day), one.level) for one in found] == [
+        ("2026-06-09", 1),
+        ("2026-06-11", 2),
+        ("2026-06-13", 3),
+    ]
 
 
 async def test_ticket_left_alone_escalates_each_level_once(bureau: Bureau) -> None:
@@ -250,12 +311,17 @@ async def test_ticket_left_alone_escalates_each_level_once(bureau: Bureau) -> No
         _ = await watch_tickets(bureau.client.database, day)
         _ = await watch_tickets(bureau.client.database, day + timedelta(hours=1))
 
-    told = [(data["clock"], data["level"], data["occurred_at"][:10]) for _, data in await facts(bureau, "escalated")]
+    told = [
+        (data["clock"], data["level"], data["occurred_at"][:10])
+        for _, data in await facts(bureau, "escalated")
+    ]
     assert len(told) == len(set(told)) == 9
     assert Counter(clock for clock, *_ in told) == {"callback": 3, "verify": 3, "rectify": 3}
     assert ("callback", 1, "2026-06-09") in told
     assert ("rectify", 1, "2026-06-13") in told
-    assert (await bureau.get(f"tickets/{await bureau.ticket_id(rating)}", bureau.handler))["level"] == 3
+    assert (await bureau.get(f"tickets/{await bureau.ticket_id(rating)}", bureau.handler))[
+        "level"
+    ] == 3
 
 
 async def test_levels_missed_while_the_timer_slept_are_told_at_once(bureau: Bureau) -> None:
@@ -290,16 +356,28 @@ async def test_rater_who_is_told_nothing_is_escalated_once_in_a_round(bureau: Bu
     ticket = await bureau.complete(await bureau.plan(ticket))
     due = date.fromisoformat(ticket["rectify_due_on"])
 
-    runs = [await watch_tickets(bureau.client.database, at(f"{due + timedelta(days=n)}")) for n in range(15)]
+    runs = [
+        await watch_tickets(bureau.client.database, at(f"{due + timedelta(days=n)}"))
+        for n in range(15)
+    ]
 
-    told = [(data["clock"], data["level"], data["occurred_at"][:10]) for _, data in await facts(bureau, "escalated")]
-    assert [(clock, level) for clock, level, _ in told] == [("feedback", 1), ("feedback", 2), ("feedback", 3)]
+    told = [
+        (data["clock"], data["level"], data["occurred_at"][:10])
+        for _, data in await facts(bureau, "escalated")
+    ]
+    assert [(clock, level) for clock, level, _ in told] == [
+        ("feedback", 1),
+        ("feedback", 2),
+        ("feedback", 3),
+    ]
     assert told[0][2] == str(due + timedelta(days=1))
     assert sum(run.closed for run in runs) == 0
     ticket = await bureau.get(f"tickets/{ticket['id']}", bureau.handler)
     assert (ticket["state"], ticket["level"], ticket["next_due_on"]) == ("rectified", 3, str(due))
     _ = await bureau.feed_back(ticket)
-    assert (await watch_tickets(bureau.client.database, clock.now() + timedelta(days=20))).closed == 1
+    assert (
+        await watch_tickets(bureau.client.database, clock.now() + timedelta(days=20))
+    ).closed == 1
 
 
 def test_feedback_given_again_does_not_keep_it_open() -> None:
@@ -322,7 +400,9 @@ async def test_two_workers_escalate_once(bureau: Bureau) -> None:
     for _ in range(5):
         _ = await bureau.rate(at("2026-06-05"), grade=1)
 
-    runs = await asyncio.gather(*(watch_tickets(bureau.client.database, at("2026-06-09")) for _ in range(4)))
+    runs = await asyncio.gather(
+        *(watch_tickets(bureau.client.database, at("2026-06-09")) for _ in range(4))
+    )
 
     assert sum(run.escalated for run in runs) == 5
 
@@ -340,7 +420,9 @@ async def test_work_lists_are_ordered_filtered_and_paged(bureau: Bureau) -> None
     second = await bureau.get("tickets", bureau.handler, limit=2, cursor=first["next"])
     assert [*ids(first), *ids(second)] == [*(one["id"] for one in old), new["id"]]
     assert second["next"] is None
-    assert sorted(ids(await bureau.get("tickets", bureau.handler, overdue=True))) == sorted(one["id"] for one in old)
+    assert sorted(ids(await bureau.get("tickets", bureau.handler, overdue=True))) == sorted(
+        one["id"] for one in old
+    )
     assert ids(await bureau.get("tickets", bureau.handler, mine=True)) == [old[0]["id"]]
     assert len(ids(await bureau.get("tickets", bureau.handler, due_within=5))) == 4
     assert date.fromisoformat(new["next_due_on"]) > today
@@ -349,10 +431,17 @@ async def test_work_lists_are_ordered_filtered_and_paged(bureau: Bureau) -> None
 async def test_deadlines_are_data(bureau: Bureau) -> None:
     days = await bureau.get("deadlines", bureau.handler)
     changed = {**days, "callback": 2, "rectify_simple": 7}
-    assert (days["callback"], days["verify"], days["rectify_simple"], days["rectify_complex"]) == (1, 3, 5, 15)
+    assert (days["callback"], days["verify"], days["rectify_simple"], days["rectify_complex"]) == (
+        1,
+        3,
+        5,
+        15,
+    )
     url, administrator = f"{BASE}/deadlines", bureau.officer("administrator")
     assert (await bureau.client.put(url, json=changed, headers=bureau.handler)).status_code == 403
-    assert (await bureau.client.put(url, json={**changed, "appeal": 0}, headers=administrator)).status_code == 400
+    assert (
+        await bureau.client.put(url, json={**changed, "appeal": 0}, headers=administrator)
+    ).status_code == 400
 
     assert (await bureau.client.put(url, json=changed, headers=administrator)).json() == changed
     ticket = await bureau.open(at("2026-06-05"))

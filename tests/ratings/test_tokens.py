@@ -7,11 +7,11 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.ratings.model import SigningKey
-from services.ratings.model.tokens import Signer, end_of, read
+from services.ratings.invitations.model.keys import SigningKey
+from services.ratings.invitations.model.tokens import Signer, end_of, read
 from shared.events.cases import CaseClosed
 from shared.ids import new_id
-from shared.tokens import read_jwks
+from shared.security.tokens import read_jwks
 from tests.ratings.giving import BASE, Giving, a_case, today
 
 
@@ -36,7 +36,9 @@ async def test_anybody_can_check_a_token_with_the_published_keys(giving: Giving)
 
 async def test_tokens_of_an_old_key_hold_after_the_key_has_changed(giving: Giving) -> None:
     old = await giving.invited()
-    rotated = await giving.client.post(f"{BASE}/signing-keys/rotation", headers=giving.administrator)
+    rotated = await giving.client.post(
+        f"{BASE}/signing-keys/rotation", headers=giving.administrator
+    )
     await giving.tell(a_case(CaseClosed, "C-2"))
     new = next(link for link in await giving.links() if link != old)
 
@@ -55,7 +57,11 @@ async def test_only_administrators_change_keys(giving: Giving) -> None:
 async def test_private_keys_lie_encrypted(giving: Giving) -> None:
     _ = await giving.invited()
     async with giving.client.database.transaction() as session:
-        keys = (await session.scalars(SigningKey.__table__.select().with_only_columns(SigningKey.private_key))).all()
+        keys = (
+            await session.scalars(
+                SigningKey.__table__.select().with_only_columns(SigningKey.private_key)
+            )
+        ).all()
 
     stored = str(await giving.rows("SELECT to_jsonb(k)::text FROM signing_key k"))
 
@@ -99,9 +105,14 @@ async def test_forged_tokens_are_refused_with_the_reason(giving: Giving, change:
         "padding": f"{header}.{payload}.{signature[:-1]}{'B' if signature[-1] != 'B' else 'C'}",
     }[change]
 
-    answers = [await giving.rate(token=forged), await giving.client.get(f"{BASE}/invitations/{forged}")]
+    answers = [
+        await giving.rate(token=forged),
+        await giving.client.get(f"{BASE}/invitations/{forged}"),
+    ]
 
-    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "token_forged")}
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+        (403, "token_forged")
+    }
     assert await giving.rows("SELECT 1 FROM rating") == []
 
 
@@ -111,7 +122,9 @@ async def test_foreign_tokens_are_refused_with_the_reason(giving: Giving) -> Non
     await giving.change("DELETE FROM invitation")
     other_place = await giving.rate(token=link)
 
-    assert {(one.status_code, one.json()["code"]) for one in (other_case, other_place)} == {(403, "token_foreign")}
+    assert {(one.status_code, one.json()["code"]) for one in (other_case, other_place)} == {
+        (403, "token_foreign")
+    }
 
 
 async def test_replayed_token_gives_the_first_rating_and_no_second(giving: Giving) -> None:

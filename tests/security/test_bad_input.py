@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from deploy.embedded import SERVICES
-from shared.db import Database
+from shared.database.session import Database
 from shared.errors import PROBLEM_TYPE
-from shared.storage import MAX_FILE
+from shared.runtime.storage import MAX_FILE
 from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.cases.conftest import APPLICANT, PDF, Hall
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
@@ -29,7 +29,9 @@ Counts = dict[str, int]
 
 
 @pytest.fixture(params=SERVICES)
-async def world(request: pytest.FixtureRequest, client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> World:
+async def world(
+    request: pytest.FixtureRequest, client_of: ClientFactory, token: TokenFactory, tmp_path: Path
+) -> World:
     return await build_world(request.param, client_of, token, tmp_path)
 
 
@@ -38,7 +40,9 @@ async def counts(database: Database) -> Counts:
     connection = await database.connect()
     try:
         names = [row["tablename"] for row in await connection.fetch(TABLES)]
-        return {name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') or 0 for name in names}
+        return {
+            name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') or 0 for name in names
+        }
     finally:
         await connection.close()
 
@@ -73,32 +77,44 @@ def json_doors(world: World) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield method, path.format(**params), world.document["components"]["schemas"][name]
 
 
-async def send(world: World, method: str, path: str, content: bytes, token: TokenFactory) -> httpx.Response:
+async def send(
+    world: World, method: str, path: str, content: bytes, token: TokenFactory
+) -> httpx.Response:
     """Sent by one whom the door lets in."""
     answers: list[httpx.Response] = []
     for headers in (*everybody(token), world.people["peer"]):
         extra = {"Idempotency-Key": "bad", "If-Match": '"1"', "content-type": "application/json"}
-        answers.append(await world.client.request(method, path, content=content, headers={**headers, **extra}))
+        answers.append(
+            await world.client.request(method, path, content=content, headers={**headers, **extra})
+        )
         if answers[-1].status_code not in {401, 403}:
             break
     return answers[-1]
 
 
-async def test_every_door_refuses_bad_bodies_and_stores_nothing(world: World, token: TokenFactory) -> None:
+async def test_every_door_refuses_bad_bodies_and_stores_nothing(
+    world: World, token: TokenFactory
+) -> None:
     before = await counts(world.client.database)
 
     for method, path, schema in json_doors(world):
 
-        async def refused(content: bytes, status: int = 400, door: tuple[str, str] = (method, path)) -> list[str]:
+        async def refused(
+            content: bytes, status: int = 400, door: tuple[str, str] = (method, path)
+        ) -> list[str]:
             return problem(await send(world, *door, content, token), status)
 
         for content in (*NOT_JSON, *NO_OBJECT):
             assert await refused(content), f"{method} {path} {content[:20]!r}"
-        assert {"colour", "shade"} <= set(await refused(b'{"colour": 1, "shade": 2}')), f"{method} {path}"
+        assert {"colour", "shade"} <= set(await refused(b'{"colour": 1, "shade": 2}')), (
+            f"{method} {path}"
+        )
         wrong = {name: {"planted": {"deep": [None]}} for name in schema["properties"]}
         named = {re.split(r"[.[]", name)[0] for name in await refused(orjson.dumps(wrong))}
         # A map takes any object; all other fields are told at once.
-        assert named >= {n for n, part in schema["properties"].items() if part.get("type") != "object"}, path
+        assert named >= {
+            n for n, part in schema["properties"].items() if part.get("type") != "object"
+        }, path
         if not path.endswith("/imports"):
             big = b'{"text": "' + b"x" * world.client.app.state.settings.max_body_bytes + b'"}'
             assert await refused(big, 413) == ["body"], f"{method} {path}"
@@ -109,14 +125,24 @@ async def test_every_door_refuses_bad_bodies_and_stores_nothing(world: World, to
 async def test_changes_need_the_etag_that_was_read(world: World) -> None:
     before = await counts(world.client.database)
     for method, path, operation in world.operations():
-        asked = any(parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ()))
+        asked = any(
+            parameter["name"].lower() == "if-match" for parameter in operation.get("parameters", ())
+        )
         holding = holding_of(path)
         if asked and holding:
             knocker = Knocker(world, method, path)
             params = world.things[holding.kind][0].params
             statuses: dict[str, set[int]] = {}
-            for name, tag in (("missing", None), ("stale", '"999"'), ("weak", 'W/"1"'), ("bare", "1"), ("any", "*")):
-                answers = [await knocker.knock(who, params, tag) for who in sorted(holding.rightful)]
+            for name, tag in (
+                ("missing", None),
+                ("stale", '"999"'),
+                ("weak", 'W/"1"'),
+                ("bare", "1"),
+                ("any", "*"),
+            ):
+                answers = [
+                    await knocker.knock(who, params, tag) for who in sorted(holding.rightful)
+                ]
                 statuses[name] = {answer.status_code for answer in answers} - {403, 404}
             wanted = {"missing": {428}, "stale": {412}, "weak": {400}, "bare": {400}, "any": {400}}
             assert statuses == wanted, f"{method} {path}"
@@ -125,7 +151,13 @@ async def test_changes_need_the_etag_that_was_read(world: World) -> None:
 
 
 def staff(**changes: Any) -> dict[str, Any]:
-    values = {"username": "bad.codes", "name": "次仁", "area_code": CITY, "department_code": "D1", "roles": ["leader"]}
+    values = {
+        "username": "bad.codes",
+        "name": "次仁",
+        "area_code": CITY,
+        "department_code": "D1",
+        "roles": ["leader"],
+    }
     return {**values, **changes}
 
 
@@ -149,22 +181,54 @@ BAD_CODES: list[tuple[str, str, str, Any, list[str]]] = [
         {"name": "央金", "id_number": "540102199002300011", "id_valid_until": "2040-01-01"},
         ["id_number"],
     ),
-    ("identity", "POST", "staff", staff(area_code="54010", roles=["king"]), ["area_code", "roles[0]"]),
-    ("identity", "POST", "staff", staff(department_code="D 1", username="a"), ["username", "department_code"]),
-    ("matters", "PUT", "directory", {"areas": [{"code": "5401", "name": {"zh": "x"}}]}, ["areas[0].code"]),
+    (
+        "identity",
+        "POST",
+        "staff",
+        staff(area_code="54010", roles=["king"]),
+        ["area_code", "roles[0]"],
+    ),
+    (
+        "identity",
+        "POST",
+        "staff",
+        staff(department_code="D 1", username="a"),
+        ["username", "department_code"],
+    ),
+    (
+        "matters",
+        "PUT",
+        "directory",
+        {"areas": [{"code": "5401", "name": {"zh": "x"}}]},
+        ["areas[0].code"],
+    ),
     ("matters", "POST", "drafts", document(area_code="54", type="77"), ["area_code", "type"]),
-    ("cases", "POST", "tracking", {"number": "12", "phone_last4": "abcd"}, ["number", "phone_last4"]),
+    (
+        "cases",
+        "POST",
+        "tracking",
+        {"number": "12", "phone_last4": "abcd"},
+        ["number", "phone_last4"],
+    ),
 ]
 
 
 @pytest.mark.parametrize(("service", "method", "path", "body", "fields"), BAD_CODES)
 async def test_bad_codes_are_named_together(
-    client_of: ClientFactory, token: TokenFactory, service: str, method: str, path: str, body: Any, fields: list[str]
+    client_of: ClientFactory,
+    token: TokenFactory,
+    service: str,
+    method: str,
+    path: str,
+    body: Any,
+    fields: list[str],
 ) -> None:
     client = await client_of(service, development=True)
     before = await counts(client.database)
     answers = [
-        await client.request(method, f"/api/v1/{service}/{path}", json=body, headers={**who, "Idempotency-Key": "k"})
+        await client.request(
+            method, f"/api/v1/{service}/{path}", json=body, headers={**who, "Idempotency-Key": "k"}
+        )
         for who in everybody(token)[:2]
     ]
 
@@ -177,7 +241,10 @@ async def test_bad_codes_are_named_together(
 @pytest.mark.parametrize(
     ("changes", "fields"),
     [
-        ({"id_number": "540102199001010012", "phone": "12"}, ["applicant.id_number", "applicant.phone"]),
+        (
+            {"id_number": "540102199001010012", "phone": "12"},
+            ["applicant.id_number", "applicant.phone"],
+        ),
         ({"id_number": "5401021990010100", "name": ""}, ["applicant.id_number", "applicant.name"]),
         ({"kind": "organisation", "id_number": "91540100MA6T00000I"}, ["applicant.id_number"]),
         ({"kind": "organisation", "id_number": "11540100MB0Q01904X"}, ["applicant.id_number"]),
@@ -190,7 +257,9 @@ async def test_bad_applicant_is_named_together_with_every_other_fault(
     good = await hall.application(hall.citizen)
     before = await counts(hall.client.database)
 
-    answer = await hall.post({**good, "guide_digest": "none", "applicant": {**APPLICANT, **changes}}, hall.citizen)
+    answer = await hall.post(
+        {**good, "guide_digest": "none", "applicant": {**APPLICANT, **changes}}, hall.citizen
+    )
 
     assert sorted(problem(answer, 400)) == [*fields, "guide_digest"]
     assert await counts(hall.client.database) == before
@@ -220,8 +289,12 @@ async def test_mislabelled_upload_is_refused_and_not_kept(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-async def test_chunked_upload_is_taken_whole_and_refused_over_the_limit(hall: Hall, tmp_path: Path) -> None:
-    taken = await hall.client.post("/api/v1/cases/uploads", content=chunks(PDF, 5), headers=hall.citizen)
+async def test_chunked_upload_is_taken_whole_and_refused_over_the_limit(
+    hall: Hall, tmp_path: Path
+) -> None:
+    taken = await hall.client.post(
+        "/api/v1/cases/uploads", content=chunks(PDF, 5), headers=hall.citizen
+    )
     before = await counts(hall.client.database)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -239,7 +312,9 @@ async def test_chunked_upload_is_taken_whole_and_refused_over_the_limit(hall: Ha
     ("path", "content"),
     [("/api/v1/cases/uploads", PDF), ("/api/v1/cases/applications", b'{"matter_id": "018f')],
 )
-async def test_truncated_body_stores_nothing(hall: Hall, tmp_path: Path, path: str, content: bytes) -> None:
+async def test_truncated_body_stores_nothing(
+    hall: Hall, tmp_path: Path, path: str, content: bytes
+) -> None:
     before = await counts(hall.client.database)
 
     await cut_off(hall.client, path, content, hall.citizen)
@@ -255,7 +330,12 @@ async def cut_off(client: ServiceClient, path: str, content: bytes, headers: Hea
         {"type": "http.request", "body": content, "more_body": True},
         {"type": "http.disconnect"},
     ]
-    named = {**headers, "Idempotency-Key": "cut", "content-length": "100000", "content-type": "application/json"}
+    named = {
+        **headers,
+        "Idempotency-Key": "cut",
+        "content-length": "100000",
+        "content-type": "application/json",
+    }
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},

@@ -21,11 +21,11 @@ from deploy.embedded import SERVICES
 from deploy.postgres import EmbeddedPostgres
 from services.assessment.consumer import consumer
 from shared import clock
-from shared.bus import Record
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.base import topic_of
 from shared.events.identity import IdentityVerified
-from shared.inbox import Consumer, Inbox
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Consumer, Inbox
 from tests.builders.events import a_fact, a_record
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
@@ -81,7 +81,9 @@ async def everything(database: Database) -> str:
     try:
         rows: list[str] = []
         for table in await connection.fetch(TABLES):
-            found = await connection.fetch(f'SELECT to_jsonb(t)::text FROM "{table["tablename"]}" t')
+            found = await connection.fetch(
+                f'SELECT to_jsonb(t)::text FROM "{table["tablename"]}" t'
+            )
             rows += [f"{table['tablename']}: {row[0]}" for row in found]
     finally:
         await connection.close()
@@ -89,27 +91,41 @@ async def everything(database: Database) -> str:
 
 
 def assert_clean(content: str, secrets: list[str]) -> None:
-    found = [content[max(0, hit.start() - 200) : hit.end() + 40] for hit in needle(secrets).finditer(content)]
+    found = [
+        content[max(0, hit.start() - 200) : hit.end() + 40]
+        for hit in needle(secrets).finditer(content)
+    ]
     assert not found, found[0]
 
 
 async def play_identity(play: Play, client: ServiceClient) -> list[str]:
     """She signs in and proves her name; others fail at the same doors. The secrets that came up on the way."""
     code = await play.code(PHONE)
-    wrong = await client.post("/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": "000000"})
-    tokens = (await client.post("/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": code})).json()
+    wrong = await client.post(
+        "/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": "000000"}
+    )
+    tokens = (
+        await client.post("/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": code})
+    ).json()
     _ = await play.trust()
     proof = {"name": NAME, "id_number": ID_NUMBER, "id_valid_until": "2040-01-01"}
-    verified = await client.post("/api/v1/identity/verifications", json=proof, headers=bearer(tokens))
+    verified = await client.post(
+        "/api/v1/identity/verifications", json=proof, headers=bearer(tokens)
+    )
     again = await client.post("/api/v1/identity/verifications", json=proof, headers=bearer(tokens))
     staff = await play.staff("canary.clerk")
     refused = await play.password(staff, password=PASSWORD)
     signed_in = await play.password(staff)
-    next_pair = await client.post("/api/v1/identity/sessions/refresh", json={"refresh_token": tokens["refresh_token"]})
+    next_pair = await client.post(
+        "/api/v1/identity/sessions/refresh", json={"refresh_token": tokens["refresh_token"]}
+    )
     replay = await client.post("/api/v1/identity/sessions/refresh", json={"refresh_token": TOKEN})
-    forged = await client.get("/api/v1/identity/account", headers={"Authorization": f"Bearer {TOKEN}"})
+    forged = await client.get(
+        "/api/v1/identity/account", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
     statuses = [
-        answer.status_code for answer in (wrong, verified, again, refused, signed_in, next_pair, replay, forged)
+        answer.status_code
+        for answer in (wrong, verified, again, refused, signed_in, next_pair, replay, forged)
     ]
     assert statuses == [401, 200, 409, 401, 200, 200, 401, 401]
     pairs = (tokens, signed_in.json(), next_pair.json())
@@ -128,7 +144,9 @@ async def play_cases(hall: Hall) -> None:
     case = await hall.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
     body = await hall.application(hall.citizen, applicant=applicant)
     async with hall.client.database.transaction() as session:
-        _ = await session.execute(text("ALTER TABLE case_file ADD CONSTRAINT planted CHECK (channel <> 'mobile')"))
+        _ = await session.execute(
+            text("ALTER TABLE case_file ADD CONSTRAINT planted CHECK (channel <> 'mobile')")
+        )
     broken = await hall.post({**body, "channel": "mobile"}, hall.citizen)
     async with hall.client.database.transaction() as session:
         _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN phone TO elsewhere"))
@@ -145,7 +163,9 @@ async def play_ratings(giving: Giving) -> list[str]:
     cases = [a_case(CaseClosed, f"CANARY-{number}", contact=contact) for number in range(3)]
     await giving.tell(*cases)
     links = await giving.links(PHONE)
-    rating = await giving.rated({"Idempotency-Key": "canary-1"}, token=links[0], grade=1, text=words)
+    rating = await giving.rated(
+        {"Idempotency-Key": "canary-1"}, token=links[0], grade=1, text=words
+    )
     supplement = {"text": words, "token": links[0]}
     path = f"/api/v1/ratings/ratings/{rating['id']}"
     added = await giving.client.post(f"{path}/supplements", json=supplement)
@@ -155,11 +175,30 @@ async def play_ratings(giving: Giving) -> list[str]:
     tokens = await giving.batch(2)
     verdicts = await giving.record(
         [
-            {"token": tokens[0], "grade": 5, "text": words, "pf": "1", "sub_channel": "site", "rated_at": NAME},
-            {"token": tokens[1], "grade": 5, "text": words, "pf": "1", "sub_channel": "site", "rated_at": now_text()},
+            {
+                "token": tokens[0],
+                "grade": 5,
+                "text": words,
+                "pf": "1",
+                "sub_channel": "site",
+                "rated_at": NAME,
+            },
+            {
+                "token": tokens[1],
+                "grade": 5,
+                "text": words,
+                "pf": "1",
+                "sub_channel": "site",
+                "rated_at": now_text(),
+            },
         ]
     )
-    call = {"pf": "6", "sub_channel": "hotline_12345", "case_number": "CANARY-1", "phone_last4": PHONE[-4:]}
+    call = {
+        "pf": "6",
+        "sub_channel": "hotline_12345",
+        "case_number": "CANARY-1",
+        "phone_last4": PHONE[-4:],
+    }
     called = await giving.rated(giving.operator, text=words, **call)
     await giving.change("ALTER TABLE rating ADD CONSTRAINT planted CHECK (grade <> 3)")
     broken = await giving.rate(token=links[-1], grade=3, text=words)
@@ -178,13 +217,24 @@ async def play_licenses(office: Office) -> None:
     holder = {"kind": "person", "name": NAME, "id_number": ID_NUMBER}
     fields = {"place": ADDRESS, "phone": PHONE}
     _ = (await office.publish()).raise_for_status()
-    await office.take(a_decision(holder={**holder, "phone": PHONE}), a_decision(holder=holder, license_type_code="X"))
+    await office.take(
+        a_decision(holder={**holder, "phone": PHONE}),
+        a_decision(holder=holder, license_type_code="X"),
+    )
     sound = collected(1, holder_name=NAME, holder_id_number=ID_NUMBER, fields=fields)
-    broken = {**sound, "type_code": NAME, "version": ADDRESS, "fields": {PHONE: NAME}, ID_NUMBER: PHONE}
+    broken = {
+        **sound,
+        "type_code": NAME,
+        "version": ADDRESS,
+        "fields": {PHONE: NAME},
+        ID_NUMBER: PHONE,
+    }
     await office.take(a_chunk([sound, broken, {NAME: ID_NUMBER}, ADDRESS]))
     _, person = await office.verify(ID_NUMBER, NAME)
     made = await office.issued(holder=holder, fields=fields)
-    made = await office.do(made, "change", {"reason": "经营场所变更", "fields": {"place": ADDRESS + "二楼"}})
+    made = await office.do(
+        made, "change", {"reason": "经营场所变更", "fields": {"place": ADDRESS + "二楼"}}
+    )
     seen = await office.get(f"licenses/{made['id']}", person)
     sent = {"identifier": seen["identifier"], "code": seen["check_code"]}
     path = f"/api/v1/licenses/licenses/{made['id']}"
@@ -202,7 +252,10 @@ def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
     """Bodies with a canary in every field, in three wrong shapes."""
     names = list(schema.get("properties", {})) or ["anything"]
     for wrap in (lambda value: value, lambda value: [value], lambda value: {"name": value}):
-        yield {"address": ADDRESS, **{name: wrap(CANARIES[index % len(CANARIES)]) for index, name in enumerate(names)}}
+        yield {
+            "address": ADDRESS,
+            **{name: wrap(CANARIES[index % len(CANARIES)]) for index, name in enumerate(names)},
+        }
     yield NAME
     yield [ID_NUMBER, PHONE]
 
@@ -214,19 +267,35 @@ async def knock_wrongly(client: ServiceClient, callers: list[Headers]) -> int:
         url = re.sub("{[^}]+}", "018f0000-0000-7000-8000-000000000000", path)
         for method, operation in methods.items():
             parameters = operation.get("parameters", ())
-            query = {p["name"]: CANARIES[i % 6] for i, p in enumerate(parameters) if p["in"] == "query"}
+            query = {
+                p["name"]: CANARIES[i % 6] for i, p in enumerate(parameters) if p["in"] == "query"
+            }
             # A key is kept as it was sent: it names an effect, nobody.
-            named = [p["name"] for p in parameters if p["in"] == "header" and p["name"].lower() != "idempotency-key"]
+            named = [
+                p["name"]
+                for p in parameters
+                if p["in"] == "header" and p["name"].lower() != "idempotency-key"
+            ]
             headers = dict.fromkeys(named, PASSWORD) | {"Idempotency-Key": "canary"}
-            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            content = (
+                operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            )
             name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-            bodies = list(wrong_bodies(document["components"]["schemas"].get(name, {}))) if content else [None]
+            bodies = (
+                list(wrong_bodies(document["components"]["schemas"].get(name, {})))
+                if content
+                else [None]
+            )
             for caller in callers:
                 for body in bodies:
                     sent = {} if body is None else {"json": body}
-                    answer = await client.request(method, url, params=query, headers={**headers, **caller}, **sent)
+                    answer = await client.request(
+                        method, url, params=query, headers={**headers, **caller}, **sent
+                    )
                     refused += answer.status_code == 400
-                broken = await client.request(method, url, content=f'{{"name": "{NAME}"'.encode(), headers=caller)
+                broken = await client.request(
+                    method, url, content=f'{{"name": "{NAME}"'.encode(), headers=caller
+                )
                 refused += broken.status_code == 400
     return refused
 
@@ -237,10 +306,19 @@ async def play_events(database: Database) -> None:
 
     @planted.on(IdentityVerified)
     async def choke(_session: AsyncSession, event: IdentityVerified) -> None:
-        raise {"key": KeyError(NAME), "lookup": RuntimeError(ID_NUMBER), "database": ValueError(PHONE)}[event.method]
+        raise {
+            "key": KeyError(NAME),
+            "lookup": RuntimeError(ID_NUMBER),
+            "database": ValueError(PHONE),
+        }[event.method]
 
     inbox = Inbox(database, None, planted, pauses=(0.0,))  # pyright: ignore[reportArgumentType]
-    await inbox.take([a_record(a_fact(method=method), n) for n, method in enumerate(("key", "lookup", "database"))])
+    await inbox.take(
+        [
+            a_record(a_fact(method=method), n)
+            for n, method in enumerate(("key", "lookup", "database"))
+        ]
+    )
 
 
 async def events_of(database: Database, service: str) -> list[Record]:
@@ -249,7 +327,10 @@ async def events_of(database: Database, service: str) -> list[Record]:
         rows = await connection.fetch("SELECT key, payload FROM outbox ORDER BY position")
     finally:
         await connection.close()
-    return [Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n) for n, row in enumerate(rows)]
+    return [
+        Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n)
+        for n, row in enumerate(rows)
+    ]
 
 
 async def test_no_canary_is_found_in_clear_anywhere(
@@ -262,7 +343,9 @@ async def test_no_canary_is_found_in_clear_anywhere(
 ) -> None:
     clients = {
         service: await client_of(
-            service, development=True, **({"storage_url": str(tmp_path)} if service == "cases" else {})
+            service,
+            development=True,
+            **({"storage_url": str(tmp_path)} if service == "cases" else {}),
         )
         for service in SERVICES
     }
@@ -272,11 +355,16 @@ async def test_no_canary_is_found_in_clear_anywhere(
     await hall.publish()
     assessment = await database_of("assessment")
 
-    secrets = [*CANARIES, *await play_identity(Play(clients["identity"], administrator), clients["identity"])]
+    secrets = [
+        *CANARIES,
+        *await play_identity(Play(clients["identity"], administrator), clients["identity"]),
+    ]
     await play_cases(hall)
     secrets += await play_ratings(Giving(clients["ratings"], token))
     await play_licenses(Office(clients["licenses"], token))
-    everyone = token(kind="staff", roles=[*STAFF, "administrator", "supervisor"], area="1", department="1")
+    everyone = token(
+        kind="staff", roles=[*STAFF, "administrator", "supervisor"], area="1", department="1"
+    )
     callers = [token(), everyone, token(kind="system", scope=SCOPES, area="1")]
     refused = [await knock_wrongly(client, callers) for client in clients.values()]
     await play_events(assessment)
@@ -290,7 +378,9 @@ async def test_no_canary_is_found_in_clear_anywhere(
     databases = [*(client.database for client in clients.values()), assessment]
     contents = [await everything(database) for database in databases]
     metrics = [(await client.get("/metrics")).text for client in clients.values()]
-    server_log = next(postgres.data_dir.parent.glob("*.log")).read_text(encoding="utf-8", errors="replace")
+    server_log = next(postgres.data_dir.parent.glob("*.log")).read_text(
+        encoding="utf-8", errors="replace"
+    )
     assert min(refused) > 20
     assert "case-submitted" in str([fact.value for fact in facts])
     assert sum("dead_letter: " in content for content in contents) == 2

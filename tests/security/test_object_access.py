@@ -18,15 +18,24 @@ from hypothesis import HealthCheck, Phase, find, settings
 from deploy import docs
 from deploy.embedded import SERVICES
 from gateway.routes import find_route
-from services.cases import queries
-from shared.auth import CurrentCaller
-from shared.db import ReadSession
+from services.cases.case_file import queries
 from shared.errors import ForbiddenError, NotFoundError
+from shared.http.dependencies import ReadSession
+from shared.security.auth import CurrentCaller
 from tests.builders.matters import a_document
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, TokenFactory
 from tests.matters.conftest import Keeper
-from tests.security.world import BODIES, BODY_IDS, HOLDINGS, PHONE, Thing, World, build_world, holding_of
+from tests.security.world import (
+    BODIES,
+    BODY_IDS,
+    HOLDINGS,
+    PHONE,
+    Thing,
+    World,
+    build_world,
+    holding_of,
+)
 
 REFUSALS = {401, 403, 404}
 MISSING = UUID("018f0000-0000-7000-8000-000000000000")
@@ -73,12 +82,16 @@ class Knocker:
         self.path = path
         self.body = smallest_body(world, method, path)
 
-    async def knock(self, who: str, params: dict[str, str], tag: str | None = '"1"') -> httpx.Response:
+    async def knock(
+        self, who: str, params: dict[str, str], tag: str | None = '"1"'
+    ) -> httpx.Response:
         headers = {"idempotency-key": "sweep", "x-request-id": "sweep-request"}
         headers |= {} if tag is None else {"if-match": tag}
         sent: dict[str, Any] = {} if self.body is None else {"json": self.body}
         url = self.path.format(**params)
-        return await self.world.client.request(self.method, url, headers={**headers, **self.world.people[who]}, **sent)
+        return await self.world.client.request(
+            self.method, url, headers={**headers, **self.world.people[who]}, **sent
+        )
 
 
 def without_id(answer: httpx.Response, wanted: str) -> tuple[int, str]:
@@ -90,7 +103,9 @@ def id_operations(world: World) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(params=SERVICES)
-async def world(request: pytest.FixtureRequest, client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> World:
+async def world(
+    request: pytest.FixtureRequest, client_of: ClientFactory, token: TokenFactory, tmp_path: Path
+) -> World:
     return await build_world(request.param, client_of, token, tmp_path)
 
 
@@ -101,13 +116,19 @@ async def test_only_the_rightful_reach_an_object_or_learn_that_it_is_there(world
 
 async def sweep(world: World, method: str, path: str) -> None:
     holding = holding_of(path)
-    assert holding, f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches, and who may"
+    assert holding, (
+        f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches, and who may"
+    )
     knocker, things = Knocker(world, method, path), world.things[holding.kind]
     if not is_public(method, path):
         for who in (who for who in world.people if who not in holding.rightful):
             await refuse(knocker, who, things)
     # Without this the sweep could knock at doors that open for nobody.
-    reached = [(await knocker.knock(who, thing.params)).status_code for who in holding.rightful for thing in things]
+    reached = [
+        (await knocker.knock(who, thing.params)).status_code
+        for who in holding.rightful
+        for thing in things
+    ]
     assert set(reached) - REFUSALS - {400, 405}, f"{method} {path}: nobody reaches it ({reached})"
 
 
@@ -120,8 +141,13 @@ async def refuse(knocker: Knocker, who: str, things: list[Thing]) -> None:
         assert answer.status_code in REFUSALS, f"{note}\n(if it is 400: add a body to BODIES)"
         assert not any(mark in answer.text for mark in thing.marks), note
         nothing = await knocker.knock(who, {**thing.params, thing.id_name: thing.nobody})
-        refusals |= {without_id(answer, thing.params[thing.id_name]), without_id(nothing, thing.nobody)}
-    assert len(refusals) == 1, f"{knocker.method} {knocker.path} tells {who} what is there: {refusals}"
+        refusals |= {
+            without_id(answer, thing.params[thing.id_name]),
+            without_id(nothing, thing.nobody),
+        }
+    assert len(refusals) == 1, (
+        f"{knocker.method} {knocker.path} tells {who} what is there: {refusals}"
+    )
 
 
 async def test_no_list_shows_an_object_to_an_outsider(world: World) -> None:
@@ -132,12 +158,18 @@ async def test_no_list_shows_an_object_to_an_outsider(world: World) -> None:
         for who, headers in world.people.items():
             shown = (await world.client.get(path, params=query, headers=headers)).text
             for holding in (holding for holding in HOLDINGS if who not in holding.rightful):
-                marks = [mark for thing in world.things.get(holding.kind, ()) for mark in thing.marks]
-                assert not any(mark in shown for mark in marks), f"{path} shows a {holding.kind} to {who}: {shown}"
+                marks = [
+                    mark for thing in world.things.get(holding.kind, ()) for mark in thing.marks
+                ]
+                assert not any(mark in shown for mark in marks), (
+                    f"{path} shows a {holding.kind} to {who}: {shown}"
+                )
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_anonymous_callers_are_sent_to_sign_in(service: str, client_of: ClientFactory) -> None:
+async def test_anonymous_callers_are_sent_to_sign_in(
+    service: str, client_of: ClientFactory
+) -> None:
     client = await client_of(service, development=True)
     for path, methods in client.app.openapi()["paths"].items():
         url = re.sub("{[^}]+}", str(MISSING), path)
@@ -149,7 +181,9 @@ async def test_anonymous_callers_are_sent_to_sign_in(service: str, client_of: Cl
 def uuid_fields(schema: Any, document: dict[str, Any], name: str = "") -> Iterator[str]:
     """Names of all fields of a schema that hold a UUID, however deep."""
     if "$ref" in schema:
-        yield from uuid_fields(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document, name)
+        yield from uuid_fields(
+            document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document, name
+        )
     if schema.get("format") == "uuid":
         yield name
     for part in [*schema.get("anyOf", ()), *schema.get("allOf", ()), schema.get("items", {})]:
@@ -163,19 +197,33 @@ def test_every_id_in_a_body_or_query_is_accounted_for(service: str) -> None:
     document = docs.openapi(service)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            bodies = [content["schema"] for content in operation.get("requestBody", {}).get("content", {}).values()]
-            queries = {p["name"]: p["schema"] for p in operation.get("parameters", ()) if p["in"] == "query"}
+            bodies = [
+                content["schema"]
+                for content in operation.get("requestBody", {}).get("content", {}).values()
+            ]
+            queries = {
+                p["name"]: p["schema"]
+                for p in operation.get("parameters", ())
+                if p["in"] == "query"
+            }
             for name in uuid_fields({"allOf": bodies, "properties": queries}, document):
                 entry = f"{method.upper()} {path} {name}"
-                assert entry in BODY_IDS, f"tests/security/world.py: say in BODY_IDS which test holds {entry}"
+                assert entry in BODY_IDS, (
+                    f"tests/security/world.py: say in BODY_IDS which test holds {entry}"
+                )
 
 
-async def test_upload_of_another_is_as_one_that_is_not_there(hall: Hall, token: TokenFactory) -> None:
+async def test_upload_of_another_is_as_one_that_is_not_there(
+    hall: Hall, token: TokenFactory
+) -> None:
     other = token()
     foreign = (await hall.upload(other)).json()["id"]
     body = await hall.application(hall.citizen)
     case = await hall.do(
-        await hall.apply(), "correction-requests", hall.officer("window_clerk"), {"items": [{"text": "缺件"}]}
+        await hall.apply(),
+        "correction-requests",
+        hall.officer("window_clerk"),
+        {"items": [{"text": "缺件"}]},
     )
     answers: list[list[tuple[int, str]]] = []
     for upload in (foreign, str(MISSING)):
@@ -204,7 +252,9 @@ async def test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there(
             ("POST", "/api/v1/matters/personal-guides", {"json": {"matter_id": matter}}),
             ("GET", f"/api/v1/matters/catalogue/{matter}", {}),
         ):
-            answer = await world.client.request(method, path, headers={"x-request-id": "sweep-request"}, **sent)
+            answer = await world.client.request(
+                method, path, headers={"x-request-id": "sweep-request"}, **sent
+            )
             answers.add(without_id(answer, matter))
 
     assert {status for status, _ in answers} == {404}
@@ -242,7 +292,10 @@ async def _unknown(thing_id: UUID, _caller: CurrentCaller) -> str:
         ("files/{case_id}/planted-leak", "德吉措姆"),
         ("files/{case_id}/planted-hint", "tells administrator what is there"),
         ("files/{case_id}/planted-wall", "nobody reaches it"),
-        ("planted/{thing_id}", "say in HOLDINGS which object GET /api/v1/cases/planted/{thing_id} reaches"),
+        (
+            "planted/{thing_id}",
+            "say in HOLDINGS which object GET /api/v1/cases/planted/{thing_id} reaches",
+        ),
     ],
 )
 async def test_sweep_finds_a_planted_fault(

@@ -17,11 +17,11 @@ from fastapi import APIRouter
 from joserfc.jwk import OKPKey
 
 from deploy.embedded import SERVICES
-from services.licenses.model import qr_token
+from services.licenses.model.identifiers import qr_token
 from shared import clock
-from shared.crypto import lookup_hash, use_key
 from shared.events.base import seal
 from shared.events.cases import CaseAccepted, CaseClosed
+from shared.security.crypto import lookup_hash, use_key
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_fact
 from tests.builders.matters import CITY, DEPARTMENT, a_document
@@ -49,7 +49,12 @@ NEXT_DOOR = "11540100MB0Q01905U"
 SCOPES = "cases:push matters:read licenses:read licenses:issue ratings:push exchange:events exchange:push"
 PHONE = "13989007788"
 AUTH_CODE = "SWEEPSWEEPSWEEP1"
-APPLICANT: dict[str, str] = {"kind": "person", "name": "德吉措姆", "id_number": "540102199001010011", "phone": PHONE}
+APPLICANT: dict[str, str] = {
+    "kind": "person",
+    "name": "德吉措姆",
+    "id_number": "540102199001010011",
+    "phone": PHONE,
+}
 
 
 def people(token: TokenFactory, owner: str, peer: str) -> dict[str, Headers]:
@@ -57,7 +62,9 @@ def people(token: TokenFactory, owner: str, peer: str) -> dict[str, Headers]:
     return {
         "owner": token(sub=owner),
         "department": token(kind="staff", roles=STAFF, area=CITY, department=DEPARTMENT),
-        "administrator": token(kind="staff", roles=["administrator"], area=CITY, department=NEXT_DOOR),
+        "administrator": token(
+            kind="staff", roles=["administrator"], area=CITY, department=NEXT_DOOR
+        ),
         "stranger": token(),
         "organisation": token(kind="organisation"),
         "next_door": token(kind="staff", roles=STAFF, area=CITY, department=NEXT_DOOR),
@@ -117,36 +124,78 @@ def _holding(kind: str, path: str, *rightful: str) -> Holding:
 
 HOLDINGS = (
     _holding("case", r"/api/v1/cases/files/\{case_id\}", "owner", "agent", "department"),
-    _holding("bundle_case", r"/api/v1/cases/bundle-files/\{bundle_case_id\}", "owner", "agent", "department"),
+    _holding(
+        "bundle_case",
+        r"/api/v1/cases/bundle-files/\{bundle_case_id\}",
+        "owner",
+        "agent",
+        "department",
+    ),
     _holding("light", r"/api/v1/cases/lights/\{light_id\}", "department"),
     _holding("calendar_change", r"/api/v1/cases/calendar/changes/\{change_id\}", "administrator"),
-    _holding("organisation", r"/api/v1/identity/organisations/\{organisation_id\}", "owner", "agent"),
+    _holding(
+        "organisation", r"/api/v1/identity/organisations/\{organisation_id\}", "owner", "agent"
+    ),
     _holding("mandate", r"/api/v1/identity/mandates/\{mandate_id\}", "owner"),
     _holding("system", r"/api/v1/identity/systems/\{account_id\}", "administrator"),
     _holding("session", r"/api/v1/identity/sessions/\{session_id\}", "owner"),
     _holding("staff", r"/api/v1/identity/staff/\{account_id\}", "administrator"),
-    _holding("matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"),
-    _holding("bundle", r"/api/v1/matters/bundles/(drafts/)?\{bundle_id\}", "department", "administrator"),
+    _holding(
+        "matter", r"/api/v1/matters/(drafts|catalogue)/\{matter_id\}", "department", "administrator"
+    ),
+    _holding(
+        "bundle", r"/api/v1/matters/bundles/(drafts/)?\{bundle_id\}", "department", "administrator"
+    ),
     _holding("import", r"/api/v1/matters/imports/\{import_id\}", "administrator"),
     _holding("report", r"/api/v1/assessment/daily-reports/\{day\}", "administrator"),
     _holding("rating", r"/api/v1/ratings/ratings/\{rating_id\}", "owner", "agent", "department"),
     _holding("invitation", r"/api/v1/ratings/invitations/\{token\}", "owner"),
-    _holding("invitation_code", r"/api/v1/ratings/invitation-codes/\{invitation_id\}", "owner", "agent", "department"),
-    _holding("token_batch", r"/api/v1/ratings/token-batches/\{batch_id\}", "system", "peer", "administrator"),
-    _holding("ticket", r"/api/v1/ratings/tickets/\{ticket_id\}/(outcome|re-rating)", "owner", "agent"),
+    _holding(
+        "invitation_code",
+        r"/api/v1/ratings/invitation-codes/\{invitation_id\}",
+        "owner",
+        "agent",
+        "department",
+    ),
+    _holding(
+        "token_batch",
+        r"/api/v1/ratings/token-batches/\{batch_id\}",
+        "system",
+        "peer",
+        "administrator",
+    ),
+    _holding(
+        "ticket", r"/api/v1/ratings/tickets/\{ticket_id\}/(outcome|re-rating)", "owner", "agent"
+    ),
     _holding("ticket", r"/api/v1/ratings/tickets/\{ticket_id\}", "department"),
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}/reviews", "auditor"),
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}", "department", "auditor"),
     _holding("publication", r"/api/v1/ratings/publications/\{rating_id\}", "department", "auditor"),
     _holding("peer", r"/api/v1/exchange/peers/\{peer_id\}", "administrator"),
     # Administrators see a subscription, suspend and end it; its endpoint and secret are its peer's alone.
-    _holding("endpoint", r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)", "peer"),
-    _holding("subscription", r"/api/v1/exchange/subscriptions/\{subscription_id\}", "peer", "administrator"),
+    _holding(
+        "endpoint",
+        r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)",
+        "peer",
+    ),
+    _holding(
+        "subscription",
+        r"/api/v1/exchange/subscriptions/\{subscription_id\}",
+        "peer",
+        "administrator",
+    ),
     _holding("schema", r"/api/v1/exchange/schemas/\{event_type\}", "owner"),
     _holding("receipt", r"/api/v1/exchange/batches/\{batch_id\}/receipts/", "peer"),
     _holding("batch", r"/api/v1/exchange/batches/\{batch_id\}", "peer", "administrator"),
     _holding("reconciliation", r"/api/v1/exchange/reconciliations/\{run_id\}", "administrator"),
-    _holding("license", r"/api/v1/licenses/licenses/\{license_id\}/uses$", "owner", "department", "system", "peer"),
+    _holding(
+        "license",
+        r"/api/v1/licenses/licenses/\{license_id\}/uses$",
+        "owner",
+        "department",
+        "system",
+        "peer",
+    ),
     _holding("license", r"/api/v1/licenses/licenses/\{license_id\}", "owner", "department"),
     _holding("signing_job", r"/api/v1/licenses/signing-jobs/\{job_id\}", "department"),
     _holding("license_type", r"/api/v1/licenses/types/\{code\}", "administrator"),
@@ -157,12 +206,17 @@ HOLDINGS = (
 
 BODIES: Mapping[str, Any] = {
     "PUT /api/v1/matters/drafts/{matter_id}": a_document().model_dump(mode="json"),
-    "PUT /api/v1/matters/bundles/drafts/{bundle_id}": a_bundle({TRADE: uuid4(), LICENCE: uuid4()}).model_dump(
-        mode="json"
-    ),
-    "POST /api/v1/matters/bundles/{bundle_id}/personal-guide": {"answers": {LICENCE: {"Q1": "rent", "Q2": "yes"}}},
+    "PUT /api/v1/matters/bundles/drafts/{bundle_id}": a_bundle(
+        {TRADE: uuid4(), LICENCE: uuid4()}
+    ).model_dump(mode="json"),
+    "POST /api/v1/matters/bundles/{bundle_id}/personal-guide": {
+        "answers": {LICENCE: {"Q1": "rent", "Q2": "yes"}}
+    },
     "PUT /api/v1/exchange/subscriptions/{subscription_id}": {"name": "办件", "event_types": TYPES},
-    "POST /api/v1/licenses/licenses/{license_id}/change": {"fields": {"seats": "9"}, "reason": "座位数变更"},
+    "POST /api/v1/licenses/licenses/{license_id}/change": {
+        "fields": {"seats": "9"},
+        "reason": "座位数变更",
+    },
     "PUT /api/v1/licenses/types/{code}": a_type(trust="B"),
     "POST /api/v1/licenses/licenses/{license_id}/uses": {
         "auth_code": AUTH_CODE,
@@ -216,10 +270,14 @@ async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     await hall.publish()
     clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
     received, correcting, decided = [await hall.apply(applicant=APPLICANT) for _ in range(3)]
-    correcting = await hall.do(correcting, "correction-requests", clerk, {"items": [{"text": "缺少联系人"}]})
+    correcting = await hall.do(
+        correcting, "correction-requests", clerk, {"items": [{"text": "缺少联系人"}]}
+    )
     decided = await hall.do(decided, "acceptance", clerk)
     for _ in range(2):
-        decided = await hall.do(decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"})
+        decided = await hall.do(
+            decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"}
+        )
     decided = await hall.do(decided, "decision", leader, {"result": "0"})
     administrator = token(kind="staff", roles=["administrator"])
     # Long after every due day, so that lights burn over the cases that wait.
@@ -239,9 +297,13 @@ async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     ]
     return owner, {
         "case": cases,
-        "bundle_case": [Thing("bundle_case_id", {"bundle_case_id": parent["id"]}, (*marks, parent["number"]))],
+        "bundle_case": [
+            Thing("bundle_case_id", {"bundle_case_id": parent["id"]}, (*marks, parent["number"]))
+        ],
         "light": [Thing("light_id", {"light_id": light["id"]})],
-        "calendar_change": [Thing("change_id", {"change_id": change.raise_for_status().json()["id"]})],
+        "calendar_change": [
+            Thing("change_id", {"change_id": change.raise_for_status().json()["id"]})
+        ],
     }
 
 
@@ -254,7 +316,12 @@ async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
     await connection.close()
     assert found is not None
     organisation = (await register(client, person)).raise_for_status().json()["id"]
-    system = {"name": "房管系统", "area_code": CITY, "department_code": "D1", "scopes": ["cases:push"]}
+    system = {
+        "name": "房管系统",
+        "area_code": CITY,
+        "department_code": "D1",
+        "scopes": ["cases:push"],
+    }
     key = OKPKey.generate_key("Ed25519").as_dict(private=False)
     registered = await client.post(
         "/api/v1/identity/systems",
@@ -264,12 +331,18 @@ async def _identity(client: ServiceClient, token: TokenFactory) -> Made:
     staff = await play.staff("sweep.clerk")
     given = await granted(client, person, agent_name="索朗平措", agent_id_number=OTHER_ID)
     other = await verified(play, OTHER_PHONE, OTHER_ID)
-    taken = await granted(client, other, agent_name="卓玛央金", agent_id_number=APPLICANT["id_number"])
+    taken = await granted(
+        client, other, agent_name="卓玛央金", agent_id_number=APPLICANT["id_number"]
+    )
     return str(found["account_id"]), {
         "session": [Thing("session_id", {"session_id": str(found["id"])}, (PHONE,))],
-        "organisation": [Thing("organisation_id", {"organisation_id": organisation}, ("拉萨甜茶有限公司",))],
+        "organisation": [
+            Thing("organisation_id", {"organisation_id": organisation}, ("拉萨甜茶有限公司",))
+        ],
         "mandate": [Thing("mandate_id", {"mandate_id": one["id"]}) for one in (given, taken)],
-        "system": [Thing("account_id", {"account_id": registered.raise_for_status().json()["client_id"]})],
+        "system": [
+            Thing("account_id", {"account_id": registered.raise_for_status().json()["client_id"]})
+        ],
         "staff": [Thing("account_id", {"account_id": staff["id"]}, ("sweep.clerk", "扎西顿珠"))],
     }
 
@@ -281,19 +354,28 @@ async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
         "areas": [{"code": CITY, "name": {"zh": "拉萨市"}}],
         "departments": [{"area_code": CITY, "code": DEPARTMENT, "name": {"zh": "市场监督管理局"}}],
     }
-    _ = (await client.put("/api/v1/matters/directory", json=directory, headers=administrator)).raise_for_status()
-    keeper = Keeper(client, token(kind="staff", roles=["department_head"], area=CITY, department=DEPARTMENT))
+    _ = (
+        await client.put("/api/v1/matters/directory", json=directory, headers=administrator)
+    ).raise_for_status()
+    keeper = Keeper(
+        client, token(kind="staff", roles=["department_head"], area=CITY, department=DEPARTMENT)
+    )
     matter = await keeper.publish(a_document())
     words = "尚未公布的条件"
     draft = a_document(conditions=[{"code": "C9", "text": {"zh": words}}])
     _ = (await keeper.change(matter["id"], matter["revision"], draft)).raise_for_status()
     register = await keeper.publish(the_trade_register())
-    bundle = a_bundle({TRADE: UUID(register["id"]), LICENCE: UUID(matter["id"])}).model_dump(mode="json")
+    bundle = a_bundle({TRADE: UUID(register["id"]), LICENCE: UUID(matter["id"])}).model_dump(
+        mode="json"
+    )
     keyed = {**keeper.headers, "Idempotency-Key": "sweep-bundle"}
     drafted = await client.post("/api/v1/matters/bundles/drafts", json=bundle, headers=keyed)
     head = drafted.raise_for_status().json()
     published = await keeper.act(f"bundles/drafts/{head['id']}/publication", head["revision"])
-    versioned = {**keeper.headers, "If-Match": f'"{published.raise_for_status().json()["revision"]}"'}
+    versioned = {
+        **keeper.headers,
+        "If-Match": f'"{published.raise_for_status().json()["revision"]}"',
+    }
     secret = {**bundle, "summary": "尚未公布的说明"}
     path = f"/api/v1/matters/bundles/drafts/{head['id']}"
     _ = (await client.put(path, json=secret, headers=versioned)).raise_for_status()
@@ -301,9 +383,13 @@ async def _matters(client: ServiceClient, token: TokenFactory) -> Made:
     content = a_csv([row("好的事项", "L-1"), row("未知区划", "L-4", area_code="540999000000")])
     imported = await client.post("/api/v1/matters/imports", content=content, headers=headers)
     return str(uuid4()), {
-        "matter": [Thing("matter_id", {"matter_id": matter["id"], "before": "1", "after": "2"}, (words,))],
+        "matter": [
+            Thing("matter_id", {"matter_id": matter["id"], "before": "1", "after": "2"}, (words,))
+        ],
         "bundle": [Thing("bundle_id", {"bundle_id": head["id"]}, (secret["summary"],))],
-        "import": [Thing("import_id", {"import_id": imported.raise_for_status().json()["id"]}, ("L-4",))],
+        "import": [
+            Thing("import_id", {"import_id": imported.raise_for_status().json()["id"]}, ("L-4",))
+        ],
     }
 
 
@@ -322,10 +408,17 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
     account, owner = await office.verify(APPLICANT["id_number"], APPLICANT["name"])
     holder = {name: APPLICANT[name] for name in ("kind", "name", "id_number")}
     made = await office.issued(holder=holder)
-    path, headers = f"/api/v1/licenses/licenses/{made['id']}", {**owner, "Idempotency-Key": "sweep-authorisation"}
-    allowed = await client.post(f"{path}/authorisations", json={"matter_code": "M"}, headers=headers)
+    path, headers = (
+        f"/api/v1/licenses/licenses/{made['id']}",
+        {**owner, "Idempotency-Key": "sweep-authorisation"},
+    )
+    allowed = await client.post(
+        f"{path}/authorisations", json={"matter_code": "M"}, headers=headers
+    )
     job = await client.post(
-        "/api/v1/licenses/signing-jobs", json={}, headers={**office.officer, "Idempotency-Key": "sweep-job"}
+        "/api/v1/licenses/signing-jobs",
+        json={},
+        headers={**office.officer, "Idempotency-Key": "sweep-job"},
     )
     with use_key(b"k" * 32):
         qr = qr_token(UUID(made["id"]), 1)
@@ -334,7 +427,13 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
     _ = await office.fetch("UPDATE use_authorisation SET code_hash = $1", known)
     params = {"license_id": made["id"], "authorisation_id": allowed.raise_for_status().json()["id"]}
     return str(account), {
-        "license": [Thing("license_id", params, (APPLICANT["name"], APPLICANT["id_number"], made["identifier"]))],
+        "license": [
+            Thing(
+                "license_id",
+                params,
+                (APPLICANT["name"], APPLICANT["id_number"], made["identifier"]),
+            )
+        ],
         "signing_job": [Thing("job_id", {"job_id": job.raise_for_status().json()["id"]})],
         "license_type": [Thing("code", {"code": TYPE, "version": "1"}, nobody=f"{TYPE[:18]}999")],
         "check": [Thing("qr_token", {"qr_token": qr}, nobody="A" * 40)],
@@ -348,11 +447,15 @@ async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
     """
     bureau, giving = RatingBureau(client, token), Giving(client, token)
     owner = str(bureau.owner)
-    accepted, closed = [a_case(kind, "RATED-1", account_id=owner) for kind in (CaseAccepted, CaseClosed)]
+    accepted, closed = [
+        a_case(kind, "RATED-1", account_id=owner) for kind in (CaseAccepted, CaseClosed)
+    ]
     await giving.tell(accepted, closed)
     said = {"grade": 1, "pf": "1", "sub_channel": "site", "text": "我叫洛桑曲珍，请回电13989005566"}
     body = {**said, "case_number": "RATED-1", "service_number": 2}
-    rating = (await client.post("/api/v1/ratings/ratings", json=body, headers=token(sub=owner))).raise_for_status()
+    rating = (
+        await client.post("/api/v1/ratings/ratings", json=body, headers=token(sub=owner))
+    ).raise_for_status()
     links = [link for link in await giving.links() if link]
     batches = [await _a_batch(giving) for _ in range(2)]
     unrated = (await giving.rows("SELECT id FROM invitation WHERE rated_at IS NULL"))[0]["id"]
@@ -365,7 +468,9 @@ async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
         "invitation_code": [Thing("invitation_id", {"invitation_id": str(unrated)})],
         "invitation": [Thing("token", {"token": link}) for link in links],
         "token_batch": [Thing("batch_id", {"batch_id": batch}) for batch in batches],
-        "ticket": [Thing("ticket_id", {"ticket_id": one["id"]}, tuple(RATER.values())) for one in tickets],
+        "ticket": [
+            Thing("ticket_id", {"ticket_id": one["id"]}, tuple(RATER.values())) for one in tickets
+        ],
         "appeal": [Thing("appeal_id", {"appeal_id": appeal["id"]}, (appeal["reasons"],))],
         "publication": [Thing("rating_id", {"rating_id": str(shown.id)})],
     }
@@ -392,7 +497,9 @@ async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
     signing = SigningBureau(code=peer["code"], account=UUID(bureau.account))
     key = {"kid": signing.kid, "x": jwk(signing.key, signing.kid)["x"]}
     versioned = {**bureau.administrator, "Idempotency-Key": "sweep-key", "If-Match": '"1"'}
-    pinned = await client.post(f"/api/v1/exchange/peers/{peer['id']}/keys", json=key, headers=versioned)
+    pinned = await client.post(
+        f"/api/v1/exchange/peers/{peer['id']}/keys", json=key, headers=versioned
+    )
     with listening(Subscriber(status=200)) as subscriber:
         hook = await bureau.hooked(subscriber, name="不外传的订阅")
         subscriber.status = 503
@@ -403,11 +510,23 @@ async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
     marks = ("不外传的订阅",)
     return bureau.account, {
         "peer": [
-            Thing("peer_id", {"peer_id": pinned.raise_for_status().json()["id"], "kid": "k1"}, ("不动产登记中心",))
+            Thing(
+                "peer_id",
+                {"peer_id": pinned.raise_for_status().json()["id"], "kid": "k1"},
+                ("不动产登记中心",),
+            )
         ],
-        "subscription": [Thing("subscription_id", {"subscription_id": one["id"]}, marks) for one in (hook, pull)],
-        "endpoint": [Thing("subscription_id", {"subscription_id": one["id"]}) for one in (hook, pull)],
-        "schema": [Thing("event_type", {"event_type": RECEIVED}, nobody="cn.gov.lhasa.cases.case.unknown.v1")],
+        "subscription": [
+            Thing("subscription_id", {"subscription_id": one["id"]}, marks) for one in (hook, pull)
+        ],
+        "endpoint": [
+            Thing("subscription_id", {"subscription_id": one["id"]}) for one in (hook, pull)
+        ],
+        "schema": [
+            Thing(
+                "event_type", {"event_type": RECEIVED}, nobody="cn.gov.lhasa.cases.case.unknown.v1"
+            )
+        ],
         **await _batch_and_reconciliation(Desk(client, token, signing)),
     }
 
@@ -464,7 +583,9 @@ async def build_world(
     service: str, client_of: ClientFactory, token: TokenFactory, folder: Path, *planted: APIRouter
 ) -> World:
     """The service with its objects, and operations planted by a test. A service without a maker fails with what to add."""
-    assert service in MAKERS, f"tests/security/world.py: add to MAKERS how the objects of {service} are made"
+    assert service in MAKERS, (
+        f"tests/security/world.py: add to MAKERS how the objects of {service} are made"
+    )
     own = {"storage_url": str(folder / "uploads")} if service == "cases" else {}
     client = await client_of(service, development=True, **own)
     owner, things = await MAKERS[service](client, token)
@@ -475,5 +596,10 @@ async def build_world(
     # What exchange keeps belongs to a peer, whose system is another account everywhere else.
     peer = owner if service == "exchange" else str(uuid4())
     return World(
-        service, client, people(token, owner, peer), document, schemathesis.openapi.from_dict(document), things
+        service,
+        client,
+        people(token, owner, peer),
+        document,
+        schemathesis.openapi.from_dict(document),
+        things,
     )

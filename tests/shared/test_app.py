@@ -31,14 +31,27 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
-    assert set(document) >= {"type", "title", "status", "detail", "instance", "code", "errors", "trace_id"}
+    assert set(document) >= {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        "errors",
+        "trace_id",
+    }
     assert document["trace_id"] == answer.headers["x-request-id"]
     return document
 
 
-async def test_all_faults_of_the_input_come_in_one_answer(client: ServiceClient, token: TokenFactory) -> None:
+async def test_all_faults_of_the_input_come_in_one_answer(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     answer = await client.post(
-        f"{BASE}/items", json={"name": "a\u0000b", "count": 99, "colour": 1}, headers=keyed(token(), "key-1")
+        f"{BASE}/items",
+        json={"name": "a\u0000b", "count": 99, "colour": 1},
+        headers=keyed(token(), "key-1"),
     )
 
     document = problem(answer, 400)
@@ -46,7 +59,9 @@ async def test_all_faults_of_the_input_come_in_one_answer(client: ServiceClient,
     assert all(error["rule"] and error["message"] for error in document["errors"])
 
 
-async def test_answer_to_very_many_faults_stays_small(client: ServiceClient, token: TokenFactory) -> None:
+async def test_answer_to_very_many_faults_stays_small(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     item = {"name": "a", "count": 1, **{f"{number}-{'x' * 1_000}": 1 for number in range(500)}}
 
     answer = await client.post(f"{BASE}/items", json=item, headers=keyed(token(), "key-1"))
@@ -60,7 +75,9 @@ async def test_answer_to_very_many_faults_stays_small(client: ServiceClient, tok
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[]", b"null", b""])
-async def test_malformed_json_is_400(client: ServiceClient, token: TokenFactory, body: bytes) -> None:
+async def test_malformed_json_is_400(
+    client: ServiceClient, token: TokenFactory, body: bytes
+) -> None:
     headers = {**keyed(token(), "key-2"), "content-type": "application/json"}
 
     answer = await client.post(f"{BASE}/items", content=body, headers=headers)
@@ -73,7 +90,9 @@ async def test_body_over_the_limit_is_413(client: ServiceClient, token: TokenFac
     big = b'{"name": "' + b"x" * 2_000_000 + b'"}'
 
     answer = await client.post(
-        f"{BASE}/items", content=big, headers={**keyed(token(), "key-3"), "content-type": "application/json"}
+        f"{BASE}/items",
+        content=big,
+        headers={**keyed(token(), "key-3"), "content-type": "application/json"},
     )
 
     _ = problem(answer, 413)
@@ -93,13 +112,19 @@ async def test_lost_database_connection_is_503_with_retry_after(client: ServiceC
     assert (await client.get(f"{BASE}/items")).status_code == 200
 
 
-async def test_database_that_still_recovers_is_503_with_retry_after(client: ServiceClient, token: TokenFactory) -> None:
+async def test_database_that_still_recovers_is_503_with_retry_after(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     async with client.database.transaction() as session:
         name = await session.scalar(text("SELECT current_database()"))
-        _ = await session.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+        _ = await session.execute(
+            text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        )
     await client.database.engine.dispose()
 
-    answer = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=once(token()))
+    answer = await client.post(
+        f"{BASE}/items", json={"name": "a", "count": 1}, headers=once(token())
+    )
 
     _ = problem(answer, 503)
     assert answer.headers["retry-after"] == "2"
@@ -114,18 +139,26 @@ async def test_unknown_path_and_method_are_problems(client: ServiceClient) -> No
     _ = problem(await client.delete(f"{BASE}/items"), 405)
 
 
-async def test_one_key_has_one_effect_and_one_answer(client: ServiceClient, token: TokenFactory) -> None:
+async def test_one_key_has_one_effect_and_one_answer(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     headers = keyed(token(), "key-4")
     item = {"name": "slow", "count": 1}
 
-    answers = await asyncio.gather(*(client.post(f"{BASE}/items", json=item, headers=headers) for _ in range(100)))
+    answers = await asyncio.gather(
+        *(client.post(f"{BASE}/items", json=item, headers=headers) for _ in range(100))
+    )
 
-    assert {(a.status_code, a.content, a.headers["etag"]) for a in answers} == {(201, answers[0].content, '"1"')}
+    assert {(a.status_code, a.content, a.headers["etag"]) for a in answers} == {
+        (201, answers[0].content, '"1"')
+    }
     assert len(await published(client.database)) == 1
     assert sum("idempotent-replayed" not in a.headers for a in answers) == 1
 
 
-async def test_same_key_with_another_body_is_422(client: ServiceClient, token: TokenFactory) -> None:
+async def test_same_key_with_another_body_is_422(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     headers = keyed(token(), "key-5")
     _ = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
 
@@ -134,7 +167,9 @@ async def test_same_key_with_another_body_is_422(client: ServiceClient, token: T
     assert problem(answer, 422)["errors"][0]["field"] == "Idempotency-Key"
 
 
-async def test_same_key_of_another_caller_is_another_key(client: ServiceClient, token: TokenFactory) -> None:
+async def test_same_key_of_another_caller_is_another_key(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     item = {"name": "a", "count": 1}
 
     first = await client.post(f"{BASE}/items", json=item, headers=keyed(token(), "key-6"))
@@ -143,19 +178,27 @@ async def test_same_key_of_another_caller_is_another_key(client: ServiceClient, 
     assert first.json()["id"] != second.json()["id"]
 
 
-async def test_refused_request_leaves_its_key_free(client: ServiceClient, token: TokenFactory) -> None:
+async def test_refused_request_leaves_its_key_free(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     headers = keyed(token(), "key-7")
 
-    refused = await client.post(f"{BASE}/items", json={"name": "refused", "count": 1}, headers=headers)
+    refused = await client.post(
+        f"{BASE}/items", json={"name": "refused", "count": 1}, headers=headers
+    )
     accepted = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
 
     assert (refused.status_code, accepted.status_code) == (409, 201)
 
 
-async def test_crash_between_claim_and_commit_leaves_no_trace(client: ServiceClient, token: TokenFactory) -> None:
+async def test_crash_between_claim_and_commit_leaves_no_trace(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     headers = keyed(token(), "key-9")
 
-    crashed = await client.post(f"{BASE}/items", json={"name": "crash", "count": 1}, headers=headers)
+    crashed = await client.post(
+        f"{BASE}/items", json={"name": "crash", "count": 1}, headers=headers
+    )
     after_crash = await published(client.database)
     repeated = await client.post(f"{BASE}/items", json={"name": "a", "count": 2}, headers=headers)
 
@@ -185,17 +228,23 @@ async def test_request_still_running_is_409(client: ServiceClient, token: TokenF
     holder = await client.database.connect()
     transaction = holder.transaction()
     await transaction.start()
-    _ = await holder.execute("INSERT INTO idempotency (caller, key, request_hash) VALUES ('runner', 'key-8', '\\x00')")
+    _ = await holder.execute(
+        "INSERT INTO idempotency (caller, key, request_hash) VALUES ('runner', 'key-8', '\\x00')"
+    )
 
     answer = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
     await transaction.rollback()
     await holder.close()
 
-    assert problem(answer, 409)["detail"].startswith("a request with this Idempotency-Key is still running")
+    assert problem(answer, 409)["detail"].startswith(
+        "a request with this Idempotency-Key is still running"
+    )
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 129])
-async def test_missing_or_bad_key_is_400(client: ServiceClient, token: TokenFactory, key: str | None) -> None:
+async def test_missing_or_bad_key_is_400(
+    client: ServiceClient, token: TokenFactory, key: str | None
+) -> None:
     headers = token() if key is None else keyed(token(), key)
 
     answer = await client.post(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
@@ -205,9 +254,18 @@ async def test_missing_or_bad_key_is_400(client: ServiceClient, token: TokenFact
 
 @pytest.mark.parametrize(
     ("if_match", "status"),
-    [(None, 428), ('"2"', 412), ("3", 400), ('"x"', 400), ('"99999999999999999999"', 412), ('"3"', 200)],
+    [
+        (None, 428),
+        ('"2"', 412),
+        ("3", 400),
+        ('"x"', 400),
+        ('"99999999999999999999"', 412),
+        ('"3"', 200),
+    ],
 )
-async def test_if_match(client: ServiceClient, token: TokenFactory, if_match: str | None, status: int) -> None:
+async def test_if_match(
+    client: ServiceClient, token: TokenFactory, if_match: str | None, status: int
+) -> None:
     headers = token() if if_match is None else {**token(), "If-Match": if_match}
 
     answer = await client.put(f"{BASE}/items", json={"name": "a", "count": 1}, headers=headers)
@@ -220,7 +278,9 @@ async def test_pages_follow_each_other_without_gap(client: ServiceClient) -> Non
     cursor = ""
     while cursor is not None:
         page = (
-            await client.get(f"{BASE}/items", params={"limit": 10, **({"cursor": cursor} if cursor else {})})
+            await client.get(
+                f"{BASE}/items", params={"limit": 10, **({"cursor": cursor} if cursor else {})}
+            )
         ).json()
         seen += page["items"]
         cursor = page["next"]
@@ -236,14 +296,18 @@ async def test_foreign_cursor_is_400(client: ServiceClient, cursor: str) -> None
 
 
 @pytest.mark.parametrize("value", ["Bearer nonsense", "Bearer a.b.c", "Basic abc", "Bearer"])
-async def test_wrong_token_is_401_even_where_none_is_needed(client: ServiceClient, value: str) -> None:
+async def test_wrong_token_is_401_even_where_none_is_needed(
+    client: ServiceClient, value: str
+) -> None:
     answer = await client.get(f"{BASE}/items", headers={"Authorization": value})
 
     _ = problem(answer, 401)
     assert "invalid_token" in answer.headers["www-authenticate"]
 
 
-async def test_forged_expired_and_foreign_tokens_are_refused_alike(client: ServiceClient, keys: TestKeys) -> None:
+async def test_forged_expired_and_foreign_tokens_are_refused_alike(
+    client: ServiceClient, keys: TestKeys
+) -> None:
     tokens = [
         TestKeys().token(),
         keys.token(exp=1),
@@ -257,13 +321,18 @@ async def test_forged_expired_and_foreign_tokens_are_refused_alike(client: Servi
     ]
 
     answers = [
-        await client.get(f"{BASE}/administration", headers={"Authorization": f"Bearer {token}"}) for token in tokens
+        await client.get(f"{BASE}/administration", headers={"Authorization": f"Bearer {token}"})
+        for token in tokens
     ]
 
-    assert {(a.status_code, a.json()["detail"]) for a in answers} == {(401, "send a valid access token")}
+    assert {(a.status_code, a.json()["detail"]) for a in answers} == {
+        (401, "send a valid access token")
+    }
 
 
-async def test_assurance_too_low_is_a_step_up_challenge(client: ServiceClient, token: TokenFactory) -> None:
+async def test_assurance_too_low_is_a_step_up_challenge(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     answer = await client.get(f"{BASE}/verified", headers=token(acr="1"))
 
     assert problem(answer, 401)["acr_values"] == "2"
@@ -310,7 +379,9 @@ async def test_openapi_names_the_problem_answers(client: ServiceClient) -> None:
     assert build.__name__ == "build"
 
 
-async def test_dead_letters_are_for_administrators(client: ServiceClient, token: TokenFactory) -> None:
+async def test_dead_letters_are_for_administrators(
+    client: ServiceClient, token: TokenFactory
+) -> None:
     administrator = token(kind="staff", roles=["administrator"])
     connection = await client.database.connect()
     _ = await connection.execute(
@@ -321,12 +392,16 @@ async def test_dead_letters_are_for_administrators(client: ServiceClient, token:
     await connection.close()
     path = "/api/v1/assessment/dead-letters"
 
-    listed = (await client.get(path, headers=administrator, params={"type": "x.v1"})).json()["items"]
+    listed = (await client.get(path, headers=administrator, params={"type": "x.v1"})).json()[
+        "items"
+    ]
     detail = (await client.get(f"{path}/{listed[0]['event_id']}", headers=administrator)).json()
     refused = await client.post(f"{path}/redrives", json={}, headers=administrator)
     redriven = await client.post(f"{path}/redrives", json={"all": True}, headers=administrator)
     discarded = await client.post(
-        f"{path}/{listed[0]['event_id']}/discard", json={"reason": "sent by mistake"}, headers=administrator
+        f"{path}/{listed[0]['event_id']}/discard",
+        json={"reason": "sent by mistake"},
+        headers=administrator,
     )
     gone = await client.get(f"{path}/{listed[0]['event_id']}", headers=administrator)
 

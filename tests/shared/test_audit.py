@@ -5,10 +5,11 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from shared import audit, context
-from shared.audit import Sealer, verify
+from shared import context
 from shared.context import Context
-from shared.db import Database
+from shared.database import audit
+from shared.database.audit import Sealer, verify
+from shared.database.session import Database
 from tests.conftest import DatabaseFactory
 
 
@@ -16,7 +17,15 @@ async def a_trail(database: Database, rows: int) -> None:
     for number in range(rows):
         with context.using(Context(actor="officer", request_id=f"request-{number}")):
             async with database.transaction() as session:
-                audit.record(session, "case.accept", "case", number, reason="complete", step=number, name="受理")
+                audit.record(
+                    session,
+                    "case.accept",
+                    "case",
+                    number,
+                    reason="complete",
+                    step=number,
+                    name="受理",
+                )
 
 
 async def sealed(database: Database) -> int:
@@ -91,7 +100,9 @@ async def test_only_one_sealer_links_at_a_time(database_of: DatabaseFactory) -> 
 
 
 async def test_command_tells_a_whole_chain_from_a_broken_one(
-    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database_of: DatabaseFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     database = await database_of("assessment")
     monkeypatch.setenv("ASSESSMENT_DATABASE_URL", database.dsn)

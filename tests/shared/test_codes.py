@@ -6,14 +6,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared import codes
-from shared.masking import mask_address, mask_id_number, mask_name, mask_phone
+from shared.domain import codes
+from shared.domain.masking import mask_address, mask_id_number, mask_name, mask_phone
 
 TODAY = date(2026, 11, 24)
 
 
 @pytest.mark.parametrize(
-    "number", ["540102199001010011", "540121198512311232", "540104200002290025", "81000019900101001X"]
+    "number",
+    ["540102199001010011", "540121198512311232", "540104200002290025", "81000019900101001X"],
 )
 def test_id_number_vectors(number: str) -> None:
     checked = number[:17] + codes.id_check_character(number[:17])
@@ -48,12 +49,20 @@ def test_one_changed_digit_of_an_id_number_is_found(place: int, digit: str) -> N
 
 def test_uscc_vector_and_refusals() -> None:
     assert codes.check_uscc("11540100mb0q01904w") == "11540100MB0Q01904W"
-    for text, rule in [("1154", "18 characters"), ("11540100MB0Q01904I", "without I"), ("11540100MB0Q01904X", "check")]:
+    for text, rule in [
+        ("1154", "18 characters"),
+        ("11540100MB0Q01904I", "without I"),
+        ("11540100MB0Q01904X", "check"),
+    ]:
         with pytest.raises(ValueError, match=rule):
             _ = codes.check_uscc(text)
 
 
-@given(st.text(codes.USCC_ALPHABET, min_size=17, max_size=17), st.integers(0, 16), st.sampled_from(codes.USCC_ALPHABET))
+@given(
+    st.text(codes.USCC_ALPHABET, min_size=17, max_size=17),
+    st.integers(0, 16),
+    st.sampled_from(codes.USCC_ALPHABET),
+)
 def test_one_changed_character_of_a_uscc_is_found(first: str, place: int, other: str) -> None:
     assume(first[place] != other)
     code = first + codes.uscc_check_character(first)
@@ -130,13 +139,18 @@ def test_license_check_character_vectors(payload: str, check: str) -> None:
 def test_area_and_phone() -> None:
     assert codes.check_area("540102") == "540102000000"
     assert codes.check_phone("+86 139-8900-1234") == "13989001234"
-    for check, text in [(codes.check_area, "54010"), (codes.check_area, "990102"), (codes.check_phone, "12345")]:
+    for check, text in [
+        (codes.check_area, "54010"),
+        (codes.check_area, "990102"),
+        (codes.check_phone, "12345"),
+    ]:
         with pytest.raises(ValueError, match=r"."):
             _ = check(text)
 
 
 @pytest.mark.parametrize(
-    ("name", "masked"), [("张三", "张*"), ("欧阳三", "欧**"), ("扎西顿珠", "扎西**"), ("བཀྲ་ཤིས", "བཀྲ**"), ("", "")]
+    ("name", "masked"),
+    [("张三", "张*"), ("欧阳三", "欧**"), ("扎西顿珠", "扎西**"), ("བཀྲ་ཤིས", "བཀྲ**"), ("", "")],
 )
 def test_names_are_masked(name: str, masked: str) -> None:
     assert mask_name(name) == masked

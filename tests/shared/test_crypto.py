@@ -5,7 +5,7 @@ from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.crypto import decrypt, encrypt, lookup_hash, use_key
+from shared.security.crypto import decrypt, encrypt, lookup_hash, use_key
 
 KEY, OTHER = b"a" * 32, b"b" * 32
 
@@ -35,7 +35,11 @@ def test_a_value_cannot_be_moved_to_another_column_or_key() -> None:
 
 def test_lookup_hash_is_equal_for_equal_values_and_bound_to_key_and_purpose() -> None:
     with use_key(KEY):
-        first, same, purpose = lookup_hash("54x", "id"), lookup_hash(" 54X ", "id"), lookup_hash("54x", "phone")
+        first, same, purpose = (
+            lookup_hash("54x", "id"),
+            lookup_hash(" 54X ", "id"),
+            lookup_hash("54x", "phone"),
+        )
     with use_key(OTHER):
         other = lookup_hash("54x", "id")
 

@@ -8,16 +8,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import outbox
-from shared.db import Database, is_database_trouble
-from shared.direct import Direct
+from shared.database.direct import UntypedDirect
+from shared.database.session import Database, is_database_trouble
+from shared.messaging import outbox
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory
 
-COUNT = Direct("SELECT count(*) AS number FROM outbox")
-ADD = Direct("INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')")
-SLEEP = Direct("SELECT pg_sleep(20)")
-END = Direct("SELECT pg_terminate_backend(pg_backend_pid())")
+COUNT = UntypedDirect("SELECT count(*) AS number FROM outbox")
+ADD = UntypedDirect(
+    "INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')"
+)
+SLEEP = UntypedDirect("SELECT pg_sleep(20)")
+END = UntypedDirect("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def number(database: Database) -> int:
@@ -52,7 +54,9 @@ async def test_direct_statement_sees_what_was_added_before(database_of: Database
     assert seen == 1
 
 
-async def test_connections_that_ended_in_the_pool_are_replaced(database_of: DatabaseFactory) -> None:
+async def test_connections_that_ended_in_the_pool_are_replaced(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     async with database.reading() as one, database.reading() as other:
         for session in (one, other):
@@ -68,7 +72,9 @@ async def test_connections_that_ended_in_the_pool_are_replaced(database_of: Data
     assert await number(database) == 0
 
 
-async def test_connection_that_breaks_within_is_not_used_again(database_of: DatabaseFactory) -> None:
+async def test_connection_that_breaks_within_is_not_used_again(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
 
     with pytest.raises(asyncpg.PostgresError) as caught:
@@ -80,7 +86,9 @@ async def test_connection_that_breaks_within_is_not_used_again(database_of: Data
     assert await number(database) == 0
 
 
-@pytest.mark.parametrize("sleep", [lambda session: session.execute(text("SELECT pg_sleep(20)")), SLEEP.fetch])
+@pytest.mark.parametrize(
+    "sleep", [lambda session: session.execute(text("SELECT pg_sleep(20)")), SLEEP.fetch]
+)
 async def test_one_that_is_called_off_leaves_nothing_behind(
     database_of: DatabaseFactory, sleep: Callable[[AsyncSession], Awaitable[object]]
 ) -> None:

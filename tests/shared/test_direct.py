@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import ARRAY, Integer, Uuid, bindparam, literal, select, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.crypto import Encrypted
-from shared.db import Database
-from shared.direct import Direct
+from shared.database.direct import UntypedDirect
+from shared.database.session import Database
+from shared.security.crypto import Encrypted
 from tests.conftest import DatabaseFactory
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -21,8 +21,12 @@ async def database(database_of: DatabaseFactory) -> Database:
     return await database_of("assessment")
 
 
-async def test_text_takes_parameters_by_name_and_gives_the_drivers_types(database: Database) -> None:
-    statement = Direct("SELECT CAST(:day AS date) AS day, CAST(:name AS text) || :name AS twice")
+async def test_text_takes_parameters_by_name_and_gives_the_drivers_types(
+    database: Database,
+) -> None:
+    statement = UntypedDirect(
+        "SELECT CAST(:day AS date) AS day, CAST(:name AS text) || :name AS twice"
+    )
 
     async with database.reading() as session:
         row = await statement.first(session, name="开", day=date(2026, 11, 27), ignored=1)
@@ -33,7 +37,7 @@ async def test_text_takes_parameters_by_name_and_gives_the_drivers_types(databas
 
 
 async def test_named_types_are_changed_on_both_ways(database: Database) -> None:
-    statement = Direct(
+    statement = UntypedDirect(
         text("SELECT :told AS told, CAST(:ids AS uuid[]) AS ids, 1 AS plain")
         .bindparams(bindparam("told", type_=JSONB()), bindparam("ids", type_=ARRAY(Uuid())))
         .columns(told=JSONB())
@@ -46,8 +50,10 @@ async def test_named_types_are_changed_on_both_ways(database: Database) -> None:
 
 
 async def test_constants_of_a_construct_need_not_be_given(database: Database) -> None:
-    statement = Direct(
-        select(literal("always").label("word")).where(literal(3) > bindparam("least", type_=Integer())).limit(1)
+    statement = UntypedDirect(
+        select(literal("always").label("word"))
+        .where(literal(3) > bindparam("least", type_=Integer()))
+        .limit(1)
     )
 
     async with database.reading() as session:
@@ -58,17 +64,19 @@ async def test_constants_of_a_construct_need_not_be_given(database: Database) ->
 
 async def test_sealed_values_are_opened_as_their_column_says(database: Database) -> None:
     sealed = Encrypted("test.column")
-    statement = Direct(select(type_coerce(bindparam("name", type_=sealed), sealed).label("name")))
+    statement = UntypedDirect(
+        select(type_coerce(bindparam("name", type_=sealed), sealed).label("name"))
+    )
 
     async with database.reading() as session:
         row = await statement.first(session, name="卓玛")
-        raw = await Direct("SELECT CAST(:name AS bytea) AS name").first(session, name=b"x")
+        raw = await UntypedDirect("SELECT CAST(:name AS bytea) AS name").first(session, name=b"x")
 
     assert (row.name, raw.name) == ("卓玛", b"x")
 
 
 async def test_nothing_found_is_none_and_a_missing_parameter_a_fault(database: Database) -> None:
-    statement = Direct("SELECT 1 WHERE CAST(:never AS boolean)")
+    statement = UntypedDirect("SELECT 1 WHERE CAST(:never AS boolean)")
 
     async with database.reading() as session:
         assert await statement.first(session, never=False) is None

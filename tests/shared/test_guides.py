@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.guides import MatterDocument, check_question_tree, online_level, personal_guide
 from shared.errors import InvalidInputError
-from shared.guides import MatterDocument, check_question_tree, online_level, personal_guide
 from shared.ids import new_id
 from tests.builders.matters import a_document
 
@@ -13,7 +13,9 @@ MATTER = new_id()
 
 
 def codes(document: MatterDocument, answers: dict[str, str]) -> list[str]:
-    return [m.code for m in personal_guide(document, answers, matter_id=MATTER, version=1).materials]
+    return [
+        m.code for m in personal_guide(document, answers, matter_id=MATTER, version=1).materials
+    ]
 
 
 def test_answers_decide_the_materials() -> None:
@@ -31,7 +33,10 @@ def test_digest_is_the_same_for_the_same_answers_and_differs_otherwise() -> None
 
     first = digest({"Q1": "rent", "Q2": "yes"})
     assert first == digest({"Q2": "yes", "Q1": "rent"})
-    assert len({first, digest({"Q1": "rent", "Q2": "no"}), digest({"Q1": "rent", "Q2": "yes"}, 2)}) == 3
+    assert (
+        len({first, digest({"Q1": "rent", "Q2": "no"}), digest({"Q1": "rent", "Q2": "yes"}, 2)})
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,8 +62,15 @@ def test_document_without_questions_has_one_guide() -> None:
 
 
 def a_question(code: str, *following: str | None, **more: object) -> dict[str, object]:
-    options = [{"code": f"o{n}", "text": {"zh": "选"}, "next": code, **more} for n, code in enumerate(following)]
-    return {"code": code, "text": {"zh": "问"}, "options": options or [{"code": "o", "text": {"zh": "选"}}]}
+    options = [
+        {"code": f"o{n}", "text": {"zh": "选"}, "next": code, **more}
+        for n, code in enumerate(following)
+    ]
+    return {
+        "code": code,
+        "text": {"zh": "问"},
+        "options": options or [{"code": "o", "text": {"zh": "选"}}],
+    }
 
 
 def test_every_fault_of_a_tree_is_found_at_once() -> None:
@@ -96,14 +108,19 @@ def test_sound_tree_has_no_fault() -> None:
 
 def test_deep_tree_is_checked_without_recursion() -> None:
     names = [f"Q{n}" for n in range(200)]
-    chain = [a_question(name, following) for name, following in zip(names, [*names[1:], None], strict=True)]
+    chain = [
+        a_question(name, following)
+        for name, following in zip(names, [*names[1:], None], strict=True)
+    ]
 
     assert check_question_tree(a_document(first_question="Q0", questions=chain)) == []
 
 
 @given(st.lists(st.lists(st.integers(0, 7), max_size=3), min_size=8, max_size=8))
 def test_cycle_check_agrees_with_a_plain_search(edges: list[list[int]]) -> None:
-    questions = [a_question(str(n), *(str(to) for to in targets)) for n, targets in enumerate(edges)]
+    questions = [
+        a_question(str(n), *(str(to) for to in targets)) for n, targets in enumerate(edges)
+    ]
     document = a_document(first_question="0", questions=questions)
 
     def loops(start: int, seen: frozenset[int]) -> bool:

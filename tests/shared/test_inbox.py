@@ -11,14 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import clock
-from shared.bus import Record
-from shared.db import Database
-from shared.dead_letters import Redrive, discard, redrive
+from shared.database.session import Database
 from shared.errors import NotFoundError
 from shared.events.base import Envelope
 from shared.events.identity import AccountRegistered, IdentityVerified
 from shared.ids import new_id
-from shared.inbox import Consumer, Inbox
+from shared.messaging.bus import Record
+from shared.messaging.dead_letters import Redrive, discard, redrive
+from shared.messaging.inbox import Consumer, Inbox
 from tests.builders.events import a_fact, a_record
 from tests.conftest import DatabaseFactory, Databases
 
@@ -36,13 +36,19 @@ def a_consumer(bad: set[UUID], *, batches: bool = False) -> Consumer:
     async def effect(session: AsyncSession, event: IdentityVerified) -> None:
         if event.account_id in bad:
             raise Poison(str(event.account_id))
-        _ = await session.execute(RECORD, {"account": str(event.account_id), "revision": event.revision})
+        _ = await session.execute(
+            RECORD, {"account": str(event.account_id), "revision": event.revision}
+        )
 
     async def effects(session: AsyncSession, events: Sequence[IdentityVerified]) -> None:
         for event in events:
             await effect(session, event)
 
-    _ = consumer.on_batch(IdentityVerified)(effects) if batches else consumer.on(IdentityVerified)(effect)
+    _ = (
+        consumer.on_batch(IdentityVerified)(effects)
+        if batches
+        else consumer.on(IdentityVerified)(effect)
+    )
     return consumer
 
 
@@ -65,7 +71,9 @@ async def letters(database: Database) -> list[Any]:
 
 
 @pytest.mark.parametrize("batches", [False, True])
-async def test_redelivered_event_has_one_effect(database_of: DatabaseFactory, batches: bool) -> None:
+async def test_redelivered_event_has_one_effect(
+    database_of: DatabaseFactory, batches: bool
+) -> None:
     database = await database_of("assessment")
     inbox = await an_inbox(database, set(), batches=batches)
     records = [a_record(a_fact(revision=n), n) for n in range(1, 6)]
@@ -76,7 +84,9 @@ async def test_redelivered_event_has_one_effect(database_of: DatabaseFactory, ba
     assert [revision for _, revision in await effects(database)] == [1, 2, 3, 4, 5]
 
 
-async def test_failing_event_waits_with_its_key_and_others_go_on(database_of: DatabaseFactory) -> None:
+async def test_failing_event_waits_with_its_key_and_others_go_on(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     good, bad = new_id(), new_id()
     inbox = await an_inbox(database, {bad})
@@ -101,7 +111,9 @@ async def test_redelivery_of_a_parked_event_parks_it_once(database_of: DatabaseF
     assert len(await letters(database)) == 2
 
 
-async def test_redelivery_of_a_handled_event_is_not_parked_behind_a_later_failure(database_of: DatabaseFactory) -> None:
+async def test_redelivery_of_a_handled_event_is_not_parked_behind_a_later_failure(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     account, bad = new_id(), set[UUID]()
     inbox = await an_inbox(database, bad)
@@ -156,7 +168,9 @@ async def test_after_the_last_attempt_it_waits_for_a_person(database_of: Databas
     assert await effects(database) == [(str(account), 1), (str(account), 2)]
 
 
-async def test_discarding_the_first_frees_the_next_and_never_comes_back(database_of: DatabaseFactory) -> None:
+async def test_discarding_the_first_frees_the_next_and_never_comes_back(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     account = new_id()
     bad = {account}
@@ -183,7 +197,10 @@ async def test_discarding_the_first_frees_the_next_and_never_comes_back(database
 async def test_unreadable_record_is_set_aside(database_of: DatabaseFactory) -> None:
     database = await database_of("assessment")
     inbox = await an_inbox(database, set())
-    garbage = [Record("tongban.identity", "k", value, 0, n) for n, value in enumerate([b"\xff", b"[]", b"{}", b"null"])]
+    garbage = [
+        Record("tongban.identity", "k", value, 0, n)
+        for n, value in enumerate([b"\xff", b"[]", b"{}", b"null"])
+    ]
 
     await inbox.take([*garbage, a_record(a_fact())])
 
@@ -194,7 +211,9 @@ async def test_unreadable_record_is_set_aside(database_of: DatabaseFactory) -> N
 async def test_events_nobody_listens_to_pass_by(database_of: DatabaseFactory) -> None:
     database = await database_of("assessment")
     inbox = await an_inbox(database, set())
-    other = AccountRegistered(account_id=new_id(), kind="person", revision=1, occurred_at=a_fact().occurred_at)
+    other = AccountRegistered(
+        account_id=new_id(), kind="person", revision=1, occurred_at=a_fact().occurred_at
+    )
 
     await inbox.take([a_record(other)])
 
@@ -205,7 +224,9 @@ STEP = st.tuples(st.integers(0, 12), st.integers(1, 12), st.booleans())
 """How far back a delivery starts again, how far beyond the furthest place it goes, whether the fault is mended after."""
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=st.lists(STEP, max_size=8), faulty=st.sets(st.integers(0, 2), max_size=2))
 async def test_any_redelivery_and_any_failures_leave_one_ordered_effect(
     databases: Databases, steps: list[tuple[int, int, bool]], faulty: set[int]
@@ -240,7 +261,9 @@ async def test_any_redelivery_and_any_failures_leave_one_ordered_effect(
         assert [revision for key, revision in seen if key == str(account)] == [1, 2, 3, 4]
 
 
-async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(database_of: DatabaseFactory) -> None:
+async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     async with database.transaction() as session:
         _ = await session.execute(text(EFFECTS))
@@ -251,7 +274,9 @@ async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(
         kept.append(list(envelopes))
 
     inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
-    registered = AccountRegistered(account_id=new_id(), kind="person", revision=7, occurred_at=clock.now())
+    registered = AccountRegistered(
+        account_id=new_id(), kind="person", revision=7, occurred_at=clock.now()
+    )
     records = [a_record(a_fact(revision=1)), a_record(registered), a_record(a_fact(revision=2))]
 
     await inbox.take(records)
@@ -263,7 +288,9 @@ async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(
     assert [revision for _, revision in await effects(database)] == [1, 2]
 
 
-async def test_failing_keeper_of_envelopes_sets_the_event_aside(database_of: DatabaseFactory) -> None:
+async def test_failing_keeper_of_envelopes_sets_the_event_aside(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     consumer, bad = Consumer("assessment"), new_id()
 

@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from services.exchange.use_cases.receipt_keys import RING as RECEIPTS
-from services.ratings.use_cases.keys import RING as RATINGS
+from services.exchange.peers.use_cases.receipt_keys import RING as RECEIPTS
+from services.ratings.invitations.use_cases.keys import RING as RATINGS
 from shared import clock
-from shared.db import Database
-from shared.key_ring import KeyRing, decode, encode
+from shared.database.session import Database
+from shared.security.key_ring import KeyRing, decode, encode
 from tests.conftest import DatabaseFactory
 
-RINGS = [pytest.param(RECEIPTS, "exchange", id="plain"), pytest.param(RATINGS, "ratings", id="ahead")]
+RINGS = [
+    pytest.param(RECEIPTS, "exchange", id="plain"),
+    pytest.param(RATINGS, "ratings", id="ahead"),
+]
 
 
 async def in_a_transaction(database: Database, act: Any) -> str:
@@ -50,7 +53,9 @@ async def test_rotations_follow_one_another_and_keep_every_key(
 ) -> None:
     database = await database_of(service)
     first = await in_a_transaction(database, ring.current)
-    ahead = next((kid for kid, state in (await states(database, ring)).items() if state == "next"), None)
+    ahead = next(
+        (kid for kid, state in (await states(database, ring)).items() if state == "next"), None
+    )
 
     second = await in_a_transaction(database, ring.rotate)
     others = await asyncio.gather(*(in_a_transaction(database, ring.rotate) for _ in range(4)))
@@ -58,7 +63,9 @@ async def test_rotations_follow_one_another_and_keep_every_key(
     found = await states(database, ring)
     assert ahead in {None, second}
     assert len({first, second, *others}) == 6
-    assert sorted(found.values()) == sorted(["current", *(["next"] if ring.ahead else []), *["old"] * 5])
+    assert sorted(found.values()) == sorted(
+        ["current", *(["next"] if ring.ahead else []), *["old"] * 5]
+    )
     assert found[await in_a_transaction(database, ring.current)] == "current"
 
 

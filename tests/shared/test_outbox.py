@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from shared import context, outbox
-from shared.bus import Message
+from shared import context
 from shared.context import Context
 from shared.events.base import parse_envelope
 from shared.ids import new_id
+from shared.messaging import outbox
+from shared.messaging.bus import Message
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory, published
 
@@ -29,7 +30,9 @@ class Recorder:
         self.messages += messages
 
 
-async def test_event_is_there_only_when_the_transaction_commits(database_of: DatabaseFactory) -> None:
+async def test_event_is_there_only_when_the_transaction_commits(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
 
     async with database.transaction() as session:
@@ -57,14 +60,20 @@ async def test_event_carries_who_caused_it(database_of: DatabaseFactory) -> None
         7,
         "tongban.identity.identity-verified.v1",
     )
-    assert (envelope.actor, envelope.correlation, envelope.causation) == ("officer-1", "request-1", "event-0")
+    assert (envelope.actor, envelope.correlation, envelope.causation) == (
+        "officer-1",
+        "request-1",
+        "event-0",
+    )
 
 
 async def test_relay_publishes_in_order_and_deletes(database_of: DatabaseFactory) -> None:
     database = await database_of("assessment")
     account = new_id()
     async with database.transaction() as session:
-        await outbox.add_many(session, [a_fact(account, revision=number) for number in range(1, 26)])
+        await outbox.add_many(
+            session, [a_fact(account, revision=number) for number in range(1, 26)]
+        )
     publisher, relay = Recorder(), outbox.Relay(database, bus=None, batch=10)  # pyright: ignore[reportArgumentType]
     connection = await database.connect()
 
@@ -93,13 +102,17 @@ async def test_relay_keeps_rows_that_the_bus_refused(database_of: DatabaseFactor
     assert (len(kept), again, len(publisher.messages)) == (1, 1, 1)
 
 
-async def test_relay_sees_a_row_that_commits_late_with_an_early_position(database_of: DatabaseFactory) -> None:
+async def test_relay_sees_a_row_that_commits_late_with_an_early_position(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     late = await database.connect()
     transaction = late.transaction()
     await transaction.start()
     _ = await late.execute(
-        "INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'late', $1, $2)", new_id(), b"{}"
+        "INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'late', $1, $2)",
+        new_id(),
+        b"{}",
     )
     async with database.transaction() as session:
         outbox.add(session, a_fact())
@@ -130,7 +143,9 @@ async def test_commit_notifies_the_relay(database_of: DatabaseFactory) -> None:
     await connection.close()
 
 
-async def test_event_too_large_for_the_bus_is_refused_in_the_transaction(database_of: DatabaseFactory) -> None:
+async def test_event_too_large_for_the_bus_is_refused_in_the_transaction(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
 
     with pytest.raises(ValueError, match="at most"):
@@ -146,7 +161,10 @@ async def test_only_one_relay_leads(database_of: DatabaseFactory) -> None:
     second: asyncpg.Connection = await database.connect()
     take = "SELECT pg_try_advisory_lock($1)"
 
-    leads = [await first.fetchval(take, outbox.LEADER_LOCK), await second.fetchval(take, outbox.LEADER_LOCK)]
+    leads = [
+        await first.fetchval(take, outbox.LEADER_LOCK),
+        await second.fetchval(take, outbox.LEADER_LOCK),
+    ]
     await first.close()
     taken_over = await second.fetchval(take, outbox.LEADER_LOCK)
     await second.close()

@@ -3,9 +3,10 @@
 import pytest
 
 from services.assessment.settings import Settings
-from shared import dead_letters, migrations
+from shared.database import migrations
 from shared.errors import ConflictError
-from shared.inbox import describe
+from shared.messaging import dead_letters
+from shared.messaging.inbox import describe
 from shared.settings import load
 from tests.conftest import DATA_KEY, DatabaseFactory, Databases
 
@@ -21,7 +22,12 @@ def test_all_faults_are_told_at_once_without_values(
 
     told = capsys.readouterr().err
     assert ended.value.code == 2
-    for name in ("ASSESSMENT_DATABASE_URL", "ASSESSMENT_DATA_KEY", "ASSESSMENT_JWKS_URL", "ASSESSMENT_PORT"):
+    for name in (
+        "ASSESSMENT_DATABASE_URL",
+        "ASSESSMENT_DATA_KEY",
+        "ASSESSMENT_JWKS_URL",
+        "ASSESSMENT_PORT",
+    ):
         assert f"setting {name}:" in told
     assert "c2VjcmV0" not in told
     assert "99999999" not in told
@@ -38,7 +44,13 @@ def test_all_faults_are_told_at_once_without_values(
 def test_settings_that_contradict_each_other(changes: dict[str, str], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         _ = Settings(
-            **{"database_url": "x", "data_key": DATA_KEY, "platform_key": DATA_KEY, "jwks_url": "x", **changes}
+            **{
+                "database_url": "x",
+                "data_key": DATA_KEY,
+                "platform_key": DATA_KEY,
+                "jwks_url": "x",
+                **changes,
+            }
         )  # pyright: ignore[reportArgumentType]
 
 
@@ -63,7 +75,9 @@ async def test_migrations_command(
     assert "add_table" in capsys.readouterr().err
 
 
-async def test_dead_letter_command(database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dead_letter_command(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import asyncio
 
     from typer.testing import CliRunner

@@ -9,9 +9,10 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from shared import clock, remote_keys
-from shared.remote_keys import RemoteKeys
-from shared.tokens import TokenError, TokenVerifier
+from shared import clock
+from shared.runtime import remote_keys
+from shared.runtime.remote_keys import RemoteKeys
+from shared.security.tokens import TokenError, TokenVerifier
 from tests.builders.tokens import ISSUER, TestKeys
 
 
@@ -39,7 +40,10 @@ class KeyServer:
         self.reads += 1
         body = orjson.dumps(self.keys.jwks())
         status = b"500 Broken" if self.failing else b"200 OK"
-        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status, len(body), body))
+        writer.write(
+            b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+            % (status, len(body), body)
+        )
         await writer.drain()
         writer.close()
 
@@ -155,14 +159,17 @@ async def test_source_that_is_away_is_not_asked_by_everybody(server: KeyServer) 
     verifier = a_verifier(server)
 
     outcomes = await asyncio.gather(
-        *(verifier.verify(TestKeys(f"unknown-{n}").token(), clock.now()) for n in range(20)), return_exceptions=True
+        *(verifier.verify(TestKeys(f"unknown-{n}").token(), clock.now()) for n in range(20)),
+        return_exceptions=True,
     )
 
     assert {type(outcome) for outcome in outcomes} == {TokenError}
     assert server.reads == 1
 
 
-@pytest.mark.parametrize("document", [{}, {"keys": []}, [], "x", {"keys": [{"kty": "OKP", "crv": "Ed25519"}]}])
+@pytest.mark.parametrize(
+    "document", [{}, {"keys": []}, [], "x", {"keys": [{"kty": "OKP", "crv": "Ed25519"}]}]
+)
 async def test_unreadable_key_set_changes_nothing(
     server: KeyServer, keys: TestKeys, monkeypatch: pytest.MonkeyPatch, document: object
 ) -> None:
@@ -210,7 +217,14 @@ async def test_revoked_session_or_subject_is_refused_at_once(keys: TestKeys, cla
 async def test_both_names_of_the_algorithm_are_accepted_and_no_other(keys: TestKeys) -> None:
     from joserfc import jwt
 
-    claims = {"iss": ISSUER, "aud": ["x", "tongban"], "sub": "s", "kind": "person", "iat": 1, "exp": time.time() + 60}
+    claims = {
+        "iss": ISSUER,
+        "aud": ["x", "tongban"],
+        "sub": "s",
+        "kind": "person",
+        "iat": 1,
+        "exp": time.time() + 60,
+    }
 
     def signed(algorithm: str, **header: str) -> str:
         import warnings

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.workdays import WorkCalendar, due_moment, seed_calendar
+from shared.domain.workdays import WorkCalendar, due_moment, seed_calendar
 
 LHASA = seed_calendar()
 DAYS = st.dates(date(2021, 1, 4), date(2027, 6, 30))
@@ -69,13 +69,18 @@ def test_dates_beyond_the_layout_are_walked(start: date, number: int) -> None:
     plain = WorkCalendar({})
     end = plain.add_working_days(start, number)
 
-    assert sum((start + timedelta(days=n)).weekday() < 5 for n in range(1, (end - start).days + 1)) == number
+    assert (
+        sum((start + timedelta(days=n)).weekday() < 5 for n in range(1, (end - start).days + 1))
+        == number
+    )
     assert plain.working_days_between(start, end) == number
     assert plain.next_working_day(end) == end
 
 
 @given(st.dates(date(1990, 1, 1), date(2060, 1, 1)), st.integers(0, 12), st.integers(0, 40))
-def test_first_day_with_left_is_the_first_with_at_most_that_many_to_go(end: date, number: int, back: int) -> None:
+def test_first_day_with_left_is_the_first_with_at_most_that_many_to_go(
+    end: date, number: int, back: int
+) -> None:
     first = LHASA.first_day_with_left(number, end)
 
     for day in (first + timedelta(days=back), first - timedelta(days=1 + back)):

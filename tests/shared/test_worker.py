@@ -11,13 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import outbox
-from shared.bus import Bus
-from shared.db import Database
+from shared.database.session import Database
 from shared.events.identity import IdentityVerified
-from shared.inbox import Consumer
-from shared.local_bus import LocalBus
-from shared.worker import Timer, Worker, health_app
+from shared.messaging import outbox
+from shared.messaging.bus import Bus
+from shared.messaging.inbox import Consumer
+from shared.messaging.local_bus import LocalBus
+from shared.runtime.worker import Timer, Worker, health_app
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory, Databases
 
@@ -29,7 +29,9 @@ def a_consumer(name: str) -> Consumer:
 
     @consumer.on(IdentityVerified)
     async def remember(session: AsyncSession, event: IdentityVerified) -> None:
-        _ = await session.execute(COUNT, {"account": str(event.account_id), "revision": event.revision})
+        _ = await session.execute(
+            COUNT, {"account": str(event.account_id), "revision": event.revision}
+        )
 
     return consumer
 
@@ -53,10 +55,14 @@ async def running(*workers: Worker) -> AsyncGenerator[None]:
 
 async def seen(database: Database) -> list[Any]:
     async with database.reading() as session:
-        return list(await session.execute(text("SELECT account, revision FROM seen ORDER BY revision")))
+        return list(
+            await session.execute(text("SELECT account, revision FROM seen ORDER BY revision"))
+        )
 
 
-async def test_facts_travel_from_one_database_to_another(bus: Bus, database_of: DatabaseFactory) -> None:
+async def test_facts_travel_from_one_database_to_another(
+    bus: Bus, database_of: DatabaseFactory
+) -> None:
     source, target = await database_of("assessment"), await database_of("assessment")
     async with target.transaction() as session:
         _ = await session.execute(text("CREATE TABLE seen (account text, revision int)"))
@@ -64,7 +70,8 @@ async def test_facts_travel_from_one_database_to_another(bus: Bus, database_of: 
     account = a_fact().account_id
 
     async with running(
-        Worker("identity", source, bus, Consumer("identity")), Worker(group, target, bus, a_consumer(group))
+        Worker("identity", source, bus, Consumer("identity")),
+        Worker(group, target, bus, a_consumer(group)),
     ):
         for revision in range(1, 31):
             async with source.transaction() as session:
@@ -75,7 +82,9 @@ async def test_facts_travel_from_one_database_to_another(bus: Bus, database_of: 
 
         await until(arrived)
 
-    assert [row.revision for row in await seen(target) if row.account == str(account)] == list(range(1, 31))
+    assert [row.revision for row in await seen(target) if row.account == str(account)] == list(
+        range(1, 31)
+    )
 
 
 async def test_work_goes_on_after_the_database_dropped_every_connection(
@@ -88,7 +97,8 @@ async def test_work_goes_on_after_the_database_dropped_every_connection(
         _ = await session.execute(text("CREATE TABLE seen (account text, revision int)"))
 
     async with running(
-        Worker("identity", source, bus, Consumer("identity")), Worker("other", target, bus, a_consumer("other"))
+        Worker("identity", source, bus, Consumer("identity")),
+        Worker("other", target, bus, a_consumer("other")),
     ):
         await asyncio.sleep(0.3)
         for database in (source, target):
@@ -119,7 +129,9 @@ async def test_work_goes_on_after_the_database_dropped_every_connection(
     await databases.drop(name)
 
 
-async def test_timer_runs_again_after_a_fault(database_of: DatabaseFactory, databases: Databases) -> None:
+async def test_timer_runs_again_after_a_fault(
+    database_of: DatabaseFactory, databases: Databases
+) -> None:
     name, url = await databases.empty()
     bus, database, calls = LocalBus(url), await database_of("assessment"), list[datetime]()
 
@@ -129,7 +141,13 @@ async def test_timer_runs_again_after_a_fault(database_of: DatabaseFactory, data
             raise RuntimeError("the first run fails")
 
     async with running(
-        Worker("assessment", database, bus, Consumer("assessment"), [Timer("sometimes", 0.05, sometimes)])
+        Worker(
+            "assessment",
+            database,
+            bus,
+            Consumer("assessment"),
+            [Timer("sometimes", 0.05, sometimes)],
+        )
     ):
 
         async def called_again() -> bool:
@@ -149,8 +167,12 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
     bus, database = LocalBus(url), await database_of("assessment")
     app = health_app(Worker("assessment", database, bus, Consumer("assessment")))
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
-        alive, ready, measured = [await client.get(path) for path in ("/healthz", "/readyz", "/metrics")]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://test"
+    ) as client:
+        alive, ready, measured = [
+            await client.get(path) for path in ("/healthz", "/readyz", "/metrics")
+        ]
     await bus.close()
     await databases.drop(name)
 
@@ -178,7 +200,9 @@ async def test_worker_process_stops_on_sigterm(databases: Databases) -> None:
         "ASSESSMENT_JWKS_URL": "http://127.0.0.1:1/",
         "ASSESSMENT_WORKER_PORT": str(port := free_port()),
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.assessment.worker", env=environment)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.assessment.worker", env=environment
+    )
 
     async def listening() -> bool:
         with contextlib.suppress(OSError):
@@ -216,7 +240,10 @@ async def test_worker_with_a_period_takes_one_alone_at_once_and_the_others_toget
     async def taken() -> bool:
         return sum(batches) == 4
 
-    async with running(Worker("identity", source, bus, Consumer("identity")), Worker("other", target, bus, consumer)):
+    async with running(
+        Worker("identity", source, bus, Consumer("identity")),
+        Worker("other", target, bus, consumer),
+    ):
         await happen()
         async with asyncio.timeout(10):
             while not batches:

@@ -16,6 +16,17 @@ from services.identity.router.internal import router as internal
 __all__ = ["internal", "parts"]
 
 parts = [
-    part.router for part in (sign_in, sessions, account, organisations, mandates, staff, systems, keys, development)
+    part.router
+    for part in (
+        sign_in,
+        sessions,
+        account,
+        organisations,
+        mandates,
+        staff,
+        systems,
+        keys,
+        development,
+    )
 ]
 """Below `/api/v1/identity`; what is asked most stands first."""

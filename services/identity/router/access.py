@@ -14,11 +14,11 @@ from services.identity.providers import (
     RealNameSimulator,
 )
 from services.identity.settings import Settings
-from shared.addresses import client_address
-from shared.auth import with_role
-from shared.db import Database
+from shared.database.session import Database
 from shared.errors import NotFoundError, UnavailableError
-from shared.tokens import Caller
+from shared.http.client_address import client_address
+from shared.security.auth import with_role
+from shared.security.tokens import Caller
 
 
 # These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.

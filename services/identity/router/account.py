@@ -4,28 +4,36 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.identity import queries, use_cases
+from services.identity import queries
 from services.identity.router.access import RealName, WindowClerk, account_id
 from services.identity.schemas import AccountRead, Verified, VerifyAtCounter, VerifyIdentity
-from shared import clock, masking
-from shared.auth import CurrentCaller, Person
-from shared.db import ReadSession, Session
-from shared.idempotency import IdempotentRoute
+from services.identity.use_cases import accounts
+from shared import clock
+from shared.domain import masking
+from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute
+from shared.security.auth import CurrentCaller, Person
 
 router = APIRouter(route_class=IdempotentRoute)
 
 
 @router.post("/verifications", response_model=Verified)
-async def verify_identity(command: VerifyIdentity, session: Session, caller: Person, provider: RealName) -> Any:
+async def verify_identity(
+    command: VerifyIdentity, session: Session, caller: Person, provider: RealName
+) -> Any:
     """Prove the real name (level 2); refresh the tokens afterwards."""
     account = account_id(caller.subject)
-    return {"level": await use_cases.verify_identity(session, account, command, provider, clock.now())}
+    return {
+        "level": await accounts.verify_identity(session, account, command, provider, clock.now())
+    }
 
 
 @router.post("/counter-verifications", response_model=Verified)
-async def verify_at_counter(command: VerifyAtCounter, session: Session, _clerk: WindowClerk, provider: RealName) -> Any:
+async def verify_at_counter(
+    command: VerifyAtCounter, session: Session, _clerk: WindowClerk, provider: RealName
+) -> Any:
     """A window clerk saw the person with the card (level 3); the person's next tokens carry it."""
-    return {"level": await use_cases.verify_at_counter(session, command, provider, clock.now())}
+    return {"level": await accounts.verify_at_counter(session, command, provider, clock.now())}
 
 
 @router.get("/account", response_model=AccountRead)

@@ -7,18 +7,21 @@ from fastapi import APIRouter, Query
 from services.identity import queries
 from services.identity.router.access import Config
 from services.identity.schemas import Phone, SentMessage
-from shared.auth import Administrator
-from shared.crypto import lookup_hash
-from shared.db import ReadSession
 from shared.errors import NotFoundError
-from shared.idempotency import IdempotentRoute
+from shared.http.dependencies import ReadSession
+from shared.http.idempotency import IdempotentRoute
+from shared.security.auth import Administrator
+from shared.security.crypto import lookup_hash
 
 router = APIRouter(route_class=IdempotentRoute)
 
 
 @router.get("/development/sms-messages", response_model=list[SentMessage])
 async def list_sms_messages(
-    session: ReadSession, settings: Config, _administrator: Administrator, phone: Annotated[Phone, Query()]
+    session: ReadSession,
+    settings: Config,
+    _administrator: Administrator,
+    phone: Annotated[Phone, Query()],
 ) -> Any:
     """What the development sender sent to a number; 404 in production."""
     if not settings.development:

@@ -10,24 +10,38 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.identity import queries, security
 from services.identity.model import COUNTER_LEVEL, REAL_NAME_LEVEL, Account, check_roles
 from services.identity.providers import RealNameProvider
-from services.identity.schemas import ChangeStaff, NewStaff, StaffCreated, VerifyAtCounter, VerifyIdentity
+from services.identity.schemas import (
+    ChangeStaff,
+    NewStaff,
+    StaffCreated,
+    VerifyAtCounter,
+    VerifyIdentity,
+)
 from services.identity.use_cases.sessions import end_sessions
 from services.identity.use_cases.sign_in import PASSWORDS
 from services.identity.use_cases.sms import alone
-from shared import audit, clock, outbox
-from shared.crypto import lookup_hash
+from shared import clock
+from shared.database import audit
 from shared.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
-from shared.etags import check_version
+from shared.http.etags import check_version
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash
 
 
 async def verify_identity(
-    session: AsyncSession, account_id: UUID, command: VerifyIdentity, provider: RealNameProvider, now: datetime
+    session: AsyncSession,
+    account_id: UUID,
+    command: VerifyIdentity,
+    provider: RealNameProvider,
+    now: datetime,
 ) -> int:
     """Raise a person's account to level 2. A number that another account holds is refused: one person, one account."""
     account = await queries.get_account(session, account_id, lock=True)
     if account.level >= REAL_NAME_LEVEL:
         raise ConflictError("the real name is verified already")
-    return await _raise_level(session, account, command, provider, REAL_NAME_LEVEL, "real_name", now)
+    return await _raise_level(
+        session, account, command, provider, REAL_NAME_LEVEL, "real_name", now
+    )
 
 
 async def verify_at_counter(
@@ -40,7 +54,9 @@ async def verify_at_counter(
     account = await queries.get_account(session, found.id, lock=True)
     if account.level >= COUNTER_LEVEL:
         raise ConflictError("was verified at a counter already")
-    return await _raise_level(session, account, command, provider, COUNTER_LEVEL, "counter", now, reason=command.reason)
+    return await _raise_level(
+        session, account, command, provider, COUNTER_LEVEL, "counter", now, reason=command.reason
+    )
 
 
 async def _raise_level(
@@ -62,11 +78,19 @@ async def _raise_level(
         )
     if account.id_number_hash not in {None, id_number_hash}:
         raise ConflictError("this account is another person's")
-    if not await provider.verify(card.name, card.id_number, card.id_valid_until, clock.local_date(now)):
-        fault = FieldError("id_number", "real_name", "name, number and validity do not belong together")
+    if not await provider.verify(
+        card.name, card.id_number, card.id_valid_until, clock.local_date(now)
+    ):
+        fault = FieldError(
+            "id_number", "real_name", "name, number and validity do not belong together"
+        )
         raise InvalidInputError("the identity could not be verified", [fault])
-    outbox.add(session, account.verify(card.name, card.id_number, id_number_hash, level, method, now))
-    audit.record(session, "identity.verify", "account", account.id, reason=reason, level=level, method=method)
+    outbox.add(
+        session, account.verify(card.name, card.id_number, id_number_hash, level, method, now)
+    )
+    audit.record(
+        session, "identity.verify", "account", account.id, reason=reason, level=level, method=method
+    )
     return account.level
 
 
@@ -102,7 +126,9 @@ async def create_staff(session: AsyncSession, command: NewStaff, now: datetime) 
     outbox.add(session, fact)
     outbox.add(session, account.changed(now))
     audit.record(session, "staff.create", "account", account.id, roles=account.roles)
-    return StaffCreated(id=account.id, username=command.username, initial_password=password, totp_secret=secret)
+    return StaffCreated(
+        id=account.id, username=command.username, initial_password=password, totp_secret=secret
+    )
 
 
 async def change_staff(
@@ -122,7 +148,9 @@ async def change_staff(
     return account
 
 
-async def depart_staff(session: AsyncSession, account_id: UUID, reason: str, now: datetime) -> Account:
+async def depart_staff(
+    session: AsyncSession, account_id: UUID, reason: str, now: datetime
+) -> Account:
     """Leaving a post ends every session at once."""
     account = await queries.get_staff(session, account_id)
     if not account.active:

@@ -15,14 +15,16 @@ from services.identity.settings import Settings
 from services.identity.use_cases.keys import ensure_keys
 from shared.errors import UnauthenticatedError
 from shared.ids import new_id
-from shared.tokens import AUDIENCE, sign_access_token
+from shared.security.tokens import AUDIENCE, sign_access_token
 
 ISSUER = "tongban"
 
 
 def refused() -> UnauthenticatedError:
     """One wording for every reason."""
-    return UnauthenticatedError("the details do not fit, or have expired", headers={"WWW-Authenticate": "Bearer"})
+    return UnauthenticatedError(
+        "the details do not fit, or have expired", headers={"WWW-Authenticate": "Bearer"}
+    )
 
 
 async def open_session(
@@ -56,7 +58,12 @@ async def open_acting_session(
 ) -> Tokens:
     """A session in which the person acts for another. It ends with the one it comes from, and with its mandate."""
     parent = await queries.find_session(session, parent_id)
-    if parent is None or parent.revoked or parent.expires_at <= now or parent.account_id != person.id:
+    if (
+        parent is None
+        or parent.revoked
+        or parent.expires_at <= now
+        or parent.account_id != person.id
+    ):
         raise refused()
     opened = SignIn(
         id=new_id(),
@@ -80,7 +87,9 @@ async def issue_tokens(
     session: AsyncSession, account: Account, opened: SignIn, settings: Settings, now: datetime
 ) -> Tokens:
     """The tokens of a session's present generation. Acting for another, that one is the subject and the person is `act`."""
-    seconds = min(settings.access_token_seconds, max(0, int((opened.expires_at - now).total_seconds())))
+    seconds = min(
+        settings.access_token_seconds, max(0, int((opened.expires_at - now).total_seconds()))
+    )
     claims: dict[str, Any] = {
         "sid": str(opened.id),
         "acr": str(account.level),
@@ -90,10 +99,17 @@ async def issue_tokens(
     }
     if opened.principal_id is not None:
         principal = await queries.get_account(session, opened.principal_id)
-        claims |= {"sub": str(principal.id), "kind": principal.kind, "act": {"sub": str(account.id)}}
+        claims |= {
+            "sub": str(principal.id),
+            "kind": principal.kind,
+            "act": {"sub": str(account.id)},
+        }
     if opened.mandate_id is not None:
         mandate = await queries.get_mandate(session, opened.mandate_id)
-        claims |= {"mandate": str(mandate.id), "matters": mandate.matters and [str(one) for one in mandate.matters]}
+        claims |= {
+            "mandate": str(mandate.id),
+            "matters": mandate.matters and [str(one) for one in mandate.matters],
+        }
     return Tokens(
         access_token=await sign(session, account, claims, seconds, now),
         expires_in=seconds,
@@ -102,7 +118,9 @@ async def issue_tokens(
     )
 
 
-async def sign(session: AsyncSession, account: Account, claims: dict[str, Any], seconds: int, now: datetime) -> str:
+async def sign(
+    session: AsyncSession, account: Account, claims: dict[str, Any], seconds: int, now: datetime
+) -> str:
     """An access token of the account that lives for `seconds`."""
     key = await ensure_keys(session, now)
     issued = int(now.timestamp())

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries
 from services.identity.model import SigningKey
-from shared import audit
+from shared.database import audit
 from shared.ids import new_id
-from shared.key_ring import KeyRing, new_jwk
+from shared.security.key_ring import KeyRing, new_jwk
 
 RING = KeyRing(SigningKey, "access tokens", lambda: str(new_id()), new_jwk, ahead=True)
 

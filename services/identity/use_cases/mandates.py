@@ -11,32 +11,44 @@ from services.identity.schemas import GrantMandate, Tokens
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import open_acting_session
 from services.identity.use_cases.sessions import end_sessions
-from shared import audit, clock, outbox
-from shared.crypto import lookup_hash
+from shared import clock
+from shared.database import audit
 from shared.errors import FieldError, InvalidInputError, NotFoundError
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash
 
 LONGEST = timedelta(days=3 * 366)
 """A mandate without end would outlive what it was given for."""
 
 
-async def grant_mandate(session: AsyncSession, principal_id: UUID, command: GrantMandate, now: datetime) -> Mandate:
+async def grant_mandate(
+    session: AsyncSession, principal_id: UUID, command: GrantMandate, now: datetime
+) -> Mandate:
     """Offer a mandate. Whether an account has that ID number is not told: the offer waits for its holder."""
     principal = await queries.get_account(session, principal_id)
     agent_hash, today = lookup_hash(command.agent_id_number, "id_number"), clock.local_date(now)
     faults: list[FieldError] = []
     if agent_hash == principal.id_number_hash:
-        faults.append(FieldError("agent_id_number", "another", "one needs no mandate to act for oneself"))
+        faults.append(
+            FieldError("agent_id_number", "another", "one needs no mandate to act for oneself")
+        )
     if not today <= command.valid_until <= today + LONGEST:
         faults.append(FieldError("valid_until", "term", f"from today to {today + LONGEST}"))
     if faults:
         raise InvalidInputError("the mandate cannot be granted", faults)
-    mandate = Mandate.new(principal, command.agent_name, agent_hash, command.matters, command.valid_until, now)
+    mandate = Mandate.new(
+        principal, command.agent_name, agent_hash, command.matters, command.valid_until, now
+    )
     session.add(mandate)
-    audit.record(session, "mandate.offer", "mandate", mandate.id, valid_until=str(mandate.valid_until))
+    audit.record(
+        session, "mandate.offer", "mandate", mandate.id, valid_until=str(mandate.valid_until)
+    )
     return mandate
 
 
-async def accept_mandate(session: AsyncSession, mandate_id: UUID, agent_id: UUID, now: datetime) -> Mandate:
+async def accept_mandate(
+    session: AsyncSession, mandate_id: UUID, agent_id: UUID, now: datetime
+) -> Mandate:
     """The person whom it names takes it on; from then on she may act."""
     agent = await queries.get_account(session, agent_id)
     mandate = await queries.get_mandate(session, mandate_id, lock=True)
@@ -56,7 +68,9 @@ async def revoke_mandate(
     if account.id != found.principal_id and not found.names(account):
         raise NotFoundError("no such mandate of yours")
     if found.agent_id is not None:
-        _ = await queries.get_account(session, found.agent_id, lock=True)  # account, mandate, sessions, in this order
+        _ = await queries.get_account(
+            session, found.agent_id, lock=True
+        )  # account, mandate, sessions, in this order
     mandate = await queries.get_mandate(session, mandate_id, lock=True)
     fact = mandate.revoke(reason, now)
     if fact is not None:
@@ -64,13 +78,22 @@ async def revoke_mandate(
     audit.record(session, "mandate.revoke", "mandate", mandate.id, reason=reason)
     if mandate.agent_id is not None:
         _ = await end_sessions(
-            session, mandate.agent_id, "mandate revoked", now, chosen=lambda one: one.mandate_id == mandate.id
+            session,
+            mandate.agent_id,
+            "mandate revoked",
+            now,
+            chosen=lambda one: one.mandate_id == mandate.id,
         )
     return mandate
 
 
 async def act_under_mandate(
-    session: AsyncSession, agent_id: UUID, parent_id: UUID, mandate_id: UUID, settings: Settings, now: datetime
+    session: AsyncSession,
+    agent_id: UUID,
+    parent_id: UUID,
+    mandate_id: UUID,
+    settings: Settings,
+    now: datetime,
 ) -> Tokens:
     """Tokens whose subject is the principal and whose `act` is the agent, for no longer than the mandate runs."""
     agent = await queries.get_account(session, agent_id, lock=True)
@@ -79,4 +102,6 @@ async def act_under_mandate(
         raise NotFoundError("no such mandate of yours")
     mandate.check_running(now)
     audit.record(session, "mandate.act", "mandate", mandate.id, principal=str(mandate.principal_id))
-    return await open_acting_session(session, agent, parent_id, mandate.principal_id, settings, now, mandate=mandate)
+    return await open_acting_session(
+        session, agent, parent_id, mandate.principal_id, settings, now, mandate=mandate
+    )

@@ -16,13 +16,16 @@ from services.identity.model import Revocation, SignIn
 from services.identity.schemas import Tokens
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import issue_tokens, refused
-from shared import audit, outbox
-from shared.db import Database
+from shared.database import audit
+from shared.database.session import Database
+from shared.messaging import outbox
 
 FEED_LOCK = 0x66656564  # "feed"
 
 
-async def refresh_session(database: Database, token: str, settings: Settings, now: datetime) -> Tokens:
+async def refresh_session(
+    database: Database, token: str, settings: Settings, now: datetime
+) -> Tokens:
     """The next pair. The token before the current one gets the same successor within the grace; later it ends the family."""
     async with database.transaction() as session:
         claimed = security.read_refresh_token(token)
@@ -40,13 +43,19 @@ async def refresh_session(database: Database, token: str, settings: Settings, no
     async with database.transaction() as session:
         family = opened.id
         reason = "refresh token used again"
-        _ = await end_sessions(session, account.id, reason, now, chosen=lambda one: one.descends_from(family))
+        _ = await end_sessions(
+            session, account.id, reason, now, chosen=lambda one: one.descends_from(family)
+        )
     raise refused()
 
 
-async def end_session(session: AsyncSession, account_id: UUID, session_id: UUID, now: datetime) -> bool:
+async def end_session(
+    session: AsyncSession, account_id: UUID, session_id: UUID, now: datetime
+) -> bool:
     """Sign out one of the account's own sessions and those opened from it; False when there is none such."""
-    ended = await end_sessions(session, account_id, "signed out", now, chosen=lambda one: one.descends_from(session_id))
+    ended = await end_sessions(
+        session, account_id, "signed out", now, chosen=lambda one: one.descends_from(session_id)
+    )
     return ended > 0
 
 
@@ -60,13 +69,19 @@ async def end_sessions(
 ) -> int:
     """End an account's sessions at once, all or the chosen ones; their number. Locks the account first, then its sessions."""
     account = await queries.get_account(session, account_id, lock=True)
-    ended = [one for one in await queries.list_sessions(session, account_id, now, lock=True) if chosen(one)]
+    ended = [
+        one
+        for one in await queries.list_sessions(session, account_id, now, lock=True)
+        if chosen(one)
+    ]
     if ended:
         for one in ended:
             one.revoked = True
         await revoke(session, [Revocation(session_id=one.id, at=now) for one in ended])
         outbox.add(session, account.sessions_revoked([one.id for one in ended], reason, now))
-        audit.record(session, "session.revoke", "account", account_id, reason=reason, sessions=len(ended))
+        audit.record(
+            session, "session.revoke", "account", account_id, reason=reason, sessions=len(ended)
+        )
     return len(ended)
 
 

@@ -15,15 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.identity import queries, security
 from services.identity.model import Account, BindingRequiredError, MiniProgramLink
 from services.identity.providers import MiniProgramProvider
-from services.identity.schemas import BindMiniProgram, MiniProgramSignIn, PasswordSignIn, SmsSignIn, Tokens
+from services.identity.schemas import (
+    BindMiniProgram,
+    MiniProgramSignIn,
+    PasswordSignIn,
+    SmsSignIn,
+    Tokens,
+)
 from services.identity.security import MiniProgramUser
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import open_session, refused
 from services.identity.use_cases.sms import account_of_phone, alone, use_code
-from shared import audit
-from shared.crypto import lookup_hash
-from shared.db import Database
+from shared.database import audit
+from shared.database.session import Database
 from shared.errors import ConflictError, TooManyRequestsError
+from shared.security.crypto import lookup_hash
 
 BINDING_SECONDS = 600
 PASSWORDS = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1),))
@@ -38,7 +44,9 @@ BLOCK = text("UPDATE throttle SET blocked_until = :until WHERE subject = :subjec
 FORGET = text("DELETE FROM throttle WHERE subject = ANY (CAST(:subjects AS bytea[]))")
 
 
-async def sign_in_by_sms(database: Database, command: SmsSignIn, settings: Settings, now: datetime) -> Tokens:
+async def sign_in_by_sms(
+    database: Database, command: SmsSignIn, settings: Settings, now: datetime
+) -> Tokens:
     """Sign in with a code; the first time makes an account of level 1."""
     await use_code(database, command.phone, "sign_in", command.code, now)
     async with database.transaction() as session:
@@ -47,7 +55,11 @@ async def sign_in_by_sms(database: Database, command: SmsSignIn, settings: Setti
 
 
 async def sign_in_by_mini_program(
-    database: Database, command: MiniProgramSignIn, provider: MiniProgramProvider, settings: Settings, now: datetime
+    database: Database,
+    command: MiniProgramSignIn,
+    provider: MiniProgramProvider,
+    settings: Settings,
+    now: datetime,
 ) -> Tokens:
     """Sign in from a mini-program. A user whom no account knows is told to bind a phone first."""
     ids = await provider.exchange(command.app_id, command.code)
@@ -62,7 +74,9 @@ async def sign_in_by_mini_program(
     raise BindingRequiredError("no account knows this user yet", extra={"binding_token": token})
 
 
-async def bind_mini_program(database: Database, command: BindMiniProgram, settings: Settings, now: datetime) -> Tokens:
+async def bind_mini_program(
+    database: Database, command: BindMiniProgram, settings: Settings, now: datetime
+) -> Tokens:
     """Join a mini-program's user to the account of a phone, proved by a code sent for this purpose, and sign in."""
     await use_code(database, command.phone, "bind", command.code, now)
     async with database.transaction() as session:
@@ -80,7 +94,9 @@ async def bind_mini_program(database: Database, command: BindMiniProgram, settin
         return await open_session(session, account, ["mini_program", "sms"], settings, now)
 
 
-async def _account_of_user(session: AsyncSession, user: MiniProgramUser, now: datetime) -> Account | None:
+async def _account_of_user(
+    session: AsyncSession, user: MiniProgramUser, now: datetime
+) -> Account | None:
     """The account that knows this user, also from another mini-program of the same owner (then this one is linked too)."""
     account = await queries.find_by_mini_program(session, user.app_id, user.openid_hash)
     if account is None and user.unionid_hash is not None:
@@ -90,7 +106,9 @@ async def _account_of_user(session: AsyncSession, user: MiniProgramUser, now: da
     return account
 
 
-async def _link(session: AsyncSession, user: MiniProgramUser, account: Account, now: datetime) -> None:
+async def _link(
+    session: AsyncSession, user: MiniProgramUser, account: Account, now: datetime
+) -> None:
     row = insert(MiniProgramLink).values(**user._asdict(), account_id=account.id, created_at=now)
     linked = await session.execute(row.on_conflict_do_nothing().returning(MiniProgramLink.app_id))
     if linked.one_or_none() is not None:
@@ -103,13 +121,18 @@ async def sign_in_by_password(
     """Staff: password and TOTP. Failures make account, address and the pair of both wait, each doubling."""
     name = command.username.lower()
     async with database.transaction() as session:
-        subjects = [lookup_hash(part, "throttle") for part in (f"a/{name}", f"i/{address}", f"p/{name}/{address}")]
+        subjects = [
+            lookup_hash(part, "throttle")
+            for part in (f"a/{name}", f"i/{address}", f"p/{name}/{address}")
+        ]
         # Read under the account's lock, so that guesses sent at once are counted one after the other.
         account = await queries.find_by_username(session, command.username)
         blocked = await queries.find_blocked_until(session, subjects)
         if blocked is not None and blocked > now:
             wait = int((blocked - now).total_seconds()) + 1
-            raise TooManyRequestsError("too many failures; wait", headers={"Retry-After": str(wait)})
+            raise TooManyRequestsError(
+                "too many failures; wait", headers={"Retry-After": str(wait)}
+            )
         if await _proves(account, command, now) and account is not None:
             _ = await session.execute(FORGET, {"subjects": [subjects[0], subjects[2]]})
             audit.record(session, "session.open", "account", account.id, amr="pwd otp")
@@ -124,10 +147,18 @@ async def sign_in_by_password(
 async def _proves(account: Account | None, command: PasswordSignIn, now: datetime) -> bool:
     """Whether password and code are right; an unknown user costs the same."""
     known = account is not None and account.kind == "staff" and account.active
-    stored = account.password_hash if account is not None and known and account.password_hash else NOBODY
+    stored = (
+        account.password_hash if account is not None and known and account.password_hash else NOBODY
+    )
     async with AT_ONCE:
-        right = await asyncio.to_thread(PASSWORDS.verify, command.password.get_secret_value(), stored)
-    secret = account.totp_secret if account is not None and account.totp_secret else security.new_totp_secret()
+        right = await asyncio.to_thread(
+            PASSWORDS.verify, command.password.get_secret_value(), stored
+        )
+    secret = (
+        account.totp_secret
+        if account is not None and account.totp_secret
+        else security.new_totp_secret()
+    )
     last = account.totp_last_step if account is not None else 0
     step = security.totp_step(secret, command.totp, now.timestamp(), last)
     if not (known and right and step is not None) or account is None:

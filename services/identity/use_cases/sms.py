@@ -10,11 +10,12 @@ from services.identity.model import Account, SmsCode, SmsMessage
 from services.identity.schemas import AskSmsCode, Purpose
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import refused
-from shared import audit, outbox
-from shared.crypto import lookup_hash
-from shared.db import Database
+from shared.database import audit
+from shared.database.session import Database
 from shared.errors import TooManyRequestsError
 from shared.ids import new_id
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash
 
 MAX_TRIES = 5
 CODES_A_DAY = 10
@@ -37,7 +38,9 @@ async def send_sms_code(
     minute, day, hour = await queries.count_codes(session, phone_hash, address, now)
     if minute or day >= CODES_A_DAY or hour >= CODES_AN_ADDRESS_AN_HOUR:
         wait = 60 if minute and day < CODES_A_DAY else 3600
-        raise TooManyRequestsError("wait before asking for another code", headers={"Retry-After": str(wait)})
+        raise TooManyRequestsError(
+            "wait before asking for another code", headers={"Retry-After": str(wait)}
+        )
     code = security.new_sms_code()
     row = SmsCode(
         id=new_id(),
@@ -52,15 +55,24 @@ async def send_sms_code(
     )
     session.add(row)
     # The development sender; an operator's gateway takes this place in production.
-    session.add(SmsMessage(id=new_id(), phone_hash=phone_hash, text=f"您的验证码是 {code}", sent_at=now))
+    session.add(
+        SmsMessage(id=new_id(), phone_hash=phone_hash, text=f"您的验证码是 {code}", sent_at=now)
+    )
     return settings.sms_code_seconds
 
 
-async def use_code(database: Database, phone: str, purpose: Purpose, code: str, now: datetime) -> None:
+async def use_code(
+    database: Database, phone: str, purpose: Purpose, code: str, now: datetime
+) -> None:
     """Use a code up, or count the failed try and refuse: in a transaction of its own, because a refusal undoes others."""
     async with database.transaction() as session:
         newest = await queries.find_newest_code(session, lookup_hash(phone, "phone"), purpose)
-        if newest is not None and not newest.used and newest.tries < MAX_TRIES and newest.expires_at > now:
+        if (
+            newest is not None
+            and not newest.used
+            and newest.tries < MAX_TRIES
+            and newest.expires_at > now
+        ):
             newest.tries += 1
             newest.used = newest.code_hash == security.sms_code_hash(phone, purpose, code)
             good = newest.used

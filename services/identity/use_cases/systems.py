@@ -17,16 +17,19 @@ from services.identity.schemas import NewSystem, SystemTokens
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import refused, sign
 from services.identity.use_cases.sessions import revoke
-from shared import audit, outbox
+from shared.database import audit
 from shared.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
 from shared.ids import new_id
+from shared.messaging import outbox
 
 
 async def register_system(session: AsyncSession, command: NewSystem, now: datetime) -> UUID:
     """A bureau's system with its public key and scopes."""
     key = command.public_key
     if (key.get("kty"), key.get("crv")) != ("OKP", "Ed25519") or len(key.get("x", "")) != 43:
-        raise InvalidInputError("the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")])
+        raise InvalidInputError(
+            "the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")]
+        )
     account, fact = Account.new(
         "system",
         now,
@@ -43,7 +46,9 @@ async def register_system(session: AsyncSession, command: NewSystem, now: dateti
     return account.id
 
 
-async def withdraw_system(session: AsyncSession, account_id: UUID, reason: str, now: datetime) -> None:
+async def withdraw_system(
+    session: AsyncSession, account_id: UUID, reason: str, now: datetime
+) -> None:
     """A system that shall act no more: its tokens are refused within seconds, new ones at once."""
     account = await queries.get_account(session, account_id, lock=True)
     if account.kind != "system":
@@ -57,7 +62,12 @@ async def withdraw_system(session: AsyncSession, account_id: UUID, reason: str, 
 
 
 async def sign_in_system(
-    session: AsyncSession, assertion: str, scope: str, token_url: str, settings: Settings, now: datetime
+    session: AsyncSession,
+    assertion: str,
+    scope: str,
+    token_url: str,
+    settings: Settings,
+    now: datetime,
 ) -> SystemTokens:
     """A bureau's system proves itself by an assertion signed with its key (private_key_jwt, RFC 7523), used once."""
     account = await _client_of(session, assertion, token_url, now)
@@ -71,20 +81,31 @@ async def sign_in_system(
     return SystemTokens(access_token=token, expires_in=settings.access_token_seconds, scope=granted)
 
 
-async def _client_of(session: AsyncSession, assertion: str, token_url: str, now: datetime) -> Account:
+async def _client_of(
+    session: AsyncSession, assertion: str, token_url: str, now: datetime
+) -> Account:
     try:
         claimed = UUID(str(orjson.loads(_unverified(assertion))["sub"]))
         account = await session.get(Account, claimed)
-        if account is None or account.kind != "system" or not account.active or account.public_key is None:
+        if (
+            account is None
+            or account.kind != "system"
+            or not account.active
+            or account.public_key is None
+        ):
             raise refused()
-        claims = jwt.decode(assertion, OKPKey.import_key(account.public_key), algorithms=["Ed25519"]).claims
+        claims = jwt.decode(
+            assertion, OKPKey.import_key(account.public_key), algorithms=["Ed25519"]
+        ).claims
         expires = datetime.fromtimestamp(int(claims["exp"]), now.tzinfo)
         fits = claims["iss"] == claims["sub"] == str(account.id) and claims["aud"] == token_url
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise refused() from error
     if not fits or not now < expires <= now + timedelta(minutes=5):
         raise refused()
-    use = insert(UsedAssertion).values(jti=f"{account.id}/{claims.get('jti')}"[:300], expires_at=expires)
+    use = insert(UsedAssertion).values(
+        jti=f"{account.id}/{claims.get('jti')}"[:300], expires_at=expires
+    )
     used = await session.execute(use.on_conflict_do_nothing().returning(UsedAssertion.jti))
     if used.one_or_none() is None or not claims.get("jti"):
         raise refused()

@@ -8,8 +8,8 @@ import secrets
 from datetime import date
 from uuid import UUID
 
-from shared import codes, masking
-from shared.crypto import lookup_hash, pseudonym
+from shared.domain import codes, masking
+from shared.security.crypto import lookup_hash, pseudonym
 
 ROOT = "1.2.156.3005.2"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -17,7 +17,9 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 SERIAL = re.compile(r"[0-9A-Z]{4,32}")
 ID_NUMBER = re.compile(r"(?=([1-9][0-9]{16}[0-9Xx]))")
 """Wherever one may begin."""
-IDENTIFIER = re.compile(r"1\.2\.156\.3005\.2\.([0-9A-Z]{21})\.([0-9A-Z]{18})\.([0-9A-Z]{1,40})\.([0-9]{3})\.([0-9A-Z])")
+IDENTIFIER = re.compile(
+    r"1\.2\.156\.3005\.2\.([0-9A-Z]{21})\.([0-9A-Z]{18})\.([0-9A-Z]{1,40})\.([0-9]{3})\.([0-9A-Z])"
+)
 CHARACTERS = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
 """What a byte is written as."""
 CODE_LENGTH = 8
@@ -36,7 +38,9 @@ def check_identifier(text: str) -> str:
     value = text.strip().upper()
     found = IDENTIFIER.fullmatch(value)
     if found is None:
-        raise ValueError(f"a licence identifier is {ROOT}.<type 21>.<issuer 18>.<serial>.<version 3>.<check>")
+        raise ValueError(
+            f"a licence identifier is {ROOT}.<type 21>.<issuer 18>.<serial>.<version 3>.<check>"
+        )
     if codes.license_check_character("".join(found.groups()[:4])) != found[5]:
         raise ValueError("the check character of the licence identifier does not fit")
     return value
@@ -96,4 +100,8 @@ def read_qr_token(token: str) -> tuple[UUID, int] | None:
     if len(raw) != 18 + MAC:
         return None
     content, mac = raw[:18], raw[18:]
-    return (UUID(bytes=content[:16]), int.from_bytes(content[16:])) if hmac.compare_digest(_mac(content), mac) else None
+    return (
+        (UUID(bytes=content[:16]), int.from_bytes(content[16:]))
+        if hmac.compare_digest(_mac(content), mac)
+        else None
+    )

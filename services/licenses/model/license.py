@@ -8,14 +8,24 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, ForeignKey, Index, Integer, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
 from services.licenses.model.identifiers import masked_number
 from services.licenses.model.states import MOVES, RUNS_OUT, Act, Status, allowed
-from shared.crypto import Encrypted
 from shared.errors import ConflictError
 from shared.events.licenses import (
     LicenseChanged,
@@ -25,6 +35,7 @@ from shared.events.licenses import (
     LicenseRevoked,
     LicenseSuspended,
 )
+from shared.security.crypto import Encrypted
 
 RECORD = "license_version.record"
 UNSIGNED = "NOT signed AND status = '01'"
@@ -42,7 +53,12 @@ class License(Base):
         Index("uq_license_number", *PLACE, "type_code", "number", unique=True),
         Index("ix_license_type_number", "type_code", "number"),
         Index("ix_license_place", *PLACE, "id"),
-        Index("ix_license_account", "account_id", "id", postgresql_where=text("account_id IS NOT NULL")),
+        Index(
+            "ix_license_account",
+            "account_id",
+            "id",
+            postgresql_where=text("account_id IS NOT NULL"),
+        ),
         Index("ix_license_holder", "holder", "id"),
         Index("ix_license_runs_out", "valid_until", postgresql_where=text(RUNS_OUT)),
         Index("ix_license_unsigned", *PLACE, "type_code", "id", postgresql_where=text(UNSIGNED)),
@@ -119,11 +135,15 @@ class License(Base):
         """变更 or 延续: the next version; what it says is made and signed next."""
         self._move(act, now)
         if self.version >= 999:
-            raise ConflictError("an identifier has three digits for the version; issue a new licence")
+            raise ConflictError(
+                "an identifier has three digits for the version; issue a new licence"
+            )
         self.version += 1
 
     def renewed_version(self, act: Act, now: datetime) -> LicenseChanged:
-        return LicenseChanged(**self.facts(now), change="renewed" if act is Act.RENEW else "changed")
+        return LicenseChanged(
+            **self.facts(now), change="renewed" if act is Act.RENEW else "changed"
+        )
 
 
 _TOLD = tuple(LicenseEvent.model_fields.keys() - {"license_id", "occurred_at", "number"})
@@ -138,7 +158,9 @@ def facts_of(license: Any, now: datetime) -> dict[str, Any]:
 
 def shown_number(license: Any) -> str:
     """证照编号 for everybody but the holder."""
-    return masked_number(license.number, license.holder if license.holder_kind == "person" else None)
+    return masked_number(
+        license.number, license.holder if license.holder_kind == "person" else None
+    )
 
 
 def fact_of_status(license: Any, reason: str, now: datetime) -> LicenseEvent:

@@ -3,13 +3,24 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
-from shared.crypto import Encrypted
-from shared.key_ring import KeyRow
-from shared.tries import TriesRow
+from shared.database.guess_limits import TriesRow
+from shared.security.crypto import Encrypted
+from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):
@@ -17,7 +28,12 @@ class SigningKey(KeyRow, Base):
 
     __tablename__ = "signing_key"
     __table_args__ = (
-        Index("uq_signing_key_current", "state", unique=True, postgresql_where=text("state = 'current'")),
+        Index(
+            "uq_signing_key_current",
+            "state",
+            unique=True,
+            postgresql_where=text("state = 'current'"),
+        ),
     )
 
     algorithm: Mapped[str] = mapped_column(Text, default="EdDSA")
@@ -123,7 +139,15 @@ class Counted:
     licenses_used: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
-COUNTS = ("collected", "issued", "signed", "uses", "refused_uses", "license_materials", "licenses_used")
+COUNTS = (
+    "collected",
+    "issued",
+    "signed",
+    "uses",
+    "refused_uses",
+    "license_materials",
+    "licenses_used",
+)
 
 
 class Counting(Counted, Base):

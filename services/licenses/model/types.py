@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import Base
-from shared import codes
+from shared.domain import codes
 from shared.errors import FieldError
 from shared.fields import CLEAN, Line
 
@@ -24,7 +24,9 @@ def check_type_code(text: str) -> str:
     """证照类型代码 (GB/T 36904): USCC of the defining body and three digits."""
     code = text.strip().upper()
     if not re.fullmatch(r"[0-9A-Z]{18}[0-9]{3}", code):
-        raise ValueError("a licence type code has the 18 characters of the defining body's USCC and three digits")
+        raise ValueError(
+            "a licence type code has the 18 characters of the defining body's USCC and three digits"
+        )
     _ = codes.check_uscc(code[:18])
     return code
 
@@ -71,7 +73,9 @@ class Validity(Part):
             return None
         if self.unit == "days":
             return first + timedelta(days=self.amount - 1)
-        months = first.year * 12 + first.month - 1 + self.amount * (12 if self.unit == "years" else 1)
+        months = (
+            first.year * 12 + first.month - 1 + self.amount * (12 if self.unit == "years" else 1)
+        )
         year, month = divmod(months, 12)
         # The day before the same day of the later month; a day that this month lacks counts as its last.
         day = min(first.day, monthrange(year, month + 1)[1])
@@ -142,7 +146,9 @@ class TypeDocument(Part):
             value = values.get(name)
             if value is None:
                 if complete and field.required:
-                    faults.append(FieldError(f"fields.{name}", "required", "is required by the licence type"))
+                    faults.append(
+                        FieldError(f"fields.{name}", "required", "is required by the licence type")
+                    )
             elif words := field.fault(value):
                 faults.append(FieldError(f"fields.{name}", field.kind, words))
         return faults

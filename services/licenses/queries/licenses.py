@@ -8,24 +8,29 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import (
-    CheckTries,
-    License,
-    LicenseStep,
-    LicenseTypeVersion,
-    LicenseVersion,
-    SigningKey,
-    Status,
-)
-from shared import tries
-from shared.direct import Direct
+from services.licenses.model.license import License, LicenseStep, LicenseVersion
+from services.licenses.model.records import CheckTries, SigningKey
+from services.licenses.model.states import Status
+from services.licenses.model.types import LicenseTypeVersion
+from shared.database import guess_limits
+from shared.database.direct import UntypedDirect
+from shared.database.guess_limits import Try
 from shared.errors import NotFoundError
-from shared.tries import Try
 
 FIRST = UUID(int=0)
 LICENSE: Any = License.__table__.c
 VERSION: Any = LicenseVersion.__table__.c
-_SHOWN = ("id", "revision", "identifier", "number", "type_code", "type_name", "status", "trust", "signed")
+_SHOWN = (
+    "id",
+    "revision",
+    "identifier",
+    "number",
+    "type_code",
+    "type_name",
+    "status",
+    "trust",
+    "signed",
+)
 SUMMARY = [LICENSE[name] for name in (*_SHOWN, "issued_on", "valid_until", "holder_kind", "holder")]
 """What a list shows of a licence, and by what its number is masked."""
 NOT_YOURS = "no such licence of yours"
@@ -38,7 +43,10 @@ READ = (
         VERSION.kid,
         LicenseTypeVersion.__table__.c.document.label("definition"),
     )
-    .join(LicenseVersion.__table__, (VERSION.license_id == LICENSE.id) & (VERSION.version == LICENSE.version))
+    .join(
+        LicenseVersion.__table__,
+        (VERSION.license_id == LICENSE.id) & (VERSION.version == LICENSE.version),
+    )
     .join(
         LicenseTypeVersion.__table__,
         (LicenseTypeVersion.__table__.c.code == LICENSE.type_code)
@@ -46,10 +54,20 @@ READ = (
     )
 )
 """A licence with what its present version says, and the type's definition that names its fields."""
-READ_ONE = Direct(READ.where(LICENSE.id == bindparam("license_id")))
+READ_ONE = UntypedDirect(READ.where(LICENSE.id == bindparam("license_id")))
 
 # The statements are made once: to make them costs more than to run them.
-_JUDGED = ("id", "type_code", "type_name", "issuer_code", "status", "trust", "issued_on", "valid_from", "valid_until")
+_JUDGED = (
+    "id",
+    "type_code",
+    "type_name",
+    "issuer_code",
+    "status",
+    "trust",
+    "issued_on",
+    "valid_from",
+    "valid_until",
+)
 _CHECK = (
     select(
         *(LICENSE[name] for name in _JUDGED),
@@ -67,11 +85,13 @@ _CHECK = (
 )
 
 
-def _check(*which: ColumnElement[bool]) -> Direct:
-    return tries.counting(_CHECK.where(*which).order_by(LICENSE.id).limit(5), CheckTries)
+def _check(*which: ColumnElement[bool]) -> UntypedDirect:
+    return guess_limits.counting(_CHECK.where(*which).order_by(LICENSE.id).limit(5), CheckTries)
 
 
-CHECK_BY_TOKEN = _check(LICENSE.id == bindparam("token_id"), VERSION.version == bindparam("token_version"))
+CHECK_BY_TOKEN = _check(
+    LICENSE.id == bindparam("token_id"), VERSION.version == bindparam("token_version")
+)
 CHECK_BY_IDENTIFIER = _check(VERSION.identifier == bindparam("asked"))
 CHECK_BY_NUMBER = _check(
     LICENSE.type_code == bindparam("asked_type"),
@@ -109,7 +129,9 @@ async def read_license(session: AsyncSession, license_id: UUID) -> Any:
     return row
 
 
-async def list_own(session: AsyncSession, account_id: UUID, after: UUID, limit: int) -> Sequence[Any]:
+async def list_own(
+    session: AsyncSession, account_id: UUID, after: UUID, limit: int
+) -> Sequence[Any]:
     """Licences of an account."""
     statement = select(*SUMMARY).where(LICENSE.account_id == account_id, LICENSE.id > after)
     return (await session.execute(statement.order_by(LICENSE.id).limit(limit + 1))).all()
@@ -146,7 +168,9 @@ async def list_versions(session: AsyncSession, license_id: UUID) -> Sequence[Any
 
 
 async def list_steps(session: AsyncSession, license_id: UUID) -> Sequence[LicenseStep]:
-    statement = select(LicenseStep).where(LicenseStep.license_id == license_id).order_by(LicenseStep.id)
+    statement = (
+        select(LicenseStep).where(LicenseStep.license_id == license_id).order_by(LicenseStep.id)
+    )
     return (await session.scalars(statement)).all()
 
 
@@ -163,8 +187,12 @@ async def find_check(
     It counts as a try; 429 when the budget is used up.
     """
     if token is not None:
-        return await tries.ask(session, CHECK_BY_TOKEN, one, token_id=token[0], token_version=token[1])
+        return await guess_limits.ask(
+            session, CHECK_BY_TOKEN, one, token_id=token[0], token_version=token[1]
+        )
     if identifier is not None:
-        return await tries.ask(session, CHECK_BY_IDENTIFIER, one, asked=identifier)
+        return await guess_limits.ask(session, CHECK_BY_IDENTIFIER, one, asked=identifier)
     type_code, text = number or ("", "")
-    return await tries.ask(session, CHECK_BY_NUMBER, one, asked_type=type_code, asked_number=text)
+    return await guess_limits.ask(
+        session, CHECK_BY_NUMBER, one, asked_type=type_code, asked_number=text
+    )

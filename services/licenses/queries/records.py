@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import COUNTS, UNSIGNED, License, LicenseUse, SigningJob, UseAuthorisation
+from services.licenses.model.license import UNSIGNED, License
+from services.licenses.model.records import COUNTS, LicenseUse, SigningJob, UseAuthorisation
 from shared.errors import NotFoundError
 
 _WHERE = (
@@ -37,12 +38,16 @@ async def list_authorisations(
     return (await session.scalars(statement.limit(limit + 1))).all()
 
 
-async def list_uses(session: AsyncSession, license_id: UUID, after: UUID, limit: int) -> Sequence[LicenseUse]:
+async def list_uses(
+    session: AsyncSession, license_id: UUID, after: UUID, limit: int
+) -> Sequence[LicenseUse]:
     statement = select(LicenseUse).where(LicenseUse.license_id == license_id, LicenseUse.id > after)
     return (await session.scalars(statement.order_by(LicenseUse.id).limit(limit + 1))).all()
 
 
-async def count_unsigned(session: AsyncSession, area: str, department: str, type_code: str | None) -> int:
+async def count_unsigned(
+    session: AsyncSession, area: str, department: str, type_code: str | None
+) -> int:
     """How many of the department's licences nobody has signed; by an index that holds these alone."""
     statement = (
         select(func.count())
@@ -61,6 +66,12 @@ async def get_job(session: AsyncSession, job_id: UUID) -> SigningJob:
     return job
 
 
-async def get_statistics(session: AsyncSession, area: str | None, department: str | None, type_code: str | None) -> Any:
+async def get_statistics(
+    session: AsyncSession, area: str | None, department: str | None, type_code: str | None
+) -> Any:
     """The sums and what is not folded into them yet, in one statement."""
-    return (await session.execute(STATISTICS, {"area": area, "department": department, "type": type_code})).one()
+    return (
+        await session.execute(
+            STATISTICS, {"area": area, "department": department, "type": type_code}
+        )
+    ).one()

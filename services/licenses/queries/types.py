@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from cachetools import LRUCache
 from sqlalchemy import DateTime, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import LicenseType, LicenseTypeVersion, TypeDocument
-from shared.direct import Direct
+from services.licenses.model.types import LicenseType, LicenseTypeVersion, TypeDocument
+from shared.database.direct import UntypedDirect
 from shared.errors import NotFoundError
-from shared.memory import Memory
 
 GROUND = (
     text(
@@ -23,13 +23,15 @@ GROUND = (
         " (SELECT count(*) FROM account_link WHERE account_id = :account) AS linked"
         " FROM (VALUES (1)) AS one (n) LEFT JOIN license_type t ON t.code = :code"
     )
-    .bindparams(bindparam("account", type_=Uuid()), bindparam("known", type_=DateTime(timezone=True)))
+    .bindparams(
+        bindparam("account", type_=Uuid()), bindparam("known", type_=DateTime(timezone=True))
+    )
     .columns(document=JSONB(none_as_null=True), owner=Uuid())
 )
-NEWEST = Direct(
-    text("SELECT code, version, document FROM license_type WHERE code = ANY (CAST(:codes AS text[]))").columns(
-        document=JSONB()
-    )
+NEWEST = UntypedDirect(
+    text(
+        "SELECT code, version, document FROM license_type WHERE code = ANY (CAST(:codes AS text[]))"
+    ).columns(document=JSONB())
 )
 
 
@@ -49,7 +51,7 @@ class Type:
         return cls(code, version, definition, definition.name.model_dump(exclude_none=True))
 
 
-_types: Memory[str, tuple[datetime, Type]] = Memory(2000)
+_types: LRUCache[str, tuple[datetime, Type]] = LRUCache(2000)
 """The version that this process saw last, and when it was published: a guess that every statement checks."""
 
 
@@ -65,14 +67,16 @@ class Ground:
     """Whether the account that applied is known to be somebody else."""
 
 
-async def find_ground(session: AsyncSession, code: str, holder: str, account: UUID | None) -> Ground:
+async def find_ground(
+    session: AsyncSession, code: str, holder: str, account: UUID | None
+) -> Ground:
     """In one statement, without the type's definition when this process knows it."""
     since, known = _types.get(code) or (None, None)
     values = {"code": code, "holder": holder, "account": account, "known": since}
     row = (await session.execute(GROUND, values)).one()
     if row.document is not None:
         known = Type.read(code, row.version, row.document)
-        _ = _types.put(code, (row.published_at, known))
+        _types[code] = (row.published_at, known)
     found = known if row.version is not None else None
     return Ground(found, row.kid, row.owner, row.owner is None and row.linked > 0)
 
@@ -98,5 +102,10 @@ async def get_type_version(session: AsyncSession, code: str, version: int) -> Li
 
 
 async def list_types(session: AsyncSession, after: str, limit: int) -> Sequence[LicenseType]:
-    statement = select(LicenseType).where(LicenseType.code > after).order_by(LicenseType.code).limit(limit + 1)
+    statement = (
+        select(LicenseType)
+        .where(LicenseType.code > after)
+        .order_by(LicenseType.code)
+        .limit(limit + 1)
+    )
     return (await session.scalars(statement)).all()

@@ -2,5 +2,13 @@
 
 from services.licenses.router import acts, checks, files, jobs, keys, types, uses
 
-parts = (checks.router, files.router, types.router, keys.router, jobs.router, acts.router, uses.router)
+parts = (
+    checks.router,
+    files.router,
+    types.router,
+    keys.router,
+    jobs.router,
+    acts.router,
+    uses.router,
+)
 """Below `/api/v1/licenses`; what is asked most stands first."""

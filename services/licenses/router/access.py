@@ -5,16 +5,19 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Request, Response
 
-from services.licenses import queries
-from services.licenses.model import Status, TypeDocument, allowed, check_code, shown_number
-from services.licenses.schemas import LicenseRead
+from services.licenses.model.identifiers import check_code
+from services.licenses.model.license import shown_number
+from services.licenses.model.states import Status, allowed
+from services.licenses.model.types import TypeDocument
+from services.licenses.queries import licenses
+from services.licenses.schemas.licenses import LicenseRead
 from services.licenses.settings import Settings
-from shared import masking
-from shared.auth import CurrentCaller, with_role, with_scope
-from shared.db import Database
+from shared.database.session import Database
+from shared.domain import masking
 from shared.errors import ForbiddenError, NotFoundError
-from shared.etags import etag
-from shared.tokens import Caller
+from shared.http.etags import etag
+from shared.security.auth import CurrentCaller, with_role, with_scope
+from shared.security.tokens import Caller
 
 STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
 ACTING = ("approver", "leader")
@@ -29,7 +32,9 @@ async def _issuer(caller: CurrentCaller) -> Caller:
     is_officer = caller.kind == "staff" and bool(set(ACTING) & caller.roles)
     is_system = caller.kind == "system" and "licenses:issue" in caller.scopes
     if not is_officer and not is_system:
-        raise ForbiddenError("this needs an approver or leader, or a system with the scope licenses:issue")
+        raise ForbiddenError(
+            "this needs an approver or leader, or a system with the scope licenses:issue"
+        )
     return caller
 
 
@@ -57,13 +62,17 @@ def is_holder(license: Any, caller: Caller) -> bool:
     """The holder herself, or whoever acts for an organisation; a mandate to apply in matters gives nobody her licences."""
     represents = caller.kind == "organisation" and caller.mandate is None
     herself = caller.kind == "person" and caller.act is None
-    return (herself or represents) and license.account_id is not None and str(license.account_id) == caller.subject
+    return (
+        (herself or represents)
+        and license.account_id is not None
+        and str(license.account_id) == caller.subject
+    )
 
 
 def check_holder(license: Any, caller: Caller) -> None:
     """For everyone else it is not there."""
     if not is_holder(license, caller):
-        raise NotFoundError(queries.NOT_YOURS)
+        raise NotFoundError(licenses.NOT_YOURS)
 
 
 def check_reader(license: Any, caller: Caller) -> None:
@@ -72,7 +81,7 @@ def check_reader(license: Any, caller: Caller) -> None:
     if not is_holder(license, caller) and not (
         staff and (caller.area, caller.department) == (license.area_code, license.department_code)
     ):
-        raise NotFoundError(queries.NOT_YOURS)
+        raise NotFoundError(licenses.NOT_YOURS)
 
 
 def show(row: Any, caller: Caller, response: Response) -> dict[str, Any]:
@@ -83,12 +92,22 @@ def show(row: Any, caller: Caller, response: Response) -> dict[str, Any]:
     made = {"issuer_name", "holder_name", "holder_id_number", "fields", "check_code", "allowed"}
     values = {name: getattr(row, name) for name in LicenseRead.model_fields.keys() - made}
     values |= {"issuer_name": record["issuer"]["name"], "allowed": allowed(Status(row.status))}
-    values |= {"holder_name": holder["name"], "holder_id_number": holder["number"], "fields": record["fields"]}
+    values |= {
+        "holder_name": holder["name"],
+        "holder_id_number": holder["number"],
+        "fields": record["fields"],
+    }
     values["check_code"] = check_code(row.id) if plain else None
     if not plain:
         values["number"] = shown_number(row)
-        sensitive = {f.name for f in TypeDocument.model_validate(row.definition).fields if f.sensitivity == "sensitive"}
-        values["fields"] = {name: value for name, value in record["fields"].items() if name not in sensitive}
+        sensitive = {
+            f.name
+            for f in TypeDocument.model_validate(row.definition).fields
+            if f.sensitivity == "sensitive"
+        }
+        values["fields"] = {
+            name: value for name, value in record["fields"].items() if name not in sensitive
+        }
     if not plain and row.holder_kind == "person":
         values["holder_name"] = masking.mask_name(holder["name"])
         values["holder_id_number"] = masking.mask_id_number(holder["number"])

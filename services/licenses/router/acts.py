@@ -5,71 +5,108 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.licenses import queries, use_cases
+from services.licenses.queries import licenses
 from services.licenses.router.access import Officer, show
-from services.licenses.schemas import ChangeLicense, EndLicense, LicenseRead, RenewLicense, Why
+from services.licenses.schemas.licenses import (
+    ChangeLicense,
+    EndLicense,
+    LicenseRead,
+    RenewLicense,
+    Why,
+)
+from services.licenses.use_cases import acts
 from shared import clock
-from shared.db import Session
-from shared.etags import IfMatch
-from shared.tokens import Caller
+from shared.http.dependencies import Session
+from shared.http.etags import IfMatch
+from shared.security.tokens import Caller
 
 router = APIRouter(prefix="/licenses/{license_id}")
 
 
 async def _shown(session: Session, license_id: UUID, officer: Caller, response: Response) -> Any:
     await session.flush()
-    return show(await queries.read_license(session, license_id), officer, response)
+    return show(await licenses.read_license(session, license_id), officer, response)
 
 
 @router.post("/suspension", response_model=LicenseRead)
 async def suspend_license(
-    license_id: UUID, command: Why, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: Why,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """暂扣: no evidence until it is given back."""
-    await use_cases.suspend_license(session, license_id, command, expected, officer, clock.now())
+    await acts.suspend_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)
 
 
 @router.post("/release", response_model=LicenseRead)
 async def release_license(
-    license_id: UUID, command: Why, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: Why,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """暂扣发还."""
-    await use_cases.release_license(session, license_id, command, expected, officer, clock.now())
+    await acts.release_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)
 
 
 @router.post("/revocation", response_model=LicenseRead)
 async def end_license(
-    license_id: UUID, command: EndLicense, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: EndLicense,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """撤销, 注销 or 吊销: for good."""
-    await use_cases.end_license(session, license_id, command, expected, officer, clock.now())
+    await acts.end_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)
 
 
 @router.post("/transfer", response_model=LicenseRead)
 async def transfer_license(
-    license_id: UUID, command: Why, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: Why,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """转出 to another place."""
-    await use_cases.transfer_license(session, license_id, command, expected, officer, clock.now())
+    await acts.transfer_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)
 
 
 @router.post("/change", response_model=LicenseRead)
 async def change_license(
-    license_id: UUID, command: ChangeLicense, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: ChangeLicense,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """变更: the next version, signed anew."""
-    await use_cases.change_license(session, license_id, command, expected, officer, clock.now())
+    await acts.change_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)
 
 
 @router.post("/renewal", response_model=LicenseRead)
 async def renew_license(
-    license_id: UUID, command: RenewLicense, session: Session, officer: Officer, expected: IfMatch, response: Response
+    license_id: UUID,
+    command: RenewLicense,
+    session: Session,
+    officer: Officer,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """延续: the next version, good until a later day."""
-    await use_cases.renew_license(session, license_id, command, expected, officer, clock.now())
+    await acts.renew_license(session, license_id, command, expected, officer, clock.now())
     return await _shown(session, license_id, officer, response)

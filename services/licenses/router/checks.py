@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from services.licenses import use_cases
-from services.licenses.schemas import CheckLicense, CheckRead
+from services.licenses.schemas.checks import CheckLicense, CheckRead
 from services.licenses.settings import Settings
+from services.licenses.use_cases import checks
 from shared import clock
-from shared.addresses import client_address
-from shared.db import Database
-from shared.tries import Budget
+from shared.database.guess_limits import Budget
+from shared.database.session import Database
+from shared.http.client_address import client_address
 
 router = APIRouter(prefix="/checks")
 
@@ -27,7 +27,9 @@ class Window:
 
     async def check(self, command: CheckLicense) -> Any:
         async with self.database.reading() as session:
-            return await use_cases.check_license(session, command, self.address, self.budget, clock.now())
+            return await checks.check_license(
+                session, command, self.address, self.budget, clock.now()
+            )
 
 
 # One dependency, not one for each part: everybody may check, and each dependency costs half as much as the look-up.
@@ -55,5 +57,7 @@ async def check_license(command: CheckLicense, window: At) -> Any:
 async def follow_qr(qr_token: Annotated[str, Path(max_length=60)], window: At) -> Any:
     """The same by the address in the QR."""
     return await window.check(
-        CheckLicense.model_construct(qr=qr_token, identifier=None, type_code=None, number=None, code=None)
+        CheckLicense.model_construct(
+            qr=qr_token, identifier=None, type_code=None, number=None, code=None
+        )
     )

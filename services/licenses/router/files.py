@@ -7,20 +7,33 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Response
 
-from services.licenses import printing, queries, use_cases
-from services.licenses.model import Status, TypeCode, TypeDocument, check_code, qr_token, shown_number
-from services.licenses.queries import FIRST, LicenseFilter
+from services.licenses import printing
+from services.licenses.model.identifiers import check_code, qr_token
+from services.licenses.model.license import shown_number
+from services.licenses.model.states import Status
+from services.licenses.model.types import TypeCode, TypeDocument
+from services.licenses.queries import licenses
+from services.licenses.queries.licenses import FIRST, LicenseFilter
 from services.licenses.router.access import Config, Issuer, Reader, check_reader, is_holder, show
-from services.licenses.schemas import IssueLicense, LicenseRead, LicenseSummary, StepRead, VersionRead, Why
+from services.licenses.schemas.licenses import (
+    IssueLicense,
+    LicenseRead,
+    LicenseSummary,
+    StepRead,
+    VersionRead,
+    Why,
+)
 from services.licenses.settings import Settings
+from services.licenses.use_cases import issue
 from services.licenses.use_cases.checks import NAMES
-from shared import audit, clock
-from shared.auth import Citizen, CurrentCaller
-from shared.bodies import FILE
-from shared.db import ReadSession, Session
+from shared import clock
+from shared.database import audit
 from shared.errors import FieldError, ForbiddenError
-from shared.idempotency import IdempotentRoute, Once
+from shared.http.bodies import FILE
+from shared.http.dependencies import ReadSession, Session
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import Citizen, CurrentCaller
 
 router = APIRouter(route_class=IdempotentRoute)
 PDF: dict[int | str, dict[str, Any]] = {
@@ -29,20 +42,24 @@ PDF: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/licenses", response_model=LicenseRead, status_code=201, dependencies=[Once])
-async def issue_license(command: IssueLicense, session: Session, issuer: Issuer, response: Response) -> Any:
+async def issue_license(
+    command: IssueLicense, session: Session, issuer: Issuer, response: Response
+) -> Any:
     """新发 by the department's officer or system; the holder's data come back masked."""
-    license_id = await use_cases.issue_license(session, command, issuer, clock.now())
+    license_id = await issue.issue_license(session, command, issuer, clock.now())
     response.headers["location"] = f"/api/v1/licenses/licenses/{license_id}"
-    return show(await queries.read_license(session, license_id), issuer, response)
+    return show(await licenses.read_license(session, license_id), issuer, response)
 
 
 @router.get("/licenses", response_model=Page[LicenseSummary])
-async def list_own(session: ReadSession, caller: Citizen, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_own(
+    session: ReadSession, caller: Citizen, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """The caller's own licences, of the account or of the organisation acted for."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     if caller.mandate is not None or (caller.kind == "person" and caller.act is not None):
         return {"items": [], "next": None}
-    rows = await queries.list_own(session, UUID(caller.subject), after, limit)
+    rows = await licenses.list_own(session, UUID(caller.subject), after, limit)
     page, following = page_of(rows, limit, "id")
     return {"items": [row._mapping for row in page], "next": following}
 
@@ -60,16 +77,20 @@ async def list_issued(
     """Licences of the officer's department, in the order they were made."""
     after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
     which = LicenseFilter(type_code, status, number)
-    rows = await queries.list_issued(session, (officer.area or "", officer.department or ""), which, after, limit)
+    rows = await licenses.list_issued(
+        session, (officer.area or "", officer.department or ""), which, after, limit
+    )
     page, following = page_of(rows, limit, "id")
     items = [{**row._mapping, "number": shown_number(row)} for row in page]
     return {"items": items, "next": following}
 
 
 @router.get("/licenses/{license_id}", response_model=LicenseRead)
-async def get_license(license_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response) -> Any:
+async def get_license(
+    license_id: UUID, session: ReadSession, caller: CurrentCaller, response: Response
+) -> Any:
     """One licence, to its holder or its department."""
-    row = await queries.read_license(session, license_id)
+    row = await licenses.read_license(session, license_id)
     check_reader(row, caller)
     return show(row, caller, response)
 
@@ -77,25 +98,31 @@ async def get_license(license_id: UUID, session: ReadSession, caller: CurrentCal
 @router.get("/licenses/{license_id}/versions", response_model=list[VersionRead])
 async def list_versions(license_id: UUID, session: ReadSession, caller: CurrentCaller) -> Any:
     """The chain of its versions, oldest first."""
-    check_reader(await queries.get_license(session, license_id), caller)
-    return [row._mapping for row in await queries.list_versions(session, license_id)]
+    check_reader(await licenses.get_license(session, license_id), caller)
+    return [row._mapping for row in await licenses.list_versions(session, license_id)]
 
 
 @router.get("/licenses/{license_id}/steps", response_model=list[StepRead])
 async def list_steps(license_id: UUID, session: ReadSession, caller: CurrentCaller) -> Any:
     """What was done to it, and why."""
-    check_reader(await queries.get_license(session, license_id), caller)
-    return await queries.list_steps(session, license_id)
+    check_reader(await licenses.get_license(session, license_id), caller)
+    return await licenses.list_steps(session, license_id)
 
 
 @router.get("/licenses/{license_id}/pdf", response_class=Response, responses=PDF)
-async def get_pdf(license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config) -> Response:
+async def get_pdf(
+    license_id: UUID, session: ReadSession, caller: CurrentCaller, settings: Config
+) -> Response:
     """The sealed page for its holder; staff print with a reason. 422 when it holds a character that the fonts lack."""
-    row = await queries.read_license(session, license_id)
+    row = await licenses.read_license(session, license_id)
     check_reader(row, caller)
     if not is_holder(row, caller):
-        fault = FieldError("reason", "required", "say why the whole page must be seen, by POST to …/prints")
-        raise ForbiddenError("the page shows everything unmasked: without a reason its holder alone gets it", [fault])
+        fault = FieldError(
+            "reason", "required", "say why the whole page must be seen, by POST to …/prints"
+        )
+        raise ForbiddenError(
+            "the page shows everything unmasked: without a reason its holder alone gets it", [fault]
+        )
     return await _print(row, settings)
 
 
@@ -104,9 +131,11 @@ async def print_license(
     license_id: UUID, command: Why, session: Session, officer: Reader, settings: Config
 ) -> Response:
     """The sealed page, unmasked, for the licence's department; who printed it, and why, is kept."""
-    row = await queries.read_license(session, license_id)
+    row = await licenses.read_license(session, license_id)
     check_reader(row, officer)
-    audit.record(session, "license.print", "license", license_id, reason=command.reason, version=row.version)
+    audit.record(
+        session, "license.print", "license", license_id, reason=command.reason, version=row.version
+    )
     return await _print(row, settings)
 
 
@@ -115,7 +144,9 @@ async def _print(row: Any, settings: Settings) -> Response:
     token = qr_token(row.id, row.version)
     page = printing.Page(
         record=orjson.loads(row.record),
-        labels={field.name: field.label.model_dump(exclude_none=True) for field in definition.fields},
+        labels={
+            field.name: field.label.model_dump(exclude_none=True) for field in definition.fields
+        },
         template=definition.template,
         digest=row.digest,
         check_url=f"{settings.public_url}/check/{token}",
@@ -123,7 +154,9 @@ async def _print(row: Any, settings: Settings) -> Response:
         note=_note(row),
     )
     content = await asyncio.to_thread(printing.render, page)
-    return Response(content, media_type="application/pdf", headers={"cache-control": "private, no-store"})
+    return Response(
+        content, media_type="application/pdf", headers={"cache-control": "private, no-store"}
+    )
 
 
 def _note(row: Any) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from services.licenses import use_cases
+from services.licenses.use_cases import keys as use_cases_keys
 from shared import clock
-from shared.auth import Administrator
-from shared.db import ReadSession, Session
+from shared.http.dependencies import ReadSession, Session
+from shared.security.auth import Administrator
 
 router = APIRouter()
 
@@ -28,10 +28,10 @@ class KeyRotated(BaseModel):
 @router.get("/keys", response_model=Keys)
 async def list_keys(session: ReadSession) -> Any:
     """The public keys under which signatures of licences are checked, also without asking us."""
-    return {"keys": await use_cases.list_keys(session)}
+    return {"keys": await use_cases_keys.list_keys(session)}
 
 
 @router.post("/signing-keys/rotation", response_model=KeyRotated)
 async def rotate_key(session: Session, _administrator: Administrator) -> Any:
     """A new key signs from now on; the old ones still verify."""
-    return {"kid": await use_cases.rotate_key(session, clock.now())}
+    return {"kid": await use_cases_keys.rotate_key(session, clock.now())}

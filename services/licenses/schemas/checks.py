@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from services.licenses.model import Bilingual, TypeCode, check_identifier
+from services.licenses.model.identifiers import check_identifier
+from services.licenses.model.types import Bilingual, TypeCode
 from services.licenses.schemas.licenses import Number, Strict
 from shared.fields import CLEAN
 
@@ -19,7 +20,9 @@ class CheckLicense(Strict):
     identifier: Identifier | None = None
     type_code: TypeCode | None = None
     number: Number | None = None
-    code: Annotated[str, Field(min_length=8, max_length=8, pattern=r"^[0-9A-Za-z]{8}$")] | None = None
+    code: Annotated[str, Field(min_length=8, max_length=8, pattern=r"^[0-9A-Za-z]{8}$")] | None = (
+        None
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "CheckLicense":

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from services.licenses.model import MAX_VERSION, TypeCode
+from services.licenses.model.identifiers import MAX_VERSION
+from services.licenses.model.types import TypeCode
 from services.licenses.schemas.licenses import Day, Kind, Number, Values, check_holder_number
 from shared import clock
 from shared.fields import CLEAN, Line

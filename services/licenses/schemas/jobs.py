@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from services.licenses.model import TypeCode
+from services.licenses.model.types import TypeCode
 from services.licenses.schemas.licenses import Strict
 
 

@@ -4,10 +4,19 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from services.licenses.model import MAX_VALUE, Bilingual, TypeCode
-from shared import clock, codes
+from services.licenses.model.types import MAX_VALUE, Bilingual, TypeCode
+from shared import clock
+from shared.domain import codes
 from shared.fields import CLEAN, Line, Reason
 
 
@@ -15,10 +24,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Value = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE), CLEAN]
+Value = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE), CLEAN
+]
 Values = Annotated[dict[Annotated[str, Field(max_length=60)], Value], Field(max_length=60)]
 """The content by field name; dates as YYYY-MM-DD, numbers as decimal digits."""
-Number = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), CLEAN]
+Number = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), CLEAN
+]
 """证照编号 as it is printed."""
 EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
@@ -81,7 +94,9 @@ class EndLicense(Why):
 class ChangeLicense(Why):
     """变更: fields with their new values (null takes one away), another name of the holder."""
 
-    fields: Annotated[dict[Annotated[str, Field(max_length=60)], Value | None], Field(max_length=60)] = {}
+    fields: Annotated[
+        dict[Annotated[str, Field(max_length=60)], Value | None], Field(max_length=60)
+    ] = {}
     holder_name: Line | None = None
 
     @model_validator(mode="after")

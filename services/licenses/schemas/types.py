@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from services.licenses.model import TypeDocument
+from services.licenses.model.types import TypeDocument
 
 
 class TypeRead(BaseModel):

@@ -9,8 +9,12 @@ from pydantic import BaseModel, Field, StringConstraints
 from services.licenses.schemas.licenses import Strict
 from shared.fields import CLEAN
 
-Matter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), CLEAN]
-UseReason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=200), CLEAN]
+Matter = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), CLEAN
+]
+UseReason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=2, max_length=200), CLEAN
+]
 
 
 class Authorise(Strict):

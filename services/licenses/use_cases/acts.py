@@ -7,39 +7,58 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import Act, License, LicenseStep
-from services.licenses.queries import Type
-from services.licenses.schemas import ChangeLicense, EndLicense, RenewLicense, Why
+from services.licenses.model.license import License, LicenseStep
+from services.licenses.model.states import Act
+from services.licenses.queries import licenses, types
+from services.licenses.queries.types import Type
+from services.licenses.schemas.licenses import ChangeLicense, EndLicense, RenewLicense, Why
 from services.licenses.use_cases.keys import get_signer
 from services.licenses.use_cases.making import Draft, make, store_versions
-from shared import audit, outbox
+from shared.database import audit
 from shared.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
-from shared.etags import check_version
-from shared.events import Event
+from shared.events.base import Event
+from shared.http.etags import check_version
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.tokens import Caller
 
 
-async def _departments(session: AsyncSession, license_id: UUID, expected: int, caller: Caller) -> License:
+async def _departments(
+    session: AsyncSession, license_id: UUID, expected: int, caller: Caller
+) -> License:
     """A licence of the officer's area and department, locked, at the version that was read."""
-    found = await queries.lock_license(session, license_id)
+    found = await licenses.lock_license(session, license_id)
     if (found.area_code, found.department_code) != (caller.area, caller.department):
-        raise NotFoundError(queries.NOT_YOURS)
+        raise NotFoundError(licenses.NOT_YOURS)
     check_version(found.revision, expected)
     return found
 
 
-def _record(session: AsyncSession, license: License, act: Act, fact: Event, reason: str, now: datetime) -> None:
+def _record(
+    session: AsyncSession, license: License, act: Act, fact: Event, reason: str, now: datetime
+) -> None:
     """The fact, the step that the holder sees, the audit trail."""
     outbox.add(session, fact)
-    step = {"act": act, "status": license.status, "version": license.version, "reason": reason, "at": now}
+    step = {
+        "act": act,
+        "status": license.status,
+        "version": license.version,
+        "reason": reason,
+        "at": now,
+    }
     session.add(LicenseStep(id=new_id(), license_id=license.id, **step))
-    audit.record(session, f"license.{act}", "license", license.id, reason=reason, revision=license.revision)
+    audit.record(
+        session, f"license.{act}", "license", license.id, reason=reason, revision=license.revision
+    )
 
 
 async def suspend_license(
-    session: AsyncSession, license_id: UUID, command: Why, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: Why,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """暂扣."""
     found = await _departments(session, license_id, expected, caller)
@@ -47,7 +66,12 @@ async def suspend_license(
 
 
 async def release_license(
-    session: AsyncSession, license_id: UUID, command: Why, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: Why,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """暂扣发还."""
     found = await _departments(session, license_id, expected, caller)
@@ -55,7 +79,12 @@ async def release_license(
 
 
 async def end_license(
-    session: AsyncSession, license_id: UUID, command: EndLicense, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: EndLicense,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """撤销, 注销 or 吊销."""
     found, act = await _departments(session, license_id, expected, caller), Act(command.kind)
@@ -63,7 +92,12 @@ async def end_license(
 
 
 async def transfer_license(
-    session: AsyncSession, license_id: UUID, command: Why, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: Why,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """转出."""
     found = await _departments(session, license_id, expected, caller)
@@ -71,7 +105,12 @@ async def transfer_license(
 
 
 async def change_license(
-    session: AsyncSession, license_id: UUID, command: ChangeLicense, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: ChangeLicense,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """变更: the next version, made under the newest definition of its type and signed."""
     found = await _departments(session, license_id, expected, caller)
@@ -82,19 +121,31 @@ async def change_license(
 
 
 async def renew_license(
-    session: AsyncSession, license_id: UUID, command: RenewLicense, expected: int, caller: Caller, now: datetime
+    session: AsyncSession,
+    license_id: UUID,
+    command: RenewLicense,
+    expected: int,
+    caller: Caller,
+    now: datetime,
 ) -> None:
     """延续: the next version holds until a later day."""
     found = await _departments(session, license_id, expected, caller)
-    await _next_version(session, found, Act.RENEW, {"valid_until": command.valid_until}, command.reason, now)
+    await _next_version(
+        session, found, Act.RENEW, {"valid_until": command.valid_until}, command.reason, now
+    )
 
 
 async def _next_version(
-    session: AsyncSession, license: License, act: Act, changes: dict[str, Any], reason: str, now: datetime
+    session: AsyncSession,
+    license: License,
+    act: Act,
+    changes: dict[str, Any],
+    reason: str,
+    now: datetime,
 ) -> None:
     previous, last = license.identifier, license.valid_until
-    version = await queries.get_version(session, license)
-    ground = await queries.find_ground(session, license.type_code, license.holder, None)
+    version = await licenses.get_version(session, license)
+    ground = await types.find_ground(session, license.type_code, license.holder, None)
     assert ground.type is not None
     before: dict[str, Any] = orjson.loads(version.record)
     license.begin_version(act, now)
@@ -108,7 +159,9 @@ async def _next_version(
         holder_kind=license.holder_kind,
         holder_name=changes.get("holder_name", before["holder"]["name"]),
         holder_id_number=before["holder"]["number"],
-        fields=_merged(ground.type, before["fields"], changes.get("fields", {}), complete=act is Act.CHANGE),
+        fields=_merged(
+            ground.type, before["fields"], changes.get("fields", {}), complete=act is Act.CHANGE
+        ),
         issuer_name=before["issuer"]["name"],
         issued_on=license.issued_on,
         valid_from=license.valid_from,
@@ -136,7 +189,9 @@ async def _next_version(
     _record(session, license, act, license.renewed_version(act, now), reason, now)
 
 
-def _merged(type_: Type, before: dict[str, str], changes: dict[str, str | None], *, complete: bool) -> dict[str, str]:
+def _merged(
+    type_: Type, before: dict[str, str], changes: dict[str, str | None], *, complete: bool
+) -> dict[str, str]:
     known = {field.name for field in type_.document.fields}
     kept = {name: value for name, value in before.items() if name in known or name in changes}
     merged = {name: value for name, value in (kept | changes).items() if value is not None}

@@ -13,15 +13,19 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import CheckTries, Status, check_code, read_qr_token
-from services.licenses.queries import FIRST
-from services.licenses.schemas import CheckLicense
+from services.licenses.model.identifiers import check_code, read_qr_token
+from services.licenses.model.records import CheckTries
+from services.licenses.model.states import Status
+from services.licenses.queries import licenses
+from services.licenses.queries.licenses import FIRST
+from services.licenses.schemas.checks import CheckLicense
 from services.licenses.signing import Ed25519Signer, canonical, digest_of, verify
-from shared import clock, masking, tries
+from shared import clock
+from shared.database import guess_limits
+from shared.database.guess_limits import Budget, Try
+from shared.domain import masking
 from shared.errors import NotFoundError
-from shared.key_ring import new_raw
-from shared.tries import Budget, Try
+from shared.security.key_ring import new_raw
 
 NOT_FOUND = "no licence with this number and code"
 NAMES = {
@@ -44,7 +48,16 @@ class _Nobody:
 
     def __init__(self) -> None:
         private, self.public_key = new_raw("nobody")
-        names = ("identifier", "number", "type", "issuer", "holder", "fields", "issued_on", "valid_from")
+        names = (
+            "identifier",
+            "number",
+            "type",
+            "issuer",
+            "holder",
+            "fields",
+            "issued_on",
+            "valid_from",
+        )
         content = canonical(dict.fromkeys(names, "-" * 60))
         self.record, self.digest = content.decode(), digest_of(content)
         self.signature = Ed25519Signer("nobody", private).sign(content)
@@ -55,7 +68,7 @@ NOBODY: Any = _Nobody()
 
 async def forget_tries(session: AsyncSession, before: datetime) -> None:
     """Tries of windows long past."""
-    await tries.forget_tries(session, CheckTries, before)
+    await guess_limits.forget_tries(session, CheckTries, before)
 
 
 async def check_license(
@@ -66,9 +79,11 @@ async def check_license(
     if command.qr is not None:
         # The QR's content is an address whose last part is the token, or the token alone.
         token = read_qr_token(command.qr.rpartition("/")[2])
-        return _judge(await queries.find_check(session, one, token=token or (UUID(int=0), 0)), None, now)
+        return _judge(
+            await licenses.find_check(session, one, token=token or (UUID(int=0), 0)), None, now
+        )
     number = (command.type_code or "", command.number or "")
-    rows = await queries.find_check(session, one, identifier=command.identifier, number=number)
+    rows = await licenses.find_check(session, one, identifier=command.identifier, number=number)
     return _judge(rows, command.code or "", now)
 
 
@@ -90,7 +105,10 @@ def _check_signature(row: Any) -> str:
     """Whether the record is what was digested and signed."""
     content: bytes = row.record.encode()
     signed = row if row.signature is not None and row.public_key is not None else NOBODY
-    holds = verify(signed.public_key, signed.record.encode(), signed.signature) and digest_of(content) == row.digest
+    holds = (
+        verify(signed.public_key, signed.record.encode(), signed.signature)
+        and digest_of(content) == row.digest
+    )
     if row.signature is None:
         return "none"
     return "good" if holds and row.public_key is not None else "broken"
@@ -113,6 +131,14 @@ def _answer(row: Any, signature: str, today: date, now: datetime) -> dict[str, A
         "issued_on": row.issued_on,
         "signature": {"result": signature, "kid": row.kid},
         "issuer": {"name": record["issuer"]["name"], "code": row.issuer_code, "trust": row.trust},
-        "validity": {"result": validity, "valid_from": row.valid_from, "valid_until": row.valid_until},
-        "status": {"code": row.status, "name": NAMES[Status(row.status)], "superseded": row.version < row.newest},
+        "validity": {
+            "result": validity,
+            "valid_from": row.valid_from,
+            "valid_until": row.valid_until,
+        },
+        "status": {
+            "code": row.status,
+            "name": NAMES[Status(row.status)],
+            "superseded": row.version < row.newest,
+        },
     }

@@ -13,28 +13,38 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import IRREVERSIBLE, Status, fact_of_status
-from services.licenses.queries import Type
-from services.licenses.schemas import CollectedLicense
+from services.licenses.model.license import fact_of_status
+from services.licenses.model.states import IRREVERSIBLE, Status
+from services.licenses.queries import types as queries_types
+from services.licenses.queries.types import Type
+from services.licenses.schemas.collected import CollectedLicense
 from services.licenses.signing import canonical, digest_of
 from services.licenses.use_cases.links import keep_links
-from services.licenses.use_cases.making import Draft, Made, make, make_and_store, name_of, store_versions
-from shared import audit, clock, outbox
-from shared.crypto import open_sealed, pseudonym
-from shared.direct import Direct
+from services.licenses.use_cases.making import (
+    Draft,
+    Made,
+    make,
+    make_and_store,
+    name_of,
+    store_versions,
+)
+from shared import clock
+from shared.database import audit
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError
-from shared.events import Event
+from shared.events.base import Event
 from shared.events.exchange import RecordReceived
 from shared.events.licenses import LicenseRecordsJudged
 from shared.events.records import Fault, Verdict, faults_of
+from shared.messaging import outbox
+from shared.security.crypto import open_sealed, pseudonym
 
 TRUST = "B"
 """Checked against an old paper at a window, not made by us."""
 REASON = "来源系统状态变更"
 FIELDS = frozenset(CollectedLicense.model_fields)
-ONE_AT_A_TIME = Direct("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
-KNOWN = Direct(
+ONE_AT_A_TIME = UntypedDirect("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
+KNOWN = UntypedDirect(
     "WITH given AS (SELECT * FROM unnest(CAST(:types AS text[]), CAST(:numbers AS text[]), CAST(:identifiers AS text[]))"
     "  WITH ORDINALITY AS g (type_code, number, identifier, place)),"
     " found AS (SELECT g.place, l.id, v.license_id AS taken_by FROM given g"
@@ -50,7 +60,9 @@ KNOWN = Direct(
 
 Row by row through the unique indexes (LATERAL … LIMIT 1): a generic plan would otherwise walk the whole department.
 """
-LINKS = Direct("SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))")
+LINKS = UntypedDirect(
+    "SELECT holder, account_id FROM account_link WHERE holder = ANY (CAST(:holders AS text[]))"
+)
 
 
 @dataclass(slots=True)
@@ -76,8 +88,14 @@ class Row:
 
     def verdict(self) -> Verdict:
         source: Any = self.raw.get("source_number") if isinstance(self.raw, dict) else None
-        key = source if isinstance(source, str) and 0 < len(source) <= 60 and source.isprintable() else None
-        return Verdict.model_construct(row=self.number, key=key, status=self.status, faults=self.faults)
+        key = (
+            source
+            if isinstance(source, str) and 0 < len(source) <= 60 and source.isprintable()
+            else None
+        )
+        return Verdict.model_construct(
+            row=self.number, key=key, status=self.status, faults=self.faults
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +116,9 @@ async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -
     _ = await ONE_AT_A_TIME.fetch(session, place=f"{place.area}/{place.department}")
     for row in rows:
         _read(row)
-    types = await queries.read_types(session, {row.record.type_code for row in rows if row.record})
+    types = await queries_types.read_types(
+        session, {row.record.type_code for row in rows if row.record}
+    )
     for row in rows:
         if row.record is not None:
             _judge(row, row.record, types.get(row.record.type_code), place)
@@ -119,8 +139,13 @@ async def collect(session: AsyncSession, event: RecordReceived, now: datetime) -
         "occurred_at": now,
     }
     await outbox.add_many(session, [*facts, LicenseRecordsJudged(**answer, verdicts=verdicts)])
-    counts = {name: sum(row.status == name for row in rows) for name in ("accepted", "unchanged", "rejected")}
-    audit.record(session, "licenses.collect", "batch", event.batch_id, chunk=event.chunk, counts=counts)
+    counts = {
+        name: sum(row.status == name for row in rows)
+        for name in ("accepted", "unchanged", "rejected")
+    }
+    audit.record(
+        session, "licenses.collect", "batch", event.batch_id, chunk=event.chunk, counts=counts
+    )
 
 
 def _read(row: Row) -> None:
@@ -145,7 +170,9 @@ def _judge(row: Row, record: CollectedLicense, type_: Type | None, place: Place)
         row.reject("type_code", "issuer", "your department is no issuing body of this type")
 
 
-async def _take(session: AsyncSession, wave: Sequence[Row], types: Mapping[str, Type], place: Place) -> list[Event]:
+async def _take(
+    session: AsyncSession, wave: Sequence[Row], types: Mapping[str, Type], place: Place
+) -> list[Event]:
     """One wave of sound rows, no two of the same licence: what is known, what is new, what is a further version.
 
     New licences are told of as they are stored; the facts of further versions come back.
@@ -155,7 +182,14 @@ async def _take(session: AsyncSession, wave: Sequence[Row], types: Mapping[str, 
         "types": [one.type_code for _, one in sound],
         "numbers": [one.source_number for _, one in sound],
         "identifiers": [
-            name_of(one.type_code, place.department, one.source_number, one.version, one.holder_kind, row.holder)
+            name_of(
+                one.type_code,
+                place.department,
+                one.source_number,
+                one.version,
+                one.holder_kind,
+                row.holder,
+            )
             for row, one in sound
         ],
     }
@@ -175,12 +209,18 @@ async def _take(session: AsyncSession, wave: Sequence[Row], types: Mapping[str, 
         if before is None:
             new.append(draft)
         else:
-            draft.license_id, draft.revision, draft.previous = before.id, before.revision + 1, before.identifier
+            draft.license_id, draft.revision, draft.previous = (
+                before.id,
+                before.revision + 1,
+                before.identifier,
+            )
             draft.act = "change"
             further.append(make(draft, None, place.now))
         row.status = "accepted"
     if new and len(await make_and_store(session, new, place.now)) != len(new):
-        raise ConflictError("another process stored one of these licences at this moment; the chunk comes again")
+        raise ConflictError(
+            "another process stored one of these licences at this moment; the chunk comes again"
+        )
     await store_versions(session, further)
     return [fact_of_status(one.view(), REASON, place.now) for one in further]
 
@@ -191,10 +231,16 @@ def _compare(row: Row, record: CollectedLicense, before: Any, digest: str) -> bo
         return True
     if before.id is None or before.taken_by not in {None, before.id}:
         row.reject(
-            "source_number", "identifier_free", "the identifier made of type and number belongs to another licence"
+            "source_number",
+            "identifier_free",
+            "the identifier made of type and number belongs to another licence",
         )
     elif before.origin != "collected":
-        row.reject("source_number", "issued_here", "a licence with this number was issued here; change that one")
+        row.reject(
+            "source_number",
+            "issued_here",
+            "a licence with this number was issued here; change that one",
+        )
     elif record.version < before.version:
         row.status = "unchanged"
     elif record.version == before.version:
@@ -207,7 +253,9 @@ def _compare(row: Row, record: CollectedLicense, before: Any, digest: str) -> bo
         row.reject("status", "irreversible", "was revoked; nothing follows that")
     elif before.holder != row.holder:
         row.reject(
-            "holder_id_number", "same_holder", "a licence keeps its holder; send the other's under its own number"
+            "holder_id_number",
+            "same_holder",
+            "a licence keeps its holder; send the other's under its own number",
         )
     else:
         return True
@@ -216,7 +264,11 @@ def _compare(row: Row, record: CollectedLicense, before: Any, digest: str) -> bo
 
 def _draft(record: CollectedLicense, type_: Type, place: Place, account: Any, digest: str) -> Draft:
     first = record.valid_from or record.issued_on
-    is_over = record.status in {"01", "02"} and record.valid_until is not None and record.valid_until < place.today
+    is_over = (
+        record.status in {"01", "02"}
+        and record.valid_until is not None
+        and record.valid_until < place.today
+    )
     return Draft(
         type=type_,
         area_code=place.area,

@@ -9,18 +9,20 @@ from cryptography.exceptions import InvalidTag
 from sqlalchemy import LargeBinary, bindparam, select, text, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import RECORD, UNSIGNED, License, LicenseVersion, SigningJob, facts_of
-from services.licenses.queries import FIRST
-from services.licenses.schemas import SignCollected
+from services.licenses.model.license import RECORD, UNSIGNED, License, LicenseVersion, facts_of
+from services.licenses.model.records import SigningJob
+from services.licenses.queries import records
+from services.licenses.queries.licenses import FIRST
+from services.licenses.schemas.jobs import SignCollected
 from services.licenses.signing import Signer, digest_of
 from services.licenses.use_cases.keys import get_signer
-from shared import audit, outbox
-from shared.crypto import decrypt
+from shared.database import audit
 from shared.errors import ForbiddenError
 from shared.events.licenses import LicenseChanged
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.crypto import decrypt
+from shared.security.tokens import Caller
 
 BATCH = 500
 LICENSE: Any = License.__table__.c
@@ -36,11 +38,13 @@ SIGN = text(
 ).bindparams(bindparam("kid"), bindparam("now"))
 
 
-async def start_job(session: AsyncSession, command: SignCollected, caller: Caller, now: datetime) -> SigningJob:
+async def start_job(
+    session: AsyncSession, command: SignCollected, caller: Caller, now: datetime
+) -> SigningJob:
     """Sign what the department has collected until now."""
     if not caller.area or not caller.department:
         raise ForbiddenError("you belong to no department")
-    total = await queries.count_unsigned(session, caller.area, caller.department, command.type_code)
+    total = await records.count_unsigned(session, caller.area, caller.department, command.type_code)
     job = SigningJob(
         id=new_id(),
         area_code=caller.area,
@@ -55,7 +59,9 @@ async def start_job(session: AsyncSession, command: SignCollected, caller: Calle
         finished_at=None if total else now,
     )
     session.add(job)
-    audit.record(session, "licenses.sign", "signing_job", job.id, type=command.type_code, total=total)
+    audit.record(
+        session, "licenses.sign", "signing_job", job.id, type=command.type_code, total=total
+    )
     return job
 
 
@@ -69,7 +75,10 @@ async def sign_batch(session: AsyncSession, now: datetime) -> int | None:
     signer = await get_signer(session, None, now)
     signed = [(row, signature) for row in rows if (signature := _sign(row, signer)) is not None]
     if signed:
-        given = [{"id": row.id, "version": row.version, "signature": signature} for row, signature in signed]
+        given = [
+            {"id": row.id, "version": row.version, "signature": signature}
+            for row, signature in signed
+        ]
         values = {"rows": orjson.dumps(given, default=str).decode(), "kid": signer.kid, "now": now}
         _ = await session.execute(SIGN, values)
         await outbox.add_many(session, [_fact(row, now) for row, _ in signed])
@@ -87,7 +96,10 @@ async def _next(session: AsyncSession, job: SigningJob) -> Sequence[Any]:
     sealed = type_coerce(VERSION.record, LargeBinary).label("sealed")
     statement = (
         select(*LICENSE, sealed)
-        .join(LicenseVersion.__table__, (VERSION.license_id == LICENSE.id) & (VERSION.version == LICENSE.version))
+        .join(
+            LicenseVersion.__table__,
+            (VERSION.license_id == LICENSE.id) & (VERSION.version == LICENSE.version),
+        )
         .where(
             LICENSE.area_code == job.area_code,
             LICENSE.department_code == job.department_code,

@@ -3,23 +3,26 @@
 from datetime import datetime
 from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import SigningKey
+from services.licenses.model.records import SigningKey
 from services.licenses.signing import SIGNERS, Signer
-from shared import audit
+from shared.database import audit
 from shared.ids import new_id
-from shared.key_ring import KeyRing, new_raw
-from shared.memory import Memory
+from shared.security.key_ring import KeyRing, new_raw
 
 RING = KeyRing(SigningKey, "licences", lambda: str(new_id()), new_raw)
 
-_signers: Memory[str, Signer] = Memory(8)
+_signers: LRUCache[str, Signer] = LRUCache(8)
 
 
 def _signer(key: SigningKey) -> Signer:
-    return _signers.get(key.kid) or _signers.put(key.kid, SIGNERS[key.algorithm](key.kid, key.private_key))
+    signer = _signers.get(key.kid)
+    if signer is None:
+        signer = _signers[key.kid] = SIGNERS[key.algorithm](key.kid, key.private_key)
+    return signer
 
 
 async def get_signer(session: AsyncSession, kid: str | None, now: datetime) -> Signer:
@@ -37,4 +40,6 @@ async def rotate_key(session: AsyncSession, now: datetime) -> str:
 
 async def list_keys(session: AsyncSession) -> list[dict[str, Any]]:
     """Every public key that has ever signed."""
-    return list((await session.scalars(select(SigningKey.public_key).order_by(SigningKey.kid))).all())
+    return list(
+        (await session.scalars(select(SigningKey.public_key).order_by(SigningKey.kid))).all()
+    )

@@ -9,26 +9,29 @@ from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import AccountLink, License, facts_of
-from shared import outbox
-from shared.crypto import open_sealed, pseudonym
-from shared.direct import Direct
+from services.licenses.model.license import License, facts_of
+from services.licenses.model.records import AccountLink
+from shared.database.direct import UntypedDirect
 from shared.events.identity import IdentityVerified, OrganisationLinked
 from shared.events.licenses import LicenseChanged
+from shared.messaging import outbox
+from shared.security.crypto import open_sealed, pseudonym
 
 LICENSE: Any = License.__table__.c
 _LOCK = (
     "SELECT pg_advisory_xact_lock{mode}(1818848875, stripe) FROM (SELECT DISTINCT hashtext(name) & 63 AS stripe"
     " FROM unnest(CAST(:names AS text[])) AS given (name) ORDER BY stripe) AS sorted"
 )
-LOCK, SHARE = Direct(_LOCK.format(mode="")), Direct(_LOCK.format(mode="_shared"))
+LOCK, SHARE = UntypedDirect(_LOCK.format(mode="")), UntypedDirect(_LOCK.format(mode="_shared"))
 """1818848875: "link". In stripes, because a chunk names a thousand holders and the table of locks holds some thousands.
 
 Sorted, so that two that lock never wait for each other.
 """
 
 
-async def keep_links(session: AsyncSession, holders: Iterable[str], account: UUID | None = None) -> None:
+async def keep_links(
+    session: AsyncSession, holders: Iterable[str], account: UUID | None = None
+) -> None:
     """No link of these is made until the transaction ends; call it before links are read or licences locked.
 
     A licence stored on what was read could otherwise pass unseen beside the link that is made at that moment.
@@ -43,7 +46,9 @@ async def link_person(session: AsyncSession, event: IdentityVerified, now: datet
         await _link(session, pseudonym(holder["id_number"]), event.account_id, now)
 
 
-async def link_organisation(session: AsyncSession, event: OrganisationLinked, now: datetime) -> None:
+async def link_organisation(
+    session: AsyncSession, event: OrganisationLinked, now: datetime
+) -> None:
     """The organisation's account by its USCC."""
     await _link(session, pseudonym(event.uscc), event.organisation_id, now)
 
@@ -52,9 +57,13 @@ async def _link(session: AsyncSession, holder: str, account_id: UUID, now: datet
     _ = await LOCK.fetch(session, names=[holder, str(account_id)])
     statement = insert(AccountLink).values(holder=holder, account_id=account_id)
     change = {"account_id": account_id}
-    _ = await session.execute(statement.on_conflict_do_update(index_elements=["holder"], set_=change))
     _ = await session.execute(
-        delete(AccountLink).where(AccountLink.account_id == account_id, AccountLink.holder != holder)
+        statement.on_conflict_do_update(index_elements=["holder"], set_=change)
+    )
+    _ = await session.execute(
+        delete(AccountLink).where(
+            AccountLink.account_id == account_id, AccountLink.holder != holder
+        )
     )
     # One account, one person: what lay with this account under another number was only typed in by it.
     hers = (LICENSE.holder == holder) & LICENSE.account_id.is_distinct_from(account_id)
@@ -63,8 +72,14 @@ async def _link(session: AsyncSession, holder: str, account_id: UUID, now: datet
     renewed = (
         update(License.__table__)  # pyright: ignore[reportArgumentType]
         .where(LICENSE.id.in_(moved.scalar_subquery()))
-        .values(account_id=case((LICENSE.holder == holder, account_id)), revision=LICENSE.revision + 1, changed_at=now)
+        .values(
+            account_id=case((LICENSE.holder == holder, account_id)),
+            revision=LICENSE.revision + 1,
+            changed_at=now,
+        )
         .returning(*LICENSE)
     )
     rows = (await session.execute(renewed)).all()
-    await outbox.add_many(session, [LicenseChanged(**facts_of(row, now), change="linked") for row in rows])
+    await outbox.add_many(
+        session, [LicenseChanged(**facts_of(row, now), change="linked") for row in rows]
+    )

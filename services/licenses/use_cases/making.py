@@ -11,14 +11,17 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import RECORD, facts_of, identifier, serial_of
-from services.licenses.queries import Type
+from services.licenses.model.identifiers import identifier, serial_of
+from services.licenses.model.license import RECORD, facts_of
+from services.licenses.queries.types import Type
 from services.licenses.signing import Signer, canonical, digest_of
-from shared import audit, context, outbox
-from shared.crypto import encrypt, pseudonym
-from shared.direct import Direct
+from shared import context
+from shared.database import audit
+from shared.database.direct import UntypedDirect
 from shared.events.licenses import LicenseIssued
 from shared.ids import new_id
+from shared.messaging import outbox
+from shared.security.crypto import encrypt, pseudonym
 
 COLUMNS = {
     "id": "uuid",
@@ -69,12 +72,10 @@ _VERSIONS = (
     " made_by, made_at) SELECT id, version, identifier, previous, record, digest, kid, signature, act, reason, made_by, made_at"
     " FROM given WHERE id IN (SELECT id FROM stored)"
 )
-_AUDIT = (
-    "id uuid, at timestamptz, actor text, on_behalf_of text, action text, object_type text, object_id text, reason text"
-)
+_AUDIT = "id uuid, at timestamptz, actor text, on_behalf_of text, action text, object_type text, object_id text, reason text"
 _AUDITED = _AUDIT + ", detail jsonb, request_id text"
 _AUDIT_NAMES = ", ".join(column.partition(" ")[0] for column in _AUDITED.split(", "))
-STORE = Direct(
+STORE = UntypedDirect(
     f"{_GIVEN}, stored AS (INSERT INTO license ({_NAMES}) SELECT {_NAMES} FROM given"
     f" ON CONFLICT DO NOTHING RETURNING id), versions AS ({_VERSIONS}),"
     " counted AS (INSERT INTO license_counting (area_code, department_code, type_code, collected, issued, signed)"
@@ -91,9 +92,11 @@ STORE = Direct(
 """New licences with their first versions, counts, facts and audit rows; what is there already is passed over with all of it."""
 AT_ONCE = 50
 """Licences that one statement stores where many are collected."""
-RENEW = Direct(
+RENEW = UntypedDirect(
     f"{_GIVEN}, stored AS (UPDATE license l SET"
-    + ", ".join(f" {name} = g.{name}" for name in COLUMNS if name not in {"id", "created_at", "case_id"})
+    + ", ".join(
+        f" {name} = g.{name}" for name in COLUMNS if name not in {"id", "created_at", "case_id"}
+    )
     + f" FROM given g WHERE l.id = g.id RETURNING l.id), versions AS ({_VERSIONS}),"
     " counted AS (INSERT INTO license_counting (area_code, department_code, type_code, signed)"
     " SELECT g.area_code, g.department_code, g.type_code, sum(g.signed::int - l.signed::int)"
@@ -150,16 +153,28 @@ class Draft:
         body = self.type.document.issuer(self.issuer)
         until = self.valid_until.isoformat() if self.valid_until else None
         matter = {"code": self.matter_code, "name": self.matter_name} if self.matter_name else None
-        absent = {"previous": self.previous, "valid_until": until, "case_number": self.case_number, "matter": matter}
+        absent = {
+            "previous": self.previous,
+            "valid_until": until,
+            "case_number": self.case_number,
+            "matter": matter,
+        }
         return {
             **{key: value for key, value in absent.items() if value is not None},
             "identifier": name,
             "number": self.number,
             "version": self.version,
             "type": {"code": self.type.code, "version": self.type.version, "name": self.type.name},
-            "issuer": {"name": self.issuer_name or (body.name if body else self.issuer), "code": self.issuer},
+            "issuer": {
+                "name": self.issuer_name or (body.name if body else self.issuer),
+                "code": self.issuer,
+            },
             "area_code": self.area_code,
-            "holder": {"kind": self.holder_kind, "name": self.holder_name, "number": self.holder_id_number},
+            "holder": {
+                "kind": self.holder_kind,
+                "name": self.holder_name,
+                "number": self.holder_id_number,
+            },
             "fields": self.fields,
             "issued_on": self.issued_on.isoformat(),
             "valid_from": self.valid_from.isoformat(),
@@ -182,14 +197,35 @@ class Made:
 
 
 _SAME = (
-    *("number", "area_code", "department_code", "holder_kind", "account_id", "status", "trust", "origin", "issued_on"),
-    *("valid_from", "valid_until", "source_digest", "case_id", "case_number", "matter_code", "matter_name", "version"),
+    *(
+        "number",
+        "area_code",
+        "department_code",
+        "holder_kind",
+        "account_id",
+        "status",
+        "trust",
+        "origin",
+        "issued_on",
+    ),
+    *(
+        "valid_from",
+        "valid_until",
+        "source_digest",
+        "case_id",
+        "case_number",
+        "matter_code",
+        "matter_name",
+        "version",
+    ),
     *("revision", "previous", "act", "reason"),
 )
 """Columns that are as the draft has them."""
 
 
-def name_of(type_code: str, issuer: str, number: str, version: int, holder_kind: str, holder: str) -> str:
+def name_of(
+    type_code: str, issuer: str, number: str, version: int, holder_kind: str, holder: str
+) -> str:
     """The identifier of a licence, whose holder's pseudonym is `holder`."""
     serial = serial_of(issuer, type_code, number, holder if holder_kind == "person" else None)
     return identifier(type_code, issuer, serial, version)
@@ -225,16 +261,24 @@ def make(draft: Draft, signer: Signer | None, now: datetime) -> Made:
     )
 
 
-async def store(session: AsyncSession, made: Sequence[Made], now: datetime, *, audited: bool = True) -> set[UUID]:
+async def store(
+    session: AsyncSession, made: Sequence[Made], now: datetime, *, audited: bool = True
+) -> set[UUID]:
     """Store new licences and tell of them; the ids of those that were new. `audited`: each with an audit row of its own."""
     return await _store(session, _values(made, now, audited=audited)) if made else set()
 
 
-async def make_and_store(session: AsyncSession, drafts: Sequence[Draft], now: datetime) -> set[UUID]:
+async def make_and_store(
+    session: AsyncSession, drafts: Sequence[Draft], now: datetime
+) -> set[UUID]:
     """Make many, unsigned and without audit rows, and store them: while the database takes some, the next are made."""
 
     def ready(first: int) -> dict[str, Any]:
-        return _values([make(draft, None, now) for draft in drafts[first : first + AT_ONCE]], now, audited=False)
+        return _values(
+            [make(draft, None, now) for draft in drafts[first : first + AT_ONCE]],
+            now,
+            audited=False,
+        )
 
     stored = set[UUID]()
     making = asyncio.create_task(asyncio.to_thread(ready, 0))
@@ -258,7 +302,9 @@ def _values(made: Sequence[Made], now: datetime, *, audited: bool) -> dict[str, 
         if audited
     ]
     columns = {"topics": "topic", "keys": "key", "ids": "event_id", "payloads": "payload"}
-    values: dict[str, Any] = {name: [fact[column] for fact in facts] for name, column in columns.items()}
+    values: dict[str, Any] = {
+        name: [fact[column] for fact in facts] for name, column in columns.items()
+    }
     return values | {"rows": _rows(made), "audits": orjson.dumps(acts).decode()}
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import COUNTS
+from services.licenses.model.records import COUNTS
+from services.licenses.queries import records
 
 _NAMES = ", ".join(COUNTS)
 FOLD = text(
@@ -35,7 +35,7 @@ async def get_statistics(
     session: AsyncSession, area: str | None, department: str | None, type_code: str | None
 ) -> dict[str, Any]:
     """Of an area, a department, a type, or of all."""
-    row = await queries.get_statistics(session, area, department, type_code)
+    row = await records.get_statistics(session, area, department, type_code)
     names = ("types", "collected", "issued", "signed", "uses", "refused_uses")
     return {
         **{name: getattr(row, name) for name in names},

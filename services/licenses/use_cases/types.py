@@ -5,14 +5,19 @@ from datetime import datetime
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model import LicenseType, LicenseTypeVersion, TypeDocument
-from shared import audit
+from services.licenses.model.types import LicenseType, LicenseTypeVersion, TypeDocument
+from shared.database import audit
 from shared.errors import ConflictError, PreconditionRequiredError
-from shared.etags import check_version
+from shared.http.etags import check_version
 
 
 async def publish_type(
-    session: AsyncSession, code: str, document: TypeDocument, expected: int | None, publisher: str, now: datetime
+    session: AsyncSession,
+    code: str,
+    document: TypeDocument,
+    expected: int | None,
+    publisher: str,
+    now: datetime,
 ) -> LicenseType:
     """The first version of a type, or the next one on top of the version that was read; the same words change nothing."""
     content = document.model_dump(mode="json")
@@ -25,7 +30,9 @@ async def publish_type(
         if found.document == content:
             return found
         if expected is None:
-            raise PreconditionRequiredError("this type is published; read it first and send its ETag in If-Match")
+            raise PreconditionRequiredError(
+                "this type is published; read it first and send its ETag in If-Match"
+            )
         found.version, found.document, found.published_at = found.version + 1, content, now
     elif expected is not None:
         raise ConflictError("there is no such type yet; publish its first version without If-Match")

@@ -10,17 +10,20 @@ import asyncpg
 from sqlalchemy import Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses import queries
-from services.licenses.model import Counting, LicenseUse, Status, UseAuthorisation
-from services.licenses.schemas import AuthorisationRead, Authorise, UseLicense
-from shared import audit, clock, outbox
-from shared.crypto import lookup_hash
-from shared.direct import Direct
+from services.licenses.model.records import Counting, LicenseUse, UseAuthorisation
+from services.licenses.model.states import Status
+from services.licenses.queries import licenses, records
+from services.licenses.schemas.uses import AuthorisationRead, Authorise, UseLicense
+from shared import clock
+from shared.database import audit
+from shared.database.direct import UntypedDirect
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.events.cases import CaseLicenseUsed, CaseReceived
 from shared.events.licenses import LicenseUsed
 from shared.ids import new_id
-from shared.tokens import Caller
+from shared.messaging import outbox
+from shared.security.crypto import lookup_hash
+from shared.security.tokens import Caller
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 NO_AUTHORISATION = "no licence with such an authorisation"
@@ -30,8 +33,10 @@ LOG = text(
     " VALUES (:id, :license_id, :case_id, :case_number, :matter_id, :matter_code, :matter_name, :material_code,"
     " :area_code, :department_code, :operator, :reason, :digest, :used_at)"
     " ON CONFLICT (license_id, case_id, material_code) WHERE case_id IS NOT NULL DO NOTHING RETURNING id"
-).bindparams(*(bindparam(name, type_=Uuid()) for name in ("id", "license_id", "case_id", "matter_id")))
-INTAKES = Direct(
+).bindparams(
+    *(bindparam(name, type_=Uuid()) for name in ("id", "license_id", "case_id", "matter_id"))
+)
+INTAKES = UntypedDirect(
     "INSERT INTO license_counting (area_code, department_code, type_code, license_materials, licenses_used)"
     " SELECT area, department, '-', sum(materials), sum(used)"
     " FROM unnest(CAST(:areas AS text[]), CAST(:departments AS text[]), CAST(:materials AS int[]), CAST(:used AS int[]))"
@@ -51,7 +56,7 @@ async def authorise(
     session: AsyncSession, license_id: UUID, command: Authorise, giver: str, now: datetime
 ) -> AuthorisationRead:
     """The holder lets one use happen; the code is shown this once."""
-    found = await queries.get_license(session, license_id)
+    found = await licenses.get_license(session, license_id)
     if found.status != Status.VALID:
         raise ConflictError("only a valid licence can be used", extra={"state": found.status})
     code = "".join(secrets.choice(ALPHABET) for _ in range(16))
@@ -66,7 +71,9 @@ async def authorise(
     )
     session.add(given)
     audit.record(session, "license.authorise", "license", license_id, matter=command.matter_code)
-    return AuthorisationRead(id=given.id, matter_code=given.matter_code, until=given.until, auth_code=code)
+    return AuthorisationRead(
+        id=given.id, matter_code=given.matter_code, until=given.until, auth_code=code
+    )
 
 
 async def withdraw_authorisation(
@@ -89,17 +96,19 @@ async def use_license(
     """A system gets the record under the holder's authorisation: once, in its matter, within its term."""
     if not system.area or not system.department:
         raise ForbiddenError("this system belongs to no department")
-    given = await queries.lock_authorisation(session, _code_hash(command.auth_code))
+    given = await records.lock_authorisation(session, _code_hash(command.auth_code))
     if given is None or given.license_id != license_id:
         raise NotFoundError(NO_AUTHORISATION)
     _check(given, command, now)
-    found = await queries.lock_license(session, license_id)
+    found = await licenses.lock_license(session, license_id)
     if found.status != Status.VALID:
-        raise ConflictError("only a valid licence counts as evidence", extra={"state": found.status})
+        raise ConflictError(
+            "only a valid licence counts as evidence", extra={"state": found.status}
+        )
     today = clock.local_date(now)
     if today < found.valid_from or (found.valid_until is not None and found.valid_until < today):
         raise ConflictError("today lies outside the days for which the licence is valid")
-    version = await queries.get_version(session, found)
+    version = await licenses.get_version(session, found)
     given.used_at = now
     use = LicenseUse(
         id=new_id(),
@@ -116,7 +125,12 @@ async def use_license(
     )
     session.add(use)
     _publish(session, use, found.type_code, found.revision, now)
-    return {"use_id": use.id, "record": version.record, "digest": found.digest, "signature": version.signature}
+    return {
+        "use_id": use.id,
+        "record": version.record,
+        "digest": found.digest,
+        "signature": version.signature,
+    }
 
 
 def _check(given: UseAuthorisation, command: UseLicense, now: datetime) -> None:
@@ -137,8 +151,16 @@ async def count_refusal(connection: asyncpg.Connection, license_id: UUID, system
 
 async def log_case_use(session: AsyncSession, event: CaseLicenseUsed, now: datetime) -> None:
     """A case used it instead of an upload: one row per case and material."""
-    found = await queries.get_license(session, event.license_id)
-    same = ("license_id", "case_id", "matter_id", "matter_code", "matter_name", "material_code", "area_code")
+    found = await licenses.get_license(session, event.license_id)
+    same = (
+        "license_id",
+        "case_id",
+        "matter_id",
+        "matter_code",
+        "matter_name",
+        "material_code",
+        "area_code",
+    )
     same += ("department_code", "operator", "reason", "digest")
     values = {name: getattr(event, name) for name in same}
     values |= {"id": new_id(), "case_number": event.number, "used_at": event.occurred_at}
@@ -146,7 +168,9 @@ async def log_case_use(session: AsyncSession, event: CaseLicenseUsed, now: datet
         _publish(session, LicenseUse(**values), found.type_code, found.revision, now)
 
 
-def _publish(session: AsyncSession, use: LicenseUse, type_code: str, revision: int, now: datetime) -> None:
+def _publish(
+    session: AsyncSession, use: LicenseUse, type_code: str, revision: int, now: datetime
+) -> None:
     fact = LicenseUsed(
         license_id=use.license_id,
         type_code=type_code,
@@ -162,7 +186,9 @@ def _publish(session: AsyncSession, use: LicenseUse, type_code: str, revision: i
     outbox.add(session, fact)
     place = {"area_code": use.area_code, "department_code": use.department_code}
     session.add(Counting(**place, type_code=type_code, uses=1))
-    audit.record(session, "license.use", "license", use.license_id, reason=use.reason, use=str(use.id))
+    audit.record(
+        session, "license.use", "license", use.license_id, reason=use.reason, use=str(use.id)
+    )
 
 
 async def count_intakes(session: AsyncSession, events: Sequence[CaseReceived]) -> None:

@@ -1,7 +1,5 @@
 """Alembic environment of matters."""
 
-from services.matters.model import Base
-from shared.ground import Ground
-from shared.migrations import run_env
+from shared.database.migrations import run_env
 
-run_env(Base.metadata, Ground.metadata)
+run_env("matters")

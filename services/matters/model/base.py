@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.db import new_metadata
+from shared.database.session import new_metadata
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.matters import search
 from services.matters.model.base import Base
 from services.matters.model.matter import State
-from shared.bundles import BundleDocument, BundleSnapshot
+from shared.domain.bundles import BundleDocument, BundleSnapshot
 from shared.errors import ConflictError
 from shared.events.matters import BundlePublished
 
@@ -55,7 +55,11 @@ class Bundle(Base):
 
     def publish(self, document: BundleSnapshot, now: datetime) -> BundlePublished:
         """The draft becomes the version in force."""
-        self.state, self.published_version, self.draft_version = State.PUBLISHED, self.draft_version, None
+        self.state, self.published_version, self.draft_version = (
+            State.PUBLISHED,
+            self.draft_version,
+            None,
+        )
         self.revision += 1
         return self._fact(document, now)
 

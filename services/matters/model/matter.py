@@ -8,15 +8,26 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Boolean, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, Uuid, text
+from sqlalchemy import (
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.matters import search
 from services.matters.model.base import Base
+from shared.domain.guides import MatterDocument, online_level
 from shared.errors import ConflictError
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
-from shared.guides import MatterDocument, online_level
 
 
 class State(StrEnum):
@@ -53,8 +64,19 @@ class Matter(Base):
     __tablename__ = "matter"
     __table_args__ = (
         Index("uq_matter_identity", "area_code", "department_code", "identity", unique=True),
-        Index("ix_matter_search", "search", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-        Index("ix_matter_listed", "area_code", "department_code", "id", postgresql_where=text("state = 'published'")),
+        Index(
+            "ix_matter_search",
+            "search",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ),
+        Index(
+            "ix_matter_listed",
+            "area_code",
+            "department_code",
+            "id",
+            postgresql_where=text("state = 'published'"),
+        ),
         Index("ix_matter_all", "id", postgresql_where=text("state = 'published'")),
     )
 
@@ -190,11 +212,18 @@ def published(
     )
 
 
-def close(matter: Matter, state: State, reason: str, now: datetime) -> MatterSuspended | MatterCancelled:
+def close(
+    matter: Matter, state: State, reason: str, now: datetime
+) -> MatterSuspended | MatterCancelled:
     """Suspend (挂起) or cancel (取消) a matter; cancelled is for good."""
-    allowed = {State.SUSPENDED: {State.PUBLISHED}, State.CANCELLED: {State.PUBLISHED, State.SUSPENDED}}[state]
+    allowed = {
+        State.SUSPENDED: {State.PUBLISHED},
+        State.CANCELLED: {State.PUBLISHED, State.SUSPENDED},
+    }[state]
     if matter.state not in allowed:
-        raise ConflictError(f"the matter is {matter.state}; this needs {' or '.join(sorted(allowed))}")
+        raise ConflictError(
+            f"the matter is {matter.state}; this needs {' or '.join(sorted(allowed))}"
+        )
     matter.state, matter.revision = state, matter.revision + 1
     kind = MatterSuspended if state is State.SUSPENDED else MatterCancelled
     national = matter.identity if len(matter.identity) == 31 else None
@@ -215,9 +244,18 @@ def differences(before: Any, after: Any, path: str = "") -> Sequence[dict[str, A
     """What changed between two texts, by path; lists of coded parts are compared by code."""
     if isinstance(before, dict) and isinstance(after, dict):
         names = [*before, *(name for name in after if name not in before)]
-        return [d for n in names for d in differences(before.get(n), after.get(n), f"{path}.{n}" if path else n)]
+        return [
+            d
+            for n in names
+            for d in differences(before.get(n), after.get(n), f"{path}.{n}" if path else n)
+        ]
     if isinstance(before, list) and isinstance(after, list):
-        keyed = [{p["code"]: p for p in side if isinstance(p, dict) and p.get("code")} for side in (before, after)]
-        if all(len(k) == len(side) for k, side in zip(keyed, (before, after), strict=True)) and (before or after):
+        keyed = [
+            {p["code"]: p for p in side if isinstance(p, dict) and p.get("code")}
+            for side in (before, after)
+        ]
+        if all(len(k) == len(side) for k, side in zip(keyed, (before, after), strict=True)) and (
+            before or after
+        ):
             return differences(keyed[0], keyed[1], path)
     return [] if before == after else [{"path": path, "before": before, "after": after}]

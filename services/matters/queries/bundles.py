@@ -8,10 +8,10 @@ from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import search
-from services.matters.model import Bundle, BundleVersion
-from shared.bundles import ChildText
+from services.matters.model.bundles import Bundle, BundleVersion
+from shared.domain.bundles import ChildText
+from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
-from shared.guides import MatterDocument
 
 # A bundle is open to applications as long as every child's matter is; both are told by one look at the children.
 SUMMARY = (
@@ -39,12 +39,16 @@ STATES = text("SELECT id, state, name, name_bo FROM matter WHERE id = ANY (:ids)
 )
 
 
-async def list_bundles(session: AsyncSession, area: str | None, after: UUID, limit: int) -> Sequence[Any]:
+async def list_bundles(
+    session: AsyncSession, area: str | None, after: UUID, limit: int
+) -> Sequence[Any]:
     """Published bundles in the order of their ids."""
     return (await session.execute(LIST, {"area": area, "after": after, "limit": limit + 1})).all()
 
 
-async def search_bundles(session: AsyncSession, words: str, area: str | None, after: UUID, limit: int) -> Sequence[Any]:
+async def search_bundles(
+    session: AsyncSession, words: str, area: str | None, after: UUID, limit: int
+) -> Sequence[Any]:
     """Published bundles whose name or alias holds `words`, or what they mean officially."""
     query = search.part_query(search.variants(words), [])
     if not query:
@@ -64,7 +68,9 @@ async def get_published_bundle(session: AsyncSession, bundle_id: UUID) -> Any:
 async def list_texts(session: AsyncSession, matters: Sequence[UUID]) -> dict[UUID, ChildText]:
     """The published texts of those among these matters that are in use."""
     rows = await session.execute(TEXTS, {"ids": list(matters)})
-    return {row.id: ChildText(row.version, MatterDocument.model_validate(row.document)) for row in rows}
+    return {
+        row.id: ChildText(row.version, MatterDocument.model_validate(row.document)) for row in rows
+    }
 
 
 async def list_child_states(session: AsyncSession, matters: Sequence[UUID]) -> dict[UUID, Any]:
@@ -74,18 +80,26 @@ async def list_child_states(session: AsyncSession, matters: Sequence[UUID]) -> d
 
 async def find_bundle(session: AsyncSession, area: str, code: str) -> UUID | None:
     """The bundle with this code in the area."""
-    return await session.scalar(select(Bundle.id).where(Bundle.area_code == area, Bundle.code == code))
+    return await session.scalar(
+        select(Bundle.id).where(Bundle.area_code == area, Bundle.code == code)
+    )
 
 
-async def get_bundle(session: AsyncSession, bundle_id: UUID, place: tuple[str, str] | None) -> Bundle:
+async def get_bundle(
+    session: AsyncSession, bundle_id: UUID, place: tuple[str, str] | None
+) -> Bundle:
     """The head, locked. `place` is the caller's area and department: another department's bundle is not found."""
     bundle = await session.get(Bundle, bundle_id, with_for_update=True)
-    if bundle is None or (place is not None and place != (bundle.area_code, bundle.department_code)):
+    if bundle is None or (
+        place is not None and place != (bundle.area_code, bundle.department_code)
+    ):
         raise NotFoundError("no bundle with this id in your department")
     return bundle
 
 
-async def get_bundle_version(session: AsyncSession, bundle_id: UUID, version: int | None) -> BundleVersion:
+async def get_bundle_version(
+    session: AsyncSession, bundle_id: UUID, version: int | None
+) -> BundleVersion:
     found = await session.get(BundleVersion, (bundle_id, version)) if version else None
     if found is None:
         raise NotFoundError("no such version")
@@ -98,5 +112,7 @@ async def list_bundle_work(
     """Bundles with a draft, of one department or (for administrators) of all."""
     statement = select(Bundle).where(text("draft_version IS NOT NULL"), Bundle.id > after)
     if place is not None:
-        statement = statement.where(Bundle.area_code == place[0], Bundle.department_code == place[1])
+        statement = statement.where(
+            Bundle.area_code == place[0], Bundle.department_code == place[1]
+        )
     return (await session.scalars(statement.order_by(Bundle.id).limit(limit + 1))).all()

@@ -8,14 +8,23 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import search
-from services.matters.model import Area, Department, ImportRow, ImportRun, Matter, MatterVersion
+from services.matters.model.matter import (
+    Area,
+    Department,
+    ImportRow,
+    ImportRun,
+    Matter,
+    MatterVersion,
+)
+from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
-from shared.guides import MatterDocument
 
 CANDIDATES = 300
 """At most so many hits are ranked of each kind: a word that fits more does not say what is looked for."""
 
-SUMMARY = "id, name, name_bo, identity, type, area_code, department_code, level, visits, situational"
+SUMMARY = (
+    "id, name, name_bo, identity, type, area_code, department_code, level, visits, situational"
+)
 FILTERS = """
     AND (CAST(:area AS text) IS NULL OR area_code = :area)
     AND (CAST(:department AS text) IS NULL OR department_code = :department)
@@ -40,7 +49,11 @@ HITS = """
 SEARCH = text(
     f"""
     WITH hit AS (
-        ({HITS.format(summary=SUMMARY, candidates=CANDIDATES, query=":head", is_head="true", condition=HEAD)})
+        ({
+        HITS.format(
+            summary=SUMMARY, candidates=CANDIDATES, query=":head", is_head="true", condition=HEAD
+        )
+    })
         UNION ALL
         ({
         HITS.format(
@@ -85,13 +98,19 @@ def _escaped(words: str) -> str:
     return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-async def list_matters(session: AsyncSession, filters: dict[str, Any], after: UUID, limit: int) -> Sequence[Any]:
+async def list_matters(
+    session: AsyncSession, filters: dict[str, Any], after: UUID, limit: int
+) -> Sequence[Any]:
     """Published matters in the order of their ids."""
     return (await session.execute(LIST, {**filters, "after": after, "limit": limit + 1})).all()
 
 
 async def search_matters(
-    session: AsyncSession, words: str, filters: dict[str, Any], after: tuple[int, int, UUID], limit: int
+    session: AsyncSession,
+    words: str,
+    filters: dict[str, Any],
+    after: tuple[int, int, UUID],
+    limit: int,
 ) -> Sequence[Any]:
     """Published matters that hold `words`: exact, prefix, whole line, part of the name, part of another field."""
     forms = search.variants(words)
@@ -122,10 +141,14 @@ async def get_published(session: AsyncSession, matter_id: UUID) -> Any:
     return row
 
 
-async def get_matter(session: AsyncSession, matter_id: UUID, place: tuple[str, str] | None) -> Matter:
+async def get_matter(
+    session: AsyncSession, matter_id: UUID, place: tuple[str, str] | None
+) -> Matter:
     """The head, locked. `place` is the caller's area and department: another department's matter is not found."""
     matter = await session.get(Matter, matter_id, with_for_update=True)
-    if matter is None or (place is not None and place != (matter.area_code, matter.department_code)):
+    if matter is None or (
+        place is not None and place != (matter.area_code, matter.department_code)
+    ):
         raise NotFoundError("no matter with this id in your department")
     return matter
 
@@ -137,7 +160,9 @@ async def get_version(session: AsyncSession, matter_id: UUID, version: int | Non
     return found
 
 
-async def get_published_version(session: AsyncSession, matter_id: UUID, version: int) -> MatterDocument:
+async def get_published_version(
+    session: AsyncSession, matter_id: UUID, version: int
+) -> MatterDocument:
     found = await get_version(session, matter_id, version)
     if found.published_at is None:
         raise NotFoundError("no such published version")
@@ -145,15 +170,23 @@ async def get_published_version(session: AsyncSession, matter_id: UUID, version:
 
 
 async def list_versions(session: AsyncSession, matter_id: UUID) -> Sequence[MatterVersion]:
-    statement = select(MatterVersion).where(MatterVersion.matter_id == matter_id).order_by(MatterVersion.version)
+    statement = (
+        select(MatterVersion)
+        .where(MatterVersion.matter_id == matter_id)
+        .order_by(MatterVersion.version)
+    )
     return (await session.scalars(statement)).all()
 
 
-async def list_work(session: AsyncSession, place: tuple[str, str] | None, after: UUID, limit: int) -> Sequence[Matter]:
+async def list_work(
+    session: AsyncSession, place: tuple[str, str] | None, after: UUID, limit: int
+) -> Sequence[Matter]:
     """Matters with a pending draft, of one department or (for administrators) of all."""
     statement = select(Matter).where(Matter.draft_version.is_not(None), Matter.id > after)
     if place is not None:
-        statement = statement.where(Matter.area_code == place[0], Matter.department_code == place[1])
+        statement = statement.where(
+            Matter.area_code == place[0], Matter.department_code == place[1]
+        )
     return (await session.scalars(statement.order_by(Matter.id).limit(limit + 1))).all()
 
 
@@ -163,7 +196,9 @@ async def list_areas(session: AsyncSession) -> Sequence[Area]:
 
 async def list_departments(session: AsyncSession, area: str | None) -> Sequence[Department]:
     statement = select(Department).order_by(Department.area_code, Department.code)
-    return (await session.scalars(statement.where(Department.area_code == area) if area else statement)).all()
+    return (
+        await session.scalars(statement.where(Department.area_code == area) if area else statement)
+    ).all()
 
 
 async def department_names(session: AsyncSession) -> dict[tuple[str, str], str]:
@@ -188,5 +223,11 @@ async def list_import_rows(
     return (await session.scalars(statement.order_by(ImportRow.row).limit(limit + 1))).all()
 
 
-async def get_statistics(session: AsyncSession, six: Sequence[str], area: str | None, department: str | None) -> Any:
-    return (await session.execute(STATISTICS, {"six": list(six), "area": area, "department": department})).one()
+async def get_statistics(
+    session: AsyncSession, six: Sequence[str], area: str | None, department: str | None
+) -> Any:
+    return (
+        await session.execute(
+            STATISTICS, {"six": list(six), "area": area, "department": department}
+        )
+    ).one()

@@ -6,10 +6,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters.model import SupervisionCount
+from services.matters.model.supervision import SupervisionCount
 
 
-async def count_supervision(session: AsyncSession, area: str | None, department: str | None) -> Sequence[Any]:
+async def count_supervision(
+    session: AsyncSession, area: str | None, department: str | None
+) -> Sequence[Any]:
     """Number of records by area, department and behaviour, as the counters have it."""
     columns = (
         SupervisionCount.area_code,

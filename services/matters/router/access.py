@@ -4,14 +4,18 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query
 
-from shared.auth import with_role
 from shared.errors import FieldError, InvalidInputError
-from shared.tokens import Caller
+from shared.security.auth import with_role
+from shared.security.tokens import Caller
 
 AreaCode = Annotated[str | None, Query(pattern=r"^[0-9]{12}$")]
 DepartmentCode = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
-Words = Annotated[str | None, Query(min_length=2, max_length=60, description="At least two characters, or a code")]
-Editor = Annotated[Caller, Depends(with_role("approver", "leader", "department_head", "administrator"))]
+Words = Annotated[
+    str | None, Query(min_length=2, max_length=60, description="At least two characters, or a code")
+]
+Editor = Annotated[
+    Caller, Depends(with_role("approver", "leader", "department_head", "administrator"))
+]
 Publisher = Annotated[Caller, Depends(with_role("leader", "department_head", "administrator"))]
 Lead = Annotated[Caller, Depends(with_role("department_head", "administrator"))]
 """Keeps the bundles that the department leads."""
@@ -26,6 +30,7 @@ def place_of(caller: Caller) -> tuple[str, str] | None:
 def clean_words(q: str) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in q) or not q.strip():
         raise InvalidInputError(
-            "the search words cannot be used", [FieldError("q", "text", "send printable characters")]
+            "the search words cannot be used",
+            [FieldError("q", "text", "send printable characters")],
         )
     return q

@@ -5,19 +5,27 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.matters import queries, use_cases
-from services.matters.model import State
+from services.matters.model.matter import State
+from services.matters.queries import bundles, catalogue
 from services.matters.router.access import AreaCode, Language, Lead, Words, clean_words, place_of
-from services.matters.schemas.bundles import AskBundleGuide, BundleDraftRead, BundleHead, BundleRead, BundleSummary
+from services.matters.schemas.bundles import (
+    AskBundleGuide,
+    BundleDraftRead,
+    BundleHead,
+    BundleRead,
+    BundleSummary,
+)
 from services.matters.schemas.catalogue import Closing
+from services.matters.use_cases import bundles as use_cases_bundles
+from services.matters.use_cases import drafts
 from services.matters.use_cases.bundles import Draft
 from shared import clock
-from shared.auth import MaybeCaller
-from shared.bundles import BundleDocument, BundleGuide, BundleSnapshot, merge_materials
-from shared.db import ReadSession, Session
-from shared.etags import IfMatch, etag
-from shared.idempotency import IdempotentRoute, Once
+from shared.domain.bundles import BundleDocument, BundleGuide, BundleSnapshot, merge_materials
+from shared.http.dependencies import ReadSession, Session
+from shared.http.etags import IfMatch, etag
+from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.security.auth import MaybeCaller
 
 router = APIRouter(prefix="/bundles", route_class=IdempotentRoute)
 
@@ -33,11 +41,11 @@ async def list_bundles(
     accept_language: Language = "zh",
 ) -> Any:
     """Published bundles, all or those whose name or alias holds `q`; `open` tells whether they take applications."""
-    after = decode_cursor(cursor, UUID)[0] if cursor else queries.FIRST
+    after = decode_cursor(cursor, UUID)[0] if cursor else catalogue.FIRST
     if q is None:
-        found = await queries.list_bundles(session, area, after, limit)
+        found = await bundles.list_bundles(session, area, after, limit)
     else:
-        found = await queries.search_bundles(session, clean_words(q), area, after, limit)
+        found = await bundles.search_bundles(session, clean_words(q), area, after, limit)
     rows, following = page_of(found, limit, "id")
     return {"items": [_summary(row, accept_language) for row in rows], "next": following}
 
@@ -49,41 +57,64 @@ def _summary(row: Any, language: str) -> dict[str, Any]:
 
 
 @router.get("/drafts", response_model=Page[BundleHead])
-async def list_bundle_drafts(session: ReadSession, lead: Lead, limit: Limit = 50, cursor: Cursor = None) -> Any:
+async def list_bundle_drafts(
+    session: ReadSession, lead: Lead, limit: Limit = 50, cursor: Cursor = None
+) -> Any:
     """Drafts of the bundles that the caller's department leads."""
-    after = decode_cursor(cursor, UUID)[0] if cursor else queries.FIRST
-    rows, following = page_of(await queries.list_bundle_work(session, place_of(lead), after, limit), limit, "id")
+    after = decode_cursor(cursor, UUID)[0] if cursor else catalogue.FIRST
+    rows, following = page_of(
+        await bundles.list_bundle_work(session, place_of(lead), after, limit), limit, "id"
+    )
     return {"items": rows, "next": following}
 
 
 @router.post("/drafts", response_model=BundleDraftRead, status_code=201, dependencies=[Once])
-async def write_bundle(document: BundleDocument, session: Session, lead: Lead, response: Response) -> Any:
+async def write_bundle(
+    document: BundleDocument, session: Session, lead: Lead, response: Response
+) -> Any:
     """A new bundle as a draft, with what the rules say of it."""
-    result = await use_cases.write_bundle(session, document, place_of(lead), lead.subject, clock.now())
+    result = await use_cases_bundles.write_bundle(
+        session, document, place_of(lead), lead.subject, clock.now()
+    )
     response.headers["location"] = f"/api/v1/matters/bundles/drafts/{result[0].id}"
     return _draft(result, response)
 
 
 @router.get("/drafts/{bundle_id}", response_model=BundleDraftRead)
-async def get_bundle_draft(bundle_id: UUID, session: Session, lead: Lead, response: Response) -> Any:
+async def get_bundle_draft(
+    bundle_id: UUID, session: Session, lead: Lead, response: Response
+) -> Any:
     """The draft, with what the rules say of it now."""
-    return _draft(await use_cases.read_bundle_draft(session, bundle_id, place_of(lead)), response)
+    return _draft(
+        await use_cases_bundles.read_bundle_draft(session, bundle_id, place_of(lead)), response
+    )
 
 
 @router.put("/drafts/{bundle_id}", response_model=BundleDraftRead)
 async def change_bundle(
-    bundle_id: UUID, document: BundleDocument, session: Session, lead: Lead, expected: IfMatch, response: Response
+    bundle_id: UUID,
+    document: BundleDocument,
+    session: Session,
+    lead: Lead,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """Rewrite the draft, or begin the next version of a published bundle."""
     place, now = place_of(lead), clock.now()
-    result = await use_cases.change_bundle(session, bundle_id, document, expected, place, lead.subject, now)
+    result = await use_cases_bundles.change_bundle(
+        session, bundle_id, document, expected, place, lead.subject, now
+    )
     return _draft(result, response)
 
 
 @router.post("/drafts/{bundle_id}/publication", response_model=BundleDraftRead)
-async def publish_bundle(bundle_id: UUID, session: Session, lead: Lead, expected: IfMatch, response: Response) -> Any:
+async def publish_bundle(
+    bundle_id: UUID, session: Session, lead: Lead, expected: IfMatch, response: Response
+) -> Any:
     """Publish the draft; refused with every breach of the rules."""
-    result = await use_cases.publish_bundle(session, bundle_id, expected, place_of(lead), clock.now())
+    result = await use_cases_bundles.publish_bundle(
+        session, bundle_id, expected, place_of(lead), clock.now()
+    )
     return _draft(result, response)
 
 
@@ -91,16 +122,21 @@ def _draft(result: Draft, response: Response) -> dict[str, Any]:
     bundle, document, found = result
     response.headers["etag"] = etag(bundle.revision)
     head = BundleHead.model_validate(bundle).model_dump()
-    return {**head, "breaches": use_cases.as_read(found), "document": document.model_dump(mode="json")}
+    return {**head, "breaches": drafts.as_read(found), "document": document.model_dump(mode="json")}
 
 
 @router.get("/{bundle_id}", response_model=BundleRead)
-async def get_bundle(bundle_id: UUID, session: ReadSession, _caller: MaybeCaller, response: Response) -> Any:
+async def get_bundle(
+    bundle_id: UUID, session: ReadSession, _caller: MaybeCaller, response: Response
+) -> Any:
     """A published bundle: children as they stand now, and the materials merged from their present guides."""
-    row = await queries.get_published_bundle(session, bundle_id)
+    row = await bundles.get_published_bundle(session, bundle_id)
     document = BundleSnapshot.model_validate(row.document)
     ids = [child.matter_id for child in document.children]
-    states, texts = await queries.list_child_states(session, ids), await queries.list_texts(session, ids)
+    states, texts = (
+        await bundles.list_child_states(session, ids),
+        await bundles.list_texts(session, ids),
+    )
     guides = [
         (child.code, texts[child.matter_id].document.materials)
         for child in document.children
@@ -125,17 +161,26 @@ def _child(child: Any, row: Any) -> dict[str, Any]:
 
 
 @router.post("/{bundle_id}/personal-guide", response_model=BundleGuide)
-async def ask_bundle_guide(bundle_id: UUID, command: AskBundleGuide, session: ReadSession, _caller: MaybeCaller) -> Any:
+async def ask_bundle_guide(
+    bundle_id: UUID, command: AskBundleGuide, session: ReadSession, _caller: MaybeCaller
+) -> Any:
     """Answer the question trees of all children at once, get one checklist (一次告知) and its digest."""
-    return await use_cases.ask_bundle_guide(session, bundle_id, command.answers)
+    return await use_cases_bundles.ask_bundle_guide(session, bundle_id, command.answers)
 
 
 @router.post("/{bundle_id}/withdrawal", response_model=BundleHead)
 async def withdraw_bundle(
-    bundle_id: UUID, command: Closing, session: Session, lead: Lead, expected: IfMatch, response: Response
+    bundle_id: UUID,
+    command: Closing,
+    session: Session,
+    lead: Lead,
+    expected: IfMatch,
+    response: Response,
 ) -> Any:
     """Close the bundle to applications until another version is published."""
     place, now = place_of(lead), clock.now()
-    bundle = await use_cases.withdraw_bundle(session, bundle_id, command.reason, expected, place, now)
+    bundle = await use_cases_bundles.withdraw_bundle(
+        session, bundle_id, command.reason, expected, place, now
+    )
     response.headers["etag"] = etag(bundle.revision)
     return bundle

@@ -5,12 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.matters import queries
+from services.matters.queries import supervision
 from services.matters.router.access import AreaCode, DepartmentCode
 from services.matters.schemas.supervision import SupervisionStatistics
-from shared.auth import CurrentCaller
-from shared.db import ReadSession
 from shared.errors import ForbiddenError
+from shared.http.dependencies import ReadSession
+from shared.security.auth import CurrentCaller
 
 router = APIRouter(prefix="/supervision")
 
@@ -20,7 +20,10 @@ OVERSEERS = frozenset({"supervisor", "administrator"})
 
 @router.get("/statistics", response_model=SupervisionStatistics)
 async def get_supervision_statistics(
-    session: ReadSession, caller: CurrentCaller, area: AreaCode = None, department: DepartmentCode = None
+    session: ReadSession,
+    caller: CurrentCaller,
+    area: AreaCode = None,
+    department: DepartmentCode = None,
 ) -> Any:
     """汇聚数据量: how many supervision records there are, by behaviour and department; officers see their own department."""
     if caller.kind != "staff":
@@ -30,7 +33,7 @@ async def get_supervision_statistics(
         if any(one not in {None, other} for one, other in zip(asked, own, strict=True)):
             raise ForbiddenError("another department's records are for supervisors")
         area, department = own
-    rows = await queries.count_supervision(session, area, department)
+    rows = await supervision.count_supervision(session, area, department)
     behaviours: Counter[str] = Counter()
     for row in rows:
         behaviours[row.behaviour] += row.records

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from services.matters.schemas.catalogue import BreachRead, Strict
-from shared.bundles import Answers, BundleDocument, MergedMaterial
-from shared.guides import Bilingual
+from shared.domain.bundles import Answers, BundleDocument, MergedMaterial
+from shared.domain.guides import Bilingual
 
 
 class AskBundleGuide(Strict):

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.guides import Bilingual, Code
 from shared.fields import Reason
-from shared.guides import Bilingual, Code
 
 
 class Strict(BaseModel):

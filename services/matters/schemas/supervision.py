@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.matters.schemas.catalogue import Strict
-from shared import clock, codes
+from shared import clock
+from shared.domain import codes
 from shared.fields import CLEAN, Line
 
 Behaviour = Literal["02", "03", "06", "10"]

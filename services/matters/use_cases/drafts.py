@@ -9,15 +9,17 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters import model, queries
 from services.matters.consistency import Breach, breaches
-from services.matters.model import Matter, MatterVersion, State
+from services.matters.model import matter as model_matter
+from services.matters.model.matter import Matter, MatterVersion, State
+from services.matters.queries import catalogue
 from services.matters.use_cases.publishing import lock_known, publish_documents, without
-from shared import audit, outbox
+from shared.database import audit
+from shared.domain.guides import MatterDocument
 from shared.errors import ConflictError, FieldError, InvalidInputError
-from shared.etags import check_version
-from shared.guides import MatterDocument
+from shared.http.etags import check_version
 from shared.ids import new_id
+from shared.messaging import outbox
 
 Place = tuple[str, str] | None
 """Area and department whose matters the caller may touch; None for all."""
@@ -28,12 +30,14 @@ async def write_draft(
 ) -> tuple[Matter, list[Breach]]:
     """A new matter as a draft. The same code in the same department is the same matter: 409 names it."""
     _check_place(document, place)
-    identity = model.identity_of(document)
+    identity = model_matter.identity_of(document)
     if not identity:
         fault = FieldError("local_code", "required", "give the implementing code or the local code")
         raise InvalidInputError("the matter has no code", [fault])
     if known := await lock_known(session, [document]):
-        raise ConflictError("the department has a matter with this code", extra={"matter_id": str(known[0].id)})
+        raise ConflictError(
+            "the department has a matter with this code", extra={"matter_id": str(known[0].id)}
+        )
     matter = Matter(
         id=new_id(),
         revision=1,
@@ -45,7 +49,7 @@ async def write_draft(
         reviewing=False,
         search=text("''::tsvector"),
         content_hash=None,
-        **without(model.describe(document, ""), "tokens"),
+        **without(model_matter.describe(document, ""), "tokens"),
     )
     session.add(matter)
     await session.flush()
@@ -64,7 +68,7 @@ async def change_draft(
     now: datetime,
 ) -> tuple[Matter, list[Breach]]:
     """Rewrite the draft; of a published matter this begins the next version beside it."""
-    matter = await queries.get_matter(session, matter_id, place)
+    matter = await catalogue.get_matter(session, matter_id, place)
     check_version(matter.revision, expected)
     _check_same_matter(matter, document)
     if matter.state == State.CANCELLED:
@@ -73,8 +77,12 @@ async def change_draft(
         matter.draft_version = (matter.published_version or 0) + 1
         session.add(_version(matter, document, actor, now))
     else:
-        draft = await queries.get_version(session, matter_id, matter.draft_version)
-        draft.document, draft.written_by, draft.written_at = document.model_dump(mode="json"), actor, now
+        draft = await catalogue.get_version(session, matter_id, matter.draft_version)
+        draft.document, draft.written_by, draft.written_at = (
+            document.model_dump(mode="json"),
+            actor,
+            now,
+        )
     matter.reviewing, matter.revision = False, matter.revision + 1
     audit.record(session, "matter.change-draft", "matter", matter_id, version=matter.draft_version)
     return matter, breaches(document)
@@ -113,12 +121,18 @@ async def publish_draft(
 
 
 async def close_matter(
-    session: AsyncSession, matter_id: UUID, state: State, reason: str, expected: int, place: Place, now: datetime
+    session: AsyncSession,
+    matter_id: UUID,
+    state: State,
+    reason: str,
+    expected: int,
+    place: Place,
+    now: datetime,
 ) -> Matter:
     """Suspend (挂起) or cancel (取消)."""
-    matter = await queries.get_matter(session, matter_id, place)
+    matter = await catalogue.get_matter(session, matter_id, place)
     check_version(matter.revision, expected)
-    outbox.add(session, model.close(matter, state, reason, now))
+    outbox.add(session, model_matter.close(matter, state, reason, now))
     audit.record(session, f"matter.{state}", "matter", matter_id, reason=reason)
     return matter
 
@@ -126,11 +140,11 @@ async def close_matter(
 async def _draft_of(
     session: AsyncSession, matter_id: UUID, expected: int, place: Place
 ) -> tuple[Matter, MatterDocument]:
-    matter = await queries.get_matter(session, matter_id, place)
+    matter = await catalogue.get_matter(session, matter_id, place)
     check_version(matter.revision, expected)
     if matter.draft_version is None:
         raise ConflictError("there is no draft; change the matter first")
-    version = await queries.get_version(session, matter_id, matter.draft_version)
+    version = await catalogue.get_version(session, matter_id, matter.draft_version)
     return matter, MatterDocument.model_validate(version.document)
 
 
@@ -144,14 +158,18 @@ def _refuse_breaches(document: MatterDocument, warnings: frozenset[str]) -> list
 
 def _check_place(document: MatterDocument, place: Place) -> None:
     if place is not None and place != (document.area_code, document.department_code):
-        fault = FieldError("department_code", "own_department", "write matters of your own area and department")
+        fault = FieldError(
+            "department_code", "own_department", "write matters of your own area and department"
+        )
         raise InvalidInputError("another department's matter", [fault])
 
 
 def _check_same_matter(matter: Matter, document: MatterDocument) -> None:
     own = (matter.area_code, matter.department_code, matter.identity)
-    if own != (document.area_code, document.department_code, model.identity_of(document)):
-        fault = FieldError("code", "same_matter", "area, department and code of a matter never change")
+    if own != (document.area_code, document.department_code, model_matter.identity_of(document)):
+        fault = FieldError(
+            "code", "same_matter", "area, department and code of a matter never change"
+        )
         raise InvalidInputError("another matter's text", [fault])
 
 

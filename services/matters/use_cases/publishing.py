@@ -8,12 +8,14 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters import model, queries
-from services.matters.model import State
-from shared import audit, outbox
+from services.matters.model import matter
+from services.matters.model.matter import State
+from services.matters.queries import catalogue
+from shared.database import audit
+from shared.domain.guides import MatterDocument
 from shared.events.matters import MatterPublished
-from shared.guides import MatterDocument
 from shared.ids import new_id
+from shared.messaging import outbox
 
 CHUNK = 500
 PUBLISHING = frozenset({"accepted", "changed"})
@@ -51,17 +53,24 @@ STORE_VERSIONS = text(
 
 
 async def publish_documents(
-    session: AsyncSession, documents: Sequence[MatterDocument], actor: str, now: datetime, *, by_hand: bool = False
+    session: AsyncSession,
+    documents: Sequence[MatterDocument],
+    actor: str,
+    now: datetime,
+    *,
+    by_hand: bool = False,
 ) -> list[str]:
     """Publish many texts, set by set; the outcome of each: accepted, changed, unchanged, or why nothing was done to it.
 
     That is cancelled; or suspended or drafted: only a person's own publication (`by_hand`) takes a suspended matter up again,
     and an import never puts its text in the place of a draft that somebody has written and nobody reviewed.
     """
-    names = await queries.department_names(session)
+    names = await catalogue.department_names(session)
     outcomes: list[str] = []
     for start in range(0, len(documents), CHUNK):
-        outcomes += await _publish_chunk(session, documents[start : start + CHUNK], names, actor, now, by_hand)
+        outcomes += await _publish_chunk(
+            session, documents[start : start + CHUNK], names, actor, now, by_hand
+        )
     return outcomes
 
 
@@ -73,24 +82,36 @@ async def _publish_chunk(
     now: datetime,
     by_hand: bool,
 ) -> list[str]:
-    known = {(r.area_code, r.department_code, r.identity): r for r in await lock_known(session, documents)}
+    known = {
+        (r.area_code, r.department_code, r.identity): r
+        for r in await lock_known(session, documents)
+    }
     rows: list[dict[str, Any]] = []
     events: list[MatterPublished] = []
     outcomes: list[str] = []
     for document in documents:
         place = (document.area_code, document.department_code)
-        before, content = known.get((*place, model.identity_of(document))), document.model_dump(mode="json")
-        digest = model.content_hash(content)
+        before, content = (
+            known.get((*place, matter.identity_of(document))),
+            document.model_dump(mode="json"),
+        )
+        digest = matter.content_hash(content)
         outcomes.append(_outcome(before, digest, by_hand=by_hand))
         if outcomes[-1] in PUBLISHING:
             row, event = _publication(before, document, content, names.get(place, ""), now)
             rows.append({**row, "content_hash": digest.hex()})
             events.append(event)
-            audit.record(session, "matter.publish", "matter", event.matter_id, version=event.version)
+            audit.record(
+                session, "matter.publish", "matter", event.matter_id, version=event.version
+            )
     if rows:
         await session.flush()
-        _ = await session.execute(UPSERT, {"rows": orjson.dumps([without(r, "document") for r in rows]).decode()})
-        versions = [{"id": r["id"], "version": r["version"], "document": r["document"]} for r in rows]
+        _ = await session.execute(
+            UPSERT, {"rows": orjson.dumps([without(r, "document") for r in rows]).decode()}
+        )
+        versions = [
+            {"id": r["id"], "version": r["version"], "document": r["document"]} for r in rows
+        ]
         values = {"rows": orjson.dumps(versions).decode(), "actor": actor, "now": now}
         _ = await session.execute(STORE_VERSIONS, values)
         await outbox.add_many(session, events)
@@ -120,16 +141,16 @@ def _publication(
         version = before.draft_version or (before.published_version or 0) + 1
         previous = before.level if before.published_version is not None else None
     row = {
-        **model.describe(document, department),
+        **matter.describe(document, department),
         "id": str(matter_id),
         "revision": revision,
         "version": version,
-        "identity": model.identity_of(document),
+        "identity": matter.identity_of(document),
         "area_code": document.area_code,
         "department_code": document.department_code,
         "document": content,
     }
-    return row, model.published(matter_id, revision, version, document, content, previous, now)
+    return row, matter.published(matter_id, revision, version, document, content, previous, now)
 
 
 async def lock_known(session: AsyncSession, documents: Sequence[MatterDocument]) -> Sequence[Any]:
@@ -137,7 +158,7 @@ async def lock_known(session: AsyncSession, documents: Sequence[MatterDocument])
     keys = {
         "areas": [d.area_code for d in documents],
         "departments": [d.department_code for d in documents],
-        "identities": [model.identity_of(d) for d in documents],
+        "identities": [matter.identity_of(d) for d in documents],
     }
     return (await session.execute(EXISTING, keys)).all()
 

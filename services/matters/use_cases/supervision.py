@@ -10,14 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters import model
+from services.matters.model import matter
 from services.matters.schemas.supervision import SentSupervision, SourceNumber, SupervisedObject
-from shared import audit, outbox
-from shared.crypto import open_sealed, pseudonym
+from shared.database import audit
 from shared.events.exchange import RecordReceived
 from shared.events.matters import SupervisionRecorded, SupervisionRecordsJudged
 from shared.events.records import Fault, Verdict, faults_of, number_of
 from shared.ids import new_id
+from shared.messaging import outbox
+from shared.security.crypto import open_sealed, pseudonym
 
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, 0))")
 KNOWN = text(
@@ -52,11 +53,18 @@ FIELDS = frozenset({*SentSupervision.model_fields, *SupervisedObject.model_field
 
 async def record_supervision(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
     """Judge one chunk of a batch and answer with a verdict for every row of it."""
-    place = {"area": event.area_code, "department": event.department_code, "source": event.peer_code}
+    place = {
+        "area": event.area_code,
+        "department": event.department_code,
+        "source": event.peer_code,
+    }
     _ = await session.execute(ONE_AT_A_TIME, {"source": "supervision/" + "/".join(place.values())})
     verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
     numbers = [record.source_number for _, record in sound]
-    known = {row.source_number: row for row in await session.execute(KNOWN, {**place, "numbers": numbers})}
+    known = {
+        row.source_number: row
+        for row in await session.execute(KNOWN, {**place, "numbers": numbers})
+    }
     rows: list[dict[str, Any]] = []
     facts: list[SupervisionRecorded] = []
     counts: Counter[str] = Counter()
@@ -77,7 +85,9 @@ async def record_supervision(session: AsyncSession, event: RecordReceived, now: 
     _answer(session, event, [verdicts[row] for row in sorted(verdicts)], now)
 
 
-def _judge(records: Sequence[Any], first_row: int) -> tuple[dict[int, Verdict], list[tuple[int, SentSupervision]]]:
+def _judge(
+    records: Sequence[Any], first_row: int
+) -> tuple[dict[int, Verdict], list[tuple[int, SentSupervision]]]:
     """Verdicts on the faulty rows, and the sound records with their rows."""
     verdicts: dict[int, Verdict] = {}
     sound: list[tuple[int, SentSupervision]] = []
@@ -90,8 +100,12 @@ def _judge(records: Sequence[Any], first_row: int) -> tuple[dict[int, Verdict], 
             verdicts[row] = Verdict(row=row, key=key, status="rejected", faults=faults)
             continue
         if (earlier := first.setdefault(sent.source_number, row)) != row:
-            fault = Fault(field="source_number", rule="unique", message=f"stands in row {earlier} already")
-            verdicts[row] = Verdict(row=row, key=sent.source_number, status="rejected", faults=[fault])
+            fault = Fault(
+                field="source_number", rule="unique", message=f"stands in row {earlier} already"
+            )
+            verdicts[row] = Verdict(
+                row=row, key=sent.source_number, status="rejected", faults=[fault]
+            )
         else:
             sound.append((row, sent))
     return verdicts, sound
@@ -105,7 +119,7 @@ def _content(record: SentSupervision) -> dict[str, Any]:
         "object_kind": record.object.kind,
         "object": pseudonym(number) if record.object.kind == "person" else number,
     }
-    return {**content, "content_hash": model.content_hash(content).hex()}
+    return {**content, "content_hash": matter.content_hash(content).hex()}
 
 
 def _verdict(row: int, record: SentSupervision, before: Any, content: dict[str, Any]) -> Verdict:
@@ -139,14 +153,25 @@ async def _count(session: AsyncSession, place: dict[str, str], counts: Counter[s
     moved = sorted((behaviour, more) for behaviour, more in counts.items() if more)
     if moved:
         where = {"area": place["area"], "department": place["department"]}
-        values = {"behaviours": [behaviour for behaviour, _ in moved], "more": [more for _, more in moved]}
+        values = {
+            "behaviours": [behaviour for behaviour, _ in moved],
+            "more": [more for _, more in moved],
+        }
         _ = await session.execute(COUNT, {**where, **values})
 
 
-def _answer(session: AsyncSession, event: RecordReceived, verdicts: list[Verdict], now: datetime) -> None:
+def _answer(
+    session: AsyncSession, event: RecordReceived, verdicts: list[Verdict], now: datetime
+) -> None:
     fact = SupervisionRecordsJudged(
-        batch_id=event.batch_id, chunk=event.chunk, verdicts=verdicts, revision=event.chunk + 1, occurred_at=now
+        batch_id=event.batch_id,
+        chunk=event.chunk,
+        verdicts=verdicts,
+        revision=event.chunk + 1,
+        occurred_at=now,
     )
     outbox.add(session, fact)
     ended = dict(Counter(verdict.status for verdict in verdicts))
-    audit.record(session, "supervision.record", "batch", event.batch_id, chunk=event.chunk, verdicts=ended)
+    audit.record(
+        session, "supervision.record", "batch", event.batch_id, chunk=event.chunk, verdicts=ended
+    )

@@ -4,19 +4,28 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.migrations import ground_v1
+from shared.database.migrations import ground_v1
 
 revision = "assessment_0001"
 down_revision = None
 
-CASE_DAYS = ("submitted_on", "received_on", "accepted_on", "not_accepted_on", "decided_on", "closed_on")
+CASE_DAYS = (
+    "submitted_on",
+    "received_on",
+    "accepted_on",
+    "not_accepted_on",
+    "decided_on",
+    "closed_on",
+)
 
 
 def upgrade() -> None:
     ground_v1(op)
     place = [sa.Column(name, sa.Text, nullable=False) for name in ("area_code", "department_code")]
     days = [sa.Column(name, sa.Date) for name in (*CASE_DAYS, "withdrawn_on", "delivered_on")]
-    flags = [sa.Column(name, sa.Boolean, nullable=False) for name in ("immediate", "deemed", "overdue")]
+    flags = [
+        sa.Column(name, sa.Boolean, nullable=False) for name in ("immediate", "deemed", "overdue")
+    ]
     op.create_table(
         "case_record",
         sa.Column("case_id", sa.Uuid, nullable=False),
@@ -41,7 +50,9 @@ def upgrade() -> None:
         sa.Column("department_code", sa.Text, nullable=False),
         sa.Column("measure", sa.Text, nullable=False),
         sa.Column("value", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("day", "area_code", "department_code", "measure", name="pk_day_count"),
+        sa.PrimaryKeyConstraint(
+            "day", "area_code", "department_code", "measure", name="pk_day_count"
+        ),
     )
     op.create_index("ix_day_count_stock", "day_count", ["measure", "day"])
     op.create_table(

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import ground_v2
+from shared.database.migrations import ground_v2
 
 revision = "assessment_0002"
 down_revision = "assessment_0001"

@@ -10,7 +10,10 @@ down_revision = "assessment_0003"
 def upgrade() -> None:
     op.create_table(
         "stock_total",
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("area_code", "department_code", "measure")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("area_code", "department_code", "measure")
+        ),
         sa.Column("value", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("area_code", "department_code", "measure", name="pk_stock_total"),
     )

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
-from shared.migrations import ground_v1
-from shared.workdays import read_seed
+from shared.database.migrations import ground_v1
+from shared.domain.workdays import read_seed
 
 revision = "cases_0001"
 down_revision = None
@@ -39,16 +39,28 @@ def upgrade() -> None:
     op.create_table(
         "case_file",
         need("id", sa.Uuid),
-        *(need(name, sa.Text) for name in ("number", "state", "area_code", "department_code", "matter_code")),
-        *(need(name, sa.Text) for name in ("matter_name", "matter_type", "channel", "applicant_kind", "guide_digest")),
-        *(sa.Column(name, sa.Text) for name in ("license_type_code", "intake_by", "decided_by", "result", "reasons")),
+        *(
+            need(name, sa.Text)
+            for name in ("number", "state", "area_code", "department_code", "matter_code")
+        ),
+        *(
+            need(name, sa.Text)
+            for name in ("matter_name", "matter_type", "channel", "applicant_kind", "guide_digest")
+        ),
+        *(
+            sa.Column(name, sa.Text)
+            for name in ("license_type_code", "intake_by", "decided_by", "result", "reasons")
+        ),
         *(need(name, sa.Integer) for name in ("revision", "matter_version")),
         need("matter_id", sa.Uuid),
         sa.Column("account_id", sa.Uuid),
         *(need(name, sa.Boolean) for name in ("immediate", "overdue")),
         *(need(name, sa.SmallInteger) for name in ("promised_days", "corrections")),
         sa.Column("legal_days", sa.SmallInteger),
-        *(need(name, BYTEA) for name in ("applicant_name", "applicant_id_number", "applicant_id_hash", "phone")),
+        *(
+            need(name, BYTEA)
+            for name in ("applicant_name", "applicant_id_number", "applicant_id_hash", "phone")
+        ),
         *(need(name, JSONB) for name in ("guide", "materials", "missing")),
         need("reviewers", ARRAY(sa.Text)),
         need("received_at", STAMP),
@@ -61,7 +73,12 @@ def upgrade() -> None:
     work = ["area_code", "department_code", "due_on", "id"]
     op.create_index("ix_case_file_work", "case_file", work, postgresql_where=sa.text(OPEN))
     op.create_index("ix_case_file_owner", "case_file", ["account_id", "id"])
-    op.create_index("ix_case_file_silent", "case_file", ["due_on"], postgresql_where=sa.text("state = 'received'"))
+    op.create_index(
+        "ix_case_file_silent",
+        "case_file",
+        ["due_on"],
+        postgresql_where=sa.text("state = 'received'"),
+    )
     op.create_table(
         "case_step",
         need("id", sa.Uuid),
@@ -89,7 +106,10 @@ def upgrade() -> None:
         need("note", sa.Text),
         sa.PrimaryKeyConstraint("day", name="pk_calendar_day"),
     )
-    op.bulk_insert(days, [{"day": day, "is_working": working, "note": note} for day, working, note in read_seed()])
+    op.bulk_insert(
+        days,
+        [{"day": day, "is_working": working, "note": note} for day, working, note in read_seed()],
+    )
 
 
 def downgrade() -> None:

@@ -29,7 +29,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_calendar_change"),
     )
     unfinished = sa.text("passes < 2")
-    op.create_index("ix_calendar_change_unfinished", "calendar_change", ["id"], postgresql_where=unfinished)
+    op.create_index(
+        "ix_calendar_change_unfinished", "calendar_change", ["id"], postgresql_where=unfinished
+    )
 
 
 def downgrade() -> None:

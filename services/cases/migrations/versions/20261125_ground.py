@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import ground_v2
+from shared.database.migrations import ground_v2
 
 revision = "cases_0003"
 down_revision = "cases_0002"

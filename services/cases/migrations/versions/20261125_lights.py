@@ -44,7 +44,9 @@ def upgrade() -> None:
         op.alter_column("case_file", name, nullable=False)
     op.drop_index("ix_case_file_work", "case_file")
     is_open = sa.text(IS_OPEN)
-    op.create_index("ix_case_file_work", "case_file", [*PLACE, "due_on", "id"], postgresql_where=is_open)
+    op.create_index(
+        "ix_case_file_work", "case_file", [*PLACE, "due_on", "id"], postgresql_where=is_open
+    )
     by_state = [*PLACE, "state", "due_on", "id"]
     op.create_index("ix_case_file_work_state", "case_file", by_state, postgresql_where=is_open)
     by_officer = ["officer", *PLACE, "due_on", "id"]
@@ -75,8 +77,18 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("light")
-    for name in ("ix_case_file_work", "ix_case_file_work_state", "ix_case_file_officer", "ix_case_file_watch"):
+    for name in (
+        "ix_case_file_work",
+        "ix_case_file_work_state",
+        "ix_case_file_officer",
+        "ix_case_file_watch",
+    ):
         op.drop_index(name, "case_file")
-    op.create_index("ix_case_file_work", "case_file", [*PLACE, "due_on", "id"], postgresql_where=sa.text(WAS_OPEN))
+    op.create_index(
+        "ix_case_file_work",
+        "case_file",
+        [*PLACE, "due_on", "id"],
+        postgresql_where=sa.text(WAS_OPEN),
+    )
     for name in ADDED:
         op.drop_column("case_file", name)

@@ -10,7 +10,9 @@ down_revision = "cases_0010"
 SECRET = ("applicant_name", "applicant_id_number", "phone", "fields")
 
 
-def need(name: str, kind: sa.types.TypeEngine[object] | type[sa.types.TypeEngine[object]]) -> sa.Column[object]:
+def need(
+    name: str, kind: sa.types.TypeEngine[object] | type[sa.types.TypeEngine[object]]
+) -> sa.Column[object]:
     return sa.Column(name, kind, nullable=False)
 
 
@@ -30,7 +32,10 @@ def upgrade() -> None:
         need("number", sa.Text),
         need("bundle_id", sa.Uuid),
         need("bundle_version", sa.Integer),
-        *(need(name, sa.Text) for name in ("name", "area_code", "department_code", "channel", "applicant_kind")),
+        *(
+            need(name, sa.Text)
+            for name in ("name", "area_code", "department_code", "channel", "applicant_kind")
+        ),
         sa.Column("account_id", sa.Uuid),
         *(need(name, sa.LargeBinary) for name in (*SECRET, "applicant_id_hash")),
         need("guide_digest", sa.Text),
@@ -44,7 +49,10 @@ def upgrade() -> None:
     op.create_index("ix_bundle_case_owner", "bundle_case", ["account_id", "id"])
     op.add_column("case_file", sa.Column("bundle_case_id", sa.Uuid))
     op.create_index(
-        "ix_case_file_bundle", "case_file", ["bundle_case_id"], postgresql_where=sa.text("bundle_case_id IS NOT NULL")
+        "ix_case_file_bundle",
+        "case_file",
+        ["bundle_case_id"],
+        postgresql_where=sa.text("bundle_case_id IS NOT NULL"),
     )
 
 

@@ -37,7 +37,9 @@ def upgrade() -> None:
         need("case_id", sa.Uuid),
         need("material_code", sa.Text),
         sa.PrimaryKeyConstraint("license_id", "case_id", "material_code", name="pk_case_license"),
-        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name="fk_case_license_case_id_case_file"),
+        sa.ForeignKeyConstraint(
+            ["case_id"], ["case_file.id"], name="fk_case_license_case_id_case_file"
+        ),
     )
 
 

@@ -31,11 +31,16 @@ def _batches() -> None:
         sa.PrimaryKeyConstraint("kid", name="pk_receipt_key"),
     )
     current = sa.text("state = 'current'")
-    op.create_index("uq_receipt_key_current", "receipt_key", ["state"], unique=True, postgresql_where=current)
+    op.create_index(
+        "uq_receipt_key_current", "receipt_key", ["state"], unique=True, postgresql_where=current
+    )
     op.create_table(
         "batch",
         *(need(name, sa.Uuid) for name in ("id", "peer_id")),
-        *(need(name, sa.Text) for name in ("peer_code", "number", "resource", "area_code", "department_code")),
+        *(
+            need(name, sa.Text)
+            for name in ("peer_code", "number", "resource", "area_code", "department_code")
+        ),
         *(need(name, sa.Text) for name in ("key_id", "created", "state")),
         *(need(name, BYTEA) for name in ("signature", "digest", "receipt")),
         *(
@@ -81,7 +86,10 @@ def _ledger() -> None:
     op.execute(sa.schema.CreateSequence(sa.Sequence("ledger_seq")))
     op.create_table(
         "ledger",
-        *(need(name, sa.Text) for name in ("resource", "key", "op", "area_code", "department_code", "record")),
+        *(
+            need(name, sa.Text)
+            for name in ("resource", "key", "op", "area_code", "department_code", "record")
+        ),
         need("version", sa.BigInteger),
         need("day", sa.Date),
         *(need(name, BYTEA) for name in ("rd", "loose")),
@@ -96,10 +104,19 @@ def _ledger() -> None:
     )
     window = ["resource", "day", "b1", "b2"]
     op.create_index("ix_ledger_window", "ledger", window, postgresql_include=["d1", "d2"])
-    waiting, in_flight = sa.text("push_state = 'waiting'"), sa.text("push_state IN ('waiting', 'sent')")
-    op.create_index("ix_ledger_waiting", "ledger", ["resource", "last_seq"], postgresql_where=waiting)
-    op.create_index("ix_ledger_in_flight", "ledger", ["resource", "day"], postgresql_where=in_flight)
-    op.create_index("ix_ledger_push_id", "ledger", ["push_id"], postgresql_where=sa.text("push_id IS NOT NULL"))
+    waiting, in_flight = (
+        sa.text("push_state = 'waiting'"),
+        sa.text("push_state IN ('waiting', 'sent')"),
+    )
+    op.create_index(
+        "ix_ledger_waiting", "ledger", ["resource", "last_seq"], postgresql_where=waiting
+    )
+    op.create_index(
+        "ix_ledger_in_flight", "ledger", ["resource", "day"], postgresql_where=in_flight
+    )
+    op.create_index(
+        "ix_ledger_push_id", "ledger", ["push_id"], postgresql_where=sa.text("push_id IS NOT NULL")
+    )
     op.create_table(
         "push",
         need("id", sa.Uuid),
@@ -148,11 +165,18 @@ def _reconciliation() -> None:
         need("due_on", sa.Date),
         need("residual", sa.Boolean),
         sa.PrimaryKeyConstraint("run_id", "key", name="pk_reconciliation_difference"),
-        sa.ForeignKeyConstraint(["run_id"], ["reconciliation.id"], name="fk_reconciliation_difference_run_id"),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["reconciliation.id"], name="fk_reconciliation_difference_run_id"
+        ),
     )
     found = sa.text("state = 'found'")
     columns = ["run_id", "key"]
-    op.create_index("ix_reconciliation_difference_found", "reconciliation_difference", columns, postgresql_where=found)
+    op.create_index(
+        "ix_reconciliation_difference_found",
+        "reconciliation_difference",
+        columns,
+        postgresql_where=found,
+    )
 
 
 def downgrade() -> None:

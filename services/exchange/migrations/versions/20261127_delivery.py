@@ -25,7 +25,10 @@ def upgrade() -> None:
         "logged_event",
         sa.Column("sequence", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("event_id", sa.Uuid, nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("type", "key", "area_code", "department_code")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("type", "key", "area_code", "department_code")
+        ),
         sa.Column("matter_code", sa.Text),
         sa.Column("occurred_at", STAMP, nullable=False),
         sa.Column("logged_at", STAMP, nullable=False),
@@ -84,15 +87,27 @@ def _deliveries() -> None:
         sa.Column("last_status", sa.Integer),
         sa.Column("cause", sa.Text),
         sa.PrimaryKeyConstraint("subscription_id", "sequence", name="pk_delivery"),
-        sa.ForeignKeyConstraint(["subscription_id"], ["subscription.id"], name="fk_delivery_subscription_id"),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscription.id"], name="fk_delivery_subscription_id"
+        ),
     )
     op.create_index("ix_delivery_state", "delivery", ["subscription_id", "state", "sequence"])
     op.create_index(
-        "ix_delivery_due", "delivery", ["subscription_id", "next_attempt_at", "sequence"], postgresql_where=PENDING
+        "ix_delivery_due",
+        "delivery",
+        ["subscription_id", "next_attempt_at", "sequence"],
+        postgresql_where=PENDING,
     )
-    op.create_index("ix_delivery_key", "delivery", ["subscription_id", "key", "sequence"], postgresql_where=PENDING)
+    op.create_index(
+        "ix_delivery_key",
+        "delivery",
+        ["subscription_id", "key", "sequence"],
+        postgresql_where=PENDING,
+    )
     failing = sa.text("state = 'pending' AND first_failed_at IS NOT NULL")
-    op.create_index("ix_delivery_failing", "delivery", ["first_failed_at"], postgresql_where=failing)
+    op.create_index(
+        "ix_delivery_failing", "delivery", ["first_failed_at"], postgresql_where=failing
+    )
     delivered = sa.text("state = 'delivered'")
     op.create_index("ix_delivery_history", "delivery", ["delivered_at"], postgresql_where=delivered)
     op.create_table(
@@ -102,7 +117,9 @@ def _deliveries() -> None:
         sa.Column("measure", sa.Text, nullable=False),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("subscription_id", "type", "measure", name="pk_delivery_statistic"),
-        sa.ForeignKeyConstraint(["subscription_id"], ["subscription.id"], name="fk_delivery_statistic_subscription_id"),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscription.id"], name="fk_delivery_statistic_subscription_id"
+        ),
     )
 
 

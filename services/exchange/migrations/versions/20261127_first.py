@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.migrations import ground_v1, ground_v2
+from shared.database.migrations import ground_v1, ground_v2
 
 revision = "exchange_0001"
 down_revision = None

@@ -8,5 +8,7 @@ down_revision = "exchange_0003"
 
 
 def upgrade() -> None:
-    op.add_column("reconciliation", sa.Column("listed", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column(
+        "reconciliation", sa.Column("listed", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.alter_column("reconciliation", "listed", server_default=None)

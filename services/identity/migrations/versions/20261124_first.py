@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
-from shared.migrations import ground_v1
+from shared.database.migrations import ground_v1
 
 revision = "identity_0001"
 down_revision = None
@@ -28,9 +28,19 @@ def upgrade() -> None:
         need("created_at", STAMP),
         *(
             sa.Column(name, BYTEA)
-            for name in ("phone", "phone_hash", "name", "id_number", "id_number_hash", "totp_secret")
+            for name in (
+                "phone",
+                "phone_hash",
+                "name",
+                "id_number",
+                "id_number_hash",
+                "totp_secret",
+            )
         ),
-        *(sa.Column(name, sa.Text) for name in ("username", "password_hash", "area_code", "department_code")),
+        *(
+            sa.Column(name, sa.Text)
+            for name in ("username", "password_hash", "area_code", "department_code")
+        ),
         need("totp_last_step", sa.BigInteger),
         need("roles", ARRAY(sa.Text)),
         need("scopes", ARRAY(sa.Text)),
@@ -41,7 +51,9 @@ def upgrade() -> None:
             for name in ("phone_hash", "id_number_hash", "username")
         ),
     )
-    op.create_index("ix_account_staff", "account", ["id"], postgresql_where=sa.text("kind = 'staff'"))
+    op.create_index(
+        "ix_account_staff", "account", ["id"], postgresql_where=sa.text("kind = 'staff'")
+    )
     op.create_table(
         "sms_code",
         need("id", sa.Uuid),
@@ -79,7 +91,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_session"),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_session_account_id"),
     )
-    op.create_index("ix_session_account", "session", ["account_id"], postgresql_where=sa.text("NOT revoked"))
+    op.create_index(
+        "ix_session_account", "session", ["account_id"], postgresql_where=sa.text("NOT revoked")
+    )
     op.create_table(
         "revocation",
         sa.Column("position", sa.BigInteger, sa.Identity(always=True), nullable=False),

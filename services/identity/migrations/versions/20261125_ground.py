@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import ground_v2
+from shared.database.migrations import ground_v2
 
 revision = "identity_0002"
 down_revision = "identity_0001"

@@ -9,7 +9,12 @@ down_revision = "identity_0002"
 
 STAMP = sa.DateTime(timezone=True)
 CURRENT = sa.text("ended_at IS NULL")
-AGES = (("sms_code", "created_at"), ("sms_message", "sent_at"), ("throttle", "blocked_until"), ("revocation", "at"))
+AGES = (
+    ("sms_code", "created_at"),
+    ("sms_message", "sent_at"),
+    ("throttle", "blocked_until"),
+    ("revocation", "at"),
+)
 
 
 def need(name: str, kind: object) -> sa.Column[object]:
@@ -33,9 +38,15 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "uq_organisation_link_current", "organisation_link", ["organisation_id"], unique=True, postgresql_where=CURRENT
+        "uq_organisation_link_current",
+        "organisation_link",
+        ["organisation_id"],
+        unique=True,
+        postgresql_where=CURRENT,
     )
-    op.create_index("ix_organisation_link_person", "organisation_link", ["person_id"], postgresql_where=CURRENT)
+    op.create_index(
+        "ix_organisation_link_person", "organisation_link", ["person_id"], postgresql_where=CURRENT
+    )
     op.create_table(
         "mini_program_link",
         need("app_id", sa.Text),
@@ -44,7 +55,9 @@ def upgrade() -> None:
         need("account_id", sa.Uuid),
         need("created_at", STAMP),
         sa.PrimaryKeyConstraint("app_id", "openid_hash", name="pk_mini_program_link"),
-        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_mini_program_link_account_id"),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name="fk_mini_program_link_account_id"
+        ),
     )
     op.create_index("ix_mini_program_link_unionid_hash", "mini_program_link", ["unionid_hash"])
     for name, target in (("organisation_id", "account"), ("parent_id", "session")):

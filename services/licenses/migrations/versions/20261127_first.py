@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import ground_v1, ground_v2
+from shared.database.migrations import ground_v1, ground_v2
 
 revision = "licenses_0001"
 down_revision = None

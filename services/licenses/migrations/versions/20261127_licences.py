@@ -62,7 +62,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_id", name="uq_license_case_id"),
     )
     op.create_index(
-        "ix_license_account", "license", ["account_id", "id"], postgresql_where=sa.text("account_id IS NOT NULL")
+        "ix_license_account",
+        "license",
+        ["account_id", "id"],
+        postgresql_where=sa.text("account_id IS NOT NULL"),
     )
     op.create_index("ix_license_holder", "license", ["holder", "id"])
     op.create_index("ix_license_place", "license", ["area_code", "department_code", "id"])
@@ -80,7 +83,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT signed AND status = '01'"),
     )
     op.create_index(
-        "uq_license_number", "license", ["area_code", "department_code", "type_code", "number"], unique=True
+        "uq_license_number",
+        "license",
+        ["area_code", "department_code", "type_code", "number"],
+        unique=True,
     )
     op.create_table(
         "license_count",
@@ -94,7 +100,9 @@ def upgrade() -> None:
         sa.Column("refused_uses", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("license_materials", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("licenses_used", sa.BigInteger, nullable=False, server_default="0"),
-        sa.PrimaryKeyConstraint("area_code", "department_code", "type_code", name="pk_license_count"),
+        sa.PrimaryKeyConstraint(
+            "area_code", "department_code", "type_code", name="pk_license_count"
+        ),
     )
     op.create_table(
         "license_counting",
@@ -143,7 +151,12 @@ def upgrade() -> None:
         sa.Column("finished_at", STAMP),
         sa.PrimaryKeyConstraint("id", name="pk_signing_job"),
     )
-    op.create_index("ix_signing_job_open", "signing_job", ["id"], postgresql_where=sa.text("finished_at IS NULL"))
+    op.create_index(
+        "ix_signing_job_open",
+        "signing_job",
+        ["id"],
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.create_index("ix_signing_job_place", "signing_job", ["area_code", "department_code", "id"])
     op.create_table(
         "signing_key",
@@ -157,7 +170,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kid", name="pk_signing_key"),
     )
     op.create_index(
-        "uq_signing_key_current", "signing_key", ["state"], unique=True, postgresql_where=sa.text("state = 'current'")
+        "uq_signing_key_current",
+        "signing_key",
+        ["state"],
+        unique=True,
+        postgresql_where=sa.text("state = 'current'"),
     )
     op.create_table(
         "license_step",
@@ -216,7 +233,9 @@ def upgrade() -> None:
         sa.Column("made_by", sa.Text, nullable=False),
         sa.Column("made_at", STAMP, nullable=False),
         sa.PrimaryKeyConstraint("license_id", "version", name="pk_license_version"),
-        sa.ForeignKeyConstraint(["license_id"], ["license.id"], name="fk_license_version_license_id"),
+        sa.ForeignKeyConstraint(
+            ["license_id"], ["license.id"], name="fk_license_version_license_id"
+        ),
         sa.UniqueConstraint("identifier", name="uq_license_version_identifier"),
     )
     op.create_table(
@@ -232,7 +251,9 @@ def upgrade() -> None:
         sa.Column("withdrawn_at", STAMP),
         sa.PrimaryKeyConstraint("id", name="pk_use_authorisation"),
         sa.UniqueConstraint("code_hash", name="uq_use_authorisation_code_hash"),
-        sa.ForeignKeyConstraint(["license_id"], ["license.id"], name="fk_use_authorisation_license_id"),
+        sa.ForeignKeyConstraint(
+            ["license_id"], ["license.id"], name="fk_use_authorisation_license_id"
+        ),
     )
     op.create_index("ix_use_authorisation_license_id", "use_authorisation", ["license_id", "id"])
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TSVECTOR
 
-from shared.migrations import ground_v1
+from shared.database.migrations import ground_v1
 
 revision = "matters_0001"
 down_revision = None
@@ -52,12 +52,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_matter"),
     )
     published = {"postgresql_where": sa.text("state = 'published'")}
-    op.create_index("uq_matter_identity", "matter", ["area_code", "department_code", "identity"], unique=True)
     op.create_index(
-        "ix_matter_search", "matter", ["search"], postgresql_using="gin", postgresql_with={"fastupdate": "off"}
+        "uq_matter_identity", "matter", ["area_code", "department_code", "identity"], unique=True
     )
-    op.create_index("ix_matter_name", "matter", ["name"], postgresql_ops={"name": "text_pattern_ops"})
-    op.create_index("ix_matter_listed", "matter", ["area_code", "department_code", "id"], **published)
+    op.create_index(
+        "ix_matter_search",
+        "matter",
+        ["search"],
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    )
+    op.create_index(
+        "ix_matter_name", "matter", ["name"], postgresql_ops={"name": "text_pattern_ops"}
+    )
+    op.create_index(
+        "ix_matter_listed", "matter", ["area_code", "department_code", "id"], **published
+    )
     op.create_index("ix_matter_all", "matter", ["id"], **published)
     op.create_table(
         "matter_version",
@@ -76,7 +86,10 @@ def upgrade() -> None:
         sa.Column("filename", sa.Text, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("at", stamp, nullable=False),
-        *(sa.Column(name, sa.Integer, nullable=False) for name in ("accepted", "changed", "unchanged", "refused")),
+        *(
+            sa.Column(name, sa.Integer, nullable=False)
+            for name in ("accepted", "changed", "unchanged", "refused")
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_import_run"),
     )
     op.create_table(

@@ -28,5 +28,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.create_index("ix_matter_name", "matter", ["name"], postgresql_ops={"name": "text_pattern_ops"})
+    op.create_index(
+        "ix_matter_name", "matter", ["name"], postgresql_ops={"name": "text_pattern_ops"}
+    )
     op.execute("ALTER TABLE matter ALTER COLUMN search SET STATISTICS -1")

@@ -15,7 +15,10 @@ def upgrade() -> None:
         "bundle",
         sa.Column("id", sa.Uuid, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
-        *(sa.Column(n, sa.Text, nullable=False) for n in ("state", "code", "area_code", "department_code", "name")),
+        *(
+            sa.Column(n, sa.Text, nullable=False)
+            for n in ("state", "code", "area_code", "department_code", "name")
+        ),
         sa.Column("name_bo", sa.Text),
         sa.Column("published_version", sa.Integer),
         sa.Column("draft_version", sa.Integer),
@@ -25,8 +28,12 @@ def upgrade() -> None:
     )
     op.create_index("uq_bundle_code", "bundle", ["area_code", "code"], unique=True)
     op.create_index("ix_bundle_search", "bundle", ["search"], postgresql_using="gin")
-    op.create_index("ix_bundle_listed", "bundle", ["id"], postgresql_where=sa.text("state = 'published'"))
-    op.create_index("ix_bundle_drafts", "bundle", ["id"], postgresql_where=sa.text("draft_version IS NOT NULL"))
+    op.create_index(
+        "ix_bundle_listed", "bundle", ["id"], postgresql_where=sa.text("state = 'published'")
+    )
+    op.create_index(
+        "ix_bundle_drafts", "bundle", ["id"], postgresql_where=sa.text("draft_version IS NOT NULL")
+    )
     op.create_table(
         "bundle_version",
         sa.Column("bundle_id", sa.Uuid, nullable=False),
@@ -36,7 +43,9 @@ def upgrade() -> None:
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("bundle_id", "version", name="pk_bundle_version"),
-        sa.ForeignKeyConstraint(["bundle_id"], ["bundle.id"], name="fk_bundle_version_bundle_id_bundle"),
+        sa.ForeignKeyConstraint(
+            ["bundle_id"], ["bundle.id"], name="fk_bundle_version_bundle_id_bundle"
+        ),
     )
     op.create_table(
         "supervision_record",
@@ -57,9 +66,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "supervision_count",
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("area_code", "department_code", "behaviour")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("area_code", "department_code", "behaviour")
+        ),
         sa.Column("records", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("area_code", "department_code", "behaviour", name="pk_supervision_count"),
+        sa.PrimaryKeyConstraint(
+            "area_code", "department_code", "behaviour", name="pk_supervision_count"
+        ),
     )
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.workdays import read_seed
+from shared.domain.workdays import read_seed
 
 revision = "ratings_0002"
 down_revision = "ratings_0001"
@@ -21,22 +21,39 @@ def upgrade() -> None:
     _tokens()
     _uses()
     op.add_column("invitation", sa.Column("kid", sa.Text, nullable=False, server_default=""))
-    op.add_column("invitation", sa.Column("sms_pending", sa.Boolean, nullable=False, server_default=sa.text("false")))
+    op.add_column(
+        "invitation",
+        sa.Column("sms_pending", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    )
     where = sa.text("account_id IS NOT NULL")
-    op.create_index("ix_invitation_account", "invitation", ["account_id", "id"], postgresql_where=where)
-    op.create_index("ix_invitation_sms", "invitation", ["id"], postgresql_where=sa.text("sms_pending"))
+    op.create_index(
+        "ix_invitation_account", "invitation", ["account_id", "id"], postgresql_where=where
+    )
+    op.create_index(
+        "ix_invitation_sms", "invitation", ["id"], postgresql_where=sa.text("sms_pending")
+    )
     op.add_column("rating", sa.Column("source", sa.Text, nullable=False, server_default="link"))
     op.add_column("rating", sa.Column("operator", sa.Text))
     for name in ("content_hash", "text_hash", "device_hash", "address_hash"):
         op.add_column("rating", sa.Column(name, sa.LargeBinary))
     op.create_index("ix_rating_account", "rating", ["account_id", "id"], postgresql_where=where)
-    for name, column in (("terminal", "terminal"), *((n, f"{n}_hash") for n in ("address", "device", "text"))):
+    for name, column in (
+        ("terminal", "terminal"),
+        *((n, f"{n}_hash") for n in ("address", "device", "text")),
+    ):
         known = sa.text(f"{column} IS NOT NULL")
         op.create_index(f"ix_rating_{name}", "rating", [column, "rated_at"], postgresql_where=known)
     window = ["area_code", "department_code", "hall", "window", "rated_at"]
-    op.create_index("ix_rating_window", "rating", window, postgresql_where=sa.text('"window" IS NOT NULL'))
+    op.create_index(
+        "ix_rating_window", "rating", window, postgresql_where=sa.text('"window" IS NOT NULL')
+    )
     suspect = sa.text("suspicions <> '{}'")
-    op.create_index("ix_rating_suspect", "rating", ["area_code", "department_code", "id"], postgresql_where=suspect)
+    op.create_index(
+        "ix_rating_suspect",
+        "rating",
+        ["area_code", "department_code", "id"],
+        postgresql_where=suspect,
+    )
 
 
 def _calendar() -> None:
@@ -47,9 +64,14 @@ def _calendar() -> None:
         need("note", sa.Text),
         sa.PrimaryKeyConstraint("day", name="pk_calendar_day"),
     )
-    op.bulk_insert(days, [{"day": day, "is_working": working, "note": note} for day, working, note in read_seed()])
+    op.bulk_insert(
+        days,
+        [{"day": day, "is_working": working, "note": note} for day, working, note in read_seed()],
+    )
     op.create_table(
-        "calendar_version", need("version", sa.Uuid), sa.PrimaryKeyConstraint("version", name="pk_calendar_version")
+        "calendar_version",
+        need("version", sa.Uuid),
+        sa.PrimaryKeyConstraint("version", name="pk_calendar_version"),
     )
     op.execute("INSERT INTO calendar_version VALUES (gen_random_uuid())")
 
@@ -66,7 +88,9 @@ def _tokens() -> None:
         sa.PrimaryKeyConstraint("kid", name="pk_signing_key"),
     )
     turn = sa.text("state IN ('current', 'next')")
-    op.create_index("uq_signing_key_turn", "signing_key", ["state"], unique=True, postgresql_where=turn)
+    op.create_index(
+        "uq_signing_key_turn", "signing_key", ["state"], unique=True, postgresql_where=turn
+    )
     op.create_table(
         "token_batch",
         need("id", sa.Uuid),
@@ -113,7 +137,9 @@ def _uses() -> None:
         sa.PrimaryKeyConstraint("window_hash", "step", "device_hash", name="pk_window_use"),
     )
     op.create_index("ix_window_use_device", "window_use", ["window_hash", "device_hash", "used_at"])
-    op.create_index("ix_window_use_address", "window_use", ["window_hash", "address_hash", "used_at"])
+    op.create_index(
+        "ix_window_use_address", "window_use", ["window_hash", "address_hash", "used_at"]
+    )
     op.create_index("ix_window_use_used_at", "window_use", ["used_at"])
     op.create_table(
         "hotline_try",
@@ -133,6 +159,13 @@ def downgrade() -> None:
     op.drop_index("ix_invitation_account", "invitation")
     op.drop_column("invitation", "sms_pending")
     op.drop_column("invitation", "kid")
-    tables = ("hotline_try", "window_use", "sms_message", "redemption", "token_batch", "signing_key")
+    tables = (
+        "hotline_try",
+        "window_use",
+        "sms_message",
+        "redemption",
+        "token_batch",
+        "signing_key",
+    )
     for table in (*tables, "calendar_version", "calendar_day"):
         op.drop_table(table)

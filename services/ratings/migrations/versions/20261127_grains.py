@@ -21,6 +21,8 @@ def upgrade() -> None:
         op.execute(
             f"CREATE TABLE rating_count_{grain} PARTITION OF rating_count FOR VALUES IN ('{grain}') WITH (fillfactor = 70)"
         )
-    op.execute("CREATE INDEX ix_rating_count_month ON rating_count (month) WHERE grain = 'department'")
+    op.execute(
+        "CREATE INDEX ix_rating_count_month ON rating_count (month) WHERE grain = 'department'"
+    )
     op.execute("INSERT INTO rating_count SELECT * FROM whole")
     op.execute("DROP TABLE whole")

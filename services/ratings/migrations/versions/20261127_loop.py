@@ -55,9 +55,13 @@ def _tickets() -> None:
     op.create_index("ix_ticket_work", "ticket", [*PLACE, *due], postgresql_where=RUNNING)
     op.create_index("ix_ticket_area", "ticket", ["area_code", *due], postgresql_where=RUNNING)
     op.create_index("ix_ticket_running", "ticket", due, postgresql_where=RUNNING)
-    op.create_index("ix_ticket_handler", "ticket", ["handler", *PLACE, *due], postgresql_where=RUNNING)
+    op.create_index(
+        "ix_ticket_handler", "ticket", ["handler", *PLACE, *due], postgresql_where=RUNNING
+    )
     op.create_index("ix_ticket_owner", "ticket", ["account_id", "id"])
-    op.create_index("ix_ticket_watch", "ticket", ["watch_on"], postgresql_where=sa.text("watch_on IS NOT NULL"))
+    op.create_index(
+        "ix_ticket_watch", "ticket", ["watch_on"], postgresql_where=sa.text("watch_on IS NOT NULL")
+    )
     op.create_table(
         "ticket_step",
         *_columns(sa.Uuid, "id ticket_id"),
@@ -94,10 +98,19 @@ def _appeals() -> None:
         sa.UniqueConstraint("rating_id", name="uq_appeal_rating_id"),
         sa.ForeignKeyConstraint(["ticket_id"], ["ticket.id"], name="fk_appeal_ticket_id"),
     )
-    op.create_index("ix_appeal_pending", "appeal", ["review_due_on", "id"], postgresql_where=PENDING)
-    op.create_index("ix_appeal_pending_area", "appeal", ["area_code", "review_due_on", "id"], postgresql_where=PENDING)
+    op.create_index(
+        "ix_appeal_pending", "appeal", ["review_due_on", "id"], postgresql_where=PENDING
+    )
+    op.create_index(
+        "ix_appeal_pending_area",
+        "appeal",
+        ["area_code", "review_due_on", "id"],
+        postgresql_where=PENDING,
+    )
     upheld = sa.text("decided_on IS NOT NULL AND refused_by IS NULL")
-    op.create_index("ix_appeal_upheld", "appeal", ["decided_on", "rating_id"], postgresql_where=upheld)
+    op.create_index(
+        "ix_appeal_upheld", "appeal", ["decided_on", "rating_id"], postgresql_where=upheld
+    )
 
 
 def _publications() -> None:
@@ -106,7 +119,9 @@ def _publications() -> None:
         sa.Column("rating_id", sa.Uuid, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         *_columns(sa.Text, "area_code department_code pf"),
-        *_columns(sa.Text, "matter_code hall window masked_name moderation moderated_by", nullable=True),
+        *_columns(
+            sa.Text, "matter_code hall window masked_name moderation moderated_by", nullable=True
+        ),
         sa.Column("month", sa.Date, nullable=False),
         sa.Column("due_on", sa.Date),
         sa.Column("place", sa.Uuid),
@@ -125,7 +140,9 @@ def _publications() -> None:
         "hall": ["area_code", "hall", "window"],
         "month": ["month"],
     }.items():
-        op.create_index(f"ix_publication_{name}", "publication", [*columns, "place"], postgresql_where=SHOWN)
+        op.create_index(
+            f"ix_publication_{name}", "publication", [*columns, "place"], postgresql_where=SHOWN
+        )
 
 
 def _counts() -> None:

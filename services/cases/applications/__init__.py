@@ -1,0 +1,1 @@
+"""Applying: matters that take applications, uploads, materials, numbers."""

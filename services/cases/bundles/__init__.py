@@ -1,0 +1,1 @@
+"""One-thing applications (一件事)."""

@@ -1,0 +1,77 @@
+"""Applying for a one-thing bundle (一件事), and how the application is shown."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from services.cases.applications.schemas.applications import Applicant
+from services.cases.applications.schemas.materials import Materials
+from services.cases.case_file.schemas import CaseRead
+from services.cases.schema_base import Strict
+from shared.domain.bundles import Answers
+from shared.domain.guides import Code
+from shared.fields import Line
+
+
+class ApplyBundle(Strict):
+    """One application for all children of a bundle (一件事) under the checklist that was shown (its digest proves it).
+
+    `fields` are the shared form's, once; `materials` go by the codes of the merged list, once for all that need them.
+    """
+
+    bundle_id: UUID
+    bundle_version: int = Field(ge=1, le=2**31 - 1)
+    answers: Answers
+    guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    applicant: Applicant
+    fields: dict[Code, Line] = Field(default={}, max_length=200)
+    materials: Materials = Field(default=[])
+    channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+
+
+class BundleChildRead(BaseModel):
+    """A child of a one-thing application; the case itself only for whom it is."""
+
+    code: str
+    matter_name: str
+    department_code: str
+    after: list[str]
+    state: str
+    result: str | None
+    number: str | None
+    case: CaseRead | None
+
+
+class BundleCaseRead(BaseModel):
+    """A one-thing application. Officers of a child's department see of the form and the children what is theirs."""
+
+    id: UUID
+    number: str
+    bundle_id: UUID
+    bundle_version: int
+    name: str
+    state: str
+    channel: str
+    applicant_kind: str
+    applicant_name: str
+    applicant_id_number: str
+    phone: str
+    guide_digest: str
+    fields: dict[str, str]
+    submitted_at: datetime
+    deliver_by: date | None
+    children: list[BundleChildRead]
+
+
+class BundleCaseSummary(BaseModel):
+    """A one-thing application in a list."""
+
+    id: UUID
+    number: str
+    name: str
+    state: str
+    children: int
+    granted: int
+    submitted_at: datetime

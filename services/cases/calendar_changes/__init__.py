@@ -1,0 +1,1 @@
+"""Changes of the calendar, and how due dates of open cases follow."""

@@ -1,0 +1,10 @@
+"""Tries to track a case without signing in."""
+
+from services.cases.model_base import Base
+from shared.database.guess_limits import TriesRow
+
+
+class TrackingTries(TriesRow, Base):
+    """Tries to track a case without signing in."""
+
+    __tablename__ = "tracking_tries"

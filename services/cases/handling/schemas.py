@@ -1,0 +1,102 @@
+"""The acts on a case, in the order of its life, and on its lights."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from services.cases.applications.schemas.materials import Materials
+from services.cases.schema_base import Strict
+from shared.domain.guides import Code
+from shared.fields import Line, Prose, Reason
+
+
+class RefuseAcceptance(Strict):
+    reasons: Reason
+
+
+class MissingItem(Strict):
+    """One gap: a material of the guide, or words."""
+
+    material_code: Code | None = None
+    text: Line
+
+
+class RequestCorrection(Strict):
+    items: list[MissingItem] = Field(min_length=1, max_length=100)
+
+
+class Correct(Strict):
+    materials: Materials = Field(min_length=1)
+
+
+class Review(Strict):
+    opinion: Literal["agree", "disagree"]
+    text: Prose
+
+
+SpecialKind = Literal["听证", "招标", "拍卖", "检验", "检测", "检疫", "鉴定", "专家评审"]
+"""特别程序 whose time is not counted: the law's own list (art. 45)."""
+
+
+class SuspendCase(Strict):
+    """A special procedure, and the working days it is planned to take."""
+
+    kind: SpecialKind
+    planned_days: int = Field(ge=1, le=365)
+    reason: Reason
+
+
+class ExtendTime(Strict):
+    """延期 in working days."""
+
+    days: int = Field(ge=1, le=90)
+    reasons: Reason
+
+
+class AnswerLight(Strict):
+    """Why the light went on, and what is done about it."""
+
+    text: Reason
+
+
+class Decide(Strict):
+    """办结结果: 0 准予, 1 不予许可 (with reasons)."""
+
+    result: Literal["0", "1"]
+    reasons: Annotated[Reason | None, Field(validate_default=True)] = None
+
+    @field_validator("reasons")
+    @classmethod
+    def _refusal_has_reasons(cls, value: str | None, known: ValidationInfo) -> str | None:
+        if known.data.get("result") == "1" and not value:
+            raise ValueError("a refusal states its reasons")
+        return value
+
+
+class Deliver(Strict):
+    method: Literal["window", "post", "online"]
+    tracking_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{5,40}$")] | None = None
+
+
+class LightRead(BaseModel):
+    """A light over a case; `due_on` is the day it is measured by."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    revision: int
+    case_id: UUID
+    number: str
+    matter_name: str
+    area_code: str
+    department_code: str
+    rule: str
+    level: str
+    due_on: date
+    raised_at: datetime
+    answer: str | None
+    answered_by: str | None
+    answered_at: datetime | None
+    cleared_at: datetime | None

@@ -1,0 +1,1 @@
+"""Cases pushed by a bureau's own system."""

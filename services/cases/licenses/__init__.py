@@ -1,0 +1,1 @@
+"""E-licences that meet materials: copies and uses."""

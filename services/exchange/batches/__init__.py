@@ -1,0 +1,1 @@
+"""Signed batches of records, with receipts and verdicts."""

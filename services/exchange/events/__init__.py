@@ -1,0 +1,1 @@
+"""Events for subscribers: log, subscriptions, deliveries by webhook, pull, redelivery."""

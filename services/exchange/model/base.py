@@ -1,9 +1,0 @@
-"""What the tables of exchange have in common."""
-
-from sqlalchemy.orm import DeclarativeBase
-
-from shared.db import new_metadata
-
-
-class Base(DeclarativeBase):
-    metadata = new_metadata()

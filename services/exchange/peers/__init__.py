@@ -1,0 +1,1 @@
+"""Peers: who exchanges data with the platform, with which keys and rights."""

@@ -1,1 +1,0 @@
-"""Every SELECT, one file per resource."""

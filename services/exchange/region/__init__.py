@@ -1,0 +1,1 @@
+"""The regional platform: ledger, pushes, reconciliation."""

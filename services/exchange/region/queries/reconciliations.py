@@ -1,0 +1,124 @@
+"""Every SELECT about reconciliations."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from services.exchange.region.model.reconciliation import Reconciliation, ReconciliationDifference
+from shared.errors import NotFoundError
+
+STEPPING = ("queued", "repairing", "waiting", "closing", "signing")
+AFTER_FAILURE = timedelta(hours=1)
+D = ReconciliationDifference
+
+
+async def get_reconciliation(
+    session: AsyncSession, run_id: UUID, *, for_update: bool = False
+) -> Reconciliation:
+    run = await session.get(Reconciliation, run_id, with_for_update=for_update)
+    if run is None:
+        raise NotFoundError("no such reconciliation")
+    return run
+
+
+async def list_reconciliations(
+    session: AsyncSession, after: UUID | None, limit: int
+) -> Sequence[Reconciliation]:
+    """Newest first, one more than `limit`."""
+    statement = select(Reconciliation).order_by(Reconciliation.id.desc()).limit(limit + 1)
+    statement = statement.options(
+        defer(Reconciliation.statement), defer(Reconciliation.peer_statement)
+    )
+    if after is not None:
+        statement = statement.where(Reconciliation.id < after)
+    return (await session.scalars(statement)).all()
+
+
+async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | None:
+    """A run whose next step is due and that nobody else holds."""
+    statement = (
+        select(Reconciliation)
+        .where(Reconciliation.state.not_in(("finished", "failed")))
+        .where(Reconciliation.state.in_(STEPPING), Reconciliation.next_step_at <= now)
+        .order_by(Reconciliation.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return await session.scalar(statement)
+
+
+async def has_run_since(
+    session: AsyncSession,
+    resource: str,
+    since: datetime,
+    now: datetime,
+    *,
+    only_windows: bool,
+    listed: bool = False,
+) -> bool:
+    """A run of this kind that did not fail, or did within the last hour; one that compares the lists is also a nightly one."""
+    statement = select(Reconciliation.id).where(
+        Reconciliation.resource == resource,
+        Reconciliation.only_windows == only_windows,
+        Reconciliation.created_at >= since,
+        (Reconciliation.state != "failed") | (Reconciliation.created_at > now - AFTER_FAILURE),
+    )
+    if listed:
+        statement = statement.where(Reconciliation.listed)
+    return await session.scalar(statement.limit(1)) is not None
+
+
+async def list_found(
+    session: AsyncSession, run_id: UUID, limit: int
+) -> Sequence[ReconciliationDifference]:
+    """Differences whose remedy has not begun."""
+    statement = select(D).where(D.run_id == run_id, D.state == "found").order_by(D.key).limit(limit)
+    return (await session.scalars(statement)).all()
+
+
+async def list_differences(
+    session: AsyncSession, run_id: UUID, after: str, limit: int
+) -> Sequence[ReconciliationDifference]:
+    """By key, one more than `limit`."""
+    statement = select(D).where(D.run_id == run_id, D.key > after).order_by(D.key).limit(limit + 1)
+    return (await session.scalars(statement)).all()
+
+
+async def keys_of(session: AsyncSession, run_id: UUID, *, remedy: str | None = None) -> list[str]:
+    statement = select(D.key).where(D.run_id == run_id)
+    if remedy is not None:
+        statement = statement.where(D.remedy == remedy)
+    return list(await session.scalars(statement))
+
+
+async def list_residuals(session: AsyncSession, run_id: UUID) -> list[dict[str, Any]]:
+    """What still differs at the end, each with cause, owner and day."""
+    statement = select(D.key, D.kind, D.cause, D.owner, D.due_on).where(
+        D.run_id == run_id, D.residual
+    )
+    rows = await session.execute(statement.order_by(D.key))
+    return [{**row, "due_on": _text(row["due_on"])} for row in rows.mappings()]
+
+
+def _text(day: date) -> str:
+    return day.isoformat()
+
+
+async def count_kinds(session: AsyncSession, run_id: UUID) -> Counter[str]:
+    """Differences by class."""
+    rows = await session.execute(
+        select(D.kind, func.count()).where(D.run_id == run_id).group_by(D.kind)
+    )
+    return Counter({kind: int(number) for kind, number in rows})
+
+
+async def count_repaired(session: AsyncSession, run_id: UUID) -> int:
+    """Sent again, and equal since."""
+    statement = select(func.count()).where(D.run_id == run_id, D.remedy == "resend", ~D.residual)
+    return (await session.scalar(statement)) or 0

@@ -1,1 +1,0 @@
-"""What the service can do: one function per verb, one file per resource."""

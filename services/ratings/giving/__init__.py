@@ -1,0 +1,1 @@
+"""Giving a rating: what is offered, checked and stored."""

@@ -1,0 +1,1 @@
+"""Who may rate what: invitations and the credentials that prove a right to rate."""

@@ -1,0 +1,11 @@
+"""What the tables and rules of ratings have in common."""
+
+from sqlalchemy.orm import DeclarativeBase
+
+from shared.database.session import new_metadata
+
+PLACE = ("area_code", "department_code")
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()

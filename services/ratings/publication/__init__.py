@@ -1,0 +1,1 @@
+"""Publishing ratings and what was done about them."""

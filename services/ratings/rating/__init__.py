@@ -1,0 +1,1 @@
+"""The rating itself: grades, tags, channels, and how it is stored."""

@@ -1,0 +1,1 @@
+"""Counters of ratings and the figures made of them."""

@@ -1,0 +1,1 @@
+"""The loop of a bad rating: call back, rectify, tell the rater; appeals."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: sessions, direct statements, platform tables, migrations, audit trail, idempotency, guess limits."""

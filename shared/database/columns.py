@@ -1,0 +1,101 @@
+"""Column types that keep Python types: enums as text, documents as Pydantic models in JSONB."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
+from sqlalchemy import Dialect, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+E = TypeVar("E", bound=StrEnum)
+D = TypeVar("D")
+
+
+class EnumText(TypeDecorator[E], Generic[E]):
+    """A `text` column that holds the values of a `StrEnum`.
+
+    Reading a value that the enum does not know raises `ValueError`.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, enum: type[E]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: E | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.enum(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        return None if value is None else self.enum(value)
+
+
+def enum_column(enum: type[E], **options: Any) -> MappedColumn[E]:
+    """A mapped column of `EnumText`; `options` go to `mapped_column` (index, primary_key, …)."""
+    return mapped_column(EnumText(enum), **options)
+
+
+class StoredModel(BaseModel):
+    """A document, or a part of one, in a JSONB column.
+
+    A key in `omitted_when_none` is left out while its value is None, as documents that were
+    stored before have it. Unknown keys are kept: a newer version beside this one may have
+    written them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    omitted_when_none: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _omit(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        values = cast("dict[str, object]", handler(self))
+        omitted = type(self).omitted_when_none
+        if not omitted:
+            return values
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name not in omitted
+        }
+
+
+class Json(TypeDecorator[D], Generic[D]):
+    """A JSONB column whose value is a Pydantic type: `Json(Guide)`, `Json(list[StoredMaterial])`.
+
+    Values are compared by content, so assigning an equal value writes nothing.
+    """
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__(none_as_null=True)
+        # Unions and `Annotated` types have no `type[D]` of their own; the adapter takes them all.
+        self.kind = kind
+        self._adapter: TypeAdapter[D] = TypeAdapter(kind)
+
+    def process_bind_param(self, value: D | None, dialect: Dialect) -> object:
+        return None if value is None else self._adapter.dump_python(value, mode="json")
+
+    def process_result_value(self, value: object, dialect: Dialect) -> D | None:
+        return None if value is None else self._adapter.validate_python(value)
+
+
+def json_column(kind: Any, **options: Any) -> MappedColumn[Any]:
+    """A mapped column of `Json`; its Python type is the one that the `Mapped` annotation names."""
+    return mapped_column(Json(kind), **options)
+
+
+def stored(model: BaseModel) -> Mapping[str, object]:
+    """The document as a column holds it, for statements that take JSON themselves."""
+    return model.model_dump(mode="json")

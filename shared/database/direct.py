@@ -1,0 +1,144 @@
+"""Statements of the hot paths: compiled once by SQLAlchemy, then given to the driver itself.
+
+SQLAlchemy takes five times as long over a statement as the driver does (docs/adr/0014). Where that
+decides what a request or an event costs, a statement is made `Direct`: written as always (`:name`,
+or a Core construct), with the column types' own conversions, in the session's transaction and after
+pending changes of entities have been flushed. The price: entities do not see what changes, a list
+goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+import asyncpg
+import orjson
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ClauseElement
+
+from shared.database.session import driver_of, flush
+
+# A processor takes and gives whatever the column type and the driver exchange.
+Processor = Callable[[Any], Any] | None
+R = TypeVar("R")
+
+DIALECT = dialect(
+    json_serializer=lambda value: orjson.dumps(value).decode(), json_deserializer=orjson.loads
+)
+
+
+class NoRow(NamedTuple):
+    """Row type of a statement that returns nothing."""
+
+
+class Direct(Generic[R]):
+    """A statement for the driver: SQL text with `:name` parameters, or a Core construct.
+
+    `row` is a `NamedTuple` or a dataclass with one field for each returned column, in any order.
+    Its values have the Python types that a Core construct (`select`, `text().columns()`) names,
+    else the driver's own (JSON as text).
+    """
+
+    def __init__(self, statement: str | ClauseElement, row: type[R]) -> None:
+        clause = text(statement) if isinstance(statement, str) else statement
+        # SQLAlchemy's compiled form is untyped where it concerns bind parameters.
+        compiled: Any = clause.compile(dialect=DIALECT)
+        self.sql: str = compiled.string
+        self.row = row
+        self._fields = _field_names(row)
+        binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
+        self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
+        self._constants = {name: bind.value for name, bind in binds if not bind.required}
+        columns: Any = getattr(statement, "selected_columns", ())
+        self._processors: dict[str, Processor] = {
+            column.key: _processor(column.type, "result") for column in columns
+        }
+
+    async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[R]:
+        """The rows; every parameter must be given, and no other is looked at.
+
+        Raises `TypeError` when the columns are not the fields of the row type.
+        """
+        records = await self._run(session, values)
+        if not records:
+            return ()
+        names = tuple(records[0].keys())
+        if set(names) != set(self._fields):
+            raise TypeError(f"{self.row.__name__} has not the columns {', '.join(names)}")
+        order = [(names.index(name), self._processors.get(name)) for name in self._fields]
+        rows: list[R] = []
+        for record in records:
+            cells: list[Any] = []
+            for place, process in order:
+                cell = record[place]
+                cells.append(cell if process is None else process(cell))
+            rows.append(self.row(*cells))
+        return rows
+
+    async def first(self, session: AsyncSession, **values: Any) -> R | None:
+        """The first row, or None."""
+        rows = await self.fetch(session, **values)
+        return rows[0] if rows else None
+
+    async def execute(self, session: AsyncSession, **values: Any) -> None:
+        """Run a statement for its effect alone."""
+        _ = await self._run(session, values)
+
+    async def _run(self, session: AsyncSession, values: dict[str, Any]) -> list[asyncpg.Record]:
+        known = values | self._constants
+        arguments: list[Any] = []
+        for name, process in self._parameters:
+            value = known[name]
+            arguments.append(value if process is None else process(value))
+        await flush(session)
+        driver = await driver_of(session)
+        return await driver.fetch(self.sql, *arguments)
+
+
+def command(statement: str | ClauseElement) -> Direct[NoRow]:
+    """A direct statement that returns no rows."""
+    return Direct(statement, NoRow)
+
+
+def _field_names(row: type[Any]) -> tuple[str, ...]:
+    if is_dataclass(row):
+        return tuple(field.name for field in fields(row))
+    return cast("tuple[str, ...]", row._fields)
+
+
+def _processor(kind: Any, way: str) -> Processor:
+    """What turns a Python value into the driver's, or back; None when they are the same."""
+    under = kind.dialect_impl(DIALECT)
+    if way == "bind":
+        return under.bind_processor(DIALECT)
+    return under.result_processor(DIALECT, None)
+
+
+class UntypedDirect(Direct[Any]):
+    """Transition: a statement without a row type, until each one names its own."""
+
+    def __init__(self, statement: str | ClauseElement) -> None:
+        super().__init__(statement, NoRow)
+
+    async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[Any]:
+        records = await self._run(session, values)
+        if not records:
+            return ()
+        names = tuple(records[0].keys())
+        # Transition: columns without a name of their own get one from `rename`.
+        kind: Any = namedtuple("UntypedRow", names, rename=True)  # pyright: ignore[reportUntypedNamedTuple]
+        rows: list[Any] = []
+        for record in records:
+            cells: list[Any] = []
+            for name, value in record.items():
+                process = self._processors.get(name)
+                cells.append(value if process is None else process(value))
+            rows.append(kind(*cells))
+        return rows
+
+    async def first(self, session: AsyncSession, **values: Any) -> Any:
+        rows = await self.fetch(session, **values)
+        return rows[0] if rows else None

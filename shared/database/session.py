@@ -1,0 +1,225 @@
+"""PostgreSQL: engine, naming convention, and `transaction()`, the only place that commits."""
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import asyncpg
+import orjson
+from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session as SyncSession
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from shared.security.crypto import use_key
+from shared.settings import ServiceSettings
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SERVER_SETTINGS = {
+    # A lock that does not come within this time is an answer for the client, not a hang.
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "statement_timeout": "30s",
+    "jit": "off",
+    # Solid-state disks: a page anywhere costs about as much as the next one.
+    "random_page_cost": "1.1",
+    "timezone": "UTC",
+}
+
+
+def new_metadata() -> MetaData:
+    """Metadata with the naming convention that every service's tables follow."""
+    return MetaData(naming_convention=NAMING)
+
+
+class Database:
+    """One service's database: a pool of connections, sessions that commit at their end.
+
+    `url` is `postgresql://…`; `data_key` opens the encrypted columns of this service, `platform_key` what events seal.
+    """
+
+    def __init__(
+        self, url: str, *, data_key: bytes, platform_key: bytes = b"", pool_size: int = 10
+    ) -> None:
+        self.dsn = url
+        self.engine: AsyncEngine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,  # longer than a lock is waited for: that one tells more
+            pool_pre_ping=False,
+            # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way costs as much as four statements.
+            isolation_level="AUTOCOMMIT",
+            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _replace_ended)
+        event.listen(self.engine.sync_engine, "checkin", _end_unfinished)
+        self._keys = (data_key, platform_key)
+
+    @asynccontextmanager
+    async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[AsyncSession]:
+        """A session whose work is committed when the block ends and undone when it raises.
+
+        With `snapshot` all its statements see the database as it was at the first (REPEATABLE READ). A connection is taken,
+        and the transaction begun, with the first statement: who only waits holds neither.
+        """
+        async with self._session(isolation="repeatable_read" if snapshot else None) as session:
+            try:
+                yield session
+                await flush(session)
+            except BaseException:
+                await _roll_back(session)
+                raise
+            await _commit(session)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncSession]:
+        """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
+        async with self._session() as session:
+            yield session
+
+    @asynccontextmanager
+    async def _session(self, **chosen: Any) -> AsyncGenerator[AsyncSession]:
+        with use_key(*self._keys):
+            session = AsyncSession(
+                self.engine, sync_session_class=_Session, expire_on_commit=False, info=chosen
+            )
+            info = session.info
+            try:
+                yield session
+            finally:
+                # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
+                try:
+                    if session.in_transaction():
+                        await session.close()
+                finally:
+                    if "connection" in info:
+                        await greenlet_spawn(info["connection"].close)
+
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of its own, outside the pool, for a relay or a bulk path."""
+        return await asyncpg.connect(self.dsn, server_settings=SERVER_SETTINGS, timeout=5)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+class _Session(SyncSession):
+    """Under an `AsyncSession`: begins the driver's own transaction when it takes its connection.
+
+    Its `info` holds `isolation` if it is a transaction at all, and since the first statement `driver` and `begun`; and
+    `connection`, when a direct statement was the first.
+    """
+
+
+@event.listens_for(_Session, "after_begin")
+def _begin(session: _Session, _transaction: object, connection: Connection) -> None:
+    info = session.info
+    if "driver" in info:
+        return  # a savepoint
+    driver = cast("asyncpg.Connection", connection.connection.driver_connection)
+    if "isolation" in info:
+        begun = driver.transaction(isolation=info["isolation"])
+        await_only(begun.start())
+        info["begun"] = begun
+    info["driver"] = driver
+
+
+async def flush(session: AsyncSession) -> None:
+    """Write what entities wait to tell."""
+    if session.new or session.dirty or session.deleted:
+        await session.flush()
+
+
+async def driver_of(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection under a session, in its transaction: for `shared.database.direct`."""
+    if "driver" not in session.info:
+        await greenlet_spawn(_connect, session.sync_session)
+    return session.info["driver"]
+
+
+def _connect(session: _Session) -> None:
+    """Take a connection past the session, which costs as much as two statements, and leave it to the session's own ones."""
+    connection = cast("Engine", session.get_bind()).connect()
+    try:
+        _begin(session, None, connection)
+    except BaseException:
+        connection.close()
+        raise
+    session.info["connection"] = session.bind = connection
+
+
+async def _commit(session: AsyncSession) -> None:
+    if begun := session.info.get("begun"):
+        await begun.commit()
+
+
+async def _roll_back(session: AsyncSession) -> None:
+    """Whatever undoes it is what the caller hears, also when the connection is gone with it."""
+    if "begun" in session.info and not session.info["driver"].is_closed():
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await session.info["begun"].rollback()
+
+
+def _replace_ended(adapter: Any, *_: object) -> None:
+    """When a connection leaves the pool: one that the server has ended meanwhile is made anew."""
+    if adapter.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _end_unfinished(adapter: Any, *_: object) -> None:
+    """When a connection comes back: nobody gets one whose transaction could not be ended."""
+    if adapter is not None and adapter.driver_connection.is_in_transaction():
+        adapter.driver_connection.terminate()
+
+
+def is_database_trouble(error: BaseException) -> bool:
+    """Whether the database itself failed (then everything waits), not the handling of one event."""
+    if isinstance(
+        error,
+        InterfaceError
+        | OSError
+        | asyncpg.InterfaceError
+        | asyncpg.InternalClientError
+        | TimeoutError,
+    ):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _is_trouble(getattr(error, "sqlstate", None) or "")
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _is_trouble(
+            getattr(error.orig, "sqlstate", None) or ""
+        )
+    return isinstance(error, OperationalError)
+
+
+def _is_trouble(state: str) -> bool:
+    """Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
+    read-only: a standby, or a server that still recovers.
+    """
+    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
+
+
+def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:
+    """The `Database` that a service's settings name."""
+    return Database(
+        settings.database_url.get_secret_value(),
+        data_key=base64.b64decode(settings.data_key.get_secret_value()),
+        platform_key=base64.b64decode(settings.platform_key.get_secret_value()),
+        pool_size=pool_size or settings.pool_size,
+    )
+
+
+Row = dict[str, Any]
+"""A row of a Core query as a mapping of column names to values."""

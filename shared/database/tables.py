@@ -1,0 +1,139 @@
+"""The tables that every service's database has: outbox, inbox, dead letters, idempotency keys, audit trail.
+
+They are defined once here and created by `shared.database.migrations.ground_v1` in each service's first migration.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.database.session import new_metadata
+
+
+class Ground(DeclarativeBase):
+    """Base of the tables that all services have in common."""
+
+    metadata = new_metadata()
+
+
+class OutboxRow(Ground):
+    """An event waiting for the relay. Deleted when the bus has it."""
+
+    __tablename__ = "outbox"
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    topic: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    event_id: Mapped[UUID] = mapped_column(Uuid)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    recorded_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.clock_timestamp()
+    )
+
+
+class InboxRow(Ground):
+    """An event that has had its effect here."""
+
+    __tablename__ = "inbox"
+    # They come in the order of time: a few pages tell where the old ones lie, and an insert costs nothing more.
+    __table_args__ = (Index("ix_inbox_handled_at", "handled_at", postgresql_using="brin"),)
+
+    event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    handled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class InboxGroup(Ground):
+    """The name under which this database reads the bus: one row, made with the database.
+
+    A new database therefore reads from the beginning, whatever an earlier one had read: dropping a read model and
+    migrating an empty database is all that a rebuild needs.
+    """
+
+    __tablename__ = "inbox_group"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+
+
+class DeadLetter(Ground):
+    """An event that failed here, or that waits behind a failed one of the same key.
+
+    Only the first of a key is tried again, when `next_attempt_at` has come; after the last attempt `gave_up` is set and
+    a person decides: re-drive or discard.
+    """
+
+    __tablename__ = "dead_letter"
+    __table_args__ = (
+        Index("ix_dead_letter_key", "topic", "key", "position"),
+        Index("ix_dead_letter_due", "next_attempt_at", postgresql_where=text("NOT gave_up")),
+    )
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
+    topic: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    type: Mapped[str] = mapped_column(Text)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    error: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    gave_up: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    parked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    next_attempt_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+
+class IdempotencyRow(Ground):
+    """A creating request and its answer, in the transaction of its effect."""
+
+    __tablename__ = "idempotency"
+
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now(), index=True
+    )
+
+
+class AuditRow(Ground):
+    """Who did what, for whom, on which object, why and when. Sealed into a hash chain by the worker."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_unsealed", "id", postgresql_where=text("sequence IS NULL")),
+        Index("ix_audit_object", "object_type", "object_id", "at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    actor: Mapped[str] = mapped_column(Text)
+    on_behalf_of: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    object_type: Mapped[str] = mapped_column(Text)
+    object_id: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    request_id: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary)

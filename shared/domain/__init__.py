@@ -1,0 +1,1 @@
+"""Rules of the field that several services need."""

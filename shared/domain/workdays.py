@@ -1,0 +1,135 @@
+"""Working days of a city: Monday to Friday unless its calendar says otherwise (行政许可法 art. 82).
+
+Counting: the start day is not counted, day 1 is the next working day (民法典 art. 201). A year is covered when the calendar
+has rows of it; a computation that runs into an uncovered year is marked provisional, because the notice may still come.
+"""
+
+import csv
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from shared.clock import SHANGHAI, local_date
+
+SEED = Path(__file__).parent / "calendars/lhasa.csv"
+CLOSE_OF_BUSINESS = time(18, 30)
+MARGIN_DAYS = 800
+"""How far beyond the covered years days are laid out."""
+
+
+@dataclass(frozen=True)
+class WorkCalendar:
+    """`exceptions`: days that differ from Monday-to-Friday, True for a working one."""
+
+    exceptions: Mapping[date, bool]
+
+    @cached_property
+    def covered_years(self) -> frozenset[int]:
+        return frozenset(day.year for day in self.exceptions)
+
+    @cached_property
+    def _days(self) -> tuple[date, ...]:
+        """All working days from the first covered year to well beyond the last, ascending."""
+        return _lay_out(frozenset(self.exceptions.items()))
+
+    def is_working(self, day: date) -> bool:
+        return self.exceptions.get(day, day.weekday() < 5)
+
+    def add_working_days(self, start: date, number: int) -> date:
+        """The `number`-th working day after `start` (which is not counted); for 0 `start` itself."""
+        if number < 0:
+            raise ValueError("working days are added forward")
+        if number == 0:
+            return start
+        place = bisect_right(self._days, start) + number - 1
+        if start < self._days[0] or place >= len(self._days):
+            return self._walk(start, number)
+        return self._days[place]
+
+    def _walk(self, start: date, number: int) -> date:
+        day = start
+        while number:
+            day += timedelta(days=1)
+            number -= self.is_working(day)
+        return day
+
+    def working_days_between(self, start: date, end: date) -> int:
+        """Working days after `start` up to and including `end`; negative when `end` is before `start`."""
+        if end < start:
+            return -self.working_days_between(end, start)
+        if start >= self._days[0] and end <= self._days[-1]:
+            return bisect_right(self._days, end) - bisect_right(self._days, start)
+        return sum(
+            self.is_working(start + timedelta(days=n)) for n in range(1, (end - start).days + 1)
+        )
+
+    def first_day_with_left(self, number: int, end: date) -> date:
+        """The first day after whose close at most `number` working days are left until `end`."""
+        place = bisect_right(self._days, end) - 1 - number
+        if place >= 0 and end <= self._days[-1]:
+            return self._days[place]
+        day = end
+        while self.working_days_between(day - timedelta(days=1), end) <= number:
+            day -= timedelta(days=1)
+        return day
+
+    def next_working_day(self, day: date) -> date:
+        """`day` itself when it is one, else the next."""
+        place = bisect_left(self._days, day)
+        return (
+            self._days[place]
+            if self._days[0] <= day <= self._days[-1]
+            else self._walk(day - timedelta(days=1), 1)
+        )
+
+    def is_provisional(self, start: date, end: date) -> bool:
+        """Whether the span touches a year whose holidays are not announced."""
+        return not set(range(start.year, end.year + 1)) <= self.covered_years
+
+
+@lru_cache(maxsize=8)
+def _lay_out(exceptions: frozenset[tuple[date, bool]]) -> tuple[date, ...]:
+    """Remembered by content: services read their calendar anew for every request, and it changes once a year."""
+    calendar = WorkCalendar(dict(exceptions))
+    years = calendar.covered_years or {2021}
+    start, end = date(min(years) - 1, 1, 1), date(max(years), 12, 31) + timedelta(days=MARGIN_DAYS)
+    every = (start + timedelta(days=n) for n in range((end - start).days + 1))
+    return tuple(day for day in every if calendar.is_working(day))
+
+
+def due_moment(day: date) -> datetime:
+    """Close of business of the last day, 18:30 in Lhasa."""
+    return datetime.combine(day, CLOSE_OF_BUSINESS, tzinfo=SHANGHAI)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happens, and by which calendar its days are counted."""
+
+    now: datetime
+    calendar: WorkCalendar
+
+    @property
+    def today(self) -> date:
+        """The city's day."""
+        return local_date(self.now)
+
+    def after(self, days: int) -> date:
+        """The working day that is `days` after today."""
+        return self.calendar.add_working_days(self.today, days)
+
+
+def read_seed(path: Path = SEED) -> list[tuple[date, bool, str]]:
+    """The calendar that ships with the platform: date, working or not, note."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: Iterable[dict[str, str]] = csv.DictReader(file)
+        return [
+            (date.fromisoformat(row["date"]), row["is_working"] == "1", row["note"]) for row in rows
+        ]
+
+
+def seed_calendar() -> WorkCalendar:
+    return WorkCalendar({day: working for day, working, _ in read_seed()})

@@ -1,0 +1,1 @@
+"""What every HTTP process has in common."""

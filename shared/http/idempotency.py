@@ -1,0 +1,137 @@
+"""`Idempotency-Key`: a creating request has one effect and one answer, however often it is sent.
+
+The key is claimed and the answer stored in the transaction of the effect. A second request with the same key waits for
+the first (its insert meets the unique key) and gets the stored answer byte for byte; another body under the same key is
+422; a first one that takes longer than the lock time-out makes the second 409. A failed request leaves no trace.
+An answer may hold what only its reader may see, so it lies encrypted, as the columns it was made of.
+"""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import asyncpg
+import orjson
+from fastapi import Depends, Header, Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.database.direct import UntypedDirect
+from shared.errors import ConflictError, FieldError, InvalidInputError, UnprocessableError
+from shared.http.dependencies import Session
+from shared.security.auth import CurrentCaller
+from shared.security.crypto import decrypt, encrypt
+
+CLAIM = UntypedDirect(
+    "INSERT INTO idempotency (caller, key, request_hash) VALUES (:caller, :key, :hash) ON CONFLICT DO NOTHING"
+    " RETURNING true"
+)
+FIND = text(
+    "SELECT request_hash, status, headers, body FROM idempotency WHERE caller = :caller AND key = :key"
+)
+STORE = UntypedDirect(
+    "UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body"
+    " WHERE caller = :caller AND key = :key"
+)
+KEPT_HEADERS = ("etag", "location", "content-type")
+MAX_KEY = 128
+PURPOSE = "idempotency.body"
+
+
+class ReplayedAnswer(Exception):  # noqa: N818 - not an error: it ends the request with the stored answer
+    """Raised inside the request to answer with what was stored the first time."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered before")
+        self.response = response
+
+
+class Claim:
+    """One claimed key; `store` keeps the answer beside the effect."""
+
+    def __init__(self, session: AsyncSession, caller: str, key: str) -> None:
+        self._session = session
+        self._identity = {"caller": caller, "key": key}
+
+    async def take(self, request_hash: bytes) -> None:
+        try:
+            claimed = await CLAIM.first(self._session, **self._identity, hash=request_hash)
+        except asyncpg.LockNotAvailableError as error:
+            raise ConflictError(
+                "a request with this Idempotency-Key is still running; repeat it in a moment",
+                headers={"Retry-After": "2"},
+            ) from error
+        if not claimed:
+            await self._replay(request_hash)
+
+    async def _replay(self, request_hash: bytes) -> None:
+        row = (await self._session.execute(FIND, self._identity)).one()
+        if bytes(row.request_hash) != request_hash:
+            raise UnprocessableError(
+                "this Idempotency-Key was used with another request",
+                [FieldError("Idempotency-Key", "one_request", "use a new key for a new request")],
+            )
+        body = decrypt(bytes(row.body), PURPOSE)
+        raise ReplayedAnswer(
+            Response(body, row.status, {**row.headers, "idempotent-replayed": "true"})
+        )
+
+    async def store(self, response: Response) -> None:
+        headers = {
+            name: response.headers[name] for name in KEPT_HEADERS if name in response.headers
+        }
+        _ = await STORE.fetch(
+            self._session,
+            **self._identity,
+            status=response.status_code,
+            headers=orjson.dumps(headers).decode(),
+            body=encrypt(bytes(response.body).decode(), PURPOSE),
+        )
+
+
+async def claim_key(
+    request: Request,
+    session: Session,
+    caller: CurrentCaller,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Unique per intended effect, chosen by the client, 1–128 characters"),
+    ] = None,
+) -> None:
+    """Dependency of a creating POST; the route must be an `IdempotentRoute`."""
+    key = idempotency_key or ""
+    if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        message = f"send 1 to {MAX_KEY} printable characters, new for each intended effect"
+        raise InvalidInputError(
+            "Idempotency-Key is required", [FieldError("Idempotency-Key", "required", message)]
+        )
+    content = (
+        f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    )
+    claim = Claim(session, caller.subject, key)
+    await claim.take(hashlib.sha256(content).digest())
+    request.state.claim = claim
+
+
+Once = Depends(claim_key)
+"""`@router.post(..., dependencies=[Once])` on a router with `route_class=IdempotentRoute`."""
+
+
+class IdempotentRoute(APIRoute):
+    """Stores the answer of a claimed request before the transaction commits."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                response = await handler(request)
+            except ReplayedAnswer as replay:
+                return replay.response
+            claim: Claim | None = getattr(request.state, "claim", None)
+            if claim is not None:
+                await claim.store(response)
+            return response
+
+        return handle

@@ -1,0 +1,28 @@
+"""Serving an app with uvicorn."""
+
+import uvicorn
+from fastapi import FastAPI
+
+from shared import logs
+from shared.runtime.gc_tuning import collect_seldom
+from shared.settings import ServiceSettings
+
+
+def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
+    """Main of `services/<name>/main.py`: serve the app until SIGTERM or SIGINT, finishing what is in flight."""
+    logs.configure(f"{service}-api")
+    collect_seldom()
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        # Longer than the gateway keeps a connection, so that it never sends a request into one just closed.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=20,
+    )

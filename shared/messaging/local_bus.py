@@ -1,0 +1,168 @@
+"""The in-process bus of the embedded run: a log per topic in PostgreSQL, offsets per consumer group.
+
+It keeps Kafka's promises on one machine: durable when `publish` returns, in order per topic, replayable from the start,
+redelivered until acknowledged. One process reads and writes it, so waking is an `asyncio.Condition`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+from operator import attrgetter
+
+import asyncpg
+
+from shared.messaging.bus import Message, Record
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS bus_topic (topic text PRIMARY KEY, next_offset bigint NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS bus_log (
+    topic text NOT NULL, log_offset bigint NOT NULL, key text NOT NULL, value bytea NOT NULL,
+    PRIMARY KEY (topic, log_offset));
+CREATE TABLE IF NOT EXISTS bus_group (
+    name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (name, topic));
+"""
+# Taking the offsets from the topic's row makes commit order and offset order the same: a reader never skips a row.
+APPEND = """
+WITH taken AS (UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1 RETURNING next_offset - $2 AS first)
+INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value
+FROM taken, unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS m (key, value, place)
+"""
+READ = """
+SELECT topic, log_offset, key, value FROM bus_log WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
+"""
+ADVANCE = """
+INSERT INTO bus_group VALUES ($1, $2, $3)
+ON CONFLICT (name, topic) DO UPDATE SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
+"""
+
+
+class LocalPublisher:
+    """See `shared.messaging.bus.Publisher`."""
+
+    def __init__(self, bus: "LocalBus") -> None:
+        self._bus = bus
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        pool = await self._bus.pool()
+        async with pool.acquire() as connection, connection.transaction():
+            for topic, group in groupby(
+                sorted(messages, key=attrgetter("topic")), key=attrgetter("topic")
+            ):
+                batch = list(group)
+                done = await connection.execute(
+                    APPEND, topic, len(batch), [m.key for m in batch], [m.value for m in batch]
+                )
+                if done != f"INSERT 0 {len(batch)}":
+                    raise LookupError(f"topic {topic} does not exist")
+        await self._bus.wake()
+
+
+class LocalSubscription:
+    """See `shared.messaging.bus.Subscription`."""
+
+    def __init__(self, bus: "LocalBus", group: str, positions: dict[str, int]) -> None:
+        self._bus = bus
+        self._group = group
+        self._positions = positions
+
+    async def poll(self, limit: int, timeout: float) -> Sequence[Record]:
+        generation = self._bus.generation
+        records = await self._read(limit)
+        if records or not await self._bus.wait(generation, timeout):
+            return records
+        return await self._read(limit)
+
+    async def _read(self, limit: int) -> list[Record]:
+        pool = await self._bus.pool()
+        records: list[Record] = []
+        async with pool.acquire() as connection:
+            for topic, position in self._positions.items():
+                rows = await connection.fetch(READ, topic, position, limit - len(records))
+                records += [
+                    Record(topic, row["key"], row["value"], 0, row["log_offset"]) for row in rows
+                ]
+                if rows:
+                    self._positions[topic] = rows[-1]["log_offset"] + 1
+                if len(records) >= limit:
+                    break
+        return records
+
+    async def acknowledge(self, records: Sequence[Record]) -> None:
+        ends = {record.topic: record.offset + 1 for record in records}
+        pool = await self._bus.pool()
+        async with pool.acquire() as connection:
+            await connection.executemany(
+                ADVANCE, [(self._group, topic, end) for topic, end in ends.items()]
+            )
+
+
+class LocalBus:
+    """`url` names the database of the log; its tables are made on first use."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self.generation = 0
+
+    async def pool(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                pool = await asyncpg.create_pool(self._url, min_size=1, max_size=8)
+                async with pool.acquire() as connection:
+                    _ = await connection.execute(SCHEMA)
+                self._pool = pool
+        return self._pool
+
+    async def wake(self) -> None:
+        async with self._changed:
+            self.generation += 1
+            self._changed.notify_all()
+
+    async def wait(self, generation: int, timeout: float) -> bool:
+        """Wait for something newer than `generation`, at most `timeout` seconds; tells whether there is."""
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                _ = await self._changed.wait_for(lambda: self.generation != generation)
+        except TimeoutError:
+            return False
+        return True
+
+    async def ensure_topics(self, topics: Sequence[str]) -> None:
+        pool = await self.pool()
+        async with pool.acquire() as connection:
+            await connection.executemany(
+                "INSERT INTO bus_topic (topic) VALUES ($1) ON CONFLICT DO NOTHING",
+                [(topic,) for topic in topics],
+            )
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncGenerator[LocalPublisher]:
+        yield LocalPublisher(self)
+
+    @asynccontextmanager
+    async def subscription(
+        self, group: str, topics: Sequence[str]
+    ) -> AsyncGenerator[LocalSubscription]:
+        pool = await self.pool()
+        async with pool.acquire() as connection:
+            rows = await connection.fetch(
+                "SELECT topic, next_offset FROM bus_group WHERE name = $1", group
+            )
+        known = {row["topic"]: row["next_offset"] for row in rows}
+        yield LocalSubscription(self, group, {topic: known.get(topic, 0) for topic in topics})
+
+    async def ready(self) -> bool:
+        try:
+            pool = await self.pool()
+            async with pool.acquire() as connection:
+                return await connection.fetchval("SELECT true")
+        except (OSError, asyncpg.PostgresError):
+            return False
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None

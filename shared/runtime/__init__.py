@@ -1,0 +1,1 @@
+"""What background processes and clients have in common."""

@@ -1,0 +1,124 @@
+"""Who calls: the verified token as a FastAPI dependency, and the rights it carries. Deny by default.
+
+The gateway has verified the token once; every service verifies it again, so that nothing rests on the network between.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from shared import clock, context
+from shared.errors import ForbiddenError, StepUpRequiredError, UnauthenticatedError
+from shared.security.tokens import Caller, TokenError, TokenVerifier
+
+_scheme = HTTPBearer(auto_error=False, description="Access token of the identity service")
+
+
+def _bearer(request: Request) -> str | None:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def unauthenticated(words: str = "send a valid access token") -> UnauthenticatedError:
+    return UnauthenticatedError(words, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+async def find_caller(
+    request: Request, _token: Annotated[Any, Depends(_scheme)] = None
+) -> Caller | None:
+    """The caller of an endpoint that is public by nature; a token that is sent must hold."""
+    token = _bearer(request)
+    if token is None:
+        if request.headers.get("authorization"):
+            raise unauthenticated()
+        return None
+    verifier: TokenVerifier = request.app.state.verifier
+    try:
+        caller = await verifier.verify(token, clock.now())
+    except TokenError as error:
+        raise unauthenticated() from error
+    context.update(
+        actor=caller.act or caller.subject, on_behalf_of=caller.subject if caller.act else None
+    )
+    return caller
+
+
+async def current_caller(caller: Annotated[Caller | None, Depends(find_caller)]) -> Caller:
+    if caller is None:
+        raise unauthenticated()
+    return caller
+
+
+CurrentCaller = Annotated[Caller, Depends(current_caller)]
+"""Whoever holds a valid token."""
+MaybeCaller = Annotated[Caller | None, Depends(find_caller)]
+"""For endpoints that are public by nature."""
+
+
+def with_role(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a staff member with any of `roles`; 403 for others."""
+
+    async def check(caller: CurrentCaller) -> Caller:
+        if caller.kind != "staff" or not set(roles) & set(caller.roles):
+            raise ForbiddenError(f"this needs one of the roles: {', '.join(roles)}")
+        return caller
+
+    return check
+
+
+def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a bureau's system with `scope`; 403 for others."""
+
+    async def check(caller: CurrentCaller) -> Caller:
+        if caller.kind != "system" or scope not in caller.scopes:
+            raise ForbiddenError(f"this needs a system with the scope {scope}")
+        return caller
+
+    return check
+
+
+def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a caller of `kinds` (else persons and organisations) signed in at `level`; else a step-up challenge.
+
+    1 is by phone, 2 with real name, 3 with the card seen at a counter. For an organisation it is the acting person's level.
+    """
+    allowed = kinds or ("person", "organisation")
+
+    async def check(caller: CurrentCaller) -> Caller:
+        if caller.kind not in allowed:
+            raise ForbiddenError(f"this is for accounts of the kind {' or '.join(allowed)}")
+        if caller.acr < level:
+            challenge = f'Bearer error="insufficient_user_authentication", acr_values="{level}"'
+            raise StepUpRequiredError(
+                f"verify your identity to level {level} first",
+                extra={"acr_values": str(level)},
+                headers={"WWW-Authenticate": challenge},
+            )
+        return caller
+
+    return check
+
+
+def herself(level: int) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Dependency: a natural person at `level`, never somebody who acts for her: an account is no matter of agents."""
+
+    async def check(caller: Annotated[Caller, Depends(with_assurance(level, "person"))]) -> Caller:
+        if caller.act is not None:
+            raise ForbiddenError("only the person herself may do this")
+        return caller
+
+    return check
+
+
+Citizen = Annotated[Caller, Depends(with_assurance(1))]
+"""A person or organisation, at least signed in by phone."""
+VerifiedCitizen = Annotated[Caller, Depends(with_assurance(2))]
+"""A person or organisation whose real name is verified (L2)."""
+Person = Annotated[Caller, Depends(herself(1))]
+"""A natural person acting for herself."""
+VerifiedPerson = Annotated[Caller, Depends(herself(2))]
+"""A natural person acting for herself, whose real name is verified (L2)."""
+Administrator = Annotated[Caller, Depends(with_role("administrator"))]
+"""Runs the platform; sees no more personal data for it."""

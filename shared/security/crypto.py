@@ -1,0 +1,134 @@
+"""Personal data at rest and on the bus: encrypted columns, keyed hashes for looking up by equality, and what one service
+seals for another in an event (norms: 个人信息保护).
+
+The data key belongs to the service's database and is set for the length of a session (`shared.database.session`). AES-256-GCM with a random
+96-bit nonce and the column's name as associated data, so that a value cannot be moved to another column; the first byte
+names the format for later algorithms (SM4). The hash is HMAC-SHA256 under a key derived for its purpose.
+
+The platform key is the same in every service. Under it `seal_for` hides personal data in an event from everybody who may
+only carry or keep the event, and `pseudonym` gives services one name for a person that tells nothing about her.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import LargeBinary
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_FORMAT = b"\x01"
+_NONCE = 12
+_key: ContextVar[bytes] = ContextVar("tongban_data_key")
+_platform_key: ContextVar[bytes] = ContextVar("tongban_platform_key")
+
+
+@contextmanager
+def use_key(key: bytes, platform: bytes = b"") -> Generator[None]:
+    """Encrypt and hash under `key`, seal for other services under `platform` (32 bytes each) within the block."""
+    token, other = _key.set(key), _platform_key.set(platform)
+    try:
+        yield
+    finally:
+        _platform_key.reset(other)
+        _key.reset(token)
+
+
+@lru_cache(maxsize=256)
+def _derived(key: bytes, purpose: str) -> bytes:
+    return hmac.digest(key, b"tongban/" + purpose.encode(), hashlib.sha256)
+
+
+@lru_cache(maxsize=256)
+def _cipher(key: bytes, purpose: str) -> AESGCM:
+    return AESGCM(_derived(key, purpose))
+
+
+def encrypt(text: str, purpose: str) -> bytes:
+    """`text` sealed for `purpose` (the column's name): format byte, nonce, ciphertext and tag."""
+    nonce = os.urandom(_NONCE)
+    cipher = _cipher(_key.get(), "encrypt/" + purpose)
+    return _FORMAT + nonce + cipher.encrypt(nonce, text.encode(), purpose.encode())
+
+
+def decrypt(sealed: bytes, purpose: str) -> str:
+    """The text of `encrypt`; raises `cryptography.exceptions.InvalidTag` for a value that was tampered with or moved."""
+    if sealed[:1] != _FORMAT:
+        raise ValueError("unknown format of an encrypted value")
+    cipher = _cipher(_key.get(), "encrypt/" + purpose)
+    return cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], purpose.encode()).decode()
+
+
+def lookup_hash(text: str, purpose: str) -> bytes:
+    """Keyed hash (32 bytes) for finding an encrypted value by equality."""
+    return hmac.digest(
+        _derived(_key.get(), "hash/" + purpose), text.strip().upper().encode(), hashlib.sha256
+    )
+
+
+def signing_seed(purpose: str) -> bytes:
+    """32 bytes from which a service's own Ed25519 key for `purpose` is made: as lasting and as secret as its data key."""
+    return _derived(_key.get(), "sign/" + purpose)
+
+
+def _platform() -> bytes:
+    key = _platform_key.get()
+    if not key:
+        raise ValueError(
+            "no platform key: nothing can be sealed for or opened from another service"
+        )
+    return key
+
+
+def seal_for(value: Any, purpose: str) -> str:
+    """`value` (anything that JSON can carry) readable only by services that hold the platform key, as base64.
+
+    `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved to another.
+    """
+    nonce = os.urandom(_NONCE)
+    cipher = _cipher(_platform(), "seal/" + purpose)
+    return base64.b64encode(
+        _FORMAT + nonce + cipher.encrypt(nonce, orjson.dumps(value), purpose.encode())
+    ).decode()
+
+
+def open_sealed(sealed: str, purpose: str) -> Any:
+    """The value of `seal_for`; raises `cryptography.exceptions.InvalidTag` for one that was tampered with or moved."""
+    raw = base64.b64decode(sealed)
+    if raw[:1] != _FORMAT:
+        raise ValueError("unknown format of a sealed value")
+    cipher = _cipher(_platform(), "seal/" + purpose)
+    return orjson.loads(cipher.decrypt(raw[1 : 1 + _NONCE], raw[1 + _NONCE :], purpose.encode()))
+
+
+def pseudonym(number: str) -> str:
+    """The same 43 characters in every service for one ID number or USCC, telling nothing about it without the platform key."""
+    digest = hmac.digest(
+        _derived(_platform(), "pseudonym"), number.strip().upper().encode(), hashlib.sha256
+    )
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class Encrypted(TypeDecorator[str]):
+    """Column type: text outside, `bytea` sealed by `encrypt` inside. `purpose` is `table.column`, never changed."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__()
+        self.purpose = purpose
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else encrypt(value, self.purpose)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else decrypt(value, self.purpose)
