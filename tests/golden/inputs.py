@@ -38,8 +38,18 @@ OWN_DIGEST = "sha256:d22fdc11974473dbe472d46c473d5c222d62fcd804ea7b7ba68c110120b
 GAP_DIGEST = "sha256:61ae16b2bcf1b648c238aa0acbec971a9b9b030f032627953a2137b30d16d99f"
 BUNDLE_DIGEST = "sha256:f679654ced6867086b6ed006f401dd109d417756d5a4de327054f5fa1c771d12"
 
-PERSON = {"kind": "person", "name": "卓玛央金", "id_number": "540102199001010011", "phone": "13989001234"}
-FIRM = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": DEPARTMENT, "phone": "13989001234"}
+PERSON = {
+    "kind": "person",
+    "name": "卓玛央金",
+    "id_number": "540102199001010011",
+    "phone": "13989001234",
+}
+FIRM = {
+    "kind": "organisation",
+    "name": "拉萨雪域茶业有限公司",
+    "id_number": DEPARTMENT,
+    "phone": "13989001234",
+}
 
 _NONCE = b"golden nonce"
 
@@ -61,7 +71,10 @@ def stored_events() -> list[Sent]:
     """Facts of every type as the services published them before the refactoring, in their order."""
     lines = (FOLDER / "events.jsonl").read_bytes().strip().split(b"\n")
     documents = [(orjson.loads(line), line) for line in lines]
-    return [Sent(f"tongban.{one['type'].split('.')[1]}", one["partitionkey"], line) for one, line in documents]
+    return [
+        Sent(f"tongban.{one['type'].split('.')[1]}", one["partitionkey"], line)
+        for one, line in documents
+    ]
 
 
 def event(number: int, service: str, *, fact: str, key: str, data: dict[str, Any]) -> Sent:
@@ -84,7 +97,9 @@ def event(number: int, service: str, *, fact: str, key: str, data: dict[str, Any
     return Sent(f"tongban.{service}", key, orjson.dumps(envelope))
 
 
-def matter_published(number: int, matter_id: str, *, text: dict[str, Any], version: int = 1, **changes: Any) -> Sent:
+def matter_published(
+    number: int, matter_id: str, *, text: dict[str, Any], version: int = 1, **changes: Any
+) -> Sent:
     data = {
         "revision": version,
         "occurred_at": "2026-03-02T01:00:00+00:00",
@@ -212,7 +227,9 @@ def records_received(number: int, resource: str, *, records: list[Any], **change
         "records": seal_for(records, "exchange.records"),
         **changes,
     }
-    return event(number, "exchange", fact="record-received", key=f"{data['peer_code']}/{resource}", data=data)
+    return event(
+        number, "exchange", fact="record-received", key=f"{data['peer_code']}/{resource}", data=data
+    )
 
 
 def pseudonym(number: str) -> str:
@@ -224,14 +241,18 @@ def pseudonym(number: str) -> str:
 
 def seal_for(value: Any, purpose: str) -> str:
     """A value sealed under the platform key, always with the same nonce."""
-    derived = hmac.digest(base64.b64decode(PLATFORM_KEY), b"tongban/seal/" + purpose.encode(), hashlib.sha256)
+    derived = hmac.digest(
+        base64.b64decode(PLATFORM_KEY), b"tongban/seal/" + purpose.encode(), hashlib.sha256
+    )
     sealed = AESGCM(derived).encrypt(_NONCE, orjson.dumps(value), purpose.encode())
     return base64.b64encode(b"\x01" + _NONCE + sealed).decode()
 
 
 def encrypt(text: str, purpose: str) -> bytes:
     """A value of a column as a service keeps it, always with the same nonce."""
-    derived = hmac.digest(base64.b64decode(DATA_KEY), b"tongban/encrypt/" + purpose.encode(), hashlib.sha256)
+    derived = hmac.digest(
+        base64.b64decode(DATA_KEY), b"tongban/encrypt/" + purpose.encode(), hashlib.sha256
+    )
     return b"\x01" + _NONCE + AESGCM(derived).encrypt(_NONCE, text.encode(), purpose.encode())
 
 
@@ -292,7 +313,11 @@ class BatchSigner:
         }
         lines = "".join(f"{field}\n" for field in ("tongban-batch/1", self.code, *fields.values()))
         signature = base64.b64encode(self._key.sign(lines.encode())).decode()
-        more = {"Batch-Key-Id": self.kid, "Batch-Signature": signature, "Content-Type": "application/x-ndjson"}
+        more = {
+            "Batch-Key-Id": self.kid,
+            "Batch-Signature": signature,
+            "Content-Type": "application/x-ndjson",
+        }
         return {**fields, **more, **changes}
 
 

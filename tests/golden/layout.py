@@ -122,7 +122,11 @@ def write(node: Node, style: tuple[str, str]) -> str:
     """The value in one line, with the spacing of `style` (between members, after a key)."""
     between, after_key = style
     if node.kind == "object":
-        return "{" + between.join(key + after_key + write(value, style) for key, value in node.members) + "}"
+        return (
+            "{"
+            + between.join(key + after_key + write(value, style) for key, value in node.members)
+            + "}"
+        )
     if node.kind == "array":
         return "[" + between.join(write(item, style) for item in node.items) + "]"
     return node.raw

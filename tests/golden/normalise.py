@@ -136,7 +136,9 @@ class Normaliser:
             if value is None or self.is_random(table, column):
                 continue
             if isinstance(value, bytes):
-                value = self._decrypted(table, column, value=value) or _readable(value) or value.hex()
+                value = (
+                    self._decrypted(table, column, value=value) or _readable(value) or value.hex()
+                )
             parts.append(f"{column}={value}")
         return self._blank("|".join(parts))
 
@@ -168,7 +170,9 @@ class Normaliser:
         if node.kind == "object":
             return self._changed_object(node, problem=problem)
         if node.kind == "array":
-            return Node("array", items=[self._changed(item, problem=problem) for item in node.items])
+            return Node(
+                "array", items=[self._changed(item, problem=problem) for item in node.items]
+            )
         return Node("scalar", self._scalar(node.raw))
 
     def _changed_object(self, node: Node, *, problem: bool) -> Node:

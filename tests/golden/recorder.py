@@ -20,7 +20,14 @@ import httpx
 import orjson
 import pytest
 
-from tests.conftest import DATA_KEY, PLATFORM_KEY, ClientFactory, Headers, ServiceClient, TokenFactory
+from tests.conftest import (
+    DATA_KEY,
+    PLATFORM_KEY,
+    ClientFactory,
+    Headers,
+    ServiceClient,
+    TokenFactory,
+)
 from tests.golden import layout, surface
 from tests.golden.normalise import Normaliser, fixed
 from tests.golden.surface import FixedClock, Sent
@@ -100,13 +107,17 @@ class Callers:
     def organisation(self, number: int = 50, **claims: Any) -> Headers:
         return self._make(number, kind="organisation", **claims)
 
-    def staff(self, *roles: str, number: int = 100, area: str = CITY, department: str = DEPARTMENT) -> Headers:
+    def staff(
+        self, *roles: str, number: int = 100, area: str = CITY, department: str = DEPARTMENT
+    ) -> Headers:
         return self._make(number, kind="staff", roles=list(roles), area=area, department=department)
 
     def administrator(self) -> Headers:
         return self._make(199, kind="staff", roles=["administrator"])
 
-    def system(self, *scopes: str, number: int = 200, area: str = CITY, department: str = DEPARTMENT) -> Headers:
+    def system(
+        self, *scopes: str, number: int = 200, area: str = CITY, department: str = DEPARTMENT
+    ) -> Headers:
         claims = {"area": area, "department": department, "client_id": fixed(number)}
         return self._make(number, kind="system", scope=" ".join(scopes), **claims)
 
@@ -125,7 +136,9 @@ class Golden:
         self.path = path
         self.clock = FixedClock(monkeypatch, START)
         self.as_ = Callers(token)
-        self.normaliser = Normaliser(data_key=b64decode(DATA_KEY), platform_key=b64decode(PLATFORM_KEY))
+        self.normaliser = Normaliser(
+            data_key=b64decode(DATA_KEY), platform_key=b64decode(PLATFORM_KEY)
+        )
         self.lines: list[str] = []
         self.checked = False
         self._monkeypatch = monkeypatch
@@ -175,7 +188,9 @@ class Golden:
             "secrets.randbelow": lambda limit: number_of("below") * 7919 % limit,
             "secrets.token_bytes": some_bytes,
             "secrets.token_hex": lambda number: some_bytes(number).hex(),
-            "secrets.token_urlsafe": lambda number: urlsafe_b64encode(some_bytes(number)).rstrip(b"=").decode(),
+            "secrets.token_urlsafe": lambda number: (
+                urlsafe_b64encode(some_bytes(number)).rstrip(b"=").decode()
+            ),
             "random.uniform": lambda low, high: (low + high) / 2,
         }
         for name, function in replaced.items():
@@ -208,7 +223,11 @@ def difference_of(expected: str, found: str, *, name: str) -> Sequence[str]:
     """The unified diff, cut where it gets long."""
     lines = list(
         difflib.unified_diff(
-            expected.splitlines(), found.splitlines(), f"{name} (golden)", f"{name} (now)", lineterm=""
+            expected.splitlines(),
+            found.splitlines(),
+            f"{name} (golden)",
+            f"{name} (now)",
+            lineterm="",
         )
     )
     if len(lines) > SHOWN_LINES:
@@ -219,7 +238,9 @@ def difference_of(expected: str, found: str, *, name: str) -> Sequence[str]:
 class Played:
     """One service of a scenario."""
 
-    def __init__(self, golden: Golden, name: str, *, client: ServiceClient, connection: asyncpg.Connection) -> None:
+    def __init__(
+        self, golden: Golden, name: str, *, client: ServiceClient, connection: asyncpg.Connection
+    ) -> None:
         self.name = name
         self.client = client
         self._golden = golden
@@ -255,7 +276,9 @@ class Played:
         if key is not None:
             given["Idempotency-Key"] = key
         url = path if path.startswith("/") else f"/api/v1/{self.name}/{path}"
-        got = await self.client.request(method, url, json=body, content=content, params=params, headers=given)
+        got = await self.client.request(
+            method, url, json=body, content=content, params=params, headers=given
+        )
         self._write_request(method, got.request, version=version, key=key, body=body)
         self._write_answer(got, stable=stable)
         await self.record_events()
@@ -264,20 +287,32 @@ class Played:
     async def get(self, path: str, caller: Headers | None = None, **params: Any) -> Answer:
         return await self.call("GET", path, caller=caller, params=params or None)
 
-    async def post(self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any) -> Answer:
+    async def post(
+        self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any
+    ) -> Answer:
         return await self.call("POST", path, caller=caller, body=body, **more)
 
-    async def put(self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any) -> Answer:
+    async def put(
+        self, path: str, caller: Headers | None = None, *, body: Any = None, **more: Any
+    ) -> Answer:
         return await self.call("PUT", path, caller=caller, body=body, **more)
 
-    async def form(self, path: str, fields: Mapping[str, str], *, caller: Headers | None = None) -> Answer:
+    async def form(
+        self, path: str, fields: Mapping[str, str], *, caller: Headers | None = None
+    ) -> Answer:
         """A form, as OAuth wants it."""
         content = urlencode(fields).encode()
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self.call("POST", path, caller=caller, content=content, headers=kind)
 
     def _write_request(
-        self, method: str, request: httpx.Request, *, version: int | None, key: str | None, body: Any
+        self,
+        method: str,
+        request: httpx.Request,
+        *,
+        version: int | None,
+        key: str | None,
+        body: Any,
     ) -> None:
         golden = self._golden
         title = f"---- {method} {golden.normaliser.text(request.url.raw_path.decode())}"
@@ -288,7 +323,8 @@ class Played:
         golden.lines += ["", title]
         if body is not None:
             golden.lines += [
-                "> " + line for line in golden.normaliser.lines(orjson.dumps(body).decode(), name="request")
+                "> " + line
+                for line in golden.normaliser.lines(orjson.dumps(body).decode(), name="request")
             ]
 
     def _write_answer(self, got: httpx.Response, *, stable: bool) -> None:
@@ -322,7 +358,9 @@ class Played:
         """Give events to this service's consumer and write down what it says to them."""
         golden = self._golden
         golden.lines += ["", f"---- {self.name} takes"]
-        golden.lines += [golden.normaliser.text(f"  {type_of(event)} {event.key}") for event in events]
+        golden.lines += [
+            golden.normaliser.text(f"  {type_of(event)} {event.key}") for event in events
+        ]
         await surface.deliver(self.name, self.client.database, events=events)
         for letter in await self._connection.fetch(LETTERS):
             golden.lines.append(f"(set aside: {letter['type']}, {_code_of(letter['error'])})")
@@ -341,7 +379,10 @@ class Played:
         if self._timers is None:
             self._timers = surface.timers_of(self.name, self.client.app.state.settings)
         await surface.run_timer(
-            self.name, self._timers.by_name[name], database=self.client.database, now=golden.clock.now
+            self.name,
+            self._timers.by_name[name],
+            database=self.client.database,
+            now=golden.clock.now,
         )
         await self.record_events()
 
@@ -409,7 +450,11 @@ class Played:
         return ["- " + lines[0].removeprefix("  "), *lines[1:]]
 
     async def _tables(self) -> list[str]:
-        return [row["name"] for row in await self._connection.fetch(TABLES) if row["name"] not in TECHNICAL]
+        return [
+            row["name"]
+            for row in await self._connection.fetch(TABLES)
+            if row["name"] not in TECHNICAL
+        ]
 
     async def _rows(self, table: str) -> Sequence[asyncpg.Record]:
         columns = await self._connection.fetch(COLUMNS, table)

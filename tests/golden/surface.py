@@ -15,13 +15,13 @@ import asyncpg
 import httpx
 import pytest
 
-from services.exchange.timers import Sender
+from services.exchange.events.timers import Sender
 from shared import clock
-from shared.audit import Sealer
-from shared.bus import Record
 from shared.context import Context, using
-from shared.http import Endpoints
-from shared.inbox import Inbox
+from shared.database.audit import Sealer
+from shared.messaging.bus import Record
+from shared.messaging.inbox import Inbox
+from shared.runtime.http_client import Endpoints
 
 CITY_ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -61,7 +61,10 @@ def moment(text: str) -> datetime:
 async def deliver(service: str, database: Any, *, events: Sequence[Sent]) -> None:
     """Give the events to the service's consumer, all in one batch, as its worker would."""
     consumer = import_module(f"services.{service}.consumer").consumer
-    records = [Record(event.topic, event.key, event.payload, 0, offset) for offset, event in enumerate(events)]
+    records = [
+        Record(event.topic, event.key, event.payload, 0, offset)
+        for offset, event in enumerate(events)
+    ]
     no_bus: Any = None  # the events are handed over here, so none is polled
     await Inbox(database, no_bus, consumer).take(records)
 

@@ -16,7 +16,9 @@ async def test_daily_report(golden: Golden) -> None:
     golden.clock.move("2026-04-21T09:00")
     for day in DAYS:
         _ = await assessment.get(f"daily-reports/{day}", supervisor)
-    _ = await assessment.get(f"daily-reports/{DAYS[1]}", supervisor, area=CITY, department=DEPARTMENT)
+    _ = await assessment.get(
+        f"daily-reports/{DAYS[1]}", supervisor, area=CITY, department=DEPARTMENT
+    )
     _ = await assessment.get(f"daily-reports/{DAYS[1]}")
     _ = await assessment.get(f"daily-reports/{DAYS[1]}", citizen, live="true")
 

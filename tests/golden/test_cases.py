@@ -58,7 +58,9 @@ class Hall:
         return self.officer("department_head", 106)
 
     async def upload(self, caller: Headers | None = None, content: bytes = PDF) -> str:
-        return str((await self.cases.post("uploads", caller or self.citizen, content=content)).json["id"])
+        return str(
+            (await self.cases.post("uploads", caller or self.citizen, content=content)).json["id"]
+        )
 
     async def application(self, **changes: Any) -> dict[str, Any]:
         upload = await self.upload(changes.pop("caller", None))
@@ -74,7 +76,9 @@ class Hall:
 
     async def post(self, body: dict[str, Any], caller: Headers | None = None) -> Answer:
         self._keys += 1
-        answer = await self.cases.post("applications", caller or self.citizen, body=body, key=f"apply-{self._keys}")
+        answer = await self.cases.post(
+            "applications", caller or self.citizen, body=body, key=f"apply-{self._keys}"
+        )
         if answer.status == 201:
             self.case = answer.json
         return answer
@@ -83,7 +87,9 @@ class Hall:
         answer = await self.post(await self.application(caller=caller, **changes), caller)
         assert answer.status == 201, answer.content
 
-    async def act(self, path: str, caller: Headers, *, body: Any = None, status: int = 200) -> Answer:
+    async def act(
+        self, path: str, caller: Headers, *, body: Any = None, status: int = 200
+    ) -> Answer:
         answer = await self.cases.post(
             f"files/{self.case['id']}/{path}", caller, body=body, version=self.case["revision"]
         )
@@ -97,7 +103,9 @@ class Hall:
         _ = await self.act("reviews", self.second_approver, body=OPINION)
 
     async def clocks(self, as_of: str) -> None:
-        _ = await self.cases.post("development/timer-runs", self.golden.as_.administrator(), body={"as_of": as_of})
+        _ = await self.cases.post(
+            "development/timer-runs", self.golden.as_.administrator(), body={"as_of": as_of}
+        )
 
     async def read(self, case_id: str | None = None) -> None:
         """Read a case anew: events and timers change it too."""
@@ -133,12 +141,16 @@ async def test_life_granted(hall: Hall) -> None:
     await hall.review()
     _ = await hall.act("decision", hall.leader, body={"result": "0"})
     hall.golden.clock.move("2026-03-13T16:00")
-    _ = await hall.act("delivery", hall.deliverer, body={"method": "post", "tracking_number": "EMS123456"})
+    _ = await hall.act(
+        "delivery", hall.deliverer, body={"method": "post", "tracking_number": "EMS123456"}
+    )
     await hall.show()
     _ = await hall.cases.get(f"files/{hall.case['id']}/materials/M1", hall.citizen)
     _ = await hall.cases.get("files", hall.citizen)
     track = {"number": hall.case["number"], "phone_last4": "1234"}
-    _ = await hall.cases.post("tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"})
+    _ = await hall.cases.post(
+        "tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"}
+    )
     await finish(hall, whole=True)
 
 
@@ -174,7 +186,9 @@ async def test_correction_suspension_extension(hall: Hall) -> None:
     _ = await hall.act("correction-requests", hall.clerk, body=items)
     hall.golden.clock.move("2026-03-16T09:00")
     upload = await hall.upload(content=inputs.PNG)
-    _ = await hall.act("corrections", hall.citizen, body={"materials": [{"code": "M4", "upload_id": upload}]})
+    _ = await hall.act(
+        "corrections", hall.citizen, body={"materials": [{"code": "M4", "upload_id": upload}]}
+    )
     _ = await hall.act("correction-requests", hall.clerk, body=items, status=409)
     _ = await hall.act("acceptance", hall.clerk)
 
@@ -195,11 +209,18 @@ async def test_correction_suspension_extension(hall: Hall) -> None:
 
 async def test_materials_from_other_sources(hall: Hall) -> None:
     await hall.cases.take(
-        inputs.matter_published(2, TEAHOUSE, text=inputs.with_promise(inputs.document("teahouse")), version=2)
+        inputs.matter_published(
+            2, TEAHOUSE, text=inputs.with_promise(inputs.document("teahouse")), version=2
+        )
     )
     license_id = fixed(2001)
     await hall.cases.take(inputs.license_event(3, "license-issued", license_id=license_id))
-    guided = {"matter_id": TEAHOUSE, "matter_version": 2, "answers": RENT, "guide_digest": inputs.GAP_DIGEST}
+    guided = {
+        "matter_id": TEAHOUSE,
+        "matter_version": 2,
+        "answers": RENT,
+        "guide_digest": inputs.GAP_DIGEST,
+    }
     hall.golden.section("Which licences could be used")
     _ = await hall.cases.post("license-matches", hall.citizen, body=guided)
 
@@ -217,18 +238,26 @@ async def test_materials_from_other_sources(hall: Hall) -> None:
 
     hall.golden.section("The licence lapses and is restored")
     await hall.cases.take(
-        inputs.license_event(4, "license-suspended", license_id=license_id, revision=2, status="02", reason="暂扣")
+        inputs.license_event(
+            4, "license-suspended", license_id=license_id, revision=2, status="02", reason="暂扣"
+        )
     )
     await hall.cases.dump("license_copy", "case_license")
     await hall.cases.take(
-        inputs.license_event(5, "license-changed", license_id=license_id, revision=3, change="released")
+        inputs.license_event(
+            5, "license-changed", license_id=license_id, revision=3, change="released"
+        )
     )
     await hall.cases.take(
-        inputs.license_event(6, "license-revoked", license_id=license_id, revision=4, status="03", reason="撤销")
+        inputs.license_event(
+            6, "license-revoked", license_id=license_id, revision=4, status="03", reason="撤销"
+        )
     )
     await hall.read()
     _ = await hall.act(
-        "correction-requests", hall.approver, body={"items": [{"material_code": "M2", "text": "执照已撤销"}]}
+        "correction-requests",
+        hall.approver,
+        body={"items": [{"material_code": "M2", "text": "执照已撤销"}]},
     )
     _ = await hall.act("corrections", hall.citizen, body={"materials": [{**upload, "code": "M2"}]})
     await hall.show()
@@ -236,7 +265,12 @@ async def test_materials_from_other_sources(hall: Hall) -> None:
     hall.golden.section("Materials of an earlier case")
     earlier = [
         {"kind": "earlier_case", "code": "M1", "earlier_case_id": first["id"]},
-        {"kind": "earlier_case", "code": "M2", "earlier_case_id": first["id"], "earlier_code": "M3"},
+        {
+            "kind": "earlier_case",
+            "code": "M2",
+            "earlier_case_id": first["id"],
+            "earlier_code": "M3",
+        },
         upload | {"code": "M3"},
         upload | {"code": "M4"},
     ]
@@ -269,18 +303,27 @@ async def test_refusals(hall: Hall) -> None:
     ):
         assert (await hall.post({**good, **changes})).status >= 400
     hall.golden.section("Who may not")
-    for caller in ({}, hall.golden.as_.person(2, acr="1"), hall.golden.as_.system("cases:push"), hall.approver):
+    for caller in (
+        {},
+        hall.golden.as_.person(2, acr="1"),
+        hall.golden.as_.system("cases:push"),
+        hall.approver,
+    ):
         assert (await hall.post(good, caller or {"Authorization": ""})).status >= 400
 
     hall.golden.section("Acts out of their place")
     await hall.apply()
     repeated = await hall.cases.post("applications", hall.citizen, body=good, key="apply-21")
     assert repeated.status == 201
-    _ = await hall.cases.post("applications", hall.citizen, body={**good, "channel": "mobile"}, key="apply-21")
+    _ = await hall.cases.post(
+        "applications", hall.citizen, body={**good, "channel": "mobile"}, key="apply-21"
+    )
     _ = await hall.cases.post("applications", hall.citizen, body=good)
     _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
     _ = await hall.act("acceptance", hall.approver, status=403)
-    _ = await hall.act("acceptance", hall.officer("window_clerk", 107, department=NEXT_DOOR), status=404)
+    _ = await hall.act(
+        "acceptance", hall.officer("window_clerk", 107, department=NEXT_DOOR), status=404
+    )
     _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk, version=7)
     _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk)
     _ = await hall.act("suspension", hall.approver, body=SUSPENSION, status=409)
@@ -294,7 +337,9 @@ async def test_refusals(hall: Hall) -> None:
     _ = await hall.cases.post("uploads", hall.citizen, content=b"no file that we take")
     _ = await hall.cases.get("files", hall.citizen, cursor="nonsense", limit=0)
     track = {"number": hall.case["number"], "phone_last4": "0000"}
-    _ = await hall.cases.post("tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"})
+    _ = await hall.cases.post(
+        "tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"}
+    )
     await finish(hall)
 
 
@@ -315,7 +360,9 @@ async def test_clocks_lights_and_lists(hall: Hall) -> None:
     first = next(light["id"] for light in lights.json["items"] if light["cleared_at"] is None)
     shown = await hall.cases.get(f"lights/{first}", hall.approver)
     answer = {"text": "材料复杂, 已加派人员"}
-    _ = await hall.cases.post(f"lights/{first}/answer", hall.approver, body=answer, version=shown.version)
+    _ = await hall.cases.post(
+        f"lights/{first}/answer", hall.approver, body=answer, version=shown.version
+    )
     supervisor = hall.golden.as_.staff("supervisor", number=110)
     _ = await hall.cases.get("lights", supervisor, open="true", level="yellow")
 
@@ -362,10 +409,14 @@ async def test_window_and_agent(hall: Hall) -> None:
     hall.golden.section("A clerk takes in for somebody")
     await hall.apply(hall.clerk, channel="window")
     _ = await hall.act(
-        "correction-requests", hall.clerk, body={"items": [{"material_code": "M4", "text": "缺少签字页"}]}
+        "correction-requests",
+        hall.clerk,
+        body={"items": [{"material_code": "M4", "text": "缺少签字页"}]},
     )
     upload = await hall.upload(hall.clerk)
-    _ = await hall.act("corrections", hall.clerk, body={"materials": [{"code": "M4", "upload_id": upload}]})
+    _ = await hall.act(
+        "corrections", hall.clerk, body={"materials": [{"code": "M4", "upload_id": upload}]}
+    )
 
     hall.golden.section("An agent under a mandate")
     mandate = {"act": {"sub": fixed(9)}, "mandate": fixed(901), "matters": [TEAHOUSE]}
@@ -402,7 +453,11 @@ async def test_push_and_batches(hall: Hall) -> None:
     contact = {"name": "德吉卓嘎", "phone": "13989005566"}
     open_case = record(2, state="accepted", closed_on=None, result=None, contact=contact)
     good = [record(1), open_case]
-    faulty = [record(3, matter_code="11540100MB0Q01904W30001170510"), record(4, closed_on="2026-03-01"), record(1)]
+    faulty = [
+        record(3, matter_code="11540100MB0Q01904W30001170510"),
+        record(4, closed_on="2026-03-01"),
+        record(1),
+    ]
 
     hall.golden.section("A push, twice, and a newer version")
     body = {"source_system": "fangguan", "records": good + faulty}
@@ -414,10 +469,14 @@ async def test_push_and_batches(hall: Hall) -> None:
 
     hall.golden.section("A signed batch")
     await hall.cases.take(
-        inputs.records_received(10, "cases", records=[*good, *faulty, [1], {"source_number": "中文"}])
+        inputs.records_received(
+            10, "cases", records=[*good, *faulty, [1], {"source_number": "中文"}]
+        )
     )
     await hall.cases.take(
-        inputs.records_received(11, "cases", records=[record(7), record(1, version=3)], chunk=2, chunks=2, first_row=8)
+        inputs.records_received(
+            11, "cases", records=[record(7), record(1, version=3)], chunk=2, chunks=2, first_row=8
+        )
     )
     await finish(hall)
 
@@ -425,7 +484,9 @@ async def test_push_and_batches(hall: Hall) -> None:
 async def test_bundle(hall: Hall) -> None:
     cases = hall.cases
     trade = inputs.document("trade")
-    await cases.take(inputs.matter_published(2, inputs.TRADE, text=trade), inputs.bundle_published(3))
+    await cases.take(
+        inputs.matter_published(2, inputs.TRADE, text=trade), inputs.bundle_published(3)
+    )
 
     async def apply(caller: Headers | None = None, **changes: Any) -> dict[str, Any]:
         upload = await hall.upload(caller)
@@ -440,7 +501,12 @@ async def test_bundle(hall: Hall) -> None:
             **changes,
         }
         return (
-            await cases.post("bundle-applications", caller or hall.citizen, body=body, key=f"bundle-{len(cases.sent)}")
+            await cases.post(
+                "bundle-applications",
+                caller or hall.citizen,
+                body=body,
+                key=f"bundle-{len(cases.sent)}",
+            )
         ).json
 
     async def child(parent: dict[str, Any], code: str) -> dict[str, Any]:

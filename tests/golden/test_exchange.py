@@ -55,7 +55,9 @@ class Bureau:
         return f"exchange-{self._keys}"
 
     async def register(self, **changes: Any) -> Answer:
-        answer = await self.exchange.post("peers", self.administrator, body={**PEER, **changes}, key=self.key())
+        answer = await self.exchange.post(
+            "peers", self.administrator, body={**PEER, **changes}, key=self.key()
+        )
         if answer.status == 201:
             self.peer = answer.json["id"]
         return answer
@@ -72,12 +74,29 @@ class Bureau:
         """A case is received, accepted, decided and closed."""
         due = {"promised_due_on": "2026-03-20", "legal_due_on": "2026-04-09"}
         contact = inputs.seal_for({"name": "卓玛央金", "phone": "13989001234"}, "case.contact")
-        closed = {"state": "closed", "result": "0", "closed_on": "2026-03-10", "overdue": False, "contact": contact}
-        decided = {"result": "0", "decided_on": "2026-03-10", "overdue": False, "license_type_code": None}
+        closed = {
+            "state": "closed",
+            "result": "0",
+            "closed_on": "2026-03-10",
+            "overdue": False,
+            "contact": contact,
+        }
+        decided = {
+            "result": "0",
+            "decided_on": "2026-03-10",
+            "overdue": False,
+            "license_type_code": None,
+        }
         return [
             self.fact("case-received", case, revision=1, **DAYS),
             self.fact(
-                "case-accepted", case, revision=2, accepted_on="2026-03-09", deemed=False, contact=contact, **due
+                "case-accepted",
+                case,
+                revision=2,
+                accepted_on="2026-03-09",
+                deemed=False,
+                contact=contact,
+                **due,
             ),
             self.fact("case-decided", case, revision=3, **decided),
             self.fact("case-closed", case, revision=4, **closed),
@@ -88,7 +107,9 @@ async def enter(golden: Golden, **settings: Any) -> Bureau:
     golden.draw_in_turn()
     # Digests of documents with identifiers drawn by the code. The documents are shown.
     golden.normaliser.random |= {"push.digest", "statement_sha256", "previous_receipt_sha256"}
-    played = await golden.service("exchange", development=True, public_url="https://zw.example.cn", **settings)
+    played = await golden.service(
+        "exchange", development=True, public_url="https://zw.example.cn", **settings
+    )
     private, public = inputs.jwk_pair(fixed(6002), 13, column="receipt_key.private_key")
     await played.execute(
         "INSERT INTO receipt_key (kid, state, private_key, public_key, created_at)"
@@ -129,11 +150,19 @@ async def test_peers(bureau: Bureau) -> None:
     made = await bureau.register()
     path = f"peers/{bureau.peer}"
     _ = await bureau.register()
-    _ = await bureau.register(code="X", networks=["everywhere"], event_types=["unknown"], area_code="54")
+    _ = await bureau.register(
+        code="X", networks=["everywhere"], event_types=["unknown"], area_code="54"
+    )
     signer = inputs.BatchSigner()
-    keyed = await exchange.post(f"{path}/keys", administrator, body=signer.jwk, version=made.version, key=bureau.key())
-    _ = await exchange.post(f"{path}/keys", administrator, body=signer.jwk, version=keyed.version, key=bureau.key())
-    retired = await exchange.call("DELETE", f"{path}/keys/k1", caller=administrator, version=keyed.version)
+    keyed = await exchange.post(
+        f"{path}/keys", administrator, body=signer.jwk, version=made.version, key=bureau.key()
+    )
+    _ = await exchange.post(
+        f"{path}/keys", administrator, body=signer.jwk, version=keyed.version, key=bureau.key()
+    )
+    retired = await exchange.call(
+        "DELETE", f"{path}/keys/k1", caller=administrator, version=keyed.version
+    )
     changed = {name: value for name, value in PEER.items() if name != "code"}
     changed |= {"event_types": TYPES[:1], "active": False, "resources": ["cases", "licenses"]}
     _ = await exchange.put(path, administrator, body=changed, version=retired.version)
@@ -147,7 +176,11 @@ async def test_peers(bureau: Bureau) -> None:
 async def test_log_and_pull(bureau: Bureau) -> None:
     golden, exchange = bureau.golden, bureau.exchange
     _ = await bureau.register()
-    filters = {"area_codes": [CITY], "department_codes": [DEPARTMENT], "matter_codes": [inputs.MATTER_CODE]}
+    filters = {
+        "area_codes": [CITY],
+        "department_codes": [DEPARTMENT],
+        "matter_codes": [inputs.MATTER_CODE],
+    }
     made = await bureau.subscribe(after=0, filters=filters)
     subscription = made.json["id"]
 
@@ -157,19 +190,27 @@ async def test_log_and_pull(bureau: Bureau) -> None:
     unseen = bureau.fact("case-suspended", 1, kind="检验", planned_days=5)
     await exchange.take(other, unseen, bureau.fact("case-withdrawn", 4))
     page = await exchange.get("events", bureau.system, subscription=subscription, limit=3)
-    _ = await exchange.get("events", bureau.system, subscription=subscription, after=page.json["next"])
+    _ = await exchange.get(
+        "events", bureau.system, subscription=subscription, after=page.json["next"]
+    )
     _ = await exchange.get("events", bureau.system, subscription=subscription, after=99)
     _ = await exchange.get("events", bureau.system, subscription=fixed(2099))
-    _ = await exchange.get("events", golden.as_.system("exchange:events", number=201), subscription=subscription)
+    _ = await exchange.get(
+        "events", golden.as_.system("exchange:events", number=201), subscription=subscription
+    )
     _ = await exchange.get("statistics", bureau.system)
 
     golden.section("The life of a subscription")
     path = f"subscriptions/{subscription}"
     other_types = {"name": "办结", "event_types": TYPES[2:], "filters": filters}
     changed = await exchange.put(path, bureau.system, body=other_types, version=made.version)
-    _ = await exchange.put(path, bureau.system, body={**other_types, "event_types": ["x"]}, version=changed.version)
+    _ = await exchange.put(
+        path, bureau.system, body={**other_types, "event_types": ["x"]}, version=changed.version
+    )
     reason = {"reason": "系统升级, 暂停接收"}
-    suspended = await exchange.post(f"{path}/suspension", bureau.system, body=reason, version=changed.version)
+    suspended = await exchange.post(
+        f"{path}/suspension", bureau.system, body=reason, version=changed.version
+    )
     _ = await exchange.get("events", bureau.system, subscription=subscription)
     active = await exchange.post(f"{path}/activation", bureau.system, version=suspended.version)
     _ = await exchange.post(f"{path}/activation", bureau.system, version=active.version)
@@ -197,22 +238,34 @@ async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
 
     def show(before: int) -> None:
         """What came to the endpoint, sorted by identifier: many are sent at once."""
-        kept = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-request-origin")
+        kept = (
+            "content-type",
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+            "webhook-request-origin",
+        )
         came = subscriber.requests[before:]
-        for received in sorted(came, key=lambda one: (one.method != "OPTIONS", one.headers.get("webhook-id", ""))):
+        for received in sorted(
+            came, key=lambda one: (one.method != "OPTIONS", one.headers.get("webhook-id", ""))
+        ):
             golden.line(f"@ {received.method} {received.path}")
             for name in kept:
                 # The challenge has an identifier of its own, and is signed with it.
                 if name in received.headers and b"webhook.challenge" not in received.body:
                     golden.line(f"@ {name}: {received.headers[name]}")
-            golden.lines += ["@ " + line for line in golden.normaliser.lines(received.body.decode(), name="sent")]
+            golden.lines += [
+                "@ " + line for line in golden.normaliser.lines(received.body.decode(), name="sent")
+            ]
 
     with listening(subscriber):
         golden.normaliser.replace(f"127.0.0.1:{subscriber.port}", "endpoint")
         _ = await bureau.register()
         golden.section("A webhook is activated")
         _ = await bureau.subscribe(mode="webhook")
-        made = await bureau.subscribe(mode="webhook", endpoint=subscriber.url, sign_ed25519=True, after=0)
+        made = await bureau.subscribe(
+            mode="webhook", endpoint=subscriber.url, sign_ed25519=True, after=0
+        )
         path = f"subscriptions/{made.json['id']}"
         subscriber.status = 500
         refused = await exchange.post(f"{path}/activation", bureau.system, version=made.version)
@@ -238,10 +291,14 @@ async def test_webhooks(bureau: Bureau, webhooks: Webhooks) -> None:
         golden.section("Sent again")
         again = {"which": "all", "from_sequence": 1, "to_sequence": 2}
         _ = await exchange.post(f"{path}/redeliveries", bureau.system, body=again, key=bureau.key())
-        _ = await exchange.post(f"{path}/redeliveries", bureau.system, body={"which": "all"}, key=bureau.key())
+        _ = await exchange.post(
+            f"{path}/redeliveries", bureau.system, body={"which": "all"}, key=bureau.key()
+        )
         await send(200)
         golden.section("Another secret")
-        rotated = await exchange.post(f"{path}/secret-rotation", bureau.system, version=await version_of(bureau, path))
+        rotated = await exchange.post(
+            f"{path}/secret-rotation", bureau.system, version=await version_of(bureau, path)
+        )
         assert rotated.status == 200
         await exchange.take(bureau.fact("case-received", 3, **DAYS))
         await send(200)
@@ -264,7 +321,9 @@ async def test_batches(bureau: Bureau) -> None:
     made = await bureau.register()
     signer = inputs.BatchSigner()
     keys = f"peers/{bureau.peer}/keys"
-    _ = await exchange.post(keys, bureau.administrator, body=signer.jwk, version=made.version, key=bureau.key())
+    _ = await exchange.post(
+        keys, bureau.administrator, body=signer.jwk, version=made.version, key=bureau.key()
+    )
     body = lines(*RECORDS)
 
     async def push(content: bytes, number: str, *, records: int, **changes: str) -> Answer:
@@ -329,7 +388,9 @@ async def test_region_away(golden: Golden) -> None:
     bureau = await enter(golden, regional_url="http://127.0.0.1:1")
     exchange = bureau.exchange
     _ = await bureau.register(code="region", kind="regional")
-    await exchange.take(*bureau.life(1), bureau.fact("case-received", 2, matter_id=None, account_id=None, **DAYS))
+    await exchange.take(
+        *bureau.life(1), bureau.fact("case-received", 2, matter_id=None, account_id=None, **DAYS)
+    )
     rating = {
         "revision": 2,
         "occurred_at": "2026-03-10T01:00:00+00:00",
@@ -355,14 +416,20 @@ async def test_region_away(golden: Golden) -> None:
         "text": "很好",
         "rated_on": "2026-03-10",
     }
-    await exchange.take(inputs.event(60, "ratings", fact="rating-submitted", key=fixed(5001), data=rating))
+    await exchange.take(
+        inputs.event(60, "ratings", fact="rating-submitted", key=fixed(5001), data=rating)
+    )
     golden.section("Pushed to nobody")
     await exchange.timer("push")
     golden.section("Changed and excluded meanwhile")
-    await exchange.take(bureau.fact("result-delivered", 1, revision=5, method="window", delivered_on="2026-03-10"))
+    await exchange.take(
+        bureau.fact("result-delivered", 1, revision=5, method="window", delivered_on="2026-03-10")
+    )
     excluded = {name: rating[name] for name in rating if name not in {"tags", "contents", "text"}}
     excluded |= {"revision": 3, "reason": "malicious"}
-    await exchange.take(inputs.event(61, "ratings", fact="rating-excluded", key=fixed(5001), data=excluded))
+    await exchange.take(
+        inputs.event(61, "ratings", fact="rating-excluded", key=fixed(5001), data=excluded)
+    )
     golden.section("Reconciliations are planned, and fail")
     # The cause of a failure names a class.
     golden.normaliser.random |= {"failure"}
@@ -384,7 +451,9 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     (key,) = await simulated.keys()
     pinned = {name: key[name] for name in ("kty", "crv", "kid", "x")}
     keys = f"peers/{bureau.peer}/keys"
-    _ = await exchange.post(keys, bureau.administrator, body=pinned, version=made.version, key=bureau.key())
+    _ = await exchange.post(
+        keys, bureau.administrator, body=pinned, version=made.version, key=bureau.key()
+    )
     facts: list[Sent] = []
     for case in range(1, 7):
         facts += bureau.life(case)
@@ -394,7 +463,9 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     _ = await exchange.get("statistics/batches", bureau.administrator)
 
     async def reconcile(body: dict[str, Any]) -> str:
-        started = await exchange.post("reconciliations", bureau.administrator, body=body, key=bureau.key())
+        started = await exchange.post(
+            "reconciliations", bureau.administrator, body=body, key=bureau.key()
+        )
         run = str(started.json["id"])
         for _ in range(3):
             await exchange.timer("reconcile")
@@ -434,6 +505,8 @@ async def test_reconciliation(golden: Golden, simulated: Region) -> None:
     await exchange.timer("reconcile")
     _ = await exchange.get(f"reconciliations/{run}", bureau.administrator)
     backwards = {**days, "last_day": "2026-02-01"}
-    _ = await exchange.post("reconciliations", bureau.administrator, body=backwards, key=bureau.key())
+    _ = await exchange.post(
+        "reconciliations", bureau.administrator, body=backwards, key=bureau.key()
+    )
     await exchange.dump(leave_out=("ledger", "logged_event", "peer"))
     golden.check()

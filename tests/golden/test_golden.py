@@ -14,7 +14,9 @@ SECOND = "018f0000-0000-7000-8000-00000000000b"
 
 
 def a_normaliser() -> Normaliser:
-    return Normaliser(data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY))
+    return Normaliser(
+        data_key=base64.b64decode(DATA_KEY), platform_key=base64.b64decode(PLATFORM_KEY)
+    )
 
 
 def shown(text: str, *, problem: bool = False) -> str:
@@ -33,7 +35,10 @@ def shown(text: str, *, problem: bool = False) -> str:
         ('{"a":[1,2]}', '{"a": [1,2]}'),
         (f'{{"a":"{FIRST}","b":"{FIRST}"}}', f'{{"a":"{FIRST}","b":"{SECOND}"}}'),
         (f'{{"a":"{fixed(1)}"}}', f'{{"a":"{fixed(2)}"}}'),
-        ('{"errors":[{"field":"x","rule":"r","message":"m"}]}', '{"errors":[{"field":"y","rule":"r","message":"m"}]}'),
+        (
+            '{"errors":[{"field":"x","rule":"r","message":"m"}]}',
+            '{"errors":[{"field":"y","rule":"r","message":"m"}]}',
+        ),
     ],
 )
 def test_what_must_not_change_is_seen(before: str, after: str) -> None:

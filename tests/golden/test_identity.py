@@ -23,7 +23,15 @@ ID_NUMBER, OTHER_ID = PERSON["id_number"], "540102199001010038"
 CARD = {"name": "卓玛央金", "id_number": ID_NUMBER, "id_valid_until": "2036-01-01"}
 OTHER_CARD = {"name": "次仁旺堆", "id_number": OTHER_ID, "id_valid_until": "2036-01-01"}
 POST = {"area_code": CITY, "department_code": DEPARTMENT, "roles": ["window_clerk"]}
-SECRETS = {"initial_password", "totp_secret", "password_hash", "refresh_token", "password", "totp", "client_assertion"}
+SECRETS = {
+    "initial_password",
+    "totp_secret",
+    "password_hash",
+    "refresh_token",
+    "password",
+    "totp",
+    "client_assertion",
+}
 
 
 class Play:
@@ -127,7 +135,11 @@ async def test_persons(play: Play) -> None:
     _ = await identity.post("sms-codes", None, body={"phone": OTHER_PHONE})
 
     golden.section("The real name")
-    for changes in ({"id_number": "540102199001010012"}, {"id_valid_until": "2020-01-01"}, {"name": "不符"}):
+    for changes in (
+        {"id_number": "540102199001010012"},
+        {"id_valid_until": "2020-01-01"},
+        {"name": "不符"},
+    ):
         _ = await identity.post("verifications", play.bearer(first), body={**CARD, **changes})
     _ = await identity.post("verifications", play.bearer(first), body=CARD)
     _ = await identity.post("verifications", play.bearer(first), body=CARD)
@@ -141,15 +153,21 @@ async def test_persons(play: Play) -> None:
     card = {**CARD, "phone": PHONE, "reason": "本人持证到大厅窗口核验"}
     for changes in ({}, {}, {"phone": "13800000000"}, {"id_number": OTHER_ID}):
         _ = await identity.post("counter-verifications", clerk, body={**card, **changes})
-    _ = await identity.post("counter-verifications", golden.as_.staff("leader", number=104), body=card)
+    _ = await identity.post(
+        "counter-verifications", golden.as_.staff("leader", number=104), body=card
+    )
 
     golden.section("Sessions")
     again = await play.refresh(refreshed)
     sessions = await identity.get("sessions", play.bearer(again))
     _ = await identity.call("DELETE", "sessions/current", caller=play.bearer(again))
-    _ = await identity.call("DELETE", f"sessions/{sessions.json[0]['id']}", caller=play.bearer(other))
+    _ = await identity.call(
+        "DELETE", f"sessions/{sessions.json[0]['id']}", caller=play.bearer(other)
+    )
     golden.clock.wait(5)
-    _ = await identity.post("sessions/refresh", None, body={"refresh_token": refreshed["refresh_token"]})
+    _ = await identity.post(
+        "sessions/refresh", None, body={"refresh_token": refreshed["refresh_token"]}
+    )
     _ = await identity.post("sessions/refresh", None, body={"refresh_token": "nonsense"})
     _ = await identity.call("DELETE", "sessions", caller=play.bearer(other))
     feed = await identity.call("GET", "/internal/revocations")
@@ -169,12 +187,16 @@ async def test_mini_programs(play: Play) -> None:
     identity = play.identity
 
     async def arrive(code: str, app: str = "app-one") -> Answer:
-        return await identity.post("sessions/mini-program", None, body={"app_id": app, "code": code})
+        return await identity.post(
+            "sessions/mini-program", None, body={"app_id": app, "code": code}
+        )
 
     first = await arrive("open-1:union-1")
     assert first.json["code"] == "binding_required"
     binding = {"binding_token": first.json["binding_token"], "phone": PHONE}
-    _ = await identity.post("sessions/mini-program/binding", None, body={**binding, "code": "000000"})
+    _ = await identity.post(
+        "sessions/mini-program/binding", None, body={**binding, "code": "000000"}
+    )
     code = await play.code(PHONE, "bind")
     _ = await identity.post("sessions/mini-program/binding", None, body={**binding, "code": code})
     _ = await arrive("open-1:union-1")
@@ -194,13 +216,19 @@ async def test_organisations(play: Play) -> None:
     golden.section("Registered")
     made = await identity.post("organisations", play.bearer(person), body=body, key=play.key())
     _ = await identity.post("organisations", play.bearer(person), body=body, key=play.key())
-    _ = await identity.post("organisations", play.bearer(person), body={**body, "name": "不符"}, key=play.key())
-    _ = await identity.post("organisations", play.bearer(person), body={**body, "uscc": "1"}, key=play.key())
+    _ = await identity.post(
+        "organisations", play.bearer(person), body={**body, "name": "不符"}, key=play.key()
+    )
+    _ = await identity.post(
+        "organisations", play.bearer(person), body={**body, "uscc": "1"}, key=play.key()
+    )
     _ = await identity.get("organisations", play.bearer(person))
 
     golden.section("Acted for")
     organisation = {"organisation_id": made.json["id"]}
-    acting = (await identity.post("sessions/organisation", play.bearer(person), body=organisation)).json
+    acting = (
+        await identity.post("sessions/organisation", play.bearer(person), body=organisation)
+    ).json
     _ = await identity.get("account", play.bearer(acting))
     _ = await identity.get("sessions", play.bearer(acting))
     acting = await play.refresh(acting)
@@ -228,7 +256,9 @@ async def test_mandates(play: Play) -> None:
     }
 
     async def grant(**changes: Any) -> Answer:
-        return await identity.post("mandates", play.bearer(principal), body={**offer, **changes}, key=play.key())
+        return await identity.post(
+            "mandates", play.bearer(principal), body={**offer, **changes}, key=play.key()
+        )
 
     async def exchange(mandate: str) -> Answer:
         form = {
@@ -256,11 +286,15 @@ async def test_mandates(play: Play) -> None:
     _ = await identity.post(f"mandates/{made}/revocation", play.bearer(principal), body=reason)
     _ = await identity.post(f"mandates/{made}/revocation", play.bearer(agent), body=reason)
     _ = await exchange(made)
-    _ = await identity.post("sessions/refresh", None, body={"refresh_token": acting["refresh_token"]})
+    _ = await identity.post(
+        "sessions/refresh", None, body={"refresh_token": acting["refresh_token"]}
+    )
     golden.section("Expired, and withdrawn before it was accepted")
     short = (await grant(matters=None, valid_until="2026-03-11")).json["id"]
     unaccepted = (await grant(matters=None)).json["id"]
-    _ = await identity.post(f"mandates/{unaccepted}/revocation", play.bearer(principal), body=reason)
+    _ = await identity.post(
+        f"mandates/{unaccepted}/revocation", play.bearer(principal), body=reason
+    )
     golden.clock.move("2026-03-13T10:00")
     _ = await identity.post(f"mandates/{short}/acceptance", play.bearer(agent))
     page = await identity.get("mandates", play.bearer(principal), limit=2)
@@ -273,7 +307,9 @@ async def test_staff_and_systems(play: Play) -> None:
     golden.section("Staff")
     made = (await play.staff("clerk.one", "window_clerk", "rating_handler")).json
     _ = await play.staff("clerk.one", "leader")
-    _ = await play.staff("too.many", "window_clerk", "approver", "delivery", "auditor", "administrator")
+    _ = await play.staff(
+        "too.many", "window_clerk", "approver", "delivery", "auditor", "administrator"
+    )
     _ = await play.staff("x", "king")
     signed_in = await play.password(made)
     _ = await play.password(made)
@@ -285,9 +321,15 @@ async def test_staff_and_systems(play: Play) -> None:
     listed = (await identity.get("staff", play.administrator)).json["items"]
     path = f"staff/{made['id']}"
     post = {**POST, "roles": ["approver"], "area_code": "540102000000"}
-    _ = await identity.call("PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"])
-    _ = await identity.call("PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"])
-    _ = await identity.post("sessions/refresh", None, body={"refresh_token": signed_in.json["refresh_token"]})
+    _ = await identity.call(
+        "PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"]
+    )
+    _ = await identity.call(
+        "PATCH", path, caller=play.administrator, body=post, version=listed[0]["revision"]
+    )
+    _ = await identity.post(
+        "sessions/refresh", None, body={"refresh_token": signed_in.json["refresh_token"]}
+    )
     reason = {"reason": "调离本单位"}
     _ = await identity.post(f"{path}/departure", play.administrator, body=reason)
     _ = await identity.post(f"{path}/departure", play.administrator, body=reason)
@@ -301,8 +343,12 @@ async def test_staff_and_systems(play: Play) -> None:
         "scopes": ["exchange:events", "cases:push"],
         "public_key": {name: key.as_dict(private=False)[name] for name in ("kty", "crv", "x")},
     }
-    client = (await identity.post("systems", play.administrator, body=body, key=play.key())).json["client_id"]
-    _ = await identity.post("systems", play.administrator, body={**body, "public_key": {"kty": "RSA"}}, key=play.key())
+    client = (await identity.post("systems", play.administrator, body=body, key=play.key())).json[
+        "client_id"
+    ]
+    _ = await identity.post(
+        "systems", play.administrator, body={**body, "public_key": {"kty": "RSA"}}, key=play.key()
+    )
 
     async def ask(number: int, scope: str = "", **changes: Any) -> None:
         claims = {

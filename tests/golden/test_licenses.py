@@ -55,14 +55,19 @@ class Office:
 
     async def issue(self, caller: Headers | None = None, **changes: Any) -> Answer:
         body = {"type_code": TYPE, "holder": HOLDER, "fields": FIELDS, **changes}
-        answer = await self.licenses.post("licenses", caller or self.officer, body=body, key=self.key())
+        answer = await self.licenses.post(
+            "licenses", caller or self.officer, body=body, key=self.key()
+        )
         if answer.status == 201:
             self.license = answer.json
         return answer
 
     async def act(self, path: str, body: Any = None, *, status: int = 200) -> None:
         answer = await self.licenses.post(
-            f"licenses/{self.license['id']}/{path}", self.officer, body=body or WHY, version=self.license["revision"]
+            f"licenses/{self.license['id']}/{path}",
+            self.officer,
+            body=body or WHY,
+            version=self.license["revision"],
         )
         assert answer.status == status, answer.content
         if answer.status == 200:
@@ -89,7 +94,9 @@ async def office(golden: Golden) -> Office:
     )
     office = Office(golden, played)
     _ = await played.put(f"types/{TYPE}", golden.as_.administrator(), body=DOCUMENT)
-    await played.take(inputs.identity_verified(1, 1, name=PERSON["name"], id_number=PERSON["id_number"]))
+    await played.take(
+        inputs.identity_verified(1, 1, name=PERSON["name"], id_number=PERSON["id_number"])
+    )
     return office
 
 
@@ -105,15 +112,24 @@ async def test_issue(office: Office) -> None:
     golden.section("By an officer, by a system, for an organisation")
     _ = await office.issue(number="JY15401020000001")
     await office.show()
-    _ = await office.issue(office.system, valid_from="2026-04-01", valid_until="2026-12-31", case_number="CASE-1")
+    _ = await office.issue(
+        office.system, valid_from="2026-04-01", valid_until="2026-12-31", case_number="CASE-1"
+    )
     firm = {"kind": "organisation", "name": "拉萨雪域茶业有限公司", "id_number": DEPARTMENT}
     _ = await office.issue(holder=firm, number="藏食许(2026)第1号")
     _ = await office.issue(number=PERSON["id_number"])
     _ = await office.licenses.get("licenses", office.holder, limit=2)
-    _ = await office.licenses.get("department-licenses", office.officer, status="01", type_code=TYPE)
+    _ = await office.licenses.get(
+        "department-licenses", office.officer, status="01", type_code=TYPE
+    )
 
     golden.section("For a decided case")
-    holder = {"kind": "person", "name": PERSON["name"], "id_number": PERSON["id_number"], "phone": PERSON["phone"]}
+    holder = {
+        "kind": "person",
+        "name": PERSON["name"],
+        "id_number": PERSON["id_number"],
+        "phone": PERSON["phone"],
+    }
     sealed = inputs.seal_for(holder, "case.holder")
     decided: dict[str, Any] = {
         "result": "0",
@@ -124,11 +140,15 @@ async def test_issue(office: Office) -> None:
     }
     granted = inputs.case_event(2, "case-decided", **decided)
     await office.licenses.take(granted)
-    await office.licenses.take(granted, inputs.case_event(3, "case-decided", case=2, **{**decided, "result": "1"}))
+    await office.licenses.take(
+        granted, inputs.case_event(3, "case-decided", case=2, **{**decided, "result": "1"})
+    )
 
     golden.section("Refusals")
     _ = await office.issue(number="JY15401020000001")
-    _ = await office.issue(fields={"scope": "别的", "seats": "viele", "opened": "gestern", "colour": "red"})
+    _ = await office.issue(
+        fields={"scope": "别的", "seats": "viele", "opened": "gestern", "colour": "red"}
+    )
     _ = await office.issue(type_code=f"{DEPARTMENT}099")
     _ = await office.issue(type_code="SPJY", holder={**HOLDER, "id_number": "540102199001010012"})
     _ = await office.issue(golden.as_.staff("leader", number=108, department=NEXT_DOOR))
@@ -148,7 +168,9 @@ async def test_life(office: Office) -> None:
     await office.act("release")
     golden.section("Changed and renewed")
     await office.act("change", {**WHY, "fields": {"seats": "viele"}}, status=400)
-    await office.act("change", {**WHY, "fields": {"seats": "40", "phone": None}, "holder_name": "卓玛"})
+    await office.act(
+        "change", {**WHY, "fields": {"seats": "40", "phone": None}, "holder_name": "卓玛"}
+    )
     await office.act("renewal", {**WHY, "valid_until": "2027-01-01"}, status=400)
     await office.act("renewal")
     await office.show()
@@ -178,7 +200,12 @@ async def test_types(office: Office) -> None:
     administrator = office.golden.as_.administrator()
     _ = await office.licenses.get("types")
     _ = await office.licenses.get(f"types/{TYPE}")
-    changed = {**DOCUMENT, "validity": {"unit": "none", "amount": 0}, "template": "permit", "trust": "B"}
+    changed = {
+        **DOCUMENT,
+        "validity": {"unit": "none", "amount": 0},
+        "template": "permit",
+        "trust": "B",
+    }
     _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed)
     _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed, version=9)
     _ = await office.licenses.put(f"types/{TYPE}", administrator, body=changed, version=1)
@@ -186,7 +213,11 @@ async def test_types(office: Office) -> None:
     _ = await office.licenses.get(f"types/{TYPE}/versions/3")
     _ = await office.licenses.put(f"types/{NEXT_DOOR}001", administrator, body=DOCUMENT)
     _ = await office.licenses.put("types/SPJY", administrator, body=DOCUMENT)
-    faulty = {**DOCUMENT, "fields": [{"name": "X", "label": {}, "kind": "choice"}], "validity": {"unit": "years"}}
+    faulty = {
+        **DOCUMENT,
+        "fields": [{"name": "X", "label": {}, "kind": "choice"}],
+        "validity": {"unit": "years"},
+    }
     _ = await office.licenses.put(f"types/{TYPE}", administrator, body=faulty, version=2)
     _ = await office.licenses.put(f"types/{TYPE}", office.officer, body=DOCUMENT, version=2)
     _ = await office.issue(number="JY15401020000001")
@@ -212,7 +243,11 @@ async def test_collection_and_signing(office: Office) -> None:
 
     golden.section("A batch")
     moved = {"place": "拉萨市城关区江苏路9号"}
-    good = [record(1), record(2, issuer_name="拉萨市工商局", status="02"), record(1, version=2, fields=moved)]
+    good = [
+        record(1),
+        record(2, issuer_name="拉萨市工商局", status="02"),
+        record(1, version=2, fields=moved),
+    ]
     faulty = [
         record(3, type_code=f"{DEPARTMENT}099"),
         record(4, holder_id_number="540102199001010012", issued_on="2024-02-30"),
@@ -225,10 +260,14 @@ async def test_collection_and_signing(office: Office) -> None:
     await office.licenses.take(inputs.records_received(20, "licenses", records=good + faulty))
     golden.section("The same again, older, newer with another status")
     later = [record(1), record(2, status="01", version=2), record(2, version=3, status="03")]
-    await office.licenses.take(inputs.records_received(21, "licenses", records=later, chunk=2, chunks=2, first_row=11))
+    await office.licenses.take(
+        inputs.records_received(21, "licenses", records=later, chunk=2, chunks=2, first_row=11)
+    )
 
     golden.section("Signed by a job")
-    job = await office.licenses.post("signing-jobs", office.officer, body={"type_code": TYPE}, key=office.key())
+    job = await office.licenses.post(
+        "signing-jobs", office.officer, body={"type_code": TYPE}, key=office.key()
+    )
     await office.licenses.timer("signing")
     _ = await office.licenses.get(f"signing-jobs/{job.json['id']}", office.officer)
     _ = await office.licenses.get("department-licenses", office.officer)
@@ -257,12 +296,24 @@ async def test_checks_and_uses(office: Office) -> None:
     golden.section("Authorised uses")
     path = f"licenses/{mine['id']}"
     matter = {"matter_code": inputs.MATTER_CODE}
-    given = await office.licenses.post(f"{path}/authorisations", office.holder, body=matter, key=office.key())
-    taken_back = await office.licenses.post(f"{path}/authorisations", office.holder, body=matter, key=office.key())
-    _ = await office.licenses.call("DELETE", f"{path}/authorisations/{taken_back.json['id']}", caller=office.holder)
+    given = await office.licenses.post(
+        f"{path}/authorisations", office.holder, body=matter, key=office.key()
+    )
+    taken_back = await office.licenses.post(
+        f"{path}/authorisations", office.holder, body=matter, key=office.key()
+    )
+    _ = await office.licenses.call(
+        "DELETE", f"{path}/authorisations/{taken_back.json['id']}", caller=office.holder
+    )
 
     async def use(code: str, **changes: Any) -> None:
-        body = {"auth_code": code, "case_number": "CASE-1", **matter, "reason": "办理开店审批", **changes}
+        body = {
+            "auth_code": code,
+            "case_number": "CASE-1",
+            **matter,
+            "reason": "办理开店审批",
+            **changes,
+        }
         _ = await office.licenses.post(f"{path}/uses", office.system, body=body, key=office.key())
 
     await use(given.json["auth_code"], matter_code="another")
@@ -295,11 +346,15 @@ async def test_checks_and_uses(office: Office) -> None:
     golden.section("Figures and prints")
     await office.licenses.timer("counts")
     _ = await office.licenses.get("statistics", office.officer)
-    _ = await office.licenses.get("statistics", golden.as_.administrator(), type_code=TYPE, area_code=CITY)
+    _ = await office.licenses.get(
+        "statistics", golden.as_.administrator(), type_code=TYPE, area_code=CITY
+    )
     _ = await office.licenses.get(f"{path}/pdf", office.officer)
     # The QR on the page follows from the licence's id.
     _ = await office.licenses.call("GET", f"{path}/pdf", caller=office.holder, stable=False)
-    _ = await office.licenses.post(f"{path}/prints", office.officer, body={"reason": "补打证照"}, stable=False)
+    _ = await office.licenses.post(
+        f"{path}/prints", office.officer, body={"reason": "补打证照"}, stable=False
+    )
     as_of = {"as_of": "2031-03-10T00:01:00+08:00"}
     _ = await office.licenses.post("development/timer-runs", golden.as_.administrator(), body=as_of)
 

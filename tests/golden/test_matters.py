@@ -64,14 +64,22 @@ class Desk:
     async def _rename(self, old: str, new: str) -> None:
         """Another identifier, so that digests over it are the same in every run."""
         for row in await self.matters.fetch(FOREIGN_KEYS):
-            await self.matters.execute(f"ALTER TABLE {row['name']} DROP CONSTRAINT {row['conname']}")
-        await self.matters.execute("UPDATE matter SET id = $1::text::uuid WHERE id = $2::text::uuid", new, old)
+            await self.matters.execute(
+                f"ALTER TABLE {row['name']} DROP CONSTRAINT {row['conname']}"
+            )
         await self.matters.execute(
-            "UPDATE matter_version SET matter_id = $1::text::uuid WHERE matter_id = $2::text::uuid", new, old
+            "UPDATE matter SET id = $1::text::uuid WHERE id = $2::text::uuid", new, old
+        )
+        await self.matters.execute(
+            "UPDATE matter_version SET matter_id = $1::text::uuid WHERE matter_id = $2::text::uuid",
+            new,
+            old,
         )
 
     async def ask(self, answers: dict[str, str], matter: str = TEAHOUSE, **more: Any) -> Answer:
-        return await self.matters.post("personal-guides", None, body={"matter_id": matter, "answers": answers, **more})
+        return await self.matters.post(
+            "personal-guides", None, body={"matter_id": matter, "answers": answers, **more}
+        )
 
 
 @pytest.fixture
@@ -118,11 +126,19 @@ async def test_publication_and_guides(desk: Desk) -> None:
 
     golden.section("Closed")
     reason = {"reason": "法规修订, 暂停办理"}
-    suspended = await matters.post(f"{path}/suspension", desk.head, body=reason, version=done.version)
+    suspended = await matters.post(
+        f"{path}/suspension", desk.head, body=reason, version=done.version
+    )
     _ = await matters.get(path)
-    _ = await matters.post(f"{path}/cancellation", desk.head, body={"reason": "取消"}, version=suspended.version)
-    _ = await matters.post(f"{path}/cancellation", desk.head, body=reason, version=suspended.version)
-    _ = await matters.put(f"drafts/{TEAHOUSE}", desk.head, body=second, version=suspended.version + 1)
+    _ = await matters.post(
+        f"{path}/cancellation", desk.head, body={"reason": "取消"}, version=suspended.version
+    )
+    _ = await matters.post(
+        f"{path}/cancellation", desk.head, body=reason, version=suspended.version
+    )
+    _ = await matters.put(
+        f"drafts/{TEAHOUSE}", desk.head, body=second, version=suspended.version + 1
+    )
     await finish(desk)
 
 
@@ -132,18 +148,38 @@ async def test_rules_of_drafts(desk: Desk) -> None:
     breaches: tuple[dict[str, Any], ...] = (
         {"promised_days": 30, "faq": [], "consult_phone": "1", "name": {"zh": "我要开茶馆"}},
         {"project_type": "1", "visits": 0, "charged": True, "objects": None},
-        {"project_type": "1", "visits": 0, "charged": True, "object_types": [], "places": [], "basis": []},
+        {
+            "project_type": "1",
+            "visits": 0,
+            "charged": True,
+            "object_types": [],
+            "places": [],
+            "basis": [],
+        },
         {"first_question": "Q9", "result": {"kind": "approval", "type": "出证", "name": "批复"}},
-        {"handling_items": [{**ITEMS[0], "code": f"{MATTER_CODE}00"}, {**ITEMS[1], "promised_days": 21}]},
+        {
+            "handling_items": [
+                {**ITEMS[0], "code": f"{MATTER_CODE}00"},
+                {**ITEMS[1], "promised_days": 21},
+            ]
+        },
         {"catalog_entry": {**ENTRY, "state": "3"}, "code": MATTER_CODE[:-1]},
     )
     for number, changes in enumerate(breaches):
-        document = inputs.document("teahouse", code=None, local_code=f"L-{number}", catalog_code=None)
-        draft = await matters.post("drafts", desk.head, body={**document, **changes}, key=desk.key())
+        document = inputs.document(
+            "teahouse", code=None, local_code=f"L-{number}", catalog_code=None
+        )
+        draft = await matters.post(
+            "drafts", desk.head, body={**document, **changes}, key=desk.key()
+        )
         if draft.status == 201:
-            _ = await matters.post(f"drafts/{draft.json['id']}/review", desk.head, version=draft.version)
+            _ = await matters.post(
+                f"drafts/{draft.json['id']}/review", desk.head, version=draft.version
+            )
     golden.section("Handling items and an entry of the catalogue")
-    _ = await desk.publish(inputs.document("teahouse", handling_items=ITEMS, catalog_entry=ENTRY), 1001)
+    _ = await desk.publish(
+        inputs.document("teahouse", handling_items=ITEMS, catalog_entry=ENTRY), 1001
+    )
     golden.section("Refusals")
     teahouse = inputs.document("teahouse")
     _ = await matters.post("drafts", desk.head, body=teahouse, key=desk.key())
@@ -162,15 +198,25 @@ async def test_search(desk: Desk) -> None:
     _ = await desk.publish(inputs.document("teahouse"), 1001)
     _ = await desk.publish(inputs.document("trade"), 1002)
     for number, name in enumerate(("茶馆歇业备案", "食品经营许可"), 1):
-        more = {"code": None, "catalog_code": None, "local_code": f"L-{number}", "visits": 0, "accepts_post": True}
-        text = inputs.document("teahouse", name={"zh": name, "bo": "ཇ་ཁང་།"}, visits_reason=None, aliases=[], **more)
+        more = {
+            "code": None,
+            "catalog_code": None,
+            "local_code": f"L-{number}",
+            "visits": 0,
+            "accepts_post": True,
+        }
+        text = inputs.document(
+            "teahouse", name={"zh": name, "bo": "ཇ་ཁང་།"}, visits_reason=None, aliases=[], **more
+        )
         _ = await desk.publish(text, 1010 + number)
     desk.golden.section("Found")
     for words in ("茶馆", "开甜", MATTER_CODE, "ཇ་ཁང", "身份证丢了"):
         _ = await matters.get("catalogue", q=words)
     page = await matters.get("catalogue", q="茶馆", limit=1)
     _ = await matters.get("catalogue", q="茶馆", limit=1, cursor=page.json["next"])
-    _ = await matters.call("GET", "catalogue", params={"q": "茶馆"}, headers={"Accept-Language": "bo"})
+    _ = await matters.call(
+        "GET", "catalogue", params={"q": "茶馆"}, headers={"Accept-Language": "bo"}
+    )
     questions: tuple[dict[str, Any], ...] = (
         {"limit": 2},
         {"area": CITY, "department": NEXT_DOOR},
@@ -210,7 +256,9 @@ async def test_bundles(desk: Desk) -> None:
         "results": [*bundle["results"], {"of": "licence", "child": "missing", "material": "M99"}],
     }
     draft = await matters.post("bundles/drafts", desk.head, body=broken, key=desk.key())
-    _ = await matters.post(f"bundles/drafts/{draft.json['id']}/publication", desk.head, version=draft.version)
+    _ = await matters.post(
+        f"bundles/drafts/{draft.json['id']}/publication", desk.head, version=draft.version
+    )
 
     golden.section("Published")
     draft = await matters.post("bundles/drafts", desk.head, body=bundle, key=desk.key())
@@ -224,14 +272,18 @@ async def test_bundles(desk: Desk) -> None:
         done.json["id"],
     )
     await matters.execute(
-        "UPDATE bundle SET id = $1::text::uuid WHERE id = $2::text::uuid", inputs.BUNDLE, done.json["id"]
+        "UPDATE bundle SET id = $1::text::uuid WHERE id = $2::text::uuid",
+        inputs.BUNDLE,
+        done.json["id"],
     )
     public = f"bundles/{inputs.BUNDLE}"
     _ = await matters.get(public)
     _ = await matters.get("bundles", q="茶馆")
 
     golden.section("Guides")
-    guide = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": RENT}})
+    guide = await matters.post(
+        f"{public}/personal-guide", None, body={"answers": {"licence": RENT}}
+    )
     assert guide.json["digest"] == inputs.BUNDLE_DIGEST
     _ = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": OWN}})
     wrong = {"nobody": {}, "trade": {"Q7": "x"}, "licence": {"Q1": "borrowed"}}
@@ -239,14 +291,24 @@ async def test_bundles(desk: Desk) -> None:
 
     golden.section("The next version, a child suspended, withdrawn")
     changed = {**bundle, "summary": "一次申请, 两证同发"}
-    draft = await matters.put(f"bundles/drafts/{inputs.BUNDLE}", desk.head, body=changed, version=done.version)
-    done = await matters.post(f"bundles/drafts/{inputs.BUNDLE}/publication", desk.head, version=draft.version)
+    draft = await matters.put(
+        f"bundles/drafts/{inputs.BUNDLE}", desk.head, body=changed, version=done.version
+    )
+    done = await matters.post(
+        f"bundles/drafts/{inputs.BUNDLE}/publication", desk.head, version=draft.version
+    )
     reason = {"reason": "法规修订, 暂停办理"}
-    _ = await matters.post(f"catalogue/{TEAHOUSE}/suspension", desk.head, body=reason, version=revision)
+    _ = await matters.post(
+        f"catalogue/{TEAHOUSE}/suspension", desk.head, body=reason, version=revision
+    )
     _ = await matters.get(public)
     _ = await matters.post(f"{public}/personal-guide", None, body={"answers": {"licence": RENT}})
-    withdrawn = await matters.post(f"{public}/withdrawal", desk.head, body=reason, version=done.version)
-    _ = await matters.post(f"{public}/withdrawal", desk.head, body=reason, version=withdrawn.version)
+    withdrawn = await matters.post(
+        f"{public}/withdrawal", desk.head, body=reason, version=done.version
+    )
+    _ = await matters.post(
+        f"{public}/withdrawal", desk.head, body=reason, version=withdrawn.version
+    )
     assert bundle["children"][0]["matter_id"] == TRADE
     desk.golden.section("Tables")
     await matters.dump("bundle", "bundle_version", "audit")
@@ -265,17 +327,33 @@ async def test_imports(desk: Desk) -> None:
 
     async def send(content: bytes, name: str = "catalogue.csv") -> Answer:
         kind = {"Content-Type": "text/csv", "X-Filename": name}
-        return await matters.post("imports", desk.administrator, content=content, headers=kind, key=desk.key())
+        return await matters.post(
+            "imports", desk.administrator, content=content, headers=kind, key=desk.key()
+        )
 
     golden.section("A file")
-    lines = [row("居民身份证补领", "L-1"), row("婚姻登记", "L-2"), row("", "L-3"), row("坏代码", MATTER_CODE[:-1])]
+    lines = [
+        row("居民身份证补领", "L-1"),
+        row("婚姻登记", "L-2"),
+        row("", "L-3"),
+        row("坏代码", MATTER_CODE[:-1]),
+    ]
     first = await send(
-        rows(*lines, row("重复", "L-1"), row("外地", "L-4", area="000000000000"), row("类型", "L-5", kind="99"))
+        rows(
+            *lines,
+            row("重复", "L-1"),
+            row("外地", "L-4", area="000000000000"),
+            row("类型", "L-5", kind="99"),
+        )
     )
     _ = await matters.get(f"imports/{first.json['id']}/rows", desk.administrator)
-    _ = await matters.get(f"imports/{first.json['id']}/rows", desk.administrator, outcome="refused", limit=1)
+    _ = await matters.get(
+        f"imports/{first.json['id']}/rows", desk.administrator, outcome="refused", limit=1
+    )
     golden.section("Again, changed")
-    _ = await send(rows(row("居民身份证补领", "L-1"), row("结婚登记", "L-2")).decode().encode("gbk"))
+    _ = await send(
+        rows(row("居民身份证补领", "L-1"), row("结婚登记", "L-2")).decode().encode("gbk")
+    )
     _ = await send(b"no,catalogue\n1,2\n")
     _ = await send(b"\x00\x01\x02")
 
@@ -284,7 +362,9 @@ async def test_imports(desk: Desk) -> None:
     strange = orjson.dumps(inputs.document("trade", department_code="UNKNOWN"))
     content = b"\n".join([good, b"{}", b"nothing", strange, good])
     ndjson = {"Content-Type": "application/x-ndjson"}
-    _ = await matters.post("catalogue-documents", desk.administrator, content=content, headers=ndjson)
+    _ = await matters.post(
+        "catalogue-documents", desk.administrator, content=content, headers=ndjson
+    )
     _ = await matters.post("catalogue-documents", desk.administrator, content=good, headers=ndjson)
     _ = await matters.post("catalogue-documents", desk.head, content=good, headers=ndjson)
     await finish(desk)
@@ -307,7 +387,12 @@ async def test_supervision(desk: Desk) -> None:
         }
 
     person = {"kind": "person", "number": PERSON["id_number"]}
-    bad = {"regulatory_code": "123", "behaviour": "99", "done_on": "2999-01-01", "object": {**person, "number": "1"}}
+    bad = {
+        "regulatory_code": "123",
+        "behaviour": "99",
+        "done_on": "2999-01-01",
+        "object": {**person, "number": "1"},
+    }
     records = [
         record(1),
         record(2, behaviour="02", officers=1, object=person),
@@ -320,9 +405,13 @@ async def test_supervision(desk: Desk) -> None:
     await matters.take(inputs.records_received(1, "supervision", records=records))
     golden.section("Another chunk: known, older, newer")
     later = [record(1), record(2, version=2, behaviour="10"), record(9, colour="red")]
-    await matters.take(inputs.records_received(2, "supervision", records=later, chunk=2, chunks=2, first_row=501))
+    await matters.take(
+        inputs.records_received(2, "supervision", records=later, chunk=2, chunks=2, first_row=501)
+    )
     golden.section("Figures")
     _ = await matters.get("supervision/statistics", desk.head)
-    _ = await matters.get("supervision/statistics", desk.administrator, area=CITY, department=NEXT_DOOR)
+    _ = await matters.get(
+        "supervision/statistics", desk.administrator, area=CITY, department=NEXT_DOOR
+    )
     _ = await matters.get("supervision/statistics", desk.head, department=NEXT_DOOR)
     await finish(desk)

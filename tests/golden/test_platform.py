@@ -35,7 +35,9 @@ async def test_dead_letters(golden: Golden) -> None:
     golden.normaliser.random |= {"parked_at", "next_attempt_at", "error"}
     administrator = golden.as_.administrator()
     ratings = await golden.service("ratings")
-    broken = inputs.case_event(1, "case-closed", state="closed", closed_on="no day", contact="nothing sealed")
+    broken = inputs.case_event(
+        1, "case-closed", state="closed", closed_on="no day", contact="nothing sealed"
+    )
     after = inputs.case_event(2, "case-accepted", accepted_on="2026-03-09")
     await ratings.take(broken)
     await ratings.take(after)
@@ -72,7 +74,9 @@ async def test_repeated_requests(golden: Golden, tmp_path: Path) -> None:
     first = await cases.post("applications", citizen, body=body, key="the-same")
     again = await cases.post("applications", citizen, body=body, key="the-same")
     assert again.content == first.content
-    _ = await cases.post("applications", citizen, body={**body, "channel": "mobile"}, key="the-same")
+    _ = await cases.post(
+        "applications", citizen, body={**body, "channel": "mobile"}, key="the-same"
+    )
     _ = await cases.post("applications", citizen, body=body)
     _ = await cases.post("applications", citizen, body=body, key="x" * 129)
     await cases.dump("idempotency", "audit")

@@ -15,7 +15,11 @@ CONTACT = {"name": "卓玛央金", "phone": PHONE}
 SITE: dict[str, Any] = {"pf": "1", "sub_channel": "site"}
 SMS: dict[str, Any] = {"pf": "7", "sub_channel": "sms_link"}
 PLACE = {"area_code": CITY, "department_code": DEPARTMENT, "hall": "公安专网大厅", "window": "Z1"}
-CLOSING = {"root_cause": "attitude", "words": "窗口人员当日未按规范服务", "action": "已约谈并安排服务礼仪培训"}
+CLOSING = {
+    "root_cause": "attitude",
+    "words": "窗口人员当日未按规范服务",
+    "action": "已约谈并安排服务礼仪培训",
+}
 
 
 class Giving:
@@ -53,7 +57,9 @@ class Giving:
             "overdue": False,
             "contact": inputs.seal_for(CONTACT, "case.contact"),
         }
-        await self.ratings.take(inputs.case_event(self._events, fact, case=case, **{**common, **changes}))
+        await self.ratings.take(
+            inputs.case_event(self._events, fact, case=case, **{**common, **changes})
+        )
 
     async def links(self) -> list[str]:
         """The tokens that were sent by SMS, the newest first."""
@@ -73,11 +79,21 @@ class Giving:
         return str((await self.ratings.get(f"invitations/{token}")).json["ticket"]["id"])
 
     async def act(
-        self, path: str, ticket: str, *, caller: Headers | None = None, body: Any = None, headers: Headers | None = None
+        self,
+        path: str,
+        ticket: str,
+        *,
+        caller: Headers | None = None,
+        body: Any = None,
+        headers: Headers | None = None,
     ) -> Answer:
         """One act on a ticket, at its present version."""
-        ((revision,),) = await self.ratings.fetch("SELECT revision FROM ticket WHERE id = $1::text::uuid", ticket)
-        return await self.ratings.post(f"tickets/{ticket}/{path}", caller, body=body, version=revision, headers=headers)
+        ((revision,),) = await self.ratings.fetch(
+            "SELECT revision FROM ticket WHERE id = $1::text::uuid", ticket
+        )
+        return await self.ratings.post(
+            f"tickets/{ticket}/{path}", caller, body=body, version=revision, headers=headers
+        )
 
 
 @pytest.fixture
@@ -131,13 +147,26 @@ async def test_invitations(giving: Giving) -> None:
     _ = await ratings.get("service-events", giving.clerk, case_number=number)
 
     golden.section("A visit by its queue number")
-    visit = {"hall": "市政务服务大厅", "window": "A03", "queue_number": "A1023", "day": "2026-03-10"}
+    visit = {
+        "hall": "市政务服务大厅",
+        "window": "A03",
+        "queue_number": "A1023",
+        "day": "2026-03-10",
+    }
     _ = await ratings.post("visits", giving.clerk, body=visit, key=giving.key())
-    _ = await ratings.post("visits", giving.clerk, body={**visit, "day": "2026-03-09"}, key=giving.key())
+    _ = await ratings.post(
+        "visits", giving.clerk, body={**visit, "day": "2026-03-09"}, key=giving.key()
+    )
 
     golden.section("The calendar changes")
-    days = {"revision": 1, "occurred_at": "2026-03-10T01:00:00+00:00", "days": {"2026-03-12": False}}
-    await ratings.take(inputs.event(90, "cases", fact="calendar-changed", key="calendar", data=days))
+    days = {
+        "revision": 1,
+        "occurred_at": "2026-03-10T01:00:00+00:00",
+        "days": {"2026-03-12": False},
+    }
+    await ratings.take(
+        inputs.event(90, "cases", fact="calendar-changed", key="calendar", data=days)
+    )
     await giving.tell("case-closed", 6)
     _ = await ratings.get("keys")
     _ = await ratings.get("tags")
@@ -165,7 +194,9 @@ async def test_credentials(giving: Giving) -> None:
     golden.section("By account")
     await giving.tell("case-closed", 2)
     number = f"{inputs.MATTER_CODE}202603020002"
-    _ = await giving.rate(giving.applicant, case_number=number, pf="2", sub_channel="app", real_name=False)
+    _ = await giving.rate(
+        giving.applicant, case_number=number, pf="2", sub_channel="app", real_name=False
+    )
     _ = await ratings.get("ratings/mine", giving.applicant)
 
     golden.section("By telephone")
@@ -187,7 +218,12 @@ async def test_credentials(giving: Giving) -> None:
     _ = await giving.rate(token=shown.json["code"], **scanned)
 
     golden.section("By a queue number")
-    visit = {"hall": "市政务服务大厅", "window": "A03", "queue_number": "A1023", "day": "2026-03-10"}
+    visit = {
+        "hall": "市政务服务大厅",
+        "window": "A03",
+        "queue_number": "A1023",
+        "day": "2026-03-10",
+    }
     invited = await ratings.post("visits", giving.clerk, body=visit, key=giving.key())
     queue = invited.json["link"].rpartition("/rate/")[2]
     _ = await giving.rate(token=queue, pf="4", sub_channel="tablet", terminal="T-1")
@@ -211,10 +247,14 @@ async def test_printed_tokens(giving: Giving) -> None:
     golden.section("Ordered")
     order = {**PLACE, "size": 4, "expires_on": "2026-05-01"}
     ordered = await ratings.post("token-batches", giving.system, body=order, key=giving.key())
-    _ = await ratings.post("token-batches", giving.system, body={**order, "size": 0}, key=giving.key())
+    _ = await ratings.post(
+        "token-batches", giving.system, body={**order, "size": 0}, key=giving.key()
+    )
     batch = fixed(7001)
     await ratings.execute(
-        "UPDATE token_batch SET id = $1::text::uuid WHERE id = $2::text::uuid", batch, ordered.json["id"]
+        "UPDATE token_batch SET id = $1::text::uuid WHERE id = $2::text::uuid",
+        batch,
+        ordered.json["id"],
     )
     _ = await ratings.get("token-batches", giving.system)
     _ = await ratings.get(f"token-batches/{batch}", giving.administrator)
@@ -233,7 +273,13 @@ async def test_printed_tokens(giving: Giving) -> None:
     await giving.tell("case-closed", 8)
 
     def record(token: str, **changes: Any) -> dict[str, Any]:
-        said = {"token": token, "rated_at": "2026-03-09T10:00:00+08:00", "grade": 4, "tags": ["413"], **tablet}
+        said = {
+            "token": token,
+            "rated_at": "2026-03-09T10:00:00+08:00",
+            "grade": 4,
+            "tags": ["413"],
+            **tablet,
+        }
         return {**said, **changes}
 
     records = [
@@ -248,12 +294,18 @@ async def test_printed_tokens(giving: Giving) -> None:
     ]
     await ratings.take(inputs.records_received(20, "ratings", records=records, peer_code="gongan"))
     await ratings.take(
-        inputs.records_received(21, "ratings", records=records, peer_code="gongan", chunk=2, first_row=9)
+        inputs.records_received(
+            21, "ratings", records=records, peer_code="gongan", chunk=2, first_row=9
+        )
     )
 
     golden.section("Another key")
     _ = await ratings.post("signing-keys/rotation", giving.administrator)
-    golden.normaliser.random |= {"signing_key.private_key", "signing_key.public_key", "signing_key.kid"}
+    golden.normaliser.random |= {
+        "signing_key.private_key",
+        "signing_key.public_key",
+        "signing_key.kid",
+    }
     await giving.tell("case-closed", 9)
     _ = await giving.links()
     await finish(giving)
@@ -269,18 +321,33 @@ async def test_tickets(giving: Giving) -> None:
     _ = await giving.rate(token=token, **bad)
     ticket = await giving.ticket_of(token)
     _ = await giving.ratings.get("tickets", giving.handler)
-    _ = await giving.ratings.post(f"tickets/{ticket}/reveals", giving.handler, body={"reason": "电话回访核实情况"})
-    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": False, "words": "无人接听"})
-    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"})
-    _ = await giving.act("verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"})
-    _ = await giving.act("rectification/completion", ticket, caller=giving.handler, body=CLOSING)
-    _ = await giving.act("rectification", ticket, caller=giving.handler, body={"kind": "simple", "words": "立即整改"})
+    _ = await giving.ratings.post(
+        f"tickets/{ticket}/reveals", giving.handler, body={"reason": "电话回访核实情况"}
+    )
     _ = await giving.act(
-        "rectification/completion", ticket, caller=giving.handler, body={**CLOSING, "action": "请拨13989001234"}
+        "callbacks", ticket, caller=giving.handler, body={"reached": False, "words": "无人接听"}
+    )
+    _ = await giving.act(
+        "callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"}
+    )
+    _ = await giving.act(
+        "verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"}
+    )
+    _ = await giving.act("rectification/completion", ticket, caller=giving.handler, body=CLOSING)
+    _ = await giving.act(
+        "rectification", ticket, caller=giving.handler, body={"kind": "simple", "words": "立即整改"}
+    )
+    _ = await giving.act(
+        "rectification/completion",
+        ticket,
+        caller=giving.handler,
+        body={**CLOSING, "action": "请拨13989001234"},
     )
     golden.clock.move("2026-03-11T10:00")
     _ = await giving.act("rectification/completion", ticket, caller=giving.handler, body=CLOSING)
-    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "phone", "words": "已告知整改结果"})
+    _ = await giving.act(
+        "feedback", ticket, caller=giving.handler, body={"by": "phone", "words": "已告知整改结果"}
+    )
     own = {"Rating-Token": token}
     _ = await giving.ratings.call("GET", f"tickets/{ticket}/outcome", headers=own)
     _ = await giving.act("re-rating", ticket, caller=None, body={"grade": 4}, headers=own)
@@ -290,16 +357,32 @@ async def test_tickets(giving: Giving) -> None:
     token = await giving.invited(2)
     _ = await giving.rate(token=token, **less_bad)
     ticket = await giving.ticket_of(token)
-    _ = await giving.act("callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"})
-    _ = await giving.act("verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"})
-    plan = {"kind": "complex", "words": "需改造系统", "reason": "涉及外部系统改造", "ledger": "TZ-2026-01"}
-    _ = await giving.act("rectification", ticket, caller=giving.handler, body={**plan, "ledger": None})
+    _ = await giving.act(
+        "callbacks", ticket, caller=giving.handler, body={"reached": True, "words": "已电话回访"}
+    )
+    _ = await giving.act(
+        "verification", ticket, caller=giving.handler, body={"confirmed": True, "words": "情况属实"}
+    )
+    plan = {
+        "kind": "complex",
+        "words": "需改造系统",
+        "reason": "涉及外部系统改造",
+        "ledger": "TZ-2026-01",
+    }
+    _ = await giving.act(
+        "rectification", ticket, caller=giving.handler, body={**plan, "ledger": None}
+    )
     _ = await giving.act("rectification", ticket, caller=giving.handler, body=plan)
     _ = await giving.act("rectification/approval", ticket, caller=giving.head)
     _ = await giving.act(
-        "rectification/completion", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "system_fault"}
+        "rectification/completion",
+        ticket,
+        caller=giving.handler,
+        body={**CLOSING, "root_cause": "system_fault"},
     )
-    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知整改结果"})
+    _ = await giving.act(
+        "feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知整改结果"}
+    )
     await giving.ratings.dump("ticket")
     _ = await giving.ratings.get("own-tickets", giving.applicant)
     _ = await giving.act("re-rating", ticket, caller=giving.applicant, body={"grade": 1})
@@ -309,10 +392,17 @@ async def test_tickets(giving: Giving) -> None:
     _ = await giving.rate(token=token, **anonymous)
     ticket = await giving.ticket_of(token)
     _ = await giving.act(
-        "verification", ticket, caller=giving.handler, body={"confirmed": False, "words": "没有法律依据"}
+        "verification",
+        ticket,
+        caller=giving.handler,
+        body={"confirmed": False, "words": "没有法律依据"},
     )
-    _ = await giving.act("explanation", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "policy"})
-    _ = await giving.act("feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知"})
+    _ = await giving.act(
+        "explanation", ticket, caller=giving.handler, body={**CLOSING, "root_cause": "policy"}
+    )
+    _ = await giving.act(
+        "feedback", ticket, caller=giving.handler, body={"by": "online", "words": "已告知"}
+    )
     golden.section("Nobody does anything: escalated")
     token = await giving.invited(4)
     _ = await giving.rate(token=token, **bad)
@@ -327,8 +417,12 @@ async def test_tickets(giving: Giving) -> None:
 
     golden.section("Deadlines")
     deadlines = await giving.ratings.get("deadlines", giving.handler)
-    _ = await giving.ratings.put("deadlines", giving.administrator, body={**deadlines.json, "callback": 2})
-    _ = await giving.ratings.put("deadlines", giving.administrator, body={**deadlines.json, "callback": 0})
+    _ = await giving.ratings.put(
+        "deadlines", giving.administrator, body={**deadlines.json, "callback": 2}
+    )
+    _ = await giving.ratings.put(
+        "deadlines", giving.administrator, body={**deadlines.json, "callback": 0}
+    )
     await finish(giving)
 
 
@@ -338,16 +432,25 @@ async def test_appeals(giving: Giving) -> None:
     agree = {"agrees": True, "reasons": "查阅叫号与监控记录"}
     golden.section("Upheld by two")
     token = await giving.invited()
-    rating = (await giving.rate(token=token, grade=1, tags=["110"], text="从来没有办过", **SMS)).json
+    rating = (
+        await giving.rate(token=token, grade=1, tags=["110"], text="从来没有办过", **SMS)
+    ).json
     ticket = await giving.ticket_of(token)
     appeal = await giving.act(
-        "appeal", ticket, caller=giving.handler, body={"ground": "malicious", "reasons": "评价人并未办理该事项"}
+        "appeal",
+        ticket,
+        caller=giving.handler,
+        body={"ground": "malicious", "reasons": "评价人并未办理该事项"},
     )
     path = f"appeals/{appeal.json['id']}"
     _ = await giving.ratings.get("appeals", auditor[0])
     _ = await giving.ratings.post(f"{path}/reviews", auditor[0], body=agree, version=appeal.version)
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[0], body=agree, version=appeal.version + 1)
-    _ = await giving.ratings.post(f"{path}/reviews", auditor[1], body=agree, version=appeal.version + 1)
+    _ = await giving.ratings.post(
+        f"{path}/reviews", auditor[0], body=agree, version=appeal.version + 1
+    )
+    _ = await giving.ratings.post(
+        f"{path}/reviews", auditor[1], body=agree, version=appeal.version + 1
+    )
     _ = await giving.ratings.get(path, giving.handler)
     _ = await giving.ratings.get("excluded", auditor[0])
     _ = await giving.ratings.get(f"ratings/{rating['id']}", giving.applicant)
@@ -357,10 +460,15 @@ async def test_appeals(giving: Giving) -> None:
     _ = await giving.rate(token=token, grade=2, **SMS)
     ticket = await giving.ticket_of(token)
     appeal = await giving.act(
-        "appeal", ticket, caller=giving.handler, body={"ground": "mistaken", "reasons": "点错了星级的评价"}
+        "appeal",
+        ticket,
+        caller=giving.handler,
+        body={"ground": "mistaken", "reasons": "点错了星级的评价"},
     )
     path = f"appeals/{appeal.json['id']}"
-    _ = await giving.ratings.post(f"{path}/reviews", giving.handler, body=agree, version=appeal.version)
+    _ = await giving.ratings.post(
+        f"{path}/reviews", giving.handler, body=agree, version=appeal.version
+    )
     _ = await giving.ratings.post(
         f"{path}/reviews", auditor[2], body={**agree, "agrees": False}, version=appeal.version
     )
@@ -411,7 +519,11 @@ async def test_figures_and_publication(giving: Giving) -> None:
     page = await ratings.get("published", limit=2)
     _ = await ratings.get("published", limit=2, cursor=page.json["next"])
     _ = await ratings.get("published", window="A03")
-    questions = ({"first": "2026-03", "last": "2026-03"}, {"group_by": ["department"]}, {"last": "2026-04"})
+    questions = (
+        {"first": "2026-03", "last": "2026-03"},
+        {"group_by": ["department"]},
+        {"last": "2026-04"},
+    )
     for asked in questions:
         _ = await ratings.get("published/statistics", **asked)
     _ = await ratings.get("published/statistics.csv", group_by=["department", "channel"])
