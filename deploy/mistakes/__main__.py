@@ -1,9 +1,17 @@
-"""`python -m deploy.mistakes [SEED] [--with-tests]`: the score of each kind, then the missed."""
+"""`python -m deploy.mistakes [SEED] [--with-tests]`: the score of each kind, then the missed.
 
+`--places swap` lists all places of a kind instead.
+"""
+
+import argparse
 import sys
+from collections.abc import Sequence
 
 from deploy.mistakes.place import KINDS
+from deploy.mistakes.places import find_places
 from deploy.mistakes.planting import Score, score, seed
+from deploy.source.files import PRODUCT, ROOT, source_files
+from deploy.source.names import CodeBase
 
 
 def lines_of(result: Score) -> list[str]:
@@ -18,11 +26,17 @@ def lines_of(result: Score) -> list[str]:
     return lines
 
 
-def main(arguments: list[str]) -> int:
-    with_tests = "--with-tests" in arguments
-    seeds = [argument for argument in arguments if not argument.startswith("--")]
-    chosen_by = seeds[0] if seeds else seed()
-    result = score(chosen_by, with_tests=with_tests)
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.mistakes")
+    _ = parser.add_argument("seed", nargs="?", default=seed(), help="the version in pyproject.toml, if not given")
+    _ = parser.add_argument("--with-tests", action="store_true", help="run tests on what is not found (long)")
+    _ = parser.add_argument("--places", metavar="KIND", choices=KINDS)
+    options = parser.parse_args(arguments)
+    if options.places:
+        places = find_places(CodeBase(source_files(ROOT, PRODUCT)))[options.places]
+        print("\n".join(place.label for place in places))
+        return 0
+    result = score(options.seed, with_tests=options.with_tests)
     print("\n".join(lines_of(result)))
     return 0
 
