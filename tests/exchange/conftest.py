@@ -85,7 +85,7 @@ class Bureau:
         self.peer: dict[str, Any] = {}
         self.now = clock.now()
         self.endpoints = Endpoints(timeout=2.0)
-        self.sender = Sender(client.app.state.settings, self.endpoints, lambda: self.now)
+        self.sender = Sender(client.app.state.settings, self.endpoints, now=lambda: self.now)
 
     def system(self, account: str, scope: str = "exchange:events exchange:push") -> Headers:
         return self.token(kind="system", sub=account, scope=scope, area=CITY, department=DEPARTMENT)

@@ -14,6 +14,7 @@ import orjson
 
 from deploy.postgres import free_port
 from services.exchange.consumer import consumer
+from services.exchange.peers.model import PeerKey, PeerKind
 from services.exchange.region.http_client import HttpRegion
 from services.exchange.region.timers import Regional
 from services.exchange.settings import Settings
@@ -100,7 +101,12 @@ class Link:
         """Register the region as a peer, with the key that it signs with pinned."""
         keys = (await self.control.http.get("/keys")).json()["keys"]
         bureau = Bureau(code="region")
-        _ = await bureau.enter(self.database, keys=keys, kind="region", name="区一体化平台")
+        _ = await bureau.enter(
+            self.database,
+            keys=[PeerKey(**key) for key in keys],
+            kind=PeerKind.REGIONAL,
+            name="区一体化平台",
+        )
 
     async def take(self, events: Sequence[Event]) -> None:
         await Inbox(self.database, None, consumer).take([a_record(event) for event in events])  # pyright: ignore[reportArgumentType]

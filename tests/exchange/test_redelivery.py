@@ -73,9 +73,9 @@ async def test_claims_of_a_killed_worker_are_sent_again_under_the_same_id(
     ids = await bureau.happen(*(a_case() for _ in range(5)))
     database = bureau.client.database
     async with database.transaction() as session:
-        _ = await follow_log(session, subscription["id"], bureau.now)
+        _ = await follow_log(session, subscription["id"], now=bureau.now)
     async with database.transaction() as session:
-        claimed, _ = await claim(session, 3, 3, [], bureau.now)
+        claimed, _ = await claim(session, slots=3, each=3, busy=[], now=bureau.now)
 
     _ = await bureau.send()
     before = set(subscriber.ids())
