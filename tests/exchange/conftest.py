@@ -1,4 +1,4 @@
-"""Fixtures of exchange: a peer with its system, a log filled by real facts, a sender whose clock is ours."""
+"""Fixtures of exchange: a peer with its system, a log of real facts, a sender with our clock."""
 
 from collections.abc import Generator, Sequence
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ def a_case(
 
 
 class Bureau:
-    """A peer with its system, played over HTTP, and the worker's half on a clock that tests move."""
+    """A peer with its system over HTTP, and the worker's half on a clock that tests move."""
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
         self.client = client

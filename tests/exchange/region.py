@@ -1,4 +1,4 @@
-"""The simulated region as a process of its own, a ledger filled by facts, and the worker's half that talks to it."""
+"""The simulated region as a process, a ledger filled by facts, and the worker that talks to it."""
 
 import asyncio
 import random
@@ -152,14 +152,16 @@ class Link:
                 return {**row, "progress": orjson.loads(row["progress"])}
             _ = await self.push()
             _ = await self.value(
-                "UPDATE reconciliation SET next_step_at = now() - interval '1 second' WHERE id = $1",
+                "UPDATE reconciliation SET next_step_at = now() - interval '1 second'"
+                " WHERE id = $1",
                 run_id,
             )
         raise AssertionError(f"the run does not end: {dict(row)}")
 
     async def differences(self, run_id: UUID) -> dict[str, tuple[str, str, str, bool]]:
         rows = await self.rows(
-            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference WHERE run_id = $1",
+            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference"
+            " WHERE run_id = $1",
             run_id,
         )
         return {

@@ -1,4 +1,7 @@
-"""recon/1 against the simulated region, over real HTTP: what was planted is found, named rightly, repaired, and signed for."""
+"""recon/1 against the simulated region, over real HTTP.
+
+What was planted is found, named rightly, repaired, and signed for.
+"""
 
 import base64
 import random
@@ -240,7 +243,8 @@ async def test_change_after_the_cut_is_no_ticket(database_of: DatabaseFactory) -
         assert (await link.differences(run_id))[key(7)][2] == "ticket"
         # As if the newer version had been ours, on its way while the sides were compared.
         _ = await link.value(
-            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq') WHERE key = $1",
+            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq')"
+            " WHERE key = $1",
             key(7),
         )
 

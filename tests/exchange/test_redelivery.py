@@ -1,4 +1,7 @@
-"""Retries over days, dead letters, replays: whatever happens to a subscriber, nothing is lost and the order per key holds."""
+"""Retries over days, dead letters, replays.
+
+Whatever happens to a subscriber, nothing is lost and the order per key holds.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -39,7 +42,7 @@ async def test_subscriber_down_for_a_day_catches_up_in_order_without_hand_work(
     told = [type(envelope.event()).__name__ for envelope in await published(bureau.client.database)]
 
     with listening(subscriber):
-        # New events are what tells first that it is back; here nothing new happens, and the schedule alone does it.
+        # A new event would be the first to find that it is back; here the schedule alone does.
         await bureau.pass_time(timedelta(hours=24), timedelta(hours=1))
 
     assert subscriber.by_key() == {str(case): [1, 2, 3] for case in cases}

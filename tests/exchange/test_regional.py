@@ -1,4 +1,7 @@
-"""Push to the region over real HTTP: every row arrives or comes back with its cause, whatever breaks on the way."""
+"""Push to the region over real HTTP.
+
+Every row arrives or comes back with its cause, whatever breaks on the way.
+"""
 
 import asyncio
 from collections import Counter

@@ -76,7 +76,7 @@ class Subscription(Base):
     `cursor` is the place in the log up to which events were looked through for a webhook, or handed
     out by pull. Empty filters take everything of the peer's areas. `secrets` (JSON of
     `StoredSecret`, newest first) sign webhooks. `failures` counts failed attempts in a row,
-    `failing_since` is the first of them, `alerted_at` when somebody was alerted. While the endpoint is
+    `failing_since` is the first of them, `alerted_at` the alert about it. While the endpoint is
     down, `probe_at` is the next moment at which a further event may try it.
     """
 

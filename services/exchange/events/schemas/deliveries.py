@@ -35,7 +35,8 @@ class DeliveryRead(BaseModel):
 class Redeliver(Strict):
     """Which events to send again: by id, by range of the log, by type or key.
 
-    All conditions that are given must fit. `which`: dead letters only, or every event of a range, delivered or not (a replay).
+    All conditions that are given must fit. `which`: dead letters only, or every event of a range,
+    delivered or not (a replay).
     """
 
     which: Literal["dead", "all"] = "dead"
