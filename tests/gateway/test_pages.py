@@ -16,7 +16,7 @@ from gateway.pages import FOLDER, PAGES
 from gateway.routes import find_route
 from gateway.settings import Settings
 from services.exchange.events.model.subscription import SubscriptionState
-from services.exchange.region.schemas import ReconciliationRead
+from services.exchange.region.model.reconciliation import RunState
 from services.licenses.model.types import TypeDocument
 from services.licenses.schemas.checks import SignatureRead, ValidityRead
 from services.ratings.publication.model import ModerationReason
@@ -239,7 +239,7 @@ def _keys(file: str, name: str) -> set[str]:
         ("check.js", "VALIDITY", get_args(ValidityRead.model_fields["result"].annotation)),
         ("check.js", "TRUST", get_args(TypeDocument.model_fields["trust"].annotation)),
         ("exchange.js", "SUBSCRIPTION", tuple(SubscriptionState)),
-        ("exchange.js", "RUN", get_args(ReconciliationRead.model_fields["state"].annotation)),
+        ("exchange.js", "RUN", tuple(RunState)),
         ("exchange.js", "RESOURCES", get_args(Resource)),
     ],
 )
