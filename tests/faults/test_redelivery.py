@@ -205,7 +205,12 @@ async def prepared(database: Database, service: str) -> Database:
     if service == "licenses":
         async with database.transaction() as session:
             _ = await publish_type(
-                session, TYPE, TypeDocument.model_validate(a_type()), None, "tests", NOON
+                session,
+                TYPE,
+                document=TypeDocument.model_validate(a_type()),
+                expected=None,
+                publisher="tests",
+                now=NOON,
             )
     return database
 
