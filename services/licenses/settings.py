@@ -17,7 +17,7 @@ class Settings(ServiceSettings):
     city_code: str = "540100000000"
     """区划 whose supervisors see the figures of every area."""
     trust_gateway: bool = True
-    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    """Take the client's address from the last X-Forwarded-For entry, which the gateway sets."""
     check_window_seconds: int = Field(default=600, ge=1)
     check_tries_per_address: int = Field(default=120, ge=1)
     check_tries_per_number: int = Field(default=20, ge=1)
