@@ -175,6 +175,7 @@ async def create_staff(session: AsyncSession, command: NewStaff, now: datetime) 
     account = Account.new(AccountKind.STAFF, now)
     account.username = command.username
     account.name = command.name
+    # In a thread: hashing takes tens of milliseconds of CPU.
     account.password_hash = await asyncio.to_thread(PASSWORDS.hash, password)
     account.totp_secret = secret
     account.area_code = command.area_code

@@ -102,6 +102,7 @@ async def issue_tokens(
 
     When the person acts for another, that one is the subject and the person is `act`.
     """
+    # No access token outlives its session.
     remaining = int((opened.expires_at - now).total_seconds())
     seconds = min(settings.access_token_seconds, max(0, remaining))
     claims: dict[str, object] = {
@@ -116,6 +117,7 @@ async def issue_tokens(
         claims["sub"] = str(principal.id)
         claims["kind"] = principal.kind
         claims["act"] = {"sub": str(account.id)}
+    # Services check the mandate's matters themselves.
     if opened.mandate_id is not None:
         mandate = await queries.get_mandate(session, opened.mandate_id)
         claims["mandate"] = str(mandate.id)

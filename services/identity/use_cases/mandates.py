@@ -98,6 +98,7 @@ async def revoke_mandate(
         ConflictError: it is revoked already.
     """
     account = await queries.get_account(session, account_id)
+    # Read without a lock first: whose account to lock is only known from it.
     found = await queries.get_mandate(session, mandate_id)
     if account.id != found.principal_id and not found.names(account):
         raise no_such_mandate()

@@ -80,6 +80,7 @@ async def withdraw_system(
     if not account.active:
         raise ConflictError("is withdrawn already")
     account.active = False
+    # The feed names the subject, because systems have no sessions.
     await revoke(session, [Revocation(subject=account_id, at=now)])
     event = account.sessions_revoked([], reason=EndReason.SYSTEM_WITHDRAWN, now=now)
     outbox.add(session, event)
@@ -156,6 +157,7 @@ async def _verify_assertion(
     is_own = claims.iss == claims.sub == str(account.id) and claims.aud == token_url
     if not is_own or not claims.jti or not now < expires <= now + LONGEST_ASSERTION:
         raise refused()
+    # The unique key refuses an assertion that is used again, also at the same moment.
     use = insert(UsedAssertion).values(
         jti=f"{account.id}/{claims.jti}"[:LONGEST_JTI], expires_at=expires
     )

@@ -22,6 +22,7 @@ def show_license(view: LicenseView, caller: Caller, *, headers: Headers) -> Lice
     holder_name = record.holder.name
     holder_id_number = record.holder.number
     fields = record.fields
+    # Whoever has the check code can check the license, so only its holder sees it.
     code: str | None = None
     if is_holder(view, caller):
         code = check_code(view.id)

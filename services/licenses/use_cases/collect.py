@@ -214,14 +214,7 @@ async def _store_wave(
     Events of new licenses are written with them; those of further versions are returned.
     """
     identifiers = [_identifier(sound, sender) for sound in wave]
-    known = await lock_known(
-        session,
-        area=sender.area,
-        department=sender.department,
-        types=[sound.record.type_code for sound in wave],
-        numbers=[sound.record.source_number for sound in wave],
-        identifiers=identifiers,
-    )
+    known = await _lock_known(session, wave, identifiers=identifiers, sender=sender)
     accounts = await find_accounts(session, {sound.row.holder for sound in wave})
     new: list[Draft] = []
     further: list[NewLicense] = []
@@ -240,7 +233,26 @@ async def _store_wave(
         further.append(make(draft, signer=None, now=sender.now))
     await _store_new(session, new, now=sender.now)
     await store_versions(session, further)
+    # Their events come back: the statement that stores versions writes none.
     return [collected_event(made, reason=REASON, now=sender.now) for made in further]
+
+
+async def _lock_known(
+    session: AsyncSession,
+    wave: Sequence[SoundRow],
+    *,
+    identifiers: Sequence[str],
+    sender: Sender,
+) -> dict[int, Known]:
+    """What is known of the rows, by their position."""
+    return await lock_known(
+        session,
+        area=sender.area,
+        department=sender.department,
+        types=[sound.record.type_code for sound in wave],
+        numbers=[sound.record.source_number for sound in wave],
+        identifiers=identifiers,
+    )
 
 
 async def _store_new(session: AsyncSession, drafts: Sequence[Draft], *, now: datetime) -> None:

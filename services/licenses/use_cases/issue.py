@@ -43,6 +43,7 @@ async def issue_for_case(session: AsyncSession, event: CaseDecided, *, now: date
         return
     holder = _holder_of(event)
     holder_pseudonym = pseudonym(holder.id_number)
+    # From here on nobody links the holder, so the owner found below stays right.
     await hold_links(session, [holder_pseudonym], account=event.account_id)
     inputs = await find_issue_inputs(
         session, code, holder=holder_pseudonym, account=event.account_id

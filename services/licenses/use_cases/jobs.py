@@ -107,6 +107,7 @@ async def sign_batch(session: AsyncSession, now: datetime) -> int | None:
     job.failed += len(rows) - len(signed)
     if rows:
         job.reached = rows[-1].license.id
+    # A batch that is not full was the last one.
     if len(rows) < BATCH:
         job.finished_at = now
     return len(signed)

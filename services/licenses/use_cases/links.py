@@ -70,6 +70,7 @@ async def _link(session: AsyncSession, holder: str, *, account_id: UUID, now: da
     _ = await session.execute(
         new_link.on_conflict_do_update(index_elements=["holder"], set_={"account_id": account_id})
     )
+    # One account is one person, so a former number of the account is linked no more.
     _ = await session.execute(
         delete(AccountLink).where(
             AccountLink.account_id == account_id, AccountLink.holder != holder

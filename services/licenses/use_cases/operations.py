@@ -107,6 +107,7 @@ async def _make_version(
 ) -> None:
     previous_identifier = license.identifier
     version = await licenses.get_version(act.session, license)
+    # The newest definition of the type, not the one under which the license was issued.
     inputs = await find_issue_inputs(act.session, license.type_code, holder=license.holder)
     assert inputs.type is not None
     license.begin_version(operation, act.at)

@@ -31,6 +31,7 @@ async def publish_type(
     """
     first = insert(LicenseType).values(code=code, version=1, document=document, published_at=now)
     is_first = await session.scalar(first.on_conflict_do_nothing().returning(LicenseType.version))
+    # Locked, so that two publications at once become two versions.
     found = await session.get_one(LicenseType, code, with_for_update=True)
     if is_first:
         if expected is not None:

@@ -111,6 +111,7 @@ async def use_license(
     if given is None or given.license_id != license_id:
         raise NotFoundError("no licence with such an authorisation")
     _check_authorisation(given, command, now=now)
+    # Locked, so that a suspension at the same moment comes before or after this use.
     found = await licenses.lock_license(session, license_id)
     _check_usable(found, now)
     version = await licenses.get_version(session, found)
