@@ -149,7 +149,7 @@ async def _open(postgres: EmbeddedPostgres) -> Office:
     code = catalogue.papers()[PAPER]["code"]
     document = TypeDocument.model_validate(catalogue.license_types()[code])
     async with app.state.database.transaction() as session:
-        _ = await types.publish_type(
+        _ = await types.publish_version(
             session, code, document=document, expected=None, publisher="bench", now=clock.now()
         )
     return Office(app, code, document.issuing_bodies[0].code)

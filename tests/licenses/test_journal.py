@@ -192,7 +192,7 @@ OTHERS = {
     jobs.sign_batch: Trace(
         sign_collected, None, "licenses.sign_batch", "license-changed", by_system=True
     ),
-    types.publish_type: Trace(publish, None, "license-type.publish", None),
+    types.publish_version: Trace(publish, None, "license-type.publish", None),
     keys.rotate_key: Trace(rotate, None, "license-keys.rotate", None),
     links.link_person: Trace(link, None, None, "license-changed", by_system=True),
 }

@@ -12,7 +12,7 @@ from services.licenses.model.types import (
 )
 from services.licenses.queries import types
 from services.licenses.schemas.types import TypeRead
-from services.licenses.use_cases.types import publish_type
+from services.licenses.use_cases.types import publish_version
 from shared.errors import FieldError, InvalidInputError
 from shared.http.dependencies import Now, ReadSession, Session
 from shared.http.etags import etag, required_version
@@ -75,7 +75,7 @@ async def get_type_version(
 
 
 @router.put("/{code}")
-async def put_type(
+async def publish_type(
     code: Code,
     document: TypeDocument,
     session: Session,
@@ -85,7 +85,7 @@ async def put_type(
     response: Response,
 ) -> TypeRead:
     """Publish the first version, or with If-Match the next one; what is published stays as it is."""
-    found = await publish_type(
+    found = await publish_version(
         session,
         _checked_code(code, document),
         document=document,

@@ -11,7 +11,7 @@ from shared.errors import ConflictError, PreconditionRequiredError
 from shared.http.etags import check_version
 
 
-async def publish_type(
+async def publish_version(
     session: AsyncSession,
     code: str,
     *,
