@@ -88,7 +88,9 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
     with use_key(base64.b64decode(platform.place.key("data"))):
         for row in versions:
             record = decrypt(row["record"], RECORD).encode()
-            if row["origin"] == "case" and not verify(keys[row["kid"]], record, row["signature"]):
+            if row["origin"] == "case" and not verify(
+                keys[row["kid"]], record, signature=row["signature"]
+            ):
                 wrong.append(str(row["id"]))
     missing = await connection.fetchval(
         "SELECT count(*) FROM license l WHERE NOT EXISTS (SELECT FROM license_version v"
