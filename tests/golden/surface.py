@@ -107,7 +107,7 @@ class Webhooks:
 
     def __init__(self, settings: Any, clock: FixedClock) -> None:
         self._endpoints = Endpoints(timeout=5.0)
-        self._sender = Sender(settings, self._endpoints, lambda: clock.now)
+        self._sender = Sender(settings, self._endpoints, now=lambda: clock.now)
         self._clock = clock
 
     async def send(self, database: Any) -> None:
