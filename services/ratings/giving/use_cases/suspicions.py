@@ -1,0 +1,122 @@
+"""What makes a rating suspicious (norms §1.6).
+
+It is stored and counted all the same; a person looks at it.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.ratings.giving import queries
+from services.ratings.giving.queries import Since
+from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.rating.model.channels import HALL_DEVICES, Pf
+from services.ratings.rating.model.grades import BORDERLINE
+from services.ratings.rating.model.rating import Rating
+from services.ratings.rating.model.suspicions import Suspicion
+
+BURST = timedelta(minutes=1)
+TERMINAL_BURST = 5
+ADDRESS_BURST = 8
+WINDOW_BURST = 6
+"""Ratings within `BURST`, this one included, that one device, address or window does not see when
+nobody interferes."""
+SAME_TEXT = 3
+SAME_TEXT_SPAN = timedelta(days=30)
+SAME_DEVICE = 5
+SAME_DEVICE_SPAN = timedelta(days=1)
+SECONDS_AFTER_CLOSE = timedelta(seconds=30)
+"""Nobody has read the result of a case by then."""
+
+COMPLAINT = re.compile(
+    r"投诉|差评|态度[很太极真比较]{0,2}(差|恶劣|生硬|不好)|推诿|扯皮|踢皮球|刁难|敷衍|乱收费|不作为"
+    r"|白跑|多跑|来回跑|跑了[^,。,]{0,3}[趟次]|没人管|爱答不理|骂|歧视|吃拿卡要|互相推|不耐烦|太慢"
+    r"|等了[^,。,]{0,4}(小时|天|周|个月)"
+)
+"""Words of complaint: with a borderline grade the rating is handled like a bad one."""
+
+
+async def find_suspicions(
+    session: AsyncSession, rating: Rating, *, invitation: Invitation
+) -> list[Suspicion]:
+    """Reasons why somebody should look at `rating`, which is not stored yet."""
+    address_hash = rating.address_hash
+    if rating.pf in HALL_DEVICES or rating.pf == Pf.PHONE:
+        # Everybody in a hall, and all telephone operators, share one address.
+        address_hash = None
+    since = Since(
+        burst=rating.rated_at - BURST,
+        text=rating.rated_at - SAME_TEXT_SPAN,
+        device=rating.rated_at - SAME_DEVICE_SPAN,
+    )
+    earlier = await queries.count_earlier(session, rating, address_hash=address_hash, since=since)
+    suspicions: list[Suspicion] = []
+    if earlier.terminal + 1 >= TERMINAL_BURST:
+        suspicions.append(Suspicion.TERMINAL_BURST)
+    if earlier.address + 1 >= ADDRESS_BURST:
+        suspicions.append(Suspicion.ADDRESS_BURST)
+    if earlier.window + 1 >= WINDOW_BURST:
+        suspicions.append(Suspicion.WINDOW_BURST)
+    is_of_case = invitation.case_number is not None
+    if is_of_case and rating.rated_at - invitation.invited_at < SECONDS_AFTER_CLOSE:
+        suspicions.append(Suspicion.SECONDS_AFTER_CLOSE)
+    if earlier.text + 1 >= SAME_TEXT:
+        suspicions.append(Suspicion.SAME_TEXT)
+    if earlier.device + 1 >= SAME_DEVICE:
+        suspicions.append(Suspicion.SAME_DEVICE)
+    if _complains(rating):
+        suspicions.append(Suspicion.BAD_TEXT)
+    return suspicions
+
+
+class _SameSet:
+    """Counts ratings of one set that have a key in common, in the order of their times."""
+
+    def __init__(self) -> None:
+        self._times: dict[object, list[datetime]] = {}
+
+    def count(self, key: object, rating: Rating, *, span: timedelta) -> int:
+        """This rating and those before it within `span`; 0 where there is no key."""
+        if key is None:
+            return 0
+        times = self._times.setdefault(key, [])
+        times.append(rating.rated_at)
+        return len(times) - bisect_right(times, rating.rated_at - span)
+
+
+async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Rating]) -> None:
+    """Set the suspicions of ratings from a private network, by the times they were given at.
+
+    None of them is stored yet, so each is compared with its own set besides the stored ones. When
+    their services ended is not known here, nor a device or an address.
+    """
+    ordered = sorted(ratings, key=lambda rating: rating.rated_at)
+    stored = await queries.count_earlier_than_records(
+        session, ordered, burst=BURST, text_days=SAME_TEXT_SPAN
+    )
+    terminals = _SameSet()
+    windows = _SameSet()
+    texts = _SameSet()
+    for rating, earlier in zip(ordered, stored, strict=True):
+        window = None
+        if rating.window:
+            window = (*rating.office, rating.hall, rating.window)
+        suspicions: list[Suspicion] = []
+        on_terminal = terminals.count(rating.terminal, rating, span=BURST)
+        if earlier.terminal + on_terminal >= TERMINAL_BURST:
+            suspicions.append(Suspicion.TERMINAL_BURST)
+        if earlier.window + windows.count(window, rating, span=BURST) >= WINDOW_BURST:
+            suspicions.append(Suspicion.WINDOW_BURST)
+        with_text = texts.count(rating.text_hash, rating, span=SAME_TEXT_SPAN)
+        if earlier.text + with_text >= SAME_TEXT:
+            suspicions.append(Suspicion.SAME_TEXT)
+        if _complains(rating):
+            suspicions.append(Suspicion.BAD_TEXT)
+        rating.suspicions = suspicions
+
+
+def _complains(rating: Rating) -> bool:
+    return rating.grade == BORDERLINE and COMPLAINT.search(rating.text or "") is not None

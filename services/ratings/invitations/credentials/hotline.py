@@ -1,0 +1,93 @@
+"""By a call to 12345: an operator writes down what the applicant says on the telephone.
+
+The caller names the case and the last four digits of the applicant's phone. Whoever binds a printed
+token to a case proves it by the same digits. Tries for one case and day are limited.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.ratings.invitations.credentials.attempt import (
+    Attempt,
+    Credential,
+    KnownCase,
+    Rater,
+)
+from services.ratings.invitations.model.refusals import WrongDigitsError
+from services.ratings.invitations.model.tokens import BatchClaims, is_window_code
+from services.ratings.invitations.queries import invitations
+from services.ratings.invitations.use_cases.hotline_tries import count_try, give_try_back
+from services.ratings.invitations.use_cases.keys import verify_token
+from services.ratings.rating.model.channels import Pf
+from services.ratings.rating.model.rating import Source
+from services.ratings.rating.schemas import SubmitRating
+from services.ratings.settings import Settings
+from shared import clock
+from shared.database.session import Database
+from shared.errors import FieldError, TooManyRequestsError
+
+
+async def verify_digits(
+    database: Database, command: SubmitRating, *, rater: Rater, settings: Settings
+) -> KnownCase:
+    """The case whose number and digits the sender knows.
+
+    Unknown where digits prove nothing, or where not both are given. Raises `WrongDigitsError` for
+    wrong digits, and `TooManyRequestsError` for all once the day's tries for the case are used up.
+    """
+    case_number = command.case_number
+    digits = command.phone_last4
+    if not case_number or not digits:
+        return KnownCase(missing=_missing(case_number, digits))
+    # Every statement commits by itself, before the request's transaction begins: no refusal undoes
+    # the count, and no request waits for a second connection.
+    async with database.reading() as session:
+        is_proof = rater.is_operator_on(command.pf)
+        if not rater.is_office and command.pf != Pf.PHONE:
+            is_proof = await _is_printed(session, command.token)
+        if not is_proof:
+            return KnownCase()
+        # Counted before anything is looked up: so of parallel tries no more are answered.
+        today = clock.local_date(clock.now())
+        tries = await count_try(session, case_number, day=today)
+        if tries > settings.hotline_tries:
+            raise TooManyRequestsError(
+                "too many wrong digits for this case today", headers={"Retry-After": "3600"}
+            )
+        invitation = await invitations.find_of_case(
+            session, case_number, service_number=command.service_number, lock=False
+        )
+        phone = invitation.phone if invitation is not None else None
+        if invitation is None or phone is None or phone[-4:] != digits:
+            raise WrongDigitsError("case number and digits do not belong together")
+        await give_try_back(session, case_number, day=today)
+        return KnownCase(invitation.id)
+
+
+def _missing(case_number: str | None, digits: str | None) -> tuple[FieldError, ...]:
+    missing: list[FieldError] = []
+    if not case_number:
+        missing.append(FieldError("case_number", "required", "proves whose case it is"))
+    if not digits:
+        missing.append(FieldError("phone_last4", "required", "proves whose case it is"))
+    return tuple(missing)
+
+
+async def _is_printed(session: AsyncSession, token: str | None) -> bool:
+    if token is None or is_window_code(token):
+        return False
+    verified = await verify_token(session, token)
+    return isinstance(verified.claims, BatchClaims)
+
+
+async def prove(attempt: Attempt) -> Credential:
+    """The right of the applicant on the line; `InvalidInputError` without case and digits."""
+    operator = attempt.rater.caller
+    assert operator is not None, "only operators are asked"
+    invitation = await attempt.known_case.lock(attempt.session)
+    return Credential(
+        invitation,
+        Source.HOTLINE,
+        named=True,
+        account_id=invitation.account_id,
+        operator=operator.subject,
+    )
