@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.invitations.queries.invitations import find_invitation
 from services.ratings.rating.model.steps import TicketStep
 from services.ratings.rating.queries import get_rating
@@ -71,13 +72,19 @@ async def read_ticket(session: AsyncSession, ticket: Ticket) -> TicketRead:
         appeal_id=None,
         steps=_read_steps(await tickets.list_steps(session, ticket.id)),
     )
-    if invitation is not None and invitation.contact_name:
-        read.applicant = masking.mask_name(invitation.contact_name)
-    if invitation is not None and invitation.phone:
-        read.phone = masking.mask_phone(invitation.phone)
+    if invitation is not None:
+        _show_rater(read, invitation)
     if appeal is not None:
         read.appeal_id = appeal.id
     return read
+
+
+def _show_rater(read: TicketRead, invitation: Invitation) -> None:
+    # In clear they are told only by a reveal, which is recorded with its reason.
+    if invitation.contact_name:
+        read.applicant = masking.mask_name(invitation.contact_name)
+    if invitation.phone:
+        read.phone = masking.mask_phone(invitation.phone)
 
 
 def read_outcome(ticket: Ticket) -> OutcomeRead:

@@ -8,6 +8,7 @@ written by one statement. A row that has a fault is passed over by every later s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
@@ -235,30 +236,32 @@ async def _redeem_tokens(
     signer = await get_signer(session, at.now)
     open_until = at.after(rules.supplementary_days)
     new_invitations: dict[UUID, NewInvitation] = {}
-    redemptions: dict[UUID, NewRedemption] = {}
     for row, record in _sound(rows):
         case = cases.get(record.case_number or "")
         if case is not None:
             row.target = case.id
-        else:
-            invitation = _invitation_of(row, record, signer=signer, open_until=open_until, at=at)
-            _ = new_invitations.setdefault(invitation.id, invitation)
-            row.target = invitation.id
-        redemption = _redemption_of(row)
-        redemptions[redemption.subject_id] = redemption
+            continue
+        invitation = _invitation_of(row, record, signer=signer, open_until=open_until, at=at)
+        _ = new_invitations.setdefault(invitation.id, invitation)
+        row.target = invitation.id
+    redemptions = [_redemption_of(row) for row, _ in _sound(rows)]
     if not redemptions:
         return
-    redeemed = await redeem(session, list(redemptions.values()), now=at.now)
-    used_before = [subject for subject in redemptions if subject not in redeemed]
-    rated: dict[UUID, UUID] = {}
-    for redemption in await tokens.list_redemptions(session, used_before):
-        rated[redemption.subject_id] = redemption.invitation_id
-    for row, _ in _sound(rows):
-        assert row.subject is not None
-        row.target = rated.get(row.subject, row.target)
-    targets = {one.invitation_id for one in redemptions.values() if one.subject_id in redeemed}
+    redeemed = await redeem(session, redemptions, now=at.now)
+    await _keep_earlier_targets(session, rows, redeemed=redeemed)
+    targets = {one.invitation_id for one in redemptions if one.subject_id in redeemed}
     made = [one for one in new_invitations.values() if one.id in targets]
     _ = await store_invitations(session, made)
+
+
+async def _keep_earlier_targets(
+    session: AsyncSession, rows: Sequence[Row], *, redeemed: AbstractSet[UUID]
+) -> None:
+    """Tokens that were not redeemed just now rate what they rated before."""
+    used_before = {row.subject: row for row, _ in _sound(rows) if row.subject not in redeemed}
+    subjects = [subject for subject in used_before if subject is not None]
+    for redemption in await tokens.list_redemptions(session, subjects):
+        used_before[redemption.subject_id].target = redemption.invitation_id
 
 
 def _redemption_of(row: Row) -> NewRedemption:

@@ -60,8 +60,7 @@ async def find_suspicions(
         suspicions.append(Suspicion.ADDRESS_BURST)
     if earlier.window + 1 >= WINDOW_BURST:
         suspicions.append(Suspicion.WINDOW_BURST)
-    is_of_case = invitation.case_number is not None
-    if is_of_case and rating.rated_at - invitation.invited_at < SECONDS_AFTER_CLOSE:
+    if _is_too_soon(rating, invitation):
         suspicions.append(Suspicion.SECONDS_AFTER_CLOSE)
     if earlier.text + 1 >= SAME_TEXT:
         suspicions.append(Suspicion.SAME_TEXT)
@@ -70,6 +69,13 @@ async def find_suspicions(
     if _complains(rating):
         suspicions.append(Suspicion.BAD_TEXT)
     return suspicions
+
+
+def _is_too_soon(rating: Rating, invitation: Invitation) -> bool:
+    # A visit is rated at the window, where it may well take seconds.
+    if invitation.case_number is None:
+        return False
+    return rating.rated_at - invitation.invited_at < SECONDS_AFTER_CLOSE
 
 
 class _SameSet:

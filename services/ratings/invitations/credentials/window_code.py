@@ -6,6 +6,8 @@ once in a while, an address only so often in an hour: whoever copies a code gain
 
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from services.ratings.invitations.credentials.attempt import Attempt, Credential
 from services.ratings.invitations.model.refusals import CodeUsedUpError, TokenExpiredError
 from services.ratings.invitations.model.tokens import (
@@ -16,7 +18,6 @@ from services.ratings.invitations.model.tokens import (
 )
 from services.ratings.invitations.model.uses import WindowUse
 from services.ratings.invitations.queries import invitations, tokens
-from services.ratings.invitations.queries.tokens import WindowUses
 from services.ratings.invitations.use_cases.visits import (
     check_step,
     lock_window,
@@ -59,26 +60,15 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
         check_step(step, attempt.settings, now=now)
     elif now.timestamp() >= grant.expires:
         raise TokenExpiredError("scan the code that the window shows now")
-    address_hash = lookup_hash(attempt.rater.address, "address")
-    uses = await tokens.count_window_uses(
-        session,
+    use = WindowUse(
         window_hash=window_hash,
         step=step,
         device_hash=device_hash,
-        device_since=now - timedelta(minutes=attempt.settings.window_device_minutes),
-        address_hash=address_hash,
-        address_since=now - ADDRESS_SPAN,
+        address_hash=lookup_hash(attempt.rater.address, "address"),
+        used_at=now,
     )
-    _check_uses(uses, attempt.settings)
-    session.add(
-        WindowUse(
-            window_hash=window_hash,
-            step=step,
-            device_hash=device_hash,
-            address_hash=address_hash,
-            used_at=now,
-        )
-    )
+    await _check_uses(session, use, settings=attempt.settings)
+    session.add(use)
     invitation = await store_scanned_visit(session, visit, window=window, at=attempt.at)
     return Credential.of_citizen(invitation, Source.WINDOW_CODE, caller=caller)
 
@@ -92,7 +82,17 @@ def _scanned(code: str | None, grant: Token | None) -> WindowStep:
     return read_window_code(code)
 
 
-def _check_uses(uses: WindowUses, settings: Settings) -> None:
+async def _check_uses(session: AsyncSession, use: WindowUse, *, settings: Settings) -> None:
+    """Raise where the code, the phone or the address has been used as often as it may."""
+    uses = await tokens.count_window_uses(
+        session,
+        window_hash=use.window_hash,
+        step=use.step,
+        device_hash=use.device_hash,
+        device_since=use.used_at - timedelta(minutes=settings.window_device_minutes),
+        address_hash=use.address_hash,
+        address_since=use.used_at - ADDRESS_SPAN,
+    )
     if uses.code >= settings.window_code_ratings:
         raise CodeUsedUpError("this code has been used; scan the one that the window shows now")
     if uses.device:

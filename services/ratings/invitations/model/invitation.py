@@ -79,6 +79,10 @@ class Invitation(ServiceEvent, Base):
         """Whether the caller is the applicant, or acts for the applicant in its matter."""
         return owns(caller, account_id=self.account_id, matter_id=self.matter_id)
 
+    def has_phone_ending(self, digits: str) -> bool:
+        """Whether the applicant's phone is known and ends in these four digits."""
+        return self.phone is not None and self.phone[-4:] == digits
+
     @property
     def personal_words(self) -> list[str]:
         """Name and phone of the applicant, to be masked in texts."""
@@ -121,6 +125,13 @@ class InvitationRow(NamedTuple):
     sms_pending: bool
 
 
+def _sealed(text: str | None, column: str) -> bytes | None:
+    # A bulk insert bypasses the column type, which would encrypt by itself.
+    if not text:
+        return None
+    return encrypt(text, column)
+
+
 @dataclass(frozen=True, slots=True)
 class NewInvitation:
     """An invitation about to be stored; fields as in `Invitation`."""
@@ -150,7 +161,6 @@ class NewInvitation:
         return Office(self.area_code, self.department_code)
 
     def row(self) -> InvitationRow:
-        name, phone = self.contact
         return InvitationRow(
             id=self.id,
             stage=self.stage.value,
@@ -166,13 +176,13 @@ class NewInvitation:
             hall=self.hall,
             window=self.window,
             account_id=self.account_id,
-            contact_name=encrypt(name, "invitation.contact_name") if name else None,
-            phone=encrypt(phone, "invitation.phone") if phone else None,
+            contact_name=_sealed(self.contact.name, "invitation.contact_name"),
+            phone=_sealed(self.contact.phone, "invitation.phone"),
             token_hash=self.token_hash,
             kid=self.kid,
             invited_at=self.invited_at,
             open_until=self.open_until,
-            sms_pending=bool(phone),
+            sms_pending=bool(self.contact.phone),
         )
 
     def event(self) -> RatingInvited:

@@ -188,6 +188,10 @@ def _stage_of(event: InvitingEvent, rules: Rules) -> Stage | None:
         return Stage.ACCEPTANCE
     if isinstance(event, CaseClosed):
         return Stage.CLOSING
+    return _stage_of_import(event, rules)
+
+
+def _stage_of_import(event: CaseImported, rules: Rules) -> Stage | None:
     arrived_on = clock.local_date(event.occurred_at)
     last_day = event.closed_on or event.accepted_on or event.received_on or arrived_on
     if arrived_on - last_day > timedelta(days=rules.import_days_max):

@@ -9,18 +9,25 @@ from services.ratings.tickets.model.ticket import Ticket
 def figures(rating: Rating, ticket: Ticket | None, appeal: Appeal | None) -> Figures:
     """What a rating counts for as things are now (`statistics.queries.CELLS` is the same rule)."""
     counted = figures_of_rating(rating)
-    is_valid = rating.excluded_on is None
-    if ticket is not None and is_valid and rating.is_bad:
-        _count_handling(counted, rating, ticket)
-    if ticket is not None and is_valid and ticket.satisfied is not None:
-        counted["rerated"] = 1
+    # Of an excluded rating nothing counts but that it is excluded, and its appeal.
+    if ticket is not None and rating.excluded_on is None:
+        if rating.is_bad:
+            _count_handling(counted, rating, ticket)
+        if ticket.satisfied is not None:
+            counted["rerated"] = 1
         if ticket.satisfied:
             counted["satisfied"] = 1
-    if appeal is not None and appeal.decided_on is not None:
-        counted["appeals_decided"] = 1
-        if appeal.upheld:
-            counted["appeals_upheld"] = 1
+    if appeal is not None:
+        _count_appeal(counted, appeal)
     return counted
+
+
+def _count_appeal(counted: Figures, appeal: Appeal) -> None:
+    if appeal.decided_on is None:
+        return
+    counted["appeals_decided"] = 1
+    if appeal.upheld:
+        counted["appeals_upheld"] = 1
 
 
 def _count_handling(counted: Figures, rating: Rating, ticket: Ticket) -> None:
