@@ -24,6 +24,7 @@ FIRST = UUID(int=0)
 
 Config = Annotated[Settings, Depends(settings_of(Settings))]
 
+# Used by endpoints that read, and by the acts below.
 _handler = with_role(Role.RATING_HANDLER)
 _head = with_role(Role.DEPARTMENT_HEAD)
 _reviewer = with_role(Role.AUDITOR, Role.SUPERVISOR)
@@ -113,6 +114,7 @@ def office_of(caller: Caller) -> Office:
 
 def area_scope(caller: Caller, settings: Settings) -> str | None:
     """The area that an auditor or supervisor sees; None for those of the city, who see all."""
+    # Those of the city itself oversee every district.
     if caller.area == settings.city_code:
         return None
     return caller.area or ""
@@ -120,6 +122,7 @@ def area_scope(caller: Caller, settings: Settings) -> str | None:
 
 def scope_of(caller: Caller, settings: Settings) -> Scope:
     """The department of an officer, the area of a supervisor."""
+    # Somebody who is officer and supervisor sees the wider part.
     if Role.SUPERVISOR in caller.roles:
         return Scope(area_scope(caller, settings), None)
     return Scope(caller.area or "", caller.department or "")

@@ -20,6 +20,7 @@ consumer = Consumer("ratings", period=0.05)
 
 
 def _rules() -> Rules:
+    # Tests consume without a worker, which would set them.
     return consumer.settings or Rules()
 
 

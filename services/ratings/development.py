@@ -44,6 +44,7 @@ async def run_timers(
 ) -> TimerRan:
     """Run the clocks of tickets and publication as if it were `as_of`; 404 in production."""
     _check_development(settings)
+    # In the order of the worker: a ticket that closes now may be published then.
     watched = await timers.watch_tickets(database, command.as_of)
     published = await timers.publish_ratings(database, command.as_of)
     return TimerRan(escalated=watched.escalated, closed=watched.closed, published=published)

@@ -106,9 +106,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a ticket in its present `round`; `officer` None where nobody may learn who it was.
+    """One step of a ticket in its present `round`.
 
-    `words` may tell of a person: they are stored encrypted.
+    `officer` is None where nobody may learn who it was. `words` may tell of a person: they are stored encrypted.
     """
 
     ticket_id: UUID
@@ -132,6 +132,7 @@ class Journal:
 
     def append(self, entry: Entry, *events: Event) -> None:
         """An audit row, and the events that go with it."""
+        # Made now and not in `write`: rows keep the order in which things happened.
         columns = audit.entry(
             entry.action.value,
             entry.action.object_type,
@@ -168,9 +169,11 @@ class Journal:
 
     async def write(self) -> None:
         """Write what was appended: events in their order, counters, audit rows and steps."""
+        # The events first: their statement also flushes the changed entities.
         await outbox.add_many(self._session, self._events)
         await count_invitations(self._session, self._invitations)
         await count_changes(self._session, self._changes)
         # Last, so that the rows of all journals of a transaction are inserted by one statement.
         self._session.add_all(self._rows)
+        # An act may go on after writing, and write again.
         self._rows, self._events, self._changes, self._invitations = [], [], [], []

@@ -73,6 +73,7 @@ def owns(caller: Caller, *, account_id: UUID | None, matter_id: UUID | None) -> 
 
     For an agent it is so only in the matters of the mandate.
     """
+    # Staff and systems have accounts too, but no matters of their own here.
     if caller.kind not in CITIZENS or account_id is None:
         return False
     return str(account_id) == caller.subject and caller.covers(matter_id)

@@ -28,6 +28,7 @@ def _report_as_literal(value: object, handler: ValidatorFunctionWrapHandler) -> 
     try:
         return handler(value)
     except ValidationError as error:
+        # The text of both rules is the same; only the name of the rule differs.
         expected = error.errors()[0].get("ctx", {})
         raise PydanticKnownError("literal_error", expected) from None
 

@@ -21,6 +21,7 @@ async def send_invitations(
     while True:
         async with database.transaction() as session:
             number = await sms.send_invitations(session, sender, public_url=public_url, now=now)
+        # A batch that is not full may still be followed by new rows, so only an empty one ends it.
         total += number
         if number == 0:
             return total

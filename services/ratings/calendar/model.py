@@ -1,4 +1,4 @@
-"""The working calendar as this service keeps it (工作日历), and the deadlines of the rating loop."""
+"""The working calendar that this service keeps (工作日历), and the deadlines of its loop."""
 
 from dataclasses import dataclass, fields
 

@@ -35,6 +35,7 @@ _calendars: LRUCache[UUID, WorkCalendar] = LRUCache(8)
 
 
 async def get_calendar(session: AsyncSession) -> WorkCalendar:
+    # One short query instead of hundreds of days: every request needs the calendar.
     version = await session.scalar(select(CalendarVersion.version))
     known = _calendars.get(version) if version else None
     if known is not None:
@@ -56,6 +57,7 @@ async def lock_calendar(session: AsyncSession) -> None:
 
 async def get_deadlines(session: AsyncSession) -> Deadlines:
     """Working days of every step: the city's where it has set them."""
+    # Another version of this service may have stored names that this one does not know.
     rows = await session.execute(select(Deadline.name, Deadline.days))
     names = Deadlines.names()
     return Deadlines(**{name: days for name, days in rows if name in names})

@@ -23,4 +23,5 @@ async def change_days(session: AsyncSession, event: CalendarChanged) -> None:
     days = list(event.days)
     working = list(event.days.values())
     await SET_DAYS.execute(session, days=days, working=working)
+    # Any new value will do: processes compare it with the one they know.
     _ = await session.execute(update(CalendarVersion).values(version=new_id()))

@@ -46,6 +46,7 @@ async def claim_key(
             "Idempotency-Key", "form", "1 to {limit} printable characters, or none", limit=MAX_KEY
         )
         raise InvalidInputError("the Idempotency-Key has faults", [error])
+    # The hash, because the key of the table must not hold a token in clear.
     sender = "token/" + hashlib.sha256((command.token or "").encode()).hexdigest()
     if rater.caller is not None:
         sender = rater.caller.subject

@@ -103,6 +103,7 @@ class Publication(OfOffice, Base):
     def publish(self, rating: Rating, *, masked_name: str, at: Moment) -> RatingPublished:
         """Show it from now on."""
         self.revision += 1
+        # Ids rise with time, so the newest publication has the highest place.
         self.place = new_id()
         self.masked_name = masked_name
         rating.revision += 1

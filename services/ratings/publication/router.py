@@ -105,6 +105,7 @@ def _finished_months(asked: QuestionInQuery) -> Question:
 
     While a month runs, a figure could be watched growing by one rating.
     """
+    # The figures of a month that is over change only by appeals and rectifications.
     newest = months_before(clock.local_date(clock.now()), 1)
     question = asked.question(newest)
     if question.last > newest:

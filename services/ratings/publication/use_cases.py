@@ -34,6 +34,7 @@ async def plan_publication(session: AsyncSession, rating: Rating, *, due_on: dat
     publication = await queries.find_publication(session, rating.id)
     if publication is None:
         session.add(Publication.of(rating, due_on))
+    # What is shown already stays where it is in the list.
     elif publication.place is None:
         publication.due_on = due_on
 
@@ -52,6 +53,7 @@ async def publish_due(session: AsyncSession, now: datetime) -> int:
         rating = ratings[publication.rating_id]
         name = names.get(rating.invitation_id)
         masked_name = ANONYMOUS
+        # Without a name the rating is shown all the same: it is the words that matter.
         if rating.real_name and name:
             masked_name = masking.mask_name(name)
         published = publication.publish(rating, masked_name=masked_name, at=at)
@@ -65,6 +67,7 @@ async def moderate_text(act: Act[Moment], rating_id: UUID, command: Moderate) ->
 
     By the department's handler, or by an auditor in any department of the area.
     """
+    # Locked first: of two moderators the second sees what the first did.
     publication = await queries.get_publication(act.session, rating_id, lock=True)
     check_moderator(publication, act.caller)
     check_version(publication.revision, act.expected)

@@ -47,6 +47,7 @@ def read_published(row: PublishedRow) -> PublishedRating:
     text = None
     supplements: list[str] = []
     withheld = row.moderation
+    # Hidden words stay stored: a restored publication shows them again.
     if not row.text_hidden:
         text = row.masked_text
         supplements = [supplement.text for supplement in row.supplements]
@@ -115,6 +116,7 @@ def public_figures_csv(found: PublicStatistics, group_by: Sequence[Dimension]) -
         cells: list[str | int | float | None] = [
             _safe_cell(value) for value in group.group.values()
         ]
+        # A withheld group has its name and empty cells, as the answer in JSON has.
         if group.figures is not None:
             cells += [group.figures.rated, *group.figures.grades.values()]
             for rate in _rates(group.figures):

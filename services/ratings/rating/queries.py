@@ -20,6 +20,7 @@ async def get_rating(session: AsyncSession, rating_id: UUID, *, lock: bool = Fal
 
 async def lock_ratings(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Rating]:
     """These ratings by id, locked in the order of their ids."""
+    # In one order everywhere, so that no two workers wait for each other.
     statement = select(Rating).where(Rating.id.in_(ids)).order_by(Rating.id).with_for_update()
     return {rating.id: rating for rating in await session.scalars(statement)}
 

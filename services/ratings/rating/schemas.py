@@ -78,6 +78,7 @@ class RatingContent(Strict):
             check_terminal(pf, value)
         return value
 
+    # The order of this list is stored in the hashes of all ratings: it must never change.
     def fingerprint(self) -> bytes:
         """Keyed hash of all that is said, whatever the order of tags; tells repetitions apart."""
         contents = {content.value: grade for content, grade in self.contents.items()}

@@ -37,10 +37,6 @@ def read_rating(rating: Rating, *, own: bool) -> RatingRead:
     leads to the case, and so to the person.
     """
     shows_case = own or rating.real_name
-    supplements: list[SupplementRead] = []
-    for supplement in rating.supplements:
-        text = supplement.as_written() if own else supplement.text
-        supplements.append(SupplementRead(text=text, at=supplement.at))
     read = RatingRead(
         id=rating.id,
         invitation_id=rating.invitation_id,
@@ -65,13 +61,15 @@ def read_rating(rating: Rating, *, own: bool) -> RatingRead:
         real_name=rating.real_name,
         source=rating.source,
         suspicions=[],
-        supplements=supplements,
+        supplements=_read_supplements(rating, own=own),
         rated_at=rating.rated_at,
         rated_on=rating.rated_on,
     )
+    # The model is made for the rater; everybody else gets less, never more.
     if not own:
         read.text = rating.masked_text
         read.suspicions = rating.suspicions
+    # An anonymous rating must not be traced back through its case or device.
     if not shows_case:
         read.invitation_id = None
         read.case_number = None
@@ -79,8 +77,17 @@ def read_rating(rating: Rating, *, own: bool) -> RatingRead:
     return read
 
 
+def _read_supplements(rating: Rating, *, own: bool) -> list[SupplementRead]:
+    supplements: list[SupplementRead] = []
+    for supplement in rating.supplements:
+        text = supplement.as_written() if own else supplement.text
+        supplements.append(SupplementRead(text=text, at=supplement.at))
+    return supplements
+
+
 def language_of(request: Request) -> Language:
     """`bo` where the reader prefers Tibetan, else Chinese."""
+    # Only the first choice is looked at: there are two languages.
     preferred = request.headers.get("accept-language", "").strip().lower()
     if preferred.startswith("bo"):
         return "bo"

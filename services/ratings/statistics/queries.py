@@ -80,6 +80,7 @@ class Question:
         """The column of a dimension that the question names."""
         if name in DEPARTMENT_COLUMNS:
             return DEPARTMENT_COLUMNS[name]
+        # The channel is a column of every grain, also where another breakdown is asked for.
         if name == "channel":
             return "pf"
         assert self.breakdown is not None
@@ -115,6 +116,7 @@ def _grouping(question: Question) -> Grouping:
     if not question.group_by:
         return Grouping("", "")
     columns = "".join(f'{question.column(name)} AS "{name}", ' for name in question.group_by)
+    # By number: a column and its alias may have the same name.
     numbers = ", ".join(str(number) for number in range(1, len(question.group_by) + 1))
     return Grouping(columns, f" GROUP BY {numbers} ORDER BY {numbers}")
 
@@ -193,6 +195,7 @@ class Coverage(NamedTuple):
 
 async def find_coverage(session: AsyncSession, question: Question) -> Coverage:
     """How many of the departments that served somebody who could have rated have a rating."""
+    # Whether a department has a rating does not depend on the breakdown that is shown.
     only = tuple(one for one in question.only if one[0] in DEPARTMENT_COLUMNS)
     plain = Question(question.first, question.last, only=only)
     conditions = _conditions(plain, set(DEPARTMENT_COLUMNS))
@@ -292,6 +295,7 @@ async def list_differences(session: AsyncSession, limit: int) -> list[CellDiffer
 
     Reads all rows: minutes at tens of millions of them.
     """
+    # For this transaction only; everything else keeps the limit of 30 seconds.
     _ = await session.execute(text("SET LOCAL statement_timeout = '10min'"))
     rows = (await session.execute(text(RECOUNT), {"limit": limit})).mappings()
     found: list[CellDifference] = []

@@ -52,6 +52,7 @@ class QuestionInQuery:
         window: Value = None,
         channel: Channel = None,
     ) -> None:
+        # Naming a dimension twice asks for it once.
         self.group_by = tuple(dict.fromkeys(group_by or ()))
         self.first = first
         self.last = last
@@ -103,6 +104,7 @@ async def get_statistics(
     cursor: Cursor = None,
 ) -> StaffStatistics:
     """Exact figures within the caller's department or area, each rate with its parts."""
+    # Officers need not name their own office; naming another one is refused.
     scope = scope_of(caller, settings)
     if scope.area_code is not None and not asked.restrict("area", scope.area_code):
         raise ForbiddenError("your area is {area}", area=scope.area_code)

@@ -92,6 +92,7 @@ async def count_changes(session: AsyncSession, changes: Iterable[CountChange]) -
     for rating, before, after in changes:
         difference = after.copy()
         difference.subtract(before)
+        # Most acts on a ticket change nothing that is counted.
         if not any(difference.values()):
             continue
         for cell in cells_of_rating(rating):
@@ -102,6 +103,7 @@ async def count_changes(session: AsyncSession, changes: Iterable[CountChange]) -
 async def _add_to_counters(session: AsyncSession, cells: dict[Cell, Figures]) -> None:
     rows: list[dict[str, object]] = []
     for cell, counts in cells.items():
+        # Differences may cancel each other within one transaction.
         if any(counts.values()):
             numbers = {measure: counts[measure] for measure in MEASURES}
             rows.append({**cell._asdict(), **numbers})
@@ -151,6 +153,7 @@ def check_question(question: Question, *, public: bool) -> None:
 
 def _not_counted_together(question: Question, *, public: bool) -> list[str]:
     crossed = set(question.breakdowns)
+    # A window is counted together with its hall, within which it is named.
     if "window" in question.named:
         crossed.discard("hall")
     if not public:
@@ -187,6 +190,7 @@ def _ranks(lines: Sequence[Line], least: int) -> list[int | None]:
 
     None for lines with fewer than `least` ratings, of which too little is known.
     """
+    # The lower bound, because a share of few ratings may be high by chance.
     lows: list[float | None] = []
     for line in lines:
         number = rated(line.counts)
@@ -225,6 +229,7 @@ class RankedGroup(NamedTuple):
 
 def _cut(groups: list[RankedGroup], part: Slice) -> tuple[list[RankedGroup], str | None]:
     """Groups in the order of their names, cut to `part`, and the cursor of the next part."""
+    # By name: the order in the database depends on its collation, and cursors must not.
     groups.sort(key=lambda group: group.key)
     if part.after is not None:
         groups = [group for group in groups if group.key > part.after]

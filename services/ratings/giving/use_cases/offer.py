@@ -105,6 +105,7 @@ async def _offer_printed(session: AsyncSession, token: Token, claims: BatchClaim
 
 
 async def _offer_link(session: AsyncSession, claims: LinkClaims) -> Offer:
+    # Locked: a rating that is just being given is waited for.
     invitation = await invitations.lock_invitation(session, claims.invitation_id)
     if invitation is None:
         raise TokenForeignError("this token belongs to no service here")

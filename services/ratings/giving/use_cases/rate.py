@@ -1,8 +1,8 @@
 """评价: given once about one service event, by whoever the service was for.
 
-一事一评: the invitation's row is locked, so of any number of submissions one is stored. When the same
-content comes again by the same credential, the stored rating is the answer; another content is
-refused.
+一事一评: the invitation's row is locked, so of any number of submissions one is stored. When the
+same content comes again by the same credential, the stored rating is the answer; another content
+is refused.
 """
 
 from collections import Counter
@@ -31,9 +31,8 @@ from services.ratings.invitations.model.tokens import (
     BatchClaims,
     LinkClaims,
     VisitClaims,
-    is_window_code,
 )
-from services.ratings.invitations.use_cases.keys import verify_token
+from services.ratings.invitations.use_cases.keys import verify_unless_code
 from services.ratings.journal import Action, Entry, Journal
 from services.ratings.rating.model.channels import Pf
 from services.ratings.rating.model.dictionary import CURRENT
@@ -63,6 +62,7 @@ async def submit_rating(attempt: Attempt) -> Rating:
     credential = await _prove(attempt)
     command = attempt.command
     invitation = credential.invitation
+    # Before the deadline is looked at: a repetition is answered also when time is over.
     if invitation.rated:
         return await _find_repeated(attempt.session, invitation, command.fingerprint())
     if invitation.open_until < attempt.at.today:
@@ -75,6 +75,7 @@ async def submit_rating(attempt: Attempt) -> Rating:
     if command.device:
         rating.device_hash = lookup_hash(command.device, "device")
     rating.address_hash = lookup_hash(attempt.rater.address, "address")
+    # Suspicions refuse nothing: wrong ones would silence citizens.
     rating.suspicions = await find_suspicions(attempt.session, rating, invitation=invitation)
     await store_ratings(attempt.session, [GivenRating(rating, invitation)], at=attempt.at)
     return rating
@@ -83,7 +84,7 @@ async def submit_rating(attempt: Attempt) -> Rating:
 async def _prove(attempt: Attempt) -> Credential:
     """Prove the right by the one credential that the sender uses."""
     command = attempt.command
-    if attempt.rater.is_operator_on(command.pf):
+    if attempt.rater.is_operator and command.pf == Pf.PHONE:
         return await hotline.prove(attempt)
     if attempt.rater.is_office:
         raise StaffCannotRateError(
@@ -94,9 +95,9 @@ async def _prove(attempt: Attempt) -> Credential:
         raise ForbiddenError("ratings by telephone are written down by operators of 12345")
     if command.token is None:
         return await account.prove(attempt)
-    if is_window_code(command.token):
+    token = await verify_unless_code(attempt.session, command.token)
+    if token is None:
         return await window_code.prove(attempt, None)
-    token = await verify_token(attempt.session, command.token)
     match token.claims:
         case VisitClaims():
             return await window_code.prove(attempt, token)
@@ -203,6 +204,7 @@ async def store_ratings(session: AsyncSession, given: Sequence[GivenRating], *, 
     for rating, invitation in given:
         session.add(rating)
         invitation.rated_at = rating.rated_at
+        # What is rated needs no message that asks for it.
         invitation.sms_pending = False
         invitation.revision += 1
         detail = {
@@ -214,6 +216,7 @@ async def store_ratings(session: AsyncSession, given: Sequence[GivenRating], *, 
         entry = Entry(Action.SUBMIT_RATING, rating.id, detail=detail)
         journal.append(entry, _submitted(rating, at))
         journal.count_rating(rating, before=Counter(), after=figures_of_rating(rating))
+    # After all of them: a ticket's events come after the ratings of the same set.
     for rating, _ in given:
         await follow_rating(session, rating, journal=journal, at=at)
     await journal.write()

@@ -132,6 +132,13 @@ async def judge_records(
     if given:
         await find_suspicions_of_records(session, [rating for rating, _ in given])
     await store_ratings(session, given, at=at)
+    await _answer(session, event, rows=rows, accepted=len(given), at=at)
+
+
+async def _answer(
+    session: AsyncSession, event: RecordReceived, *, rows: Sequence[Row], accepted: int, at: Moment
+) -> None:
+    """Tell exchange the verdict of every row."""
     judged = RatingRecordsJudged(
         batch_id=event.batch_id,
         chunk=event.chunk,
@@ -140,7 +147,7 @@ async def judge_records(
         occurred_at=at.now,
     )
     journal = Journal(session)
-    detail = {"chunk": event.chunk, "accepted": len(given)}
+    detail = {"chunk": event.chunk, "accepted": accepted}
     journal.append(Entry(Action.JUDGE_RECORDS, event.batch_id, detail=detail), judged)
     await journal.write()
 
@@ -182,6 +189,7 @@ async def _match_batches(
             continue
         row.batch = batch
         row.subject = batch_subject(batch.id, claims.number)
+        # The first row that has a token keeps it, also when that row is refused later.
         first_row = first_rows.setdefault(row.subject, row.number)
         if batch.office != office:
             row.refuse(
@@ -191,16 +199,20 @@ async def _match_batches(
             row.refuse(
                 FieldError("token", "unique", "stands in row {first} already", first=first_row)
             )
-        elif not batch.ordered_at <= record.rated_at <= at.now:
-            row.refuse(
-                FieldError("rated_at", "range", "lies between the order of its batch and now")
+        else:
+            _check_time(row, record, batch=batch, at=at)
+
+
+def _check_time(row: Row, record: RatingRecord, *, batch: TokenBatch, at: Moment) -> None:
+    """The token was used while it could be, and not in the future."""
+    if not batch.ordered_at <= record.rated_at <= at.now:
+        row.refuse(FieldError("rated_at", "range", "lies between the order of its batch and now"))
+    elif record.rated_at.timestamp() >= end_of(batch.expires_on):
+        row.refuse(
+            FieldError(
+                "token", "token_expired", "could be used until {last}", last=batch.expires_on
             )
-        elif record.rated_at.timestamp() >= end_of(batch.expires_on):
-            row.refuse(
-                FieldError(
-                    "token", "token_expired", "could be used until {last}", last=batch.expires_on
-                )
-            )
+        )
 
 
 async def _find_cases(
@@ -210,6 +222,7 @@ async def _find_cases(
     numbers = {record.case_number for _, record in _sound(rows) if record.case_number}
     if not numbers:
         return {}
+    # They come ordered by their service number, so the last event of a case stays.
     cases: dict[str, Invitation] = {}
     for invitation in await invitations.lock_of_cases(session, sorted(numbers)):
         assert invitation.case_number is not None
@@ -233,6 +246,7 @@ async def _redeem_tokens(
 
     Tokens that were used before keep what they rated.
     """
+    # One key and one day for the whole chunk.
     signer = await get_signer(session, at.now)
     open_until = at.after(rules.supplementary_days)
     new_invitations: dict[UUID, NewInvitation] = {}
@@ -312,6 +326,7 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
     targets = [row.target for row, _ in _sound(rows) if row.target is not None]
     if not targets:
         return []
+    # Locked in one order: two chunks may rate the same cases.
     locked = await invitations.lock_invitations(session, targets)
     known: dict[UUID, Rating] = {}
     for rating in await list_ratings_of(session, targets):
@@ -324,6 +339,7 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
             invitation = locked[row.target]
             rating = _new_rating_of(row, record, invitation)
             if rating is not None:
+                # A second record of the same service in this chunk meets the first one.
                 known[row.target] = rating
                 given.append(GivenRating(rating, invitation))
         elif before.content_hash == record.fingerprint():

@@ -60,30 +60,38 @@ async def supplement_rating(
     for known in rating.supplements:
         if known.as_written() == command.text:
             return rating
-    if at.now > rating.rated_at + timedelta(days=settings.supplement_days):
-        raise TokenExpiredError(
-            "words could be added for {days} days", days=settings.supplement_days
-        )
-    if len(rating.supplements) >= SUPPLEMENTS_MAX:
-        raise ConflictError("words were added {times} times already", times=SUPPLEMENTS_MAX)
+    _check_addable(rating, settings, at=at)
     invitation = await get_invitation(session, rating.invitation_id)
     masked = mask_free_text(command.text, invitation.personal_words)
     supplement = Supplement.seal(command.text, masked=masked, at=at.now)
-    rating.supplements = [*rating.supplements, supplement]
-    rating.revision += 1
-    supplemented = RatingSupplemented(
-        **rating.facts(),
-        rating_id=rating.id,
-        text=masked,
-        revision=rating.revision,
-        occurred_at=at.now,
-    )
+    supplemented = _add(rating, supplement, at=at)
     await follow_supplement(session, rating, at=at)
     journal = Journal(session)
     detail = {"number": len(rating.supplements)}
     journal.append(Entry(Action.SUPPLEMENT_RATING, rating.id, detail=detail), supplemented)
     await journal.write()
     return rating
+
+
+def _check_addable(rating: Rating, settings: Settings, *, at: Moment) -> None:
+    if at.now > rating.rated_at + timedelta(days=settings.supplement_days):
+        raise TokenExpiredError(
+            "words could be added for {days} days", days=settings.supplement_days
+        )
+    if len(rating.supplements) >= SUPPLEMENTS_MAX:
+        raise ConflictError("words were added {times} times already", times=SUPPLEMENTS_MAX)
+
+
+def _add(rating: Rating, supplement: Supplement, *, at: Moment) -> RatingSupplemented:
+    rating.supplements = [*rating.supplements, supplement]
+    rating.revision += 1
+    return RatingSupplemented(
+        **rating.facts(),
+        rating_id=rating.id,
+        text=supplement.text,
+        revision=rating.revision,
+        occurred_at=at.now,
+    )
 
 
 async def _find_owner(session: AsyncSession, rater: Rater, *, token_text: str | None) -> Owner:

@@ -99,6 +99,7 @@ async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Ra
     None of them is stored yet, so each is compared with its own set besides the stored ones. When
     their services ended is not known here, nor a device or an address.
     """
+    # A system may send a week at once: what matters is when each was given.
     ordered = sorted(ratings, key=lambda rating: rating.rated_at)
     stored = await queries.count_earlier_than_records(
         session, ordered, burst=BURST, text_days=SAME_TEXT_SPAN

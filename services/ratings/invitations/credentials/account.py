@@ -28,6 +28,7 @@ async def prove(attempt: Attempt) -> Credential:
     invitation = await invitations.find_of_case(
         attempt.session, command.case_number, service_number=command.service_number
     )
+    # The same answer for a case that is not there and for somebody else's.
     is_own = invitation is not None and invitation.account_id == UUID(caller.subject)
     if invitation is None or not is_own or not caller.covers(invitation.matter_id):
         raise NotFoundError("no such invitation of yours")

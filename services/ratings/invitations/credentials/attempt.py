@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.invitations.queries import invitations
 from services.ratings.model_base import CallerKind, Role
-from services.ratings.rating.model.channels import Pf
 from services.ratings.rating.model.rating import Source
 from services.ratings.rating.schemas import SubmitRating
 from services.ratings.settings import Settings
@@ -33,9 +32,10 @@ class Rater:
         kinds = {CallerKind.STAFF, CallerKind.SYSTEM}
         return self.caller is not None and self.caller.kind in kinds
 
-    def is_operator_on(self, pf: Pf) -> bool:
-        """A 12345 operator who writes down what somebody says on the telephone."""
-        if pf != Pf.PHONE or self.caller is None or self.caller.kind != CallerKind.STAFF:
+    @property
+    def is_operator(self) -> bool:
+        """A 12345 operator, who writes down what somebody says on the telephone."""
+        if self.caller is None or self.caller.kind != CallerKind.STAFF:
             return False
         return Role.HOTLINE_OPERATOR in self.caller.roles
 

@@ -13,10 +13,10 @@ from services.ratings.invitations.credentials.attempt import (
     Rater,
 )
 from services.ratings.invitations.model.refusals import WrongDigitsError
-from services.ratings.invitations.model.tokens import BatchClaims, is_window_code
+from services.ratings.invitations.model.tokens import BatchClaims
 from services.ratings.invitations.queries import invitations
-from services.ratings.invitations.use_cases.hotline_tries import count_try, give_try_back
-from services.ratings.invitations.use_cases.keys import verify_token
+from services.ratings.invitations.use_cases.hotline_tries import count_try
+from services.ratings.invitations.use_cases.keys import verify_unless_code
 from services.ratings.rating.model.channels import Pf
 from services.ratings.rating.model.rating import Source
 from services.ratings.rating.schemas import SubmitRating
@@ -41,15 +41,15 @@ async def verify_digits(
     # Every statement commits by itself, before the request's transaction begins: no refusal undoes
     # the count, and no request waits for a second connection.
     async with database.reading() as session:
-        is_proof = rater.is_operator_on(command.pf)
-        if not rater.is_office and command.pf != Pf.PHONE:
+        # Digits prove nothing to anybody else, so they are not even compared: no hint, no try.
+        is_proof = rater.is_operator and command.pf == Pf.PHONE
+        if not rater.is_office and command.pf != Pf.PHONE and command.token is not None:
             is_proof = await _is_printed(session, command.token)
         if not is_proof:
             return KnownCase()
         # Counted before anything is looked up: so of parallel tries no more are answered.
-        today = clock.local_date(clock.now())
-        tries = await count_try(session, case_number, day=today)
-        if tries > settings.hotline_tries:
+        attempted = await count_try(session, case_number, day=clock.local_date(clock.now()))
+        if attempted.failures > settings.hotline_tries:
             raise TooManyRequestsError(
                 "too many wrong digits for this case today", headers={"Retry-After": "3600"}
             )
@@ -59,7 +59,7 @@ async def verify_digits(
         # One refusal for a case that is not there and for wrong digits: nobody learns which it is.
         if invitation is None or not invitation.has_phone_ending(digits):
             raise WrongDigitsError("case number and digits do not belong together")
-        await give_try_back(session, case_number, day=today)
+        await attempted.give_back(session)
         return KnownCase(invitation.id)
 
 
@@ -72,11 +72,9 @@ def _missing(case_number: str | None, digits: str | None) -> tuple[FieldError, .
     return tuple(missing)
 
 
-async def _is_printed(session: AsyncSession, token: str | None) -> bool:
-    if token is None or is_window_code(token):
-        return False
-    verified = await verify_token(session, token)
-    return isinstance(verified.claims, BatchClaims)
+async def _is_printed(session: AsyncSession, text: str) -> bool:
+    token = await verify_unless_code(session, text)
+    return token is not None and isinstance(token.claims, BatchClaims)
 
 
 async def prove(attempt: Attempt) -> Credential:

@@ -16,10 +16,12 @@ async def prove(attempt: Attempt, claims: LinkClaims) -> Credential:
     invitation = await invitations.lock_invitation(attempt.session, claims.invitation_id)
     if invitation is None:
         raise TokenForeignError("this token belongs to no service here")
+    # An app that names a case means this case: a link to another one is a mistake.
     named_case = attempt.command.case_number
     if named_case is not None and invitation.case_number != named_case:
         raise TokenForeignError("this token belongs to another service than the one named")
     source = Source.LINK
+    # Visits with a link were invited by queue number; scanned ones have no link.
     if invitation.visit:
         source = Source.QUEUE
     return Credential.of_citizen(invitation, source, caller=attempt.rater.caller)

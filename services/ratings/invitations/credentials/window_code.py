@@ -42,24 +42,18 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     session = attempt.session
     caller = attempt.rater.caller
     now = attempt.at.now
-    device = caller.subject if caller is not None else attempt.command.device
-    if device is None:
-        error = FieldError(
-            "device", "required", "a window's code is used by one phone: name it, or sign in"
-        )
-        raise InvalidInputError("which phone is this?", [error])
+    device = _device_of(attempt)
     window, step = _scanned(attempt.command.token, grant)
     window_hash = lookup_hash("/".join(window), "window")
     device_hash = lookup_hash(device, "device")
+    # The name of a visit is stored: it must not hold a phone in clear.
     visit = f"window:{'/'.join(window)}:{step}:{device_hash.hex()[:DEVICE_HASH_SHOWN]}"
     await lock_window(session, window_hash)
+    # A repetition is answered before any limit is looked at.
     known = await invitations.lock_visit(session, visit)
     if known is not None:
         return Credential.of_citizen(known, Source.WINDOW_CODE, caller=caller)
-    if grant is None:
-        check_step(step, attempt.settings, now=now)
-    elif now.timestamp() >= grant.expires:
-        raise TokenExpiredError("scan the code that the window shows now")
+    _check_time(grant, step, attempt=attempt)
     use = WindowUse(
         window_hash=window_hash,
         step=step,
@@ -73,6 +67,19 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     return Credential.of_citizen(invitation, Source.WINDOW_CODE, caller=caller)
 
 
+def _device_of(attempt: Attempt) -> str:
+    """What the phone is known by; raises `InvalidInputError` where that is nothing."""
+    # An account counts as one phone, whatever phones it is used on.
+    if attempt.rater.caller is not None:
+        return attempt.rater.caller.subject
+    if attempt.command.device is None:
+        error = FieldError(
+            "device", "required", "a window's code is used by one phone: name it, or sign in"
+        )
+        raise InvalidInputError("which phone is this?", [error])
+    return attempt.command.device
+
+
 def _scanned(code: str | None, grant: Token | None) -> WindowStep:
     """What the phone scanned; raises `TokenForgedError` for a code that is not ours."""
     if grant is not None:
@@ -80,6 +87,14 @@ def _scanned(code: str | None, grant: Token | None) -> WindowStep:
         return WindowStep(grant.claims.window, grant.claims.step)
     assert code is not None
     return read_window_code(code)
+
+
+def _check_time(grant: Token | None, step: int, *, attempt: Attempt) -> None:
+    """Raise `TokenExpiredError` for a code, or what it was exchanged for, that is too old."""
+    if grant is None:
+        check_step(step, attempt.settings, now=attempt.at.now)
+    elif attempt.at.now.timestamp() >= grant.expires:
+        raise TokenExpiredError("scan the code that the window shows now")
 
 
 async def _check_uses(session: AsyncSession, use: WindowUse, *, settings: Settings) -> None:

@@ -68,6 +68,7 @@ class Invitation(ServiceEvent, Base):
     invited_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     open_until: Mapped[date] = mapped_column(Date)
     rated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # With key and id the token of the link can be made again, so it is not stored.
     kid: Mapped[str] = mapped_column(Text, server_default="")
     sms_pending: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
@@ -200,6 +201,7 @@ class NewInvitation:
             hall=self.hall,
             window=self.window,
             open_until=self.open_until,
+            # The rating and its ticket carry on this sequence of revisions.
             revision=1,
             occurred_at=self.invited_at,
         )

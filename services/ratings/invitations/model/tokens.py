@@ -96,6 +96,7 @@ class Token:
 
     def verify(self, key: Ed25519PublicKey | None) -> None:
         """Raise `TokenForgedError` unless `key` signed it; None is a key that was never ours."""
+        # Unknown and wrong keys get one answer: nobody learns which keys exist.
         if key is None:
             raise forged()
         try:
@@ -110,6 +111,7 @@ def forged() -> TokenForgedError:
 
 def read(text: str) -> Token:
     """The parts of a token; raises `TokenForgedError` for a text that has not its exact form."""
+    # Before anything is decoded: a stranger chooses the length.
     if len(text) > MAX_TOKEN:
         raise forged()
     try:
@@ -137,6 +139,7 @@ def _parse(text: str) -> Token:
 
 
 def _parse_claims(claims: Mapping[str, Any]) -> Claims:
+    # Claims are read before the signature is verified, so everything about them is checked.
     if "vis" in claims:
         area, department, hall, name, step = claims["vis"]
         return VisitClaims(Window(area, department, hall, name), int(step))
@@ -218,6 +221,7 @@ def is_window_code(text: str) -> bool:
 def read_window_code(code: str) -> WindowStep:
     """What a code of ours stands for; raises `TokenForgedError` for any other."""
     payload, _, mac = code.removeprefix(CODE_PREFIX).partition(".")
+    # In constant time: the time of an answer tells nothing about the right code.
     is_ours = hmac.compare_digest(_code_mac(payload).encode(), mac.encode())
     if len(code) > MAX_TOKEN or not is_ours:
         raise forged()
@@ -240,6 +244,7 @@ def b64(raw: bytes) -> str:
 def unb64(text: str) -> bytes:
     """The bytes of `b64`; raises `ValueError` for every other spelling of them."""
     raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    # Else one token would have several spellings, and its hash would not find it.
     if b64(raw) != text:
         raise ValueError("not canonical")
     return raw

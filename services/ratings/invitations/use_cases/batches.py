@@ -1,4 +1,4 @@
-"""Pre-issued tokens (预制码): for windows of private networks, which check them without asking us."""
+"""Pre-issued tokens (预制码): for windows of private networks, which check them themselves."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -86,6 +86,7 @@ async def download_batch(
             "this batch was downloaded; order another",
             extra={"downloaded_at": str(batch.downloaded_at)},
         )
+    # Marked before the tokens leave: they are given out at most once, even after a crash.
     batch.downloaded_at = now
     journal = Journal(session)
     journal.append(Entry(Action.DOWNLOAD_BATCH, batch.id))
@@ -102,6 +103,7 @@ def batch_of(token: Token, claims: BatchClaims, batches: Mapping[UUID, TokenBatc
     if (
         batch is None
         or not 1 <= claims.number <= batch.size
+        # The expiry is part of the claims; a token with another one was not made for this batch.
         or token.expires != end_of(batch.expires_on)
     ):
         raise TokenForeignError("this token belongs to no batch of ours")

@@ -131,7 +131,9 @@ async def invite_applicants(
         invitation = _new_invitation(
             event, stage, signer=signer, at=occurred, days=rules.supplementary_days
         )
+        # A batch of events may hold the same end of a case twice; the first one counts.
         _ = invitations.setdefault(invitation.id, invitation)
+    # Events come again after a crash: what is stored already stays as it is.
     stored = await store_invitations(session, list(invitations.values()))
     known = [one for one in invitations.values() if one.id not in stored]
     await _attach_cases(session, known)
@@ -144,6 +146,7 @@ def _new_invitation(
     service_number = SERVICE_NUMBERS[stage]
     invitation_id = case_subject(event.number, service_number)
     open_until = at.after(days)
+    # Only the hash of the token is kept; the link makes the token anew when it is sent.
     token = signer.sign(link_claims(invitation_id, open_until))
     contact = NO_CONTACT
     if event.contact:

@@ -16,6 +16,7 @@ from services.ratings.invitations.model.tokens import (
     Signer,
     Token,
     batch_claims,
+    is_window_code,
     link_claims,
     read,
 )
@@ -54,6 +55,13 @@ async def verify_token(session: AsyncSession, text: str) -> Token:
     return token
 
 
+async def verify_unless_code(session: AsyncSession, text: str) -> Token | None:
+    """The verified token; None for a window's code, which is no token."""
+    if is_window_code(text):
+        return None
+    return await verify_token(session, text)
+
+
 async def _find_public_key(session: AsyncSession, kid: str) -> Ed25519PublicKey | None:
     known = _public_keys.get(kid)
     if known is not None:
@@ -64,6 +72,7 @@ async def _find_public_key(session: AsyncSession, kid: str) -> Ed25519PublicKey 
     key = await tokens.find_key(session, kid)
     if key is None:
         return None
+    # Only keys that exist are cached: strangers cannot fill the cache with names.
     public_key = Ed25519PublicKey.from_public_bytes(decode(key.public_key["x"]))
     _public_keys[kid] = public_key
     return public_key

@@ -71,10 +71,12 @@ async def send_invitations(
     signers: dict[str, Signer] = {}
     messages: list[Message] = []
     for invitation in waiting:
+        # Also where no message is sent: nobody needs to look at it again.
         invitation.sms_pending = False
         is_over = invitation.open_until < clock.local_date(now)
         if invitation.phone is None or invitation.rated or is_over:
             continue
+        # Nearly all invitations of a batch were signed by one key.
         if invitation.kid not in signers:
             signers[invitation.kid] = await signer_of(session, invitation.kid)
         signer = signers[invitation.kid]
@@ -83,11 +85,15 @@ async def send_invitations(
         messages.append(Message(invitation.phone, text))
     if messages:
         await sender.send(session, messages, now)
-        journal = Journal(session)
-        detail = {"number": len(messages)}
-        journal.append(Entry(Action.SEND_INVITATIONS, waiting[0].id, detail=detail))
-        await journal.write()
+        await _record_sent(session, waiting[0], number=len(messages))
     return len(waiting)
+
+
+async def _record_sent(session: AsyncSession, first: Invitation, *, number: int) -> None:
+    # One row for the batch, under its first invitation: messages go out by the thousand.
+    journal = Journal(session)
+    journal.append(Entry(Action.SEND_INVITATIONS, first.id, detail={"number": number}))
+    await journal.write()
 
 
 def _message_text(invitation: Invitation, address: str) -> str:

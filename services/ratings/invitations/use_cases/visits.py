@@ -47,6 +47,7 @@ async def invite_visit(
     if form.day != at.today:
         error = FieldError("day", "today", "a visit is invited on its own day")
         raise InvalidInputError("this visit is not of today", [error])
+    # The day is part of the name: queue numbers begin anew every day.
     visit = "queue:" + "/".join((*office, form.hall, f"{form.day}", form.queue_number))
     visit_id = visit_subject(visit)
     open_until = at.after(settings.supplementary_days)
@@ -92,6 +93,7 @@ def open_code(code: str, settings: Settings, *, now: datetime) -> WindowStep:
 def check_step(step: int, settings: Settings, *, now: datetime) -> None:
     """Raise `TokenExpiredError` for the code of a step that is accepted no more."""
     current = step_of(now, settings.window_code_seconds)
+    # The next step too: a code that was scanned at the last second must not fail.
     if not step <= current <= step + 1:
         raise TokenExpiredError("this code has changed; scan the one that the window shows now")
 
@@ -104,6 +106,7 @@ async def grant_visit(session: AsyncSession, opened: WindowStep, *, now: datetim
 
 async def lock_window(session: AsyncSession, window_hash: bytes) -> None:
     """Make the ratings of one window by its code wait for each other, so that uses are counted."""
+    # Seven bytes: an advisory lock is a signed number of eight.
     _ = await session.execute(LOCK_WINDOW, {"key": int.from_bytes(window_hash[:7])})
 
 

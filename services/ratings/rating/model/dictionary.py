@@ -107,6 +107,7 @@ def _retired_tags() -> dict[str, Tag]:
     tags: dict[str, Tag] = {}
     for number in _RETIRED_CODES:
         code = str(number)
+        # Only the codes of 2019 are kept, because old ratings name them.
         text = f"2019年指标{code}（已停用）"
         tags[code] = Tag(code, text, dictionary=RETIRED, enabled=False, expanded=True)
     return tags
@@ -123,6 +124,7 @@ def tags_of(grade: Grade) -> list[Tag]:
 
 def check_tags(grade: Grade, codes: Sequence[str]) -> None:
     """Raise `InvalidValueError` for the first of `codes` that cannot be chosen with this grade."""
+    # The first fault is enough: a client shows one list and repairs it as a whole.
     for code in codes:
         tag = TAGS.get(code)
         if tag is None and code in RETIRED_TAGS:

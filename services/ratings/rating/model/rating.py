@@ -141,6 +141,7 @@ class Rating(ServiceEvent, Base):
     grade: Mapped[Grade] = mapped_column(SmallInteger)
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     dictionary: Mapped[str] = mapped_column(Text)
+    # Grades of single contents, for those that the rater graded.
     contents: Mapped[dict[Content, Grade]] = json_column(dict[Content, Grade])
     text: Mapped[str | None] = mapped_column(Encrypted("rating.text"))
     masked_text: Mapped[str | None] = mapped_column(Text)
@@ -153,11 +154,13 @@ class Rating(ServiceEvent, Base):
     supplements: Mapped[list[Supplement]] = json_column(list[Supplement])
     rated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     rated_on: Mapped[date] = mapped_column(Date)
+    # The day is kept beside the reason, for the list that auditors read.
     excluded_on: Mapped[date | None] = mapped_column(Date)
     excluded_reason: Mapped[ExclusionReason | None] = enum_column(ExclusionReason)
     published_on: Mapped[date | None] = mapped_column(Date)
     source: Mapped[Source] = enum_column(Source, server_default=Source.LINK.value)
     operator: Mapped[str | None] = mapped_column(Text)
+    # None in ratings that were stored before these columns existed.
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     text_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     device_hash: Mapped[bytes | None] = mapped_column(LargeBinary)

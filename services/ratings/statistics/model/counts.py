@@ -84,6 +84,7 @@ class RatingCount(Base):
     month: Mapped[date] = mapped_column(Date, primary_key=True)
     item: Mapped[str] = mapped_column(Text, primary_key=True)
     part: Mapped[str] = mapped_column(Text, primary_key=True)
+    # No enum: the empty text stands for "no channel" in a primary key, which takes no NULL.
     pf: Mapped[str] = mapped_column(Text, primary_key=True)
     sub_channel: Mapped[str] = mapped_column(Text, primary_key=True)
     invited: Mapped[int] = mapped_column(BigInteger)
@@ -123,6 +124,7 @@ Figures = Counter[Measure]
 
 def figures_of_rating(rating: Rating) -> Figures:
     """What a rating counts for by itself, without its ticket and appeal."""
+    # An excluded rating is left out of every rate, and counted by itself.
     if rating.excluded_on is not None:
         return Counter({"excluded": 1})
     figures: Figures = Counter({GRADE_MEASURES[rating.grade]: 1})
@@ -160,6 +162,7 @@ def _cells(
         Grain.HALL: (hall, ""),
         Grain.WINDOW: (hall, window),
     }
+    # Months are compared as their first day.
     month = day.replace(day=1)
     for grain, (item, part) in places.items():
         yield Cell(

@@ -81,6 +81,7 @@ def rate(numerator: int, denominator: int) -> RateValues:
     """A share, with what it is made of; `value` is None where the denominator is 0."""
     value = None
     if denominator:
+        # Rounded, so that equal shares are written alike on every machine.
         value = round(numerator / denominator, 6)
     return {"numerator": numerator, "denominator": denominator, "value": value}
 
@@ -93,6 +94,7 @@ def wilson(successes: int, number: int) -> BoundsValues | None:
     """
     if number == 0:
         return None
+    # Written as in the source: centre and half width of the interval.
     share = successes / number
     z2 = Z * Z
     scale = 1 + z2 / number

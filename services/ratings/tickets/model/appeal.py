@@ -118,6 +118,7 @@ class Appeal(OfOffice, Base):
             self.agreed = [*self.agreed, reviewer]
         else:
             self.refused_by = reviewer
+        # One refusal is enough: an upheld appeal leaves a citizen's rating out of every rate.
         if not agrees or len(self.agreed) == REVIEWERS:
             self.decided_on = at.today
 

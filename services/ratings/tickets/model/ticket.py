@@ -184,8 +184,10 @@ class Ticket(OfOffice, Base):
     def allowed(self) -> list[NextAct]:
         """What can be done to it now."""
         acts = {act for act, states in ALLOWED.items() if self.state in states}
+        # Without having reached the rater nothing is planned, until calls were tried often enough.
         if not self.may_proceed:
             acts -= {NextAct.PLAN, NextAct.EXPLAIN}
+        # Nobody knows whom to call.
         if not self.real_name:
             acts.discard(NextAct.CALL_BACK)
         if self.plan_class == PlanClass.COMPLEX and self.approved_by is None:
@@ -208,6 +210,7 @@ class Ticket(OfOffice, Base):
     def _begin(self, act: NextAct, officer: str | None = None) -> None:
         self.check(act)
         self.revision += 1
+        # Acts of the rater and of reviewers leave the work with the officer who had it.
         self.handler = officer or self.handler
 
     def open(self, rating: Rating, *, days: Deadlines, at: Moment) -> BadRatingOpened:
@@ -271,6 +274,7 @@ class Ticket(OfOffice, Base):
         self.first_call_on = self.first_call_on or at.today
         if reached:
             self.reached_on = self.reached_on or at.today
+            # Kept over both rounds: the rate of call-backs counts the first one.
             self.called_back_on = self.called_back_on or at.today
         return self._called_back(rating, at)
 
@@ -307,8 +311,10 @@ class Ticket(OfOffice, Base):
         """
         self._begin(NextAct.APPROVE)
         self.approved_by = officer
+        # A city may set both to the same number; a deadline never moves back.
         more = max(days.rectify_complex - days.rectify_simple, 0)
         self.rectify_due_on = at.calendar.add_working_days(self.rectify_due_on, more)
+        # With the longer time it may be in time after all.
         self.rectify_late = self.rectify_late and at.today > self.rectify_due_on
 
     def complete(
@@ -342,6 +348,7 @@ class Ticket(OfOffice, Base):
         """反馈 to the rater: who then says nothing leaves it closed."""
         self._begin(NextAct.FEED_BACK, officer)
         self.feedback_on = self.feedback_on or at.today
+        # Feedback that is given again does not give the rater more time, nor less.
         self.silent_on = self.silent_on or at.after(days.rerate)
 
     def rerate(self, rating: Rating, regrade: Grade, *, at: Moment) -> RatingRerated:
@@ -382,6 +389,7 @@ class Ticket(OfOffice, Base):
             if self.feedback_on is None:
                 running["feedback"] = self.rectify_due_on
             return running
+        # An officer who has called once has met the clock, whether the call was answered or not.
         may_call = self.state in (*START, TicketState.VERIFIED) and self.real_name
         if may_call and self.first_call_on is None:
             running["callback"] = self.callback_due_on
@@ -416,6 +424,7 @@ class Ticket(OfOffice, Base):
         if not due:
             return []
         self.revision += 1
+        # By round, clock and level: each is told once, however often the timer runs.
         self.escalated = [*self.escalated, *[self._name(one) for one in due]]
         events: list[BadRatingEscalated] = []
         for one in due:

@@ -10,11 +10,12 @@ from services.ratings.tickets.model.appeal import Appeal
 from services.ratings.tickets.model.states import NextAct
 from services.ratings.tickets.queries import appeals, tickets
 from services.ratings.tickets.schemas.appeals import MakeAppeal, ReviewAppeal
-from services.ratings.tickets.use_cases.locking import lock_for, lock_rest
+from services.ratings.tickets.use_cases.locking import LockedTicket, lock_for, lock_rest
 from shared.database.acts import Act
 from shared.domain.workdays import Moment
 from shared.errors import ConflictError, NotFoundError
 from shared.events.base import Event
+from shared.events.ratings import RatingExcluded
 from shared.http.etags import check_version
 from shared.security.tokens import Caller
 
@@ -24,15 +25,7 @@ async def make_appeal(act: Act[Moment], ticket_id: UUID, command: MakeAppeal) ->
     locked = await lock_for(act, ticket_id)
     ticket = locked.ticket
     officer = act.caller.subject
-    ticket.check(NextAct.APPEAL)
-    others = [other for other in ticket.allowed() if other != NextAct.APPEAL]
-    if locked.appeal is not None:
-        raise ConflictError("this rating was appealed against already", extra={"allowed": others})
-    last = act.at.calendar.add_working_days(ticket.opened_on, locked.days.appeal)
-    if act.at.today > last:
-        raise ConflictError(
-            "appeals were possible until {last}", last=last, extra={"allowed": others}
-        )
+    _check_appealable(locked, act.at)
     appeal = Appeal.against(
         ticket,
         command.ground,
@@ -51,6 +44,20 @@ async def make_appeal(act: Act[Moment], ticket_id: UUID, command: MakeAppeal) ->
         TicketAct.APPEAL, at=act.at, officer=officer, outcome=command.ground.value
     )
     return appeal
+
+
+def _check_appealable(locked: LockedTicket, at: Moment) -> None:
+    """Raise `ConflictError` where an appeal is not possible now, or not any more."""
+    ticket = locked.ticket
+    ticket.check(NextAct.APPEAL)
+    others = [other for other in ticket.allowed() if other != NextAct.APPEAL]
+    if locked.appeal is not None:
+        raise ConflictError("this rating was appealed against already", extra={"allowed": others})
+    last = at.calendar.add_working_days(ticket.opened_on, locked.days.appeal)
+    if at.today > last:
+        raise ConflictError(
+            "appeals were possible until {last}", last=last, extra={"allowed": others}
+        )
 
 
 def may_review(appeal: Appeal, caller: Caller, *, city: str) -> bool:
@@ -75,9 +82,7 @@ async def review_appeal(
     appeal.review(act.caller.subject, agrees=command.agrees, reasons=command.reasons, at=act.at)
     events: list[Event] = []
     if appeal.upheld:
-        events.append(appeal.exclude(locked.rating, act.at))
-        ticket.exclude(act.at)
-        await plan_publication(act.session, locked.rating, due_on=None)
+        events.append(await _exclude(act, locked, appeal=appeal))
     detail = {"agrees": command.agrees, "state": appeal.state.value}
     locked.journal.append(
         Entry(Action.REVIEW_APPEAL, appeal.id, reason=command.reasons, detail=detail)
@@ -86,3 +91,11 @@ async def review_appeal(
     outcome = "agrees" if command.agrees else "refuses"
     _ = await locked.record(TicketAct.REVIEW, *events, at=act.at, outcome=outcome)
     return appeal
+
+
+async def _exclude(act: Act[Moment], locked: LockedTicket, *, appeal: Appeal) -> RatingExcluded:
+    """The appeal was upheld: the rating leaves the rates, and is not published any more."""
+    excluded = appeal.exclude(locked.rating, act.at)
+    locked.ticket.exclude(act.at)
+    await plan_publication(act.session, locked.rating, due_on=None)
+    return excluded

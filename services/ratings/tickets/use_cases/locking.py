@@ -47,6 +47,7 @@ class LockedTicket:
     ) -> Ticket:
         """Write step, audit row, events and counters of an act that has changed the ticket."""
         ticket = self.ticket
+        # Every act may start or stop a clock.
         ticket.watch(self.days, at)
         step = Step(
             ticket_id=ticket.id,

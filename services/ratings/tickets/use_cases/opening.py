@@ -34,6 +34,7 @@ async def follow_rating(
         session.add(ticket)
         detail = {"grade": rating.grade}
         journal.append(Entry(Action.OPEN_TICKET, ticket.id, detail=detail), opened)
+        # Shown once the ticket is closed, together with what was done.
         await plan_publication(session, rating, due_on=None)
     elif rating.masked_text:
         await plan_publication(session, rating, due_on=at.after(days.publish))

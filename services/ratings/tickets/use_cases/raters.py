@@ -41,6 +41,7 @@ async def is_rater(session: AsyncSession, rating: Rating, who: PossibleRater) ->
         return False
     try:
         token = await verify_token(session, who.token)
+    # A wrong token and somebody else's get the same answer, as everywhere.
     except ForbiddenError:
         return False
     return await find_rated_invitation(session, token) == rating.invitation_id
@@ -76,6 +77,7 @@ async def rerate_ticket(
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
     await _check_rater(session, ticket, who)
     check_version(ticket.revision, expected)
+    # Now the rating is locked as well; until here it was only read.
     locked = await lock_rest(session, ticket)
     events: list[Event] = [ticket.rerate(locked.rating, command.grade, at=at)]
     if ticket.reopens:

@@ -141,6 +141,7 @@ async def reveal_rater(
     detail = {"fields": ["name", "phone"]}
     journal.append(Entry(Action.REVEAL_RATER, ticket.id, reason=command.reason, detail=detail))
     await journal.write()
+    # Also an empty answer is on record: somebody tried.
     if invitation is None or not rating.real_name:
         return RevealedRater(None, None)
     return RevealedRater(invitation.contact_name, invitation.phone)

@@ -62,6 +62,7 @@ async def _watch_one(session: AsyncSession, locked: LockedTicket, at: Moment) ->
         entry = Entry(Action.ESCALATE_TICKET, ticket.id, detail=detail)
         locked.journal.append(entry, escalation)
     if ticket.is_silent(at):
+        # Closing by silence is a version of its own, so that an officer's old page is refused.
         ticket.revision += 1
         await close_ticket(session, locked, at=at)
         entry = Entry(Action.CLOSE_TICKET, ticket.id, detail={"outcome": "silent"})
