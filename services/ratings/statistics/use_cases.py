@@ -299,12 +299,7 @@ async def show_public_figures(
         if group.line.shown or question.breakdown is None
     ]
     shown, next_cursor = _cut(named, part)
-    groups: list[dict[str, object]] = []
-    for name, line, rank in shown:
-        figures = None
-        if line.shown or not line.hidden:
-            figures = public_figures(line.counts, whole)
-        groups.append({"group": name, "rank": rank, "figures": figures})
+    groups = [_public_group(group, whole) for group in shown]
     coverage = await find_coverage(session, question)
     return PublicStatistics.model_validate(
         {
@@ -318,6 +313,14 @@ async def show_public_figures(
             "next": next_cursor,
         }
     )
+
+
+def _public_group(group: RankedGroup, whole: int) -> dict[str, object]:
+    name, line, rank = group
+    figures = None
+    if line.shown or not line.hidden:
+        figures = public_figures(line.counts, whole)
+    return {"group": name, "rank": rank, "figures": figures}
 
 
 async def recount(session: AsyncSession) -> Recounted:

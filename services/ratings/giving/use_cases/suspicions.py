@@ -5,7 +5,7 @@ It is stored and counted all the same; a person looks at it.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,15 +19,22 @@ from services.ratings.rating.model.rating import Rating
 from services.ratings.rating.model.suspicions import Suspicion
 
 BURST = timedelta(minutes=1)
-TERMINAL_BURST = 5
-ADDRESS_BURST = 8
-WINDOW_BURST = 6
-"""Ratings within `BURST`, this one included, that one device, address or window does not see when
-nobody interferes."""
-SAME_TEXT = 3
 SAME_TEXT_SPAN = timedelta(days=30)
-SAME_DEVICE = 5
 SAME_DEVICE_SPAN = timedelta(days=1)
+LIMITS: dict[Suspicion, int] = {
+    Suspicion.TERMINAL_BURST: 5,
+    Suspicion.ADDRESS_BURST: 8,
+    Suspicion.WINDOW_BURST: 6,
+    Suspicion.SAME_TEXT: 3,
+    Suspicion.SAME_DEVICE: 5,
+}
+"""Ratings from which on it is suspicious, this one included.
+
+Those of a burst lie within `BURST`: one device, address or window does not see so many when nobody
+interferes.
+"""
+ORDER = tuple(Suspicion)
+"""In this order suspicions are stored."""
 SECONDS_AFTER_CLOSE = timedelta(seconds=30)
 """Nobody has read the result of a case by then."""
 
@@ -53,22 +60,26 @@ async def find_suspicions(
         device=rating.rated_at - SAME_DEVICE_SPAN,
     )
     earlier = await queries.count_earlier(session, rating, address_hash=address_hash, since=since)
-    suspicions: list[Suspicion] = []
-    if earlier.terminal + 1 >= TERMINAL_BURST:
-        suspicions.append(Suspicion.TERMINAL_BURST)
-    if earlier.address + 1 >= ADDRESS_BURST:
-        suspicions.append(Suspicion.ADDRESS_BURST)
-    if earlier.window + 1 >= WINDOW_BURST:
-        suspicions.append(Suspicion.WINDOW_BURST)
+    # This rating counts as well: it is not stored yet.
+    suspicions = _over_limits(
+        {
+            Suspicion.TERMINAL_BURST: earlier.terminal + 1,
+            Suspicion.ADDRESS_BURST: earlier.address + 1,
+            Suspicion.WINDOW_BURST: earlier.window + 1,
+            Suspicion.SAME_TEXT: earlier.text + 1,
+            Suspicion.SAME_DEVICE: earlier.device + 1,
+        }
+    )
     if _is_too_soon(rating, invitation):
         suspicions.append(Suspicion.SECONDS_AFTER_CLOSE)
-    if earlier.text + 1 >= SAME_TEXT:
-        suspicions.append(Suspicion.SAME_TEXT)
-    if earlier.device + 1 >= SAME_DEVICE:
-        suspicions.append(Suspicion.SAME_DEVICE)
     if _complains(rating):
         suspicions.append(Suspicion.BAD_TEXT)
-    return suspicions
+    return sorted(suspicions, key=ORDER.index)
+
+
+def _over_limits(counts: Mapping[Suspicion, int]) -> list[Suspicion]:
+    """The suspicions whose number of ratings reaches its limit."""
+    return [suspicion for suspicion, number in counts.items() if number >= LIMITS[suspicion]]
 
 
 def _is_too_soon(rating: Rating, invitation: Invitation) -> bool:
@@ -111,15 +122,15 @@ async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Ra
         window = None
         if rating.window:
             window = (*rating.office, rating.hall, rating.window)
-        suspicions: list[Suspicion] = []
-        on_terminal = terminals.count(rating.terminal, rating, span=BURST)
-        if earlier.terminal + on_terminal >= TERMINAL_BURST:
-            suspicions.append(Suspicion.TERMINAL_BURST)
-        if earlier.window + windows.count(window, rating, span=BURST) >= WINDOW_BURST:
-            suspicions.append(Suspicion.WINDOW_BURST)
-        with_text = texts.count(rating.text_hash, rating, span=SAME_TEXT_SPAN)
-        if earlier.text + with_text >= SAME_TEXT:
-            suspicions.append(Suspicion.SAME_TEXT)
+        suspicions = _over_limits(
+            {
+                Suspicion.TERMINAL_BURST: earlier.terminal
+                + terminals.count(rating.terminal, rating, span=BURST),
+                Suspicion.WINDOW_BURST: earlier.window + windows.count(window, rating, span=BURST),
+                Suspicion.SAME_TEXT: earlier.text
+                + texts.count(rating.text_hash, rating, span=SAME_TEXT_SPAN),
+            }
+        )
         if _complains(rating):
             suspicions.append(Suspicion.BAD_TEXT)
         rating.suspicions = suspicions
