@@ -41,11 +41,7 @@ async def verify_digits(
     # Every statement commits by itself, before the request's transaction begins: no refusal undoes
     # the count, and no request waits for a second connection.
     async with database.reading() as session:
-        # Digits prove nothing to anybody else, so they are not even compared: no hint, no try.
-        is_proof = rater.is_operator and command.pf == Pf.PHONE
-        if not rater.is_office and command.pf != Pf.PHONE and command.token is not None:
-            is_proof = await _is_printed(session, command.token)
-        if not is_proof:
+        if not await _are_asked(session, command, rater=rater):
             return KnownCase()
         # Counted before anything is looked up: so of parallel tries no more are answered.
         attempted = await count_try(session, case_number, day=clock.local_date(clock.now()))
@@ -72,8 +68,16 @@ def _missing(case_number: str | None, digits: str | None) -> tuple[FieldError, .
     return tuple(missing)
 
 
-async def _is_printed(session: AsyncSession, text: str) -> bool:
-    token = await verify_unless_code(session, text)
+async def _are_asked(session: AsyncSession, command: SubmitRating, *, rater: Rater) -> bool:
+    """Whether digits prove anything: to an operator, or with a printed token that is ours.
+
+    To nobody else they are compared: that would be a hint.
+    """
+    if rater.is_office:
+        return rater.is_operator and command.pf == Pf.PHONE
+    if command.pf == Pf.PHONE or command.token is None:
+        return False
+    token = await verify_unless_code(session, command.token)
     return token is not None and isinstance(token.claims, BatchClaims)
 
 
