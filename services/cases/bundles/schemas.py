@@ -1,13 +1,15 @@
 """Applying for a one-thing bundle (一件事), and how the application is shown."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.cases.applications.schemas.applications import Applicant
+from services.cases.applications.schemas.applications import Applicant, ChannelName, Digest
 from services.cases.applications.schemas.materials import Materials
+from services.cases.bundles.model import BundleState
+from services.cases.case_file.model.enums import ApplicantKind, CaseResult, Channel
+from services.cases.case_file.model.states import State
 from services.cases.case_file.schemas import CaseRead
 from services.cases.schema_base import Strict
 from shared.domain.bundles import Answers
@@ -24,11 +26,11 @@ class ApplyBundle(Strict):
     bundle_id: UUID
     bundle_version: int = Field(ge=1, le=2**31 - 1)
     answers: Answers
-    guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    guide_digest: Digest
     applicant: Applicant
     fields: dict[Code, Line] = Field(default={}, max_length=200)
     materials: Materials = Field(default=[])
-    channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+    channel: ChannelName = "pc"
 
 
 class BundleChildRead(BaseModel):
@@ -38,8 +40,8 @@ class BundleChildRead(BaseModel):
     matter_name: str
     department_code: str
     after: list[str]
-    state: str
-    result: str | None
+    state: State
+    result: CaseResult | None
     number: str | None
     case: CaseRead | None
 
@@ -52,9 +54,9 @@ class BundleCaseRead(BaseModel):
     bundle_id: UUID
     bundle_version: int
     name: str
-    state: str
-    channel: str
-    applicant_kind: str
+    state: BundleState
+    channel: Channel
+    applicant_kind: ApplicantKind
     applicant_name: str
     applicant_id_number: str
     phone: str
@@ -71,7 +73,7 @@ class BundleCaseSummary(BaseModel):
     id: UUID
     number: str
     name: str
-    state: str
+    state: BundleState
     children: int
     granted: int
     submitted_at: datetime

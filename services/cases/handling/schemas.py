@@ -1,18 +1,23 @@
-"""The acts on a case, in the order of its life, and on its lights."""
+"""The acts on a case, in the order of its life, and its lights."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.cases.applications.schemas.materials import Materials
+from services.cases.case_file.model.case import DeliveryMethod
+from services.cases.case_file.model.clocks import Level, LightRule
 from services.cases.schema_base import Strict
 from shared.domain.guides import Code
+from shared.errors import InvalidValueError
 from shared.fields import Line, Prose, Reason
 
 
 class RefuseAcceptance(Strict):
+    """不予受理, or 退件: why."""
+
     reasons: Reason
 
 
@@ -24,14 +29,20 @@ class MissingItem(Strict):
 
 
 class RequestCorrection(Strict):
+    """Everything that is missing."""
+
     items: list[MissingItem] = Field(min_length=1, max_length=100)
 
 
 class Correct(Strict):
+    """The materials that fill gaps."""
+
     materials: Materials = Field(min_length=1)
 
 
 class Review(Strict):
+    """审查意见; the department alone reads `text`."""
+
     opinion: Literal["agree", "disagree"]
     text: Prose
 
@@ -71,19 +82,19 @@ class Decide(Strict):
     @classmethod
     def _refusal_has_reasons(cls, value: str | None, known: ValidationInfo) -> str | None:
         if known.data.get("result") == "1" and not value:
-            raise ValueError("a refusal states its reasons")
+            raise InvalidValueError("a refusal states its reasons")
         return value
 
 
 class Deliver(Strict):
-    method: Literal["window", "post", "online"]
+    """How the result reaches the applicant."""
+
+    method: DeliveryMethod
     tracking_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{5,40}$")] | None = None
 
 
 class LightRead(BaseModel):
     """A light over a case; `due_on` is the day it is measured by."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     revision: int
@@ -92,8 +103,8 @@ class LightRead(BaseModel):
     matter_name: str
     area_code: str
     department_code: str
-    rule: str
-    level: str
+    rule: LightRule
+    level: Level
     due_on: date
     raised_at: datetime
     answer: str | None
