@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Table, Text, bindparam, text
+from sqlalchemy import Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import TextClause
 
@@ -45,17 +45,16 @@ JSON_PARAMETERS = (bindparam("steps", type_=Text()), bindparam("trail", type_=Te
 WRITE = command(text(f"WITH {ROWS}").bindparams(*JSON_PARAMETERS))
 """Timeline, audit rows and events of any number of cases in one round trip."""
 
-CASE_TABLE = Case.__table__
-assert isinstance(CASE_TABLE, Table)
-CASE_COLUMNS = tuple(column.key for column in CASE_TABLE.columns)
+CASE_COLUMNS = tuple(Case.__mapper__.columns)
+CASE_NAMES = tuple(column.key for column in CASE_COLUMNS)
 
 
 def _write_with_case() -> TextClause:
-    names = ", ".join(CASE_COLUMNS)
-    values = ", ".join(f":case_{name}" for name in CASE_COLUMNS)
+    names = ", ".join(CASE_NAMES)
+    values = ", ".join(f":case_{name}" for name in CASE_NAMES)
     statement = f"WITH new_case AS (INSERT INTO case_file ({names}) VALUES ({values})), {ROWS}"
     parameters = list(JSON_PARAMETERS)
-    for column in CASE_TABLE.columns:
+    for column in CASE_COLUMNS:
         parameters.append(bindparam(f"case_{column.key}", type_=column.type))
     return text(statement).bindparams(*parameters)
 
@@ -159,7 +158,7 @@ class Journal:
 
     async def write_with(self, case: Case) -> None:
         """Write a new case, which the session does not know, and everything that was appended."""
-        values = {f"case_{name}": getattr(case, name) for name in CASE_COLUMNS}
+        values = {f"case_{name}": getattr(case, name) for name in CASE_NAMES}
         await WRITE_WITH_CASE.execute(self._session, **values, **self._values())
 
     def _values(self) -> dict[str, Any]:
