@@ -45,14 +45,14 @@ async def close_cancelled(session: AsyncSession, event: MatterCancelled) -> None
 @consumer.on_batch(LicenseIssued, LicenseChanged, LicenseSuspended, LicenseRevoked, LicenseExpired)
 async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent]) -> None:
     """Licences change, and with them the cases that use them."""
-    await licenses.follow_licenses(session, events, clock.now())
+    await licenses.follow_licenses(session, events, now=clock.now())
 
 
 @consumer.on(RecordReceived)
 async def import_chunk(session: AsyncSession, event: RecordReceived) -> None:
     """Cases of a bureau come by signed batch."""
     if event.resource == "cases":
-        await imports.import_chunk(session, event, clock.now())
+        await imports.import_chunk(session, event, now=clock.now())
 
 
 @consumer.on(BundlePublished)

@@ -128,16 +128,21 @@ class Journal:
             "at": self._now,
         }
         self._steps.append(row)
-        action = f"case.{step.act}"
-        self.audit(action, "case", step.case_id, reason=step.reason, detail=step.detail)
-        self._events.extend(events)
+        self.audit(
+            f"case.{step.act}",
+            object_type="case",
+            object_id=step.case_id,
+            events=events,
+            reason=step.reason,
+            detail=step.detail,
+        )
 
     def audit(
         self,
         action: str,
+        *,
         object_type: str,
         object_id: UUID,
-        *,
         events: Sequence[Event] = (),
         reason: str | None = None,
         detail: Mapping[str, object],

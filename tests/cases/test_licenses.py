@@ -607,7 +607,7 @@ async def test_collected_licences_come_in_by_set(hall: Hall) -> None:
         overhearing(hall.client.database) as heard,
         hall.client.database.transaction() as session,
     ):
-        await follow_licenses(session, facts, clock.now())
+        await follow_licenses(session, facts, now=clock.now())
 
     assert len(heard) == 1
 

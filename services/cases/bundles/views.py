@@ -33,21 +33,11 @@ def show_bundle(
     children = {entry.code: by_id[entry.case_id] for entry in parent.plan}
     is_applicant = _is_applicant(parent, children, caller=caller)
     took_it_in = parent.intake_by == caller.subject and "window_clerk" in caller.roles
-    visible: set[str] = set()
-    for code, case in children.items():
-        department_code = case.department_code
-        if is_applicant or is_officer_of(caller, case.area_code, department_code=department_code):
-            visible.add(code)
+    visible = set(children)
+    if not is_applicant:
+        visible = _departments_children(children, caller)
     if not visible and not took_it_in:
         raise NotFoundError("no such application of yours")
-
-    shown_children: list[BundleChildRead] = []
-    for entry in parent.plan:
-        child = _show_child(entry, children[entry.code], numbered=took_it_in)
-        if entry.code in visible:
-            child.number = children[entry.code].number
-            child.case = show_case(children[entry.code], caller, calendar=at.calendar)
-        shown_children.append(child)
     applicant = ApplicantData(
         parent.applicant_kind, parent.applicant_name, parent.applicant_id_number, parent.phone
     )
@@ -71,7 +61,9 @@ def show_bundle(
         fields=fields,
         submitted_at=parent.submitted_at,
         deliver_by=deliver_by(parent.plan, children, at=at),
-        children=shown_children,
+        children=_show_children(
+            parent, children, visible=visible, numbered=took_it_in, caller=caller, at=at
+        ),
     )
 
 
@@ -81,20 +73,44 @@ def _is_applicant(parent: BundleCase, children: Mapping[str, AnyCase], *, caller
     return all(is_own(case, caller) for case in children.values())
 
 
-def _show_child(entry: PlanEntry, case: AnyCase, *, numbered: bool) -> BundleChildRead:
-    child = BundleChildRead(
-        code=entry.code,
-        matter_name=case.matter_name,
-        department_code=case.department_code,
-        after=entry.after,
-        state=case.state,
-        result=case.result,
-        number=None,
-        case=None,
-    )
-    if numbered:
-        child.number = case.number
-    return child
+def _departments_children(children: Mapping[str, AnyCase], caller: Caller) -> set[str]:
+    """Codes of the children that are handled by the officer's own department."""
+    codes: set[str] = set()
+    for code, case in children.items():
+        if is_officer_of(caller, case.area_code, department_code=case.department_code):
+            codes.add(code)
+    return codes
+
+
+def _show_children(
+    parent: BundleCase,
+    children: Mapping[str, AnyCase],
+    *,
+    visible: set[str],
+    numbered: bool,
+    caller: Caller,
+    at: Moment,
+) -> list[BundleChildRead]:
+    shown: list[BundleChildRead] = []
+    for entry in parent.plan:
+        case = children[entry.code]
+        child = BundleChildRead(
+            code=entry.code,
+            matter_name=case.matter_name,
+            department_code=case.department_code,
+            after=entry.after,
+            state=case.state,
+            result=case.result,
+            number=None,
+            case=None,
+        )
+        if numbered:
+            child.number = case.number
+        if entry.code in visible:
+            child.number = case.number
+            child.case = show_case(case, caller, calendar=at.calendar)
+        shown.append(child)
+    return shown
 
 
 def _fields_of(parent: BundleCase, codes: set[str]) -> dict[str, str]:

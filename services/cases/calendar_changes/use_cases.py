@@ -62,8 +62,8 @@ async def change_days(
     journal = Journal(session, now)
     journal.audit(
         "calendar.change",
-        "calendar_change",
-        change.id,
+        object_type="calendar_change",
+        object_id=change.id,
         events=[CalendarChanged(days=published, revision=revision, occurred_at=now)],
         detail={"days": [day.day.isoformat() for day in changed]},
     )

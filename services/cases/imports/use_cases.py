@@ -4,7 +4,7 @@ The system pushes them, or exchange brings them by signed batch. A record is ide
 system, number and version, so sending it again changes nothing. Statements handle whole sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
@@ -81,6 +81,49 @@ class Outcome:
         return rows
 
 
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A record that is new, or newer than what came before; `content` is what is stored of it."""
+
+    record: Accepted
+    content: dict[str, object]
+    case_id: UUID
+    revision: int
+
+    def event(self, source: Source, now: datetime) -> CaseImported:
+        """What other services learn of it."""
+        case = self.record.case
+        contact: str | None = None
+        if case.contact is not None:
+            contact = seal_for(case.contact.model_dump(), "case.contact")
+        return CaseImported(
+            case_id=self.case_id,
+            number=f"{source.system}:{case.source_number}",
+            area_code=source.area,
+            department_code=source.department,
+            matter_id=None,
+            matter_code=case.matter_code,
+            matter_name=case.matter_name,
+            matter_type=case.matter_type.value,
+            immediate=case.immediate,
+            channel="import",
+            applicant_kind=case.applicant_kind,
+            account_id=None,
+            source_system=source.system,
+            source_number=case.source_number,
+            source_version=case.version,
+            state=case.state,
+            received_on=case.received_on,
+            accepted_on=case.accepted_on,
+            closed_on=case.closed_on,
+            result=case.result,
+            overdue=case.overdue,
+            contact=contact,
+            revision=self.revision,
+            occurred_at=now,
+        )
+
+
 class StoredRow(TypedDict):
     """A record as `STORE` takes it."""
 
@@ -120,8 +163,8 @@ async def push_cases(
     )
     journal.audit(
         "cases.push",
-        "import",
-        import_id,
+        object_type="import",
+        object_id=import_id,
         events=[finished],
         detail={
             "area": source.area,
@@ -146,7 +189,7 @@ async def push_cases(
     )
 
 
-async def import_chunk(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
+async def import_chunk(session: AsyncSession, event: RecordReceived, *, now: datetime) -> None:
     """Take in a chunk of a signed batch, and answer every row of it."""
     records: list[object] = open_sealed(event.records, "exchange.records")
     source = Source(event.area_code, event.department_code, event.peer_code)
@@ -168,8 +211,8 @@ async def import_chunk(session: AsyncSession, event: RecordReceived, now: dateti
     }
     journal.audit(
         "cases.judge",
-        "batch",
-        event.batch_id,
+        object_type="batch",
+        object_id=event.batch_id,
         events=[judged],
         detail={
             "chunk": event.chunk,
@@ -203,39 +246,57 @@ async def _take_in(
         system=source.system,
         numbers=[record.case.source_number for record in correct],
     )
-    rows: list[StoredRow] = []
-    events: list[CaseImported] = []
-    accepted: set[int] = set()
+    newer, contradictions = _newer_versions(correct, known)
+    faults += contradictions
+    faults.sort(key=lambda fault: fault.row or 0)
+    if newer:
+        await _store(session, source, newer=newer, now=now)
+        journal.publish([version.event(source, now) for version in newer])
+    return Outcome(frozenset(version.record.row for version in newer), faults)
+
+
+def _newer_versions(
+    correct: Iterable[Accepted], known: Mapping[str, KnownRow]
+) -> tuple[list[NewVersion], list[FieldError]]:
+    """The records to be stored, and those that contradict what came under the same version."""
+    newer: list[NewVersion] = []
+    faults: list[FieldError] = []
     for record in correct:
-        case = record.case
-        content = case.model_dump(mode="json", exclude={"contact"})
-        before = known.get(case.source_number)
-        if before is None or before.version < case.version:
-            case_id, revision = _identity(before)
-            row = StoredRow(
-                number=case.source_number,
-                case_id=str(case_id),
-                version=case.version,
-                revision=revision,
-                record=content,
-            )
-            rows.append(row)
-            events.append(_imported(case, case_id, revision=revision, source=source, now=now))
-            accepted.add(record.row)
-        elif before.version == case.version and before.record != content:
+        before = known.get(record.case.source_number)
+        content = record.case.model_dump(mode="json", exclude={"contact"})
+        if before is None:
+            newer.append(NewVersion(record, content, new_id(), revision=1))
+        elif before.version < record.case.version:
+            revision = before.revision + 1
+            newer.append(NewVersion(record, content, before.case_id, revision=revision))
+        elif before.version == record.case.version and before.record != content:
             message = "another content was sent under this version; raise the version"
-            faults.append(FieldError("version", "same_version_different", message, row=record.row))
-    if rows:
-        await STORE.execute(
-            session,
-            area=source.area,
-            department=source.department,
-            system=source.system,
-            rows=orjson.dumps(rows).decode(),
-            now=now,
+            fault = FieldError("version", "same_version_different", message, row=record.row)
+            faults.append(fault)
+    return newer, faults
+
+
+async def _store(
+    session: AsyncSession, source: Source, *, newer: Iterable[NewVersion], now: datetime
+) -> None:
+    rows: list[StoredRow] = []
+    for version in newer:
+        row = StoredRow(
+            number=version.record.case.source_number,
+            case_id=str(version.case_id),
+            version=version.record.case.version,
+            revision=version.revision,
+            record=version.content,
         )
-        journal.publish(events)
-    return Outcome(frozenset(accepted), sorted(faults, key=lambda fault: fault.row or 0))
+        rows.append(row)
+    await STORE.execute(
+        session,
+        area=source.area,
+        department=source.department,
+        system=source.system,
+        rows=orjson.dumps(rows).decode(),
+        now=now,
+    )
 
 
 def _check(records: Sequence[object], *, first_row: int) -> tuple[list[Accepted], list[FieldError]]:
@@ -263,47 +324,6 @@ def _check(records: Sequence[object], *, first_row: int) -> tuple[list[Accepted]
             )
             faults.append(fault)
     return correct, faults
-
-
-def _identity(before: KnownRow | None) -> tuple[UUID, int]:
-    """Id and revision under which a record is published."""
-    if before is None:
-        return new_id(), 1
-    return before.case_id, before.revision + 1
-
-
-def _imported(
-    case: PushedCase, case_id: UUID, *, revision: int, source: Source, now: datetime
-) -> CaseImported:
-    contact: str | None = None
-    if case.contact is not None:
-        contact = seal_for(case.contact.model_dump(), "case.contact")
-    return CaseImported(
-        case_id=case_id,
-        number=f"{source.system}:{case.source_number}",
-        area_code=source.area,
-        department_code=source.department,
-        matter_id=None,
-        matter_code=case.matter_code,
-        matter_name=case.matter_name,
-        matter_type=case.matter_type.value,
-        immediate=case.immediate,
-        channel="import",
-        applicant_kind=case.applicant_kind,
-        account_id=None,
-        source_system=source.system,
-        source_number=case.source_number,
-        source_version=case.version,
-        state=case.state,
-        received_on=case.received_on,
-        accepted_on=case.accepted_on,
-        closed_on=case.closed_on,
-        result=case.result,
-        overdue=case.overdue,
-        contact=contact,
-        revision=revision,
-        occurred_at=now,
-    )
 
 
 def _verdicts(records: Sequence[object], outcome: Outcome, *, first_row: int) -> list[Verdict]:

@@ -77,7 +77,7 @@ FORGET_USES = command(
 
 
 async def follow_licenses(
-    session: AsyncSession, events: Iterable[LicenseEvent], now: datetime
+    session: AsyncSession, events: Iterable[LicenseEvent], *, now: datetime
 ) -> None:
     """Keep the newest state of each licence and recheck the open cases that use it.
 
@@ -209,7 +209,7 @@ async def add_uses(session: AsyncSession, uses: Sequence[tuple[UUID, FromLicense
 
 
 async def forget_uses(
-    session: AsyncSession, case: Case, materials: Iterable[StoredMaterial]
+    session: AsyncSession, case: Case, *, materials: Iterable[StoredMaterial]
 ) -> None:
     """These materials use their licences no longer: they were replaced, or the case has ended."""
     used = licenses_among(materials)

@@ -124,7 +124,7 @@ async def apply_for(
     )
     # Last of all, when only the database can still refuse: a refused application leaves no gap.
     case.number = await next_number(numbers, inputs.matter, at=at)
-    await _store(session, case, at)
+    await _store(session, case, at=at)
     return case, at
 
 
@@ -264,7 +264,7 @@ async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, 
     return codes.case_number(code, at.today, await numbers.allocate(code, at.today))
 
 
-async def _store(session: AsyncSession, case: Case, at: Moment) -> None:
+async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:
     """Receive the case and write it with its first steps, audit rows and events."""
     journal = Journal(session, at.now)
     submitted, received = case.submit(at)

@@ -356,8 +356,8 @@ async def _store(
             journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
     journal.audit(
         "bundle.apply",
-        "bundle_case",
-        parent.id,
+        object_type="bundle_case",
+        object_id=parent.id,
         detail={"channel": parent.channel.value, "children": len(cases)},
     )
     uses: list[tuple[UUID, FromLicense]] = []

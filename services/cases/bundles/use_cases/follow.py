@@ -1,6 +1,7 @@
 """What follows for the other children of a bundle when one has come to its end."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +16,30 @@ from services.cases.journal import Journal, step_of
 from shared.domain.workdays import Moment
 
 
+@dataclass
+class Progress:
+    """How far the children of an application have come; `waiting` holds those to be decided on."""
+
+    parent: BundleCase
+    waiting: dict[UUID, Case]
+    names: dict[str, str]
+    standings: dict[str, Standing]
+
+    def ended_before(self, entry: PlanEntry) -> list[str]:
+        """Names of the matters that this child waits for and that ended without a grant."""
+        ended = [code for code in entry.after if self.standings[code] is Standing.ENDED]
+        return [self.names[code] for code in ended]
+
+    def is_free(self, entry: PlanEntry) -> bool:
+        """Whether everything that this child waits for is granted."""
+        return all(self.standings[code] is Standing.GRANTED for code in entry.after)
+
+    def settle(self, entry: PlanEntry) -> None:
+        """The child waits no longer."""
+        child = self.waiting.pop(entry.case_id)
+        self.standings[entry.code] = standing(child.state, child.result)
+
+
 async def follow_bundle(session: AsyncSession, case: Case, *, at: Moment) -> list[Case]:
     """Receive the children for which everything is granted now; close those that wait in vain.
 
@@ -24,47 +49,52 @@ async def follow_bundle(session: AsyncSession, case: Case, *, at: Moment) -> lis
     assert case.bundle_case_id is not None
     if standing(case.state, case.result) is Standing.OPEN:
         return []
-    waiting: dict[UUID, Case] = {}
-    for child in await bundle_queries.list_waiting(session, case.bundle_case_id):
-        waiting[child.id] = child
+    waiting = await bundle_queries.list_waiting(session, case.bundle_case_id)
     if not waiting:
         return []
-    parent = await bundle_queries.get_bundle_case(session, case.bundle_case_id)
-    ends = await bundle_queries.list_ends(session, parent.id)
-    names: dict[str, str] = {}
-    standings: dict[str, Standing] = {}
-    for entry in parent.plan:
-        end = ends[entry.case_id]
-        names[entry.code] = end.matter_name
-        standings[entry.code] = standing(end.state, end.result)
+    progress = await _progress(session, case.bundle_case_id, waiting=waiting)
     journal = Journal(session, at.now)
     changed: list[Case] = []
     # A child that is closed can end others, and the plan may name them before it. So go through
     # the plan until nothing changes any more.
-    found = True
-    while found:
-        found = False
-        for entry in parent.plan:
-            child = waiting.get(entry.case_id)
-            if child is None:
-                continue
-            ended = [code for code in entry.after if standings[code] is Standing.ENDED]
-            if ended:
-                _close(child, [names[code] for code in ended], journal=journal, at=at)
-            elif _all_granted(entry, standings):
-                _receive(child, _results_for(parent, entry), journal=journal, at=at)
-            else:
-                continue
-            standings[entry.code] = standing(child.state, child.result)
-            del waiting[entry.case_id]
-            changed.append(child)
-            found = True
+    round_changed = _follow_once(progress, journal, at=at)
+    while round_changed:
+        changed += round_changed
+        round_changed = _follow_once(progress, journal, at=at)
     await journal.write()
     return changed
 
 
-def _all_granted(entry: PlanEntry, standings: Mapping[str, Standing]) -> bool:
-    return all(standings[code] is Standing.GRANTED for code in entry.after)
+async def _progress(
+    session: AsyncSession, bundle_case_id: UUID, *, waiting: Iterable[Case]
+) -> Progress:
+    parent = await bundle_queries.get_bundle_case(session, bundle_case_id)
+    ends = await bundle_queries.list_ends(session, parent.id)
+    progress = Progress(parent, {child.id: child for child in waiting}, names={}, standings={})
+    for entry in parent.plan:
+        end = ends[entry.case_id]
+        progress.names[entry.code] = end.matter_name
+        progress.standings[entry.code] = standing(end.state, end.result)
+    return progress
+
+
+def _follow_once(progress: Progress, journal: Journal, *, at: Moment) -> list[Case]:
+    """Go through the plan once; the children that have changed."""
+    changed: list[Case] = []
+    for entry in progress.parent.plan:
+        child = progress.waiting.get(entry.case_id)
+        if child is None:
+            continue
+        ended = progress.ended_before(entry)
+        if ended:
+            _close(child, ended, journal=journal, at=at)
+        elif progress.is_free(entry):
+            _receive(child, _results_for(progress.parent, entry), journal=journal, at=at)
+        else:
+            continue
+        progress.settle(entry)
+        changed.append(child)
+    return changed
 
 
 def _close(child: Case, ended: list[str], *, journal: Journal, at: Moment) -> None:

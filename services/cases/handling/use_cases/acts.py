@@ -242,7 +242,7 @@ async def _complete_with_materials(
     await journal.write()
     added_codes = {material.code for material in added}
     replaced = [material for material in before if material.code in added_codes]
-    await forget_uses(act.session, case, replaced)
+    await forget_uses(act.session, case, materials=replaced)
     await add_uses(act.session, [(case.id, material) for material in licenses])
     await _follow_up(act, case)
     return case
@@ -251,7 +251,7 @@ async def _complete_with_materials(
 async def _follow_up(act: Act[Moment], case: Case) -> None:
     """What an act leads to: lights change, and other children of the bundle begin or end."""
     if case.state in FINAL:
-        await forget_uses(act.session, case, case.materials)
+        await forget_uses(act.session, case, materials=case.materials)
     _ = await update_lights(act.session, [case], at=act.at)
     if case.bundle_case_id is None:
         return

@@ -1,6 +1,7 @@
 """Lights over cases: raised and cleared as days pass or an act changes the case, and answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -49,25 +50,52 @@ async def update_lights(
     raised: list[LightRaised] = []
     cleared: list[LightCleared] = []
     for case in cases:
-        lights = known[case.id]
         must_be_raised = case.raised_lights(at)
-        for key in sorted(must_be_raised, key=lambda key: (key.rule, key.level)):
-            light = lights.get(key) or Light.over(case, key)
-            if light.may_be_raised:
-                session.add(light)
-                raised.append(light.turn_on(case, at))
-        for key, light in lights.items():
-            if light.is_raised and key not in must_be_raised:
-                cleared.append(light.turn_off(case, at))
+        lights = known[case.id]
+        raised += _raise_lights(session, case, keys=must_be_raised, lights=lights, at=at)
+        cleared += _clear_lights(case, keys=must_be_raised, lights=lights, at=at)
         case.schedule_light_check(at, lights_are_current=True)
     journal = Journal(session, at.now)
     for event in (*cleared, *raised):
-        # The action is named by the type of the event: `light.light-raised`.
-        action = f"light.{event.wire_type.split('.')[2]}"
-        detail = {"rule": event.rule}
-        journal.audit(action, "light", event.light_id, events=[event], detail=detail)
+        journal.audit(
+            # The action is named by the type of the event: `light.light-raised`.
+            f"light.{event.wire_type.split('.')[2]}",
+            object_type="light",
+            object_id=event.light_id,
+            events=[event],
+            detail={"rule": event.rule},
+        )
     await journal.write()
     return LightChanges(len(cases), len(raised), len(cleared))
+
+
+def _raise_lights(
+    session: AsyncSession,
+    case: Case,
+    *,
+    keys: AbstractSet[LightKey],
+    lights: Mapping[LightKey, Light],
+    at: Moment,
+) -> list[LightRaised]:
+    """Turn on what must be raised now (`keys`) and is not."""
+    raised: list[LightRaised] = []
+    for key in sorted(keys, key=lambda key: (key.rule, key.level)):
+        light = lights.get(key) or Light.over(case, key)
+        if light.may_be_raised:
+            session.add(light)
+            raised.append(light.turn_on(case, at))
+    return raised
+
+
+def _clear_lights(
+    case: Case, *, keys: AbstractSet[LightKey], lights: Mapping[LightKey, Light], at: Moment
+) -> list[LightCleared]:
+    """Turn off what is raised and must not be any more."""
+    cleared: list[LightCleared] = []
+    for key, light in lights.items():
+        if light.is_raised and key not in keys:
+            cleared.append(light.turn_off(case, at))
+    return cleared
 
 
 async def update_due_lights(session: AsyncSession, now: datetime) -> LightChanges:
@@ -92,8 +120,8 @@ async def answer_light(act: Act[Moment], light_id: UUID, command: AnswerLight) -
     journal = Journal(act.session, act.at.now)
     journal.audit(
         "light.answer",
-        "light",
-        light.id,
+        object_type="light",
+        object_id=light.id,
         events=[cleared],
         reason=command.text,
         detail={"rule": light.rule.value, "level": light.level.value},
