@@ -66,19 +66,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the records: the rows accepted, and every fault of those that came back."""
+    """What became of the records: the rows accepted, and the faults of each row that came back."""
 
     accepted: frozenset[int]
-    faults: list[FieldError]
-
-    @property
-    def rejected(self) -> set[int]:
-        """The rows that came back."""
-        rows: set[int] = set()
-        for fault in self.faults:
-            if fault.row is not None:
-                rows.add(fault.row)
-        return rows
+    rejected: Mapping[int, list[Fault]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +165,25 @@ async def push_cases(
         },
     )
     await journal.write()
-    rejections: list[Rejection] = []
-    for fault in outcome.faults:
-        rejection = Rejection(
-            row=fault.row or 0, field=fault.field, rule=fault.rule, message=_text_of(fault)
-        )
-        rejections.append(rejection)
     return Pushed(
         received=received,
         accepted=accepted,
         unchanged=unchanged,
         rejected=rejected,
-        rejections=rejections,
+        rejections=_rejections(outcome),
     )
+
+
+def _rejections(outcome: Outcome) -> list[Rejection]:
+    """Every fault of every row, in the order of rows."""
+    rejections: list[Rejection] = []
+    for row in sorted(outcome.rejected):
+        for fault in outcome.rejected[row]:
+            rejection = Rejection(
+                row=row, field=fault.field, rule=fault.rule, message=fault.message
+            )
+            rejections.append(rejection)
+    return rejections
 
 
 async def import_chunk(session: AsyncSession, event: RecordReceived, *, now: datetime) -> None:
@@ -238,7 +235,7 @@ async def _take_in(
     await import_queries.lock_source(
         session, source.area, department=source.department, system=source.system
     )
-    correct, faults = _check(records, first_row=first_row)
+    correct, rejected = _check(records, first_row=first_row)
     known = await import_queries.list_known(
         session,
         source.area,
@@ -246,21 +243,21 @@ async def _take_in(
         system=source.system,
         numbers=[record.case.source_number for record in correct],
     )
-    newer, contradictions = _newer_versions(correct, known)
-    faults += contradictions
-    faults.sort(key=lambda fault: fault.row or 0)
+    newer = _newer_versions(correct, known, rejected=rejected)
     if newer:
         await _store(session, source, newer=newer, now=now)
         journal.publish([version.event(source, now) for version in newer])
-    return Outcome(frozenset(version.record.row for version in newer), faults)
+    return Outcome(frozenset(version.record.row for version in newer), rejected)
 
 
 def _newer_versions(
-    correct: Iterable[Accepted], known: Mapping[str, KnownRow]
-) -> tuple[list[NewVersion], list[FieldError]]:
-    """The records to be stored, and those that contradict what came under the same version."""
+    correct: Iterable[Accepted],
+    known: Mapping[str, KnownRow],
+    *,
+    rejected: dict[int, list[Fault]],
+) -> list[NewVersion]:
+    """The records to be stored; those that contradict what came under the same version are rejected."""
     newer: list[NewVersion] = []
-    faults: list[FieldError] = []
     for record in correct:
         before = known.get(record.case.source_number)
         content = record.case.model_dump(mode="json", exclude={"contact"})
@@ -270,10 +267,13 @@ def _newer_versions(
             revision = before.revision + 1
             newer.append(NewVersion(record, content, before.case_id, revision=revision))
         elif before.version == record.case.version and before.record != content:
-            message = "another content was sent under this version; raise the version"
-            fault = FieldError("version", "same_version_different", message, row=record.row)
-            faults.append(fault)
-    return newer, faults
+            error = FieldError(
+                "version",
+                "same_version_different",
+                "another content was sent under this version; raise the version",
+            )
+            rejected[record.row] = [_as_fault(error)]
+    return newer
 
 
 async def _store(
@@ -299,43 +299,36 @@ async def _store(
     )
 
 
-def _check(records: Sequence[object], *, first_row: int) -> tuple[list[Accepted], list[FieldError]]:
-    """The correct records, and every fault of the others."""
+def _check(
+    records: Sequence[object], *, first_row: int
+) -> tuple[list[Accepted], dict[int, list[Fault]]]:
+    """The correct records, and every fault of the others by row."""
     correct: list[Accepted] = []
-    faults: list[FieldError] = []
+    rejected: dict[int, list[Fault]] = {}
     first_rows: dict[str, int] = {}
     for row, record in enumerate(records, start=first_row):
         try:
             case = PushedCase.model_validate(record)
         except ValidationError as error:
-            for fault in faults_of(error, FIELDS):
-                faults.append(FieldError(fault.field, fault.rule, fault.message, row=row))
+            rejected[row] = faults_of(error, FIELDS)
             continue
         earlier = first_rows.setdefault(case.source_number, row)
         if earlier == row:
             correct.append(Accepted(row, case))
         else:
             fault = FieldError(
-                "source_number",
-                "unique",
-                "stands in row {earlier} already",
-                row=row,
-                earlier=earlier,
+                "source_number", "unique", "stands in row {earlier} already", earlier=earlier
             )
-            faults.append(fault)
-    return correct, faults
+            rejected[row] = [_as_fault(fault)]
+    return correct, rejected
 
 
 def _verdicts(records: Sequence[object], outcome: Outcome, *, first_row: int) -> list[Verdict]:
-    faults: dict[int | None, list[Fault]] = {}
-    for fault in outcome.faults:
-        shown = Fault(field=fault.field, rule=fault.rule, message=_text_of(fault))
-        faults.setdefault(fault.row, []).append(shown)
     verdicts: list[Verdict] = []
     for row, record in enumerate(records, start=first_row):
         key = number_of(record, NUMBER)
-        if row in faults:
-            verdict = Verdict(row=row, key=key, status="rejected", faults=faults[row])
+        if row in outcome.rejected:
+            verdict = Verdict(row=row, key=key, status="rejected", faults=outcome.rejected[row])
         elif row in outcome.accepted:
             verdict = Verdict(row=row, key=key, status="accepted")
         else:
@@ -344,5 +337,6 @@ def _verdicts(records: Sequence[object], outcome: Outcome, *, first_row: int) ->
     return verdicts
 
 
-def _text_of(fault: FieldError) -> str:
-    return str(fault.as_dict()["message"])
+def _as_fault(error: FieldError) -> Fault:
+    """The error as verdicts and answers show it."""
+    return Fault(field=error.field, rule=error.rule, message=error.text())

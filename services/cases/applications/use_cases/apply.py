@@ -82,8 +82,9 @@ def submitter_of(caller: Caller, channel: ChannelName, *, matter_ids: Iterable[U
             "verify your identity first", headers={"WWW-Authenticate": challenge}
         )
     if channel == Channel.WINDOW:
-        message = "applications at a window are taken in by its clerk"
-        fault = FieldError("channel", "own_channel", message)
+        fault = FieldError(
+            "channel", "own_channel", "applications at a window are taken in by its clerk"
+        )
         raise InvalidInputError("the channel does not fit", [fault])
     return Submitter(caller, account_id=UUID(caller.subject), clerk=None)
 
@@ -143,8 +144,9 @@ def checked_guide(command: Guided, matter: PublishedMatter) -> PersonalGuide:
         matter.document, command.answers, matter_id=matter.matter_id, version=matter.version
     )
     if guide.digest != command.guide_digest:
-        message = "is not the digest of the guide for these answers"
-        fault = FieldError("guide_digest", "shown_guide", message)
+        fault = FieldError(
+            "guide_digest", "shown_guide", "is not the digest of the guide for these answers"
+        )
         raise InvalidInputError("another guide than the one shown", [fault])
     return guide
 

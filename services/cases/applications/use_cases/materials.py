@@ -160,8 +160,11 @@ class MaterialSources:
         file = self.earlier_files.get(material.origin)
         if file is None:
             place = f"materials.{material.code}.earlier_case_id"
-            message = "no earlier case of this applicant holds this material"
-            return [FieldError(place, "own_case", message)]
+            return [
+                FieldError(
+                    place, "own_case", "no earlier case of this applicant holds this material"
+                )
+            ]
         digest, media_type = file
         earlier_case_id, earlier_code = material.origin
         return FromEarlierCase(
@@ -204,15 +207,24 @@ def check_completeness(
             )
             faults.append(fault)
     for code in sorted(set(given) - set(asked)):
-        message = "your personal guide does not ask for this material"
-        faults.append(FieldError(f"materials.{code}", "asked", message))
+        faults.append(
+            FieldError(
+                f"materials.{code}", "asked", "your personal guide does not ask for this material"
+            )
+        )
     for code in promised:
         if code in asked and asked[code].necessity != "3":
-            message = "the guide does not let this come later"
-            faults.append(FieldError(f"materials.{code}", "promise_allowed", message))
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_allowed", "the guide does not let this come later"
+                )
+            )
         elif gap_days(promised_days) < 1:
-            message = "the promised time leaves no room for it"
-            faults.append(FieldError(f"materials.{code}", "promise_time", message))
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_time", "the promised time leaves no room for it"
+                )
+            )
     return faults
 
 
@@ -242,8 +254,7 @@ async def resolve_additional(
     for material in given:
         if isinstance(material, PromisedMaterial):
             place = f"materials.{material.code}"
-            message = "a promise is made with the application"
-            faults.append(FieldError(place, "no_promise", message))
+            faults.append(FieldError(place, "no_promise", "a promise is made with the application"))
     if faults:
         raise InvalidInputError("the materials cannot be taken", faults)
     return resolved

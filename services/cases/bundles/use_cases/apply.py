@@ -49,7 +49,6 @@ from shared.errors import (
     FieldError,
     ForbiddenError,
     InvalidInputError,
-    Rule,
 )
 from shared.ids import new_id
 from shared.security.crypto import lookup_hash, pseudonym
@@ -166,8 +165,13 @@ async def _checked_children(
             children.append(_child(part, guide, inputs=inputs, materials=materials))
         faults += _completeness_faults(guide, children, materials=materials)
         if guide.digest != command.guide_digest:
-            message = "is not the digest of the checklist for these answers"
-            faults.append(FieldError("guide_digest", "shown_guide", message))
+            faults.append(
+                FieldError(
+                    "guide_digest",
+                    "shown_guide",
+                    "is not the digest of the checklist for these answers",
+                )
+            )
     if faults:
         raise InvalidInputError("the application does not fit the bundle's checklist", faults)
     return children
@@ -255,8 +259,9 @@ def _completeness_faults(
     faults: list[FieldError] = []
     unknown = {material.code for material in materials} - set(merged_codes.values())
     for code in sorted(unknown):
-        message = "the checklist does not ask for this material"
-        faults.append(FieldError(f"materials.{code}", "asked", message))
+        faults.append(
+            FieldError(f"materials.{code}", "asked", "the checklist does not ask for this material")
+        )
     # A material that several children need is reported once.
     reported: set[tuple[str, str]] = set()
     for child in children:
@@ -264,8 +269,7 @@ def _completeness_faults(
             code = merged_codes[child.part.code, fault.field.removeprefix("materials.")]
             if (code, fault.rule) not in reported:
                 reported.add((code, fault.rule))
-                rule = Rule(fault.rule, fault.message, **fault.params)
-                faults.append(FieldError.at(f"materials.{code}", rule))
+                faults.append(fault.renamed(f"materials.{code}"))
     return faults
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from shared.domain import codes
 from shared.domain.bundles import FormField
-from shared.errors import FieldError, InvalidValueError, Rule
+from shared.errors import FieldError, InvalidValueError
 
 NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 YES_NO = frozenset({"yes", "no"})
@@ -52,9 +52,7 @@ def _check_value(field: FormField, value: str, *, today: date) -> FieldError | N
             case _:
                 pass
     except InvalidValueError as error:
-        return FieldError.at(place, Rule(field.kind, error.message, **error.params))
-    except ValueError as error:
-        return FieldError(place, field.kind, str(error))
+        return FieldError.of(place, field.kind, error)
     return None
 
 

@@ -117,15 +117,24 @@ class LicenseUse:
             return [Rule("own_license", "no licence of this applicant has this id")]
         broken: list[Rule] = []
         if self.asked.get(code) != license.type_code:
-            message = "the personal guide asks for another licence, or for none, here"
-            broken.append(Rule("license_type", message))
+            broken.append(
+                Rule(
+                    "license_type", "the personal guide asks for another licence, or for none, here"
+                )
+            )
         status = license.status_on(self.today)
         if status is not LicenseStatus.VALID:
-            message = "the licence is no evidence now (status {status})"
-            broken.append(Rule("license_valid", message, status=status.value))
+            broken.append(
+                Rule(
+                    "license_valid",
+                    "the licence is no evidence now (status {status})",
+                    status=status.value,
+                )
+            )
         if not consent and self._needs_consent(license):
-            message = "who uses another's licence records that its holder consents"
-            broken.append(Rule("consent", message))
+            broken.append(
+                Rule("consent", "who uses another's licence records that its holder consents")
+            )
         return broken
 
     def _needs_consent(self, license: LicenseCopy) -> bool:
