@@ -39,7 +39,7 @@ ROUTERS = (
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    """The application of this service; `bus` and `verifier` are for tests and the single process."""
+    """The app of this service; `bus` and `verifier` are for tests and the single process."""
     app = create_app("cases", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
     app.state.case_numbers = CaseNumberAllocator(app.state.database)

@@ -47,7 +47,7 @@ class ApplicationInputs:
 
 
 class InputsRow(NamedTuple):
-    """`document` is None when this process has parsed the text before; lists that are empty, too."""
+    """`document` is None when this process has parsed the text before; so are empty lists."""
 
     revision: int
     version: int

@@ -30,7 +30,10 @@ async def apply_for_bundle(
     now: Now,
     response: Response,
 ) -> BundleCaseRead:
-    """Apply for all children of a bundle at once: one form, one set of materials; all of it is taken or nothing."""
+    """Apply for all children of a bundle at once: one form, one set of materials.
+
+    All of it is accepted, or nothing.
+    """
     submitter = submitter_of(caller, command.channel, matter_ids=[])
     parent, cases, at = await apply_bundle.apply_for_bundle(
         session, command, numbers=numbers, submitter=submitter, now=now
@@ -62,8 +65,11 @@ async def list_own_bundles(
 async def get_bundle_file(
     bundle_case_id: UUID, session: ReadSession, caller: CurrentCaller, at: At
 ) -> BundleCaseRead:
-    """One application with its children: whole for the applicant, for officers with their own department's child, for the
-    clerk who took it in with the numbers."""
+    """One application with its children.
+
+    The applicant sees all of it, officers the children of their own department, and the clerk who
+    took it in the numbers.
+    """
     parent = await bundle_queries.get_bundle_case(session, bundle_case_id)
     cases = await bundle_queries.list_children(session, bundle_case_id)
     return show_bundle(parent, cases, caller=caller, at=at)

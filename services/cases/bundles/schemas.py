@@ -18,9 +18,10 @@ from shared.fields import Line
 
 
 class ApplyBundle(Strict):
-    """One application for all children of a bundle (一件事) under the checklist that was shown (its digest proves it).
+    """One application for all children of a bundle (一件事).
 
-    `fields` are the shared form's, once; `materials` go by the codes of the merged list, once for all that need them.
+    `guide_digest` proves which checklist was shown. `fields` are those of the shared form.
+    `materials` go by the codes of the merged list, each once for all children that need it.
     """
 
     bundle_id: UUID
@@ -47,7 +48,10 @@ class BundleChildRead(BaseModel):
 
 
 class BundleCaseRead(BaseModel):
-    """A one-thing application. Officers of a child's department see of the form and the children what is theirs."""
+    """A one-thing application.
+
+    Officers of a child's department see the children and the fields of their own department.
+    """
 
     id: UUID
     number: str

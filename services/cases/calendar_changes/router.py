@@ -60,7 +60,10 @@ async def get_calendar(
 async def change_days(
     command: ChangeDays, database: Db, administrator: Administrator
 ) -> CalendarChangeRead:
-    """Set days of the calendar. Clocks count by it at once; the due dates of open cases follow, batch by batch."""
+    """Set days of the calendar.
+
+    Clocks count by it at once; the due dates of open cases follow, batch by batch.
+    """
     async with database.transaction() as session:
         change = await calendar_changes.change_days(
             session, command, officer=administrator.subject, now=clock.now()

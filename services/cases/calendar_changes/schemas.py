@@ -48,7 +48,10 @@ class MovedCases(BaseModel):
 
 
 class CalendarChangeRead(BaseModel):
-    """A change of the calendar and what followed from it; `finished` when every open case has been looked at."""
+    """A change of the calendar and what followed from it.
+
+    `finished` when every open case has been checked.
+    """
 
     id: UUID | None
     changed_days: int

@@ -22,7 +22,7 @@ from shared.events.cases import CalendarChanged
 from shared.ids import new_id
 
 BATCH = 200
-"""Cases per transaction: small, so that officers do not wait for locks, nor requests for the CPU."""
+"""Cases per transaction: small, so that officers do not wait long for locks."""
 SECOND_PASS_AFTER = timedelta(minutes=2)
 """Longer than any transaction lives that may still have read the old calendar."""
 START = UUID(int=0)

@@ -1,4 +1,4 @@
-"""HTTP endpoints that show cases: one's own, one case, its timeline and files, tracking, the work list."""
+"""HTTP endpoints that show cases: lists, one case, its timeline and files, tracking."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -112,7 +112,10 @@ async def get_material(
 async def track_case(
     command: Track, request: Request, database: Db, settings: Config, _caller: MaybeCaller
 ) -> Tracked:
-    """Where a case stands, by its number and the last four digits of the phone; tries are counted."""
+    """Where a case stands, by its number and the last four digits of the phone.
+
+    Attempts are counted.
+    """
     address = client_address(request, trust_gateway=settings.trust_gateway)
     budget = Budget(
         window=timedelta(seconds=settings.tracking_window_seconds),

@@ -73,9 +73,10 @@ class CaseSummary(BaseModel):
 
 
 class StepRead(BaseModel):
-    """One step, by role, never by name; `agent_id` is the account that acted for the applicant (授权代办).
+    """One step, by role, never by name.
 
-    `opinion`, the words of a review (审查意见), is shown to the officers of the department alone.
+    `agent_id` is the account that acted for the applicant (授权代办). `opinion`, the text of a
+    review (审查意见), is shown to the officers of the department alone.
     """
 
     act: CaseAct

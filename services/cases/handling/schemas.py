@@ -22,7 +22,7 @@ class RefuseAcceptance(Strict):
 
 
 class MissingItem(Strict):
-    """One gap: a material of the guide, or words."""
+    """One gap: a material of the guide, or only a text."""
 
     material_code: Code | None = None
     text: Line

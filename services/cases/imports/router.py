@@ -14,5 +14,8 @@ router = APIRouter(route_class=IdempotentRoute)
 
 @router.post("/imports", dependencies=[Once], max_body_size=MAX_FILE)
 async def push_cases(command: PushCases, session: Session, system: Pusher, now: Now) -> Pushed:
-    """办件推送: a bureau's own system pushes its cases; good records land, faulty ones come back with row, field and rule."""
+    """办件推送: a bureau's own system pushes its cases.
+
+    Correct records are stored; the others come back with row, field and rule.
+    """
     return await imports.push_cases(session, command, system=system, now=now)

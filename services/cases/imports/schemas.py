@@ -29,9 +29,10 @@ def _checked_matter_code(value: str) -> str:
 
 
 class PushedCase(CaseRecord):
-    """One case of a bureau's own system. Personal data stays there, but for whom ratings may ask (`contact`).
+    """One case of a bureau's own system. Personal data stays there, except `contact`.
 
-    It is given where the system cannot ask itself (专网), is passed on sealed and not kept here.
+    It says whom ratings may ask for a judgement, where the system cannot ask itself (专网). It is
+    passed on sealed and not kept here.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -49,7 +49,7 @@ FIELDS = frozenset({*PushedCase.model_fields, *Contact.model_fields})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose cases these are: area and department, and the system in which they have their numbers."""
+    """Whose cases these are: area, department, and the system that numbers them."""
 
     area: str
     department: str
@@ -256,7 +256,10 @@ def _newer_versions(
     *,
     rejected: dict[int, list[Fault]],
 ) -> list[NewVersion]:
-    """The records to be stored; those that contradict what came under the same version are rejected."""
+    """The records to be stored.
+
+    Those that contradict what came under the same version are rejected.
+    """
     newer: list[NewVersion] = []
     for record in correct:
         before = known.get(record.case.source_number)

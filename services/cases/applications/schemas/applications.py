@@ -60,6 +60,9 @@ class Apply(Guided):
 
 
 class MatchLicenses(Guided):
-    """Which of the caller's licences meet materials of the guide; with `id_number` (or USCC) those of this applicant alone."""
+    """Which of the caller's licences meet materials of the guide.
+
+    With `id_number` (or USCC) those of this applicant alone.
+    """
 
     id_number: Annotated[str, Field(min_length=1, max_length=18), CLEAN] | None = None

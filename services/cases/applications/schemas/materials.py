@@ -21,7 +21,10 @@ class UploadedMaterial(Strict):
 
 
 class EarlierMaterial(Strict):
-    """A material of an earlier case of the same applicant meets it; `earlier_code` is its code there (default: the same)."""
+    """A material of an earlier case of the same applicant meets it.
+
+    `earlier_code` is its code there (default: the same).
+    """
 
     kind: Literal["earlier_case"]
     code: Code
@@ -35,7 +38,10 @@ class EarlierMaterial(Strict):
 
 
 class PromisedMaterial(Strict):
-    """容缺: the applicant promises to bring it by the limit; only where the guide allows it (necessity 3)."""
+    """容缺: the applicant promises to bring it by the limit.
+
+    Only where the guide allows it (necessity 3).
+    """
 
     kind: Literal["promise"]
     code: Code

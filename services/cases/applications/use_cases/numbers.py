@@ -88,8 +88,7 @@ class CaseNumberAllocator:
             self._connection = await self._database.connect()
             # The commit of the case makes this durable, too: it comes later in the same log.
             _ = await self._connection.execute("SET synchronous_commit = off")
-        # The driver does not know the type of a column.
-        last: int = await self._connection.fetchval(ADVANCE, *counter, count)  # pyright: ignore[reportAssignmentType]
+        last: int = await self._connection.fetchval(ADVANCE, *counter, count)
         return last
 
 

@@ -56,7 +56,7 @@ from shared.security.crypto import lookup_hash, pseudonym
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child of the application: its guide, its matter, and the materials that are there for it."""
+    """A child of the application: its guide, its matter, its materials and expected results."""
 
     part: ChildGuide
     matter: PublishedMatter

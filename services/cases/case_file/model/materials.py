@@ -39,7 +39,7 @@ class Uploaded(StoredPart):
 
 
 class FromEarlierCase(StoredPart):
-    """The file of an earlier case of the same applicant, or the result of another child of the bundle.
+    """The file of an earlier case of the applicant, or the result of another child of a bundle.
 
     A result has neither digest nor media type.
     """

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class CaseAct(StrEnum):
-    """What happens to a case: first what people do to it (`ALLOWED`), then what follows by itself."""
+    """What happens to a case: what people do (`ALLOWED`), then what follows by itself."""
 
     ACCEPT = "accept"
     REFUSE_ACCEPTANCE = "refuse_acceptance"

@@ -47,7 +47,10 @@ async def refuse_acceptance(act: ClerkAct, case_id: UUID, command: RefuseAccepta
 async def request_correction(
     act: HandlerAct, case_id: UUID, command: RequestCorrection
 ) -> CaseRead:
-    """补正: everything missing, once; again, also after acceptance, for what a licence that lapsed leaves open."""
+    """补正: everything missing, once.
+
+    Again, also after acceptance, for what a lapsed licence leaves open.
+    """
     return answer_act(act, await acts.request_correction(act, case_id, command))
 
 

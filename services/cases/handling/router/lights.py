@@ -58,13 +58,16 @@ async def list_lights(
     settings: Config,
     is_open: Annotated[
         bool | None,
-        Query(alias="open", description="Only those that burn, or only those that are out"),
+        Query(alias="open", description="Only those that are on, or only those that are out"),
     ] = None,
     level: Annotated[Level | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[LightRead]:
-    """Lights of the officer's department, or of the supervisor's area (the city's supervisors see all areas)."""
+    """Lights of the officer's department, or of the supervisor's area.
+
+    The city's supervisors see all areas.
+    """
     after = FIRST
     if cursor:
         (after,) = decode_cursor(cursor, UUID)
