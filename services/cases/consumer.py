@@ -1,4 +1,4 @@
-"""Events from other services: matters and bundles, licences, cases that came by signed batch."""
+"""Events from other services: matters and bundles, licenses, cases that came by signed batch."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ async def close_cancelled(session: AsyncSession, event: MatterCancelled) -> None
 
 @consumer.on_batch(LicenseIssued, LicenseChanged, LicenseSuspended, LicenseRevoked, LicenseExpired)
 async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent]) -> None:
-    """Licences change, and with them the cases that use them."""
+    """Licenses change, and with them the cases that use them."""
     await licenses.follow_licenses(session, events, now=clock.now())
 
 

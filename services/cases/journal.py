@@ -8,7 +8,6 @@ the one given to the journal.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -166,10 +165,11 @@ class Journal:
         values = {f"case_{name}": getattr(case, name) for name in CASE_NAMES}
         await WRITE_WITH_CASE.execute(self._session, **values, **self._values())
 
-    def _values(self) -> dict[str, Any]:
-        """Parameters for the driver, which takes values of many types."""
+    def _values(self) -> dict[str, object]:
+        """Parameters of the statements."""
+        # Sealed now, in the order of events: the relay publishes in this order.
         entries = [outbox.entry(event) for event in self._events]
-        values = {
+        values: dict[str, object] = {
             "steps": _as_json(self._steps),
             "trail": _as_json(self._trail),
             "topics": [entry["topic"] for entry in entries],
@@ -177,6 +177,7 @@ class Journal:
             "ids": [entry["event_id"] for entry in entries],
             "payloads": [entry["payload"] for entry in entries],
         }
+        # Whoever goes on with this journal must not write the same again.
         self._steps.clear()
         self._trail.clear()
         self._events.clear()

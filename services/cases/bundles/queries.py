@@ -47,7 +47,7 @@ async def get_bundle_inputs(
     license_ids: Collection[UUID],
     owner: str,
 ) -> BundleInputs:
-    """What an application for the bundle rests on; the licences are locked.
+    """What an application for the bundle rests on; the licenses are locked.
 
     Raises `NotFoundError` when the bundle takes no applications.
     """

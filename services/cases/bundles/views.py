@@ -41,6 +41,7 @@ def show_bundle(
     applicant = ApplicantData(
         parent.applicant_kind, parent.applicant_name, parent.applicant_id_number, parent.phone
     )
+    # The form concerns all children; an officer sees the fields of the own department.
     fields = parent.form
     if not is_applicant:
         applicant = applicant.masked()

@@ -44,6 +44,7 @@ async def get_calendar(session: AsyncSession, version: UUID | None = None) -> Wo
         return _calendars[version]
     row = await CALENDAR.first(session)
     assert row is not None
+    # Also when `version` was older: what is read now is the newest.
     days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
     calendar = WorkCalendar(days)
     _calendars[row.version] = calendar

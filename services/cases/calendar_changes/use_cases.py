@@ -113,11 +113,13 @@ async def follow_change(
             detail={"revision": case.revision},
         )
         journal.append(step, event)
+    # A new object: changes inside the old one are not noticed by the session.
     change.moved = dict(moved)
     has_more = len(cases) == BATCH
     if has_more:
         change.reached = cases[-1].id
     else:
+        # The pass is over; the next one begins with the first case again.
         change.reached = START
         change.passes += 1
     await journal.write()

@@ -34,6 +34,7 @@ async def track_case(
     if case is not None:
         sealed_phone = case.sealed_phone
     last_digits = decrypt(sealed_phone, PHONE_PURPOSE)[-4:]
+    # In constant time, for the same reason.
     is_right_phone = hmac.compare_digest(last_digits, command.phone_last4)
     if case is None or not is_right_phone:
         raise NotFoundError("no case with this number and phone")

@@ -16,7 +16,7 @@ from shared.fields import Line, Prose, Reason
 
 
 class RefuseAcceptance(Strict):
-    """不予受理, or 退件: why."""
+    """Why a case is not accepted (不予受理), or returned (退件)."""
 
     reasons: Reason
 
@@ -41,14 +41,14 @@ class Correct(Strict):
 
 
 class Review(Strict):
-    """审查意见; the department alone reads `text`."""
+    """The opinion of a reviewer (审查意见); the department alone reads `text`."""
 
     opinion: Literal["agree", "disagree"]
     text: Prose
 
 
 SpecialKind = Literal["听证", "招标", "拍卖", "检验", "检测", "检疫", "鉴定", "专家评审"]
-"""特别程序 whose time is not counted: the law's own list (art. 45)."""
+"""Special procedures (特别程序) whose time is not counted: the law's own list (art. 45)."""
 
 
 class SuspendCase(Strict):
@@ -60,7 +60,7 @@ class SuspendCase(Strict):
 
 
 class ExtendTime(Strict):
-    """延期 in working days."""
+    """An extension (延期) in working days."""
 
     days: int = Field(ge=1, le=90)
     reasons: Reason
@@ -73,7 +73,7 @@ class AnswerLight(Strict):
 
 
 class Decide(Strict):
-    """办结结果: 0 准予, 1 不予许可 (with reasons)."""
+    """The result (办结结果): 0 granted (准予), 1 refused (不予许可, with reasons)."""
 
     result: Literal["0", "1"]
     reasons: Annotated[Reason | None, Field(validate_default=True)] = None

@@ -315,6 +315,7 @@ def _check(
         except ValidationError as error:
             rejected[row] = faults_of(error, FIELDS)
             continue
+        # Of two records with one number nobody could say which is right: the first counts.
         earlier = first_rows.setdefault(case.source_number, row)
         if earlier == row:
             correct.append(Accepted(row, case))

@@ -1,4 +1,4 @@
-"""Which licence meets a material of which open case."""
+"""Which license meets a material of which open case."""
 
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from services.cases.model_base import Base
 
 
 class CaseLicense(Base):
-    """A material of an open case that a licence meets.
+    """A material of an open case that a license meets.
 
-    With it, the cases that use a revoked licence are found.
+    With it, the cases that use a revoked license are found.
     """
 
     __tablename__ = "case_license"

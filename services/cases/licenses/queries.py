@@ -1,4 +1,4 @@
-"""Every SELECT about licences that meet materials."""
+"""Every SELECT about licenses that meet materials."""
 
 from collections.abc import Collection, Sequence
 from datetime import date
@@ -17,9 +17,9 @@ from services.cases.licenses.model import CaseLicense
 
 
 async def lock_licenses(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, LicenseCopy]:
-    """The licences among these, locked against change until the transaction ends.
+    """The licenses among these, locked against change until the transaction ends.
 
-    Lock them before the case: events about licences do it in this order.
+    Lock them before the case: events about licenses do it in this order.
     """
     if not ids:
         return {}
@@ -37,7 +37,7 @@ async def list_usable(
     today: date,
     limit: int,
 ) -> Sequence[LicenseCopy]:
-    """Licences of an account that are evidence today, of these types, the newest first.
+    """Licenses of an account that are evidence today, of these types, the newest first.
 
     `holder`: the pseudonym of an applicant; None for every holder of the account.
     """
@@ -55,11 +55,11 @@ async def list_usable(
 
 
 async def lock_cases_using(session: AsyncSession, license_ids: Collection[UUID]) -> Sequence[Case]:
-    """The open cases that use these licences, locked; without their secret parts and guides.
+    """The open cases that use these licenses, locked; without their secret parts and guides.
 
     A child that waits is among them: it will be received with these materials.
     """
-    # An array, so that it is the same statement for any number of licences.
+    # An array, so that it is the same statement for any number of licenses.
     ids = literal(list(license_ids), ARRAY(Uuid()))
     case_ids = select(CaseLicense.case_id).where(CaseLicense.license_id == any_(ids))
     left_out = [defer(column, raiseload=True) for column in (Case.guide, Case.missing, *SECRET)]

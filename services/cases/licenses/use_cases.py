@@ -1,7 +1,7 @@
-"""E-licences in cases (用证).
+"""E-licenses in cases (用证).
 
 The copies follow the events of the licenses service, every use is recorded, and open cases are
-rechecked when a licence that they use changes.
+rechecked when a license that they use changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ from shared.events.licenses import LicenseEvent
 
 
 class KeptRow(NamedTuple):
-    """A licence whose copy has changed; only one that was known before can be in use."""
+    """A license whose copy has changed; only one that was known before can be in use."""
 
     license_id: UUID
     was_known: bool
@@ -79,7 +79,7 @@ FORGET_USES = command(
 async def follow_licenses(
     session: AsyncSession, events: Iterable[LicenseEvent], *, now: datetime
 ) -> None:
-    """Keep the newest state of each licence and recheck the open cases that use it.
+    """Keep the newest state of each license and recheck the open cases that use it.
 
     Events may come in any order.
     """
@@ -95,6 +95,7 @@ async def follow_licenses(
     for row in await KEEP_NEWEST.fetch(session, rows=rows):
         if row.was_known:
             changed[row.license_id] = LicenseCopy.of(copies[row.license_id])
+    # A license that nobody knew before cannot be in use.
     if not changed:
         return
     cases = await license_queries.lock_cases_using(session, changed)
@@ -104,7 +105,7 @@ async def follow_licenses(
 
 
 def _shown_number(event: LicenseEvent) -> str:
-    """The number of a person's licence can be that of the ID card, so it is masked."""
+    """The number of a person's license can be that of the ID card, so it is masked."""
     if event.holder_kind == "person":
         return masking.mask_id_number(event.number)
     return event.number
@@ -135,7 +136,7 @@ async def _recheck_cases(
     licenses: Mapping[UUID, LicenseCopy],
     at: Moment,
 ) -> None:
-    """Note in each case which of its licences are no evidence any more, and which are again."""
+    """Note in each case which of its licenses are no evidence any more, and which are again."""
     journal = Journal(session, at.now)
     for case in cases:
         lapsed, restored = case.recheck_licenses(licenses, at)
@@ -165,7 +166,7 @@ async def _recheck_cases(
 
 
 def licenses_among(materials: Iterable[StoredMaterial]) -> list[FromLicense]:
-    """Those materials that a licence meets."""
+    """Those materials that a license meets."""
     return [material for material in materials if isinstance(material, FromLicense)]
 
 
@@ -177,7 +178,7 @@ def record_uses(
     role: StepRole,
     at: Moment,
 ) -> None:
-    """用证: a step with its event for each material that a licence meets."""
+    """用证: a step with its event for each material that a license meets."""
     events = case.license_uses(materials, context.current().actor, at=at)
     for material, event in zip(materials, events, strict=True):
         step = Step(
@@ -195,7 +196,7 @@ def record_uses(
 
 
 async def add_uses(session: AsyncSession, uses: Sequence[tuple[UUID, FromLicense]]) -> None:
-    """Remember which case (id) uses which licences, to find it when one of them changes.
+    """Remember which case (id) uses which licenses, to find it when one of them changes.
 
     The cases must have been written before.
     """
@@ -211,7 +212,7 @@ async def add_uses(session: AsyncSession, uses: Sequence[tuple[UUID, FromLicense
 async def forget_uses(
     session: AsyncSession, case: Case, *, materials: Iterable[StoredMaterial]
 ) -> None:
-    """These materials use their licences no longer: they were replaced, or the case has ended."""
+    """These materials use their licenses no longer: they were replaced, or the case has ended."""
     used = licenses_among(materials)
     if used:
         await FORGET_USES.execute(

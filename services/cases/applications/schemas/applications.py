@@ -60,7 +60,7 @@ class Apply(Guided):
 
 
 class MatchLicenses(Guided):
-    """Which of the caller's licences meet materials of the guide.
+    """Which of the caller's licenses meet materials of the guide.
 
     With `id_number` (or USCC) those of this applicant alone.
     """

@@ -1,4 +1,4 @@
-"""What meets a material: commands, and which licences could."""
+"""What meets a material: commands, and which licenses could."""
 
 from datetime import date
 from typing import Annotated, Literal
@@ -48,7 +48,7 @@ class PromisedMaterial(Strict):
 
 
 class LicensedMaterial(Strict):
-    """免提交: an e-licence of the applicant meets it.
+    """免提交: an e-license of the applicant meets it.
 
     `consent`: the applicant agrees; whoever acts for her, an agent or a window clerk, records it.
     """
@@ -71,7 +71,7 @@ Materials = Annotated[list[GivenMaterial], Field(max_length=300)]
 
 
 class UsableLicense(BaseModel):
-    """A licence that may meet a material; the number masked where its holder is a person."""
+    """A license that may meet a material; the number masked where its holder is a person."""
 
     license_id: UUID
     type_name: dict[str, str]
@@ -81,7 +81,7 @@ class UsableLicense(BaseModel):
 
 
 class LicenseMatch(BaseModel):
-    """A material of the guide that a licence can meet, and the caller's licences that do."""
+    """A material of the guide that a license can meet, and the caller's licenses that do."""
 
     material_code: str
     material_name: Bilingual

@@ -1,4 +1,4 @@
-"""Applying for a matter: 申请 and 收件."""
+"""Applying for a matter (申请): the application is received (收件) in the same transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ async def apply_for(
     submitter: Submitter,
     now: datetime,
 ) -> tuple[Case, Moment]:
-    """申请 and 收件: check guide and materials, assign the number, start the clock.
+    """Check guide and materials, assign the number, receive the case and start its clock.
 
     It takes two statements: one reads everything that is needed, one writes all rows. Licences cost
     a third, a changed calendar a fourth.
@@ -196,7 +196,7 @@ def promised_codes(given: Sequence[GivenMaterial]) -> list[str]:
 
 
 def promised_days(matter: PublishedMatter) -> int:
-    """承诺时限 in working days, else the statutory limit, else the law's own 20."""
+    """The promised working days (承诺时限), else the statutory limit, else the law's own 20."""
     if matter.document.promised_days is not None:
         return matter.document.promised_days
     return matter.document.legal_days or DEFAULT_DAYS
@@ -243,6 +243,7 @@ def new_case(
         materials=materials,
         intake_by=submitter.clerk,
         officer=submitter.clerk,
+        # Written past the session, so no default of a column would be set.
         reviewers=[],
         corrections=0,
         missing=[],
@@ -268,6 +269,7 @@ async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, 
 
 async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:
     """Receive the case and write it with its first steps, audit rows and events."""
+    # The journal writes the case with everything else, in one statement.
     journal = Journal(session, at.now)
     submitted, received = case.submit(at)
     journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)

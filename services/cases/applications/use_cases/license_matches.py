@@ -1,4 +1,4 @@
-"""Which of the caller's own licences could meet the materials of a personal guide (用证)."""
+"""Which of the caller's own licenses could meet the materials of a personal guide (用证)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,18 +19,18 @@ from shared.security.crypto import pseudonym
 from shared.security.tokens import Caller
 
 MOST_LICENSES = 200
-"""Licences shown at once, the newest first."""
+"""Licenses shown at once, the newest first."""
 
 
 async def match_licenses(
     session: AsyncSession, command: MatchLicenses, *, caller: Caller, now: datetime
 ) -> list[LicenseMatch]:
-    """Each material of the guide that asks for a licence, with the caller's valid ones.
+    """Each material of the guide that asks for a license, with the caller's valid ones.
 
     Raises `ForbiddenError` for whoever acts for somebody else.
     """
     if acts_for_another(caller):
-        raise ForbiddenError("only the holder herself sees which licences she has")
+        raise ForbiddenError("only the holder herself sees which licenses she has")
     inputs = await application_queries.get_inputs(session, command.matter_id)
     guide = checked_guide(command, inputs.matter)
     type_codes: set[str] = set()

@@ -1,7 +1,7 @@
 """How given materials become materials of a case, and whether they are complete.
 
 A material is met by an upload, by a material of an earlier case of the same applicant, by a promise
-(容缺), or by an e-licence (免提交).
+(容缺), or by an e-license (免提交).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def upload_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
 
 
 def license_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
-    """The licences that are named."""
+    """The licenses that are named."""
     return [material.license_id for material in given if isinstance(material, LicensedMaterial)]
 
 
@@ -64,7 +64,7 @@ def license_use(
     caller: Caller,
     at: Moment,
 ) -> LicenseUse:
-    """Whose licences may meet the materials of this guide, and with whose consent."""
+    """Whose licenses may meet the materials of this guide, and with whose consent."""
     return LicenseUse(
         holder=pseudonym(id_number),
         account_id=account_id,
@@ -96,7 +96,7 @@ class ApplicantMatch:
 class MaterialSources:
     """Where materials can come from.
 
-    Uploads and files of earlier cases are already known to be the applicant's; licences are checked
+    Uploads and files of earlier cases are already known to be the applicant's; licenses are checked
     by `use`.
     """
 

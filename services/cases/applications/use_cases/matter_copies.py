@@ -4,6 +4,7 @@ from sqlalchemy import literal
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.cases.applications import queries as application_queries
 from services.cases.applications.model import MatterCopy
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 
@@ -26,7 +27,7 @@ async def upsert_copy(session: AsyncSession, event: MatterPublished) -> None:
 
 async def close_copy(session: AsyncSession, event: MatterSuspended | MatterCancelled) -> None:
     """Accept no new applications for the matter."""
-    matter = await session.get(MatterCopy, event.matter_id, with_for_update=True)
+    matter = await application_queries.lock_copy(session, event.matter_id)
     if matter is not None and matter.revision < event.revision:
         matter.open = False
         matter.revision = event.revision

@@ -47,6 +47,7 @@ class CaseNumberAllocator:
         """
         result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[code, day].append(result)
+        # One task serves all; callers that come meanwhile wait in the list for its next round.
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._serve())
         return await result

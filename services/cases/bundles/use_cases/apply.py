@@ -203,7 +203,7 @@ async def _resolve_materials(
     asked: dict[str, str | None] = {}
     given: list[GivenMaterial] = []
     if guide is None:
-        # Without a checklist nobody can say which licences it asks for.
+        # Without a checklist nobody can say which licenses it asks for.
         for material in command.materials:
             if not isinstance(material, LicensedMaterial):
                 given.append(material)
@@ -369,6 +369,7 @@ async def _store(
         licenses = licenses_among(case.materials)
         record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
         uses += [(case.id, material) for material in licenses]
+    # The journal writes what the session knows before its own rows, which refer to it.
     session.add(parent)
     session.add_all(cases)
     await journal.write()

@@ -92,6 +92,7 @@ def _follow_once(progress: Progress, journal: Journal, *, at: Moment) -> list[Ca
             _receive(child, _results_for(progress.parent, entry), journal=journal, at=at)
         else:
             continue
+        # Later entries of this round may wait for this one.
         progress.settle(entry)
         changed.append(child)
     return changed

@@ -75,7 +75,7 @@ DELIVERY_DAYS = 10
 REMEDIES = "不服本决定的, 可依法申请行政复议或者提起行政诉讼"
 """The right to 复议 and 诉讼 that every refusal states (art. 38)."""
 LONGEST_USE_REASON = 200
-"""Characters of the reason that goes into the log of a licence."""
+"""Characters of the reason that goes into the log of a license."""
 
 DeliveryMethod = Literal["window", "post", "online"]
 
@@ -368,16 +368,17 @@ class Case(Base):
     # Receipt
 
     def submitted(self, at: Moment) -> CaseSubmitted:
-        """申请 with all materials."""
+        """The application (申请) has come, with all materials."""
         return CaseSubmitted(**self.facts(at))
 
     def submit(self, at: Moment) -> tuple[CaseSubmitted, CaseReceived]:
-        """申请 and 收件 in the same moment."""
+        """The application is received in the moment in which it comes (申请, 收件)."""
+        # Both events carry the revision after the receipt, so the order of the calls matters.
         received = self.receive(at)
         return self.submitted(at), received
 
     def receive(self, at: Moment) -> CaseReceived:
-        """收件: the acceptance clock of five working days starts."""
+        """Receipt (收件): the acceptance clock of five working days starts."""
         self.revision += 1
         self.state = State.RECEIVED
         self._start_clocks(at.today, ACCEPTANCE_DAYS, at=at)
@@ -401,13 +402,13 @@ class Case(Base):
         return self.submitted(at)
 
     def receive_waiting(self, results: Sequence[StoredMaterial], at: Moment) -> CaseReceived:
-        """收件 of a child that has waited; `results` of the others are materials of this one."""
+        """Receipt of a child that has waited; `results` of others are materials of this one."""
         self.materials = [*self.materials, *results]
         self.received_at = at.now
         return self.receive(at)
 
     def give_up_waiting(self, reasons: str, at: Moment) -> CaseClosed:
-        """退件 of a child that waited for something that will not come."""
+        """Return (退件) of a child that waited for something that will not come."""
         self.revision += 1
         self.reasons = reasons
         self.result = CaseResult.RETURNED
@@ -418,6 +419,7 @@ class Case(Base):
     def accept(self, officer: str, at: Moment) -> CaseAccepted:
         """受理: the handling clocks start."""
         self._begin(CaseAct.ACCEPT, at)
+        # Whoever took the application in at a window stays the person of the intake.
         self.intake_by = self.intake_by or officer
         return self._accepted(at.today, at)
 
@@ -466,7 +468,7 @@ class Case(Base):
     ) -> CorrectionRequested:
         """补正: everything missing is requested at once (一次性告知).
 
-        A second request is refused, except for materials that have lapsed since. A licence that is
+        A second request is refused, except for materials that have lapsed since. A license that is
         no evidence any more is a new reason, also after acceptance: then the clock stands still
         until the applicant has replaced it.
         """
@@ -485,6 +487,7 @@ class Case(Base):
         if self.state is State.RECEIVED:
             self.intake_by = self.intake_by or officer
         else:
+            # After acceptance the clocks stand still, as in a special procedure.
             self.suspended_on = at.today
         if not is_about_lapsed:
             self.corrections = 1
@@ -528,6 +531,7 @@ class Case(Base):
                 extra={"promised": self.gaps, "lapsed": sorted(lapsed)},
             )
         self._replace_materials(materials)
+        # Without gaps there is no day by which they must be filled.
         if not self.gaps:
             self.gap_days = None
             self.gap_due_on = None
@@ -538,7 +542,7 @@ class Case(Base):
         return [material.code for material in self.materials if isinstance(material, Promised)]
 
     def lapsed(self, today: date) -> dict[str, LicenseStatus]:
-        """The materials whose licence is no evidence any more: code and the licence's status."""
+        """The materials whose license is no evidence any more: code and the license's status."""
         lapsed: dict[str, LicenseStatus] = {}
         for material in self.materials:
             if isinstance(material, FromLicense):
@@ -552,12 +556,12 @@ class Case(Base):
         kept = [material for material in self.materials if material.code not in replaced]
         self.materials = [*kept, *materials]
 
-    # Licences
+    # Licenses
 
     def recheck_licenses(
         self, licenses: Mapping[UUID, LicenseCopy], at: Moment
     ) -> tuple[list[CaseMaterialLapsed], list[str]]:
-        """Follow the newest state of licences that the case uses.
+        """Follow the newest state of licenses that the case uses.
 
         Returns the events about materials that have lapsed, and the codes of those that are
         evidence again.
@@ -624,7 +628,9 @@ class Case(Base):
             raise ForbiddenError("who took the case in does not review it (受审分离)")
         if officer in self.reviewers:
             raise ConflictError("you have reviewed this case; a second person must")
+        # A new list, because changes inside a list are not noticed by the session.
         self.reviewers = [*self.reviewers, officer]
+        # The step of the review ends with the last reviewer; that of the decision begins.
         if len(self.reviewers) == self.reviewers_needed:
             self._start_step(at.today, at)
 
@@ -658,6 +664,7 @@ class Case(Base):
                 "extended by {days} days already; a second extension is not allowed",
                 days=self.extended_days,
             )
+        # A matter without a statutory limit is held to its promise.
         if at.today > (self.legal_due_on or self.due_on):
             raise ConflictError("its time is over; an extension is decided before that")
         self.extended_days = days
@@ -672,6 +679,7 @@ class Case(Base):
         """决定 by a leader after review by two (one for 即办件)."""
         self._begin(CaseAct.DECIDE, at)
         self._check_decision(officer, result, at=at)
+        # Only a grant leads to a license, and then its service must know the holder.
         license_type_code: str | None = None
         holder: str | None = None
         if result is CaseResult.REFUSED:
@@ -683,6 +691,7 @@ class Case(Base):
         self.decided_by = officer
         self.result = result
         self.reasons = reasons
+        # Before the clocks start anew: then `due_on` is that of the delivery.
         self.overdue = at.today > self.due_on
         self._start_clocks(at.today, DELIVERY_DAYS, at=at)
         return CaseDecided(
@@ -711,7 +720,7 @@ class Case(Base):
         lapsed = self.lapsed(at.today)
         if lapsed and result is CaseResult.GRANTED:
             raise ConflictError(
-                "no licence meets these any more: {codes}; ask the applicant to replace them",
+                "no license meets these any more: {codes}; ask the applicant to replace them",
                 codes=", ".join(sorted(lapsed)),
                 extra={"lapsed": [{"code": code, "status": lapsed[code]} for code in lapsed]},
             )
@@ -764,7 +773,7 @@ class Case(Base):
         return seal_for({"name": self.applicant_name, "phone": self.phone}, "case.contact")
 
     def _sealed_holder(self) -> str:
-        """To whom licenses must issue the licence."""
+        """To whom licenses must issue the license."""
         holder = {
             "kind": self.applicant_kind.value,
             "name": self.applicant_name,

@@ -53,7 +53,7 @@ class StepRole(StrEnum):
 
 
 class LicenseStatus(StrEnum):
-    """证照状态 (norms of GB/T 36903); only a valid licence counts as evidence."""
+    """证照状态 (norms of GB/T 36903); only a valid license counts as evidence."""
 
     VALID = "01"  # 有效
     SUSPENDED = "02"  # 暂扣
@@ -66,7 +66,7 @@ class LicenseStatus(StrEnum):
 
 
 class LicenseTrust(StrEnum):
-    """可信等级 of a licence: A is made and signed by the issuer."""
+    """可信等级 of a license: A is made and signed by the issuer."""
 
     A = "A"
     B = "B"

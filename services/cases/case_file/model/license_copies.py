@@ -1,4 +1,4 @@
-"""Copies of e-licences, and when a licence may meet a material of a case (免提交, 用证)."""
+"""Copies of e-licenses, and when a license may meet a material of a case (免提交, 用证)."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -35,7 +35,7 @@ class LicenseValues(NamedTuple):
 
 
 class LicenseCopy(Base):
-    """A licence as its newest event describes it; the number is masked where a person holds it.
+    """A license as its newest event describes it; the number is masked where a person holds it.
 
     `holder` is the pseudonym of the holder's ID number or USCC.
     """
@@ -67,7 +67,7 @@ class LicenseCopy(Base):
 
     @classmethod
     def of(cls, values: LicenseValues) -> "LicenseCopy":
-        """A copy that no session knows, for asking it about the licence."""
+        """A copy that no session knows, for asking it about the license."""
         return cls(**values._asdict())
 
     def status_on(self, day: date) -> LicenseStatus:
@@ -81,7 +81,7 @@ class LicenseCopy(Base):
         return LicenseStatus.VALID
 
     def as_material(self, code: str, *, consent: bool) -> FromLicense:
-        """The material `code` as a case keeps it when this licence meets it."""
+        """The material `code` as a case keeps it when this license meets it."""
         return FromLicense(
             code=code,
             trust=self.trust,
@@ -97,10 +97,10 @@ class LicenseCopy(Base):
 
 @dataclass(frozen=True, slots=True)
 class LicenseUse:
-    """Under which circumstances licences are used: whose evidence is needed, by whom, on which day.
+    """Under which circumstances licenses are used: whose evidence is needed, by whom, on which day.
 
     `holder`: the applicant's pseudonym. `account_id`: the account that applies; None at a window.
-    `for_another`: an agent or a clerk acts. `asked`: the licence type of each material of the
+    `for_another`: an agent or a clerk acts. `asked`: the license type of each material of the
     personal guide, None where it asks for none.
     """
 
@@ -111,15 +111,15 @@ class LicenseUse:
     today: date
 
     def broken_rules(self, code: str, license: LicenseCopy | None, *, consent: bool) -> list[Rule]:
-        """Everything that forbids this licence to meet the material `code`."""
+        """Everything that forbids this license to meet the material `code`."""
         if license is None or license.holder != self.holder:
-            # The licence of somebody else looks like one that does not exist.
-            return [Rule("own_license", "no licence of this applicant has this id")]
+            # The license of somebody else looks like one that does not exist.
+            return [Rule("own_license", "no license of this applicant has this id")]
         broken: list[Rule] = []
         if self.asked.get(code) != license.type_code:
             broken.append(
                 Rule(
-                    "license_type", "the personal guide asks for another licence, or for none, here"
+                    "license_type", "the personal guide asks for another license, or for none, here"
                 )
             )
         status = license.status_on(self.today)
@@ -127,13 +127,13 @@ class LicenseUse:
             broken.append(
                 Rule(
                     "license_valid",
-                    "the licence is no evidence now (status {status})",
+                    "the license is no evidence now (status {status})",
                     status=status.value,
                 )
             )
         if not consent and self._needs_consent(license):
             broken.append(
-                Rule("consent", "who uses another's licence records that its holder consents")
+                Rule("consent", "who uses another's license records that its holder consents")
             )
         return broken
 
@@ -142,7 +142,7 @@ class LicenseUse:
 
 
 def recheck_material(material: FromLicense, license: LicenseCopy, *, day: date) -> FromLicense:
-    """The material as the licence's newest state makes it on that day."""
+    """The material as the license's newest state makes it on that day."""
     status: LicenseStatus | None = license.status_on(day)
     if status is LicenseStatus.VALID:
         status = None

@@ -1,7 +1,7 @@
 """What meets the materials of a case, as its row keeps it, and how long a promise lasts (容缺)."""
 
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -53,9 +53,9 @@ class FromEarlierCase(StoredPart):
 
 
 class FromLicense(StoredPart):
-    """An e-licence (免提交): which one, in which version, with whose consent.
+    """An e-license (免提交): which one, in which version, with whose consent.
 
-    `lapsed` is the licence's status while it is no evidence any more. `current_digest` is that of
+    `lapsed` is the license's status while it is no evidence any more. `current_digest` is that of
     its newest version when it has changed since it was used.
     """
 
@@ -73,7 +73,7 @@ class FromLicense(StoredPart):
     current_digest: str | None = Field(default=None, exclude_if=_is_none)
 
     def lapsed_status(self, day: date) -> LicenseStatus | None:
-        """Why the licence is no evidence on that day; None where all is well."""
+        """Why the license is no evidence on that day; None where all is well."""
         if self.lapsed is not None:
             return self.lapsed
         if self.valid_until is not None and self.valid_until < day:
@@ -88,7 +88,7 @@ class Promised(StoredPart):
     kind: Literal["promise"] = "promise"
 
 
-def material_kind(value: Any) -> str:
+def material_kind(value: object) -> str:
     """The kind of a material; where none is named, as in the oldest documents, it is an upload."""
     if isinstance(value, dict):
         return str(cast("dict[str, object]", value).get("kind", "upload"))

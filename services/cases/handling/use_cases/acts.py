@@ -44,7 +44,7 @@ from shared.http.etags import check_version
 
 
 async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
-    """受理."""
+    """Accept the case (受理): the handling clocks start."""
     case = await _departments_case(act, case_id)
     accepted = case.accept(act.caller.subject, act.at)
     step = step_of(case, CaseAct.ACCEPT, role=StepRole.INTAKE)
@@ -52,7 +52,7 @@ async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
 
 
 async def refuse_acceptance(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
-    """不予受理."""
+    """Refuse to accept the case (不予受理), with reasons."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     events = case.refuse_acceptance(act.caller.subject, command.reasons, at=act.at)
@@ -61,9 +61,10 @@ async def refuse_acceptance(act: Act[Moment], case_id: UUID, command: RefuseAcce
 
 
 async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCorrection) -> Case:
-    """补正: everything missing is requested at once, before acceptance by a window clerk.
+    """Ask the applicant for everything that is missing, at once (补正).
 
-    Later, any officer may request what a lapsed licence leaves open.
+    Before acceptance a window clerk does it. Later, any officer may ask for what a lapsed license
+    leaves open.
     """
     case = await _departments_case(act, case_id)
     if case.state is State.RECEIVED and "window_clerk" not in act.caller.roles:
@@ -77,7 +78,7 @@ async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCo
 
 
 async def correct_case(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
-    """The applicant supplies what was missing."""
+    """Take in what the applicant supplies after a correction request."""
     case, materials = await _attach(act, case_id, given=command.materials)
     before = case.materials
     event = case.correct(materials, act.at)
@@ -88,7 +89,7 @@ async def correct_case(act: Act[Moment], case_id: UUID, command: Correct) -> Cas
 
 
 async def supply_materials(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
-    """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
+    """Take in materials that were promised, or that replace lapsed ones (容缺后补)."""
     case, materials = await _attach(act, case_id, given=command.materials)
     before = case.materials
     case.supply(materials, act.at)
@@ -99,7 +100,7 @@ async def supply_materials(act: Act[Moment], case_id: UUID, command: Correct) ->
 
 
 async def review_case(act: Act[Moment], case_id: UUID, command: Review) -> Case:
-    """审查 by one of at least two people."""
+    """Record the opinion of one reviewer (审查); a case needs two, or one if it is simple."""
     case = await _departments_case(act, case_id)
     case.review(act.caller.subject, act.at)
     step = step_of(
@@ -113,7 +114,7 @@ async def review_case(act: Act[Moment], case_id: UUID, command: Review) -> Case:
 
 
 async def suspend_case(act: Act[Moment], case_id: UUID, command: SuspendCase) -> Case:
-    """特别程序: an approver says which, how long it is planned, and why."""
+    """Stop the clocks for a special procedure (特别程序), such as a hearing."""
     case = await _departments_case(act, case_id)
     suspended = case.suspend(SpecialProcedure(command.kind), command.planned_days, at=act.at)
     step = step_of(case, CaseAct.SUSPEND, role=StepRole.REVIEW, note=command.reason)
@@ -121,7 +122,7 @@ async def suspend_case(act: Act[Moment], case_id: UUID, command: SuspendCase) ->
 
 
 async def resume_case(act: Act[Moment], case_id: UUID) -> Case:
-    """The special procedure is over."""
+    """Let the clocks go on: the special procedure is over."""
     case = await _departments_case(act, case_id)
     resumed = case.resume(act.at)
     step = step_of(case, CaseAct.RESUME, role=StepRole.REVIEW)
@@ -129,7 +130,7 @@ async def resume_case(act: Act[Moment], case_id: UUID) -> Case:
 
 
 async def extend_case(act: Act[Moment], case_id: UUID, command: ExtendTime, *, limit: int) -> Case:
-    """延期 of at most `limit` working days, approved by the organ's head."""
+    """Extend the time by at most `limit` working days (延期), approved by the organ's head."""
     if command.days > limit:
         fault = FieldError("days", "extension_limit", "at most {limit} working days", limit=limit)
         raise InvalidInputError("the extension is too long", [fault])
@@ -140,7 +141,7 @@ async def extend_case(act: Act[Moment], case_id: UUID, command: ExtendTime, *, l
 
 
 async def decide_case(act: Act[Moment], case_id: UUID, command: Decide) -> Case:
-    """决定 by a leader."""
+    """Decide: grant or refuse (决定), by a leader."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     result = CaseResult(command.result)
@@ -150,7 +151,7 @@ async def decide_case(act: Act[Moment], case_id: UUID, command: Decide) -> Case:
 
 
 async def deliver_case(act: Act[Moment], case_id: UUID, command: Deliver) -> Case:
-    """送达 by a third person."""
+    """Deliver the result to the applicant (送达), by a third person."""
     case = await _departments_case(act, case_id)
     events = case.deliver(act.caller.subject, command.method, at=act.at)
     step = step_of(case, CaseAct.DELIVER, role=StepRole.DELIVERY, note=command.tracking_number)
@@ -158,7 +159,7 @@ async def deliver_case(act: Act[Moment], case_id: UUID, command: Deliver) -> Cas
 
 
 async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
-    """撤回 by the applicant."""
+    """Withdraw the application (撤回), by the applicant."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _own_case(act, case_id)
     events = case.withdraw(act.at)
@@ -167,7 +168,7 @@ async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
 
 
 async def return_case(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
-    """退件: the gaps were never filled."""
+    """Return the case (退件): the gaps were never filled."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     closed = case.give_back(command.reasons, act.at)
@@ -199,6 +200,7 @@ async def _departments_case(act: Act[Moment], case_id: UUID) -> Case:
     if not belongs_to(act.caller, case.area_code, department_code=case.department_code):
         raise NotFoundError("no such case of yours")
     check_version(case.revision, act.expected)
+    # For the work list: who acted last.
     case.officer = act.caller.subject
     return case
 
@@ -207,7 +209,7 @@ async def _attach(
     act: Act[Moment], case_id: UUID, *, given: Sequence[GivenMaterial]
 ) -> tuple[Case, list[StoredMaterial]]:
     """The applicant's case and the materials brought to it."""
-    # Licences are locked before the case: events about licences do it in this order.
+    # Licenses are locked before the case: events about licenses do it in this order.
     licenses = await license_queries.lock_licenses(act.session, license_ids(given))
     case = await _own_case(act, case_id)
     materials = await resolve_additional(
@@ -240,6 +242,7 @@ async def _complete_with_materials(
     record_uses(journal, case, materials=licenses, role=StepRole.APPLICANT, at=act.at)
     journal.append(step, *events)
     await journal.write()
+    # Licenses that met replaced materials are used no longer.
     added_codes = {material.code for material in added}
     replaced = [material for material in before if material.code in added_codes]
     await forget_uses(act.session, case, materials=replaced)
@@ -250,6 +253,7 @@ async def _complete_with_materials(
 
 async def _follow_up(act: Act[Moment], case: Case) -> None:
     """What an act leads to: lights change, and other children of the bundle begin or end."""
+    # Nobody needs to know any more when a license of a closed case lapses.
     if case.state in FINAL:
         await forget_uses(act.session, case, materials=case.materials)
     _ = await update_lights(act.session, [case], at=act.at)

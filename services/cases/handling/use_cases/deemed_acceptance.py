@@ -1,4 +1,4 @@
-"""视为受理: what the silence of an organ means (art. 32)."""
+"""Deemed acceptance (视为受理): an organ that is silent for five working days has accepted."""
 
 from datetime import datetime
 

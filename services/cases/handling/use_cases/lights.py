@@ -54,6 +54,7 @@ async def update_lights(
         lights = known[case.id]
         raised += _raise_lights(session, case, keys=must_be_raised, lights=lights, at=at)
         cleared += _clear_lights(case, keys=must_be_raised, lights=lights, at=at)
+        # The timer need not come again today.
         case.schedule_light_check(at, lights_are_current=True)
     journal = Journal(session, at.now)
     for event in (*cleared, *raised):
