@@ -89,5 +89,5 @@ async def reopened(database: Database, day: date) -> DailyReportRead:
         while True:
             with contextlib.suppress(NotFoundError):
                 async with database.reading() as session:
-                    return await use_cases.show_report(session, day, 1)
+                    return await use_cases.show_report(session, day, revision=1)
             await asyncio.sleep(0.1)
