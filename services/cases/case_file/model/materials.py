@@ -1,10 +1,18 @@
 """What meets the materials of a case, as its row keeps it, and how long a promise lasts (容缺)."""
 
 from datetime import date
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, Self, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    Tag,
+    model_validator,
+)
 
 from services.cases.case_file.model.enums import LicenseStatus, LicenseTrust
 
@@ -17,11 +25,23 @@ GAP_MOST = 20
 class StoredPart(BaseModel):
     """Base of the JSON that a case keeps.
 
-    Unknown keys are kept: a newer version beside this one may have written them. The fields of each
-    document stand in the order in which PostgreSQL gives its keys back.
+    Unknown keys are kept: a newer version beside this one may have written them.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_order(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Answers show a stored document with its keys in the order that PostgreSQL gave them."""
+        part = handler(value)
+        fields = vars(part)
+        # Only documents name their kind; what the code constructs has the order of the fields.
+        if isinstance(value, dict) and ("kind" in value or "kind" not in fields):
+            for name in cast("dict[str, object]", value):
+                if name in fields:
+                    fields[name] = fields.pop(name)
+        return part
 
 
 def _is_none(value: object) -> bool:
@@ -48,8 +68,8 @@ class FromEarlierCase(StoredPart):
     kind: Literal["earlier_case"] = "earlier_case"
     digest: str | None = Field(default=None, exclude_if=_is_none)
     media_type: str | None = Field(default=None, exclude_if=_is_none)
-    earlier_code: str
     earlier_case_id: UUID
+    earlier_code: str
 
 
 class FromLicense(StoredPart):
@@ -61,16 +81,16 @@ class FromLicense(StoredPart):
 
     code: str
     kind: Literal["license"] = "license"
-    trust: LicenseTrust
-    digest: str
-    lapsed: LicenseStatus | None = Field(default=None, exclude_if=_is_none)
-    number: str
-    consent: bool
+    license_id: UUID
     type_code: str
     type_name: dict[str, str]
-    license_id: UUID
+    number: str
+    trust: LicenseTrust
+    digest: str
     valid_until: date | None
+    consent: bool
     current_digest: str | None = Field(default=None, exclude_if=_is_none)
+    lapsed: LicenseStatus | None = Field(default=None, exclude_if=_is_none)
 
     def lapsed_status(self, day: date) -> LicenseStatus | None:
         """Why the license is no evidence on that day; None where all is well."""
@@ -108,8 +128,8 @@ StoredMaterial = Annotated[
 class CorrectionItem(StoredPart):
     """One gap that the applicant is asked to fill (补正): a material of the guide, or only a text."""
 
-    text: str
     material_code: str | None
+    text: str
 
 
 def file_of(material: StoredMaterial) -> tuple[str, str] | None:

@@ -71,7 +71,7 @@ async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCo
         raise ForbiddenError("before acceptance a window clerk asks for corrections")
     items: list[CorrectionItem] = []
     for item in command.items:
-        items.append(CorrectionItem(text=item.text, material_code=item.material_code))
+        items.append(CorrectionItem(material_code=item.material_code, text=item.text))
     requested = case.request_correction(act.caller.subject, items, at=act.at)
     step = step_of(case, CaseAct.REQUEST_CORRECTION, role=StepRole.INTAKE)
     return await _complete(act, case, step=step, events=[requested])
