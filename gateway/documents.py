@@ -2,102 +2,124 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import orjson
 from starlette.types import ASGIApp
 
 from shared.runtime import http_client
 
-KEPT = 10.0
-"""Seconds for which a merged document serves; one with a part missing a fifth of it."""
+KEPT_SECONDS = 10.0
+"""How long a merged document is served; one with a part missing for a fifth of it."""
 LINKSET = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
 DESCRIPTION = (
     "Every service of this platform behind one gateway. Errors are problem documents (RFC 9457); "
     "a creating POST takes an `Idempotency-Key`; a change of a shared record takes `If-Match`."
 )
 
+Document = dict[str, object]
+"""A JSON document whose parts are only moved, never read in detail."""
+
 
 class Documents:
-    """Reads every service's OpenAPI document (over HTTP, or from the app in this process) and joins them."""
+    """Reads every service's OpenAPI document, over HTTP or from the app in this process."""
 
     def __init__(self, upstreams: Mapping[str, str | ASGIApp]) -> None:
         self._upstreams = upstreams
-        self._merged: dict[str, Any] | None = None
+        self._merged: Document | None = None
         self._until = float("-inf")
         self._merging = asyncio.Lock()
 
-    async def merged(self) -> dict[str, Any]:
-        """The document of all services that answer; those that do not are named in `x-unavailable`."""
+    async def merged(self) -> Document:
+        """The document of all services that answer; `x-unavailable` names the others."""
         async with self._merging:
             if self._merged is None or time.monotonic() >= self._until:
                 names = sorted(self._upstreams)
                 parts = await asyncio.gather(*(self._read(name) for name in names))
-                self._merged = merge(dict(zip(names, parts, strict=True)))
-                whole = not self._merged["info"]["x-unavailable"]
-                self._until = time.monotonic() + (KEPT if whole else KEPT / 5)
+                by_name = dict(zip(names, parts, strict=True))
+                self._merged = merge(by_name)
+                kept = KEPT_SECONDS
+                if unavailable(by_name):
+                    kept = KEPT_SECONDS / 5
+                self._until = time.monotonic() + kept
             return self._merged
 
-    async def _read(self, service: str) -> Any | None:
+    async def _read(self, service: str) -> object:
         upstream = self._upstreams[service]
         if isinstance(upstream, str):
             return await http_client.get_json(f"{upstream.rstrip('/')}{document_path(service)}")
-        describe: Any = getattr(upstream, "openapi", None)
-        return describe() if describe is not None else None
+        # An app in this process; only FastAPI apps describe themselves.
+        describe: Callable[[], object] | None = getattr(upstream, "openapi", None)
+        return None if describe is None else describe()
 
-    def catalog(self, base: str) -> dict[str, Any]:
-        """The linkset of `/.well-known/api-catalog`: every API with its description, its page and its health."""
-        apis = [f"{base}/api/v1/{service}" for service in sorted(self._upstreams)]
-        described = [
-            {
-                "anchor": api,
-                "service-desc": [
-                    {
-                        "href": f"{api}/openapi.json",
-                        "type": "application/vnd.oai.openapi+json;version=3.1",
-                    }
-                ],
-                "service-doc": [{"href": f"{base}/docs", "type": "text/html"}],
-                "status": [{"href": f"{base}/readyz", "type": "application/json"}],
+    def catalog(self, base: str) -> Document:
+        """The linkset of `/.well-known/api-catalog`: each API with description, page and health."""
+        items: list[Document] = []
+        described: list[Document] = []
+        for service in sorted(self._upstreams):
+            api = f"{base}/api/v1/{service}"
+            description = {
+                "href": f"{api}/openapi.json",
+                "type": "application/vnd.oai.openapi+json;version=3.1",
             }
-            for api in apis
-        ]
-        listed = {
-            "anchor": f"{base}/.well-known/api-catalog",
-            "item": [{"href": api} for api in apis],
-        }
+            items.append({"href": api})
+            described.append(
+                {
+                    "anchor": api,
+                    "service-desc": [description],
+                    "service-doc": [{"href": f"{base}/docs", "type": "text/html"}],
+                    "status": [{"href": f"{base}/readyz", "type": "application/json"}],
+                }
+            )
+        listed: Document = {"anchor": f"{base}/.well-known/api-catalog", "item": items}
         return {"linkset": [listed, *described]}
 
 
 def document_path(service: str) -> str:
+    """Where a service serves its OpenAPI document."""
     return f"/api/v1/{service}/openapi.json"
 
 
-def merge(parts: Mapping[str, Any | None]) -> dict[str, Any]:
-    """One document of several. A schema's name gets its service in front, because two services may use the same name."""
-    paths: dict[str, Any] = {}
-    components: dict[str, dict[str, Any]] = {}
-    missing = sorted(service for service, part in parts.items() if not isinstance(part, dict))
+def unavailable(parts: Mapping[str, object]) -> list[str]:
+    """The services whose document could not be read."""
+    return sorted(service for service, part in parts.items() if not isinstance(part, dict))
+
+
+def merge(parts: Mapping[str, object]) -> Document:
+    """One document of several.
+
+    A schema's name gets its service in front, because two services may use the same name.
+    """
+    paths: Document = {}
+    components: dict[str, Document] = {}
+    missing = unavailable(parts)
     for service, part in parts.items():
         if service in missing:
             continue
-        renamed = orjson.loads(
-            orjson.dumps(part).replace(
-                b'"#/components/schemas/', f'"#/components/schemas/{service}.'.encode()
-            )
-        )
-        paths.update(renamed.get("paths", {}))
-        for section, entries in renamed.get("components", {}).items():
+        document = _with_prefixed_references(part, service)
+        paths.update(document.get("paths", {}))
+        for section, entries in document.get("components", {}).items():
             prefix = f"{service}." if section == "schemas" else ""
-            components.setdefault(section, {}).update(
-                {prefix + name: entry for name, entry in entries.items()}
-            )
-    info = {"title": "Tongban", "version": "1", "description": DESCRIPTION}
+            merged = components.setdefault(section, {})
+            for name, entry in entries.items():
+                merged[prefix + name] = entry
     return {
         "openapi": "3.1.0",
-        "info": {**info, "x-unavailable": missing},
+        "info": {
+            "title": "Tongban",
+            "version": "1",
+            "description": DESCRIPTION,
+            "x-unavailable": missing,
+        },
         "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": components,
     }
+
+
+def _with_prefixed_references(part: object, service: str) -> dict[str, dict[str, Document]]:
+    """The document with the service's name in every reference to a schema."""
+    reference = b'"#/components/schemas/'
+    renamed = orjson.dumps(part).replace(reference, reference + service.encode() + b".")
+    return cast("dict[str, dict[str, Document]]", orjson.loads(renamed))

@@ -1,4 +1,4 @@
-"""HTTP process of the gateway: `/api/` goes to the forwarder, everything else to a small FastAPI app."""
+"""HTTP process of the gateway: the forwarder takes `/api/`, a small FastAPI app everything else."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
+from gateway.key_feed import KeyAndRevocationFeed
 from gateway.pages import pages
 from gateway.protocol import corked
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
-from gateway.trust import Trust
 from shared import logs
-from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
@@ -29,15 +29,18 @@ def create_gateway(
     upstreams: Mapping[str, str | ASGIApp] | None = None,
     verifier: TokenVerifier | None = None,
 ) -> ASGIApp:
-    """The gateway as one ASGI app. `upstreams` overrides the addresses, also with apps in this process."""
-    judge = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
-    services = upstreams if upstreams is not None else settings.upstreams
-    forwarder = Forwarder(settings, services, judge)
-    trust = Trust(judge, settings.revocations_url, settings.revocation_poll_seconds)
+    """The gateway as one ASGI app.
+
+    `upstreams` replaces the addresses in the settings; its values may be apps in this process.
+    """
+    tokens = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
+    services = settings.upstreams if upstreams is None else upstreams
+    forwarder = Forwarder(settings, services, tokens)
+    feed = KeyAndRevocationFeed(tokens, settings.revocations_url, settings.revocation_poll_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        following = asyncio.create_task(trust.follow())
+        following = asyncio.create_task(feed.follow())
         yield
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
@@ -47,20 +50,24 @@ def create_gateway(
     rest = FastAPI(
         title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
-    rest.include_router(pages(forwarder, trust, Documents(services), settings.public_url))
+    documents = Documents(services)
+    rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-        to_services = scope["type"] == "http" and scope["path"].startswith("/api")
-        await (forwarder if to_services else rest)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith("/api"):
+            await forwarder(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
 
     return gateway
 
 
 def main() -> None:
+    """Serve until SIGTERM or SIGINT, finishing what is in flight."""
     settings = load(Settings)
     logs.configure("gateway")
     gateway = create_gateway(settings)
-    collect_seldom()
+    tune_gc()
     uvicorn.run(
         gateway,
         host=settings.host,

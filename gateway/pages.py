@@ -1,7 +1,9 @@
-"""The gateway's own pages and documents: health, metrics, the merged OpenAPI, its interactive page, the API catalogue, and the
-pages that people open: the form behind a rating link, the check of a licence, published ratings, the exchange's state.
+"""The gateway's own pages and documents.
 
-Everything a page needs comes from here: no other origin, no inline script, a strict Content-Security-Policy.
+Health, metrics, the merged OpenAPI with its interactive page, the API catalogue, and the pages that
+people open: the form behind a rating link, the check of a license, published ratings, the state of
+the exchange. Everything a page needs comes from here: no other origin, no inline script, a strict
+Content-Security-Policy.
 """
 
 from collections.abc import Callable
@@ -12,8 +14,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.documents import LINKSET, Documents
+from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
-from gateway.trust import Trust
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -35,53 +37,63 @@ PAGES = {
     "/exchange": "exchange.html",
 }
 ASSETS = [file.name for file in sorted(FOLDER.iterdir()) if file.suffix in {".js", ".css"}]
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def _file(name: str) -> Callable[[], Response]:
-    content, kind = (FOLDER / name).read_bytes(), f"{KINDS[Path(name).suffix]}; charset=utf-8"
-    return lambda: Response(content, headers=SAFE, media_type=kind)
+    """An endpoint that serves one file, read once."""
+    content = (FOLDER / name).read_bytes()
+    media_type = f"{MEDIA_TYPES[Path(name).suffix]}; charset=utf-8"
+
+    def serve() -> Response:
+        return Response(content, headers=SAFE, media_type=media_type)
+
+    return serve
 
 
-def pages(forwarder: Forwarder, trust: Trust, documents: Documents, public_url: str) -> APIRouter:
+def pages(
+    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, documents: Documents, public_url: str
+) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
 
-    def base(request: Request) -> str:
-        return (public_url or str(request.base_url)).rstrip("/")
-
     @router.get("/healthz")
-    async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+    async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction] - a route
         return {"status": "alive", "service": "gateway"}
 
     @router.get("/readyz")
-    async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
-        checks = trust.checks()
+    async def ready(  # pyright: ignore[reportUnusedFunction] - a route
+        response: Response,
+    ) -> dict[str, object]:
+        checks = feed.checks()
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": "gateway", "checks": checks, "circuits": forwarder.states()}
 
     @router.get("/metrics")
-    async def measured() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     @router.get("/openapi.json")
-    async def openapi() -> Response:  # pyright: ignore[reportUnusedFunction]
-        body = orjson.dumps(await documents.merged())
+    async def openapi() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
         return Response(
-            body,
+            orjson.dumps(await documents.merged()),
             headers={**SAFE, "cache-control": "public, max-age=10"},
             media_type="application/json",
         )
 
     @router.api_route("/.well-known/api-catalog", methods=["GET", "HEAD"])
-    async def catalog(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        here = base(request)
+    async def catalog(  # pyright: ignore[reportUnusedFunction] - a route
+        request: Request,
+    ) -> Response:
+        base = (public_url or str(request.base_url)).rstrip("/")
         headers = {
-            "link": f'<{here}/.well-known/api-catalog>; rel="api-catalog"',
+            "link": f'<{base}/.well-known/api-catalog>; rel="api-catalog"',
             "content-type": LINKSET,
         }
-        return Response(orjson.dumps(documents.catalog(here)), headers={**SAFE, **headers})
+        return Response(orjson.dumps(documents.catalog(base)), headers={**SAFE, **headers})
 
-    for path, name in {**PAGES, **{f"/static/{name}": name for name in ASSETS}}.items():
+    for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
+    for name in ASSETS:
+        router.add_api_route(f"/static/{name}", _file(name), response_class=Response)
     return router

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with one system call for an answer: head and body that are ready in one turn leave together."""
+"""uvicorn's HTTP protocol, sending head and body of an answer with one system call."""
 
 import asyncio
 from typing import Any, cast
@@ -7,7 +7,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class Corked:
-    """A transport that joins what is written within one turn of the event loop; all else is the transport's own."""
+    """A transport that joins what is written within one turn of the event loop.
+
+    Everything else goes to the transport itself.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -30,19 +33,20 @@ class Corked:
         self.flush()
         self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # an attribute of the transport, of any type
         return getattr(self._transport, name)
 
 
 class CorkedProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=…)`, made by `corked`.
 
-    Whoever does not take what is written is cut after `send_timeout` seconds, and so the exchange that waits to send more. The
-    transport tells when it is stuck: that costs those nothing who do read, where a deadline around each `send` would.
+    A caller that does not read is cut off after `send_timeout` seconds, and with it the exchange.
+    The transport says when it is blocked, which costs nothing for callers who do read; a deadline
+    around each `send` would.
     """
 
     send_timeout = 60.0
-    _stuck: asyncio.TimerHandle | None = None
+    _blocked: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         corked = Corked(cast("asyncio.Transport", transport))
@@ -50,22 +54,22 @@ class CorkedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self.loop.call_later(self.send_timeout, self.transport.abort)
+        self._blocked = self.loop.call_later(self.send_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unstick()
+        self._unblock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._unstick()
+        self._unblock()
 
-    def _unstick(self) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+    def _unblock(self) -> None:
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
 
 
 def corked(send_timeout: float) -> type[CorkedProtocol]:
-    """The protocol with this patience: uvicorn makes one for each connection and hands it nothing of ours."""
+    """The protocol class with this time-out in seconds: uvicorn makes one instance per connection."""
     return type("CorkedProtocol", (CorkedProtocol,), {"send_timeout": send_timeout})

@@ -1,6 +1,7 @@
 """The forwarder: one plain ASGI function between callers and services (docs/adr/0007).
 
-It judges the token once, strips what only it may say, limits, streams both ways, and answers for a service that cannot.
+It verifies the token once, removes headers that only the gateway may set, applies the limits,
+streams both ways, and answers for a service that cannot.
 """
 
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import metrics
-from gateway.limits import Breaker, Limits, Places, RetryBudget, Verdict
+from gateway.limits import Breaker, ConcurrencyLimit, Limits, RetryBudget, Verdict
 from gateway.messages import (
     REQUEST_ID,
     Answer,
@@ -40,9 +41,23 @@ from shared import clock
 from shared.security.tokens import Caller, TokenError, TokenVerifier
 
 REPEATABLE = frozenset({"GET", "HEAD"})
-LOW_SHARE = 0.7
-"""Above this share of the places in flight, low-priority requests are shed."""
+LOW_PRIORITY_SHARE = 0.7
+"""Above this share of the requests in flight, requests of low priority are refused."""
 CHALLENGE = (b"www-authenticate", b'Bearer error="invalid_token"')
+CLIENT_GONE = 499
+"""Status in the metrics when the caller left before the answer; nobody receives it."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request from a caller, and the way its answer goes."""
+
+    scope: Scope
+    receive: Receive
+    answer: Answer
+    address: str
+    id: str
+    route: Route | None
 
 
 @dataclass(slots=True)
@@ -57,7 +72,7 @@ class _Call:
 
     @property
     def repeatable(self) -> bool:
-        """Nothing was sent that could have had an effect, and nothing has been answered yet."""
+        """Nothing was sent that could have an effect, and nothing has been answered yet."""
         return self.method in REPEATABLE and not self.body.expected and not self.answer.status
 
 
@@ -68,32 +83,35 @@ class Forwarder:
         self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], verifier: TokenVerifier
     ) -> None:
         self._settings = settings
-        self._upstreams = {
-            name: Upstream(place, settings.connect_timeout, settings.read_timeout)
-            if isinstance(place, str)
-            else place
-            for name, place in upstreams.items()
-        }
         self._verifier = verifier
         self._limits = Limits(settings)
         self._retries = RetryBudget(settings.retry_share)
-        self._breakers = {
-            name: Breaker(settings.breaker_failures, settings.breaker_seconds) for name in upstreams
-        }
-        self._places = Places()
+        self._concurrency = ConcurrencyLimit()
         self._watches = Watches()
-        metrics.IN_FLIGHT.set_function(lambda: self._places.taken)
+        self._upstreams: dict[str, Upstream | ASGIApp] = {}
+        self._breakers: dict[str, Breaker] = {}
+        for name, target in upstreams.items():
+            if isinstance(target, str):
+                self._upstreams[name] = Upstream(
+                    target, settings.connect_timeout, settings.read_timeout
+                )
+            else:
+                self._upstreams[name] = target
+            self._breakers[name] = Breaker(settings.breaker_failures, settings.breaker_seconds)
+        metrics.IN_FLIGHT.set_function(lambda: self._concurrency.in_flight)
 
     def close(self) -> None:
+        """Close all connections to services."""
         for upstream in self._upstreams.values():
             if isinstance(upstream, Upstream):
                 upstream.close()
 
     def states(self) -> dict[str, str]:
-        """What is known of every service: `closed` circuits let requests pass."""
-        return {
-            name: "closed" if breaker.closed else "open" for name, breaker in self._breakers.items()
-        }
+        """The circuit of each service: `closed` lets requests pass, `open` does not."""
+        states: dict[str, str] = {}
+        for name, breaker in self._breakers.items():
+            states[name] = "closed" if breaker.closed else "open"
+        return states
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -101,10 +119,11 @@ class Forwarder:
         route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"
-        own = self._places.take(address)
+        request = _Request(scope, receive, answer, address, request_id, route)
+        of_address = self._concurrency.enter(address)
         try:
-            self._shed(route, own)
-            await self._forward(route, scope, receive, answer, address, request_id)
+            self._check_concurrency(route, of_address)
+            await self._forward(request)
         except RefusalError as refusal:
             if answer.status:
                 answer.status = refusal.status
@@ -116,26 +135,22 @@ class Forwarder:
                 unreviewed=self._settings.show_unreviewed_texts,
             )
         except ClientGone:
-            answer.status = 499
+            answer.status = CLIENT_GONE
         finally:
-            self._places.leave(address)
-            metrics.observe(
-                route.service if route else "none", answer.status, time.perf_counter() - started
-            )
+            self._concurrency.leave(address)
+            service = "none" if route is None else route.service
+            metrics.observe(service, answer.status, time.perf_counter() - started)
 
-    async def _forward(
-        self,
-        route: Route | None,
-        scope: Scope,
-        receive: Receive,
-        answer: Answer,
-        address: str,
-        request_id: str,
-    ) -> None:
+    async def _forward(self, request: _Request) -> None:
+        route = request.route
         if route is None:
             raise NoRouteError("no service answers here")
-        caller = await self._judge(route, scope, address)
-        verdict = _allowed(self._limits.take(route, caller, address, time.monotonic()))
+        scope, answer = request.scope, request.answer
+        caller = await self._verify(route, scope, request.address)
+        verdict = self._limits.take(
+            route, caller=caller, address=request.address, now=time.monotonic()
+        )
+        _check_limit(verdict)
         length = declared_length(scope)
         if length is not None and length > self._settings.max_body_bytes:
             raise too_large(self._settings.max_body_bytes)
@@ -143,28 +158,28 @@ class Forwarder:
         if upstream is None:
             raise UnavailableError("this service is not running here", wait=29)
         answer.added += verdict.headers()
-        headers = outgoing(scope["headers"], address, request_id)
+        headers = outgoing(scope["headers"], request.address, request.id)
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         if isinstance(upstream, Upstream):
-            body = Body(scope, receive, self._settings, length)
-            await self._over_http(
-                route.service,
-                upstream,
-                _Call(scope["method"], _target(scope), headers, body, answer),
-            )
+            body = Body(scope, request.receive, settings=self._settings, length=length)
+            call = _Call(scope["method"], _target(scope), headers, body, answer)
+            await self._over_http(route.service, upstream, call)
         else:
-            await upstream({**scope, "headers": headers}, receive, answer)
+            await upstream({**scope, "headers": headers}, request.receive, answer)
 
-    def _shed(self, route: Route | None, own: int) -> None:
-        """Refuse what is too much at once; `own` are the places of its address, this one among them."""
-        if own > self._settings.max_per_address:
+    def _check_concurrency(self, route: Route | None, of_address: int) -> None:
+        """Refuse a request that is too much at once; `of_address` counts this one too."""
+        if of_address > self._settings.max_per_address:
             raise TooManyRequestsError("too much at once from one address; come back soon", wait=1)
-        places = self._settings.max_in_flight * (LOW_SHARE if route and route.low_priority else 1)
-        if self._places.taken > places:
+        most: float = self._settings.max_in_flight
+        if route is not None and route.low_priority:
+            most *= LOW_PRIORITY_SHARE
+        if self._concurrency.in_flight > most:
             raise OverloadedError("too much at once; come back soon", wait=1)
 
-    async def _judge(self, route: Route, scope: Scope, address: str) -> Caller | None:
+    async def _verify(self, route: Route, scope: Scope, address: str) -> Caller | None:
+        """The caller, None where the route is public and no token was sent."""
         kind, _, token = value(scope["headers"], b"authorization").partition(" ")
         if not kind and route.public:
             return None
@@ -173,7 +188,7 @@ class Forwarder:
                 raise TokenError("none")  # noqa: TRY301 - refused like every other token
             return await self._verifier.verify(token.strip(), clock.now())
         except TokenError:
-            _ = _allowed(self._limits.take_refused(address, time.monotonic()))
+            _check_limit(self._limits.take_refused(address, time.monotonic()))
             raise InvalidTokenError("send a valid access token", wire_headers=[CHALLENGE]) from None
 
     async def _over_http(self, service: str, upstream: Upstream, call: _Call) -> None:
@@ -213,7 +228,7 @@ class Forwarder:
         connection = await upstream.connection()
         watch = self._watches.over(body, connection)
         try:
-            await connection.ask(call.method, head, content, body.chunked)
+            await connection.ask(call.method, head, content=content, chunked=body.chunked)
             await _relay(connection, call.answer)
         finally:
             watch.end()
@@ -221,27 +236,31 @@ class Forwarder:
 
 
 async def _relay(connection: Connection, send: Send) -> None:
+    """Hand the service's answer to the caller as it comes."""
     headers = incoming(connection.headers, connection.status)
     await send({"type": "http.response.start", "status": connection.status, "headers": headers})
     more = True
     while more:
         chunk = await connection.chunk()
-        # Most answers are one piece: it is sent as the last, which saves a turn.
+        # Most answers are one piece. Sending it as the last one saves a turn of the loop.
         more = not connection.ended
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
-def _allowed(verdict: Verdict) -> Verdict:
-    if not verdict.allowed:
-        raise TooManyRequestsError(
-            "come back in {seconds} s",
-            seconds=int(verdict.wait) + 1,
-            wait=verdict.wait,
-            wire_headers=verdict.headers(),
-        )
-    return verdict
+def _check_limit(verdict: Verdict) -> None:
+    if verdict.allowed:
+        return
+    raise TooManyRequestsError(
+        "come back in {seconds} s",
+        seconds=int(verdict.wait) + 1,
+        wait=verdict.wait,
+        wire_headers=verdict.headers(),
+    )
 
 
 def _target(scope: Scope) -> bytes:
+    """The raw path with its query."""
     query: bytes = scope["query_string"]
-    return scope["raw_path"] + (b"?" + query if query else b"")
+    if not query:
+        return scope["raw_path"]
+    return scope["raw_path"] + b"?" + query

@@ -1,6 +1,6 @@
-"""The route table: which path goes to which service, what needs no token, what has its own rate, what is shed first.
+"""The route table: the service of each path, and which paths are public, limited or low priority.
 
-Everything not named here is 404.
+Every path outside the table is 404.
 """
 
 import re
@@ -10,10 +10,11 @@ SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "
 
 
 class Rule(NamedTuple):
-    """What is special about some paths (a pattern below `/api/v1/`, after the method); the first that fits counts.
+    """What is special about some paths; the first rule that fits counts.
 
-    `public`: by nature open to everybody. `low_priority`: shed first when the gateway is full (reports and bulk work
-    wait, people do not). `rate`: the class whose own, stricter rate (`Settings.route_rates`) is added to the general one.
+    `pattern` is the method and the path below `/api/v1/`. `public` paths need no token.
+    `low_priority` ones are refused first when the gateway is full: reports and bulk work can wait,
+    people cannot. `rate` names a stricter rate (`Settings.route_rates`) beside the general one.
     """
 
     pattern: str
@@ -60,7 +61,6 @@ RULES = (
     ),
     Rule("[A-Z]+ licenses/(?:statistics|signing-jobs).*", low_priority=True),
 )
-ORDINARY = Rule("")
 
 _RULE = re.compile("|".join(f"({rule.pattern})" for rule in RULES))
 _PATH = re.compile(r"/api/v1/([a-z]+)(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~:@!$&'()*+,;=-]+)*/?")
@@ -75,19 +75,25 @@ class Route(NamedTuple):
     rate: str
 
 
-_ROUTES = {
-    (service, place): Route(service, rule.public, rule.low_priority, rule.rate)
-    for service in SERVICES
-    for place, rule in [(None, ORDINARY), *enumerate(RULES, start=1)]
-}
-"""By service and the place of the rule in the table, for every request to find one that is made already."""
+def _routes() -> dict[tuple[str, int | None], Route]:
+    """Every route by service and number of its rule, so that no request has to make one."""
+    routes: dict[tuple[str, int | None], Route] = {}
+    for service in SERVICES:
+        routes[service, None] = Route(service, public=False, low_priority=False, rate="")
+        for number, rule in enumerate(RULES, start=1):
+            routes[service, number] = Route(service, rule.public, rule.low_priority, rule.rate)
+    return routes
+
+
+_ROUTES = _routes()
 
 
 def find_route(method: str, path: str) -> Route | None:
-    """The route of a raw path; None for anything outside the table, and for every path that tries to be clever."""
+    """The route of a raw path; None outside the table, and for paths with dots or escapes."""
     match = _PATH.fullmatch(path)
     if match is None or match[1] not in SERVICES:
         return None
     verb = "GET" if method == "HEAD" else method
-    found = _RULE.fullmatch(f"{verb} {path[8:]}")
-    return _ROUTES[match[1], found.lastindex if found is not None else None]
+    rule = _RULE.fullmatch(f"{verb} {path[8:]}")
+    number = None if rule is None else rule.lastindex
+    return _ROUTES[match[1], number]

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.settings import Port
 
 Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
-"""So many a second, so many at once."""
+"""Requests a second, and requests at once."""
 
 
 class Settings(BaseSettings):
@@ -20,25 +20,25 @@ class Settings(BaseSettings):
     jwks_url: str
     revocations_url: str
     public_url: str = ""
-    """The address people use (`https://…`), for links; as the request names it when empty."""
+    """The address in links (`https://…`); when empty, the one that the request names."""
     host: str = "127.0.0.1"
     port: Port = 8000
     connect_timeout: float = Field(default=2.0, gt=0)
     read_timeout: float = Field(default=35.0, gt=0)
     body_timeout: float = Field(default=30.0, gt=0)
-    """The longest silence within a request's body."""
+    """Longest silence within a request's body, in seconds."""
     body_rate: float = Field(default=1024.0, gt=0)
-    """Bytes a second that a body comes at in the mean once `body_timeout` has been waited for it: silences must not add up."""
+    """Mean bytes a second of a body once `body_timeout` is used up, so that pauses cannot add up."""
     send_timeout: float = Field(default=60.0, gt=0)
-    """The longest that a caller may leave an answer untaken."""
+    """Longest time that a caller may not read its answer, in seconds."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=512, ge=1)
     max_per_address: int = Field(default=64, ge=1)
-    """Of them, for one address (a service hall has one for all): no single one can fill the gateway."""
+    """Of `max_in_flight`, for one address (a whole service hall has one): none can fill the gateway."""
     rate_per_address: float = Field(default=50.0, gt=0)
     rate_per_caller: float = Field(default=100.0, gt=0)
     rate_per_client: float = Field(default=200.0, gt=0)
-    """Of a bureau's system."""
+    """For a bureau's system."""
     burst: int = Field(default=400, ge=1)
     route_rates: dict[
         Literal["sms_codes", "sign_in", "tracking", "ratings", "license_checks"], Rate
@@ -51,9 +51,9 @@ class Settings(BaseSettings):
             "license_checks": (5.0, 200),
         }
     )
-    """The stricter rates of some routes (`gateway/routes.py`), per address or caller (many share one at a service hall)."""
+    """Stricter rates of some routes (`gateway/routes.py`), per address or caller."""
     retry_share: float = Field(default=0.1, ge=0, le=1)
-    """Reads repeated after a broken connection, as a share of all requests."""
+    """Reads that may be repeated after a broken connection, as a share of all requests."""
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=2.0, gt=0)
     show_unreviewed_texts: bool = False

@@ -1,4 +1,4 @@
-"""Bodies in both directions: streamed as they come, limited, and cut at once when the caller leaves."""
+"""Request bodies, streamed and limited, and the watch for callers who leave."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,7 +11,7 @@ from gateway.settings import Settings
 from gateway.upstreams import Connection
 
 WATCH_AFTER = 0.05
-"""Seconds (up to twice as many) before the caller's connection is watched: most answers are there sooner."""
+"""Seconds (up to twice as many) until a caller's connection is watched: most answers are faster."""
 
 
 def too_large(limit: int) -> PayloadTooLargeError:
@@ -19,7 +19,7 @@ def too_large(limit: int) -> PayloadTooLargeError:
 
 
 def declared_length(scope: Scope) -> int | None:
-    """Content-Length, where it counts: a body that is chunked has none."""
+    """`Content-Length` where it counts: a chunked body has none."""
     text = value(scope["headers"], b"content-length").strip()
     if not text or value(scope["headers"], b"transfer-encoding"):
         return None
@@ -29,35 +29,44 @@ def declared_length(scope: Scope) -> int | None:
 
 
 class Body:
-    """The request's body as it comes, and after it the watch for the caller's leaving."""
+    """The request's body as it comes, and after it the watch for the caller's leaving.
+
+    `length` is the declared one, None for a chunked body or no body.
+    """
 
     def __init__(
-        self, scope: Scope, receive: Receive, settings: Settings, length: int | None
+        self, scope: Scope, receive: Receive, *, settings: Settings, length: int | None
     ) -> None:
         self.chunked = bool(value(scope["headers"], b"transfer-encoding"))
         self.expected = self.chunked or bool(length)
         self._receive = receive
         self._length = length
         self._limit = settings.max_body_bytes
-        self._patience = settings.body_timeout
+        self._timeout = settings.body_timeout
         self._rate = settings.body_rate
         self._waited = 0.0
         self._complete = not self.expected
         self._taken = 0
 
     async def content(self) -> bytes | AsyncGenerator[bytes] | None:
-        """What to send on: nothing, a body that came in one piece as it is (most do, and it is cheaper), else a stream."""
+        """What to send on: None, the whole body when it came in one piece, else a stream.
+
+        Most bodies come in one piece, and sending them so is cheaper.
+        """
         if not self.expected:
             return None
         first = await self._piece()
-        return first if self._complete else self._chunks(first)
+        if self._complete:
+            return first
+        return self._chunks(first)
 
     async def _chunks(self, piece: bytes) -> AsyncGenerator[bytes]:
         """The body piece by piece."""
         if piece:
             yield piece
         while not self._complete:
-            if piece := await self._piece():
+            piece = await self._piece()
+            if piece:
                 yield piece
 
     async def _piece(self) -> bytes:
@@ -68,17 +77,20 @@ class Body:
             raise too_large(self._limit)
         self._complete = not message.get("more_body", False)
         if self._complete and not self.chunked and self._taken != self._length:
-            # The server in front reads no body after `Upgrade`, whatever length was declared.
+            # uvicorn reads no body after `Upgrade`, whatever length was declared.
             raise BadRequestError("the body is not as long as its Content-Length says")
         return piece
 
     async def _next(self) -> Message:
-        """The next message. Only the time that the caller is waited for counts: a service may be slow to take the body."""
+        """The next message of the caller.
+
+        Only the time spent waiting for the caller counts: a service may be slow to take the body.
+        """
         clock = asyncio.get_running_loop().time
         begun = clock()
-        left = self._patience + self._taken / self._rate - self._waited
+        left = self._timeout + self._taken / self._rate - self._waited
         try:
-            async with asyncio.timeout(min(self._patience, left)):
+            async with asyncio.timeout(min(self._timeout, left)):
                 message = await self._receive()
             self._waited += clock() - begun
         except TimeoutError:
@@ -88,7 +100,7 @@ class Body:
         return message
 
     async def watch(self, connection: Connection) -> None:
-        """Once the body is in, wait for the caller to go, then end the exchange."""
+        """Once the body is in, wait for the caller to leave, then end the exchange."""
         while not self._complete:  # noqa: ASYNC110 - the upload itself sees the caller leave
             await asyncio.sleep(WATCH_AFTER)
         while (await self._receive())["type"] != "http.disconnect":
@@ -97,7 +109,7 @@ class Body:
 
 
 class Watch:
-    """Over one exchange; ended with it."""
+    """Watches the caller of one exchange, until the exchange ends."""
 
     __slots__ = ("_body", "_connection", "_watches", "_watching")
 
@@ -117,30 +129,37 @@ class Watch:
 
 
 class Watches:
-    """Begins the watch over exchanges that last. One timer for all of them: a timer or a task for each is dear."""
+    """Begins to watch the callers of exchanges that last longer than `WATCH_AFTER`.
+
+    One timer serves all exchanges, because a timer or a task for each costs too much.
+    """
 
     def __init__(self) -> None:
-        self._young: set[Watch] = set()
+        self._new: set[Watch] = set()
         self._older: set[Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def over(self, body: Body, connection: Connection) -> Watch:
+        """A watch over one exchange; the caller of this method ends it."""
         watch = Watch(body, connection, self)
-        self._young.add(watch)
+        self._new.add(watch)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn)
+            self._start_timer()
         return watch
 
     def drop(self, watch: Watch) -> None:
-        self._young.discard(watch)
+        self._new.discard(watch)
         self._older.discard(watch)
 
-    def _turn(self) -> None:
-        """Whoever was there at the last turn has lasted; the others are the older ones of the next."""
+    def _start_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER, self._tick)
+
+    def _tick(self) -> None:
+        """Begin the watches that were there at the last tick; the new ones begin at the next."""
         for watch in self._older:
             watch.begin()
-        self._older, self._young = self._young, set()
-        again = bool(self._older)
-        self._timer = (
-            asyncio.get_running_loop().call_later(WATCH_AFTER, self._turn) if again else None
-        )
+        self._older, self._new = self._new, set()
+        self._timer = None
+        if self._older:
+            self._start_timer()

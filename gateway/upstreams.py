@@ -1,7 +1,7 @@
-"""HTTP/1.1 to the services: what a forwarder needs of a client and no more (docs/adr/0015).
+"""HTTP/1.1 client of the gateway, with what a forwarder needs and no more (docs/adr/0015).
 
-The messages are parsed by llhttp (`httptools`), the same parser that reads the callers' requests. A connection carries one
-exchange at a time and is used again only when both messages ended as they should, to the byte.
+llhttp (`httptools`) parses the answers, as it parses the callers' requests. A connection carries one
+exchange at a time. It is used again only when both messages ended exactly where they should.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from gateway.messages import BODYLESS
 from gateway.problems import BadRequestError, Headers
 
 KEPT_SECONDS = 15.0
-"""A free connection is used again within this time: less than the services keep theirs (75 s)."""
+"""How long a free connection may be used again: less than the services keep theirs (75 s)."""
 HEAD_LIMIT = 64 * 1024
-"""The most bytes of a head, interim answers included."""
+"""Most bytes of an answer's head, interim answers included."""
 BUFFERED = 256 * 1024
-"""Above this a service is not read until the caller has taken what came."""
+"""Bytes that are kept for a slow caller; above this the service is not read."""
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-"""Methods of which a message without a body says so (RFC 9110, 8.6)."""
+"""A request of these methods without a body sends `content-length: 0` (RFC 9110, 8.6)."""
 
 
 class ServiceError(Exception):
@@ -35,12 +35,15 @@ class ServiceTimeoutError(ServiceError):
 
 
 class Upstream:
-    """One service's address, and its connections that are free now.
+    """One service's address, and its free connections.
 
     Args:
-        url: `http://host:port` or `https://…`, with a path that goes before every target.
-        connect_timeout: seconds until a connection must stand.
-        read_timeout: seconds that the service may be silent, or take nothing, while it is its turn.
+        url: `http://host:port` or `https://…`; a path in it is put before every target.
+        connect_timeout: seconds until a connection must be established.
+        read_timeout: seconds that the service may send or read nothing while it is its turn.
+
+    Raises:
+        ValueError: `url` is not such an address.
     """
 
     def __init__(self, url: str, connect_timeout: float, read_timeout: float) -> None:
@@ -57,7 +60,12 @@ class Upstream:
         self._free: list[Connection] = []
 
     async def connection(self) -> "Connection":
-        """One to ask on. Raises `ServiceError` or `ServiceTimeoutError`."""
+        """A connection for one exchange: a free one, else a new one.
+
+        Raises:
+            ServiceError: the service cannot be reached.
+            ServiceTimeoutError: not within `connect_timeout`.
+        """
         now = asyncio.get_running_loop().time()
         while self._free:
             free = self._free.pop()
@@ -83,11 +91,14 @@ class Upstream:
         return connection
 
     def head(self, method: str, target: bytes, headers: Headers, *, chunked: bool) -> bytes:
-        """The head of a request, as it goes over the wire. Refuses what could be read in two ways.
+        """The head of a request as it is sent.
 
         Args:
-            headers: without any that belong to a connection; with `content-length`, and it true, if there is a body that is
-                not `chunked`.
+            headers: without hop-by-hop headers; with the true `content-length` when there is a
+                body that is not `chunked`.
+
+        Raises:
+            BadRequestError: the head could be read in two ways.
         """
         if chunked:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
@@ -98,7 +109,8 @@ class Upstream:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n")
         head, ends = b"".join(lines), len(headers) + 3
-        # The parser in front lets no such byte through; should it ever, nothing may be smuggled past us.
+        # uvicorn's parser refuses such bytes already. This is the second line of defence against
+        # request smuggling.
         if (
             head.count(b"\n") != ends
             or head.count(b"\r") != ends
@@ -114,17 +126,17 @@ class Upstream:
 
 
 class Connection(asyncio.Protocol):
-    """One exchange at a time: `ask`, then `chunk` until it gives nothing, then `release`, whatever happened."""
+    """One exchange at a time: `ask`, then `chunk` until it is empty, then always `release`."""
 
     def __init__(self, patience: float, free: "list[Connection]") -> None:
         self.status = 0
-        """Of the answer; 0 until its head is complete."""
+        """Status of the answer; 0 until its head is complete."""
         self.headers: Headers = []
-        """Of the answer, names in lower case."""
+        """Headers of the answer, names in lower case."""
         self.complete = False
-        """The answer has ended as it should."""
+        """Whether the answer has ended as it should."""
         self.freed = 0.0
-        """When the last exchange ended, by the loop's clock."""
+        """When the last exchange ended, by the loop's clock (seconds)."""
         self._patience = patience
         self._free = free
         self._loop = asyncio.get_running_loop()
@@ -147,12 +159,22 @@ class Connection(asyncio.Protocol):
     # -- what the forwarder calls
 
     async def ask(
-        self, method: str, head: bytes, content: bytes | AsyncGenerator[bytes] | None, chunked: bool
+        self,
+        method: str,
+        head: bytes,
+        *,
+        content: bytes | AsyncGenerator[bytes] | None,
+        chunked: bool,
     ) -> None:
-        """Send a request; returns when the head of the answer is there.
+        """Send a request and wait for the head of the answer.
 
-        `content`: the body, `chunked` or of the length that the head declares. An answer that comes before the body is
-        sent is an answer. Raises `ServiceError`, `ServiceTimeoutError`, or whatever `fail` was given or the body raised.
+        `content` is the body, `chunked` or of the length that the head declares. An answer that
+        comes before the whole body is sent is valid.
+
+        Raises:
+            ServiceError: the service broke off or does not speak HTTP.
+            ServiceTimeoutError: the service was silent for too long.
+            Exception: what `fail` was given, or what reading `content` raised.
         """
         if self._lost:
             raise ServiceError("broke off")
@@ -172,7 +194,7 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     async def chunk(self) -> bytes:
-        """What came of the body since the last call, at least a byte; nothing at its end. Raises like `ask`."""
+        """What came of the body since the last call; empty at its end. Raises like `ask`."""
         while not self._chunks:
             if self.complete:
                 return b""
@@ -195,7 +217,7 @@ class Connection(asyncio.Protocol):
         return self._transport.is_closing()
 
     def fail(self, error: BaseException) -> None:
-        """End the exchange, and the connection: whoever waits gets this error."""
+        """End the exchange and the connection; whoever waits gets `error`."""
         if self._error is None:
             self._error = error
         self._reusable = False
@@ -204,7 +226,7 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def release(self) -> None:
-        """The exchange is over: the connection is free for the next if nothing is left on it, else it ends."""
+        """End the exchange: the connection becomes free if nothing is left on it, else it closes."""
         sent = self._sending is None or self._sending.done()
         if self.ended and self._reusable and sent and not self._lost:
             self._parser, self._sending, self._due = None, None, math.inf
@@ -216,7 +238,7 @@ class Connection(asyncio.Protocol):
         if self._sending is not None:
             _ = self._sending.cancel()
         self.close()
-        # What holds a circle would stay until the collector comes, which is seldom here.
+        # Break reference cycles: the cyclic garbage collector rarely runs in this process.
         self._parser, self._error, self._chunks = None, None, []
 
     def close(self) -> None:
@@ -235,7 +257,7 @@ class Connection(asyncio.Protocol):
         if self._due != math.inf:
             self._due = self._loop.time() + self._patience
         if self._timer is None:
-            self._timer = self._loop.call_later(self._patience, self._look)
+            self._timer = self._loop.call_later(self._patience, self._check_deadline)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -248,18 +270,21 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _look(self) -> None:
-        """Whether the service is late. One timer that goes round, because one for every wait is dear."""
-        left, self._timer = self._due - self._loop.time(), None
+    def _check_deadline(self) -> None:
+        """End the exchange when the service is late; one timer serves all waits of an exchange."""
+        left = self._due - self._loop.time()
+        self._timer = None
         if self._waiter is None or self._waiter.done():
             return
         if left <= 0:
             self.fail(ServiceTimeoutError("nothing came in time"))
         else:
-            self._timer = self._loop.call_later(min(max(left, 0.001), self._patience), self._look)
+            self._timer = self._loop.call_later(
+                min(max(left, 0.001), self._patience), self._check_deadline
+            )
 
     async def _send(self, content: AsyncGenerator[bytes], chunked: bool) -> None:
-        """The body as it comes. While the caller is waited for, the service owes nothing."""
+        """Send the body as it comes; no deadline runs for the service while the caller is waited for."""
         try:
             async for piece in content:
                 self._due = self._loop.time() + self._patience
@@ -315,13 +340,14 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             parser.feed_data(data)
+        # An upgrade is an error too: the gateway asks for none.
         except (HttpParserError, HttpParserUpgrade) as error:
             self._reusable = False
             if not self.complete:
                 self.fail(ServiceError(str(error)))
                 return
         if not self.status and self._head_bytes > HEAD_LIMIT:
-            self.fail(ServiceError("a head without end"))
+            self.fail(ServiceError("the head is too long"))
             return
         self._wake()
 
@@ -332,7 +358,7 @@ class Connection(asyncio.Protocol):
             self._reusable = False  # more than was asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.status:  # else a trailer
+        if not self.status:  # later ones are trailers, which are dropped
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -341,13 +367,13 @@ class Connection(asyncio.Protocol):
         if self.complete:
             return
         if not 100 <= status <= 599 or status == 101:
-            raise HttpParserError("a status that nobody asked for")
+            raise HttpParserError("unexpected status")
         if status < 200:
             self.headers = []  # an interim answer: the real one follows
             return
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings not in ([], [b"chunked"]):
-            raise HttpParserError("a transfer coding that nobody asked for")
+            raise HttpParserError("unexpected transfer coding")
         self.status = status
         self._reusable = parser.should_keep_alive()
         if self._method == "HEAD" or status in BODYLESS:
@@ -369,5 +395,7 @@ class Connection(asyncio.Protocol):
 
 
 def _framed(piece: bytes) -> bytes:
-    """A chunk; nothing for an empty one, which would end the message."""
-    return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+    """The piece as a chunk; nothing for an empty piece, which would end the message."""
+    if not piece:
+        return b""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)

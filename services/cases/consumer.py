@@ -1,4 +1,4 @@
-"""Events in: the catalogue and its bundles, licences and what becomes of them, cases by signed batch."""
+"""Events from other services: matters and bundles, licenses, cases that came by signed batch."""
 
 from collections.abc import Sequence
 
@@ -26,30 +26,36 @@ consumer = Consumer("cases")
 
 @consumer.on(MatterPublished)
 async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
-    await matter_copies.copy_matter(session, event)
+    """A matter takes applications from now on."""
+    await matter_copies.upsert_copy(session, event)
 
 
 @consumer.on(MatterSuspended)
 async def close_suspended(session: AsyncSession, event: MatterSuspended) -> None:
+    """A suspended matter takes no applications."""
     await matter_copies.close_copy(session, event)
 
 
 @consumer.on(MatterCancelled)
 async def close_cancelled(session: AsyncSession, event: MatterCancelled) -> None:
+    """A cancelled matter takes no applications."""
     await matter_copies.close_copy(session, event)
 
 
 @consumer.on_batch(LicenseIssued, LicenseChanged, LicenseSuspended, LicenseRevoked, LicenseExpired)
 async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent]) -> None:
-    await licenses.follow_licenses(session, events, clock.now())
+    """Licenses change, and with them the cases that use them."""
+    await licenses.follow_licenses(session, events, now=clock.now())
 
 
 @consumer.on(RecordReceived)
-async def judge_cases(session: AsyncSession, event: RecordReceived) -> None:
+async def import_chunk(session: AsyncSession, event: RecordReceived) -> None:
+    """Cases of a bureau come by signed batch."""
     if event.resource == "cases":
-        await imports.judge_chunk(session, event, clock.now())
+        await imports.import_chunk(session, event, now=clock.now())
 
 
 @consumer.on(BundlePublished)
 async def copy_bundle(session: AsyncSession, event: BundlePublished) -> None:
-    await bundle_copies.copy_bundle(session, event)
+    """A bundle takes applications, or none any more."""
+    await bundle_copies.upsert_copy(session, event)

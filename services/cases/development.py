@@ -1,14 +1,15 @@
 """Endpoints of a development system only."""
 
 from datetime import datetime
-from typing import Any
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter
+from pydantic import BaseModel
 
 from services.cases import timers
+from services.cases.access import Config
 from services.cases.schema_base import Strict
 from shared.errors import FieldError, InvalidInputError, NotFoundError
+from shared.http.dependencies import Db
 from shared.security.auth import Administrator
 
 router = APIRouter()
@@ -23,20 +24,24 @@ class TimerRun(Strict):
 class TimerRan(BaseModel):
     """What the timers did."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     deemed_accepted: int
     lights_raised: int
     lights_cleared: int
 
 
-@router.post("/development/timer-runs", response_model=TimerRan)
-async def run_timers(command: TimerRun, request: Request, _administrator: Administrator) -> Any:
+@router.post("/development/timer-runs")
+async def run_timers(
+    command: TimerRun, settings: Config, database: Db, _administrator: Administrator
+) -> TimerRan:
     """Run the timers once as if it were `as_of`; 404 in production."""
-    if not request.app.state.settings.development:
+    if not settings.development:
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:
-        raise InvalidInputError(
-            "the time has no zone", [FieldError("as_of", "offset", "send it with its offset")]
-        )
-    return await timers.run_clocks(request.app.state.database, command.as_of)
+        fault = FieldError("as_of", "offset", "send it with its offset")
+        raise InvalidInputError("the time has no zone", [fault])
+    run = await timers.run_clocks(database, command.as_of)
+    return TimerRan(
+        deemed_accepted=run.deemed_accepted,
+        lights_raised=run.lights_raised,
+        lights_cleared=run.lights_cleared,
+    )

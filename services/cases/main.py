@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from services.cases import development
 from services.cases.applications.router import applications, license_matches
-from services.cases.applications.use_cases.numbers import Numbers
+from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.bundles import router as bundles
 from services.cases.calendar_changes import router as calendar_changes
 from services.cases.case_file import router as case_file
@@ -33,22 +33,23 @@ ROUTERS = (
     calendar_changes.router,
     development.router,
 )
-"""Below `/api/v1/cases`; what is asked most stands first."""
+"""Below `/api/v1/cases`; the router tries them in this order, so the most frequent come first."""
 
 
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
+    """The app of this service; `bus` and `verifier` are for tests and the single process."""
     app = create_app("cases", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.storage = Storage(settings.storage_url)
-    app.state.numbers = Numbers(app.state.database)
+    app.state.case_numbers = CaseNumberAllocator(app.state.database)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
-    await app.state.numbers.close()
+    await app.state.case_numbers.close()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""What the tables and rules of cases have in common."""
+"""Base of the tables of cases."""
 
 from sqlalchemy.orm import DeclarativeBase
 
 from shared.database.session import new_metadata
 
 PLACE = ("area_code", "department_code")
+"""Columns that name the department in charge."""
 
 
 class Base(DeclarativeBase):
+    """Base of every table of this service."""
+
     metadata = new_metadata()

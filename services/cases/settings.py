@@ -7,20 +7,22 @@ from shared.settings import Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """`storage_url`: where uploads lie, a local folder or `s3://bucket/prefix`."""
+    """Settings of the HTTP process and the worker."""
 
     model_config = SettingsConfigDict(env_prefix="CASES_", frozen=True, extra="ignore")
 
     port: Port = 8103
     worker_port: Port = 8203
     storage_url: str = "var/uploads"
+    """Where uploaded files are: a local folder or `s3://bucket/prefix`."""
     city_code: str = "540100000000"
-    """区划 whose supervisors see every area."""
+    """Area code (区划) of the city, whose supervisors see every area."""
     extension_days_max: int = Field(default=10, ge=1, le=90)
-    """延期: the most working days an organ's head can add (art. 42)."""
+    """Most working days by which an organ's head can extend the time of a case (延期, art. 42)."""
     trust_gateway: bool = True
-    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    """Take the client's address from the last X-Forwarded-For entry, which the gateway sets."""
     tracking_window_seconds: int = Field(default=600, ge=1)
+    """Attempts to track a case without signing in are counted for so long."""
     tracking_tries_per_address: int = Field(default=30, ge=1)
     tracking_tries_per_number: int = Field(default=10, ge=1)
-    """Budget of tries to track a case without signing in."""
+    """Most attempts in that time, from one client address and for one case number."""

@@ -1,4 +1,4 @@
-"""Time in: due rows lead to use cases, claimed so that any number of replicas may run."""
+"""What time leads to. Rows are claimed, so that any number of replicas may run these timers."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,29 +6,34 @@ from datetime import datetime, timedelta
 from services.cases.calendar_changes import use_cases as calendar_changes
 from services.cases.case_file import use_cases as case_file
 from services.cases.handling.use_cases import deemed_acceptance, lights
-from services.cases.handling.use_cases.lights import Settled
+from services.cases.handling.use_cases.lights import LightChanges
 from shared.database.session import Database
+
+ATTEMPTS_KEPT = timedelta(days=1)
+"""How long attempts to track a case are counted at most."""
 
 
 async def deem_accepted(database: Database, now: datetime) -> int:
-    """All silent cases, batch by batch, a transaction each; their number."""
+    """Accept all silent cases, batch by batch in a transaction each; their number."""
     total = 0
     while True:
         async with database.transaction() as session:
-            number = await deemed_acceptance.deem_accepted(session, now)
-        total += number
-        if number == 0:
+            count = await deemed_acceptance.deem_accepted(session, now)
+        total += count
+        if count == 0:
             return total
 
 
-async def settle_lights(database: Database, now: datetime) -> Settled:
-    """Lights of every case whose day has come, batch by batch, a transaction each."""
-    total = Settled()
+async def update_lights(database: Database, now: datetime) -> LightChanges:
+    """Update the lights of every case whose day has come, batch by batch in a transaction each."""
+    total = LightChanges()
     while True:
         async with database.transaction() as session:
-            batch = await lights.settle_due(session, now)
-        total = Settled(
-            total.cases + batch.cases, total.raised + batch.raised, total.cleared + batch.cleared
+            batch = await lights.update_due_lights(session, now)
+        total = LightChanges(
+            cases=total.cases + batch.cases,
+            raised=total.raised + batch.raised,
+            cleared=total.cleared + batch.cleared,
         )
         if batch.cases == 0:
             return total
@@ -36,7 +41,7 @@ async def settle_lights(database: Database, now: datetime) -> Settled:
 
 @dataclass(frozen=True, slots=True)
 class ClockRun:
-    """What one run of the clocks did."""
+    """What one run of the clocks did: number of cases and lights."""
 
     deemed_accepted: int
     lights_raised: int
@@ -44,24 +49,24 @@ class ClockRun:
 
 
 async def run_clocks(database: Database, now: datetime) -> ClockRun:
-    """视为受理 first: it changes which lights must burn."""
+    """Deem silent cases accepted, then update the lights, which depend on that."""
     deemed = await deem_accepted(database, now)
-    settled = await settle_lights(database, now)
-    return ClockRun(deemed, settled.raised, settled.cleared)
+    changes = await update_lights(database, now)
+    return ClockRun(deemed, changes.raised, changes.cleared)
 
 
 async def follow_calendar(database: Database, now: datetime) -> None:
-    """Finish what a change of the calendar began, and look a second time a little later."""
+    """Finish what changes of the calendar began, with a second pass a little later."""
     async with database.reading() as session:
-        changes = await calendar_changes.list_unfinished(session, now)
-    for change_id in changes:
+        change_ids = await calendar_changes.list_unfinished(session, now)
+    for change_id in change_ids:
         more = True
         while more:
             async with database.transaction() as session:
-                more = await calendar_changes.follow_change(session, change_id, now, passes=2)
+                more = await calendar_changes.follow_change(session, change_id, now=now, passes=2)
 
 
-async def forget_tries(database: Database, now: datetime) -> None:
-    """Tracking budgets of yesterday."""
+async def forget_tracking_attempts(database: Database, now: datetime) -> None:
+    """Delete old attempts to track a case."""
     async with database.transaction() as session:
-        await case_file.forget_tries(session, now - timedelta(days=1))
+        await case_file.forget_attempts(session, now - ATTEMPTS_KEPT)

@@ -2,16 +2,17 @@
 
 from services.cases.consumer import consumer
 from services.cases.settings import Settings
-from services.cases.timers import follow_calendar, forget_tries, run_clocks
+from services.cases.timers import follow_calendar, forget_tracking_attempts, run_clocks
 from shared.runtime.worker import Timer, run_worker
 from shared.settings import load
 
 
 def timers(_settings: Settings) -> list[Timer]:
+    """The timers with their periods in seconds."""
     return [
         Timer("clocks", 60.0, run_clocks),
         Timer("calendar", 60.0, follow_calendar),
-        Timer("tries", 3600.0, forget_tries),
+        Timer("tries", 3600.0, forget_tracking_attempts),
     ]
 
 

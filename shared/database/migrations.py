@@ -54,7 +54,7 @@ def metadata_of(service: str) -> list[MetaData]:
     Imports every module of the service whose path has a part `model` or `model_base`, because a
     table is known only once its class has been defined.
     """
-    from shared.database.tables import Ground
+    from shared.database.tables import PlatformBase
 
     package = import_module(f"services.{service}")
     found: list[MetaData] = []
@@ -65,7 +65,7 @@ def metadata_of(service: str) -> list[MetaData]:
         base = getattr(import_module(module.name), "Base", None)
         if base is not None and base.metadata not in found:
             found.append(base.metadata)
-    return [*found, Ground.metadata]
+    return [*found, PlatformBase.metadata]
 
 
 def run_env(service: str) -> None:
@@ -137,7 +137,7 @@ async def run_on(url: str, work: Any, *arguments: Any) -> Any:
         await engine.dispose()
 
 
-def ground_v1(op: Operations) -> None:
+def create_platform_tables_v1(op: Operations) -> None:
     """Create the tables of `shared.database.tables`, first version."""
     now = sa.text("now()")
     stamp = sa.DateTime(timezone=True)
@@ -220,7 +220,7 @@ def ground_v1(op: Operations) -> None:
         op.execute(statement)
 
 
-def ground_v2(op: Operations) -> None:
+def create_platform_tables_v2(op: Operations) -> None:
     """The inbox's group belongs to the database (`shared.database.tables.InboxGroup`)."""
     _ = op.create_table(
         "inbox_group",
@@ -251,6 +251,11 @@ def main(arguments: Sequence[str]) -> int:
             different = True
             _ = sys.stderr.write(f"{service}: {difference}\n")
     return 1 if different else 0
+
+
+# Transition: old names, removed when all services use the new ones.
+ground_v1 = create_platform_tables_v1
+ground_v2 = create_platform_tables_v2
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The tables that every service's database has: outbox, inbox, dead letters, idempotency keys, audit trail.
 
-They are defined once here and created by `shared.database.migrations.ground_v1` in each service's first migration.
+They are defined once here and created by `shared.database.migrations.create_platform_tables_v1` in each service's first migration.
 """
 
 from datetime import datetime
@@ -27,13 +27,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared.database.session import new_metadata
 
 
-class Ground(DeclarativeBase):
+class PlatformBase(DeclarativeBase):
     """Base of the tables that all services have in common."""
 
     metadata = new_metadata()
 
 
-class OutboxRow(Ground):
+class OutboxRow(PlatformBase):
     """An event waiting for the relay. Deleted when the bus has it."""
 
     __tablename__ = "outbox"
@@ -48,7 +48,7 @@ class OutboxRow(Ground):
     )
 
 
-class InboxRow(Ground):
+class InboxRow(PlatformBase):
     """An event that has had its effect here."""
 
     __tablename__ = "inbox"
@@ -59,7 +59,7 @@ class InboxRow(Ground):
     handled_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-class InboxGroup(Ground):
+class InboxGroup(PlatformBase):
     """The name under which this database reads the bus: one row, made with the database.
 
     A new database therefore reads from the beginning, whatever an earlier one had read: dropping a read model and
@@ -71,7 +71,7 @@ class InboxGroup(Ground):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
 
 
-class DeadLetter(Ground):
+class DeadLetter(PlatformBase):
     """An event that failed here, or that waits behind a failed one of the same key.
 
     Only the first of a key is tried again, when `next_attempt_at` has come; after the last attempt `gave_up` is set and
@@ -99,7 +99,7 @@ class DeadLetter(Ground):
     )
 
 
-class IdempotencyRow(Ground):
+class IdempotencyRow(PlatformBase):
     """A creating request and its answer, in the transaction of its effect."""
 
     __tablename__ = "idempotency"
@@ -115,7 +115,7 @@ class IdempotencyRow(Ground):
     )
 
 
-class AuditRow(Ground):
+class AuditRow(PlatformBase):
     """Who did what, for whom, on which object, why and when. Sealed into a hash chain by the worker."""
 
     __tablename__ = "audit"
@@ -137,3 +137,7 @@ class AuditRow(Ground):
     sequence: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+# Transition: old names, removed when all services use the new ones.
+Ground = PlatformBase

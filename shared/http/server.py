@@ -4,14 +4,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared import logs
-from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.gc_tuning import tune_gc
 from shared.settings import ServiceSettings
 
 
 def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
     """Main of `services/<name>/main.py`: serve the app until SIGTERM or SIGINT, finishing what is in flight."""
     logs.configure(f"{service}-api")
-    collect_seldom()
+    tune_gc()
     uvicorn.run(
         app,
         host=settings.host,

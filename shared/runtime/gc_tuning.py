@@ -3,10 +3,11 @@
 import gc
 
 
-def collect_seldom() -> None:
-    """Requests and events leave little that only the collector could find: let it look less often, and not at the code.
+def tune_gc() -> None:
+    """Let the cyclic garbage collector run seldom, and never over the code itself.
 
-    Measured: a tenth of the gateway's and of the APIs' CPU. Memory stays flat, because reference counts free almost all.
+    Requests and events leave few reference cycles. Measured: a tenth of the CPU of the gateway and
+    of the APIs. Memory stays flat, because reference counts free almost everything.
     """
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)

@@ -1,10 +1,9 @@
-"""The one place that makes HTTP requests from a service (httpx; see docs/adr on its successor)."""
+"""HTTP requests of a service: small documents, and calls to foreign endpoints (httpx)."""
 
 import asyncio
 import ipaddress
 import socket
 import ssl
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,18 +11,23 @@ from typing import Any
 
 import httpx
 import structlog
+from cachetools import LRUCache
 
 log = structlog.get_logger(__name__)
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Read once: the authorities' certificates cost 35 ms, and some documents are asked for every other second."""
+    """Made once: reading the authorities' certificates takes 35 ms."""
     return httpx.create_ssl_context(trust_env=False)
 
 
+# `Any`: whoever asks for a document knows what it should hold, and checks what it reads.
 async def get_json(url: str, *, timeout: float = 3.0) -> Any | None:
-    """The JSON document at `url`, or None when it cannot be had now (which is logged)."""
+    """The JSON document at `url`; None when it cannot be read now, which is logged.
+
+    `timeout` in seconds.
+    """
     try:
         async with httpx.AsyncClient(
             timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False
@@ -38,11 +42,14 @@ async def get_json(url: str, *, timeout: float = 3.0) -> Any | None:
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port → addresses."""
+"""Finds the addresses of a host and port."""
 
 
 class EndpointError(Exception):
-    """A foreign endpoint could not be called, or must not be. `cause` is one short word, without anything it said."""
+    """A foreign endpoint could not be called, or must not be.
+
+    `cause` is one short word of ours and holds nothing that the endpoint said.
+    """
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -50,11 +57,12 @@ class EndpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Where a foreign endpoint may lie: inside `networks`, on `ports` (None: any). Deny by default.
+class EgressPolicy:
+    """Which foreign endpoints may be called: inside `networks`, on `ports` (None: any).
 
-    `loopback` (development) also allows this machine and plain HTTP. Link-local, multicast and unspecified addresses are
-    never reached, and loopback only so: nobody's network list can open the machine itself or a cloud's metadata.
+    Everything else is denied. `loopback` (development) also allows this machine and plain HTTP.
+    Link-local, multicast and unspecified addresses are never called, so that no list of networks
+    can open this machine or a cloud's metadata service.
     """
 
     networks: Sequence[IpNetwork] = ()
@@ -62,25 +70,22 @@ class Reach:
     loopback: bool = False
 
     def allows(self, address: IpAddress) -> bool:
+        """Whether this address may be connected to."""
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if address.is_loopback:
             return self.loopback
-        if (
-            address.is_link_local
-            or address.is_multicast
-            or address.is_unspecified
-            or address.is_reserved
-        ):
+        if address.is_link_local or address.is_multicast:
             return False
-        return any(
-            address in network for network in self.networks if network.version == address.version
-        )
+        if address.is_unspecified or address.is_reserved:
+            return False
+        same_version = [one for one in self.networks if one.version == address.version]
+        return any(address in network for network in same_version)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint answered: status, headers by lower-case name, and the body's first bytes."""
+    """What an endpoint answered: status, headers by lower-case name, and the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -88,103 +93,113 @@ class Answer:
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
+    """The addresses that the system's resolver knows."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
-def check_endpoint(url: str, reach: Reach) -> httpx.URL:
-    """The address as it may be called, judged by its form alone; raises `EndpointError`."""
+def check_endpoint(url: str, policy: EgressPolicy) -> httpx.URL:
+    """The parsed address, if its form allows a call.
+
+    Raises:
+        EndpointError: it is no URL, not HTTPS, or on a port that the policy denies.
+    """
     try:
         target = httpx.URL(url)
         port = target.port or {"https": 443, "http": 80}.get(target.scheme, 0)
     except (httpx.InvalidURL, ValueError) as error:
         raise EndpointError("invalid_url") from error
-    if target.scheme != "https" and not (target.scheme == "http" and reach.loopback):
+    if target.scheme != "https" and not (target.scheme == "http" and policy.loopback):
         raise EndpointError("https_required")
     if not target.host or target.userinfo or target.fragment or not 0 < port < 65536:
         raise EndpointError("invalid_url")
-    if reach.ports is not None and port not in reach.ports:
+    if policy.ports is not None and port not in policy.ports:
         raise EndpointError("port_not_allowed")
     return target
 
 
-class Endpoints:
-    """Calls foreign endpoints so that they cannot lead us elsewhere.
+class _Clients(LRUCache[tuple[str, str, int | None], httpx.AsyncClient]):
+    """Clients by scheme, host and port; one that is pushed out waits in `evicted` to be closed."""
 
-    The name is resolved once per call, the address is checked and then connected to itself (`Host` and TLS name stay those of
-    the URL), redirects are not followed, the whole exchange has one time limit and the answer one of size. Connections are
-    kept per host: two names on one address never share one.
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self.evicted: list[httpx.AsyncClient] = []
+
+    def popitem(self) -> tuple[tuple[str, str, int | None], httpx.AsyncClient]:
+        origin, client = super().popitem()
+        self.evicted.append(client)
+        return origin, client
+
+
+class Endpoints:
+    """Calls foreign endpoints so that they cannot redirect a call into our own network (SSRF).
+
+    The name is resolved once per call; the address is checked and then connected to directly, while
+    `Host` and TLS name stay those of the URL. Redirects are not followed. The whole exchange has
+    one time limit, and the answer a limit of size. Connections are kept per host, so that two names
+    on one address never share one.
+
+    Args:
+        resolver: finds the addresses of a host.
+        timeout: seconds for a whole call.
     """
 
     MAX_ANSWER = 64 * 1024
+    """Bytes."""
     KEPT = 200
+    """Hosts whose connections are kept."""
 
     def __init__(self, resolver: Resolver = system_resolver, *, timeout: float = 15.0) -> None:
         self._resolver = resolver
         self._timeout = timeout
-        self._clients: OrderedDict[tuple[str, str, int | None], httpx.AsyncClient] = OrderedDict()
+        self._clients = _Clients(self.KEPT)
 
     async def call(
         self,
         method: str,
         url: str,
-        reach: Reach,
+        policy: EgressPolicy,
         *,
         headers: Mapping[str, str],
         content: bytes = b"",
     ) -> Answer:
-        """One request, one answer; raises `EndpointError` when there is none that counts."""
-        target = check_endpoint(url, reach)
+        """One request and its answer.
+
+        Raises:
+            EndpointError: the endpoint may not be called, or did not answer properly.
+        """
+        target = check_endpoint(url, policy)
         try:
             async with asyncio.timeout(self._timeout):
-                address = await self._pin(target, reach)
-                return await self._exchange(method, target, address, headers, content)
+                address = await self._pin(target, policy)
+                request = _request(method, target, address, headers=headers, content=content)
+                return await self._exchange(target, request)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise EndpointError("timeout") from error
         except httpx.ConnectError as error:
-            raise EndpointError(
-                "tls" if "CERTIFICATE" in str(error) or "SSL" in str(error) else "connect"
-            ) from error
-        except ssl.SSLError as error:  # met while reading, where httpx leaves it as it is: a client certificate was wanted
+            text = str(error)
+            is_tls = "CERTIFICATE" in text or "SSL" in text
+            raise EndpointError("tls" if is_tls else "connect") from error
+        except ssl.SSLError as error:
+            # Raised while reading, where httpx does not wrap it: a client certificate was wanted.
             raise EndpointError("tls") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise EndpointError("broken_answer") from error
 
-    async def _pin(self, target: httpx.URL, reach: Reach) -> str:
+    async def _pin(self, target: httpx.URL, policy: EgressPolicy) -> str:
         """The one address that this call will connect to."""
         try:
             found = await self._resolver(target.host, target.port or 0)
             addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
         except (OSError, ValueError, UnicodeError) as error:
             raise EndpointError("unknown_host") from error
-        allowed = next((address for address in addresses if reach.allows(address)), None)
-        if allowed is None:
-            raise EndpointError("address_not_allowed")
-        return str(allowed)
+        for address in addresses:
+            if policy.allows(address):
+                return str(address)
+        raise EndpointError("address_not_allowed")
 
-    async def _exchange(
-        self,
-        method: str,
-        target: httpx.URL,
-        address: str,
-        headers: Mapping[str, str],
-        content: bytes,
-    ) -> Answer:
+    async def _exchange(self, target: httpx.URL, request: httpx.Request) -> Answer:
         client = await self._client((target.scheme, target.host, target.port))
-        sent = {
-            "accept": "*/*",
-            "accept-encoding": "identity",
-            "user-agent": "tongban",
-            **headers,
-            "host": target.netloc.decode("ascii"),
-        }
-        request = client.build_request(
-            method,
-            target.copy_with(host=address),
-            headers=sent,
-            content=content,
-            extensions={"sni_hostname": target.raw_host.decode("ascii")},
-        )
         answer = await client.send(request, stream=True)
         try:
             return Answer(answer.status_code, dict(answer.headers), await self._body(answer))
@@ -203,25 +218,51 @@ class Endpoints:
     async def _client(self, origin: tuple[str, str, int | None]) -> httpx.AsyncClient:
         client = self._clients.get(origin)
         if client is None:
-            client = httpx.AsyncClient(
-                timeout=self._timeout, verify=_tls(), follow_redirects=False, trust_env=False
-            )
+            client = open_client("", timeout=self._timeout)
             self._clients[origin] = client
-            if len(self._clients) > self.KEPT:
-                _, oldest = self._clients.popitem(last=False)
-                await oldest.aclose()
-        self._clients.move_to_end(origin)
+            while self._clients.evicted:
+                await self._clients.evicted.pop().aclose()
         return client
 
     async def close(self) -> None:
+        """Close all kept connections."""
         clients = list(self._clients.values())
         self._clients.clear()
         for client in clients:
             await client.aclose()
 
 
+def _request(
+    method: str,
+    target: httpx.URL,
+    address: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes,
+) -> httpx.Request:
+    """The request to `target`, sent to `address` under the target's own name."""
+    sent = {
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "user-agent": "tongban",
+        **headers,
+        "host": target.netloc.decode("ascii"),
+    }
+    return httpx.Request(
+        method,
+        target.copy_with(host=address),
+        headers=sent,
+        content=content,
+        extensions={"sni_hostname": target.raw_host.decode("ascii")},
+    )
+
+
 def open_client(url: str, *, timeout: float) -> httpx.AsyncClient:
-    """A client for many requests to one address, to be closed by whoever opened it."""
+    """A client for many requests to one address; whoever opens it closes it. `timeout` in seconds."""
     return httpx.AsyncClient(
         base_url=url, timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False
     )
+
+
+# Transition: old names, removed when all services use the new ones.
+Reach = EgressPolicy

@@ -26,7 +26,7 @@ from shared.messaging.inbox import Consumer, Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
-from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
 
@@ -190,7 +190,7 @@ def run_worker(
 ) -> None:
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
-    collect_seldom()
+    tune_gc()
     database = open_database(settings)
     consumer.settings = settings
     worker = Worker(service, database, open_bus(settings), consumer, timers)

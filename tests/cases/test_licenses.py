@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from bench.overhear import overhearing
+from services.cases.case_file.model.enums import LicenseStatus
 from services.cases.case_file.model.license_copies import LicenseCopy
 from services.cases.consumer import consumer
 from services.cases.licenses import queries as license_queries
@@ -344,7 +345,8 @@ def test_status_is_that_of_the_day(
 ) -> None:
     first, last = [None if day is None else TODAY + timedelta(days=day) for day in days]
 
-    assert LicenseCopy(status=status, valid_from=first, valid_until=last).status_on(TODAY) == shown
+    copy = LicenseCopy(status=LicenseStatus(status), valid_from=first, valid_until=last)
+    assert copy.status_on(TODAY) == shown
 
 
 async def test_licence_that_is_not_in_force_yet_meets_nothing(
@@ -605,7 +607,7 @@ async def test_collected_licences_come_in_by_set(hall: Hall) -> None:
         overhearing(hall.client.database) as heard,
         hall.client.database.transaction() as session,
     ):
-        await follow_licenses(session, facts, clock.now())
+        await follow_licenses(session, facts, now=clock.now())
 
     assert len(heard) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cases.case_file.model.clocks import Clocks, burning, next_day
+from services.cases.case_file.model.clocks import Clocks, next_day, raised_lights
 from services.cases.case_file.model.states import State
 from shared import clock
 from shared.domain.workdays import seed_calendar
@@ -63,9 +63,9 @@ def clocks(state: str = "accepted", **changes: Any) -> Clocks:
     ],
 )
 def test_lights_burn_by_the_days_left(clocks: Clocks, day: str, lights: list[str]) -> None:
-    found = burning(clocks, date.fromisoformat(day), CALENDAR)
+    found = raised_lights(clocks, date.fromisoformat(day), calendar=CALENDAR)
 
-    assert sorted(f"{lamp.rule} {lamp.level}" for lamp in found) == lights
+    assert sorted(f"{light.rule} {light.level}" for light in found) == lights
 
 
 days = st.dates(date(2026, 1, 1), date(2026, 12, 31))
@@ -95,12 +95,13 @@ def test_nothing_goes_on_before_the_next_day_and_something_on_it(
         step_due_on=step_due_on,
         deemed=deemed,
     )
-    now, following = burning(case, today, CALENDAR), next_day(case, today, CALENDAR)
+    now = raised_lights(case, today, calendar=CALENDAR)
+    following = next_day(case, today, calendar=CALENDAR)
 
     assert following is None or following > today
     for n in range(1, 40):
         day = today + n * DAY
-        new = burning(case, day, CALENDAR) - now
+        new = raised_lights(case, day, calendar=CALENDAR) - now
         if following is None or day < following:
             assert new == set()
         elif day == following:

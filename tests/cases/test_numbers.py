@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from services.cases.applications.use_cases.numbers import Numbers
+from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from shared.database.session import Database
 from shared.errors import UnavailableError
 from tests.conftest import DatabaseFactory
@@ -13,15 +13,15 @@ from tests.conftest import DatabaseFactory
 DAY = date(2026, 3, 10)
 
 
-async def taken(numbers: Numbers, times: int, code: str = "A") -> list[int]:
-    return await asyncio.gather(*(numbers.take(code, DAY) for _ in range(times)))
+async def taken(numbers: CaseNumberAllocator, times: int, code: str = "A") -> list[int]:
+    return await asyncio.gather(*(numbers.allocate(code, DAY) for _ in range(times)))
 
 
 async def test_hundred_at_once_from_two_processes_get_a_number_each(
     database_of: DatabaseFactory,
 ) -> None:
     database = await database_of("cases")
-    here, there = Numbers(database), Numbers(database)
+    here, there = CaseNumberAllocator(database), CaseNumberAllocator(database)
 
     first, second, other = await asyncio.gather(
         taken(here, 50), taken(there, 50), taken(here, 3, code="B")
@@ -35,8 +35,8 @@ async def test_hundred_at_once_from_two_processes_get_a_number_each(
 
 async def test_lost_connection_is_made_anew(database_of: DatabaseFactory) -> None:
     database = await database_of("cases")
-    numbers = Numbers(database)
-    before = await numbers.take("A", DAY)
+    numbers = CaseNumberAllocator(database)
+    before = await numbers.allocate("A", DAY)
     connection = await database.connect()
     _ = await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -44,7 +44,7 @@ async def test_lost_connection_is_made_anew(database_of: DatabaseFactory) -> Non
     )
     await connection.close()
 
-    after = await numbers.take("A", DAY)
+    after = await numbers.allocate("A", DAY)
     await numbers.close()
 
     assert (before, after) == (1, 2)
@@ -52,22 +52,22 @@ async def test_lost_connection_is_made_anew(database_of: DatabaseFactory) -> Non
 
 async def test_database_away_is_told_to_every_waiting_caller() -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing", data_key=b"k" * 32)
-    numbers = Numbers(away)
+    numbers = CaseNumberAllocator(away)
 
     answers = await asyncio.gather(
-        *(numbers.take("A", DAY) for _ in range(3)), return_exceptions=True
+        *(numbers.allocate("A", DAY) for _ in range(3)), return_exceptions=True
     )
 
     assert [type(answer) for answer in answers] == [UnavailableError] * 3
 
 
 async def test_caller_who_left_does_not_stop_the_others(database_of: DatabaseFactory) -> None:
-    numbers = Numbers(await database_of("cases"))
-    leaving = asyncio.create_task(numbers.take("A", DAY))
+    numbers = CaseNumberAllocator(await database_of("cases"))
+    leaving = asyncio.create_task(numbers.allocate("A", DAY))
     await asyncio.sleep(0)
     _ = leaving.cancel()
 
-    stayed = await numbers.take("A", DAY)
+    stayed = await numbers.allocate("A", DAY)
     await numbers.close()
 
     with pytest.raises(asyncio.CancelledError):

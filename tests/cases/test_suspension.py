@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cases.case_file.model.case import Case
+from services.cases.case_file.model.enums import ApplicantKind, Channel, SpecialProcedure
 from services.cases.case_file.model.states import State
 from shared import clock
+from shared.domain.codes import MatterType
+from shared.domain.guides import PersonalGuide, Step
 from shared.domain.workdays import Moment, seed_calendar
 from shared.errors import ConflictError
 from shared.ids import new_id
@@ -28,18 +31,23 @@ def moment(day: date) -> Moment:
 
 def a_case(accepted: date, promised_days: int = 10, legal_days: int | None = 20) -> Case:
     """An accepted case of the model alone."""
-    names = ("number", "area_code", "department_code", "matter_code", "matter_name", "matter_type")
+    names = ("number", "area_code", "department_code", "matter_code", "matter_name")
+    steps = (
+        Step(code="S1", name="审查", role="review", days=6),
+        Step(code="S2", name="决定", role="decision", days=2),
+    )
     case = Case(
         id=new_id(),
         state=State.RECEIVED,
         revision=1,
         matter_id=new_id(),
         immediate=False,
-        channel="pc",
-        applicant_kind="person",
+        matter_type=MatterType.LICENSING,
+        channel=Channel.PC,
+        applicant_kind=ApplicantKind.PERSON,
         promised_days=promised_days,
         legal_days=legal_days,
-        guide={"steps": [{"role": "review", "days": 6}, {"role": "decision", "days": 2}]},
+        guide=PersonalGuide.model_construct(steps=steps, materials=()),
         reviewers=[],
         materials=[],
         clock_from=accepted,
@@ -70,7 +78,7 @@ def test_working_days_left_are_the_same_after_a_suspension(
             for due in (case.due_on, case.legal_due_on, case.step_due_on)
             if due
         ]
-        _ = case.suspend("鉴定", 5, moment(today))
+        _ = case.suspend(SpecialProcedure.APPRAISAL, 5, at=moment(today))
         today += timedelta(days=length)
         _ = case.resume(moment(today))
         after = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from services.cases.timers import forget_tries
+from services.cases.timers import forget_tracking_attempts
 from shared import clock
 from tests.cases.conftest import BASE, Hall
 from tests.conftest import ClientFactory, TokenFactory
@@ -71,7 +71,7 @@ async def test_window_passes_and_old_tries_are_forgotten(
     connection = await client.database.connect()
     _ = await connection.execute("UPDATE tracking_tries SET since = since - interval '2 seconds'")
     statuses.append((await track(hall, number)).status_code)
-    await forget_tries(client.database, clock.now() + timedelta(days=2))
+    await forget_tracking_attempts(client.database, clock.now() + timedelta(days=2))
     kept = await connection.fetchval("SELECT count(*) FROM tracking_tries")
     await connection.close()
 

@@ -17,18 +17,18 @@ import pytest
 from services.exchange.events.use_cases.endpoints import retry_after
 from shared import clock
 from shared.runtime import http_client
-from shared.runtime.http_client import EndpointError, Endpoints, Reach, check_endpoint
+from shared.runtime.http_client import EgressPolicy, EndpointError, Endpoints, check_endpoint
 from tests.builders.certificates import a_certificate
 from tests.builders.subscriber import Subscriber, listening
 from tests.exchange.conftest import Bureau, a_case
 
-LOCAL = Reach(ports=None, loopback=True)
-INTRANET = Reach(
+LOCAL = EgressPolicy(ports=None, loopback=True)
+INTRANET = EgressPolicy(
     (ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd00:20::/32")), (443,)
 )
 
 
-async def failing(endpoints: Endpoints, url: str, reach: Reach = LOCAL) -> str:
+async def failing(endpoints: Endpoints, url: str, reach: EgressPolicy = LOCAL) -> str:
     with pytest.raises(EndpointError) as found:
         _ = await endpoints.call("POST", url, reach, headers={}, content=b"{}")
     return found.value.cause
@@ -73,7 +73,9 @@ def test_only_addresses_of_the_peer_are_reached(address: str, allowed: bool) -> 
 
 
 def test_no_network_list_opens_this_machine_or_a_clouds_metadata() -> None:
-    everything = Reach((ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")), None)
+    everything = EgressPolicy(
+        (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")), None
+    )
 
     for address in (
         "127.0.0.1",

@@ -12,7 +12,7 @@ from deploy.processes import SERVICES
 from services.licenses.model.types import TypeDocument
 from services.licenses.use_cases.types import publish_version
 from shared.database.session import Database
-from shared.database.tables import Ground
+from shared.database.tables import PlatformBase
 from shared.events.base import Event
 from shared.events.cases import CaseEvent, CaseImported, ImportFinished
 from shared.events.matters import MatterCancelled, MatterSuspended
@@ -40,7 +40,7 @@ CONSUMERS: dict[str, Consumer] = {
     for service in SERVICES
     if (consumer := import_module(f"services.{service}.consumer").consumer).topics
 }
-OF_THE_GROUND = {*Ground.metadata.tables, "alembic_version"}
+PLATFORM_TABLES = {*PlatformBase.metadata.tables, "alembic_version"}
 MADE_ANEW: dict[str, dict[str, str]] = {
     "cases": {"imported_case": "case_id imported_at"},
     "matters": {"supervision_record": "id recorded_at"},
@@ -222,7 +222,7 @@ async def state(database: Database, service: str) -> dict[str, list[Any]]:
         found = await connection.fetch(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
         )
-        tables = {row["tablename"] for row in found} - OF_THE_GROUND | {"dead_letter"}
+        tables = {row["tablename"] for row in found} - PLATFORM_TABLES | {"dead_letter"}
         anew = MADE_ANEW.get(service, {})
         rows: dict[str, list[Any]] = {
             table: await connection.fetchval(

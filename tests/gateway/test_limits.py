@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from gateway.limits import Places
+from gateway.limits import ConcurrencyLimit
 from gateway.routes import RULES, find_route
 from tests.conftest import TokenFactory
 from tests.gateway.conftest import GateFactory, plain
@@ -141,11 +141,11 @@ async def test_one_address_has_a_share_of_the_places_and_leaves_the_rest(gate: G
 
 
 def test_places_forget_addresses_that_left() -> None:
-    places = Places()
+    in_flight = ConcurrencyLimit()
 
-    assert [places.take(address) for address in ("a", "a", "b")] == [1, 2, 1]
-    places.leave("a")
-    assert places.take("a") == 2
+    assert [in_flight.enter(address) for address in ("a", "a", "b")] == [1, 2, 1]
+    in_flight.leave("a")
+    assert in_flight.enter("a") == 2
     for address in ("a", "a", "b"):
-        places.leave(address)
-    assert vars(places) == vars(Places())
+        in_flight.leave(address)
+    assert vars(in_flight) == vars(ConcurrencyLimit())

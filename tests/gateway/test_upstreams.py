@@ -92,7 +92,7 @@ async def exchanged(
     connection = await upstream.connection()
     try:
         head = upstream.head(method, b"/a?b=c", headers, chunked=chunked)
-        await connection.ask(method, head, content, chunked)
+        await connection.ask(method, head, content=content, chunked=chunked)
         body = b""
         while piece := await connection.chunk():
             body += piece
@@ -156,7 +156,7 @@ def test_every_cut_of_an_answer_means_the_same(kind: str, cuts: list[int]) -> No
 
     async def read() -> tuple[int, bytes, bool]:
         connection, _wire = _connected()
-        asking = asyncio.create_task(connection.ask("GET", b"", None, chunked=False))
+        asking = asyncio.create_task(connection.ask("GET", b"", content=None, chunked=False))
         await asyncio.sleep(0)
         for first, last in itertools.pairwise(places):
             connection.data_received(answer[first:last])
@@ -206,7 +206,7 @@ def test_chunks_carry_the_body_to_the_byte(pieces: list[bytes]) -> None:
             for piece in pieces:
                 yield piece
 
-        asking = asyncio.create_task(connection.ask("POST", b"", content(), chunked=True))
+        asking = asyncio.create_task(connection.ask("POST", b"", content=content(), chunked=True))
         while not wire.written.endswith(b"0\r\n\r\n"):
             await asyncio.sleep(0)
         connection.data_received(OK)
@@ -421,7 +421,10 @@ async def test_answer_that_is_slowly_taken_is_not_read_ahead_without_end_nor_lat
     async with listening(large, read_timeout=0.3) as upstream:
         connection = await upstream.connection()
         await connection.ask(
-            "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+            "GET",
+            upstream.head("GET", b"/", HEADERS, chunked=False),
+            content=None,
+            chunked=False,
         )
         await asyncio.sleep(0.6)
         ahead, taken = sent, 0
@@ -458,7 +461,7 @@ async def test_service_that_speaks_but_takes_nothing_is_sent_no_more_than_it_has
         connection = await upstream.connection()
         head = upstream.head("POST", b"/", HEADERS, chunked=True)
         with pytest.raises(ServiceError):
-            await connection.ask("POST", head, much(), chunked=True)
+            await connection.ask("POST", head, content=much(), chunked=True)
             await asyncio.sleep(0.5)
             while await connection.chunk():
                 pass
@@ -476,7 +479,10 @@ async def test_connection_that_ended_is_forgotten_at_once() -> None:
     async def ended(upstream: Upstream) -> weakref.ref[Connection]:
         connection = await upstream.connection()
         await connection.ask(
-            "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+            "GET",
+            upstream.head("GET", b"/", HEADERS, chunked=False),
+            content=None,
+            chunked=False,
         )
         with contextlib.suppress(ServiceError):
             while await connection.chunk():
@@ -496,7 +502,7 @@ async def test_connection_that_ended_is_forgotten_at_once() -> None:
 
 async def test_answer_that_came_while_the_loop_was_busy_is_not_late() -> None:
     connection, _wire = _connected(patience=0.2)
-    asking = asyncio.create_task(connection.ask("GET", b"", None, chunked=False))
+    asking = asyncio.create_task(connection.ask("GET", b"", content=None, chunked=False))
     await asyncio.sleep(0)
     connection.data_received(OK)
     time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy when the answer and the limit come
@@ -511,7 +517,10 @@ async def test_free_connections_end_after_a_while(monkeypatch: pytest.MonkeyPatc
         connections = [await upstream.connection() for _ in range(3)]
         for connection in connections:
             await connection.ask(
-                "GET", upstream.head("GET", b"/", HEADERS, chunked=False), None, chunked=False
+                "GET",
+                upstream.head("GET", b"/", HEADERS, chunked=False),
+                content=None,
+                chunked=False,
             )
             _ = await connection.chunk()
             connection.release()

@@ -1,18 +1,18 @@
 """Tables that applications rest on."""
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Date, DateTime, Integer, Text, UniqueConstraint, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model_base import Base
+from shared.database.columns import json_column
+from shared.domain.guides import MatterDocument
 
 
 class MatterCopy(Base):
-    """The published matter as its events told it."""
+    """The published matter as its newest event describes it."""
 
     __tablename__ = "matter_copy"
 
@@ -20,11 +20,11 @@ class MatterCopy(Base):
     revision: Mapped[int] = mapped_column(Integer)
     version: Mapped[int] = mapped_column(Integer)
     open: Mapped[bool] = mapped_column(Boolean)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    document: Mapped[MatterDocument] = json_column(MatterDocument)
 
 
 class CaseSerial(Base):
-    """The last serial of a matter on a day."""
+    """The last serial number of a matter on a day."""
 
     __tablename__ = "case_serial"
 
@@ -34,7 +34,10 @@ class CaseSerial(Base):
 
 
 class Upload(Base):
-    """A file that somebody brought, stored by its digest; brought again, it is the same upload."""
+    """A file that somebody uploaded, stored by its digest; sent again, it is the same upload.
+
+    `size` in bytes.
+    """
 
     __tablename__ = "upload"
     __table_args__ = (UniqueConstraint("owner", "digest"),)

@@ -1,27 +1,31 @@
-"""The parent of a one-thing application (一件事): the copy of the bundle, and what its children's states come to."""
+"""The parent of a one-thing application (一件事): the copy of the bundle, and the parent's state."""
 
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import Boolean, DateTime, Index, Integer, LargeBinary, Text, Uuid
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.cases.case_file.model.case import ACCEPTANCE_DAYS
+from services.cases.case_file.model.enums import ApplicantKind, CaseResult, Channel
+from services.cases.case_file.model.materials import StoredPart
 from services.cases.case_file.model.states import State
 from services.cases.model_base import Base
-from shared.domain.workdays import Moment
+from shared.database.columns import enum_column, json_column
+from shared.domain.bundles import BundleSnapshot
 from shared.security.crypto import Encrypted
 
 RESULT = "result"
-"""Code under which a case's own result stands where it meets a material of another."""
+"""Code of a case's own result where it is a material of another case."""
+FORM = TypeAdapter(dict[str, str])
+"""The filled-in form: value by code of the field."""
 
 
 class Standing(StrEnum):
-    """How a child stands to those that wait for it."""
+    """What a child is to the others that wait for it."""
 
     OPEN = "open"
     GRANTED = "granted"
@@ -37,7 +41,7 @@ class BundleState(StrEnum):
 
 
 class BundleCopy(Base):
-    """The published bundle as its events told it."""
+    """The published bundle as its newest event describes it."""
 
     __tablename__ = "bundle_copy"
 
@@ -45,13 +49,33 @@ class BundleCopy(Base):
     revision: Mapped[int] = mapped_column(Integer)
     version: Mapped[int] = mapped_column(Integer)
     open: Mapped[bool] = mapped_column(Boolean)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    document: Mapped[BundleSnapshot] = json_column(BundleSnapshot)
+
+
+class PlannedResult(StoredPart):
+    """The result of the child `of` will be the material `material` of this child."""
+
+    of: str
+    material: str
+
+
+class PlanEntry(StoredPart):
+    """A child of the application.
+
+    It waits until those in `after` are granted. `fields` are the codes of the form that it uses.
+    """
+
+    code: str
+    after: list[str]
+    fields: list[str]
+    case_id: UUID
+    results: list[PlannedResult]
 
 
 class BundleCase(Base):
-    """One application for a bundle. Personal data is encrypted, the filled-in form (`fields`, JSON) among it.
+    """One application for a bundle.
 
-    `plan`: the children in their order, each `{code, case_id, after, fields, results}`; `results` are `{material, of}`.
+    Personal data is encrypted, also the filled-in form (`fields`). `plan`: the children in order.
     """
 
     __tablename__ = "bundle_case"
@@ -64,9 +88,9 @@ class BundleCase(Base):
     name: Mapped[str] = mapped_column(Text)
     area_code: Mapped[str] = mapped_column(Text)
     department_code: Mapped[str] = mapped_column(Text)
-    channel: Mapped[str] = mapped_column(Text)
+    channel: Mapped[Channel] = enum_column(Channel)
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
-    applicant_kind: Mapped[str] = mapped_column(Text)
+    applicant_kind: Mapped[ApplicantKind] = enum_column(ApplicantKind)
     applicant_name: Mapped[str] = mapped_column(Encrypted("bundle_case.applicant_name"))
     applicant_id_number: Mapped[str] = mapped_column(Encrypted("bundle_case.applicant_id_number"))
     applicant_id_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -74,62 +98,34 @@ class BundleCase(Base):
     fields: Mapped[str] = mapped_column(Encrypted("bundle_case.fields"))
     guide_digest: Mapped[str] = mapped_column(Text)
     matters: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
-    plan: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    plan: Mapped[list[PlanEntry]] = json_column(list[PlanEntry])
     intake_by: Mapped[str | None] = mapped_column(Text)
     submitted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
+    @property
+    def form(self) -> dict[str, str]:
+        """The filled-in form (一表申请)."""
+        return FORM.validate_json(self.fields)
 
-def standing(state: str, result: str | None) -> Standing:
+
+def standing(state: State, result: CaseResult | None) -> Standing:
     """What a child's state and result mean for those that wait for it."""
     if state in {State.DECIDED, State.CLOSED}:
-        return Standing.GRANTED if result == "0" else Standing.ENDED
-    return (
-        Standing.ENDED
-        if state in {State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED}
-        else Standing.OPEN
-    )
+        if result == CaseResult.GRANTED:
+            return Standing.GRANTED
+        return Standing.ENDED
+    if state in {State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED}:
+        return Standing.ENDED
+    return Standing.OPEN
 
 
-def bundle_state(children: Iterable[tuple[str, str | None]]) -> BundleState:
+def bundle_state(children: Iterable[tuple[State, CaseResult | None]]) -> BundleState:
     """The parent's state, from state and result of each child."""
-    known = list(children)
-    if any(standing(*child) is Standing.OPEN for child in known):
-        return BundleState.HANDLING
-    return (
-        BundleState.DECIDED
-        if any(state == State.DECIDED for state, _ in known)
-        else BundleState.CLOSED
-    )
-
-
-def deliver_by(
-    plan: Iterable[Mapping[str, Any]], children: Mapping[str, Any], at: Moment
-) -> date | None:
-    """The one day by which every result is there: the latest of all children, one that waits counted after the others.
-
-    `children`: the cases by code. None when every child has its end. A plan's order may name a child before the one it
-    waits for, so the days are found from the ends of the chains.
-    """
-    waits = {entry["code"]: entry["after"] for entry in plan}
-    days: dict[str, date] = {}
-
-    def ready(code: str) -> date:
-        if code not in days:
-            case = children[code]
-            if case.state == State.WAITING:
-                start = max((ready(other) for other in waits[code]), default=at.today)
-                days[code] = at.calendar.add_working_days(
-                    max(start, at.today), ACCEPTANCE_DAYS + case.promised_days
-                )
-            elif case.state in {State.RECEIVED, State.CORRECTING}:
-                days[code] = at.calendar.add_working_days(case.due_on, case.promised_days)
-            else:
-                days[code] = case.due_on
-        return days[code]
-
-    running = [
-        code
-        for code, case in children.items()
-        if standing(case.state, case.result) is Standing.OPEN
-    ]
-    return max((ready(code) for code in running), default=None)
+    states: set[State] = set()
+    for state, result in children:
+        if standing(state, result) is Standing.OPEN:
+            return BundleState.HANDLING
+        states.add(state)
+    if State.DECIDED in states:
+        return BundleState.DECIDED
+    return BundleState.CLOSED

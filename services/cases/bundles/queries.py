@@ -2,109 +2,145 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications.model import MatterCopy
-from services.cases.applications.queries import MatterText, list_uploads
+from services.cases.applications.queries import PublishedMatter, UploadedFile, list_uploads
 from services.cases.bundles.model import BundleCase, BundleCopy
 from services.cases.calendar.model import CalendarVersion
 from services.cases.case_file.model.case import Case
+from services.cases.case_file.model.enums import CaseResult
 from services.cases.case_file.model.license_copies import LicenseCopy
 from services.cases.case_file.model.states import State
-from services.cases.case_file.queries import CASE
+from services.cases.case_file.queries import CASE_ROW, CaseRow
 from services.cases.licenses.queries import lock_licenses
+from shared.database.columns import Json
 from shared.domain.bundles import BundleSnapshot
-from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
-class BundleApplication:
-    """What an application for a bundle rests on: its published version, the open children, uploads, the calendar."""
+class BundleInputs:
+    """What an application for a bundle rests on.
+
+    `matters`: the children that take applications. `calendar`: the calendar's version.
+    """
 
     version: int
     document: BundleSnapshot
-    matters: dict[UUID, MatterText]
-    uploads: dict[UUID, tuple[str, str]]
+    matters: dict[UUID, PublishedMatter]
+    uploads: dict[UUID, UploadedFile]
     licenses: dict[UUID, LicenseCopy]
     calendar: UUID
 
 
-async def get_bundle_application(
+async def get_bundle_inputs(
     session: AsyncSession,
     bundle_id: UUID,
+    *,
     upload_ids: Sequence[UUID],
     license_ids: Collection[UUID],
     owner: str,
-) -> BundleApplication:
-    """The bundle's newest version, and the texts of those of its matters that take applications; licences locked."""
-    row = await session.get(BundleCopy, bundle_id)
-    if row is None or not row.open:
+) -> BundleInputs:
+    """What an application for the bundle rests on; the licenses are locked.
+
+    Raises `NotFoundError` when the bundle takes no applications.
+    """
+    bundle = await session.get(BundleCopy, bundle_id)
+    if bundle is None or not bundle.open:
         raise NotFoundError("no bundle that takes applications has this id")
-    document = BundleSnapshot.model_validate(row.document)
-    ids = [child.matter_id for child in document.children]
-    found = await session.scalars(
-        select(MatterCopy).where(MatterCopy.matter_id.in_(ids), MatterCopy.open)
-    )
-    matters = {
-        one.matter_id: MatterText(
-            one.matter_id, one.revision, one.version, MatterDocument.model_validate(one.document)
-        )
-        for one in found
-    }
+    ids = [child.matter_id for child in bundle.document.children]
+    statement = select(MatterCopy).where(MatterCopy.matter_id.in_(ids), MatterCopy.open)
+    matters: dict[UUID, PublishedMatter] = {}
+    for copy in await session.scalars(statement):
+        matter = PublishedMatter(copy.matter_id, copy.revision, copy.version, copy.document)
+        matters[copy.matter_id] = matter
     calendar = (await session.execute(select(CalendarVersion.version))).scalar_one()
-    uploads = await list_uploads(session, upload_ids, owner)
-    licenses = await lock_licenses(session, license_ids)
-    return BundleApplication(row.version, document, matters, uploads, licenses, calendar)
+    return BundleInputs(
+        version=bundle.version,
+        document=bundle.document,
+        matters=matters,
+        uploads=await list_uploads(session, upload_ids, owner=owner),
+        licenses=await lock_licenses(session, license_ids),
+        calendar=calendar,
+    )
 
 
 async def get_bundle_case(session: AsyncSession, bundle_case_id: UUID) -> BundleCase:
+    """The parent of a one-thing application."""
     found = await session.get(BundleCase, bundle_case_id)
     if found is None:
         raise NotFoundError("no such application of yours")
     return found
 
 
-async def list_children(session: AsyncSession, bundle_case_id: UUID) -> Sequence[Any]:
+async def list_children(session: AsyncSession, bundle_case_id: UUID) -> list[CaseRow]:
     """The children of a one-thing application as answers show cases."""
-    columns = (column for column in CASE if column.key not in {"guide", "applicant_id_hash"})
-    return (
-        await session.execute(select(*columns).where(CASE.bundle_case_id == bundle_case_id))
-    ).all()
+    statement = select(*CASE_ROW).where(Case.bundle_case_id == bundle_case_id)
+    return [CaseRow(*row) for row in await session.execute(statement)]
+
+
+class ChildEnd(NamedTuple):
+    """How far a child has come."""
+
+    state: State
+    result: CaseResult | None
+
+
+class BundleSummaryRow(NamedTuple):
+    """A one-thing application in a list."""
+
+    id: UUID
+    number: str
+    name: str
+    submitted_at: datetime
+    children: list[ChildEnd]
 
 
 async def list_own_bundles(
-    session: AsyncSession, account_id: UUID, matters: frozenset[str] | None, after: UUID, limit: int
-) -> Sequence[Any]:
-    """One-thing applications of an account, all or those whose every matter is in `matters`; with its children's ends."""
+    session: AsyncSession,
+    account_id: UUID,
+    *,
+    matters: frozenset[str] | None,
+    after: UUID,
+    limit: int,
+) -> list[BundleSummaryRow]:
+    """One-thing applications of an account; one more than `limit`.
+
+    All of them, or those whose every matter is in `matters` (ids).
+    """
     children = (
-        select(func.jsonb_agg(func.jsonb_build_array(CASE.state, CASE.result)))
-        .where(CASE.bundle_case_id == BundleCase.id)
+        select(func.jsonb_agg(func.jsonb_build_array(Case.state, Case.result)))
+        .where(Case.bundle_case_id == BundleCase.id)
         .scalar_subquery()
     )
-    columns = (
+    statement = select(
         BundleCase.id,
         BundleCase.number,
         BundleCase.name,
         BundleCase.submitted_at,
-        children.label("children"),
-    )
-    statement = select(*columns).where(BundleCase.account_id == account_id, BundleCase.id > after)
+        type_coerce(children, Json[list[ChildEnd]](list[ChildEnd])),
+    ).where(BundleCase.account_id == account_id, BundleCase.id > after)
     if matters is not None:
-        statement = statement.where(BundleCase.matters.contained_by([UUID(one) for one in matters]))
-    return (await session.execute(statement.order_by(BundleCase.id).limit(limit + 1))).all()
+        ids = [UUID(matter) for matter in matters]
+        statement = statement.where(BundleCase.matters.contained_by(ids))
+    rows = await session.execute(statement.order_by(BundleCase.id).limit(limit + 1))
+    return [BundleSummaryRow(*row) for row in rows]
 
 
 async def lock_bundle_of(session: AsyncSession, case_id: UUID) -> None:
-    """Lock the parent of a case, if it has one, before the case itself: acts that can end a child come one by one."""
+    """Lock the parent of a case, if it has one, before the case itself.
+
+    Acts that can end a child then follow one another.
+    """
     parent = select(Case.bundle_case_id).where(Case.id == case_id).scalar_subquery()
-    _ = await session.execute(
-        select(BundleCase.id).where(BundleCase.id == parent).with_for_update()
-    )
+    statement = select(BundleCase.id).where(BundleCase.id == parent).with_for_update()
+    _ = await session.execute(statement)
 
 
 async def list_waiting(session: AsyncSession, bundle_case_id: UUID) -> Sequence[Case]:
@@ -115,8 +151,19 @@ async def list_waiting(session: AsyncSession, bundle_case_id: UUID) -> Sequence[
     return (await session.scalars(statement.order_by(Case.id).with_for_update())).all()
 
 
-async def list_ends(session: AsyncSession, bundle_case_id: UUID) -> dict[str, Any]:
-    """State, result and name of the children by case id."""
-    columns = (Case.id, Case.state, Case.result, Case.matter_name)
-    rows = await session.execute(select(*columns).where(Case.bundle_case_id == bundle_case_id))
-    return {str(row.id): row for row in rows}
+class ChildRow(NamedTuple):
+    """A child's name and how far it has come."""
+
+    state: State
+    result: CaseResult | None
+    matter_name: str
+
+
+async def list_ends(session: AsyncSession, bundle_case_id: UUID) -> dict[UUID, ChildRow]:
+    """The children by case id."""
+    statement = select(Case.id, Case.state, Case.result, Case.matter_name)
+    statement = statement.where(Case.bundle_case_id == bundle_case_id)
+    ends: dict[UUID, ChildRow] = {}
+    for case_id, state, result, matter_name in await session.execute(statement):
+        ends[case_id] = ChildRow(state, result, matter_name)
+    return ends

@@ -1,13 +1,15 @@
 """Applying for a one-thing bundle (一件事), and how the application is shown."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.cases.applications.schemas.applications import Applicant
+from services.cases.applications.schemas.applications import Applicant, ChannelName, Digest
 from services.cases.applications.schemas.materials import Materials
+from services.cases.bundles.model import BundleState
+from services.cases.case_file.model.enums import ApplicantKind, CaseResult, Channel
+from services.cases.case_file.model.states import State
 from services.cases.case_file.schemas import CaseRead
 from services.cases.schema_base import Strict
 from shared.domain.bundles import Answers
@@ -16,19 +18,20 @@ from shared.fields import Line
 
 
 class ApplyBundle(Strict):
-    """One application for all children of a bundle (一件事) under the checklist that was shown (its digest proves it).
+    """One application for all children of a bundle (一件事).
 
-    `fields` are the shared form's, once; `materials` go by the codes of the merged list, once for all that need them.
+    `guide_digest` proves which checklist was shown. `fields` are those of the shared form.
+    `materials` go by the codes of the merged list, each once for all children that need it.
     """
 
     bundle_id: UUID
     bundle_version: int = Field(ge=1, le=2**31 - 1)
     answers: Answers
-    guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    guide_digest: Digest
     applicant: Applicant
     fields: dict[Code, Line] = Field(default={}, max_length=200)
     materials: Materials = Field(default=[])
-    channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+    channel: ChannelName = "pc"
 
 
 class BundleChildRead(BaseModel):
@@ -38,23 +41,26 @@ class BundleChildRead(BaseModel):
     matter_name: str
     department_code: str
     after: list[str]
-    state: str
-    result: str | None
+    state: State
+    result: CaseResult | None
     number: str | None
     case: CaseRead | None
 
 
 class BundleCaseRead(BaseModel):
-    """A one-thing application. Officers of a child's department see of the form and the children what is theirs."""
+    """A one-thing application.
+
+    Officers of a child's department see the children and the fields of their own department.
+    """
 
     id: UUID
     number: str
     bundle_id: UUID
     bundle_version: int
     name: str
-    state: str
-    channel: str
-    applicant_kind: str
+    state: BundleState
+    channel: Channel
+    applicant_kind: ApplicantKind
     applicant_name: str
     applicant_id_number: str
     phone: str
@@ -71,7 +77,7 @@ class BundleCaseSummary(BaseModel):
     id: UUID
     number: str
     name: str
-    state: str
+    state: BundleState
     children: int
     granted: int
     submitted_at: datetime

@@ -1,27 +1,12 @@
-"""Days that differ from Monday to Friday."""
-
-from datetime import date
-from uuid import UUID
-
-from sqlalchemy import Boolean, Date, Text, Uuid
-from sqlalchemy.orm import Mapped, mapped_column
+"""The tables of the working calendar."""
 
 from services.cases.model_base import Base
+from shared.database.common_tables import CalendarDayRow, CalendarVersionRow
 
 
-class CalendarDay(Base):
+class CalendarDay(CalendarDayRow, Base):
     """A day that differs from Monday to Friday."""
 
-    __tablename__ = "calendar_day"
 
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    is_working: Mapped[bool] = mapped_column(Boolean)
-    note: Mapped[str] = mapped_column(Text)
-
-
-class CalendarVersion(Base):
-    """One row, a new random value with every change of the calendar: it names the content, whatever process reads it."""
-
-    __tablename__ = "calendar_version"
-
-    version: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+class CalendarVersion(CalendarVersionRow, Base):
+    """The version of the calendar: one row."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -11,36 +11,53 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar.model import CalendarDay, CalendarVersion
+from shared.database.direct import Direct
 from shared.domain.workdays import WorkCalendar
 
-CALENDAR = text(
-    "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days FROM calendar_version"
-).columns(version=Uuid(), days=JSONB())
-NEWEST: Any = CalendarVersion.__table__.c.version
+
+class CalendarRow(NamedTuple):
+    """The whole calendar; `days` is None while no day differs from Monday to Friday."""
+
+    version: UUID
+    days: dict[str, bool] | None
+
+
+CALENDAR = Direct(
+    text(
+        "SELECT version, (SELECT jsonb_object_agg(day, is_working) FROM calendar_day) AS days"
+        " FROM calendar_version"
+    ).columns(version=Uuid(), days=JSONB()),
+    CalendarRow,
+)
+NEWEST_VERSION = select(CalendarVersion.version).scalar_subquery()
+"""For statements that read the version of the calendar with something else."""
+
+# By version: its value names the content, and requests read the same calendar all year.
 _calendars: LRUCache[UUID, WorkCalendar] = LRUCache(8)
 
 
 async def get_calendar(session: AsyncSession, version: UUID | None = None) -> WorkCalendar:
-    """The calendar at `version` (as another statement of this request found it) or at the newest."""
-    version = version or await session.scalar(select(CalendarVersion.version))
-    known = _calendars.get(version) if version else None
-    if known is None:
-        row = (await session.execute(CALENDAR)).one()
-        days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
-        known = _calendars[row.version] = WorkCalendar(days)
-    return known
+    """The calendar at `version`, as another statement of this request found it, or the newest."""
+    if version is None:
+        version = await session.scalar(select(CalendarVersion.version))
+    if version is not None and version in _calendars:
+        return _calendars[version]
+    row = await CALENDAR.first(session)
+    assert row is not None
+    # Also when `version` was older: what is read now is the newest.
+    days = {date.fromisoformat(day): working for day, working in (row.days or {}).items()}
+    calendar = WorkCalendar(days)
+    _calendars[row.version] = calendar
+    return calendar
 
 
-async def list_days(session: AsyncSession, days: Sequence[date]) -> dict[date, tuple[bool, str]]:
-    """Working or not, and the note, of those among these days that differ from Monday to Friday."""
-    statement = select(CalendarDay.day, CalendarDay.is_working, CalendarDay.note).where(
-        CalendarDay.day.in_(days)
-    )
-    return {row.day: (row.is_working, row.note) for row in await session.execute(statement)}
+async def list_days(session: AsyncSession, days: Sequence[date]) -> Sequence[CalendarDay]:
+    """Those among these days that differ from Monday to Friday."""
+    return (await session.scalars(select(CalendarDay).where(CalendarDay.day.in_(days)))).all()
 
 
 async def list_year(session: AsyncSession, year: int) -> Sequence[CalendarDay]:
-    within = CalendarDay.day.between(date(year, 1, 1), date(year, 12, 31))
-    return (
-        await session.scalars(select(CalendarDay).where(within).order_by(CalendarDay.day))
-    ).all()
+    """The days of a year that differ from Monday to Friday."""
+    within_year = CalendarDay.day.between(date(year, 1, 1), date(year, 12, 31))
+    statement = select(CalendarDay).where(within_year).order_by(CalendarDay.day)
+    return (await session.scalars(statement)).all()

@@ -1,7 +1,6 @@
 """Changes of the calendar."""
 
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import DateTime, Index, SmallInteger, Text, Uuid, text
@@ -9,14 +8,24 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model_base import Base
+from shared.database.columns import StoredModel, json_column
+
+
+class ChangedDay(StoredModel):
+    """A day as an administrator has set it."""
+
+    day: date
+    note: str
+    is_working: bool
 
 
 class CalendarChange(Base):
-    """A change of the calendar and how far the due dates of open cases follow it.
+    """A change of the calendar, and how far the due dates of open cases have followed it.
 
-    `days`: the changed days as sent. `reached`: the last case looked at in the running pass, stored with the work, so that
-    a process that dies is followed by another without a gap. A second pass, minutes later, finds the cases whose
-    transaction had read the old calendar while the first was running. `moved`: number of cases by area and department.
+    `days`: the days that really changed. `reached`: the last case of the running pass; it is stored
+    with the work, so that another process can go on when this one ends. A second pass, minutes
+    later, finds the cases of transactions that had read the old calendar during the first.
+    `moved`: number of cases by area and department (`area/department`).
     """
 
     __tablename__ = "calendar_change"
@@ -25,7 +34,7 @@ class CalendarChange(Base):
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    days: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    days: Mapped[list[ChangedDay]] = json_column(list[ChangedDay])
     changed_by: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     passes: Mapped[int] = mapped_column(SmallInteger)

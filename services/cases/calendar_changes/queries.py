@@ -1,48 +1,71 @@
 """Every SELECT about changes of the calendar."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
+from services.cases.calendar.model import CalendarVersion
 from services.cases.calendar_changes.model import CalendarChange
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.queries import BULKY, SECRET
 from shared.errors import NotFoundError
 
 
+async def lock_calendar(session: AsyncSession) -> None:
+    """Let only one transaction at a time change the calendar."""
+    _ = await session.scalar(select(CalendarVersion.version).with_for_update())
+
+
+async def count_changes(session: AsyncSession) -> int:
+    """How many changes there have been."""
+    return await session.scalar(select(func.count()).select_from(CalendarChange)) or 0
+
+
 async def get_change(session: AsyncSession, change_id: UUID) -> CalendarChange:
+    """The change with this id."""
     change = await session.get(CalendarChange, change_id)
     if change is None:
         raise NotFoundError("no such change of the calendar")
     return change
 
 
-async def find_change(session: AsyncSession, change_id: UUID, passes: int) -> CalendarChange | None:
-    """The change, locked, unless that many passes are over or another process is at it."""
-    unfinished = select(CalendarChange).where(
+async def find_unfinished_change(
+    session: AsyncSession, change_id: UUID, *, passes: int
+) -> CalendarChange | None:
+    """The change, locked; None when `passes` are done, or another process works on it."""
+    statement = select(CalendarChange).where(
         CalendarChange.id == change_id, CalendarChange.passes < passes
     )
-    return await session.scalar(unfinished.with_for_update(skip_locked=True))
+    return await session.scalar(statement.with_for_update(skip_locked=True))
 
 
-async def list_unfinished_changes(session: AsyncSession, before: datetime) -> Sequence[UUID]:
-    due = (CalendarChange.passes == 0) | (CalendarChange.changed_at < before)
-    statement = select(CalendarChange.id).where(text("passes < 2"), due).order_by(CalendarChange.id)
-    return (await session.scalars(statement)).all()
+async def list_unfinished_changes(
+    session: AsyncSession, *, changed_before: datetime
+) -> Sequence[UUID]:
+    """Changes without a first pass, and those before that time without a second one."""
+    is_due = (CalendarChange.passes == 0) | (CalendarChange.changed_at < changed_before)
+    statement = select(CalendarChange.id).where(text("passes < 2"), is_due)
+    return (await session.scalars(statement.order_by(CalendarChange.id))).all()
 
 
-async def list_touched(session: AsyncSession, change: CalendarChange, limit: int) -> Sequence[Case]:
-    """The next cases whose running clocks span a changed day, locked; without their bulky and secret parts."""
-    days = sorted(date.fromisoformat(day["day"]) for day in change.days)
+async def list_touched_cases(
+    session: AsyncSession, change: CalendarChange, *, limit: int
+) -> Sequence[Case]:
+    """The next cases whose running clocks span a changed day, locked.
+
+    Their bulky and secret parts are left out.
+    """
+    days = [changed.day for changed in change.days]
     statement = select(Case).where(
         Case.id > change.reached,
         text("state IN ('received', 'accepted', 'suspended', 'decided')"),
-        Case.clock_from < days[-1],
-        func.greatest(Case.due_on, Case.legal_due_on, Case.step_due_on) >= days[0],
+        Case.clock_from < max(days),
+        func.greatest(Case.due_on, Case.legal_due_on, Case.step_due_on) >= min(days),
     )
-    statement = statement.options(*(defer(column, raiseload=True) for column in (*BULKY, *SECRET)))
-    return (await session.scalars(statement.order_by(Case.id).limit(limit).with_for_update())).all()
+    left_out = [defer(column, raiseload=True) for column in (*BULKY, *SECRET)]
+    statement = statement.options(*left_out).order_by(Case.id).limit(limit).with_for_update()
+    return (await session.scalars(statement)).all()

@@ -1,19 +1,18 @@
-"""The working calendar, and the timers that follow it."""
+"""The working calendar, and what follows from a change of it."""
 
 from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from services.cases.schema_base import Strict
+from shared.errors import InvalidValueError
 from shared.fields import Line
 
 
 class CalendarDayEntry(Strict):
     """A day that differs from Monday to Friday, or is set back to them."""
-
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
 
     day: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 12, 31))]
     is_working: bool
@@ -28,7 +27,7 @@ class ChangeDays(Strict):
     @model_validator(mode="after")
     def _each_once(self) -> "ChangeDays":
         if len({day.day for day in self.days}) < len(self.days):
-            raise ValueError("each day is named once")
+            raise InvalidValueError("each day is named once")
         return self
 
 
@@ -49,7 +48,10 @@ class MovedCases(BaseModel):
 
 
 class CalendarChangeRead(BaseModel):
-    """A change of the calendar and what followed from it; `finished` when every open case has been looked at."""
+    """A change of the calendar and what followed from it.
+
+    `finished` when every open case has been checked.
+    """
 
     id: UUID | None
     changed_days: int

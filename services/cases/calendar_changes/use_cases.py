@@ -1,52 +1,55 @@
-"""The calendar as data: days change, every process reads it anew, and the due dates of open cases follow."""
+"""Changes of the calendar: days are set, and the due dates of open cases follow."""
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar import queries as calendar_queries
 from services.cases.calendar.model import CalendarDay, CalendarVersion
 from services.cases.calendar_changes import queries as change_queries
-from services.cases.calendar_changes.model import CalendarChange
-from services.cases.calendar_changes.schemas import ChangeDays
-from services.cases.case_file.model.timeline import TimelineRow
-from shared.database import audit
+from services.cases.calendar_changes.model import CalendarChange, ChangedDay
+from services.cases.calendar_changes.schemas import CalendarDayEntry, ChangeDays
+from services.cases.case_file.model.enums import StepRole
+from services.cases.case_file.model.states import CaseAct
+from services.cases.journal import Journal, Step
 from shared.domain.workdays import Moment
-from shared.events.cases import CalendarChanged, CaseDueChanged
+from shared.events.cases import CalendarChanged
 from shared.ids import new_id
-from shared.messaging import outbox
 
 BATCH = 200
-"""Cases per transaction: small, so that officers wait for no lock and requests between two batches for no processor."""
+"""Cases per transaction: small, so that officers do not wait long for locks."""
 SECOND_PASS_AFTER = timedelta(minutes=2)
 """Longer than any transaction lives that may still have read the old calendar."""
 START = UUID(int=0)
+"""Where a pass begins."""
 
 
 async def change_days(
-    session: AsyncSession, command: ChangeDays, officer: str, now: datetime
+    session: AsyncSession, command: ChangeDays, *, officer: str, now: datetime
 ) -> CalendarChange | None:
     """Set these days; None when all of them are so already. Due dates follow by `follow_change`."""
-    # Everyone who changes the calendar meets at this row.
-    _ = await session.scalar(select(CalendarVersion.version).with_for_update())
-    known = await calendar_queries.list_days(session, [day.day for day in command.days])
-    changed = [day for day in command.days if (day.is_working, day.note) != known.get(day.day)]
+    await change_queries.lock_calendar(session)
+    changed = await _different_days(session, command.days)
     if not changed:
         return None
-    # The new value tells every process to read again.
+    # The new value makes every process read the calendar again.
     _ = await session.execute(update(CalendarVersion).values(version=new_id()))
     statement = insert(CalendarDay).values([day.model_dump() for day in changed])
     values = {"is_working": statement.excluded.is_working, "note": statement.excluded.note}
     _ = await session.execute(statement.on_conflict_do_update(index_elements=["day"], set_=values))
-    days = [day.model_dump(mode="json") for day in changed]
+    stored: list[ChangedDay] = []
+    published: dict[date, bool] = {}
+    for day in changed:
+        stored.append(ChangedDay(day=day.day, note=day.note, is_working=day.is_working))
+        published[day.day] = day.is_working
     change = CalendarChange(
         id=new_id(),
-        days=days,
+        days=stored,
         changed_by=officer,
         changed_at=now,
         passes=0,
@@ -54,50 +57,77 @@ async def change_days(
         moved={},
     )
     session.add(change)
-    told = {day.day: day.is_working for day in changed}
-    earlier = await session.scalar(select(func.count()).select_from(CalendarChange))
-    outbox.add(session, CalendarChanged(days=told, revision=(earlier or 0) + 1, occurred_at=now))
-    audit.record(
-        session, "calendar.change", "calendar_change", change.id, days=[day["day"] for day in days]
+    # This change is counted, too; the first one has always had the revision 2.
+    revision = await change_queries.count_changes(session) + 1
+    journal = Journal(session, now)
+    journal.audit(
+        "calendar.change",
+        object_type="calendar_change",
+        object_id=change.id,
+        events=[CalendarChanged(days=published, revision=revision, occurred_at=now)],
+        detail={"days": [day.day.isoformat() for day in changed]},
     )
+    await journal.write()
     return change
 
 
-async def follow_change(
-    session: AsyncSession, change_id: UUID, now: datetime, *, passes: int = 1
-) -> bool:
-    """Bring one batch of open cases to the present calendar; whether there is more to do until `passes` are over.
+async def _different_days(
+    session: AsyncSession, days: Sequence[CalendarDayEntry]
+) -> list[CalendarDayEntry]:
+    """The days that are not yet as they shall be."""
+    known: dict[date, CalendarDay] = {}
+    for row in await calendar_queries.list_days(session, [day.day for day in days]):
+        known[row.day] = row
+    different: list[CalendarDayEntry] = []
+    for day in days:
+        row = known.get(day.day)
+        if row is None or row.is_working != day.is_working or row.note != day.note:
+            different.append(day)
+    return different
 
-    Due dates are computed from the day a clock runs from and its working days, so a batch done twice changes nothing.
+
+async def follow_change(
+    session: AsyncSession, change_id: UUID, *, now: datetime, passes: int = 1
+) -> bool:
+    """Move the due dates of one batch of open cases; whether there is more until `passes` are done.
+
+    Due dates are computed from the day on which a clock starts and its working days, so a batch
+    that is done twice changes nothing.
     """
-    change = await change_queries.find_change(session, change_id, passes)
+    change = await change_queries.find_unfinished_change(session, change_id, passes=passes)
     if change is None:
         return False
     at = Moment(now, await calendar_queries.get_calendar(session))
-    cases = await change_queries.list_touched(session, change, BATCH)
+    cases = await change_queries.list_touched_cases(session, change, limit=BATCH)
     moved = Counter(change.moved)
-    facts = [fact for case in cases if (fact := case.follow_calendar(at)) is not None]
-    moved.update(f"{fact.area_code}/{fact.department_code}" for fact in facts)
+    journal = Journal(session, at.now)
+    for case in cases:
+        event = case.follow_calendar(at)
+        if event is None:
+            continue
+        moved[f"{case.area_code}/{case.department_code}"] += 1
+        step = Step(
+            case_id=case.id,
+            act=CaseAct.DUE_CHANGED,
+            role=StepRole.CLOCK,
+            detail={"revision": case.revision},
+        )
+        journal.append(step, event)
+    # A new object: changes inside the old one are not noticed by the session.
     change.moved = dict(moved)
-    if len(cases) == BATCH:
+    has_more = len(cases) == BATCH
+    if has_more:
         change.reached = cases[-1].id
     else:
-        change.reached, change.passes = START, change.passes + 1
-    await _record(session, facts, at)
-    return len(cases) == BATCH
-
-
-async def _record(session: AsyncSession, facts: Sequence[CaseDueChanged], at: Moment) -> None:
-    for fact in facts:
-        session.add(
-            TimelineRow(
-                id=new_id(), case_id=fact.case_id, act="due_changed", role="clock", at=at.now
-            )
-        )
-        audit.record(session, "case.due_changed", "case", fact.case_id, revision=fact.revision)
-    await outbox.add_many(session, facts)
+        # The pass is over; the next one begins with the first case again.
+        change.reached = START
+        change.passes += 1
+    await journal.write()
+    return has_more
 
 
 async def list_unfinished(session: AsyncSession, now: datetime) -> Sequence[UUID]:
-    """Changes that some process began and none finished, and those whose second pass is due."""
-    return await change_queries.list_unfinished_changes(session, now - SECOND_PASS_AFTER)
+    """Changes that nobody has finished, and those whose second pass is due."""
+    return await change_queries.list_unfinished_changes(
+        session, changed_before=now - SECOND_PASS_AFTER
+    )

@@ -1,4 +1,4 @@
-"""Every SELECT about silent cases and lights."""
+"""Every SELECT about handling: silent cases, and lights."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -11,21 +11,26 @@ from sqlalchemy.orm import defer
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.clocks import Level
 from services.cases.case_file.queries import BULKY, SECRET
-from services.cases.handling.model import BURNS, Light
+from services.cases.handling.model import IS_RAISED, Light
 from shared.errors import NotFoundError
 
 
-async def list_silent(session: AsyncSession, today: date, limit: int) -> Sequence[Case]:
+async def list_silent(session: AsyncSession, today: date, *, limit: int) -> Sequence[Case]:
     """Received cases whose acceptance days are over, claimed for this worker."""
     statement = select(Case).where(text("state = 'received'"), Case.due_on < today)
-    return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()
+    statement = statement.limit(limit).with_for_update(skip_locked=True)
+    return (await session.scalars(statement)).all()
 
 
-async def list_watched(session: AsyncSession, today: date, limit: int) -> Sequence[Case]:
-    """Cases over which a light may go on today, claimed for this worker; without their bulky and secret parts."""
-    light = [defer(column, raiseload=True) for column in (*BULKY, *SECRET)]
-    statement = select(Case).options(*light).where(Case.watch_on <= today).order_by(Case.watch_on)
-    return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()
+async def list_watched(session: AsyncSession, today: date, *, limit: int) -> Sequence[Case]:
+    """Cases whose lights may change today, claimed for this worker.
+
+    Their bulky and secret parts are left out.
+    """
+    left_out = [defer(column, raiseload=True) for column in (*BULKY, *SECRET)]
+    statement = select(Case).options(*left_out).where(Case.watch_on <= today)
+    statement = statement.order_by(Case.watch_on).limit(limit).with_for_update(skip_locked=True)
+    return (await session.scalars(statement)).all()
 
 
 async def list_lights_of(session: AsyncSession, case_ids: Sequence[UUID]) -> Sequence[Light]:
@@ -34,6 +39,7 @@ async def list_lights_of(session: AsyncSession, case_ids: Sequence[UUID]) -> Seq
 
 
 async def get_light(session: AsyncSession, light_id: UUID) -> Light:
+    """The light with this id."""
     light = await session.get(Light, light_id)
     if light is None:
         raise NotFoundError("no such light of yours")
@@ -42,22 +48,27 @@ async def get_light(session: AsyncSession, light_id: UUID) -> Light:
 
 async def list_lights(
     session: AsyncSession,
-    area: str | None,
-    department: str | None,
     *,
-    is_open: bool | None,
+    area_code: str | None,
+    department_code: str | None,
+    is_raised: bool | None,
     level: Level | None,
     after: UUID,
     limit: int,
 ) -> Sequence[Light]:
-    """Lights of a department, of an area (`department` None), or of all areas (`area` None), in the order they were raised."""
+    """Lights in the order in which they were raised; one more than `limit`.
+
+    `None` for the department means all of an area, `None` for the area the whole city.
+    """
     statement = select(Light).where(Light.id > after)
-    if area is not None:
-        statement = statement.where(Light.area_code == area)
-    if department is not None:
-        statement = statement.where(Light.department_code == department)
-    if is_open is not None:
-        statement = statement.where(text(BURNS if is_open else f"NOT ({BURNS})"))
+    if area_code is not None:
+        statement = statement.where(Light.area_code == area_code)
+    if department_code is not None:
+        statement = statement.where(Light.department_code == department_code)
+    if is_raised is True:
+        statement = statement.where(text(IS_RAISED))
+    elif is_raised is False:
+        statement = statement.where(text(f"NOT ({IS_RAISED})"))
     if level is not None:
         statement = statement.where(Light.level == level)
     return (await session.scalars(statement.order_by(Light.id).limit(limit + 1))).all()

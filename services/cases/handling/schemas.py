@@ -1,43 +1,54 @@
-"""The acts on a case, in the order of its life, and on its lights."""
+"""The acts on a case, in the order of its life, and its lights."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.cases.applications.schemas.materials import Materials
+from services.cases.case_file.model.case import DeliveryMethod
+from services.cases.case_file.model.clocks import Level, LightRule
 from services.cases.schema_base import Strict
 from shared.domain.guides import Code
+from shared.errors import InvalidValueError
 from shared.fields import Line, Prose, Reason
 
 
 class RefuseAcceptance(Strict):
+    """Why a case is not accepted (不予受理), or returned (退件)."""
+
     reasons: Reason
 
 
 class MissingItem(Strict):
-    """One gap: a material of the guide, or words."""
+    """One gap: a material of the guide, or only a text."""
 
     material_code: Code | None = None
     text: Line
 
 
 class RequestCorrection(Strict):
+    """Everything that is missing."""
+
     items: list[MissingItem] = Field(min_length=1, max_length=100)
 
 
 class Correct(Strict):
+    """The materials that fill gaps."""
+
     materials: Materials = Field(min_length=1)
 
 
 class Review(Strict):
+    """The opinion of a reviewer (审查意见); the department alone reads `text`."""
+
     opinion: Literal["agree", "disagree"]
     text: Prose
 
 
 SpecialKind = Literal["听证", "招标", "拍卖", "检验", "检测", "检疫", "鉴定", "专家评审"]
-"""特别程序 whose time is not counted: the law's own list (art. 45)."""
+"""Special procedures (特别程序) whose time is not counted: the law's own list (art. 45)."""
 
 
 class SuspendCase(Strict):
@@ -49,7 +60,7 @@ class SuspendCase(Strict):
 
 
 class ExtendTime(Strict):
-    """延期 in working days."""
+    """An extension (延期) in working days."""
 
     days: int = Field(ge=1, le=90)
     reasons: Reason
@@ -62,7 +73,7 @@ class AnswerLight(Strict):
 
 
 class Decide(Strict):
-    """办结结果: 0 准予, 1 不予许可 (with reasons)."""
+    """The result (办结结果): 0 granted (准予), 1 refused (不予许可, with reasons)."""
 
     result: Literal["0", "1"]
     reasons: Annotated[Reason | None, Field(validate_default=True)] = None
@@ -71,19 +82,19 @@ class Decide(Strict):
     @classmethod
     def _refusal_has_reasons(cls, value: str | None, known: ValidationInfo) -> str | None:
         if known.data.get("result") == "1" and not value:
-            raise ValueError("a refusal states its reasons")
+            raise InvalidValueError("a refusal states its reasons")
         return value
 
 
 class Deliver(Strict):
-    method: Literal["window", "post", "online"]
+    """How the result reaches the applicant."""
+
+    method: DeliveryMethod
     tracking_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{5,40}$")] | None = None
 
 
 class LightRead(BaseModel):
     """A light over a case; `due_on` is the day it is measured by."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     revision: int
@@ -92,8 +103,8 @@ class LightRead(BaseModel):
     matter_name: str
     area_code: str
     department_code: str
-    rule: str
-    level: str
+    rule: LightRule
+    level: Level
     due_on: date
     raised_at: datetime
     answer: str | None

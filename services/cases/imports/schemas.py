@@ -2,15 +2,15 @@
 
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from services.cases.imports.model import CaseRecord, ImportedResult
 from services.cases.schema_base import Phone, Strict
 from shared.domain import codes
-from shared.fields import CLEAN, Line
-
-SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
+from shared.errors import InvalidValueError
+from shared.fields import Line
 
 
 class Contact(Strict):
@@ -20,33 +20,23 @@ class Contact(Strict):
     phone: Phone
 
 
+# A bureau's cases are of a few matters, and to check a code costs more than the rest of a record.
 @lru_cache(maxsize=10_000)
 def _checked_matter_code(value: str) -> str:
-    """A bureau's cases are of a few matters, and the check of a code costs more than all else of a record."""
-    return codes.check_implementing_code(value) if codes.claims_to_be_national(value) else value
+    if codes.claims_to_be_national(value):
+        return codes.check_implementing_code(value)
+    return value
 
 
-class PushedCase(Strict):
-    """One case of a bureau's own system. Personal data stays there, but for whom ratings may ask (`contact`).
+class PushedCase(CaseRecord):
+    """One case of a bureau's own system. Personal data stays there, except `contact`.
 
-    It is given where the system cannot ask itself (专网), is passed on sealed and not kept here.
+    It says whom ratings may ask for a judgement, where the system cannot ask itself (专网). It is
+    passed on sealed and not kept here.
     """
 
-    source_number: SourceNumber
-    version: int = Field(ge=1, le=2**31 - 1)
-    matter_code: Annotated[str, Field(min_length=1, max_length=80), CLEAN]
-    matter_name: Line
-    matter_type: codes.MatterType
-    immediate: bool = False
-    applicant_kind: Literal["person", "organisation"]
-    state: Literal["received", "accepted", "closed"]
-    received_on: date
-    accepted_on: date | None = None
-    closed_on: Annotated[date | None, Field(validate_default=True)] = None
-    result: Annotated[
-        Literal["0", "1", "2", "3", "4", "5", "6"] | None, Field(validate_default=True)
-    ] = None
-    overdue: bool = False
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     contact: Contact | None = None
 
     @field_validator("matter_code")
@@ -57,20 +47,24 @@ class PushedCase(Strict):
     @field_validator("accepted_on", "closed_on")
     @classmethod
     def _follows_what_came_before(cls, value: date | None, known: ValidationInfo) -> date | None:
-        before = [
-            known.data[name]
-            for name in ("received_on", "accepted_on")
-            if known.data.get(name) is not None
-        ]
-        if value is not None and before and value < max(before):
-            raise ValueError(f"must not lie before {max(before)}")
+        if value is None:
+            return None
+        earlier: list[date] = []
+        for name in ("received_on", "accepted_on"):
+            day: date | None = known.data.get(name)
+            if day is not None:
+                earlier.append(day)
+        if earlier and value < max(earlier):
+            raise InvalidValueError("must not lie before {day}", day=max(earlier).isoformat())
         return value
 
     @field_validator("closed_on", "result")
     @classmethod
-    def _is_there_when_closed(cls, value: Any, known: ValidationInfo) -> Any:
+    def _is_there_when_closed(
+        cls, value: date | ImportedResult | None, known: ValidationInfo
+    ) -> date | ImportedResult | None:
         if known.data.get("state") == "closed" and value is None:
-            raise ValueError("a closed case has it")
+            raise InvalidValueError("a closed case has it")
         return value
 
 
@@ -78,7 +72,7 @@ class PushCases(Strict):
     """A push of up to 5,000 cases; each record is judged by itself."""
 
     source_system: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{2,40}$")]
-    records: list[dict[str, Any]] = Field(min_length=1, max_length=5000)
+    records: list[dict[str, object]] = Field(min_length=1, max_length=5000)
 
 
 class Rejection(BaseModel):

@@ -1,1 +1,1 @@
-"""E-licences that meet materials: copies and uses."""
+"""E-licenses that meet materials: copies and uses."""

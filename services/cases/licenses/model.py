@@ -1,4 +1,4 @@
-"""Which licence meets a material of which open case."""
+"""Which license meets a material of which open case."""
 
 from uuid import UUID
 
@@ -9,7 +9,10 @@ from services.cases.model_base import Base
 
 
 class CaseLicense(Base):
-    """Which material of which open case a licence meets: the way from a revoked licence to the cases that rest on it."""
+    """A material of an open case that a license meets.
+
+    With it, the cases that use a revoked license are found.
+    """
 
     __tablename__ = "case_license"
 

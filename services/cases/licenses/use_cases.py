@@ -1,184 +1,223 @@
-"""E-licences in cases (用证): the copy follows their events, every use is told, and open cases learn of a licence that lapses."""
+"""E-licenses in cases (用证).
+
+The copies follow the events of the licenses service, every use is recorded, and open cases are
+rechecked when a license that they use changes.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.license_copies import LicenseCopy, is_license
+from services.cases.case_file.model.enums import (
+    ApplicantKind,
+    LicenseStatus,
+    LicenseTrust,
+    StepRole,
+)
+from services.cases.case_file.model.license_copies import LicenseCopy, LicenseValues
+from services.cases.case_file.model.materials import FromLicense, StoredMaterial
+from services.cases.case_file.model.states import CaseAct
+from services.cases.journal import Journal, Step
 from services.cases.licenses import queries as license_queries
 from shared import context
-from shared.database import audit
+from shared.database.direct import Direct, command
 from shared.domain import masking
 from shared.domain.workdays import Moment
-from shared.events.base import Event
 from shared.events.licenses import LicenseEvent
-from shared.ids import new_id
-from shared.messaging import outbox
+
+
+class KeptRow(NamedTuple):
+    """A license whose copy has changed; only one that was known before can be in use."""
+
+    license_id: UUID
+    was_known: bool
+
 
 COLUMNS = (
-    "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust, digest, valid_from,"
-    " valid_until, account_id"
+    "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust,"
+    " digest, valid_from, valid_until, account_id"
 )
-KEEP = text(
-    f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS} FROM json_to_recordset(CAST(:rows AS json)) AS r"
-    " (license_id uuid, revision int, holder_kind text, holder text, type_code text, type_name jsonb, number text,"
-    " status text, trust text, digest text, valid_from date, valid_until date, account_id uuid) ORDER BY license_id"
-    " ON CONFLICT (license_id) DO UPDATE SET revision = excluded.revision, holder_kind = excluded.holder_kind,"
-    " holder = excluded.holder, type_code = excluded.type_code, type_name = excluded.type_name,"
-    " number = excluded.number, status = excluded.status, trust = excluded.trust, digest = excluded.digest,"
-    " valid_from = excluded.valid_from, valid_until = excluded.valid_until, account_id = excluded.account_id"
-    " WHERE license_copy.revision < excluded.revision"
-    " RETURNING license_id, xmax <> 0 AS was_known"
+# In the order of ids, so that two processes never wait for each other.
+KEEP_NEWEST = Direct(
+    text(
+        f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS}"
+        " FROM json_to_recordset(CAST(:rows AS json)) AS r (license_id uuid, revision int,"
+        " holder_kind text, holder text, type_code text, type_name jsonb, number text,"
+        " status text, trust text, digest text, valid_from date, valid_until date,"
+        " account_id uuid) ORDER BY license_id"
+        " ON CONFLICT (license_id) DO UPDATE SET revision = excluded.revision,"
+        " holder_kind = excluded.holder_kind, holder = excluded.holder,"
+        " type_code = excluded.type_code, type_name = excluded.type_name,"
+        " number = excluded.number, status = excluded.status, trust = excluded.trust,"
+        " digest = excluded.digest, valid_from = excluded.valid_from,"
+        " valid_until = excluded.valid_until, account_id = excluded.account_id"
+        " WHERE license_copy.revision < excluded.revision"
+        " RETURNING license_id, xmax <> 0 AS was_known"
+    ).bindparams(bindparam("rows", type_=Text())),
+    KeptRow,
 )
-"""In the order of ids, so that two processes never wait for each other; only what was known before can be in use."""
-NOTE = text(
-    "WITH steps AS (INSERT INTO case_step (id, case_id, act, role, agent_id, note, at)"
-    "  SELECT id, case_id, act, role, agent_id, note, at FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS s"
-    "  (id uuid, case_id uuid, act text, role text, agent_id text, note text, at timestamptz)),"
-    " used AS (INSERT INTO case_license (license_id, case_id, material_code)"
-    "  SELECT license_id, case_id, material_code FROM jsonb_to_recordset(CAST(:uses AS jsonb)) AS u"
-    "  (license_id uuid, case_id uuid, material_code text) ON CONFLICT DO NOTHING),"
-    " trail AS (INSERT INTO audit (id, at, actor, on_behalf_of, action, object_type, object_id, reason, detail, request_id)"
-    "  SELECT id, at, actor, on_behalf_of, action, object_type, object_id, reason, detail, request_id"
-    "  FROM jsonb_to_recordset(CAST(:trail AS jsonb)) AS a (id uuid, at timestamptz, actor text, on_behalf_of text,"
-    "  action text, object_type text, object_id text, reason text, detail jsonb, request_id text))"
-    f" {outbox.INSERT}"
+ADD_USES = command(
+    "WITH used AS (SELECT * FROM unnest(CAST(:licenses AS uuid[]), CAST(:cases AS uuid[]),"
+    " CAST(:codes AS text[])) AS u (license_id, case_id, material_code))"
+    " INSERT INTO case_license (license_id, case_id, material_code)"
+    " SELECT license_id, case_id, material_code FROM used ON CONFLICT DO NOTHING"
 )
-"""Timeline, uses, audit rows and events of any number of cases in one round trip."""
-FORGET = text(
-    "DELETE FROM case_license WHERE case_id = :case AND license_id = ANY (CAST(:licenses AS uuid[]))"
+FORGET_USES = command(
+    "DELETE FROM case_license WHERE case_id = CAST(:case AS uuid)"
+    " AND license_id = ANY (CAST(:licenses AS uuid[]))"
     " AND material_code = ANY (CAST(:codes AS text[]))"
 )
 
 
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return orjson.dumps(rows, default=str).decode()  # asyncpg has a UUID of its own
-
-
-@dataclass
-class _Notes:
-    """What happened to cases, to be written at once."""
-
-    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    uses: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    trail: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    facts: list[Event] = field(default_factory=list[Event])
-
-    def step(self, case: Case, act: str, role: str, note: str, at: Moment) -> None:
-        """An entry of the timeline."""
-        entry = {
-            "act": act,
-            "role": role,
-            "agent_id": context.current().agent,
-            "note": note,
-            "at": at.now,
-        }
-        self.steps.append({"id": new_id(), "case_id": case.id, **entry})
-
-    async def write(self, session: AsyncSession) -> None:
-        if not self.steps:
-            return
-        await session.flush()  # The statement refers to cases that may be new.
-        rows = {name: _json(getattr(self, name)) for name in ("steps", "uses", "trail")}
-        sealed = [outbox.entry(fact) for fact in self.facts]
-        names = {"topics": "topic", "keys": "key", "ids": "event_id", "payloads": "payload"}
-        events = {name: [row[column] for row in sealed] for name, column in names.items()}
-        _ = await session.execute(NOTE, {**rows, **events})
-
-
 async def follow_licenses(
-    session: AsyncSession, events: Iterable[LicenseEvent], now: datetime
+    session: AsyncSession, events: Iterable[LicenseEvent], *, now: datetime
 ) -> None:
-    """Keep the newest state of each licence, whatever the order of its events, and recheck the open cases that use it."""
+    """Keep the newest state of each license and recheck the open cases that use it.
+
+    Events may come in any order.
+    """
     newest: dict[UUID, LicenseEvent] = {}
     for event in events:
-        known = newest.setdefault(event.license_id, event)
-        if known.revision < event.revision:
+        known = newest.get(event.license_id)
+        if known is None or known.revision < event.revision:
             newest[event.license_id] = event
-    kept = await session.execute(KEEP, {"rows": _json([_row(event) for event in newest.values()])})
-    changed = {row.license_id: _copy(newest[row.license_id]) for row in kept if row.was_known}
-    if changed and (cases := await license_queries.list_resting_on(session, changed)):
-        await _recheck(
-            session, cases, changed, Moment(now, await calendar_queries.get_calendar(session))
+    copies = {license_id: _copy_values(event) for license_id, event in newest.items()}
+    # The driver has a UUID class of its own, which orjson does not know.
+    rows = orjson.dumps([copy._asdict() for copy in copies.values()], default=str).decode()
+    changed: dict[UUID, LicenseCopy] = {}
+    for row in await KEEP_NEWEST.fetch(session, rows=rows):
+        if row.was_known:
+            changed[row.license_id] = LicenseCopy.of(copies[row.license_id])
+    # A license that nobody knew before cannot be in use.
+    if not changed:
+        return
+    cases = await license_queries.lock_cases_using(session, changed)
+    if cases:
+        at = Moment(now, await calendar_queries.get_calendar(session))
+        await _recheck_cases(session, cases, licenses=changed, at=at)
+
+
+def _shown_number(event: LicenseEvent) -> str:
+    """The number of a person's license can be that of the ID card, so it is masked."""
+    if event.holder_kind == "person":
+        return masking.mask_id_number(event.number)
+    return event.number
+
+
+def _copy_values(event: LicenseEvent) -> LicenseValues:
+    return LicenseValues(
+        license_id=event.license_id,
+        revision=event.revision,
+        holder_kind=ApplicantKind(event.holder_kind),
+        holder=event.holder,
+        type_code=event.type_code,
+        type_name=event.type_name,
+        number=_shown_number(event),
+        status=LicenseStatus(event.status),
+        trust=LicenseTrust(event.trust),
+        digest=event.digest,
+        valid_from=event.valid_from,
+        valid_until=event.valid_until,
+        account_id=event.account_id,
+    )
+
+
+async def _recheck_cases(
+    session: AsyncSession,
+    cases: Sequence[Case],
+    *,
+    licenses: Mapping[UUID, LicenseCopy],
+    at: Moment,
+) -> None:
+    """Note in each case which of its licenses are no evidence any more, and which are again."""
+    journal = Journal(session, at.now)
+    for case in cases:
+        lapsed, restored = case.recheck_licenses(licenses, at)
+        for event in lapsed:
+            step = Step(
+                case_id=case.id,
+                act=CaseAct.LICENSE_LAPSED,
+                role=StepRole.CLOCK,
+                note=f"{event.material_code}: {event.status}",
+                detail={
+                    "material": event.material_code,
+                    "license": str(event.license_id),
+                    "status": event.status,
+                },
+            )
+            journal.append(step, event)
+        for code in restored:
+            step = Step(
+                case_id=case.id,
+                act=CaseAct.LICENSE_RESTORED,
+                role=StepRole.CLOCK,
+                note=code,
+                detail={"material": code},
+            )
+            journal.append(step)
+    await journal.write()
+
+
+def licenses_among(materials: Iterable[StoredMaterial]) -> list[FromLicense]:
+    """Those materials that a license meets."""
+    return [material for material in materials if isinstance(material, FromLicense)]
+
+
+def record_uses(
+    journal: Journal,
+    case: Case,
+    *,
+    materials: Sequence[FromLicense],
+    role: StepRole,
+    at: Moment,
+) -> None:
+    """用证: a step with its event for each material that a license meets."""
+    events = case.license_uses(materials, context.current().actor, at=at)
+    for material, event in zip(materials, events, strict=True):
+        step = Step(
+            case_id=case.id,
+            act=CaseAct.USE_LICENSE,
+            role=role,
+            note=f"{material.code}: {material.type_name.get('zh', '')}",
+            detail={
+                "material": material.code,
+                "license": str(material.license_id),
+                "consent": material.consent,
+            },
+        )
+        journal.append(step, event)
+
+
+async def add_uses(session: AsyncSession, uses: Sequence[tuple[UUID, FromLicense]]) -> None:
+    """Remember which case (id) uses which licenses, to find it when one of them changes.
+
+    The cases must have been written before.
+    """
+    if uses:
+        await ADD_USES.execute(
+            session,
+            licenses=[material.license_id for _, material in uses],
+            cases=[case_id for case_id, _ in uses],
+            codes=[material.code for _, material in uses],
         )
 
 
-def _row(event: LicenseEvent) -> dict[str, Any]:
-    same = (
-        "license_id",
-        "revision",
-        "holder_kind",
-        "holder",
-        "type_code",
-        "type_name",
-        "status",
-        "trust",
-        "digest",
-    )
-    is_personal = event.holder_kind == "person"
-    number = masking.mask_id_number(event.number) if is_personal else event.number
-    values = {
-        name: getattr(event, name) for name in (*same, "valid_from", "valid_until", "account_id")
-    }
-    return {**values, "number": number}
-
-
-def _copy(event: LicenseEvent) -> LicenseCopy:
-    return LicenseCopy(**_row(event))
-
-
-async def _recheck(
-    session: AsyncSession, cases: Sequence[Case], licenses: Mapping[UUID, LicenseCopy], at: Moment
-) -> None:
-    notes = _Notes()
-    for case in cases:
-        lapsed, restored = case.recheck(licenses, at)
-        notes.facts += lapsed
-        for fact in lapsed:
-            notes.step(case, "license_lapsed", "clock", f"{fact.material_code}: {fact.status}", at)
-            detail = {
-                "material": fact.material_code,
-                "license": str(fact.license_id),
-                "status": fact.status,
-            }
-            notes.trail.append(audit.entry("case.license_lapsed", "case", case.id, **detail))
-        for code in restored:
-            notes.step(case, "license_restored", "clock", code, at)
-            notes.trail.append(audit.entry("case.license_restored", "case", case.id, material=code))
-    await notes.write(session)
-
-
-async def note_uses(
-    session: AsyncSession, case: Case, materials: Sequence[dict[str, Any]], role: str, at: Moment
-) -> None:
-    """用证: fact, audit row and timeline entry of each of these materials that a licence meets."""
-    used = [material for material in materials if is_license(material)]
-    notes = _Notes(facts=[*case.uses(used, context.current().actor, at)])
-    for material in used:
-        code, license_id = material["code"], material["license_id"]
-        notes.step(case, "use_license", role, f"{code}: {material['type_name'].get('zh', '')}", at)
-        notes.uses.append({"license_id": license_id, "case_id": case.id, "material_code": code})
-        detail = {"material": code, "license": license_id, "consent": material["consent"]}
-        notes.trail.append(audit.entry("case.use_license", "case", case.id, **detail))
-    await notes.write(session)
-
-
 async def forget_uses(
-    session: AsyncSession, case: Case, materials: Iterable[dict[str, Any]]
+    session: AsyncSession, case: Case, *, materials: Iterable[StoredMaterial]
 ) -> None:
-    """These materials rest on their licences no longer: they were replaced, or the case has come to its end."""
-    used = [material for material in materials if is_license(material)]
+    """These materials use their licenses no longer: they were replaced, or the case has ended."""
+    used = licenses_among(materials)
     if used:
-        keys = {
-            "licenses": [one["license_id"] for one in used],
-            "codes": [one["code"] for one in used],
-        }
-        _ = await session.execute(FORGET, {"case": case.id, **keys})
+        await FORGET_USES.execute(
+            session,
+            case=case.id,
+            licenses=[material.license_id for material in used],
+            codes=[material.code for material in used],
+        )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.database.migrations import ground_v1
+from shared.database.migrations import create_platform_tables_v1
 
 revision = "assessment_0001"
 down_revision = None
@@ -20,7 +20,7 @@ CASE_DAYS = (
 
 
 def upgrade() -> None:
-    ground_v1(op)
+    create_platform_tables_v1(op)
     place = [sa.Column(name, sa.Text, nullable=False) for name in ("area_code", "department_code")]
     days = [sa.Column(name, sa.Date) for name in (*CASE_DAYS, "withdrawn_on", "delivered_on")]
     flags = [

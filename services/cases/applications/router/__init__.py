@@ -1,1 +1,1 @@
-""""""
+"""HTTP endpoints of applications."""

@@ -1,18 +1,15 @@
-"""HTTP in and out of uploads and applications."""
-
-from typing import Any
+"""HTTP endpoints of uploads and applications."""
 
 from fastapi import APIRouter, Request, Response
 
 from services.cases.access import Files
-from services.cases.applications.dependencies import CaseNumbers, applicant_account
+from services.cases.applications.dependencies import CaseNumbers
 from services.cases.applications.schemas.applications import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
 from services.cases.case_file.schemas import CaseRead
-from services.cases.case_file.views import read_case
-from shared import clock
+from services.cases.case_file.views import answer_case
 from shared.http.bodies import file_body
-from shared.http.dependencies import Session
+from shared.http.dependencies import Now, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.runtime.storage import MAX_FILE
 from shared.security.auth import CurrentCaller
@@ -22,32 +19,35 @@ router = APIRouter(route_class=IdempotentRoute)
 
 @router.post(
     "/uploads",
-    response_model=UploadRead,
     status_code=201,
     max_body_size=MAX_FILE,
     openapi_extra=file_body("application/pdf", "image/png", "image/jpeg"),
 )
 async def upload_file(
-    request: Request, session: Session, caller: CurrentCaller, storage: Files
-) -> Any:
+    request: Request, session: Session, caller: CurrentCaller, storage: Files, now: Now
+) -> UploadRead:
     """Bring a file (PDF, PNG, JPEG, at most 20 MiB) as the body; only its owner can use it."""
-    return await uploads.store_upload(
-        session, storage, await request.body(), caller.subject, clock.now()
+    upload = await uploads.store_upload(
+        session, await request.body(), storage=storage, owner=caller.subject, now=now
+    )
+    return UploadRead(
+        id=upload.id, digest=upload.digest, media_type=upload.media_type, size=upload.size
     )
 
 
-@router.post("/applications", response_model=CaseRead, status_code=201, dependencies=[Once])
+@router.post("/applications", status_code=201, dependencies=[Once])
 async def apply_for(
     command: Apply,
     session: Session,
     caller: CurrentCaller,
     numbers: CaseNumbers,
+    now: Now,
     response: Response,
-) -> Any:
+) -> CaseRead:
     """Apply, or as a window clerk take in an application on behalf (一窗受理)."""
-    account, clerk = applicant_account(caller, command.channel, command.matter_id)
+    submitter = apply.submitter_of(caller, command.channel, matter_ids=[command.matter_id])
     case, at = await apply.apply_for(
-        session, command, numbers, account_id=account, clerk=clerk, caller=caller, now=clock.now()
+        session, command, numbers=numbers, submitter=submitter, now=now
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
-    return read_case(case, caller, response, at.calendar)
+    return answer_case(case, caller, headers=response.headers, calendar=at.calendar)

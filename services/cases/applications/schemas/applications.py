@@ -1,9 +1,9 @@
-"""How cases, their steps, lights and files are shown."""
+"""Uploads, applications and license matches: what is sent, and how an upload is shown."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from services.cases.applications.schemas.materials import Materials
 from services.cases.schema_base import Phone, Strict
@@ -12,11 +12,13 @@ from shared.domain import codes
 from shared.domain.guides import Code
 from shared.fields import CLEAN, Line
 
+ChannelName = Literal["pc", "mobile", "window", "kiosk"]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""The digest of a guide that the applicant was shown."""
+
 
 class UploadRead(BaseModel):
-    """A stored file."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """A stored file; `size` in bytes."""
 
     id: UUID
     digest: str
@@ -46,7 +48,7 @@ class Guided(Strict):
     matter_id: UUID
     matter_version: int = Field(ge=1, le=2**31 - 1)
     answers: dict[Code, Code] = Field(default={}, max_length=200)
-    guide_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    guide_digest: Digest
 
 
 class Apply(Guided):
@@ -54,10 +56,13 @@ class Apply(Guided):
 
     applicant: Applicant
     materials: Materials = Field(default=[])
-    channel: Literal["pc", "mobile", "window", "kiosk"] = "pc"
+    channel: ChannelName = "pc"
 
 
 class MatchLicenses(Guided):
-    """Which of the caller's licences meet materials of the guide; with `id_number` (or USCC) those of this applicant alone."""
+    """Which of the caller's licenses meet materials of the guide.
+
+    With `id_number` (or USCC) those of this applicant alone.
+    """
 
     id_number: Annotated[str, Field(min_length=1, max_length=18), CLEAN] | None = None

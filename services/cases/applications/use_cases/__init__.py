@@ -1,1 +1,1 @@
-""""""
+"""Applying for matters."""

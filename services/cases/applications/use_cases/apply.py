@@ -1,236 +1,143 @@
-"""Applying: the copy of the matter, uploads, the application itself."""
+"""Applying for a matter (申请): the application is received (收件) in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
-from services.cases.applications.queries import MatterText
-from services.cases.applications.schemas.applications import Apply, Guided
-from services.cases.applications.use_cases.materials import Sources, license_ids, upload_ids, use_of
-from services.cases.applications.use_cases.numbers import Numbers
+from services.cases.applications.queries import ApplicationInputs, PublishedMatter
+from services.cases.applications.schemas.applications import (
+    Applicant,
+    Apply,
+    ChannelName,
+    Guided,
+)
+from services.cases.applications.schemas.materials import GivenMaterial, PromisedMaterial
+from services.cases.applications.use_cases.materials import (
+    ApplicantMatch,
+    MaterialSources,
+    check_completeness,
+    license_ids,
+    license_use,
+    upload_ids,
+)
+from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.materials import missing_materials
-from services.cases.case_file.model.timeline import TimelineRow
-from services.cases.licenses.use_cases import note_uses
-from shared import context
-from shared.database import audit
-from shared.database.direct import UntypedDirect
-from shared.database.tables import AuditRow, OutboxRow
+from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
+from services.cases.case_file.model.materials import StoredMaterial
+from services.cases.case_file.model.states import CaseAct
+from services.cases.journal import Journal, Step
+from services.cases.licenses.use_cases import add_uses, licenses_among, record_uses
 from shared.domain import codes
-from shared.domain.guides import personal_guide
+from shared.domain.codes import MatterType
+from shared.domain.guides import PersonalGuide, personal_guide
 from shared.domain.workdays import Moment
-from shared.errors import ConflictError, FieldError, InvalidInputError
-from shared.events.base import Event
+from shared.errors import (
+    ConflictError,
+    FieldError,
+    ForbiddenError,
+    InvalidInputError,
+    StepUpRequiredError,
+)
 from shared.ids import new_id
-from shared.messaging import outbox
 from shared.security.crypto import lookup_hash
 from shared.security.tokens import Caller
+
+IMMEDIATE = "1"  # 办件类型 1: 即办件
+DEFAULT_DAYS = 20
+"""Working days of a matter that names no time limit (art. 42)."""
+VERIFIED = 2
+"""Level of assurance at which a citizen's real name is verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Who applies: the account of the applicant, or the clerk who takes the application in."""
+
+    caller: Caller
+    account_id: UUID | None
+    clerk: str | None
+
+
+def submitter_of(caller: Caller, channel: ChannelName, *, matter_ids: Iterable[UUID]) -> Submitter:
+    """A verified citizen for herself, or a window clerk on behalf of somebody (一窗受理).
+
+    Raises `ForbiddenError`, `StepUpRequiredError` or `InvalidInputError` for everyone else.
+    """
+    if caller.kind == "staff":
+        if "window_clerk" not in caller.roles or channel != Channel.WINDOW:
+            raise ForbiddenError("staff take in applications at a window, as window clerks")
+        return Submitter(caller, account_id=None, clerk=caller.subject)
+    if caller.kind not in {"person", "organisation"}:
+        raise ForbiddenError("this is for persons and organisations")
+    if not all(caller.covers(matter_id) for matter_id in matter_ids):
+        raise ForbiddenError("the mandate is not for this matter")
+    if caller.acr < VERIFIED:
+        challenge = 'Bearer error="insufficient_user_authentication", acr_values="2"'
+        raise StepUpRequiredError(
+            "verify your identity first", headers={"WWW-Authenticate": challenge}
+        )
+    if channel == Channel.WINDOW:
+        fault = FieldError(
+            "channel", "own_channel", "applications at a window are taken in by its clerk"
+        )
+        raise InvalidInputError("the channel does not fit", [fault])
+    return Submitter(caller, account_id=UUID(caller.subject), clerk=None)
 
 
 async def apply_for(
     session: AsyncSession,
     command: Apply,
-    numbers: Numbers,
     *,
-    account_id: UUID | None,
-    clerk: str | None,
-    caller: Caller,
+    numbers: CaseNumberAllocator,
+    submitter: Submitter,
     now: datetime,
 ) -> tuple[Case, Moment]:
-    """申请 and 收件: the guide must be the one shown, every required material there; number issued, clock started.
+    """Check guide and materials, assign the number, receive the case and start its clock.
 
-    Two statements in all: what it rests on, and the rows; a third for the licences it uses, and one when the calendar
-    has changed.
+    It takes two statements: one reads everything that is needed, one writes all rows. Licences cost
+    a third, a changed calendar a fourth.
     """
-    given = command.materials
-    ground = await application_queries.get_application(
-        session, command.matter_id, upload_ids(given), license_ids(given), caller.subject
+    inputs = await application_queries.get_inputs(
+        session,
+        command.matter_id,
+        upload_ids=upload_ids(command.materials),
+        license_ids=license_ids(command.materials),
+        owner=submitter.caller.subject,
     )
-    at = Moment(now, await calendar_queries.get_calendar(session, ground.calendar))
-    guide = checked_guide(command, ground.matter)
-    use = use_of(guide, command.applicant.id_number, account_id, caller, at)
-    sources = Sources(ground.uploads, ground.licenses, use)
-    id_hash = lookup_hash(command.applicant.id_number, "applicant")
-
-    def is_applicants(earlier: Any) -> bool:
-        same = (earlier.account_id, bytes(earlier.applicant_id_hash)) == (account_id, id_hash)
-        return same and caller.covers(earlier.matter_id)
-
-    await sources.find_earlier(session, given, is_applicants)
-    materials, faults = sources.take(given)
-    named = [{"code": material.code, "kind": material.kind} for material in given]
-    faults += missing_materials(guide, named, promised_days(ground.matter))
-    if faults:
-        raise InvalidInputError("the materials do not fit the personal guide", faults)
+    at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
+    guide = checked_guide(command, inputs.matter)
+    materials = await _resolve_materials(
+        session, command, guide=guide, inputs=inputs, submitter=submitter, at=at
+    )
     case = new_case(
-        command,
-        ground.matter,
-        at,
-        guide=guide,
+        inputs.matter,
+        guide,
+        applicant=command.applicant,
+        channel=command.channel,
         materials=materials,
-        account_id=account_id,
-        clerk=clerk,
+        submitter=submitter,
+        at=at,
     )
-    case.number = await next_number(numbers, ground.matter, at)
-    submitted, received = case.submitted(at), case.receive(at)
-    await _store(
-        session, case, [submitted.model_copy(update={"revision": case.revision}), received], at
-    )
-    await note_uses(session, case, materials, "intake", at)
+    # Last of all, when only the database can still refuse: a refused application leaves no gap.
+    case.number = await next_number(numbers, inputs.matter, at=at)
+    await _store(session, case, at=at)
     return case, at
 
 
-def _case_code(matter: MatterText) -> str:
-    """The implementing code, or one of ours where the matter has none."""
-    return (
-        matter.document.code or f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
-    )
+def checked_guide(command: Guided, matter: PublishedMatter) -> PersonalGuide:
+    """The personal guide for these answers.
 
-
-async def next_number(numbers: Numbers, matter: MatterText, at: Moment) -> str:
-    """办件编号. Taken last, when nothing but the database can refuse the application any more."""
-    code = _case_code(matter)
-    return codes.case_number(code, at.today, await numbers.take(code, at.today))
-
-
-def promised_days(matter: MatterText) -> int:
-    """承诺时限, else the statutory one, else the law's own 20."""
-    document = matter.document
-    return (
-        document.promised_days if document.promised_days is not None else document.legal_days or 20
-    )
-
-
-def new_case(
-    command: Apply,
-    matter: MatterText,
-    at: Moment,
-    *,
-    guide: dict[str, Any],
-    materials: list[dict[str, Any]],
-    account_id: UUID | None,
-    clerk: str | None,
-) -> Case:
-    document, applicant = matter.document, command.applicant
-    return Case(
-        id=new_id(),
-        revision=0,
-        area_code=document.area_code,
-        department_code=document.department_code,
-        matter_id=matter.matter_id,
-        matter_version=matter.version,
-        matter_code=document.code or document.local_code or _case_code(matter),
-        matter_name=document.name.zh,
-        matter_type=document.type,
-        immediate=document.project_type == "1",
-        promised_days=promised_days(matter),
-        legal_days=document.legal_days,
-        license_type_code=document.result.license_type_code if document.result else None,
-        channel=command.channel,
-        account_id=account_id,
-        applicant_kind=applicant.kind,
-        applicant_name=applicant.name,
-        applicant_id_number=applicant.id_number.upper(),
-        applicant_id_hash=lookup_hash(applicant.id_number, "applicant"),
-        phone=applicant.phone,
-        guide_digest=command.guide_digest,
-        guide=guide,
-        materials=materials,
-        intake_by=clerk,
-        officer=clerk,
-        reviewers=[],
-        corrections=0,
-        missing=[],
-        received_at=at.now,
-        deemed=False,
-        extended_days=0,
-        overdue=False,
-    )
-
-
-CASE: Any = Case.__table__
-STEP: Any = TimelineRow.__table__
-AUDIT: Any = AuditRow.__table__
-OUTBOX: Any = OutboxRow.__table__
-EVENT = ("topic", "key", "event_id", "payload")
-ENTRY = ("id", "case_id", "act", "role", "agent_id", "note", "at")
-TRAIL = (
-    "id",
-    "at",
-    "actor",
-    "on_behalf_of",
-    "action",
-    "object_type",
-    "object_id",
-    "reason",
-    "detail",
-    "request_id",
-)
-ROWS = {
-    "case": (CASE, CASE.c.keys()),
-    "step": (STEP, ENTRY),
-    "audit": (AUDIT, TRAIL),
-    "first": (OUTBOX, EVENT),
-    "second": (OUTBOX, EVENT),
-}
-
-
-def _values(row: str) -> str:
-    return "(" + ", ".join(f":{row}_{name}" for name in ROWS[row][1]) + ")"
-
-
-def _insert(*rows: str) -> str:
-    table, names = ROWS[rows[0]]
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join(map(_values, rows))}"
-
-
-STORE = UntypedDirect(
-    text(
-        f"WITH stored_case AS ({_insert('case')}), stored_step AS ({_insert('step')}), stored_trail AS ({_insert('audit')})"
-        f" {_insert('first', 'second')}"
-    ).bindparams(
-        *(
-            bindparam(f"{row}_{name}", type_=table.c[name].type)
-            for row, (table, names) in ROWS.items()
-            for name in names
-        )
-    )
-)
-"""Case, first step, audit row and both events: five rows of four tables in one round trip."""
-
-
-def _prefixed(row: str, values: dict[str, Any]) -> dict[str, Any]:
-    return {f"{row}_{name}": value for name, value in values.items()}
-
-
-async def _store(session: AsyncSession, case: Case, facts: Sequence[Event], at: Moment) -> None:
-    step = {
-        "act": "receive",
-        "role": "intake",
-        "agent_id": context.current().agent,
-        "note": None,
-        "at": at.now,
-    }
-    values = _prefixed("case", {name: getattr(case, name) for name in ROWS["case"][1]})
-    values |= _prefixed("step", {"id": new_id(), "case_id": case.id, **step})
-    values |= _prefixed("audit", audit.entry("case.receive", "case", case.id, channel=case.channel))
-    values |= _prefixed("first", outbox.entry(facts[0])) | _prefixed(
-        "second", outbox.entry(facts[1])
-    )
-    _ = await STORE.fetch(session, **values)
-
-
-def checked_guide(command: Guided, matter: MatterText) -> dict[str, Any]:
-    """The personal guide for these answers, which must be the one that was shown."""
+    Raises `ConflictError` or `InvalidInputError` when it is not the one that was shown.
+    """
     if command.matter_version != matter.version:
         raise ConflictError(
-            f"the matter is at version {matter.version} now; ask for the personal guide again",
+            "the matter is at version {version} now; ask for the personal guide again",
+            version=matter.version,
             extra={"current_version": matter.version},
         )
     guide = personal_guide(
@@ -241,4 +148,139 @@ def checked_guide(command: Guided, matter: MatterText) -> dict[str, Any]:
             "guide_digest", "shown_guide", "is not the digest of the guide for these answers"
         )
         raise InvalidInputError("another guide than the one shown", [fault])
-    return guide.model_dump(mode="json")
+    return guide
+
+
+async def _resolve_materials(
+    session: AsyncSession,
+    command: Apply,
+    *,
+    guide: PersonalGuide,
+    inputs: ApplicationInputs,
+    submitter: Submitter,
+    at: Moment,
+) -> list[StoredMaterial]:
+    """The materials as the case keeps them; `InvalidInputError` names every fault."""
+    given = command.materials
+    use = license_use(
+        guide,
+        command.applicant.id_number,
+        account_id=submitter.account_id,
+        caller=submitter.caller,
+        at=at,
+    )
+    sources = MaterialSources(inputs.uploads, inputs.licenses, use)
+    applicant = applicant_match(command.applicant, submitter)
+    await sources.find_earlier(session, given, applicant=applicant)
+    materials, faults = sources.resolve(given)
+    faults += check_completeness(
+        guide,
+        [material.code for material in given],
+        promised=promised_codes(given),
+        promised_days=promised_days(inputs.matter),
+    )
+    if faults:
+        raise InvalidInputError("the materials do not fit the personal guide", faults)
+    return materials
+
+
+def applicant_match(applicant: Applicant, submitter: Submitter) -> ApplicantMatch:
+    """Recognises earlier cases of this applicant."""
+    id_hash = lookup_hash(applicant.id_number, "applicant")
+    return ApplicantMatch(submitter.account_id, id_hash, submitter.caller)
+
+
+def promised_codes(given: Sequence[GivenMaterial]) -> list[str]:
+    """The materials that are promised for later."""
+    return [material.code for material in given if isinstance(material, PromisedMaterial)]
+
+
+def promised_days(matter: PublishedMatter) -> int:
+    """The promised working days (承诺时限), else the statutory limit, else the law's own 20."""
+    if matter.document.promised_days is not None:
+        return matter.document.promised_days
+    return matter.document.legal_days or DEFAULT_DAYS
+
+
+def new_case(
+    matter: PublishedMatter,
+    guide: PersonalGuide,
+    *,
+    applicant: Applicant,
+    channel: ChannelName,
+    materials: list[StoredMaterial],
+    submitter: Submitter,
+    at: Moment,
+) -> Case:
+    """A case that has neither a number nor a state yet."""
+    document = matter.document
+    license_type_code: str | None = None
+    if document.result is not None:
+        license_type_code = document.result.license_type_code
+    return Case(
+        id=new_id(),
+        revision=0,
+        area_code=document.area_code,
+        department_code=document.department_code,
+        matter_id=matter.matter_id,
+        matter_version=matter.version,
+        matter_code=document.code or document.local_code or _number_code(matter),
+        matter_name=document.name.zh,
+        matter_type=MatterType(document.type),
+        immediate=document.project_type == IMMEDIATE,
+        promised_days=promised_days(matter),
+        legal_days=document.legal_days,
+        license_type_code=license_type_code,
+        channel=Channel(channel),
+        account_id=submitter.account_id,
+        applicant_kind=ApplicantKind(applicant.kind),
+        applicant_name=applicant.name,
+        applicant_id_number=applicant.id_number.upper(),
+        applicant_id_hash=lookup_hash(applicant.id_number, "applicant"),
+        phone=applicant.phone,
+        guide_digest=guide.digest,
+        guide=guide,
+        materials=materials,
+        intake_by=submitter.clerk,
+        officer=submitter.clerk,
+        # Written past the session, so no default of a column would be set.
+        reviewers=[],
+        corrections=0,
+        missing=[],
+        received_at=at.now,
+        deemed=False,
+        extended_days=0,
+        overdue=False,
+    )
+
+
+def _number_code(matter: PublishedMatter) -> str:
+    """The implementing code, or one of ours where the matter has none."""
+    if matter.document.code:
+        return matter.document.code
+    return f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
+
+
+async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, at: Moment) -> str:
+    """办件编号: the code of the matter, the day, and the serial number of the day."""
+    code = _number_code(matter)
+    return codes.case_number(code, at.today, await numbers.allocate(code, at.today))
+
+
+async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:
+    """Receive the case and write it with its first steps, audit rows and events."""
+    # The journal writes the case with everything else, in one statement.
+    journal = Journal(session, at.now)
+    submitted, received = case.submit(at)
+    journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
+    licenses = licenses_among(case.materials)
+    record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
+    await journal.write_with(case)
+    await add_uses(session, [(case.id, material) for material in licenses])
+
+
+def intake_step(case: Case, act: CaseAct) -> Step:
+    """The first step of a case."""
+    return Step(
+        case_id=case.id, act=act, role=StepRole.INTAKE, detail={"channel": case.channel.value}
+    )

@@ -1,13 +1,17 @@
-"""What meets a material: an upload, an earlier case's material of the same applicant, a promise (容缺), an e-licence (免提交)."""
+"""How given materials become materials of a case, and whether they are complete.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+A material is met by an upload, by a material of an earlier case of the same applicant, by a promise
+(容缺), or by an e-license (免提交).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
+from services.cases.applications.queries import EarlierCaseRow, UploadedFile
 from services.cases.applications.schemas.materials import (
     EarlierMaterial,
     GivenMaterial,
@@ -16,18 +20,20 @@ from services.cases.applications.schemas.materials import (
     UploadedMaterial,
 )
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.license_copies import LicenseCopy, Use
-from services.cases.case_file.model.materials import is_file
+from services.cases.case_file.model.license_copies import LicenseCopy, LicenseUse
+from services.cases.case_file.model.materials import (
+    FromEarlierCase,
+    Promised,
+    StoredMaterial,
+    Uploaded,
+    file_of,
+    gap_days,
+)
+from shared.domain.guides import PersonalGuide
 from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError
 from shared.security.crypto import pseudonym
 from shared.security.tokens import Caller
-
-Uploads = Mapping[UUID, tuple[str, str]]
-"""Digest and media type of uploads by id."""
-Licenses = Mapping[UUID, LicenseCopy]
-IsApplicants = Callable[[Any], bool]
-"""Whether an earlier case, as `queries.list_earlier` gives it, is the same applicant's and within an agent's mandate."""
 
 
 def upload_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
@@ -36,126 +42,219 @@ def upload_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
 
 
 def license_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
-    """The licences that are named."""
+    """The licenses that are named."""
     return [material.license_id for material in given if isinstance(material, LicensedMaterial)]
 
 
 def acts_for_another(caller: Caller) -> bool:
-    """An agent under a mandate, or a clerk; who is signed in for her own organisation is the organisation."""
-    return (
-        caller.kind == "staff"
-        or caller.mandate is not None
-        or (caller.kind == "person" and caller.act is not None)
+    """Whether the caller is a clerk, or an agent under a mandate.
+
+    Who is signed in for her own organisation is the organisation, not its agent.
+    """
+    if caller.kind == "staff" or caller.mandate is not None:
+        return True
+    return caller.kind == "person" and caller.act is not None
+
+
+def license_use(
+    guide: PersonalGuide,
+    id_number: str,
+    *,
+    account_id: UUID | None,
+    caller: Caller,
+    at: Moment,
+) -> LicenseUse:
+    """Whose licenses may meet the materials of this guide, and with whose consent."""
+    return LicenseUse(
+        holder=pseudonym(id_number),
+        account_id=account_id,
+        for_another=acts_for_another(caller),
+        asked={material.code: material.license_type_code for material in guide.materials},
+        today=at.today,
     )
 
 
-def use_of(
-    guide: Mapping[str, Any], id_number: str, account_id: UUID | None, caller: Caller, at: Moment
-) -> Use:
-    """Whose licences may meet the materials of this personal guide, and on whose word."""
-    asked = {material["code"]: material["license_type_code"] for material in guide["materials"]}
-    return Use(pseudonym(id_number), account_id, acts_for_another(caller), asked, at.today)
+@dataclass(frozen=True, slots=True)
+class ApplicantMatch:
+    """Recognises earlier cases of the same applicant, within an agent's mandate.
+
+    `id_hash`: the keyed hash of the applicant's ID number or USCC.
+    """
+
+    account_id: UUID | None
+    id_hash: bytes
+    caller: Caller
+
+    def owns(self, earlier: EarlierCaseRow) -> bool:
+        """Whether the earlier case is the applicant's."""
+        if earlier.account_id != self.account_id or earlier.applicant_id_hash != self.id_hash:
+            return False
+        return self.caller.covers(earlier.matter_id)
 
 
 @dataclass
-class Sources:
-    """What materials can be taken from, each already known to be the applicant's, but for licences: `use` judges those."""
+class MaterialSources:
+    """Where materials can come from.
 
-    uploads: Uploads
-    licenses: Licenses
-    use: Use
-    earlier: dict[tuple[UUID, str], dict[str, Any]] = field(
-        default_factory=dict[tuple[UUID, str], dict[str, Any]]
+    Uploads and files of earlier cases are already known to be the applicant's; licenses are checked
+    by `use`.
+    """
+
+    uploads: Mapping[UUID, UploadedFile]
+    licenses: Mapping[UUID, LicenseCopy]
+    use: LicenseUse
+    earlier_files: dict[tuple[UUID, str], tuple[str, str]] = field(
+        default_factory=dict[tuple[UUID, str], tuple[str, str]]
     )
 
     async def find_earlier(
-        self, session: AsyncSession, given: Iterable[GivenMaterial], is_applicants: IsApplicants
+        self, session: AsyncSession, given: Iterable[GivenMaterial], *, applicant: ApplicantMatch
     ) -> None:
-        """The files of the earlier cases that are named, if they are the applicant's."""
-        ids = {
-            material.earlier_case_id for material in given if isinstance(material, EarlierMaterial)
-        }
-        known = await application_queries.list_earlier(session, ids) if ids else []
-        self.earlier = {
-            (case.id, m["code"]): m
-            for case in known
-            if is_applicants(case)
-            for m in case.materials
-            if is_file(m)
-        }
+        """Find the files of the earlier cases that are named, if they are the applicant's."""
+        ids: set[UUID] = set()
+        for material in given:
+            if isinstance(material, EarlierMaterial):
+                ids.add(material.earlier_case_id)
+        if not ids:
+            return
+        for case in await application_queries.list_earlier_cases(session, ids):
+            if not applicant.owns(case):
+                continue
+            for material in case.materials:
+                file = file_of(material)
+                if file is not None:
+                    self.earlier_files[case.id, material.code] = file
 
-    def take(self, given: Sequence[GivenMaterial]) -> tuple[list[dict[str, Any]], list[FieldError]]:
-        """The materials as the case keeps them, and every fault of those that cannot be taken."""
-        taken: list[dict[str, Any]] = []
+    def resolve(
+        self, given: Sequence[GivenMaterial]
+    ) -> tuple[list[StoredMaterial], list[FieldError]]:
+        """The materials as the case keeps them, and every fault of those that cannot be used."""
+        resolved: list[StoredMaterial] = []
         faults: list[FieldError] = []
         for material in given:
-            faults += (found := self._faults(material))
-            if not found:
-                taken.append(
-                    {"code": material.code, "kind": material.kind, **self._source(material)}
-                )
+            match material:
+                case UploadedMaterial():
+                    found = self._resolve_upload(material)
+                case EarlierMaterial():
+                    found = self._resolve_earlier(material)
+                case LicensedMaterial():
+                    found = self._resolve_license(material)
+                case PromisedMaterial():
+                    found = Promised(code=material.code)
+            if isinstance(found, list):
+                faults += found
+            else:
+                resolved.append(found)
         if len({material.code for material in given}) < len(given):
             faults.append(FieldError("materials", "unique", "each material is met once"))
-        return taken, faults
+        return resolved, faults
 
-    def _faults(self, material: GivenMaterial) -> list[FieldError]:
-        place = f"materials.{material.code}"
-        match material:
-            case UploadedMaterial() if material.upload_id not in self.uploads:
-                return [
-                    FieldError(f"{place}.upload_id", "own_upload", "no upload of yours has this id")
-                ]
-            case EarlierMaterial() if _origin(material) not in self.earlier:
-                words = "no earlier case of this applicant holds this material"
-                return [FieldError(f"{place}.earlier_case_id", "own_case", words)]
-            case LicensedMaterial():
-                held = self.licenses.get(material.license_id)
-                found = self.use.faults(material.code, held, consent=material.consent)
-                return [FieldError(f"{place}.license_id", rule, words) for rule, words in found]
-            case _:
-                return []
+    def _resolve_upload(self, material: UploadedMaterial) -> StoredMaterial | list[FieldError]:
+        file = self.uploads.get(material.upload_id)
+        if file is None:
+            place = f"materials.{material.code}.upload_id"
+            return [FieldError(place, "own_upload", "no upload of yours has this id")]
+        return Uploaded(code=material.code, digest=file.digest, media_type=file.media_type)
 
-    def _source(self, material: GivenMaterial) -> dict[str, Any]:
-        match material:
-            case UploadedMaterial():
-                digest, media_type = self.uploads[material.upload_id]
-                return {"digest": digest, "media_type": media_type}
-            case EarlierMaterial():
-                (case_id, code), found = _origin(material), self.earlier[_origin(material)]
-                origin = {"earlier_case_id": str(case_id), "earlier_code": code}
-                return {"digest": found["digest"], "media_type": found["media_type"], **origin}
-            case LicensedMaterial():
-                return self.licenses[material.license_id].snapshot(consent=material.consent)
-            case PromisedMaterial():
-                return {}
+    def _resolve_earlier(self, material: EarlierMaterial) -> StoredMaterial | list[FieldError]:
+        file = self.earlier_files.get(material.origin)
+        if file is None:
+            place = f"materials.{material.code}.earlier_case_id"
+            return [
+                FieldError(
+                    place, "own_case", "no earlier case of this applicant holds this material"
+                )
+            ]
+        digest, media_type = file
+        earlier_case_id, earlier_code = material.origin
+        return FromEarlierCase(
+            code=material.code,
+            digest=digest,
+            media_type=media_type,
+            earlier_case_id=earlier_case_id,
+            earlier_code=earlier_code,
+        )
+
+    def _resolve_license(self, material: LicensedMaterial) -> StoredMaterial | list[FieldError]:
+        held = self.licenses.get(material.license_id)
+        broken = self.use.broken_rules(material.code, held, consent=material.consent)
+        if broken:
+            place = f"materials.{material.code}.license_id"
+            return [FieldError.at(place, rule) for rule in broken]
+        assert held is not None
+        return held.as_material(material.code, consent=material.consent)
 
 
-def _origin(material: EarlierMaterial) -> tuple[UUID, str]:
-    return material.earlier_case_id, material.earlier_code or material.code
+def check_completeness(
+    guide: PersonalGuide,
+    given: Collection[str],
+    *,
+    promised: Collection[str],
+    promised_days: int,
+) -> list[FieldError]:
+    """What is wrong with the materials `given` (codes), some of them only `promised`.
+
+    Every material that must be there and is not, every one that nobody asked for, and every promise
+    that the guide forbids. `promised_days` are the working days promised for the whole case.
+    """
+    asked = {material.code: material for material in guide.materials}
+    faults: list[FieldError] = []
+    for code, material in asked.items():
+        if material.necessity in {"1", "3"} and code not in given:
+            name = material.name.zh
+            fault = FieldError(
+                f"materials.{code}", "required", "{material} is required", material=name
+            )
+            faults.append(fault)
+    for code in sorted(set(given) - set(asked)):
+        faults.append(
+            FieldError(
+                f"materials.{code}", "asked", "your personal guide does not ask for this material"
+            )
+        )
+    for code in promised:
+        if code in asked and asked[code].necessity != "3":
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_allowed", "the guide does not let this come later"
+                )
+            )
+        elif gap_days(promised_days) < 1:
+            faults.append(
+                FieldError(
+                    f"materials.{code}", "promise_time", "the promised time leaves no room for it"
+                )
+            )
+    return faults
 
 
-async def take_more(
+async def resolve_additional(
     session: AsyncSession,
     case: Case,
+    *,
     given: Sequence[GivenMaterial],
-    licenses: Licenses,
+    licenses: Mapping[UUID, LicenseCopy],
     caller: Caller,
     at: Moment,
-) -> list[dict[str, Any]]:
-    """Materials brought to a case that is there already, never a promise; 400 naming each that cannot be taken."""
-    uploads = await application_queries.list_uploads(session, upload_ids(given), caller.subject)
-    use = use_of(case.guide, case.applicant_id_number, case.account_id, caller, at)
-    sources = Sources(uploads, licenses, use)
+) -> list[StoredMaterial]:
+    """Materials for a case that exists already, where promises are not accepted any more.
 
-    def is_applicants(earlier: Any) -> bool:
-        same = earlier.account_id == case.account_id and caller.covers(earlier.matter_id)
-        return same and earlier.applicant_id_hash == case.applicant_id_hash
-
-    await sources.find_earlier(session, given, is_applicants)
-    taken, faults = sources.take(given)
-    words = "a promise is made with the application"
-    promised = [material.code for material in given if isinstance(material, PromisedMaterial)]
-    faults += [FieldError(f"materials.{code}", "no_promise", words) for code in promised]
+    Raises `InvalidInputError` naming each material that cannot be used.
+    """
+    uploads = await application_queries.list_uploads(
+        session, upload_ids(given), owner=caller.subject
+    )
+    use = license_use(
+        case.guide, case.applicant_id_number, account_id=case.account_id, caller=caller, at=at
+    )
+    sources = MaterialSources(uploads, licenses, use)
+    applicant = ApplicantMatch(case.account_id, case.applicant_id_hash, caller)
+    await sources.find_earlier(session, given, applicant=applicant)
+    resolved, faults = sources.resolve(given)
+    for material in given:
+        if isinstance(material, PromisedMaterial):
+            place = f"materials.{material.code}"
+            faults.append(FieldError(place, "no_promise", "a promise is made with the application"))
     if faults:
         raise InvalidInputError("the materials cannot be taken", faults)
-    return taken
+    return resolved

@@ -1,29 +1,33 @@
-"""The copy of the published matters."""
+"""The copies of the published matters."""
 
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import literal
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.cases.applications import queries as application_queries
 from services.cases.applications.model import MatterCopy
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 
 
-async def copy_matter(session: AsyncSession, event: MatterPublished) -> None:
-    """Keep the newest published text."""
+async def upsert_copy(session: AsyncSession, event: MatterPublished) -> None:
+    """Keep the newest published text, which takes applications from now on."""
     values = {
         "revision": event.revision,
         "version": event.version,
         "open": True,
-        "document": event.document,
+        # As it was published, not as this version of the code would write it.
+        "document": literal(event.document, JSONB()),
     }
     statement = insert(MatterCopy).values(matter_id=event.matter_id, **values)
-    newer = MatterCopy.revision < event.revision
-    _ = await session.execute(
-        statement.on_conflict_do_update(index_elements=["matter_id"], set_=values, where=newer)
+    statement = statement.on_conflict_do_update(
+        index_elements=["matter_id"], set_=values, where=MatterCopy.revision < event.revision
     )
+    _ = await session.execute(statement)
 
 
 async def close_copy(session: AsyncSession, event: MatterSuspended | MatterCancelled) -> None:
-    """No new applications."""
-    matter = await session.get(MatterCopy, event.matter_id, with_for_update=True)
+    """Accept no new applications for the matter."""
+    matter = await application_queries.lock_copy(session, event.matter_id)
     if matter is not None and matter.revision < event.revision:
-        matter.open, matter.revision = False, event.revision
+        matter.open = False
+        matter.revision = event.revision

@@ -1,4 +1,4 @@
-"""Files that applicants bring."""
+"""Files that applicants upload."""
 
 from datetime import datetime
 
@@ -12,26 +12,27 @@ from shared.runtime.storage import Storage, sniff
 
 
 async def store_upload(
-    session: AsyncSession, storage: Storage, content: bytes, owner: str, now: datetime
+    session: AsyncSession, content: bytes, *, storage: Storage, owner: str, now: datetime
 ) -> Upload:
-    """Keep a file of the caller's: PDF, PNG or JPEG by its content, whatever it is called."""
+    """Store a file of the owner's; its type is read from the content, not from its name.
+
+    Raises `InvalidInputError` unless it is PDF, PNG or JPEG.
+    """
     media_type = sniff(content)
     if media_type is None:
-        raise InvalidInputError(
-            "the file cannot be taken", [FieldError("body", "media_type", "send PDF, PNG or JPEG")]
-        )
+        fault = FieldError("body", "media_type", "send PDF, PNG or JPEG")
+        raise InvalidInputError("the file cannot be taken", [fault])
     digest = await storage.put(content)
-    values = {
-        "owner": owner,
-        "digest": digest,
-        "media_type": media_type,
-        "size": len(content),
-        "at": now,
-    }
-    # The update changes nothing; it makes a file that was brought before come back as the upload it already is.
-    statement = (
-        insert(Upload)
-        .values(id=new_id(), **values)
-        .on_conflict_do_update(index_elements=["owner", "digest"], set_={"size": len(content)})
+    statement = insert(Upload).values(
+        id=new_id(),
+        owner=owner,
+        digest=digest,
+        media_type=media_type,
+        size=len(content),
+        at=now,
+    )
+    # The update changes nothing; it makes a file that was sent before come back as the same upload.
+    statement = statement.on_conflict_do_update(
+        index_elements=["owner", "digest"], set_={"size": len(content)}
     )
     return (await session.scalars(statement.returning(Upload))).one()

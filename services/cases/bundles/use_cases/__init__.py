@@ -1,1 +1,1 @@
-""""""
+"""Applying for bundles, and how children follow one another."""

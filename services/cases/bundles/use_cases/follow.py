@@ -1,81 +1,122 @@
-"""What follows for the others when a child of a one-thing application comes to its end: received at last, or closed."""
+"""What follows for the other children of a bundle when one has come to its end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.bundles import queries as bundle_queries
-from services.cases.bundles.model import RESULT, BundleCase, Standing, standing
+from services.cases.bundles.model import RESULT, BundleCase, PlanEntry, Standing, standing
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.timeline import TimelineRow
-from shared.database import audit
+from services.cases.case_file.model.enums import StepRole
+from services.cases.case_file.model.materials import FromEarlierCase, StoredMaterial
+from services.cases.case_file.model.states import CaseAct
+from services.cases.journal import Journal, step_of
 from shared.domain.workdays import Moment
-from shared.events.base import Event
-from shared.ids import new_id
-from shared.messaging import outbox
 
 
-async def follow_bundle(session: AsyncSession, case: Case, at: Moment) -> None:
-    """Receive the children for which everything is granted now; close those whose turn will never come.
+@dataclass
+class Progress:
+    """How far the children of an application have come; `waiting` holds those to be decided on."""
 
-    Whoever can end a child holds the parent's lock since before that of the child, so that of two that end at the same
-    time the second sees the first.
+    parent: BundleCase
+    waiting: dict[UUID, Case]
+    names: dict[str, str]
+    standings: dict[str, Standing]
+
+    def ended_before(self, entry: PlanEntry) -> list[str]:
+        """Names of the matters that this child waits for and that ended without a grant."""
+        ended = [code for code in entry.after if self.standings[code] is Standing.ENDED]
+        return [self.names[code] for code in ended]
+
+    def is_free(self, entry: PlanEntry) -> bool:
+        """Whether everything that this child waits for is granted."""
+        return all(self.standings[code] is Standing.GRANTED for code in entry.after)
+
+    def settle(self, entry: PlanEntry) -> None:
+        """The child waits no longer."""
+        child = self.waiting.pop(entry.case_id)
+        self.standings[entry.code] = standing(child.state, child.result)
+
+
+async def follow_bundle(session: AsyncSession, case: Case, *, at: Moment) -> list[Case]:
+    """Receive the children for which everything is granted now; close those that wait in vain.
+
+    Returns the children that have changed. Whoever can end a child has locked the parent before the
+    child, so of two acts at the same time the second sees the effect of the first.
     """
     assert case.bundle_case_id is not None
     if standing(case.state, case.result) is Standing.OPEN:
-        return
-    waiting = {
-        str(one.id): one for one in await bundle_queries.list_waiting(session, case.bundle_case_id)
-    }
+        return []
+    waiting = await bundle_queries.list_waiting(session, case.bundle_case_id)
     if not waiting:
-        return
-    parent = await bundle_queries.get_bundle_case(session, case.bundle_case_id)
+        return []
+    progress = await _progress(session, case.bundle_case_id, waiting=waiting)
+    journal = Journal(session, at.now)
+    changed: list[Case] = []
+    # A child that is closed can end others, and the plan may name them before it. So go through
+    # the plan until nothing changes any more.
+    round_changed = _follow_once(progress, journal, at=at)
+    while round_changed:
+        changed += round_changed
+        round_changed = _follow_once(progress, journal, at=at)
+    await journal.write()
+    return changed
+
+
+async def _progress(
+    session: AsyncSession, bundle_case_id: UUID, *, waiting: Iterable[Case]
+) -> Progress:
+    parent = await bundle_queries.get_bundle_case(session, bundle_case_id)
     ends = await bundle_queries.list_ends(session, parent.id)
-    names = {entry["code"]: ends[entry["case_id"]].matter_name for entry in parent.plan}
-    stands = {
-        e["code"]: standing(ends[e["case_id"]].state, ends[e["case_id"]].result)
-        for e in parent.plan
-    }
-    # In any order the plan may have: each round settles those whose predecessors are settled, and at least one, or it ends.
-    settled = True
-    while settled:
-        settled = False
-        for entry in parent.plan:
-            child = waiting.get(entry["case_id"])
-            if child is None:
-                continue
-            ended = [code for code in entry["after"] if stands[code] is Standing.ENDED]
-            if ended:
-                reasons = (
-                    f"所依事项未办成, 本事项不再办理: {'、'.join(names[code] for code in ended)}"
-                )
-                _follow(session, child, "return", child.give_up_waiting(reasons, at), at, reasons)
-            elif all(stands[code] is Standing.GRANTED for code in entry["after"]):
-                fact = child.receive_waiting(_results(parent, entry["code"]), at)
-                _follow(session, child, "receive", fact, at)
-            else:
-                continue
-            stands[entry["code"]], settled = standing(child.state, child.result), True
-            del waiting[entry["case_id"]]
+    progress = Progress(parent, {child.id: child for child in waiting}, names={}, standings={})
+    for entry in parent.plan:
+        end = ends[entry.case_id]
+        progress.names[entry.code] = end.matter_name
+        progress.standings[entry.code] = standing(end.state, end.result)
+    return progress
 
 
-def _results(parent: BundleCase, code: str) -> list[dict[str, str]]:
+def _follow_once(progress: Progress, journal: Journal, *, at: Moment) -> list[Case]:
+    """Go through the plan once; the children that have changed."""
+    changed: list[Case] = []
+    for entry in progress.parent.plan:
+        child = progress.waiting.get(entry.case_id)
+        if child is None:
+            continue
+        ended = progress.ended_before(entry)
+        if ended:
+            _close(child, ended, journal=journal, at=at)
+        elif progress.is_free(entry):
+            _receive(child, _results_for(progress.parent, entry), journal=journal, at=at)
+        else:
+            continue
+        # Later entries of this round may wait for this one.
+        progress.settle(entry)
+        changed.append(child)
+    return changed
+
+
+def _close(child: Case, ended: list[str], *, journal: Journal, at: Moment) -> None:
+    """退件: the named matters ended without a grant."""
+    reasons = f"所依事项未办成, 本事项不再办理: {'、'.join(ended)}"
+    closed = child.give_up_waiting(reasons, at)
+    journal.append(step_of(child, CaseAct.RETURN, role=StepRole.INTAKE, note=reasons), closed)
+
+
+def _receive(child: Case, results: list[StoredMaterial], *, journal: Journal, at: Moment) -> None:
+    received = child.receive_waiting(results, at)
+    journal.append(step_of(child, CaseAct.RECEIVE, role=StepRole.INTAKE), received)
+
+
+def _results_for(parent: BundleCase, entry: PlanEntry) -> list[StoredMaterial]:
     """The results of the others as materials of this child."""
-    cases = {entry["code"]: entry["case_id"] for entry in parent.plan}
-    links = next(entry["results"] for entry in parent.plan if entry["code"] == code)
-    return [
-        {
-            "code": link["material"],
-            "kind": "earlier_case",
-            "earlier_case_id": cases[link["of"]],
-            "earlier_code": RESULT,
-        }
-        for link in links
-    ]
-
-
-def _follow(
-    session: AsyncSession, child: Case, act: str, fact: Event, at: Moment, note: str | None = None
-) -> None:
-    outbox.add(session, fact)
-    step = {"act": act, "role": "intake", "agent_id": None, "note": note, "at": at.now}
-    session.add(TimelineRow(id=new_id(), case_id=child.id, **step))
-    audit.record(session, f"case.{act}", "case", child.id, reason=note, revision=child.revision)
+    case_ids = {other.code: other.case_id for other in parent.plan}
+    results: list[StoredMaterial] = []
+    for result in entry.results:
+        material = FromEarlierCase(
+            code=result.material, earlier_case_id=case_ids[result.of], earlier_code=RESULT
+        )
+        results.append(material)
+    return results

@@ -6,7 +6,7 @@ from enum import StrEnum
 class State(StrEnum):
     """办件状态."""
 
-    WAITING = "waiting"  # of a one-thing application (一件事): handed in, received when what it waits for is granted
+    WAITING = "waiting"  # child of a bundle (一件事): received when what it waits for is granted
     RECEIVED = "received"  # 收件
     CORRECTING = "correcting"  # 补正
     ACCEPTED = "accepted"  # 受理, under review
@@ -18,8 +18,8 @@ class State(StrEnum):
     RETURNED = "returned"  # 退件
 
 
-class Act(StrEnum):
-    """What can be done to a case."""
+class CaseAct(StrEnum):
+    """What happens to a case: what people do (`ALLOWED`), then what follows by itself."""
 
     ACCEPT = "accept"
     REFUSE_ACCEPTANCE = "refuse_acceptance"
@@ -35,24 +35,33 @@ class Act(StrEnum):
     WITHDRAW = "withdraw"
     RETURN = "return"
 
+    RECEIVE = "receive"  # 收件, with the application or when the case has waited long enough
+    WAIT = "wait"  # applied for, to be received later
+    DEEM_ACCEPTED = "deem_accepted"  # 视为受理
+    DUE_CHANGED = "due_changed"  # the calendar has changed
+    USE_LICENSE = "use_license"  # 用证
+    LICENSE_LAPSED = "license_lapsed"
+    LICENSE_RESTORED = "license_restored"
 
-ALLOWED: dict[Act, frozenset[State]] = {
-    Act.ACCEPT: frozenset({State.RECEIVED}),
-    Act.REFUSE_ACCEPTANCE: frozenset({State.RECEIVED}),
-    Act.REQUEST_CORRECTION: frozenset({State.RECEIVED, State.ACCEPTED}),
-    Act.CORRECT: frozenset({State.CORRECTING}),
-    Act.SUPPLY: frozenset({State.ACCEPTED, State.SUSPENDED}),
-    Act.REVIEW: frozenset({State.ACCEPTED}),
-    Act.SUSPEND: frozenset({State.ACCEPTED}),
-    Act.RESUME: frozenset({State.SUSPENDED}),
-    Act.EXTEND: frozenset({State.ACCEPTED}),
-    Act.DECIDE: frozenset({State.ACCEPTED}),
-    Act.DELIVER: frozenset({State.DECIDED}),
-    Act.WITHDRAW: frozenset(
+
+ALLOWED: dict[CaseAct, frozenset[State]] = {
+    CaseAct.ACCEPT: frozenset({State.RECEIVED}),
+    CaseAct.REFUSE_ACCEPTANCE: frozenset({State.RECEIVED}),
+    CaseAct.REQUEST_CORRECTION: frozenset({State.RECEIVED, State.ACCEPTED}),
+    CaseAct.CORRECT: frozenset({State.CORRECTING}),
+    CaseAct.SUPPLY: frozenset({State.ACCEPTED, State.SUSPENDED}),
+    CaseAct.REVIEW: frozenset({State.ACCEPTED}),
+    CaseAct.SUSPEND: frozenset({State.ACCEPTED}),
+    CaseAct.RESUME: frozenset({State.SUSPENDED}),
+    CaseAct.EXTEND: frozenset({State.ACCEPTED}),
+    CaseAct.DECIDE: frozenset({State.ACCEPTED}),
+    CaseAct.DELIVER: frozenset({State.DECIDED}),
+    CaseAct.WITHDRAW: frozenset(
         {State.WAITING, State.RECEIVED, State.CORRECTING, State.ACCEPTED, State.SUSPENDED}
     ),
-    Act.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
+    CaseAct.RETURN: frozenset({State.CORRECTING, State.ACCEPTED}),
 }
 FINAL = frozenset({State.CLOSED, State.NOT_ACCEPTED, State.WITHDRAWN, State.RETURNED})
+# As SQL, letter for letter the predicate of the partial indexes: with a bound parameter
+# PostgreSQL could not use them in a generic plan.
 IS_OPEN = "state IN ('received', 'correcting', 'accepted', 'suspended', 'decided')"
-"""As SQL, letter for letter the predicate of the partial indexes: a bound parameter would hide them from a generic plan."""

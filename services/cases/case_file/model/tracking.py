@@ -1,10 +1,10 @@
-"""Tries to track a case without signing in."""
+"""Attempts to track a case without signing in."""
 
 from services.cases.model_base import Base
 from shared.database.guess_limits import TriesRow
 
 
 class TrackingTries(TriesRow, Base):
-    """Tries to track a case without signing in."""
+    """Attempts per client address and per requested number."""
 
     __tablename__ = "tracking_tries"

@@ -1,13 +1,21 @@
-"""HTTP in and out of the acts on a case, in the order of its life."""
+"""HTTP endpoints of the acts on a case, in the order of its life."""
 
-from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
-from services.cases.access import Approver, At, Clerk, Config, Deliverer, Handler, Head, Leader
+from services.cases.access import (
+    ApproverAct,
+    CallerAct,
+    ClerkAct,
+    Config,
+    DelivererAct,
+    HandlerAct,
+    HeadAct,
+    LeaderAct,
+)
 from services.cases.case_file.schemas import CaseRead
-from services.cases.case_file.views import read_case
+from services.cases.case_file.views import answer_act
 from services.cases.handling.schemas import (
     Correct,
     Decide,
@@ -19,207 +27,91 @@ from services.cases.handling.schemas import (
     SuspendCase,
 )
 from services.cases.handling.use_cases import acts
-from shared.http.dependencies import Session
-from shared.http.etags import IfMatch
-from shared.security.auth import CurrentCaller
 
 router = APIRouter()
 
 
-@router.post("/files/{case_id}/acceptance", response_model=CaseRead)
-async def accept_case(
-    case_id: UUID, session: Session, clerk: Clerk, expected: IfMatch, at: At, response: Response
-) -> Any:
-    """受理."""
-    return read_case(
-        await acts.accept_case(session, case_id, expected, clerk, at), clerk, response, at.calendar
-    )
+@router.post("/files/{case_id}/acceptance")
+async def accept_case(act: ClerkAct, case_id: UUID) -> CaseRead:
+    """Accept the case (受理)."""
+    return answer_act(act, await acts.accept_case(act, case_id))
 
 
-@router.post("/files/{case_id}/non-acceptance", response_model=CaseRead)
-async def refuse_acceptance(
-    case_id: UUID,
-    command: RefuseAcceptance,
-    session: Session,
-    clerk: Clerk,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """不予受理, with reasons."""
-    case = await acts.refuse_acceptance(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at.calendar)
+@router.post("/files/{case_id}/non-acceptance")
+async def refuse_acceptance(act: ClerkAct, case_id: UUID, command: RefuseAcceptance) -> CaseRead:
+    """Refuse to accept the case (不予受理), with reasons."""
+    return answer_act(act, await acts.refuse_acceptance(act, case_id, command))
 
 
-@router.post("/files/{case_id}/correction-requests", response_model=CaseRead)
+@router.post("/files/{case_id}/correction-requests")
 async def request_correction(
-    case_id: UUID,
-    command: RequestCorrection,
-    session: Session,
-    officer: Handler,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """补正: everything missing, once; again, also after acceptance, for what a licence that lapsed leaves open."""
-    case = await acts.request_correction(session, case_id, command, expected, officer, at)
-    return read_case(case, officer, response, at.calendar)
+    act: HandlerAct, case_id: UUID, command: RequestCorrection
+) -> CaseRead:
+    """Ask for everything that is missing, once (补正).
+
+    Again, also after acceptance, for what a lapsed license leaves open.
+    """
+    return answer_act(act, await acts.request_correction(act, case_id, command))
 
 
-@router.post("/files/{case_id}/corrections", response_model=CaseRead)
-async def correct_case(
-    case_id: UUID,
-    command: Correct,
-    session: Session,
-    caller: CurrentCaller,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
+@router.post("/files/{case_id}/corrections")
+async def correct_case(act: CallerAct, case_id: UUID, command: Correct) -> CaseRead:
     """The applicant supplies what was missing."""
-    case = await acts.correct_case(session, case_id, command, expected, caller, at)
-    return read_case(case, caller, response, at.calendar)
+    return answer_act(act, await acts.correct_case(act, case_id, command))
 
 
-@router.post("/files/{case_id}/supplements", response_model=CaseRead)
-async def supply_materials(
-    case_id: UUID,
-    command: Correct,
-    session: Session,
-    caller: CurrentCaller,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
-    case = await acts.supply_materials(session, case_id, command, expected, caller, at)
-    return read_case(case, caller, response, at.calendar)
+@router.post("/files/{case_id}/supplements")
+async def supply_materials(act: CallerAct, case_id: UUID, command: Correct) -> CaseRead:
+    """The applicant brings what was promised (容缺后补), or replaces what has lapsed."""
+    return answer_act(act, await acts.supply_materials(act, case_id, command))
 
 
-@router.post("/files/{case_id}/reviews", response_model=CaseRead)
-async def review_case(
-    case_id: UUID,
-    command: Review,
-    session: Session,
-    approver: Approver,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """审查 by one of at least two people."""
-    case = await acts.review_case(session, case_id, command, expected, approver, at)
-    return read_case(case, approver, response, at.calendar)
+@router.post("/files/{case_id}/reviews")
+async def review_case(act: ApproverAct, case_id: UUID, command: Review) -> CaseRead:
+    """Review the case (审查): one of at least two people."""
+    return answer_act(act, await acts.review_case(act, case_id, command))
 
 
-@router.post("/files/{case_id}/suspension", response_model=CaseRead)
-async def suspend_case(
-    case_id: UUID,
-    command: SuspendCase,
-    session: Session,
-    approver: Approver,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """特别程序: its time is not counted (art. 45)."""
-    case = await acts.suspend_case(session, case_id, command, expected, approver, at)
-    return read_case(case, approver, response, at.calendar)
+@router.post("/files/{case_id}/suspension")
+async def suspend_case(act: ApproverAct, case_id: UUID, command: SuspendCase) -> CaseRead:
+    """Suspend the case for a special procedure (特别程序), whose time is not counted (art. 45)."""
+    return answer_act(act, await acts.suspend_case(act, case_id, command))
 
 
-@router.post("/files/{case_id}/resumption", response_model=CaseRead)
-async def resume_case(
-    case_id: UUID,
-    session: Session,
-    approver: Approver,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """The special procedure is over: due dates move by the working days it took."""
-    return read_case(
-        await acts.resume_case(session, case_id, expected, approver, at),
-        approver,
-        response,
-        at.calendar,
-    )
+@router.post("/files/{case_id}/resumption")
+async def resume_case(act: ApproverAct, case_id: UUID) -> CaseRead:
+    """Resume the case: due dates move by the working days that the special procedure took."""
+    return answer_act(act, await acts.resume_case(act, case_id))
 
 
-@router.post("/files/{case_id}/extension", response_model=CaseRead)
+@router.post("/files/{case_id}/extension")
 async def extend_case(
-    case_id: UUID,
-    command: ExtendTime,
-    session: Session,
-    head: Head,
-    expected: IfMatch,
-    at: At,
-    settings: Config,
-    response: Response,
-) -> Any:
-    """延期, once, approved by the organ's head (art. 42)."""
-    case = await acts.extend_case(
-        session, case_id, command, expected, head, at, settings.extension_days_max
-    )
-    return read_case(case, head, response, at.calendar)
+    act: HeadAct, case_id: UUID, command: ExtendTime, settings: Config
+) -> CaseRead:
+    """Extend the time (延期), once, approved by the organ's head (art. 42)."""
+    limit = settings.extension_days_max
+    return answer_act(act, await acts.extend_case(act, case_id, command, limit=limit))
 
 
-@router.post("/files/{case_id}/decision", response_model=CaseRead)
-async def decide_case(
-    case_id: UUID,
-    command: Decide,
-    session: Session,
-    leader: Leader,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """决定 by a leader."""
-    case = await acts.decide_case(session, case_id, command, expected, leader, at)
-    return read_case(case, leader, response, at.calendar)
+@router.post("/files/{case_id}/decision")
+async def decide_case(act: LeaderAct, case_id: UUID, command: Decide) -> CaseRead:
+    """Decide the case (决定), by a leader."""
+    return answer_act(act, await acts.decide_case(act, case_id, command))
 
 
-@router.post("/files/{case_id}/delivery", response_model=CaseRead)
-async def deliver_case(
-    case_id: UUID,
-    command: Deliver,
-    session: Session,
-    deliverer: Deliverer,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """送达 by a third person."""
-    case = await acts.deliver_case(session, case_id, command, expected, deliverer, at)
-    return read_case(case, deliverer, response, at.calendar)
+@router.post("/files/{case_id}/delivery")
+async def deliver_case(act: DelivererAct, case_id: UUID, command: Deliver) -> CaseRead:
+    """Deliver the result (送达), by a third person."""
+    return answer_act(act, await acts.deliver_case(act, case_id, command))
 
 
-@router.post("/files/{case_id}/withdrawal", response_model=CaseRead)
-async def withdraw_case(
-    case_id: UUID,
-    session: Session,
-    caller: CurrentCaller,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """撤回 by the applicant, before the decision."""
-    return read_case(
-        await acts.withdraw_case(session, case_id, expected, caller, at),
-        caller,
-        response,
-        at.calendar,
-    )
+@router.post("/files/{case_id}/withdrawal")
+async def withdraw_case(act: CallerAct, case_id: UUID) -> CaseRead:
+    """Withdraw the application (撤回), by the applicant, before the decision."""
+    return answer_act(act, await acts.withdraw_case(act, case_id))
 
 
-@router.post("/files/{case_id}/return", response_model=CaseRead)
-async def return_case(
-    case_id: UUID,
-    command: RefuseAcceptance,
-    session: Session,
-    clerk: Clerk,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
-    """退件: the gaps were never supplied."""
-    case = await acts.return_case(session, case_id, command, expected, clerk, at)
-    return read_case(case, clerk, response, at.calendar)
+@router.post("/files/{case_id}/return")
+async def return_case(act: ClerkAct, case_id: UUID, command: RefuseAcceptance) -> CaseRead:
+    """Return the case (退件): the gaps were never filled."""
+    return answer_act(act, await acts.return_case(act, case_id, command))

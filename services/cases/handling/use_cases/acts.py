@@ -1,18 +1,22 @@
-"""The acts on a case, in the order of its life. Each locks the row, so once-only acts have one effect under any load."""
+"""The acts on a case, in the order of its life.
+
+Every act locks the row of the case, so that acts at the same time follow one another and each
+has its effect once.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from services.cases.applications.use_cases.materials import license_ids, take_more
+from services.cases.access import belongs_to
+from services.cases.applications.schemas.materials import GivenMaterial
+from services.cases.applications.use_cases.materials import license_ids, resolve_additional
 from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.use_cases.follow import follow_bundle
 from services.cases.case_file import queries
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.states import FINAL, State
-from services.cases.case_file.model.timeline import TimelineRow
+from services.cases.case_file.model.enums import CaseResult, SpecialProcedure, StepRole
+from services.cases.case_file.model.materials import CorrectionItem, StoredMaterial
+from services.cases.case_file.model.states import FINAL, CaseAct, State
 from services.cases.handling.schemas import (
     Correct,
     Decide,
@@ -23,282 +27,238 @@ from services.cases.handling.schemas import (
     Review,
     SuspendCase,
 )
-from services.cases.handling.use_cases.lights import settle
+from services.cases.handling.use_cases.lights import update_lights
+from services.cases.journal import Journal, Step, step_of
 from services.cases.licenses import queries as license_queries
-from services.cases.licenses.use_cases import forget_uses, note_uses
-from shared import context
-from shared.database import audit
+from services.cases.licenses.use_cases import (
+    add_uses,
+    forget_uses,
+    licenses_among,
+    record_uses,
+)
+from shared.database.acts import Act
 from shared.domain.workdays import Moment
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError
 from shared.events.base import Event
 from shared.http.etags import check_version
-from shared.ids import new_id
-from shared.messaging import outbox
-from shared.security.tokens import Caller
 
 
-async def _own(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
+async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
+    """Accept the case (受理): the handling clocks start."""
+    case = await _departments_case(act, case_id)
+    accepted = case.accept(act.caller.subject, act.at)
+    step = step_of(case, CaseAct.ACCEPT, role=StepRole.INTAKE)
+    return await _complete(act, case, step=step, events=[accepted])
+
+
+async def refuse_acceptance(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
+    """Refuse to accept the case (不予受理), with reasons."""
+    await bundle_queries.lock_bundle_of(act.session, case_id)
+    case = await _departments_case(act, case_id)
+    events = case.refuse_acceptance(act.caller.subject, command.reasons, at=act.at)
+    step = step_of(case, CaseAct.REFUSE_ACCEPTANCE, role=StepRole.INTAKE, note=command.reasons)
+    return await _complete(act, case, step=step, events=events)
+
+
+async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCorrection) -> Case:
+    """Ask the applicant for everything that is missing, at once (补正).
+
+    Before acceptance a window clerk does it. Later, any officer may ask for what a lapsed license
+    leaves open.
+    """
+    case = await _departments_case(act, case_id)
+    if case.state is State.RECEIVED and "window_clerk" not in act.caller.roles:
+        raise ForbiddenError("before acceptance a window clerk asks for corrections")
+    items: list[CorrectionItem] = []
+    for item in command.items:
+        items.append(CorrectionItem(material_code=item.material_code, text=item.text))
+    requested = case.request_correction(act.caller.subject, items, at=act.at)
+    step = step_of(case, CaseAct.REQUEST_CORRECTION, role=StepRole.INTAKE)
+    return await _complete(act, case, step=step, events=[requested])
+
+
+async def correct_case(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
+    """Take in what the applicant supplies after a correction request."""
+    case, materials = await _attach(act, case_id, given=command.materials)
+    before = case.materials
+    event = case.correct(materials, act.at)
+    step = step_of(case, CaseAct.CORRECT, role=StepRole.APPLICANT)
+    return await _complete_with_materials(
+        act, case, step=step, events=[event], before=before, added=materials
+    )
+
+
+async def supply_materials(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
+    """Take in materials that were promised, or that replace lapsed ones (容缺后补)."""
+    case, materials = await _attach(act, case_id, given=command.materials)
+    before = case.materials
+    case.supply(materials, act.at)
+    step = step_of(case, CaseAct.SUPPLY, role=StepRole.APPLICANT)
+    return await _complete_with_materials(
+        act, case, step=step, events=[], before=before, added=materials
+    )
+
+
+async def review_case(act: Act[Moment], case_id: UUID, command: Review) -> Case:
+    """Record the opinion of one reviewer (审查); a case needs two, or one if it is simple."""
+    case = await _departments_case(act, case_id)
+    case.review(act.caller.subject, act.at)
+    step = step_of(
+        case,
+        CaseAct.REVIEW,
+        role=StepRole.REVIEW,
+        note=command.opinion,
+        opinion=command.text,
+    )
+    return await _complete(act, case, step=step, events=[])
+
+
+async def suspend_case(act: Act[Moment], case_id: UUID, command: SuspendCase) -> Case:
+    """Stop the clocks for a special procedure (特别程序), such as a hearing."""
+    case = await _departments_case(act, case_id)
+    suspended = case.suspend(SpecialProcedure(command.kind), command.planned_days, at=act.at)
+    step = step_of(case, CaseAct.SUSPEND, role=StepRole.REVIEW, note=command.reason)
+    return await _complete(act, case, step=step, events=[suspended])
+
+
+async def resume_case(act: Act[Moment], case_id: UUID) -> Case:
+    """Let the clocks go on: the special procedure is over."""
+    case = await _departments_case(act, case_id)
+    resumed = case.resume(act.at)
+    step = step_of(case, CaseAct.RESUME, role=StepRole.REVIEW)
+    return await _complete(act, case, step=step, events=[resumed])
+
+
+async def extend_case(act: Act[Moment], case_id: UUID, command: ExtendTime, *, limit: int) -> Case:
+    """Extend the time by at most `limit` working days (延期), approved by the organ's head."""
+    if command.days > limit:
+        fault = FieldError("days", "extension_limit", "at most {limit} working days", limit=limit)
+        raise InvalidInputError("the extension is too long", [fault])
+    case = await _departments_case(act, case_id)
+    extended = case.extend(command.days, act.at)
+    step = step_of(case, CaseAct.EXTEND, role=StepRole.DECISION, note=command.reasons)
+    return await _complete(act, case, step=step, events=[extended])
+
+
+async def decide_case(act: Act[Moment], case_id: UUID, command: Decide) -> Case:
+    """Decide: grant or refuse (决定), by a leader."""
+    await bundle_queries.lock_bundle_of(act.session, case_id)
+    case = await _departments_case(act, case_id)
+    result = CaseResult(command.result)
+    decided = case.decide(act.caller.subject, result, reasons=command.reasons, at=act.at)
+    step = step_of(case, CaseAct.DECIDE, role=StepRole.DECISION, note=command.reasons)
+    return await _complete(act, case, step=step, events=[decided])
+
+
+async def deliver_case(act: Act[Moment], case_id: UUID, command: Deliver) -> Case:
+    """Deliver the result to the applicant (送达), by a third person."""
+    case = await _departments_case(act, case_id)
+    events = case.deliver(act.caller.subject, command.method, at=act.at)
+    step = step_of(case, CaseAct.DELIVER, role=StepRole.DELIVERY, note=command.tracking_number)
+    return await _complete(act, case, step=step, events=events)
+
+
+async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
+    """Withdraw the application (撤回), by the applicant."""
+    await bundle_queries.lock_bundle_of(act.session, case_id)
+    case = await _own_case(act, case_id)
+    events = case.withdraw(act.at)
+    step = step_of(case, CaseAct.WITHDRAW, role=StepRole.APPLICANT)
+    return await _complete(act, case, step=step, events=events)
+
+
+async def return_case(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
+    """Return the case (退件): the gaps were never filled."""
+    await bundle_queries.lock_bundle_of(act.session, case_id)
+    case = await _departments_case(act, case_id)
+    closed = case.give_back(command.reasons, act.at)
+    step = step_of(case, CaseAct.RETURN, role=StepRole.INTAKE, note=command.reasons)
+    return await _complete(act, case, step=step, events=[closed])
+
+
+async def _own_case(act: Act[Moment], case_id: UUID) -> Case:
     """The applicant's own case, locked, at the version that was read.
 
     Whoever applied at a window without an account acts through a window clerk of that department.
     """
-    case = await queries.get_case(session, case_id, lock=True)
-    place = (case.area_code, case.department_code)
-    on_behalf = (
-        case.account_id is None
-        and "window_clerk" in caller.roles
-        and place == (caller.area, caller.department)
+    case = await queries.get_case(act.session, case_id, lock=True)
+    caller = act.caller
+    if case.account_id is None:
+        is_department = belongs_to(caller, case.area_code, department_code=case.department_code)
+        may_act = is_department and "window_clerk" in caller.roles
+    else:
+        may_act = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
+    if not may_act:
+        raise NotFoundError("no such case of yours")
+    check_version(case.revision, act.expected)
+    return case
+
+
+async def _departments_case(act: Act[Moment], case_id: UUID) -> Case:
+    """A case of the officer's own department, locked, at the version that was read."""
+    case = await queries.get_case(act.session, case_id, lock=True)
+    if not belongs_to(act.caller, case.area_code, department_code=case.department_code):
+        raise NotFoundError("no such case of yours")
+    check_version(case.revision, act.expected)
+    # For the work list: who acted last.
+    case.officer = act.caller.subject
+    return case
+
+
+async def _attach(
+    act: Act[Moment], case_id: UUID, *, given: Sequence[GivenMaterial]
+) -> tuple[Case, list[StoredMaterial]]:
+    """The applicant's case and the materials brought to it."""
+    # Licenses are locked before the case: events about licenses do it in this order.
+    licenses = await license_queries.lock_licenses(act.session, license_ids(given))
+    case = await _own_case(act, case_id)
+    materials = await resolve_additional(
+        act.session, case, given=given, licenses=licenses, caller=act.caller, at=act.at
     )
-    own = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
-    if not own and not on_behalf:
-        raise NotFoundError("no such case of yours")
-    check_version(case.revision, expected)
+    return case, materials
+
+
+async def _complete(act: Act[Moment], case: Case, *, step: Step, events: Sequence[Event]) -> Case:
+    """Write the step and its events, and do what follows from it."""
+    journal = Journal(act.session, act.at.now)
+    journal.append(step, *events)
+    await journal.write()
+    await _follow_up(act, case)
     return case
 
 
-async def _departments(session: AsyncSession, case_id: UUID, expected: int, caller: Caller) -> Case:
-    """A case of the officer's area and department, locked, at the version that was read."""
-    case = await queries.get_case(session, case_id, lock=True)
-    if (case.area_code, case.department_code) != (caller.area, caller.department):
-        raise NotFoundError("no such case of yours")
-    check_version(case.revision, expected)
-    case.officer = caller.subject
-    return case
-
-
-async def _record(
-    session: AsyncSession,
+async def _complete_with_materials(
+    act: Act[Moment],
     case: Case,
-    act: str,
-    role: str,
-    at: Moment,
-    *facts: Event,
-    note: str | None = None,
-    opinion: str | None = None,
+    *,
+    step: Step,
+    events: Sequence[Event],
+    before: Sequence[StoredMaterial],
+    added: Sequence[StoredMaterial],
 ) -> Case:
-    """Facts, the applicant's timeline, the audit trail; lights that the act has made untrue go out with it."""
-    for fact in facts:
-        outbox.add(session, fact)
-    step = {
-        "act": act,
-        "role": role,
-        "agent_id": context.current().agent,
-        "note": note,
-        "opinion": opinion,
-    }
-    session.add(TimelineRow(id=new_id(), case_id=case.id, at=at.now, **step))
-    audit.record(session, f"case.{act}", "case", case.id, reason=note, revision=case.revision)
+    """The same for a step that adds materials to those the case had before, or replaces them."""
+    journal = Journal(act.session, act.at.now)
+    licenses = licenses_among(added)
+    record_uses(journal, case, materials=licenses, role=StepRole.APPLICANT, at=act.at)
+    journal.append(step, *events)
+    await journal.write()
+    # Licenses that met replaced materials are used no longer.
+    added_codes = {material.code for material in added}
+    replaced = [material for material in before if material.code in added_codes]
+    await forget_uses(act.session, case, materials=replaced)
+    await add_uses(act.session, [(case.id, material) for material in licenses])
+    await _follow_up(act, case)
+    return case
+
+
+async def _follow_up(act: Act[Moment], case: Case) -> None:
+    """What an act leads to: lights change, and other children of the bundle begin or end."""
+    # Nobody needs to know any more when a license of a closed case lapses.
     if case.state in FINAL:
-        await forget_uses(session, case, case.materials)
-    _ = await settle(session, [case], at)
-    if case.bundle_case_id is not None:
-        await follow_bundle(session, case, at)
-    return case
-
-
-async def accept_case(
-    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
-) -> Case:
-    """受理."""
-    case = await _departments(session, case_id, expected, caller)
-    return await _record(session, case, "accept", "intake", at, case.accept(caller.subject, at))
-
-
-async def refuse_acceptance(
-    session: AsyncSession,
-    case_id: UUID,
-    command: RefuseAcceptance,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """不予受理."""
-    await bundle_queries.lock_bundle_of(session, case_id)
-    case = await _departments(session, case_id, expected, caller)
-    facts = case.refuse_acceptance(caller.subject, command.reasons, at)
-    return await _record(
-        session, case, "refuse_acceptance", "intake", at, *facts, note=command.reasons
-    )
-
-
-async def request_correction(
-    session: AsyncSession,
-    case_id: UUID,
-    command: RequestCorrection,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """补正: everything missing, told once; what a lapsed licence leaves open, whenever it lapses, by any officer."""
-    case = await _departments(session, case_id, expected, caller)
-    if case.state == State.RECEIVED and "window_clerk" not in caller.roles:
-        raise ForbiddenError("before acceptance a window clerk asks for corrections")
-    items = [item.model_dump() for item in command.items]
-    return await _record(
-        session,
-        case,
-        "request_correction",
-        "intake",
-        at,
-        case.request_correction(caller.subject, items, at),
-    )
-
-
-async def correct_case(
-    session: AsyncSession,
-    case_id: UUID,
-    command: Correct,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """The applicant supplies what was missing."""
-    case, materials = await _bring(session, case_id, command, expected, caller, at)
-    before, fact = case.materials, case.correct(materials, at)
-    await _note_change(session, case, before, materials, at)
-    return await _record(session, case, "correct", "applicant", at, fact)
-
-
-async def supply_materials(
-    session: AsyncSession,
-    case_id: UUID,
-    command: Correct,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """容缺后补: the applicant brings what was promised, or replaces what has lapsed."""
-    case, materials = await _bring(session, case_id, command, expected, caller, at)
-    before = case.materials
-    case.supply(materials, at)
-    await _note_change(session, case, before, materials, at)
-    return await _record(session, case, "supply", "applicant", at)
-
-
-async def _bring(
-    session: AsyncSession,
-    case_id: UUID,
-    command: Correct,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> tuple[Case, list[dict[str, Any]]]:
-    """The applicant's case and the materials brought to it. Licences are locked before the case, as their events do."""
-    licenses = await license_queries.lock_licenses(session, license_ids(command.materials))
-    case = await _own(session, case_id, expected, caller)
-    return case, await take_more(session, case, command.materials, licenses, caller, at)
-
-
-async def _note_change(
-    session: AsyncSession,
-    case: Case,
-    before: Sequence[dict[str, Any]],
-    materials: Sequence[dict[str, Any]],
-    at: Moment,
-) -> None:
-    """Which licences the case rests on no longer, and which it uses now."""
-    replaced = {material["code"] for material in materials}
-    await forget_uses(session, case, (one for one in before if one["code"] in replaced))
-    await note_uses(session, case, materials, "applicant", at)
-
-
-async def review_case(
-    session: AsyncSession, case_id: UUID, command: Review, expected: int, caller: Caller, at: Moment
-) -> Case:
-    """审查 by one of at least two people."""
-    case = await _departments(session, case_id, expected, caller)
-    case.review(caller.subject, at)
-    return await _record(
-        session, case, "review", "review", at, note=command.opinion, opinion=command.text
-    )
-
-
-async def suspend_case(
-    session: AsyncSession,
-    case_id: UUID,
-    command: SuspendCase,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """特别程序: an approver says which, how long it is planned, and why."""
-    case = await _departments(session, case_id, expected, caller)
-    fact = case.suspend(command.kind, command.planned_days, at)
-    return await _record(session, case, "suspend", "review", at, fact, note=command.reason)
-
-
-async def resume_case(
-    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
-) -> Case:
-    """The special procedure is over."""
-    case = await _departments(session, case_id, expected, caller)
-    return await _record(session, case, "resume", "review", at, case.resume(at))
-
-
-async def extend_case(
-    session: AsyncSession,
-    case_id: UUID,
-    command: ExtendTime,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-    limit: int,
-) -> Case:
-    """延期 of at most `limit` working days, approved by the organ's head."""
-    if command.days > limit:
-        fault = FieldError("days", "extension_limit", f"at most {limit} working days")
-        raise InvalidInputError("the extension is too long", [fault])
-    case = await _departments(session, case_id, expected, caller)
-    return await _record(
-        session, case, "extend", "decision", at, case.extend(command.days, at), note=command.reasons
-    )
-
-
-async def decide_case(
-    session: AsyncSession, case_id: UUID, command: Decide, expected: int, caller: Caller, at: Moment
-) -> Case:
-    """决定 by a leader."""
-    await bundle_queries.lock_bundle_of(session, case_id)
-    case = await _departments(session, case_id, expected, caller)
-    fact = case.decide(caller.subject, command.result, command.reasons, at)
-    return await _record(session, case, "decide", "decision", at, fact, note=command.reasons)
-
-
-async def deliver_case(
-    session: AsyncSession,
-    case_id: UUID,
-    command: Deliver,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """送达 by a third person."""
-    case = await _departments(session, case_id, expected, caller)
-    facts = case.deliver(caller.subject, command.method, at)
-    return await _record(
-        session, case, "deliver", "delivery", at, *facts, note=command.tracking_number
-    )
-
-
-async def withdraw_case(
-    session: AsyncSession, case_id: UUID, expected: int, caller: Caller, at: Moment
-) -> Case:
-    """撤回 by the applicant."""
-    await bundle_queries.lock_bundle_of(session, case_id)
-    case = await _own(session, case_id, expected, caller)
-    return await _record(session, case, "withdraw", "applicant", at, *case.withdraw(at))
-
-
-async def return_case(
-    session: AsyncSession,
-    case_id: UUID,
-    command: RefuseAcceptance,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Case:
-    """退件: the gaps were never supplied."""
-    await bundle_queries.lock_bundle_of(session, case_id)
-    case = await _departments(session, case_id, expected, caller)
-    fact = case.give_back(command.reasons, at)
-    return await _record(session, case, "return", "intake", at, fact, note=command.reasons)
+        await forget_uses(act.session, case, materials=case.materials)
+    _ = await update_lights(act.session, [case], at=act.at)
+    if case.bundle_case_id is None:
+        return
+    changed = await follow_bundle(act.session, case, at=act.at)
+    if changed:
+        _ = await update_lights(act.session, changed, at=act.at)

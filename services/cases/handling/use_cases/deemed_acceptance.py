@@ -1,28 +1,31 @@
-"""What time alone does to a case."""
+"""Deemed acceptance (视为受理): an organ that is silent for five working days has accepted."""
 
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar import queries as calendar_queries
-from services.cases.case_file.model.timeline import TimelineRow
+from services.cases.case_file.model.enums import StepRole
+from services.cases.case_file.model.states import CaseAct
 from services.cases.handling import queries as handling_queries
-from shared.database import audit
+from services.cases.journal import Journal, Step
 from shared.domain.workdays import Moment
-from shared.ids import new_id
-from shared.messaging import outbox
 
 BATCH = 200
+"""Cases per transaction."""
 
 
 async def deem_accepted(session: AsyncSession, now: datetime) -> int:
-    """视为受理 every case whose five working days passed in silence; the number of this batch (at most 200)."""
+    """Accept one batch of the cases whose five working days passed in silence; their number.
+
+    The timer raises the lights over them in the same run.
+    """
     at = Moment(now, await calendar_queries.get_calendar(session))
-    cases = await handling_queries.list_silent(session, at.today, BATCH)
+    cases = await handling_queries.list_silent(session, at.today, limit=BATCH)
+    journal = Journal(session, at.now)
     for case in cases:
-        outbox.add(session, case.deem_accepted(at))
-        session.add(
-            TimelineRow(id=new_id(), case_id=case.id, act="deem_accepted", role="clock", at=now)
-        )
-        audit.record(session, "case.deem_accepted", "case", case.id)
+        accepted = case.deem_accepted(at)
+        step = Step(case_id=case.id, act=CaseAct.DEEM_ACCEPTED, role=StepRole.CLOCK)
+        journal.append(step, accepted)
+    await journal.write()
     return len(cases)

@@ -1,101 +1,131 @@
-"""Lights over cases: raised and put out as the days pass or an act changes the case, answered by the department."""
+"""Lights over cases: raised and cleared as days pass or an act changes the case, and answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.cases.access import belongs_to
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file import queries
 from services.cases.case_file.model.case import Case
+from services.cases.case_file.model.clocks import LightKey
 from services.cases.handling import queries as handling_queries
 from services.cases.handling.model import Light
 from services.cases.handling.schemas import AnswerLight
-from shared.database import audit
+from services.cases.journal import Journal
+from shared.database.acts import Act
 from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.events.cases import LightCleared, LightRaised
 from shared.http.etags import check_version
-from shared.messaging import outbox
-from shared.security.tokens import Caller
 
 BATCH = 200
+"""Cases per transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """How many cases were looked at, and how many lights went on and out."""
+class LightChanges:
+    """How many cases were checked, and how many lights were raised and cleared."""
 
     cases: int = 0
     raised: int = 0
     cleared: int = 0
 
 
-async def settle(session: AsyncSession, cases: Sequence[Case], at: Moment) -> Settled:
-    """Make the lights of these locked cases what they must be now, each change with its fact.
+async def update_lights(
+    session: AsyncSession, cases: Sequence[Case], *, at: Moment
+) -> LightChanges:
+    """Raise and clear the lights of these cases as they must be now.
 
-    The lock of the case guards its lights: whoever comes second finds them as the first left them. A light once answered
-    stays out until its due date moves; one that went out by itself and is true again goes on again.
+    The cases must be locked: that guards their lights, too. A light that was answered stays out
+    until its due date moves. One that went out by itself is raised again when it is true again.
     """
-    known = {
-        (light.case_id, light.lamp): light
-        for light in await handling_queries.list_lights_of(session, [c.id for c in cases])
-    }
-    on: list[LightRaised] = []
-    off: list[LightCleared] = []
+    known: dict[UUID, dict[LightKey, Light]] = {case.id: {} for case in cases}
+    for light in await handling_queries.list_lights_of(session, list(known)):
+        known[light.case_id][light.key] = light
+    raised: list[LightRaised] = []
+    cleared: list[LightCleared] = []
     for case in cases:
-        burning = case.lamps(at)
-        for lamp in sorted(burning, key=lambda lamp: (lamp.rule, lamp.level)):
-            light = known.get((case.id, lamp)) or Light.over(case, lamp)
-            if light.revision == 0 or (not light.burns and light.answer is None):
-                session.add(light)
-                on.append(light.turn_on(case, at))
-        stale = (
-            light
-            for (owner, lamp), light in known.items()
-            if owner == case.id and lamp not in burning
+        must_be_raised = case.raised_lights(at)
+        lights = known[case.id]
+        raised += _raise_lights(session, case, keys=must_be_raised, lights=lights, at=at)
+        cleared += _clear_lights(case, keys=must_be_raised, lights=lights, at=at)
+        # The timer need not come again today.
+        case.schedule_light_check(at, lights_are_current=True)
+    journal = Journal(session, at.now)
+    for event in (*cleared, *raised):
+        journal.audit(
+            # The action is named by the type of the event: `light.light-raised`.
+            f"light.{event.wire_type.split('.')[2]}",
+            object_type="light",
+            object_id=event.light_id,
+            events=[event],
+            detail={"rule": event.rule},
         )
-        off += [light.turn_off(case, at) for light in stale if light.burns]
-        case.watch(at, settled=True)
-    await outbox.add_many(session, [*off, *on])
-    for fact in (*off, *on):
-        verb = fact.wire_type.split(".")[2]
-        audit.record(session, f"light.{verb}", "light", fact.light_id, rule=fact.rule)
-    return Settled(len(cases), len(on), len(off))
+    await journal.write()
+    return LightChanges(len(cases), len(raised), len(cleared))
 
 
-async def settle_due(session: AsyncSession, now: datetime) -> Settled:
-    """The lights of the cases whose day has come: one batch, claimed for this worker."""
-    at = Moment(now, await calendar_queries.get_calendar(session))
-    cases = await handling_queries.list_watched(session, at.today, BATCH)
-    return await settle(session, cases, at) if cases else Settled()
-
-
-async def answer_light(
+def _raise_lights(
     session: AsyncSession,
-    light_id: UUID,
-    command: AnswerLight,
-    expected: int,
-    caller: Caller,
+    case: Case,
+    *,
+    keys: AbstractSet[LightKey],
+    lights: Mapping[LightKey, Light],
     at: Moment,
-) -> Light:
+) -> list[LightRaised]:
+    """Turn on what must be raised now (`keys`) and is not."""
+    raised: list[LightRaised] = []
+    for key in sorted(keys, key=lambda key: (key.rule, key.level)):
+        light = lights.get(key) or Light.over(case, key)
+        if light.may_be_raised:
+            session.add(light)
+            raised.append(light.turn_on(case, at))
+    return raised
+
+
+def _clear_lights(
+    case: Case, *, keys: AbstractSet[LightKey], lights: Mapping[LightKey, Light], at: Moment
+) -> list[LightCleared]:
+    """Turn off what is raised and must not be any more."""
+    cleared: list[LightCleared] = []
+    for key, light in lights.items():
+        if light.is_raised and key not in keys:
+            cleared.append(light.turn_off(case, at))
+    return cleared
+
+
+async def update_due_lights(session: AsyncSession, now: datetime) -> LightChanges:
+    """Update the lights of the cases whose day has come: one batch, claimed for this worker."""
+    at = Moment(now, await calendar_queries.get_calendar(session))
+    cases = await handling_queries.list_watched(session, at.today, limit=BATCH)
+    if not cases:
+        return LightChanges()
+    return await update_lights(session, cases, at=at)
+
+
+async def answer_light(act: Act[Moment], light_id: UUID, command: AnswerLight) -> Light:
     """An officer of the department says why, and what is done; the light goes out."""
-    light = await handling_queries.get_light(session, light_id)
-    if (light.area_code, light.department_code) != (caller.area, caller.department):
+    light = await handling_queries.get_light(act.session, light_id)
+    if not belongs_to(act.caller, light.area_code, department_code=light.department_code):
         raise NotFoundError("no such light of yours")
-    case = await queries.get_case(session, light.case_id, lock=True)
-    await session.refresh(light)  # The timer may have changed it before the case was ours.
-    check_version(light.revision, expected)
-    outbox.add(session, light.reply(caller.subject, command.text, case, at))
-    audit.record(
-        session,
+    case = await queries.get_case(act.session, light.case_id, lock=True)
+    # The timer may have changed the light before the case was locked.
+    await act.session.refresh(light)
+    check_version(light.revision, act.expected)
+    cleared = light.reply(act.caller.subject, command.text, case=case, at=act.at)
+    journal = Journal(act.session, act.at.now)
+    journal.audit(
         "light.answer",
-        "light",
-        light.id,
+        object_type="light",
+        object_id=light.id,
+        events=[cleared],
         reason=command.text,
-        rule=light.rule,
-        level=light.level,
+        detail={"rule": light.rule.value, "level": light.level.value},
     )
+    await journal.write()
     return light

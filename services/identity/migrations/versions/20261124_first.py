@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
-from shared.database.migrations import ground_v1
+from shared.database.migrations import create_platform_tables_v1
 
 revision = "identity_0001"
 down_revision = None
@@ -17,7 +17,7 @@ def need(name: str, kind: object) -> sa.Column[object]:
 
 
 def upgrade() -> None:
-    ground_v1(op)
+    create_platform_tables_v1(op)
     op.create_table(
         "account",
         need("id", sa.Uuid),

@@ -2,15 +2,15 @@
 
 from alembic import op
 
-from shared.database.migrations import ground_v1, ground_v2
+from shared.database.migrations import create_platform_tables_v1, create_platform_tables_v2
 
 revision = "licenses_0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    ground_v1(op)
-    ground_v2(op)
+    create_platform_tables_v1(op)
+    create_platform_tables_v2(op)
 
 
 def downgrade() -> None:

@@ -4,14 +4,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TSVECTOR
 
-from shared.database.migrations import ground_v1
+from shared.database.migrations import create_platform_tables_v1
 
 revision = "matters_0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    ground_v1(op)
+    create_platform_tables_v1(op)
     stamp = sa.DateTime(timezone=True)
     op.create_table(
         "area",

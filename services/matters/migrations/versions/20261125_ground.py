@@ -2,14 +2,14 @@
 
 from alembic import op
 
-from shared.database.migrations import ground_v2
+from shared.database.migrations import create_platform_tables_v2
 
 revision = "matters_0002"
 down_revision = "matters_0001"
 
 
 def upgrade() -> None:
-    ground_v2(op)
+    create_platform_tables_v2(op)
 
 
 def downgrade() -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.database.migrations import ground_v1, ground_v2
+from shared.database.migrations import create_platform_tables_v1, create_platform_tables_v2
 
 revision = "ratings_0001"
 down_revision = None
@@ -27,8 +27,8 @@ def _service_event() -> list[sa.Column[object]]:
 
 
 def upgrade() -> None:
-    ground_v1(op)
-    ground_v2(op)
+    create_platform_tables_v1(op)
+    create_platform_tables_v2(op)
     op.create_table(
         "invitation",
         sa.Column("id", sa.Uuid, nullable=False),
