@@ -18,7 +18,7 @@ SERVICES = ("assessment", "cases", "exchange", "identity", "licenses", "matters"
 
 
 async def test_services(golden: Golden) -> None:
-    """Of each service: columns, rows that its migrations write, and what it answers to operators."""
+    """Of each service: columns, rows written by migrations, and answers to operators."""
     for service in SERVICES:
         golden.section(service)
         played = await golden.service(service)
