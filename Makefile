@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack demo sandbox-peer test faults check static docs bench lock clean
+.PHONY: help run stack demo sandbox-peer test faults check static measure docs texts bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -52,9 +52,15 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
 
+measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)
+	@$(BIN)/python -m deploy.measure
+
 docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again
 	@$(BIN)/python -m deploy.docs
 	@$(BIN)/python -m deploy.compose
+
+texts: $(VENV)/dev.stamp ## List the texts that no native reader has approved yet
+	@$(BIN)/python -m deploy.texts list-unreviewed
 
 bench: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Measure the rows of the targets against their baselines: all, or ROW=p01 (QUICK=1: seconds, figures decide nothing)
 	@$(BIN)/python -m bench $(ROW) $(if $(QUICK),--quick)

@@ -5,7 +5,7 @@ import re
 
 from starlette.types import Message, Scope, Send
 
-from shared.errors import PROBLEM_TYPE, problem_body
+from gateway.problems import Headers, RefusalError
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade".split()
@@ -23,31 +23,6 @@ HIDDEN_OF_BODYLESS = HIDDEN | {b"content-length"}
 ORDINARY_CONNECTION = frozenset({b"keep-alive", b"close"})
 TRACE_ID = re.compile(r"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """The gateway's own answer."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        title: str,
-        detail: str,
-        *,
-        wait: float | None = None,
-        headers: Headers | None = None,
-    ) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-        self.title = title
-        self.detail = detail
-        self.headers = headers or []
-        if wait is not None:
-            self.headers = [*self.headers, (b"retry-after", b"%d" % (int(wait) + 1))]
 
 
 class ClientGone(Exception):  # noqa: N818 - nobody is left to be told
@@ -69,24 +44,15 @@ class Answer:
             message = {**message, "headers": [*kept, *self.added]}
         await self._send(message)
 
-    async def refuse(self, refusal: Refusal, scope: Scope, request_id: str) -> None:
-        body = problem_body(
-            status=refusal.status,
-            code=refusal.code,
-            title=refusal.title,
-            detail=refusal.detail,
-            instance=scope["path"],
-            trace_id=request_id,
-        )
-        headers = [
-            (b"content-type", PROBLEM_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            *refusal.headers,
-        ]
+    async def refuse(
+        self, refusal: RefusalError, scope: Scope, *, request_id: str, unreviewed: bool
+    ) -> None:
+        """Answer with a problem document of the gateway."""
+        headers, body = refusal.answer(scope, request_id=request_id, unreviewed=unreviewed)
+        if scope["method"] == "HEAD":
+            body = b""
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await self(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        await self({"type": "http.response.body", "body": body})
 
 
 def value(headers: Headers, name: bytes) -> str:

@@ -16,12 +16,21 @@ from gateway.messages import (
     REQUEST_ID,
     Answer,
     ClientGone,
-    Headers,
-    Refusal,
     incoming,
     kept,
     outgoing,
     value,
+)
+from gateway.problems import (
+    BadGatewayError,
+    GatewayTimeoutError,
+    Headers,
+    InvalidTokenError,
+    NoRouteError,
+    OverloadedError,
+    RefusalError,
+    TooManyRequestsError,
+    UnavailableError,
 )
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
@@ -96,11 +105,16 @@ class Forwarder:
         try:
             self._shed(route, own)
             await self._forward(route, scope, receive, answer, address, request_id)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             if answer.status:
                 answer.status = refusal.status
                 raise
-            await answer.refuse(refusal, scope, request_id)
+            await answer.refuse(
+                refusal,
+                scope,
+                request_id=request_id,
+                unreviewed=self._settings.show_unreviewed_texts,
+            )
         except ClientGone:
             answer.status = 499
         finally:
@@ -119,7 +133,7 @@ class Forwarder:
         request_id: str,
     ) -> None:
         if route is None:
-            raise Refusal(404, "not_found", "Not found", "no service answers here")
+            raise NoRouteError("no service answers here")
         caller = await self._judge(route, scope, address)
         verdict = _allowed(self._limits.take(route, caller, address, time.monotonic()))
         length = declared_length(scope)
@@ -127,13 +141,7 @@ class Forwarder:
             raise too_large(self._settings.max_body_bytes)
         upstream = self._upstreams.get(route.service)
         if upstream is None:
-            raise Refusal(
-                503,
-                "unavailable",
-                "Temporarily unavailable",
-                "this service is not running here",
-                wait=29,
-            )
+            raise UnavailableError("this service is not running here", wait=29)
         answer.added += verdict.headers()
         headers = outgoing(scope["headers"], address, request_id)
         if length is not None:
@@ -151,17 +159,10 @@ class Forwarder:
     def _shed(self, route: Route | None, own: int) -> None:
         """Refuse what is too much at once; `own` are the places of its address, this one among them."""
         if own > self._settings.max_per_address:
-            words = "too much at once from one address; come back soon"
-            raise Refusal(429, "too_many_requests", "Too many requests", words, wait=1)
+            raise TooManyRequestsError("too much at once from one address; come back soon", wait=1)
         places = self._settings.max_in_flight * (LOW_SHARE if route and route.low_priority else 1)
         if self._places.taken > places:
-            raise Refusal(
-                503,
-                "overloaded",
-                "Temporarily unavailable",
-                "too much at once; come back soon",
-                wait=1,
-            )
+            raise OverloadedError("too much at once; come back soon", wait=1)
 
     async def _judge(self, route: Route, scope: Scope, address: str) -> Caller | None:
         kind, _, token = value(scope["headers"], b"authorization").partition(" ")
@@ -173,40 +174,24 @@ class Forwarder:
             return await self._verifier.verify(token.strip(), clock.now())
         except TokenError:
             _ = _allowed(self._limits.take_refused(address, time.monotonic()))
-            raise Refusal(
-                401,
-                "invalid_token",
-                "Sign in first",
-                "send a valid access token",
-                headers=[CHALLENGE],
-            ) from None
+            raise InvalidTokenError("send a valid access token", wire_headers=[CHALLENGE]) from None
 
     async def _over_http(self, service: str, upstream: Upstream, call: _Call) -> None:
         """One exchange, repeated while it may be; the service's failures open its circuit."""
         breaker = self._breakers[service]
         wait = breaker.wait(time.monotonic())
         if wait:
-            raise Refusal(
-                503,
-                "unavailable",
-                "Temporarily unavailable",
-                "the service is recovering",
-                wait=wait,
-            )
+            raise UnavailableError("the service is recovering", wait=wait)
         self._retries.earn()
         try:
             while not await self._exchanged(upstream, call):
                 metrics.RETRIES.labels(service).inc()
         except ServiceTimeoutError:
             breaker.failed(time.monotonic())
-            raise Refusal(
-                504, "upstream_timeout", "Gateway timeout", "the service did not answer in time"
-            ) from None
+            raise GatewayTimeoutError("the service did not answer in time") from None
         except ServiceError:
             breaker.failed(time.monotonic())
-            raise Refusal(
-                502, "bad_gateway", "Bad gateway", "the service cannot be reached", wait=1
-            ) from None
+            raise BadGatewayError("the service cannot be reached", wait=1) from None
         breaker.succeeded()
 
     async def _exchanged(self, upstream: Upstream, call: _Call) -> bool:
@@ -248,14 +233,11 @@ async def _relay(connection: Connection, send: Send) -> None:
 
 def _allowed(verdict: Verdict) -> Verdict:
     if not verdict.allowed:
-        words = f"come back in {int(verdict.wait) + 1} s"
-        raise Refusal(
-            429,
-            "too_many_requests",
-            "Too many requests",
-            words,
+        raise TooManyRequestsError(
+            "come back in {seconds} s",
+            seconds=int(verdict.wait) + 1,
             wait=verdict.wait,
-            headers=verdict.headers(),
+            wire_headers=verdict.headers(),
         )
     return verdict
 

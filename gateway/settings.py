@@ -56,4 +56,6 @@ class Settings(BaseSettings):
     """Reads repeated after a broken connection, as a share of all requests."""
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=2.0, gt=0)
+    show_unreviewed_texts: bool = False
+    """Show Tibetan texts that no native reader has approved yet; else their Chinese texts are shown."""
     revocation_poll_seconds: float = Field(default=2.0, gt=0, le=5)

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator
 
 from starlette.types import Message, Receive, Scope
 
-from gateway.messages import ClientGone, Refusal, value
+from gateway.messages import ClientGone, value
+from gateway.problems import BadRequestError, PayloadTooLargeError, RequestTimeoutError
 from gateway.settings import Settings
 from gateway.upstreams import Connection
 
@@ -13,8 +14,8 @@ WATCH_AFTER = 0.05
 """Seconds (up to twice as many) before the caller's connection is watched: most answers are there sooner."""
 
 
-def too_large(limit: int) -> Refusal:
-    return Refusal(413, "payload_too_large", "The body is too large", f"at most {limit} bytes")
+def too_large(limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError("at most {limit} bytes", limit=limit)
 
 
 def declared_length(scope: Scope) -> int | None:
@@ -23,7 +24,7 @@ def declared_length(scope: Scope) -> int | None:
     if not text or value(scope["headers"], b"transfer-encoding"):
         return None
     if not (text.isascii() and text.isdigit()):
-        raise Refusal(400, "bad_request", "Bad request", "Content-Length is no number")
+        raise BadRequestError("Content-Length is no number")
     return int(text)
 
 
@@ -68,12 +69,7 @@ class Body:
         self._complete = not message.get("more_body", False)
         if self._complete and not self.chunked and self._taken != self._length:
             # The server in front reads no body after `Upgrade`, whatever length was declared.
-            raise Refusal(
-                400,
-                "bad_request",
-                "Bad request",
-                "the body is not as long as its Content-Length says",
-            )
+            raise BadRequestError("the body is not as long as its Content-Length says")
         return piece
 
     async def _next(self) -> Message:
@@ -86,9 +82,7 @@ class Body:
                 message = await self._receive()
             self._waited += clock() - begun
         except TimeoutError:
-            raise Refusal(
-                408, "request_timeout", "Request timeout", "the body stopped coming"
-            ) from None
+            raise RequestTimeoutError("the body stopped coming") from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         return message

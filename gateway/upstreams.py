@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.messages import BODYLESS, Headers, Refusal
+from gateway.messages import BODYLESS
+from gateway.problems import BadRequestError, Headers
 
 KEPT_SECONDS = 15.0
 """A free connection is used again within this time: less than the services keep theirs (75 s)."""
@@ -104,9 +105,7 @@ class Upstream:
             or b"\0" in head
             or b" " in target
         ):
-            raise Refusal(
-                400, "bad_request", "Bad request", "the head has stray spaces or line ends"
-            )
+            raise BadRequestError("the head has stray spaces or line ends")
         return head
 
     def close(self) -> None:

@@ -1,17 +1,21 @@
-"""Errors: a class with a status and a stable code; one handler renders all as RFC 9457 problem details.
+"""Errors: a class with a status and a stable code; rendered as RFC 9457 problem details.
 
-Business code raises these classes and knows nothing of HTTP; `shared.http.app` turns them into
+Business code raises these classes and knows nothing of HTTP; `shared.http.problems` turns them into
 `application/problem+json` with `type, title, status, detail, instance, code, errors[], trace_id`.
+Texts are English templates; `shared.texts` has them in the reader's language.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import orjson
+from pydantic_core import ErrorDetails, PydanticKnownError
 
-from shared.texts import DEFAULT_LANGUAGE, render
+from shared.texts import Choices, Reader, current_reader, render, translate
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -35,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True, init=False)
 class FieldError:
-    """One fault of the input: where it is, the rule it breaks, and a text that a person can act on.
+    """One error of the input: where it is, the rule it breaks, and a text that a person can act on.
 
     `message` is the English template, `params` fill its placeholders. `row` is the 1-based row of
     a batch or file, None elsewhere.
@@ -46,11 +50,14 @@ class FieldError:
     message: str
     row: int | None
     params: Mapping[str, object]
+    context: str
+    """Of the text in the catalogues: the rule, or `value_error` for the text of a value's check."""
 
     def __init__(
         self, field: str, rule: str, message: str, row: int | None = None, **params: object
     ) -> None:
         object.__setattr__(self, "field", field)
+        object.__setattr__(self, "context", rule)
         object.__setattr__(self, "rule", rule)
         object.__setattr__(self, "message", message)
         object.__setattr__(self, "row", row)
@@ -61,21 +68,57 @@ class FieldError:
         """The rule as broken by `field`."""
         return cls(field, rule.name, rule.message, row=row, **rule.params)
 
-    def as_dict(
-        self, *, language: str = DEFAULT_LANGUAGE, unreviewed: bool = False
-    ) -> dict[str, str | int]:
-        """The entry of `errors` in an answer, or of a stored verdict."""
-        text = render(
-            self.rule, self.message, self.params, language=language, unreviewed=unreviewed
+    @classmethod
+    def of(
+        cls, field: str, rule: str, error: ValueError, *, row: int | None = None
+    ) -> "FieldError":
+        """The rule as broken by `field`, with the text of the check that refused the value."""
+        message, params = str(error), dict[str, object]()
+        if isinstance(error, InvalidValueError):
+            message, params = error.message, error.params
+        found = cls(field, rule, message, row, **params)
+        object.__setattr__(found, "context", "value_error")
+        return found
+
+    def renamed(self, field: str) -> "FieldError":
+        """The same error of a field that the reader knows by another name."""
+        found = copy(self)
+        object.__setattr__(found, "field", field)
+        return found
+
+    def as_rule(self, rule: str) -> "FieldError":
+        """The same error and text as a breach of another, wider rule."""
+        found = copy(self)
+        object.__setattr__(found, "rule", rule)
+        return found
+
+    def in_row(self, row: int) -> "FieldError":
+        """The same error in this row of a batch or file."""
+        found = copy(self)
+        object.__setattr__(found, "row", row)
+        return found
+
+    def text(self, reader: Reader | None = None) -> str:
+        """The message in the language of `reader`, by default of the request at hand."""
+        language, unreviewed = reader or current_reader()
+        return render(
+            self.context, self.message, self.params, language=language, unreviewed=unreviewed
         )
-        entry: dict[str, str | int] = {"field": self.field, "rule": self.rule, "message": text}
+
+    def as_dict(self, reader: Reader | None = None) -> dict[str, str | int]:
+        """The entry of `errors` in an answer, or of a stored verdict."""
+        entry: dict[str, str | int] = {
+            "field": self.field,
+            "rule": self.rule,
+            "message": self.text(reader),
+        }
         return entry if self.row is None else {"row": self.row, **entry}
 
 
 class InvalidValueError(ValueError):
     """Raised by validators of Pydantic models: a text with placeholders, shown in every language.
 
-    The rule of the fault is `value_error`.
+    The rule of the error is `value_error`.
     """
 
     def __init__(self, message: str, **params: object) -> None:
@@ -114,10 +157,11 @@ class ProblemError(Exception):
     @property
     def detail(self) -> str:
         """The English text, for logs."""
-        return self.template.format_map(self.params) if self.params else self.template
+        return self.text(Reader("en"))
 
-    def text(self, *, language: str = DEFAULT_LANGUAGE, unreviewed: bool = False) -> str:
-        """The detail as a person reads it."""
+    def text(self, reader: Reader | None = None) -> str:
+        """The detail in the language of `reader`, by default of the request at hand."""
+        language, unreviewed = reader or current_reader()
         return render(
             self.code, self.template, self.params, language=language, unreviewed=unreviewed
         )
@@ -133,7 +177,7 @@ class InvalidInputError(ProblemError):
 
 
 class UnauthenticatedError(ProblemError):
-    """No token, or one that does not hold. The words never tell which check failed."""
+    """No token, or an invalid one. The text never tells which check failed."""
 
     status, code, title = 401, "invalid_token", "Sign in first"
 
@@ -145,13 +189,13 @@ class StepUpRequiredError(ProblemError):
 
 
 class ForbiddenError(ProblemError):
-    """Known, and not allowed."""
+    """The caller is known and lacks the right."""
 
     status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFoundError(ProblemError):
-    """Not there, or not yours: the two are never told apart."""
+    """It does not exist, or belongs to somebody else: the answer is the same."""
 
     status, code, title = 404, "not_found", "Not found"
 
@@ -181,42 +225,106 @@ class PreconditionRequiredError(ProblemError):
 
 
 class TooManyRequestsError(ProblemError):
-    """A budget is used up; `Retry-After` tells when to come back."""
+    """A rate limit is reached; `Retry-After` says when to repeat."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
 
 class UnavailableError(ProblemError):
-    """Something this service needs is down for the moment."""
+    """A part that this service needs is down; `Retry-After` says when to repeat."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
 
 def problem_body(
+    problem: ProblemError,
     *,
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
     instance: str,
     trace_id: str,
-    errors: Iterable[FieldError] = (),
-    extra: Mapping[str, object] | None = None,
+    reader: Reader | None = None,
+    status: int | None = None,
+    code: str | None = None,
 ) -> bytes:
-    """RFC 9457 problem document as UTF-8 JSON."""
+    """RFC 9457 problem document as UTF-8 JSON, in the language of `reader`.
+
+    `status` and `code` replace those of the problem's class.
+    """
+    language, unreviewed = reader or current_reader()
+    answered_code = code or problem.code
     document = {
-        "type": f"urn:tongban:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
+        "type": f"urn:tongban:problem:{answered_code}",
+        "title": translate(problem.code, problem.title, language=language, unreviewed=unreviewed),
+        "status": status or problem.status,
+        "detail": problem.text(reader),
         "instance": instance,
-        "code": code,
-        "errors": [error.as_dict() for error in errors],
+        "code": answered_code,
+        "errors": [error.as_dict(reader) for error in problem.errors],
         "trace_id": trace_id,
-        **(extra or {}),
+        **problem.extra,
     }
     return orjson.dumps(document)
 
 
 def status_title(status: int) -> str:
+    """The English phrase of an HTTP status."""
     return HTTPStatus(status).phrase
+
+
+PYDANTIC_TEMPLATES = {
+    # Pydantic's own text repeats the refused value.
+    "union_tag_invalid": "Input should have {discriminator} {expected_tags}",
+}
+"""Texts for error types of Pydantic whose own text may not be shown."""
+_COUNTS = ("min_length", "max_length", "max_digits", "decimal_places", "whole_digits")
+_LISTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,'\"]+)")
+
+
+def pydantic_error(fault: ErrorDetails, field: str) -> FieldError:
+    """An error that Pydantic found, as one of ours about `field`. It never holds the refused value."""
+    rule = fault["type"]
+    context: Mapping[str, Any] = fault.get("ctx", {})  # as Pydantic's validators fill it
+    error = context.get("error")
+    if isinstance(error, InvalidValueError):
+        return FieldError.of(field, rule, error)
+    if rule in {"value_error", "assertion_error"}:
+        return FieldError(field, rule, fault["msg"].partition(", ")[2])
+    template = _pydantic_template(rule, context)
+    if template is None:
+        return FieldError(field, rule, fault["msg"])
+    return FieldError(field, rule, template, None, **_pydantic_params(context))
+
+
+def _pydantic_template(rule: str, context: Mapping[str, Any]) -> str | None:
+    """The text of one of Pydantic's error types; None for a type that a validator has made up."""
+    if rule in PYDANTIC_TEMPLATES:
+        return PYDANTIC_TEMPLATES[rule]
+    try:
+        # The types are a closed list to the type checker; which one this is, is known only now.
+        known: Any = PydanticKnownError(rule, dict(context))  # pyright: ignore[reportArgumentType]
+        return str(known.message_template)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _pydantic_params(context: Mapping[str, Any]) -> dict[str, object]:
+    params: dict[str, object] = {}
+    for name, value in context.items():
+        if name in {"expected", "expected_tags", "expected_schemes"}:
+            params[name] = _choices(str(value))
+        elif isinstance(value, float) and value.is_integer():
+            params[name] = int(value)
+        elif name != "tag":
+            params[name] = value
+    for name in _COUNTS:
+        if name in context:
+            params["expected_plural"] = "" if context[name] == 1 else "s"
+    return params
+
+
+def _choices(listed: str) -> Choices:
+    """The values in Pydantic's `'a', 'b' or 3`."""
+    found: list[str] = []
+    for single, double, bare in _LISTED.findall(listed):
+        if bare != "or":
+            found.append(single or double or bare)
+    return Choices(found)

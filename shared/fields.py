@@ -5,12 +5,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+from shared.errors import InvalidValueError
+
 CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 
 
 def _no_control_characters(text: str) -> str:
     if CONTROL.search(text):
-        raise ValueError("must not contain control characters")
+        raise InvalidValueError("must not contain control characters")
     return text
 
 

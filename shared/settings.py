@@ -50,6 +50,8 @@ class ServiceSettings(BaseSettings):
     port: Port = 8100
     worker_port: Port = 8200
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    show_unreviewed_texts: bool = False
+    """Show Tibetan texts that no native reader has approved yet; else their Chinese texts are shown."""
     development: bool = False
     """Opens what only a development or demonstration system may have. Never on in production."""
 

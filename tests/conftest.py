@@ -217,6 +217,10 @@ def token(keys: TestKeys) -> TokenFactory:
     return make
 
 
+ENGLISH = {"Accept-Language": "en"}
+"""Tests read the English texts; what is said in Chinese and Tibetan has tests of its own."""
+
+
 class ServiceClient(httpx.AsyncClient):
     """HTTP client on one service's app in this process, with the database behind it."""
 
@@ -244,7 +248,7 @@ async def client_of(databases: Databases, verifier: TokenVerifier) -> AsyncGener
             app = import_module(f"services.{service}.main").build(settings, verifier=verifier)
             _ = await stack.enter_async_context(app.router.lifespan_context(app))
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            client = ServiceClient(transport=transport, base_url="http://test")
+            client = ServiceClient(transport=transport, base_url="http://test", headers=ENGLISH)
             client.database, client.app = app.state.database, app
             return await stack.enter_async_context(client)
 

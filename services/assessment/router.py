@@ -73,7 +73,17 @@ async def get_daily_report(
 @router.get("/daily-reports/{day}/revisions")
 async def list_revisions(day: Day, session: ReadSession, _caller: Overseer) -> list[RevisionRead]:
     """All revisions of a day with their reasons."""
-    return [RevisionRead.of(row) for row in await queries.list_revisions(session, day)]
+    revisions: list[RevisionRead] = []
+    for row in await queries.list_revisions(session, day):
+        revisions.append(
+            RevisionRead(
+                revision=row.revision,
+                reason=row.reason,
+                published_by=row.published_by,
+                published_at=row.published_at,
+            )
+        )
+    return revisions
 
 
 @router.post("/daily-reports/{day}/publication", status_code=201, dependencies=[Once])

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.assessment.model.base import Measure
 from services.assessment.model.reports import DailyReport, DepartmentRow
-from services.assessment.queries import RevisionRow
 from shared.events.assessment import unrated
 from shared.fields import Reason
 
@@ -118,15 +117,6 @@ class RevisionRead(BaseModel):
     reason: str | None
     published_by: str
     published_at: datetime
-
-    @classmethod
-    def of(cls, row: RevisionRow) -> Self:
-        return cls(
-            revision=row.revision,
-            reason=row.reason,
-            published_by=row.published_by,
-            published_at=row.published_at,
-        )
 
 
 class _Sums(NamedTuple):

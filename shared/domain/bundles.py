@@ -159,7 +159,9 @@ def check_bundle(document: BundleDocument, texts: Texts) -> list[FieldError]:
 def _doubled(place: str, values: Sequence[object]) -> Iterator[FieldError]:
     for value, number in Counter(values).items():
         if number > 1:
-            yield FieldError(place, "unique", f"{value} stands {number} times")
+            yield FieldError(
+                place, "unique", "{value} is used {number} times", value=value, number=number
+            )
 
 
 def _children(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
@@ -176,14 +178,19 @@ def check_order(document: BundleDocument) -> list[FieldError]:
     """What the children wait for must be there and never lead back to them."""
     waits = {child.code: child.after for child in document.children}
     faults = [
-        FieldError(f"children.{code}.after", "exists", f"there is no child {other}")
+        FieldError(f"children.{code}.after", "exists", "there is no child {child}", child=other)
         for code, after in waits.items()
         for other in after
         if other not in waits
     ]
     if cycle := find_cycle(waits):
-        words = "children wait for each other: " + " → ".join(cycle)
-        faults.append(FieldError("children.after", "no_cycle", words))
+        fault = FieldError(
+            "children.after",
+            "no_cycle",
+            "children wait for each other: {cycle}",
+            cycle=" → ".join(cycle),
+        )
+        faults.append(fault)
     return faults
 
 
@@ -223,7 +230,7 @@ def _fields(document: BundleDocument) -> Iterator[FieldError]:
         for code in child.fields:
             if code not in known:
                 yield FieldError(
-                    f"children.{child.code}.fields", "exists", f"there is no field {code}"
+                    f"children.{child.code}.fields", "exists", "there is no field {code}", code=code
                 )
     for code in sorted(known - used):
         yield FieldError(f"fields.{code}", "used", "no child uses this field")
@@ -237,12 +244,19 @@ def _results(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
         for name in ("of", "child"):
             if getattr(link, name) not in matters:
                 yield FieldError(
-                    f"{place}.{name}", "exists", f"there is no child {getattr(link, name)}"
+                    f"{place}.{name}",
+                    "exists",
+                    "there is no child {child}",
+                    child=getattr(link, name),
                 )
         if {link.of, link.child} <= set(matters):
             if link.of not in waits_for(document, link.child):
                 yield FieldError(
-                    f"{place}.of", "in_order", f"{link.child} does not wait for {link.of}"
+                    f"{place}.of",
+                    "in_order",
+                    "{child} does not wait for {other}",
+                    child=link.child,
+                    other=link.of,
                 )
             yield from _link_fits(
                 place, link, texts.get(matters[link.of]), texts.get(matters[link.child])
@@ -253,12 +267,18 @@ def _link_fits(
     place: str, link: ResultLink, of: ChildText | None, child: ChildText | None
 ) -> Iterator[FieldError]:
     if of is not None and of.document.result is None:
-        yield FieldError(f"{place}.of", "has_result", f"the matter of {link.of} names no result")
+        yield FieldError(
+            f"{place}.of", "has_result", "the matter of {child} names no result", child=link.of
+        )
     if child is not None and all(
         material.code != link.material for material in child.document.materials
     ):
         yield FieldError(
-            f"{place}.material", "exists", f"{link.child} has no material {link.material}"
+            f"{place}.material",
+            "exists",
+            "{child} has no material {material}",
+            child=link.child,
+            material=link.material,
         )
 
 
@@ -356,7 +376,7 @@ def bundle_guide(
 ) -> BundleGuide:
     """The guide for these answers (`{child: {question: option}}`). 400 naming every wrong answer of every child."""
     faults = [
-        FieldError(f"answers.{code}", "exists", f"there is no child {code}")
+        FieldError(f"answers.{code}", "exists", "there is no child {child}", child=code)
         for code in answers
         if all(child.code != code for child in document.children)
     ]
@@ -372,10 +392,7 @@ def bundle_guide(
             )
             guides.append(ChildGuide(code=child.code, after=child.after, guide=guide))
         except InvalidInputError as error:
-            faults += [
-                FieldError(f"answers.{child.code}.{_last(f.field)}", f.rule, f.message)
-                for f in error.errors
-            ]
+            faults += [f.renamed(f"answers.{child.code}.{_last(f.field)}") for f in error.errors]
     if faults:
         raise InvalidInputError("the answers do not lead through the questions", faults)
     asked = {(child.code, material.code) for child in guides for material in child.guide.materials}

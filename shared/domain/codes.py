@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 
+from shared.errors import InvalidValueError
+
 LATEST_BIRTH = timedelta(days=1)
 ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_CHECK = "10X98765432"
@@ -63,9 +65,9 @@ APPLICATION_TYPES = frozenset({"01", "05", "07", "08", "09", "10"})
 def check_area(text: str) -> str:
     """区划代码, 6 or 12 digits; the 12-digit form comes back."""
     if not re.fullmatch(r"[0-9]{6}|[0-9]{12}", text):
-        raise ValueError("an area code has 6 or 12 digits")
+        raise InvalidValueError("an area code has 6 or 12 digits")
     if text[:2] not in PROVINCES:
-        raise ValueError("an area code begins with a province")
+        raise InvalidValueError("an area code begins with a province")
     return text.ljust(12, "0")
 
 
@@ -78,17 +80,17 @@ def check_id_number(text: str, today: date) -> str:
     """公民身份号码, also residence permits (81, 82, 83); the birth date must be real and not after `today`."""
     number = text.strip().upper()
     if not re.fullmatch(r"[0-9]{17}[0-9X]", number):
-        raise ValueError("an ID number has 17 digits and a digit or X")
+        raise InvalidValueError("an ID number has 17 digits and a digit or X")
     if number[:2] not in PROVINCES:
-        raise ValueError("the first two digits name no province")
+        raise InvalidValueError("the first two digits name no province")
     try:
         born = date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except ValueError:
-        raise ValueError("digits 7 to 14 are no date") from None
+        raise InvalidValueError("digits 7 to 14 are no date") from None
     if born > today or born.year < 1850:
-        raise ValueError("the birth date is not possible")
+        raise InvalidValueError("the birth date is not possible")
     if id_check_character(number[:17]) != number[17]:
-        raise ValueError("the check character does not fit")
+        raise InvalidValueError("the check character does not fit")
     return number
 
 
@@ -103,22 +105,26 @@ def check_uscc(text: str) -> str:
     """统一社会信用代码: 18 characters of the alphabet without I O S V Z, with its check character."""
     code = text.strip().upper()
     if len(code) != 18:
-        raise ValueError(f"a unified social credit code has 18 characters, this has {len(code)}")
+        raise InvalidValueError(
+            "a unified social credit code has 18 characters, this has {length}", length=len(code)
+        )
     if not USCC.fullmatch(code):
-        raise ValueError(
+        raise InvalidValueError(
             "a unified social credit code has digits and capital letters without I, O, S, V, Z"
         )
     if uscc_check_character(code[:17]) != code[17]:
-        raise ValueError("the check character of the unified social credit code does not fit")
+        raise InvalidValueError(
+            "the check character of the unified social credit code does not fit"
+        )
     return code
 
 
 def check_catalog_code(text: str) -> str:
     """基本编码: 12 digits; 2 source, 2 matter type, 2 department, 3 main item, 3 sub-item."""
     if not re.fullmatch(r"[0-9]{12}", text):
-        raise ValueError("a basic code (基本编码) has 12 digits")
+        raise InvalidValueError("a basic code (基本编码) has 12 digits")
     if text[2:4] not in set(MatterType):
-        raise ValueError("digits 3 and 4 of a basic code name a matter type")
+        raise InvalidValueError("digits 3 and 4 of a basic code name a matter type")
     return text
 
 
@@ -126,10 +132,12 @@ def check_implementing_code(text: str) -> str:
     """实施编码: 31 characters; USCC of the implementing unit, exercise level 1 to 7, basic code."""
     code = text.strip().upper()
     if len(code) != 31:
-        raise ValueError(f"an implementing code (实施编码) has 31 characters, this has {len(code)}")
+        raise InvalidValueError(
+            "an implementing code (实施编码) has 31 characters, this has {length}", length=len(code)
+        )
     _ = check_uscc(code[:18])
     if code[18] not in "1234567":
-        raise ValueError("character 19 of an implementing code is the exercise level 1 to 7")
+        raise InvalidValueError("character 19 of an implementing code is the exercise level 1 to 7")
     _ = check_catalog_code(code[19:])
     return code
 
@@ -138,12 +146,13 @@ def check_handling_item_code(text: str) -> str:
     """业务办理项编码: 33 characters; implementing code, sequence 01 to 99."""
     code = text.strip().upper()
     if len(code) != 33:
-        raise ValueError(
-            f"a handling item code (业务办理项编码) has 33 characters, this has {len(code)}"
+        raise InvalidValueError(
+            "a handling item code (业务办理项编码) has 33 characters, this has {length}",
+            length=len(code),
         )
     _ = check_implementing_code(code[:31])
     if not re.fullmatch(r"[0-9]{2}", code[31:]) or code[31:] == "00":
-        raise ValueError("a handling item code ends in its sequence, 01 to 99")
+        raise InvalidValueError("a handling item code ends in its sequence, 01 to 99")
     return code
 
 
@@ -168,7 +177,7 @@ def check_phone(text: str) -> str:
     number = re.sub(r"[\s-]", "", text)
     number = number.removeprefix("+86")
     if not re.fullmatch(r"1[3-9][0-9]{9}", number):
-        raise ValueError("a mobile number has 11 digits and begins with 13 to 19")
+        raise InvalidValueError("a mobile number has 11 digits and begins with 13 to 19")
     return number
 
 

@@ -13,8 +13,9 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.errors import FieldError, InvalidInputError
+from shared.errors import FieldError, InvalidInputError, Rule
 from shared.fields import Line, Prose
+from shared.texts import Choices
 
 Code = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
 Days = Annotated[int, Field(ge=0, le=3650)]
@@ -281,7 +282,10 @@ def check_question_tree(document: MatterDocument) -> list[FieldError]:
     if cycle:
         faults.append(
             FieldError(
-                "questions", "no_cycle", "questions lead back to themselves: " + " → ".join(cycle)
+                "questions",
+                "no_cycle",
+                "questions lead back to themselves: {cycle}",
+                cycle=" → ".join(cycle),
             )
         )
     reached = _reachable(questions, document.first_question)
@@ -298,14 +302,17 @@ def _duplicates(document: MatterDocument) -> Iterator[FieldError]:
         codes = Counter(part.code for part in getattr(document, kind))
         for code, number in codes.items():
             if number > 1:
-                yield FieldError(f"{kind}.{code}", "unique", f"the code stands {number} times")
+                yield FieldError(
+                    f"{kind}.{code}", "unique", "the code is used {number} times", number=number
+                )
     for question in document.questions:
         for code, number in Counter(option.code for option in question.options).items():
             if number > 1:
                 yield FieldError(
                     f"questions.{question.code}.{code}",
                     "unique",
-                    f"the option stands {number} times",
+                    "the option is used {number} times",
+                    number=number,
                 )
 
 
@@ -316,7 +323,9 @@ def _dangling(document: MatterDocument) -> Iterator[FieldError]:
         for option in question.options:
             place = f"questions.{question.code}.{option.code}"
             if option.next is not None and option.next not in questions:
-                yield FieldError(f"{place}.next", "exists", f"there is no question {option.next}")
+                yield FieldError(
+                    f"{place}.next", "exists", "there is no question {code}", code=option.next
+                )
             for name, effects in (("add", option.add), ("drop", option.drop)):
                 for kind in KINDS:
                     for code in getattr(effects, kind):
@@ -324,7 +333,9 @@ def _dangling(document: MatterDocument) -> Iterator[FieldError]:
                             yield FieldError(
                                 f"{place}.{name}.{kind}",
                                 "exists",
-                                f"there is no {kind[:-1]} {code}",
+                                "there is no entry {code} in {kind}",
+                                code=code,
+                                kind=kind,
                             )
 
 
@@ -409,14 +420,17 @@ def _walk(document: MatterDocument, answers: Mapping[str, str]) -> Sequence[Opti
         asked.add(code)
         option = next((o for o in questions[code].options if o.code == answers.get(code)), None)
         if option is None:
-            allowed = ", ".join(o.code for o in questions[code].options)
-            rule = "answered" if code not in answers else "known_option"
-            faults.append(FieldError(f"answers.{code}", rule, f"choose one of: {allowed}"))
+            options = Choices(option.code for option in questions[code].options)
+            if code in answers:
+                rule = Rule("known_option", "choose one of: {options}", options=options)
+            else:
+                rule = Rule("answered", "choose one of: {options}", options=options)
+            faults.append(FieldError.at(f"answers.{code}", rule))
             break
         chosen.append(option)
         code = option.next
-    superfluous = "this question is not asked on the path of the other answers"
-    faults += [FieldError(f"answers.{c}", "asked", superfluous) for c in answers if c not in asked]
+    superfluous = Rule("asked", "this question is not asked on the path of the other answers")
+    faults += [FieldError.at(f"answers.{c}", superfluous) for c in answers if c not in asked]
     if faults:
         raise InvalidInputError("the answers do not lead through the questions", faults)
     return chosen

@@ -43,6 +43,7 @@ def check_version(current: int, expected: int) -> None:
     """412 when the record has changed since it was read."""
     if current != expected:
         raise PreconditionFailedError(
-            f"it is at version {current} now; read it again and repeat",
+            "it is at version {current} now; read it again and repeat",
+            current=current,
             extra={"current_version": current},
         )

@@ -102,10 +102,13 @@ async def claim_key(
     """Dependency of a creating POST; the route must be an `IdempotentRoute`."""
     key = idempotency_key or ""
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
-        message = f"send 1 to {MAX_KEY} printable characters, new for each intended effect"
-        raise InvalidInputError(
-            "Idempotency-Key is required", [FieldError("Idempotency-Key", "required", message)]
+        missing = FieldError(
+            "Idempotency-Key",
+            "required",
+            "send 1 to {longest} printable characters, new for each intended effect",
+            longest=MAX_KEY,
         )
+        raise InvalidInputError("Idempotency-Key is required", [missing])
     content = (
         f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     )

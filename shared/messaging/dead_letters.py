@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import audit
 from shared.database.session import Database
-from shared.errors import NotFoundError
+from shared.errors import InvalidValueError, NotFoundError
 from shared.fields import Reason
 from shared.pagination import page_of
 from shared.settings import database_url
@@ -58,7 +58,7 @@ class Redrive(BaseModel):
     def _names_something(self) -> "Redrive":
         chosen = self.event_ids is not None or self.key is not None or self.type is not None
         if chosen == self.all:
-            raise ValueError("name event_ids, key or type, or send all=true alone")
+            raise InvalidValueError("name event_ids, key or type, or send all=true alone")
         return self
 
 

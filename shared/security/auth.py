@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from shared import clock, context
 from shared.errors import ForbiddenError, StepUpRequiredError, UnauthenticatedError
 from shared.security.tokens import Caller, TokenError, TokenVerifier
+from shared.texts import Choices
 
 _scheme = HTTPBearer(auto_error=False, description="Access token of the identity service")
 
@@ -21,8 +22,12 @@ def _bearer(request: Request) -> str | None:
     return token.strip() if kind.lower() == "bearer" and token.strip() else None
 
 
-def unauthenticated(words: str = "send a valid access token") -> UnauthenticatedError:
-    return UnauthenticatedError(words, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+def unauthenticated() -> UnauthenticatedError:
+    """The refusal of a missing or invalid token."""
+    return UnauthenticatedError("send a valid access token", headers=INVALID_TOKEN)
 
 
 async def find_caller(
@@ -62,7 +67,7 @@ def with_role(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
     async def check(caller: CurrentCaller) -> Caller:
         if caller.kind != "staff" or not set(roles) & set(caller.roles):
-            raise ForbiddenError(f"this needs one of the roles: {', '.join(roles)}")
+            raise ForbiddenError("this needs one of the roles: {roles}", roles=Choices(roles))
         return caller
 
     return check
@@ -73,7 +78,7 @@ def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
     async def check(caller: CurrentCaller) -> Caller:
         if caller.kind != "system" or scope not in caller.scopes:
-            raise ForbiddenError(f"this needs a system with the scope {scope}")
+            raise ForbiddenError("this needs a system with the scope {scope}", scope=scope)
         return caller
 
     return check
@@ -88,11 +93,12 @@ def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any,
 
     async def check(caller: CurrentCaller) -> Caller:
         if caller.kind not in allowed:
-            raise ForbiddenError(f"this is for accounts of the kind {' or '.join(allowed)}")
+            raise ForbiddenError("this is for accounts of the kind {kinds}", kinds=Choices(allowed))
         if caller.acr < level:
             challenge = f'Bearer error="insufficient_user_authentication", acr_values="{level}"'
             raise StepUpRequiredError(
-                f"verify your identity to level {level} first",
+                "verify your identity to level {level} first",
+                level=level,
                 extra={"acr_values": str(level)},
                 headers={"WWW-Authenticate": challenge},
             )

@@ -29,6 +29,7 @@ from services.cases.applications.schemas.applications import UploadRead
 from shared.errors import PROBLEM_TYPE
 from shared.http.app import PROBLEM_SCHEMA
 from tests.conftest import ClientFactory, TokenFactory
+from tests.contracts.problem_texts import text_faults
 from tests.security.world import World, build_world, holding_of
 
 CHECKS = [
@@ -76,6 +77,8 @@ def check_problem(answer: httpx.Response) -> None:
         assert set(PROBLEM_SCHEMA["required"]) <= set(document)
         assert document["status"] == answer.status_code
         assert document["trace_id"] == answer.headers["x-request-id"]
+        assert answer.headers["content-language"] == "zh"
+        assert text_faults(document) == []
 
 
 Send = Callable[[Any, str], httpx.Response]
@@ -113,7 +116,7 @@ def sender(world: World) -> Send:
 
     def send(case: Any, caller: str) -> httpx.Response:
         request = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
-        headers = {**request.headers, **world.people[caller]}
+        headers = {**request.headers, **world.people[caller], "Accept-Language": "zh-CN"}
         answer = world.client.request(
             request.method or "", request.url or "", headers=headers, content=request.body
         )

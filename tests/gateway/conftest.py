@@ -15,6 +15,7 @@ from gateway.main import create_gateway
 from gateway.protocol import corked
 from gateway.settings import Settings
 from tests.builders.tokens import TestKeys
+from tests.conftest import ENGLISH
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
 
@@ -135,7 +136,12 @@ async def gate(keys: TestKeys) -> AsyncGenerator[GateFactory]:
             gateway = create_gateway(settings, verifier=keys.verifier())
             port = await stack.enter_async_context(serving(gateway, settings.send_timeout))
             client = await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
+                httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{port}",
+                    timeout=20,
+                    trust_env=False,
+                    headers=ENGLISH,
+                )
             )
             return Gate(port, upstream, client)
 

@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey, OKPKey
 from gateway.main import create_gateway
 from gateway.settings import Settings
 from tests.builders.tokens import ISSUER, TestKeys
-from tests.conftest import ClientFactory
+from tests.conftest import ENGLISH, ClientFactory
 from tests.gateway.conftest import serving
 
 PATH = "/api/v1/matters/dead-letters"
@@ -115,7 +115,10 @@ async def test_token_is_refused_alike_by_gateway_and_service(
     gateway = create_gateway(settings, upstreams={"matters": service.app}, verifier=keys.verifier())
     headers = {"Authorization": f"Bearer {FORGERIES[forgery](keys)}".encode()}
 
-    async with serving(gateway) as port, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        serving(gateway) as port,
+        httpx.AsyncClient(trust_env=False, headers=ENGLISH) as client,
+    ):
         answers = [
             await client.get(f"http://127.0.0.1:{port}{PATH}", headers=headers),
             await service.get(PATH, headers=headers),
@@ -134,7 +137,10 @@ async def test_a_good_token_of_the_same_making_passes_both(
     gateway = create_gateway(settings, upstreams={"matters": service.app}, verifier=keys.verifier())
     headers = {"Authorization": f"Bearer {signed(keys.key, 'Ed25519', kid=keys.kid)}"}
 
-    async with serving(gateway) as port, httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        serving(gateway) as port,
+        httpx.AsyncClient(trust_env=False, headers=ENGLISH) as client,
+    ):
         assert (
             await client.get(f"http://127.0.0.1:{port}{PATH}", headers=headers)
         ).status_code == 200

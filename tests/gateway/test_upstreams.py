@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import upstreams
-from gateway.messages import ClientGone, Headers, Refusal, incoming
+from gateway.messages import ClientGone, incoming
+from gateway.problems import BadRequestError, Headers
 from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
 from tests.builders.certificates import a_certificate
 
@@ -538,7 +539,7 @@ async def test_free_connections_end_after_a_while(monkeypatch: pytest.MonkeyPatc
 async def test_head_with_two_meanings_is_refused(target: bytes, headers: Headers) -> None:
     upstream = Upstream("http://127.0.0.1:1", 1, 1)
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(BadRequestError) as refused:
         _ = upstream.head("GET", target, headers, chunked=False)
 
     assert refused.value.status == 400

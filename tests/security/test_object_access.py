@@ -19,12 +19,13 @@ from deploy import docs
 from deploy.embedded import SERVICES
 from gateway.routes import find_route
 from services.cases.case_file import queries
-from shared.errors import ForbiddenError, NotFoundError
+from shared.errors import PROBLEM_TYPE, ForbiddenError, NotFoundError
 from shared.http.dependencies import ReadSession
 from shared.security.auth import CurrentCaller
 from tests.builders.matters import a_document
 from tests.cases.conftest import Hall
 from tests.conftest import ClientFactory, TokenFactory
+from tests.contracts.problem_texts import text_faults
 from tests.matters.conftest import Keeper
 from tests.security.world import (
     BODIES,
@@ -85,13 +86,20 @@ class Knocker:
     async def knock(
         self, who: str, params: dict[str, str], tag: str | None = '"1"'
     ) -> httpx.Response:
-        headers = {"idempotency-key": "sweep", "x-request-id": "sweep-request"}
+        headers = {
+            "idempotency-key": "sweep",
+            "x-request-id": "sweep-request",
+            "accept-language": "zh-CN",
+        }
         headers |= {} if tag is None else {"if-match": tag}
         sent: dict[str, Any] = {} if self.body is None else {"json": self.body}
         url = self.path.format(**params)
-        return await self.world.client.request(
+        answer = await self.world.client.request(
             self.method, url, headers={**headers, **self.world.people[who]}, **sent
         )
+        if answer.headers.get("content-type") == PROBLEM_TYPE:
+            assert text_faults(answer.json()) == []
+        return answer
 
 
 def without_id(answer: httpx.Response, wanted: str) -> tuple[int, str]:
@@ -273,12 +281,12 @@ async def _leak(case_id: UUID, session: ReadSession, _caller: CurrentCaller) -> 
 async def _hint(case_id: UUID, session: ReadSession, caller: CurrentCaller) -> None:
     case = await queries.get_case(session, case_id)
     if str(case.account_id) != caller.subject:
-        raise ForbiddenError("this case is another's")
+        raise ForbiddenError("本办件属于他人")
 
 
 @planted.get("/files/{case_id}/planted-wall")
 async def _wall(case_id: UUID, _caller: CurrentCaller) -> None:
-    raise NotFoundError(f"nobody reaches {case_id}")
+    raise NotFoundError(f"没有办件 {case_id}")
 
 
 @planted.get("/planted/{thing_id}")

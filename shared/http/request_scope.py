@@ -1,0 +1,97 @@
+"""Around every request: its context, its reader and its duration."""
+
+import re
+import secrets
+import time
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import context, metrics
+from shared.context import Context
+from shared.errors import PROBLEM_TYPE
+from shared.http.problems import problem_response, too_large, unexpected
+from shared.texts import Reader, choose_language, reading
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class RequestScope:
+    """Pure ASGI, because it is on every path. `unreviewed`: whether unreviewed texts are shown."""
+
+    def __init__(self, app: ASGIApp, service: str, *, unreviewed: bool = False) -> None:
+        self.app = app
+        self.service = service
+        self._unreviewed = unreviewed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(16)
+        trace = headers.get(b"traceparent", b"").decode("latin-1")
+        if not _TRACEPARENT.fullmatch(trace):
+            trace = ""
+        accepted = headers.get(b"accept-language", b"").decode("latin-1")
+        reader = Reader(choose_language(accepted), self._unreviewed)
+        about = Context(actor="anonymous", request_id=request_id, traceparent=trace)
+        with context.using(about), reading(reader):
+            await self._answer(scope, receive, send, request_id)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        started = time.perf_counter()
+        answer = _Answer(scope, receive, send, request_id)
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            if answer.status:
+                raise
+            response = await unexpected(Request(scope), error)
+            await response(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            duration = time.perf_counter() - started
+            metrics.REQUESTS.labels(self.service, scope["method"], route, answer.status).observe(
+                duration
+            )
+
+
+class _Answer:
+    """Sends the answer of one request with its id; FastAPI's plain 413 becomes a problem."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id.encode()
+        self._replaced = False
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not _is_problem(message):
+                await self._refuse_body()
+                return
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._request_id),
+            ]
+        await self._send(message)
+
+    async def _refuse_body(self) -> None:
+        response = problem_response(Request(self._scope), too_large())
+        response.headers["connection"] = "close"
+        await response(self._scope, self._receive, self)
+        self._replaced = True
+
+
+def _is_problem(message: Message) -> bool:
+    return (b"content-type", PROBLEM_TYPE.encode()) in message.get("headers", ())
