@@ -34,7 +34,7 @@ ENTRY = {
 
 
 class Desk:
-    """The matters service with its directory, and the head of a department who keeps the catalogue."""
+    """The matters service with its directory, and the head of a department who edits it."""
 
     def __init__(self, golden: Golden, played: Played) -> None:
         self.golden = golden
