@@ -9,6 +9,7 @@ goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`as
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import asyncpg
@@ -18,15 +19,13 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ClauseElement
 
-from shared.database.session import driver_of, flush
+from shared.database.session import driver_of, dump_json, flush
 
 # A processor takes and gives whatever the column type and the driver exchange.
 Processor = Callable[[Any], Any] | None
 R = TypeVar("R", bound=tuple[Any, ...])
 
-DIALECT = dialect(
-    json_serializer=lambda value: orjson.dumps(value).decode(), json_deserializer=orjson.loads
-)
+DIALECT = dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
 
 
 class NoRow(NamedTuple):
@@ -47,6 +46,8 @@ class Direct(Generic[R]):
         compiled: Any = clause.compile(dialect=DIALECT)
         self.sql: str = compiled.string
         self.row = row
+        # Faster than the row type itself, which takes its fields as separate arguments.
+        self._make = cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
         self._fields: tuple[str, ...] = cast("tuple[str, ...]", cast("Any", row)._fields)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
         self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
@@ -74,7 +75,7 @@ class Direct(Generic[R]):
             for place, process in order:
                 cell = record[place]
                 cells.append(cell if process is None else process(cell))
-            rows.append(tuple.__new__(self.row, cells))
+            rows.append(self._make(cells))
         return rows
 
     async def first(self, session: AsyncSession, **values: Any) -> R | None:
