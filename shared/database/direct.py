@@ -74,7 +74,9 @@ class Direct(Generic[R]):
             cells: list[Any] = []
             for place, process in order:
                 cell = record[place]
-                cells.append(cell if process is None else process(cell))
+                if process is not None:
+                    cell = process(cell)
+                cells.append(cell)
             rows.append(self._make(cells))
         return rows
 
@@ -92,7 +94,9 @@ class Direct(Generic[R]):
         arguments: list[Any] = []
         for name, process in self._parameters:
             value = known[name]
-            arguments.append(value if process is None else process(value))
+            if process is not None:
+                value = process(value)
+            arguments.append(value)
         await flush(session)
         driver = await driver_of(session)
         return await driver.fetch(self.sql, *arguments)
@@ -129,7 +133,9 @@ class UntypedDirect(Direct[Any]):
             cells: list[Any] = []
             for name, value in record.items():
                 process = self._processors.get(name)
-                cells.append(value if process is None else process(value))
+                if process is not None:
+                    value = process(value)
+                cells.append(value)
             rows.append(kind(*cells))
         return rows
 

@@ -86,7 +86,8 @@ class Database:
         (REPEATABLE READ). The connection is taken, and the transaction begun, with the first
         statement, so that code that only waits holds neither.
         """
-        async with self._session(isolation="repeatable_read" if snapshot else None) as session:
+        isolation = "repeatable_read" if snapshot else None
+        async with self._session(isolation=isolation) as session:
             try:
                 yield session
                 await flush(session)
