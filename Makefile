@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help run stack demo sandbox-peer test faults check static docs texts bench lock clean
+.PHONY: help run stack demo sandbox-peer test faults check static measure docs texts bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -51,6 +51,9 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
+
+measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)
+	@$(BIN)/python -m deploy.measure
 
 docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again
 	@$(BIN)/python -m deploy.docs

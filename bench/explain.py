@@ -96,7 +96,7 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
     async with database.transaction() as session:
         await store_directory(session, Directory.model_validate(catalogue.directory()))
         texts = [MatterDocument.model_validate(document) for document in catalogue.documents()[:20]]
-        _ = await publish_documents(session, texts, "bench", clock.now())
+        _ = await publish_documents(session, texts, actor="bench", now=clock.now())
     say(f"adding {number:,} names")
     await add_names(dsn, number)
     filters = dict.fromkeys(

@@ -34,10 +34,10 @@ from services.ratings.statistics.model.counts import (
     RatingCount,
     cells_of_invitation,
     cells_of_rating,
-    figures,
 )
 from services.ratings.statistics.queries import CELLS, Dimension, Question
 from services.ratings.statistics.use_cases import Slice, recount, show_figures, show_public_figures
+from services.ratings.tickets.model.figures import figures
 from services.ratings.tickets.model.ticket import Ticket
 from shared.database import migrations
 from shared.database.session import Database
@@ -227,7 +227,7 @@ async def _times(
 async def _ask(database: Database, show: Show, question: Question) -> float:
     started = time.perf_counter()
     async with database.reading() as session:
-        _ = await show(session, question, 30, PAGE)
+        _ = await show(session, question, least=30, part=PAGE)
     return (time.perf_counter() - started) * 1000
 
 

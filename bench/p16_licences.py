@@ -27,7 +27,8 @@ from deploy.sample import catalogue
 from services.licenses import printing
 from services.licenses.main import build
 from services.licenses.model.identifiers import check_code
-from services.licenses.model.types import TypeDocument
+from services.licenses.model.record import LicenseRecord
+from services.licenses.model.types import Bilingual, TypeDocument
 from services.licenses.schemas.checks import CheckLicense
 from services.licenses.settings import Settings
 from services.licenses.use_cases import checks, collect, issue, types
@@ -148,7 +149,9 @@ async def _open(postgres: EmbeddedPostgres) -> Office:
     code = catalogue.papers()[PAPER]["code"]
     document = TypeDocument.model_validate(catalogue.license_types()[code])
     async with app.state.database.transaction() as session:
-        _ = await types.publish_type(session, code, document, None, "bench", clock.now())
+        _ = await types.publish_version(
+            session, code, document=document, expected=None, publisher="bench", now=clock.now()
+        )
     return Office(app, code, document.issuing_bodies[0].code)
 
 
@@ -160,7 +163,7 @@ async def _issue(office: Office, count: int) -> float:
         while waiting:
             event = waiting.pop()
             async with office.database.transaction() as session:
-                await issue.issue_for_case(session, event, clock.now())
+                await issue.issue_for_case(session, event, now=clock.now())
 
     started = time.perf_counter()
     _ = await asyncio.gather(*(work() for _ in range(AT_ONCE)))
@@ -173,7 +176,7 @@ async def _collect(office: Office, chunks: int) -> float:
     started = time.perf_counter()
     for event in events:
         async with office.database.transaction() as session:
-            await collect(session, event, clock.now())
+            await collect.collect_records(session, event, now=clock.now())
     return chunks * CHUNK / (time.perf_counter() - started)
 
 
@@ -246,28 +249,46 @@ async def _look(office: Office, paper: dict[str, str], number: int) -> None:
     command = CheckLicense.model_validate(paper)
     async with office.database.reading() as session:
         _ = await checks.check_license(
-            session, command, f"10.1.0.{number % 250}", BUDGET, clock.now()
+            session,
+            command,
+            address=f"10.1.0.{number % 250}",
+            budget=BUDGET,
+            now=clock.now(),
         )
 
 
 def _pages(office: Office, count: int) -> list[float]:
     """Milliseconds of each page."""
     document = catalogue.license_types()[office.code]
-    labels = {entry["name"]: entry["label"] for entry in document["fields"]}
+    labels = {
+        entry["name"]: Bilingual.model_validate(entry["label"]) for entry in document["fields"]
+    }
     times: list[float] = []
     for number in range(count + 3):
         record: dict[str, Any] = {
             "identifier": f"1.2.156.3005.2.{office.code}.{office.issuer}.20261127ABCD{number:08}.001.A",
             "number": f"20261127ABCD{number:08}",
-            "type": {"name": document["name"]},
-            "issuer": {"name": document["issuing_bodies"][0]["name"]},
-            "holder": {"name": "拉萨市城关区八廓甜茶馆", "number": "91540100MA6T1CCC1A"},
+            "version": 1,
+            "type": {"code": office.code, "version": 1, "name": document["name"]},
+            "issuer": {"name": document["issuing_bodies"][0]["name"], "code": office.issuer},
+            "holder": {
+                "kind": "organisation",
+                "name": "拉萨市城关区八廓甜茶馆",
+                "number": "91540100MA6T1CCC1A",
+            },
             "fields": {"place": f"拉萨市城关区八廓街{number}号", "scope": "热食类食品制售"},
             "issued_on": "2026-11-27",
             "valid_from": "2026-11-27",
         }
         url = f"https://zw.example.cn/check/{number:040}"
-        page = printing.Page(record, labels, "permit", "ab" * 32, url, "7K3M9PXQ")
+        page = printing.Page(
+            record=LicenseRecord.model_validate(record),
+            labels=labels,
+            template="permit",
+            digest="ab" * 32,
+            check_url=url,
+            check_code="7K3M9PXQ",
+        )
         started = time.perf_counter()
         _ = printing.render(page)
         times.append((time.perf_counter() - started) * 1000)

@@ -87,7 +87,7 @@ async def fill(
         ]
         loading = asyncio.create_task(region.post("/control/load/cases", content=b"\n".join(lines)))
         async with database.transaction() as session:
-            await ledger.store(session, "cases", part, clock.now())
+            await ledger.store(session, "cases", rows=part, now=clock.now())
         _ = (await loading).raise_for_status()
     _ = await connection.execute("VACUUM ANALYZE ledger")
     await connection.close()
@@ -102,9 +102,8 @@ async def plant(region: httpx.AsyncClient, keys: Sequence[str]) -> None:
 async def reconcile(database: Database, region: Region, run_id: UUID) -> tuple[Comparison, float]:
     started = time.perf_counter()
     async with database.transaction(snapshot=True) as session:
-        comparison = await Comparing(session, region, run_id, "cases", "region").compare(
-            FIRST, LAST
-        )
+        comparing = Comparing(session, region, run_id=run_id, resource="cases", peer_code="region")
+        comparison = await comparing.compare(FIRST, LAST)
     return comparison, time.perf_counter() - started
 
 
@@ -178,7 +177,7 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> list[Figure
             seconds, sent, rounds, exact = await _one(database, url, number, DAYS)
             sums_started = time.perf_counter()
             async with database.reading() as session:
-                _ = await queries_ledger.sums(session, "cases", 0, first=FIRST, last=LAST)
+                _ = await queries_ledger.sums_of_days(session, "cases", first=FIRST, last=LAST)
             sums = time.perf_counter() - sums_started
         copied, whole = await copy_out(dsn)
     finally:

@@ -86,6 +86,18 @@ class FieldError:
         object.__setattr__(found, "field", field)
         return found
 
+    def as_rule(self, rule: str) -> "FieldError":
+        """The same error and text as a breach of another, wider rule."""
+        found = copy(self)
+        object.__setattr__(found, "rule", rule)
+        return found
+
+    def in_row(self, row: int) -> "FieldError":
+        """The same error in this row of a batch or file."""
+        found = copy(self)
+        object.__setattr__(found, "row", row)
+        return found
+
     def text(self, reader: Reader | None = None) -> str:
         """The message in the language of `reader`, by default of the request at hand."""
         language, unreviewed = reader or current_reader()

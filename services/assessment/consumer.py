@@ -1,12 +1,12 @@
 """Events in: every fact that a day is counted in, and the reports published before."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import use_cases
 from shared.events.assessment import DailyReportPublished
+from shared.events.base import Event
 from shared.events.cases import (
     CaseAccepted,
     CaseClosed,
@@ -23,12 +23,13 @@ from shared.events.cases import (
 )
 from shared.events.exchange import BatchFinished, RecordsPushed
 from shared.events.licenses import LicenseChanged, LicenseIssued, LicenseRevoked, LicenseUsed
-from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
+from shared.events.matters import MatterCancelled, MatterEvent, MatterPublished, MatterSuspended
 from shared.events.ratings import (
     BadRatingCalledBack,
     BadRatingEscalated,
     BadRatingOpened,
     BadRatingRectified,
+    RatingEvent,
     RatingExcluded,
     RatingSubmitted,
 )
@@ -51,12 +52,12 @@ consumer = Consumer("assessment")
     LightRaised,
     LightCleared,
 )
-async def count_cases(session: AsyncSession, events: Sequence[Any]) -> None:
+async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
     await use_cases.count_cases(session, events)
 
 
 @consumer.on_batch(MatterPublished, MatterSuspended, MatterCancelled)
-async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
+async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) -> None:
     await use_cases.count_matters(session, events)
 
 
@@ -68,17 +69,17 @@ async def count_matters(session: AsyncSession, events: Sequence[Any]) -> None:
     BadRatingRectified,
     RatingExcluded,
 )
-async def count_ratings(session: AsyncSession, events: Sequence[Any]) -> None:
+async def count_ratings(session: AsyncSession, events: Sequence[RatingEvent]) -> None:
     await use_cases.count_ratings(session, events)
 
 
 @consumer.on_batch(
     LicenseIssued, LicenseChanged, LicenseRevoked, LicenseUsed, BatchFinished, RecordsPushed
 )
-async def count_facts(session: AsyncSession, events: Sequence[Any]) -> None:
+async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
     await use_cases.count_facts(session, events)
 
 
 @consumer.on(DailyReportPublished)
-async def keep_report(session: AsyncSession, event: DailyReportPublished) -> None:
-    await use_cases.keep_report(session, event)
+async def store_report(session: AsyncSession, event: DailyReportPublished) -> None:
+    await use_cases.store_report(session, event)

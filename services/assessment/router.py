@@ -1,27 +1,26 @@
 """HTTP in and out of assessment."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query
 
 from services.assessment import queries, use_cases
 from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
 from services.assessment.settings import Settings
-from shared import clock
 from shared.errors import ForbiddenError
-from shared.http.dependencies import ReadSession, Session
+from shared.http.dependencies import Now, ReadSession, Session, settings_of
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import MaybeCaller, with_role
 from shared.security.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 
+Config = Annotated[Settings, Depends(settings_of(Settings))]
 Overseer = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
 
 
-async def _publisher(caller: Overseer, request: Request) -> Caller:
-    settings: Settings = request.app.state.settings
+async def _publisher(caller: Overseer, settings: Config) -> Caller:
     if "administrator" not in caller.roles and caller.area != settings.city_code:
         raise ForbiddenError("the report is the whole city's: this needs a supervisor of the city")
     return caller
@@ -34,9 +33,13 @@ Revision = Annotated[
     int | None, Query(ge=1, le=10_000, description="An earlier revision, as it was published")
 ]
 Code = Annotated[str | None, Query(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z_-]+$")]
+Live = Annotated[
+    bool | None,
+    Query(description="Staff: the present figures (true), or only what is published"),
+]
 
 
-@router.get("/daily-reports/{day}", response_model=DailyReportRead)
+@router.get("/daily-reports/{day}")
 async def get_daily_report(
     day: Day,
     session: ReadSession,
@@ -44,54 +47,56 @@ async def get_daily_report(
     revision: Revision = None,
     area: Code = None,
     department: Code = None,
-    live: Annotated[
-        bool | None,
-        Query(description="Staff: the present figures (true), or only what is published"),
-    ] = None,
-) -> Any:
-    """The day as published. Staff see the present figures (revision 0) while it is not, and when they ask for them: what a
+    live: Live = None,
+) -> DailyReportRead:
+    """The day as published.
 
-    correction would publish. What ratings come to is for staff alone.
+    Staff see the present figures (revision 0) while the day is not published, and when they ask
+    for them: what a correction would publish. Figures of ratings are for staff alone.
     """
-    staff = caller is not None and caller.kind == "staff"
-    if live and not staff:
+    is_staff = caller is not None and caller.kind == "staff"
+    if live and not is_staff:
         raise ForbiddenError("figures that are not published are for staff")
-    if live is None:
-        live = staff and revision is None and await queries.find_report(session, day) is None
-    report = await (
-        use_cases.show_figures(session, day)
-        if live
-        else use_cases.show_report(session, day, revision)
-    )
-    report = report if area is None and department is None else report.only(area, department)
-    return report if staff else report.without_ratings()
+    if live is None and is_staff and revision is None:
+        live = await queries.find_report(session, day) is None
+    if live:
+        report = await use_cases.show_figures(session, day)
+    else:
+        report = await use_cases.show_report(session, day, revision=revision)
+    if area is not None or department is not None:
+        report = report.only(area, department)
+    if not is_staff:
+        report = report.without_ratings()
+    return report
 
 
-@router.get("/daily-reports/{day}/revisions", response_model=list[RevisionRead])
-async def list_revisions(day: Day, session: ReadSession, _caller: Overseer) -> Any:
+@router.get("/daily-reports/{day}/revisions")
+async def list_revisions(day: Day, session: ReadSession, _caller: Overseer) -> list[RevisionRead]:
     """All revisions of a day with their reasons."""
-    return await queries.list_revisions(session, day)
+    revisions: list[RevisionRead] = []
+    for row in await queries.list_revisions(session, day):
+        revisions.append(
+            RevisionRead(
+                revision=row.revision,
+                reason=row.reason,
+                published_by=row.published_by,
+                published_at=row.published_at,
+            )
+        )
+    return revisions
 
 
-@router.post(
-    "/daily-reports/{day}/publication",
-    response_model=DailyReportRead,
-    status_code=201,
-    dependencies=[Once],
-)
-async def publish_daily_report(day: Day, session: Session, caller: Publisher) -> Any:
+@router.post("/daily-reports/{day}/publication", status_code=201, dependencies=[Once])
+async def publish_daily_report(
+    day: Day, session: Session, caller: Publisher, now: Now
+) -> DailyReportRead:
     """日发布: freeze the figures of the day."""
-    return await use_cases.publish_report(session, day, caller.subject, clock.now())
+    return await use_cases.publish_report(session, day, officer=caller.subject, now=now)
 
 
-@router.post(
-    "/daily-reports/{day}/revisions",
-    response_model=DailyReportRead,
-    status_code=201,
-    dependencies=[Once],
-)
+@router.post("/daily-reports/{day}/revisions", status_code=201, dependencies=[Once])
 async def correct_daily_report(
-    day: Day, command: CorrectReport, session: Session, caller: Publisher
-) -> Any:
+    day: Day, command: CorrectReport, session: Session, caller: Publisher, now: Now
+) -> DailyReportRead:
     """A corrected revision with its reason."""
-    return await use_cases.correct_report(session, day, command, caller.subject, clock.now())
+    return await use_cases.correct_report(session, day, command, officer=caller.subject, now=now)

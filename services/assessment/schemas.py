@@ -1,14 +1,17 @@
 """Commands and answers of assessment."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.assessment.model.base import MEASURES
-from services.assessment.model.reports import DailyReport
-from shared.events.assessment import unrated, without_ratings
+from services.assessment.model.base import Measure
+from services.assessment.model.reports import DailyReport, DepartmentRow
+from shared.events.assessment import unrated
 from shared.fields import Reason
+
+ZERO_FIGURES: dict[str, int] = {measure.value: 0 for measure in Measure}
 
 
 class CorrectReport(BaseModel):
@@ -20,7 +23,7 @@ class CorrectReport(BaseModel):
 
 
 class DepartmentFigures(BaseModel):
-    """One department's figures of the day; every measure that the caller may see is there, zero included."""
+    """One department's figures of the day; every measure that the caller may see, zero included."""
 
     area_code: str
     department_code: str
@@ -28,9 +31,10 @@ class DepartmentFigures(BaseModel):
 
 
 class DailyReportRead(BaseModel):
-    """日报: figures per department, per area, and in all. `revision` 0 means not published yet (live figures).
+    """日报: figures per department, per area, and in all. `revision` 0: not published, live figures.
 
-    What ratings come to is for staff: a month of exact days would tell the figures that ratings' own publication hides.
+    Figures of ratings are for staff: a month of exact days would tell the figures that the
+    publication of ratings hides (docs/adr/0010).
     """
 
     day: date
@@ -42,49 +46,72 @@ class DailyReportRead(BaseModel):
     departments: list[DepartmentFigures]
 
     @classmethod
-    def live(cls, day: date, rows: list[dict[str, Any]]) -> "DailyReportRead":
-        return cls(day=day, revision=0, **_summed(rows))
+    def live(cls, day: date, rows: Sequence[DepartmentRow]) -> Self:
+        """The present figures of a day."""
+        sums = _sum_up(rows)
+        return cls(
+            day=day,
+            revision=0,
+            totals=sums.totals,
+            areas=sums.areas,
+            departments=sums.departments,
+        )
 
     @classmethod
-    def published(cls, report: DailyReport) -> "DailyReportRead":
+    def published(cls, report: DailyReport) -> Self:
+        """A revision as it was published."""
+        sums = _sum_up(report.figures)
         return cls(
             day=report.day,
             revision=report.revision,
             published_at=report.published_at,
             reason=report.reason,
-            **_summed(report.figures),
+            totals=sums.totals,
+            areas=sums.areas,
+            departments=sums.departments,
         )
 
-    def only(self, area: str | None, department: str | None) -> "DailyReportRead":
-        """The part of one area or department."""
-        rows = [
-            row.model_dump()
-            for row in self.departments
-            if area in {None, row.area_code} and department in {None, row.department_code}
-        ]
+    def only(self, area: str | None, department: str | None) -> Self:
+        """The part of one area or department, with sums over that part."""
+        rows: list[DepartmentRow] = []
+        for row in self.departments:
+            if area in {None, row.area_code} and department in {None, row.department_code}:
+                rows.append(
+                    DepartmentRow(
+                        area_code=row.area_code,
+                        department_code=row.department_code,
+                        figures=row.figures,
+                    )
+                )
+        sums = _sum_up(rows)
+        # Departments keep the measures they have here: figures of ratings may be cut already.
+        departments = [_department(row, row.figures) for row in rows]
         return self.model_copy(
-            update=DailyReportRead.live(self.day, rows).model_dump(include={"totals", "areas"})
-        ).model_copy(update={"departments": [DepartmentFigures(**row) for row in rows]})
+            update={"totals": sums.totals, "areas": sums.areas, "departments": departments}
+        )
 
-    def without_ratings(self) -> "DailyReportRead":
-        """What everybody may see of it: no figure of ratings, in no sum."""
-        rows = without_ratings(row.model_dump() for row in self.departments)
-        left = {row["area_code"] for row in rows}
+    def without_ratings(self) -> Self:
+        """What everybody may see of it: no figure of ratings, in no sum.
+
+        A department that had nothing but ratings is not named at all.
+        """
+        departments: list[DepartmentFigures] = []
+        for row in self.departments:
+            figures = unrated(row.figures)
+            if any(figures.values()):
+                departments.append(row.model_copy(update={"figures": figures}))
+        areas_left = {row.area_code for row in departments}
+        areas: dict[str, dict[str, int]] = {}
+        for area, figures in self.areas.items():
+            if area in areas_left:
+                areas[area] = unrated(figures)
         return self.model_copy(
-            update={
-                "totals": unrated(self.totals),
-                "areas": {
-                    area: unrated(figures) for area, figures in self.areas.items() if area in left
-                },
-                "departments": [DepartmentFigures(**row) for row in rows],
-            }
+            update={"totals": unrated(self.totals), "areas": areas, "departments": departments}
         )
 
 
 class RevisionRead(BaseModel):
     """One revision of a published day."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     revision: int
     reason: str | None
@@ -92,21 +119,33 @@ class RevisionRead(BaseModel):
     published_at: datetime
 
 
-NOTHING = dict.fromkeys(MEASURES, 0)
+class _Sums(NamedTuple):
+    totals: dict[str, int]
+    areas: dict[str, dict[str, int]]
+    departments: list[DepartmentFigures]
 
 
-def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Totals in all and by area, with every measure. Plain loops: a report has ten thousand figures."""
-    totals, areas, departments = dict(NOTHING), dict[str, dict[str, int]](), list[dict[str, Any]]()
+def _department(row: DepartmentRow, figures: dict[str, int]) -> DepartmentFigures:
+    return DepartmentFigures(
+        area_code=row.area_code, department_code=row.department_code, figures=figures
+    )
+
+
+def _sum_up(rows: Sequence[DepartmentRow]) -> _Sums:
+    """Totals in all and by area, with every measure.
+
+    Measures that are counted no more, as an old report may have them, are left out.
+    """
+    totals = dict(ZERO_FIGURES)
+    areas: dict[str, dict[str, int]] = {}
+    departments: list[DepartmentFigures] = []
     for row in rows:
-        figures: dict[str, int] = row["figures"]
-        if (
-            not figures.keys() <= NOTHING.keys()
-        ):  # a report of old can have measures that are no more
-            figures = {measure: figures[measure] for measure in figures.keys() & NOTHING.keys()}
-        area = areas.setdefault(row["area_code"], dict(NOTHING))
-        for measure, value in figures.items():
-            totals[measure] += value
-            area[measure] += value
-        departments.append({**row, "figures": NOTHING | figures})
-    return {"totals": totals, "areas": areas, "departments": departments}
+        area = areas.setdefault(row.area_code, dict(ZERO_FIGURES))
+        figures = dict(ZERO_FIGURES)
+        for measure, value in row.figures.items():
+            if measure in figures:
+                figures[measure] = value
+                totals[measure] += value
+                area[measure] += value
+        departments.append(_department(row, figures))
+    return _Sums(totals, areas, departments)

@@ -1,4 +1,4 @@
-"""What assessment can do: take in facts, show a day, publish it, correct it."""
+"""What assessment can do: consume facts, show a day, publish it, correct it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries
 from services.assessment.model.base import IS_STOCK, Cell
-from services.assessment.model.cases import CaseState, first_state
+from services.assessment.model.cases import CaseState
 from services.assessment.model.facts import figures_of_event
 from services.assessment.model.matters import MatterState
 from services.assessment.model.ratings import RatingState
@@ -20,7 +20,7 @@ from services.assessment.model.reports import DailyReport
 from services.assessment.schemas import CorrectReport, DailyReportRead
 from shared import clock
 from shared.database import audit
-from shared.database.direct import UntypedDirect
+from shared.database.direct import Direct, NoRow, command
 from shared.errors import ConflictError
 from shared.events.assessment import DailyReportPublished
 from shared.events.base import Event
@@ -33,102 +33,120 @@ from shared.messaging import outbox
 State = CaseState | MatterState | RatingState
 
 
-def _keep(table: str, key: str, record: type[State]) -> UntypedDirect:
-    """Records and counters of a batch in one fixed statement: composing SQL anew would cost more than running it.
+def _store_statement(table: str, key: str, *, state: type[State]) -> Direct[NoRow]:
+    """Records and counters of a batch in one fixed statement.
 
-    Both are written in one order everywhere, so that two workers cannot wait for each other in a ring.
+    Composing SQL for each batch would cost more than running it. Rows are written in one order
+    everywhere, so that two workers cannot wait for each other in a ring.
     """
-    names = [field.name for field in fields(record)]
+    names = [field.name for field in fields(state)]
+    columns = ", ".join(names)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name != key)
-    return UntypedDirect(
-        f"WITH kept AS (INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)}"
-        f" FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
-        f" ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}),"
-        " cell AS (SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]), CAST(:departments AS text[]),"
-        "  CAST(:measures AS text[]), CAST(:numbers AS bigint[])) AS c (day, area_code, department_code, measure, value)),"
+    return command(
+        f"WITH record AS (INSERT INTO {table} ({columns}) SELECT {columns}"
+        f"  FROM jsonb_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS jsonb))"
+        f"  ORDER BY {key} ON CONFLICT ({key}) DO UPDATE SET {changes}),"
+        " cell AS (SELECT * FROM unnest(CAST(:days AS date[]), CAST(:areas AS text[]),"
+        "  CAST(:departments AS text[]), CAST(:measures AS text[]), CAST(:numbers AS bigint[]))"
+        "  AS c (day, area_code, department_code, measure, value)),"
         " stock AS (INSERT INTO stock_total (area_code, department_code, measure, value)"
         f"  SELECT area_code, department_code, measure, sum(value) FROM cell WHERE {IS_STOCK}"
         "  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        "  ON CONFLICT (area_code, department_code, measure) DO UPDATE SET value = stock_total.value + excluded.value)"
+        "  ON CONFLICT (area_code, department_code, measure)"
+        "  DO UPDATE SET value = stock_total.value + excluded.value)"
         " INSERT INTO day_count (day, area_code, department_code, measure, value)"
         " SELECT day, area_code, department_code, measure, value FROM cell"
-        " ON CONFLICT (day, area_code, department_code, measure) DO UPDATE SET value = day_count.value + excluded.value"
+        " ON CONFLICT (day, area_code, department_code, measure)"
+        " DO UPDATE SET value = day_count.value + excluded.value"
     )
 
 
-KEEP_CASES = _keep("case_record", "case_id", CaseState)
-KEEP_MATTERS = _keep("matter_record", "matter_id", MatterState)
-KEEP_RATINGS = _keep("rating_record", "subject_id", RatingState)
-COLUMNS = ("days", "areas", "departments", "measures", "numbers")
+STORE_CASES = _store_statement("case_record", "case_id", state=CaseState)
+STORE_MATTERS = _store_statement("matter_record", "matter_id", state=MatterState)
+STORE_RATINGS = _store_statement("rating_record", "subject_id", state=RatingState)
 
 
 async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Take in facts of the cases service, in order: records change, counters get the difference."""
-    about = [event for event in events if isinstance(event, CaseEvent)]
-    before = await queries.find_cases(session, sorted({event.case_id for event in about}))
+    """Consume facts of the cases service, in order.
+
+    Records change, and the counters get the difference between what a case counted for before and
+    what it counts for now. So a repeated, late or corrected fact is never counted twice.
+    """
+    about_cases = [event for event in events if isinstance(event, CaseEvent)]
+    before = await queries.lock_cases(session, sorted({event.case_id for event in about_cases}))
     after = dict(before)
-    for event in about:
-        after[event.case_id] = after.get(event.case_id, first_state(event)).after(event)
+    for event in about_cases:
+        state = after.get(event.case_id) or CaseState.first(event)
+        after[event.case_id] = state.after(event)
     changes = Counter[Cell]()
+    changed: list[CaseState] = []
     for case_id, state in after.items():
+        earlier = before.get(case_id)
         changes.update(state.figures())
-        if case_id in before:
-            changes.subtract(before[case_id].figures())
+        if earlier is not None:
+            changes.subtract(earlier.figures())
+        if state != earlier:
+            changed.append(state)
     for event in events:
         changes.update(figures_of_event(event))
-    changed = [state for case_id, state in after.items() if state != before.get(case_id)]
-    await _store(session, KEEP_CASES, changed, changes)
+    await _store(session, STORE_CASES, states=changed, changes=changes)
 
 
 async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) -> None:
-    """Take in facts of the matters service, in order."""
-    known = await queries.find_matters(session, sorted({event.matter_id for event in events}))
+    """Consume facts of the matters service, in order."""
+    states = await queries.lock_matters(session, sorted({event.matter_id for event in events}))
     changes = Counter[Cell]()
     for event in events:
-        state = known.get(event.matter_id) or MatterState(
-            event.matter_id, event.area_code, event.department_code
-        )
-        known[event.matter_id], change = state.after(event)
+        state = states.get(event.matter_id) or MatterState.first(event)
+        states[event.matter_id], change = state.after(event)
         changes.update(change)
-    await _store(session, KEEP_MATTERS, list(known.values()), changes)
+    await _store(session, STORE_MATTERS, states=list(states.values()), changes=changes)
 
 
 async def count_ratings(session: AsyncSession, events: Sequence[RatingEvent]) -> None:
-    """Take in facts of the ratings service, in order."""
-    known = await queries.find_ratings(session, sorted({event.subject_id for event in events}))
+    """Consume facts of the ratings service, in order."""
+    states = await queries.lock_ratings(session, sorted({event.subject_id for event in events}))
     changes = Counter[Cell]()
     for event in events:
-        state = known.get(event.subject_id) or RatingState(
-            event.subject_id, event.area_code, event.department_code
-        )
-        known[event.subject_id], change = state.after(event)
+        state = states.get(event.subject_id) or RatingState.first(event)
+        states[event.subject_id], change = state.after(event)
         changes.update(change)
-    await _store(session, KEEP_RATINGS, list(known.values()), changes)
+    await _store(session, STORE_RATINGS, states=list(states.values()), changes=changes)
 
 
 async def count_facts(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Take in facts that need no record."""
+    """Consume facts that need no record."""
     changes = Counter[Cell]()
     for event in events:
         changes.update(figures_of_event(event))
-    await _store(session, KEEP_CASES, [], changes)
+    await _store(session, STORE_CASES, states=[], changes=changes)
 
 
 async def _store(
-    session: AsyncSession, statement: UntypedDirect, states: Sequence[State], changes: Counter[Cell]
+    session: AsyncSession,
+    statement: Direct[NoRow],
+    *,
+    states: Sequence[State],
+    changes: Counter[Cell],
 ) -> None:
-    cells = sorted((*cell, number) for cell, number in changes.items() if number)
-    if states or cells:
-        counted = {name: [cell[place] for cell in cells] for place, name in enumerate(COLUMNS)}
-        # The driver's own UUID class is unknown to orjson.
-        _ = await statement.fetch(
-            session, rows=orjson.dumps(states, default=str).decode(), **counted
-        )
+    cells = sorted((cell, number) for cell, number in changes.items() if number)
+    if not states and not cells:
+        return
+    await statement.execute(
+        session,
+        # `default`: orjson does not know the driver's own UUID class.
+        rows=orjson.dumps(states, default=str).decode(),
+        days=[cell.day for cell, _ in cells],
+        areas=[cell.area_code for cell, _ in cells],
+        departments=[cell.department_code for cell, _ in cells],
+        measures=[cell.measure for cell, _ in cells],
+        numbers=[number for _, number in cells],
+    )
 
 
-async def show_report(session: AsyncSession, day: date, revision: int | None) -> DailyReportRead:
+async def show_report(session: AsyncSession, day: date, *, revision: int | None) -> DailyReportRead:
     """The day as published: the newest revision, or the one asked for."""
-    return DailyReportRead.published(await queries.get_report(session, day, revision))
+    return DailyReportRead.published(await queries.get_report(session, day, revision=revision))
 
 
 async def show_figures(session: AsyncSession, day: date) -> DailyReportRead:
@@ -137,36 +155,41 @@ async def show_figures(session: AsyncSession, day: date) -> DailyReportRead:
 
 
 async def publish_report(
-    session: AsyncSession, day: date, officer: str, now: datetime
+    session: AsyncSession, day: date, *, officer: str, now: datetime
 ) -> DailyReportRead:
-    """日发布: freeze the day's figures. Once only; a correction is a revision."""
+    """Publish a day (日发布): its figures are frozen. Once only; a correction is a revision."""
     if day > clock.local_date(now):
-        raise ConflictError(f"{day} has not come yet")
-    return await _freeze(session, day, officer, now, reason=None)
+        raise ConflictError("{day} has not come yet", day=day)
+    return await _freeze(session, day, officer=officer, now=now, reason=None)
 
 
 async def correct_report(
-    session: AsyncSession, day: date, command: CorrectReport, officer: str, now: datetime
+    session: AsyncSession, day: date, command: CorrectReport, *, officer: str, now: datetime
 ) -> DailyReportRead:
-    """A further revision of a published day from the present figures, with its reason; earlier ones stay as they were."""
+    """A further revision of a published day from the present figures, with its reason.
+
+    Earlier revisions stay as they were.
+    """
     _ = await queries.get_report(session, day)
-    return await _freeze(session, day, officer, now, reason=command.reason)
+    return await _freeze(session, day, officer=officer, now=now, reason=command.reason)
 
 
 async def _freeze(
-    session: AsyncSession, day: date, officer: str, now: datetime, *, reason: str | None
+    session: AsyncSession, day: date, *, officer: str, now: datetime, reason: str | None
 ) -> DailyReportRead:
-    # One publication of a day at a time: the revision number must not be taken twice.
+    # One publication of a day at a time: a revision number must not be used twice.
     _ = await session.execute(func.pg_advisory_xact_lock(day.toordinal()).select())
     last = await queries.find_report(session, day)
     if last is not None and reason is None:
         raise ConflictError(
-            f"{day} is published already as revision {last.revision}; correct it with a reason"
+            "{day} is published already as revision {revision}; correct it with a reason",
+            day=day,
+            revision=last.revision,
         )
     report = DailyReport(
         id=new_id(),
         day=day,
-        revision=last.revision + 1 if last else 1,
+        revision=1 if last is None else last.revision + 1,
         figures=await queries.list_figures(session, day),
         reason=reason,
         published_by=officer,
@@ -185,8 +208,16 @@ async def _freeze(
     return DailyReportRead.published(report)
 
 
-async def keep_report(session: AsyncSession, event: DailyReportPublished) -> None:
-    """What was published stays published: a rebuilt database gets its reports back as they were."""
+async def store_report(session: AsyncSession, event: DailyReportPublished) -> None:
+    """Store a report that was published before: a rebuilt database gets its reports back."""
     report = DailyReport.from_event(event)
-    values = {column.name: getattr(report, column.name) for column in DailyReport.__table__.columns}
-    _ = await session.execute(insert(DailyReport).values(values).on_conflict_do_nothing())
+    statement = insert(DailyReport).values(
+        id=report.id,
+        day=report.day,
+        revision=report.revision,
+        figures=report.figures,
+        reason=report.reason,
+        published_by=report.published_by,
+        published_at=report.published_at,
+    )
+    _ = await session.execute(statement.on_conflict_do_nothing())

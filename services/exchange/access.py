@@ -1,31 +1,37 @@
-"""Who calls: the system of an active peer, or an administrator. Deny by default."""
+"""Who may call: the system of an active peer, or an administrator. Everybody else is refused."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.peers.model import Peer
-from services.exchange.peers.queries import find_peer_of
-from services.exchange.settings import Settings
+from services.exchange.peers.queries import find_active_peer_of
 from shared.database.session import Database
 from shared.errors import ForbiddenError
-from shared.http.dependencies import Session
-from shared.runtime.http_client import Endpoints
-from shared.security.auth import CurrentCaller
+from shared.http.dependencies import Db, Session
+from shared.security.auth import CurrentCaller, with_scope
 from shared.security.tokens import Caller
 
-FIRST = UUID(int=0)
 EVENTS = "exchange:events"
 PUSH = "exchange:push"
 
 
-async def find_active_peer(session: AsyncSession, caller: Caller) -> Peer:
-    """The active peer whose system calls; 403 for everybody else, whatever is asked for."""
-    peer = await find_peer_of(session, UUID(caller.subject)) if caller.kind == "system" else None
-    if peer is None or not peer.active:
+def is_administrator(caller: Caller) -> bool:
+    return caller.kind == "staff" and "administrator" in caller.roles
+
+
+async def require_active_peer(session: AsyncSession, caller: Caller) -> Peer:
+    """The active peer whose system calls.
+
+    Raises `ForbiddenError` for everybody else, whatever is asked for.
+    """
+    peer = None
+    if caller.kind == "system":
+        peer = await find_active_peer_of(session, UUID(caller.subject))
+    if peer is None:
         raise ForbiddenError("this is for the system of an active peer")
     return peer
 
@@ -35,7 +41,7 @@ async def current_peer(session: Session, caller: CurrentCaller) -> Peer:
 
     In the request's own transaction: a second connection beside it could wait for the first.
     """
-    return await find_active_peer(session, caller)
+    return await require_active_peer(session, caller)
 
 
 CurrentPeer = Annotated[Peer, Depends(current_peer)]
@@ -43,9 +49,10 @@ CurrentPeer = Annotated[Peer, Depends(current_peer)]
 
 def check_scope(caller: Caller, scope: str) -> None:
     if scope not in caller.scopes:
-        raise ForbiddenError(f"this needs a system with the scope {scope}")
+        raise ForbiddenError("this needs a system with the scope {scope}", scope=scope)
 
 
+# The coroutine's send and yield types are those of `async def`; nobody uses them.
 def peer_with(scope: str) -> Callable[..., Coroutine[Any, Any, Peer]]:
     """Dependency: the active peer that calls with this scope; 403 for others."""
 
@@ -59,32 +66,42 @@ def peer_with(scope: str) -> Callable[..., Coroutine[Any, Any, Peer]]:
 Subscriber = Annotated[Peer, Depends(peer_with(EVENTS))]
 
 
-async def _viewer(session: Session, caller: CurrentCaller) -> UUID | None:
-    if caller.kind == "staff" and "administrator" in caller.roles:
+async def _event_viewer(session: Session, caller: CurrentCaller) -> UUID | None:
+    if is_administrator(caller):
         return None
-    peer = await find_active_peer(session, caller)
+    peer = await require_active_peer(session, caller)
     check_scope(caller, EVENTS)
     return peer.id
 
 
-Viewer = Annotated[UUID | None, Depends(_viewer)]
-"""The id of the peer that calls, which sees its own alone; None for an administrator, who sees all."""
+EventViewer = Annotated[UUID | None, Depends(_event_viewer)]
+"""The id of the calling peer, which sees only its own; None for an administrator, who sees all."""
 
 
-# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
-async def _settings(request: Request) -> Settings:
-    return request.app.state.settings
+async def _pushing_peer(database: Database, caller: Caller) -> Peer:
+    # The connection is given back at once, because the body of a batch may take its time.
+    async with database.reading() as session:
+        peer = await find_active_peer_of(session, UUID(caller.subject))
+    if peer is None:
+        raise ForbiddenError("this system is no active peer")
+    return peer
 
 
-async def _database(request: Request) -> Database:
-    return request.app.state.database
+async def pushing_peer(database: Db, caller: Annotated[Caller, Depends(with_scope(PUSH))]) -> Peer:
+    """Dependency: the active peer whose system pushes a batch; no connection is held."""
+    return await _pushing_peer(database, caller)
 
 
-async def _endpoints(request: Request) -> Endpoints:
-    return request.app.state.endpoints
+async def batch_viewer(database: Db, caller: CurrentCaller) -> Peer | None:
+    """Dependency: the calling peer; None for an administrator, who may look at all batches."""
+    if is_administrator(caller):
+        return None
+    if caller.kind != "system" or PUSH not in caller.scopes:
+        raise ForbiddenError(
+            "this needs a system with the scope {scope}, or an administrator", scope=PUSH
+        )
+    return await _pushing_peer(database, caller)
 
 
-Config = Annotated[Settings, Depends(_settings)]
-Db = Annotated[Database, Depends(_database)]
-"""For endpoints that wait for something outside, and must not hold a transaction meanwhile."""
-Calls = Annotated[Endpoints, Depends(_endpoints)]
+PushingPeer = Annotated[Peer, Depends(pushing_peer)]
+BatchViewer = Annotated[Peer | None, Depends(batch_viewer)]

@@ -1,15 +1,17 @@
-"""Events in: every fact that the outside may see goes into the event log, verdicts to their batches, cases and ratings to the
-ledger of what the region must have.
+"""Events that exchange listens to.
+
+Facts that the outside may see go into the event log, verdicts to their batches, cases and ratings
+into the ledger of what the region must have.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.batches.use_cases import verdicts
-from services.exchange.events.model.external import FACTS, City
-from services.exchange.events.use_cases.log import keep_events
+from services.exchange.events.model.external import FACTS
+from services.exchange.events.use_cases.log import append_events
+from services.exchange.events.views import city_of
 from services.exchange.region.use_cases import ledger
 from services.exchange.settings import CitySettings
 from shared import clock
@@ -19,6 +21,7 @@ from shared.events.cases import (
     CaseClosed,
     CaseDecided,
     CaseDueChanged,
+    CaseEvent,
     CaseExtended,
     CaseImported,
     CaseNotAccepted,
@@ -33,26 +36,24 @@ from shared.events.cases import (
 from shared.events.licenses import LicenseRecordsJudged
 from shared.events.matters import SupervisionRecordsJudged
 from shared.events.ratings import RatingExcluded, RatingRecordsJudged, RatingSubmitted
+from shared.events.records import RecordsJudged
 from shared.messaging.inbox import Consumer
 
+# Nobody waits for a single effect, so the facts of 50 ms are handled together.
 consumer = Consumer("exchange", period=0.05)
 
 
-def _city() -> City:
-    settings: CitySettings = consumer.settings or CitySettings()
-    return City(settings.city_code, settings.city_name, settings.public_url)
-
-
 @consumer.on_envelopes(*FACTS)
-async def keep_visible(session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-    _ = await keep_events(session, envelopes, _city(), clock.now())
+async def append_visible(session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
+    settings: CitySettings = consumer.settings or CitySettings()
+    _ = await append_events(session, envelopes, city=city_of(settings), now=clock.now())
 
 
 @consumer.on_batch(
     CaseRecordsJudged, LicenseRecordsJudged, SupervisionRecordsJudged, RatingRecordsJudged
 )
-async def take_verdicts(session: AsyncSession, events: Sequence[Any]) -> None:
-    await verdicts.take_verdicts(session, events, clock.now())
+async def take_verdicts(session: AsyncSession, events: Sequence[RecordsJudged]) -> None:
+    await verdicts.take_verdicts(session, events, now=clock.now())
 
 
 @consumer.on_batch(
@@ -70,10 +71,12 @@ async def take_verdicts(session: AsyncSession, events: Sequence[Any]) -> None:
     CaseWithdrawn,
     CaseImported,
 )
-async def keep_cases(session: AsyncSession, events: Sequence[Any]) -> None:
-    await ledger.keep_cases(session, events, clock.now())
+async def upsert_cases(session: AsyncSession, events: Sequence[CaseEvent]) -> None:
+    await ledger.upsert_cases(session, events, now=clock.now())
 
 
 @consumer.on_batch(RatingSubmitted, RatingExcluded)
-async def keep_ratings(session: AsyncSession, events: Sequence[Any]) -> None:
-    await ledger.keep_ratings(session, events, clock.now())
+async def upsert_ratings(
+    session: AsyncSession, events: Sequence[RatingSubmitted | RatingExcluded]
+) -> None:
+    await ledger.upsert_ratings(session, events, now=clock.now())

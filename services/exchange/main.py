@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.exchange.batches import router as batches
 from services.exchange.events.router import deliveries, pull, subscriptions
+from services.exchange.events.use_cases.peer_rights import EventRights
 from services.exchange.peers import router as peers
 from services.exchange.region import router as region
 from services.exchange.settings import Settings
@@ -34,13 +35,16 @@ def build(
 ) -> FastAPI:
     app = create_app("exchange", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
     app.state.endpoints = Endpoints()
+    # `peers` lies below `events` and must not import it.
+    app.state.peer_events = EventRights(settings.city_name)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
-    await app.state.endpoints.close()
+    endpoints: Endpoints = app.state.endpoints
+    await endpoints.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tables of exchange have in common."""
+"""Base of all tables of exchange."""
 
 from sqlalchemy.orm import DeclarativeBase
 

@@ -1,6 +1,7 @@
 """Command for whoever installs the platform: `python -m services.identity.admin create-administrator …`.
 
-It needs the settings of the identity service (`IDENTITY_…`); nobody is there yet to be asked over HTTP.
+It needs the settings of the identity service (`IDENTITY_…`). It is no endpoint, because before the
+first administrator nobody may call one.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from services.identity.model import StaffRole
 from services.identity.schemas import NewStaff, StaffCreated
 from services.identity.settings import Settings
 from services.identity.use_cases.accounts import create_administrator
@@ -26,12 +28,14 @@ def administer() -> None:
     """Administration of the identity service."""
 
 
-async def _create(command: NewStaff, settings: Settings, another: bool) -> StaffCreated:
+async def _create(command: NewStaff, settings: Settings, *, another: bool) -> StaffCreated:
     database = open_database(settings, 1)
     try:
         with using(Context(actor="command:create-administrator")):
             async with database.transaction() as session:
-                return await create_administrator(session, command, clock.now(), another=another)
+                return await create_administrator(
+                    session, command, now=clock.now(), another=another
+                )
     finally:
         await database.close()
 
@@ -53,9 +57,9 @@ def create_administrator_command(
             name=name,
             area_code=area,
             department_code=department,
-            roles=["administrator"],
+            roles=[StaffRole.ADMINISTRATOR],
         )
-        created = asyncio.run(_create(command, load(Settings), another))
+        created = asyncio.run(_create(command, load(Settings), another=another))
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False):
             typer.echo(f"{fault['loc'][0]}: {fault['msg']}", err=True)

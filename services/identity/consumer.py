@@ -1,4 +1,4 @@
-"""Events in: identity listens to nobody."""
+"""Events in: identity consumes none."""
 
 from shared.messaging.inbox import Consumer
 

@@ -1,7 +1,9 @@
 """Tables of identity and their rules."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,10 +21,12 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared import clock
+from shared.database.columns import EnumText, StoredModel, enum_column, json_column
+from shared.database.common_tables import SmsMessageRow
 from shared.database.session import new_metadata
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.identity import (
@@ -39,23 +43,119 @@ from shared.ids import new_id
 from shared.security.crypto import Encrypted, seal_for
 from shared.security.key_ring import KeyRow
 
+
+class AccountKind(StrEnum):
+    """Whom an account belongs to."""
+
+    PERSON = "person"
+    ORGANISATION = "organisation"
+    STAFF = "staff"
+    SYSTEM = "system"
+
+
+class StaffRole(StrEnum):
+    """Duties of staff members."""
+
+    WINDOW_CLERK = "window_clerk"  # 窗口人员
+    APPROVER = "approver"  # 审批人员
+    LEADER = "leader"  # 部门分管领导
+    DELIVERY = "delivery"  # 出证人员
+    DEPARTMENT_HEAD = "department_head"  # 部门负责人
+    SUPERVISOR = "supervisor"  # 监察人员
+    RATING_HANDLER = "rating_handler"  # 差评处理人员
+    HOTLINE_OPERATOR = "hotline_operator"  # 热线话务员
+    AUDITOR = "auditor"  # 审计员
+    ADMINISTRATOR = "administrator"  # 系统管理员
+
+
+class SystemScope(StrEnum):
+    """What a bureau's system may do."""
+
+    CASES_PUSH = "cases:push"
+    MATTERS_READ = "matters:read"
+    LICENSES_READ = "licenses:read"
+    LICENSES_ISSUE = "licenses:issue"
+    RATINGS_PUSH = "ratings:push"
+    EXCHANGE_EVENTS = "exchange:events"
+    EXCHANGE_PUSH = "exchange:push"
+
+
+class SmsPurpose(StrEnum):
+    """What an SMS code is for: signing in, or binding a mini-program's user to a phone."""
+
+    SIGN_IN = "sign_in"
+    BIND = "bind"
+
+
+class VerificationMethod(StrEnum):
+    """How an account reached its assurance level."""
+
+    REAL_NAME = "real_name"  # 实名核验
+    COUNTER = "counter"  # 窗口核验
+
+
+class SignInMethod(StrEnum):
+    """How one signed in: `amr` of tokens (RFC 8176 names, and our own)."""
+
+    SMS = "sms"
+    MINI_PROGRAM = "mini_program"
+    PASSWORD = "pwd"  # noqa: S105 - a name, no secret
+    TOTP = "otp"
+    COUNTER = "counter"
+    """The card was seen at a counter; only in tokens, no session begins with it."""
+
+
+class MandateState(StrEnum):
+    """Where a mandate stands; derived from its times."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+class EndReason(StrEnum):
+    """Why sessions end before their time, as the event tells it."""
+
+    SIGNED_OUT = "signed out"
+    SIGNED_OUT_EVERYWHERE = "signed out everywhere"
+    TOKEN_REUSED = "refresh token used again"  # noqa: S105 - a reason, no secret
+    POST_CHANGED = "post changed"
+    POST_LEFT = "left the post"
+    REPRESENTATIVE_REPLACED = "another legal representative"
+    LINK_REMOVED = "link removed by the person"
+    MANDATE_REVOKED = "mandate revoked"
+    SYSTEM_WITHDRAWN = "withdrawn"
+
+
+# One person must not hold both duties of a pair: intake, approval and delivery apart, and who
+# audits does not administer.
 EXCLUDING = (
-    ({"window_clerk"}, {"approver", "leader"}),
-    ({"window_clerk"}, {"delivery"}),
-    ({"approver", "leader"}, {"delivery"}),
-    ({"auditor"}, {"administrator"}),
+    (
+        frozenset({StaffRole.WINDOW_CLERK}),
+        frozenset({StaffRole.APPROVER, StaffRole.LEADER}),
+    ),
+    (frozenset({StaffRole.WINDOW_CLERK}), frozenset({StaffRole.DELIVERY})),
+    (
+        frozenset({StaffRole.APPROVER, StaffRole.LEADER}),
+        frozenset({StaffRole.DELIVERY}),
+    ),
+    (frozenset({StaffRole.AUDITOR}), frozenset({StaffRole.ADMINISTRATOR})),
 )
-"""Duties that one person must not hold together (intake, approval and delivery apart; who audits does not administer)."""
 
-
+PHONE_LEVEL = 1
+"""Signed in with a phone, nothing more is known."""
 REAL_NAME_LEVEL = 2
-"""Name and ID number belong together, says the police (实名核验)."""
+"""The police confirmed that name and ID number belong together (实名核验)."""
 COUNTER_LEVEL = 3
 """A clerk saw the person and the card (窗口核验)."""
 
 
 class BindingRequiredError(ConflictError):
-    """The mini-program's user belongs to no account yet: prove a phone with the `binding_token` given here."""
+    """The mini-program's user belongs to no account yet.
+
+    The answer has a `binding_token`: prove a phone with it.
+    """
 
     code, title = "binding_required", "Bind a phone first"
 
@@ -64,14 +164,25 @@ class Base(DeclarativeBase):
     metadata = new_metadata()
 
 
+class SystemKey(StoredModel):
+    """The Ed25519 key with which a bureau's system signs its client assertions (RFC 8037)."""
+
+    kty: Literal["OKP"] = "OKP"
+    crv: Literal["Ed25519"] = "Ed25519"
+    x: str
+
+
 class Account(Base):
-    """A natural person, an organisation, a staff member or a system. Personal data is encrypted, found by keyed hash."""
+    """A natural person, an organisation, a staff member or a system.
+
+    Personal data is encrypted and found by keyed hash.
+    """
 
     __tablename__ = "account"
     __table_args__ = (Index("ix_account_staff", "id", postgresql_where=text("kind = 'staff'")),)
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    kind: Mapped[str] = mapped_column(Text)
+    kind: Mapped[AccountKind] = enum_column(AccountKind)
     revision: Mapped[int] = mapped_column(Integer)
     level: Mapped[int] = mapped_column(SmallInteger)
     active: Mapped[bool] = mapped_column(Boolean)
@@ -88,50 +199,62 @@ class Account(Base):
     totp_last_step: Mapped[int] = mapped_column(BigInteger)
     area_code: Mapped[str | None] = mapped_column(Text)
     department_code: Mapped[str | None] = mapped_column(Text)
-    roles: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    public_key: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    roles: Mapped[list[StaffRole]] = mapped_column(ARRAY(EnumText(StaffRole)))
+    scopes: Mapped[list[SystemScope]] = mapped_column(ARRAY(EnumText(SystemScope)))
+    public_key: Mapped[SystemKey | None] = json_column(SystemKey)
 
     @classmethod
-    def new(cls, kind: str, now: datetime, **values: Any) -> "tuple[Account, AccountRegistered]":
-        base = {"level": 1, "active": True, "roles": [], "scopes": [], "totp_last_step": 0}
-        account = cls(id=new_id(), kind=kind, revision=1, created_at=now, **{**base, **values})
-        fact = AccountRegistered(account_id=account.id, kind=kind, revision=1, occurred_at=now)  # pyright: ignore[reportArgumentType]
-        return account, fact
+    def new(cls, kind: AccountKind, now: datetime) -> "Account":
+        """An account of which only the kind is known; `registered` is its event."""
+        return cls(
+            id=new_id(),
+            kind=kind,
+            revision=1,
+            level=PHONE_LEVEL,
+            active=True,
+            created_at=now,
+            totp_last_step=0,
+            roles=[],
+            scopes=[],
+        )
+
+    def registered(self) -> AccountRegistered:
+        """The event of a new account."""
+        return AccountRegistered(
+            account_id=self.id, kind=self.kind.value, revision=1, occurred_at=self.created_at
+        )
 
     def verify(
         self,
+        *,
         name: str,
         id_number: str,
         id_number_hash: bytes,
         level: int,
-        method: str,
+        method: VerificationMethod,
         now: datetime,
     ) -> IdentityVerified:
-        """Who this is, is known: level 2 by real name, level 3 at a counter."""
-        self.name, self.id_number, self.id_number_hash, self.level = (
-            name,
-            id_number,
-            id_number_hash,
-            level,
-        )
+        """Keep who the person is, at level 2 (real name) or 3 (counter)."""
+        self.name = name
+        self.id_number = id_number
+        self.id_number_hash = id_number_hash
+        self.level = level
         self.revision += 1
         return IdentityVerified(
             account_id=self.id,
             level=level,
-            method=method,
+            method=method.value,
             holder=seal_for({"name": name, "id_number": id_number}, "identity.person"),
             revision=self.revision,
             occurred_at=now,
         )
 
-    def amr(self, signed_in: list[str]) -> list[str]:
-        """How one signed in, and that the card was seen at a counter (RFC 8176 names, and our own)."""
-        return (
-            [*signed_in, "counter"]
-            if self.kind == "person" and self.level >= COUNTER_LEVEL
-            else signed_in
-        )
+    def amr(self, signed_in: Sequence[SignInMethod]) -> list[SignInMethod]:
+        """How one signed in, and whether the card was seen at a counter."""
+        methods = list(signed_in)
+        if self.kind is AccountKind.PERSON and self.level >= COUNTER_LEVEL:
+            methods.append(SignInMethod.COUNTER)
+        return methods
 
     def linked(self, organisation: "Account", now: datetime) -> OrganisationLinked:
         """This person may act for the organisation from now on."""
@@ -155,43 +278,67 @@ class Account(Base):
         )
 
     def changed(self, now: datetime) -> StaffChanged:
-        """The fact of a changed post."""
+        """The event of a changed post."""
         self.revision += 1
         return StaffChanged(
             account_id=self.id,
             area_code=self.area_code or "",
             department_code=self.department_code or "",
-            roles=self.roles,
+            roles=list(self.roles),
             active=self.active,
             revision=self.revision,
             occurred_at=now,
         )
 
-    def sessions_revoked(self, ids: list[UUID], reason: str, now: datetime) -> SessionsRevoked:
+    def sessions_revoked(
+        self, ids: list[UUID], *, reason: EndReason, now: datetime
+    ) -> SessionsRevoked:
+        """The event of sessions that ended early; no ids mean all sessions."""
         self.revision += 1
         return SessionsRevoked(
             account_id=self.id,
             session_ids=ids,
-            reason=reason,
+            reason=reason.value,
             revision=self.revision,
             occurred_at=now,
         )
 
 
-def check_roles(roles: set[str]) -> None:
-    """400 naming every pair of duties that exclude each other."""
-    faults = [
-        FieldError("roles", "excluding_duties", f"{a} and {b} must be different people")
-        for first, second in EXCLUDING
-        for a in sorted(roles & first)
-        for b in sorted(roles & second)
-    ]
+def check_roles(roles: Iterable[StaffRole]) -> list[StaffRole]:
+    """The roles in order, each once.
+
+    Raises:
+        InvalidInputError: names every pair of duties that exclude each other.
+    """
+    chosen = sorted(set(roles))
+    faults: list[FieldError] = []
+    for first, second in EXCLUDING:
+        for one in chosen:
+            if one not in first:
+                continue
+            for other in chosen:
+                if other in second:
+                    faults.append(_excluding(one, other))
     if faults:
         raise InvalidInputError("duties that exclude each other", faults)
+    return chosen
+
+
+def _excluding(one: StaffRole, other: StaffRole) -> FieldError:
+    return FieldError(
+        "roles",
+        "excluding_duties",
+        "{first} and {second} must be different people",
+        first=one.value,
+        second=other.value,
+    )
 
 
 class OrganisationLink(Base):
-    """Who is the legal representative (法定代表人) of an organisation: one at a time, earlier ones keep their dates."""
+    """Who is the legal representative (法定代表人) of an organisation.
+
+    There is one at a time; earlier ones keep their dates.
+    """
 
     __tablename__ = "organisation_link"
     __table_args__ = (
@@ -214,10 +361,10 @@ class OrganisationLink(Base):
 
 
 class Mandate(Base):
-    """授权代办: a principal lets a person, named by ID number, act for it in some matters or all, until a day.
+    """授权代办: a principal lets a person act for it in some matters or all, until a day.
 
-    Of the agent only the name (encrypted) and the keyed hash of the number are kept: no account is looked up when it is
-    granted, so that nobody learns who has one.
+    The agent is named by ID number. Only the name (encrypted) and the keyed hash of the number are
+    kept: no account is looked up when the mandate is granted, so that nobody learns who has one.
     """
 
     __tablename__ = "mandate"
@@ -229,7 +376,7 @@ class Mandate(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
     principal_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
-    principal_kind: Mapped[str] = mapped_column(Text)
+    principal_kind: Mapped[AccountKind] = enum_column(AccountKind)
     principal_name: Mapped[str] = mapped_column(Encrypted("mandate.principal_name"))
     agent_name: Mapped[str] = mapped_column(Encrypted("mandate.agent_name"))
     agent_id_hash: Mapped[bytes] = mapped_column(LargeBinary)
@@ -245,6 +392,7 @@ class Mandate(Base):
     def new(
         cls,
         principal: Account,
+        *,
         agent_name: str,
         agent_id_hash: bytes,
         matters: list[UUID] | None,
@@ -273,26 +421,40 @@ class Mandate(Base):
         """The end of its last day."""
         return clock.day_start(self.valid_until + timedelta(days=1))
 
-    def state(self, now: datetime) -> str:
+    def state(self, now: datetime) -> MandateState:
         if self.ended_at is not None:
-            return "revoked"
+            return MandateState.REVOKED
         if now >= self.ends_at():
-            return "expired"
-        return "offered" if self.accepted_at is None else "accepted"
+            return MandateState.EXPIRED
+        if self.accepted_at is None:
+            return MandateState.OFFERED
+        return MandateState.ACCEPTED
 
     def check_running(self, now: datetime) -> None:
-        """409 unless it has been accepted and still runs."""
-        if self.state(now) != "accepted":
+        """Whether it has been accepted and still runs.
+
+        Raises:
+            ConflictError: it does not.
+        """
+        state = self.state(now)
+        if state is not MandateState.ACCEPTED:
             raise ConflictError(
-                f"the mandate is {self.state(now)}; only an accepted one can be used"
+                "the mandate is {state}; only an accepted one can be used", state=state.value
             )
 
     def accept(self, agent: Account, now: datetime) -> MandateGranted:
-        if self.state(now) != "offered":
+        """The agent takes it on.
+
+        Raises:
+            ConflictError: it is not offered (any more).
+        """
+        state = self.state(now)
+        if state is not MandateState.OFFERED:
             raise ConflictError(
-                f"the mandate is {self.state(now)}; only an offered one can be accepted"
+                "the mandate is {state}; only an offered one can be accepted", state=state.value
             )
-        self.agent_id, self.accepted_at = agent.id, now
+        self.agent_id = agent.id
+        self.accepted_at = now
         self.revision += 1
         return MandateGranted(
             mandate_id=self.id,
@@ -305,10 +467,15 @@ class Mandate(Base):
         )
 
     def revoke(self, reason: str, now: datetime) -> MandateRevoked | None:
-        """End it. An offer that nobody accepted was no fact for others, nor is its end."""
+        """End it. There is no event for an offer that nobody accepted.
+
+        Raises:
+            ConflictError: it is revoked already.
+        """
         if self.ended_at is not None:
             raise ConflictError("the mandate is revoked already")
-        self.ended_at, self.end_reason = now, reason
+        self.ended_at = now
+        self.end_reason = reason
         if self.agent_id is None:
             return None
         self.revision += 1
@@ -322,7 +489,10 @@ class Mandate(Base):
 
 
 class MiniProgramLink(Base):
-    """A mini-program's user and the account of that person; only keyed hashes of `openid` and `unionid` are kept."""
+    """A mini-program's user and the account of that person.
+
+    Only keyed hashes of `openid` and `unionid` are kept.
+    """
 
     __tablename__ = "mini_program_link"
 
@@ -334,7 +504,10 @@ class MiniProgramLink(Base):
 
 
 class SmsCode(Base):
-    """A code sent to a number: single use, few tries, bound to its purpose. Only the newest of a number counts."""
+    """A code sent to a phone: single use, few attempts, bound to its purpose.
+
+    Only the newest of a phone is valid.
+    """
 
     __tablename__ = "sms_code"
     __table_args__ = (
@@ -344,7 +517,7 @@ class SmsCode(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     phone_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    purpose: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[SmsPurpose] = enum_column(SmsPurpose)
     code_hash: Mapped[bytes] = mapped_column(LargeBinary)
     address: Mapped[str] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(SmallInteger)
@@ -353,22 +526,15 @@ class SmsCode(Base):
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
-class SmsMessage(Base):
-    """What the development sender sent, for operators to read."""
-
-    __tablename__ = "sms_message"
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    phone_hash: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    text: Mapped[str] = mapped_column(Encrypted("sms_message.text"))
-    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+class SmsMessage(SmsMessageRow, Base):
+    """What the development sender sent."""
 
 
 class SignIn(Base):
-    """A session: one sign-in and the family of refresh tokens that descends from it.
+    """A session: one sign-in and the refresh tokens that follow from it.
 
-    One opened to act for another (an organisation of one's own, or under a mandate) names this principal, belongs to the
-    person who acts, and ends with its `parent_id`.
+    A session for acting for another (for one's own organisation, or under a mandate) names this
+    principal, belongs to the person who acts, and ends with the session `parent_id`.
     """
 
     __tablename__ = "session"
@@ -381,7 +547,7 @@ class SignIn(Base):
     principal_id: Mapped[UUID | None] = mapped_column(ForeignKey("account.id"))
     mandate_id: Mapped[UUID | None] = mapped_column(ForeignKey("mandate.id"))
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("session.id"))
-    amr: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    amr: Mapped[list[SignInMethod]] = mapped_column(ARRAY(EnumText(SignInMethod)))
     signed_in_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     generation: Mapped[int] = mapped_column(Integer)
     rotated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -389,15 +555,16 @@ class SignIn(Base):
     revoked: Mapped[bool] = mapped_column(Boolean)
 
     def represents(self, organisation_id: UUID) -> bool:
-        """Acts for the organisation as its representative, not under a mandate."""
+        """Whether the person acts for the organisation as its representative, without a mandate."""
         return self.principal_id == organisation_id and self.mandate_id is None
 
     def descends_from(self, session_id: UUID) -> bool:
+        """Whether it is this session, or was opened from it."""
         return session_id in {self.id, self.parent_id}
 
 
 class Revocation(Base):
-    """The feed of sessions that ended early and of subjects withdrawn for good, read by gateways."""
+    """The feed of sessions that ended early and of withdrawn subjects, which gateways read."""
 
     __tablename__ = "revocation"
 
@@ -408,7 +575,7 @@ class Revocation(Base):
 
 
 class SigningKey(KeyRow, Base):
-    """A key pair: `next` is published before it signs, `old` stays published until its tokens have expired."""
+    """A key pair: `next` is published before it signs, `old` until its tokens have expired."""
 
     __tablename__ = "signing_key"
 
@@ -416,7 +583,7 @@ class SigningKey(KeyRow, Base):
 
 
 class Throttle(Base):
-    """Failures of one account, address or pair of both."""
+    """Failed sign-ins of one account, one address, or a pair of both."""
 
     __tablename__ = "throttle"
 

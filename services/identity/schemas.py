@@ -1,35 +1,62 @@
 """Commands and answers of identity."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
+from services.identity.model import (
+    AccountKind,
+    MandateState,
+    SignInMethod,
+    SmsPurpose,
+    StaffRole,
+    SystemScope,
+)
 from shared import clock
 from shared.domain import codes
 from shared.fields import Line, Reason
 
 Phone = Annotated[str, Field(max_length=20), AfterValidator(codes.check_phone)]
-IdNumber = Annotated[
-    str,
-    Field(max_length=18),
-    AfterValidator(lambda text: codes.check_id_number(text, clock.local_date(clock.now()))),
-]
+
+
+def _check_id_number(text: str) -> str:
+    return codes.check_id_number(text, clock.local_date(clock.now()))
+
+
+IdNumber = Annotated[str, Field(max_length=18), AfterValidator(_check_id_number)]
 SixDigits = Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-Role = Literal[
-    "window_clerk", "approver", "leader", "delivery", "department_head", "supervisor",
-    "rating_handler", "hotline_operator", "auditor", "administrator",
-]  # fmt: skip
-Scope = Literal[
-    "cases:push", "matters:read", "licenses:read", "licenses:issue", "ratings:push", "exchange:events", "exchange:push"
-]  # fmt: skip
+
+
+def _check_listed(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    # Clients know the rule of a value outside a closed list as `literal_error`; pydantic would
+    # call it `enum`.
+    try:
+        return handler(value)
+    except ValidationError as error:
+        expected: str = error.errors()[0].get("ctx", {}).get("expected", "")
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        ) from None
+
+
+LISTED = WrapValidator(_check_listed)
+Role = Annotated[StaffRole, LISTED]
+Scope = Annotated[SystemScope, LISTED]
+Purpose = Annotated[SmsPurpose, LISTED]
 AreaCode = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 DepartmentCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
-
-
-Purpose = Literal["sign_in", "bind"]
-"""What a code is for: signing in, or binding a mini-program's user to a phone."""
 Uscc = Annotated[str, Field(max_length=18), AfterValidator(codes.check_uscc)]
 AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
 
@@ -40,7 +67,7 @@ class Strict(BaseModel):
 
 class AskSmsCode(Strict):
     phone: Phone
-    purpose: Purpose = "sign_in"
+    purpose: Purpose = SmsPurpose.SIGN_IN
 
 
 class SmsCodeSent(BaseModel):
@@ -62,7 +89,7 @@ class MiniProgramSignIn(Strict):
 
 
 class BindMiniProgram(Strict):
-    """The token of the answer `binding_required`, and a code sent to the phone for the purpose `bind`."""
+    """The token of the answer `binding_required`, and a code sent to the phone for `bind`."""
 
     binding_token: Annotated[str, Field(min_length=1, max_length=1000)]
     phone: Phone
@@ -141,12 +168,15 @@ class GrantMandate(Strict):
     valid_until: date
 
 
+MandateSide = Literal["principal", "agent"]
+
+
 class MandateRead(BaseModel):
     """A mandate as principal or agent sees it; names of persons masked."""
 
     id: UUID
-    role: Literal["principal", "agent"]
-    state: Literal["offered", "accepted", "revoked", "expired"]
+    role: MandateSide
+    state: MandateState
     principal_id: UUID
     principal_name: str
     agent_id: UUID | None
@@ -181,7 +211,7 @@ class AccountRead(BaseModel):
     """One's own account, masked; an organisation's name and code are public."""
 
     id: UUID
-    kind: str
+    kind: AccountKind
     level: int
     phone: str | None
     name: str | None
@@ -197,7 +227,7 @@ class SessionRead(BaseModel):
     principal_id: UUID | None
     mandate_id: UUID | None
     signed_in_at: datetime
-    amr: list[str]
+    amr: list[SignInMethod]
     current: bool
 
 
@@ -233,7 +263,7 @@ class StaffRead(BaseModel):
     name: str
     area_code: str
     department_code: str
-    roles: list[str]
+    roles: list[StaffRole]
     active: bool
 
 
@@ -268,12 +298,25 @@ class SentMessage(BaseModel):
     text: str
 
 
+class PublicKey(BaseModel):
+    """An Ed25519 key as a JWK (RFC 8037), in the order in which PostgreSQL keeps it."""
+
+    x: str
+    alg: str
+    crv: str
+    kid: str
+    kty: str
+    use: str
+
+
 class JwkSet(BaseModel):
-    keys: list[dict[str, Any]]
+    """The public keys of access tokens (RFC 7517)."""
+
+    keys: list[PublicKey]
 
 
 class RevocationEntry(BaseModel):
-    """A session that ended, or a subject none of whose tokens holds any more."""
+    """A session that ended, or a subject none of whose tokens is valid any more."""
 
     session: UUID | None
     subject: UUID | None

@@ -1,4 +1,7 @@
-"""The arithmetic of signing in: codes by SMS, TOTP, refresh tokens, pauses after failures. Pure; time is passed in."""
+"""Arithmetic of signing in: SMS codes, TOTP, refresh tokens, pauses after failures.
+
+All functions are pure; time is passed in.
+"""
 
 import base64
 import hashlib
@@ -10,12 +13,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter
 
 from shared.security.crypto import lookup_hash
 
 TOTP_STEP = 30
+"""Seconds of one TOTP step (RFC 6238)."""
 FREE_FAILURES = 5
 LONGEST_PAUSE = timedelta(minutes=30)
+MOST_DOUBLINGS = 12
+"""2¹² seconds exceed the longest pause."""
 
 
 def new_sms_code() -> str:
@@ -23,24 +30,31 @@ def new_sms_code() -> str:
     return f"{secrets.randbelow(1_000_000):06d}"
 
 
-def sms_code_hash(phone: str, purpose: str, code: str) -> bytes:
-    """A code is bound to its number and purpose."""
+def sms_code_hash(phone: str, purpose: str, *, code: str) -> bytes:
+    """A code is bound to its phone and purpose."""
     return lookup_hash(f"{phone}/{purpose}/{code}", "sms_code")
 
 
 def new_totp_secret() -> str:
+    """160 random bits in base32, as authenticator apps read them."""
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def totp(secret: str, step: int) -> str:
     """The code of one 30-second step (RFC 6238, SHA-1, six digits)."""
     digest = hmac.digest(base64.b32decode(secret), struct.pack(">Q", step), hashlib.sha1)
+    # Dynamic truncation (RFC 4226 §5.3): the last half-byte says where the 31 bits begin.
     offset = digest[-1] & 15
-    return f"{(struct.unpack('>I', digest[offset : offset + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
+    number: int = struct.unpack(">I", digest[offset : offset + 4])[0]
+    return f"{(number & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
-def totp_step(secret: str, code: str, moment: float, last_step: int) -> int | None:
-    """The step whose code this is, one before or after now allowed, never one used before; None when it is none."""
+def totp_step(secret: str, code: str, *, moment: float, last_step: int) -> int | None:
+    """The step whose code this is; None when it is none.
+
+    The step before and after `moment` (epoch seconds) are allowed. A step up to `last_step`, the
+    last one used, never is.
+    """
     now = int(moment) // TOTP_STEP
     for step in (now - 1, now, now + 1):
         if step > last_step and hmac.compare_digest(totp(secret, step), code):
@@ -49,29 +63,41 @@ def totp_step(secret: str, code: str, moment: float, last_step: int) -> int | No
 
 
 def refresh_token(session_id: UUID, generation: int) -> str:
-    """The refresh token of one generation of a session. Derived, so that none is ever stored."""
+    """The refresh token of one generation of a session.
+
+    It is derived with the service's key and never stored.
+    """
     mac = lookup_hash(f"{session_id}/{generation}", "refresh_token")
     return f"{session_id}.{generation}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-def read_refresh_token(token: str) -> tuple[UUID, int] | None:
-    """Session and generation of a token that is ours; None for any other."""
+class RefreshClaim(NamedTuple):
+    """Session and generation of a refresh token."""
+
+    session_id: UUID
+    generation: int
+
+
+def read_refresh_token(token: str) -> RefreshClaim | None:
+    """What a token that this service made stands for; None for any other text."""
     try:
         session, generation, _ = token.split(".")
-        claimed = UUID(session), int(generation)
+        claim = RefreshClaim(UUID(session), int(generation))
     except ValueError:
         return None
-    return (
-        claimed if hmac.compare_digest(refresh_token(*claimed).encode(), token.encode()) else None
-    )
+    made = refresh_token(claim.session_id, claim.generation)
+    if not hmac.compare_digest(made.encode(), token.encode()):
+        return None
+    return claim
 
 
 def pause_after(failures: int) -> timedelta:
-    """How long nobody may try again: nothing for the first failures, then doubling to half an hour."""
+    """How long nobody may try again: nothing at first, then doubling up to half an hour."""
     beyond = failures - FREE_FAILURES
-    return (
-        timedelta() if beyond < 0 else min(timedelta(seconds=2 ** min(beyond, 12)), LONGEST_PAUSE)
-    )
+    if beyond < 0:
+        return timedelta()
+    seconds = 2 ** min(beyond, MOST_DOUBLINGS)
+    return min(timedelta(seconds=seconds), LONGEST_PAUSE)
 
 
 class MiniProgramUser(NamedTuple):
@@ -82,31 +108,40 @@ class MiniProgramUser(NamedTuple):
     unionid_hash: bytes | None
 
     @classmethod
-    def of(cls, app_id: str, openid: str, unionid: str | None) -> "MiniProgramUser":
-        # In hexadecimal, because look-up hashes take no notice of case and these ids do.
-        union = lookup_hash(unionid.encode().hex(), "unionid") if unionid else None
-        return cls(app_id, lookup_hash(openid.encode().hex(), "openid"), union)
+    def of(cls, app_id: str, openid: str, *, unionid: str | None) -> "MiniProgramUser":
+        # In hexadecimal: look-up hashes ignore case, and these ids differ by case.
+        unionid_hash: bytes | None = None
+        if unionid:
+            unionid_hash = lookup_hash(unionid.encode().hex(), "unionid")
+        return cls(app_id, lookup_hash(openid.encode().hex(), "openid"), unionid_hash)
+
+
+BindingContent = tuple[str, str, str | None, int]
+"""App, hash of the openid, hash of the unionid (both in hex), and when it expires."""
+_binding_content: TypeAdapter[BindingContent] = TypeAdapter(BindingContent)
 
 
 def binding_token(user: MiniProgramUser, expires: int) -> str:
-    """Says, until `expires` (epoch seconds), that the caller is this user. Derived, so that none is ever stored."""
-    parts = [
-        user.app_id,
-        user.openid_hash.hex(),
-        user.unionid_hash.hex() if user.unionid_hash else None,
-        expires,
-    ]
-    content = orjson.dumps(parts).hex()
+    """Proves until `expires` (epoch seconds) that the caller is this user.
+
+    It is derived with the service's key and never stored.
+    """
+    unionid: str | None = None
+    if user.unionid_hash:
+        unionid = user.unionid_hash.hex()
+    content = orjson.dumps([user.app_id, user.openid_hash.hex(), unionid, expires]).hex()
     return f"{content}.{lookup_hash(content, 'binding_token').hex()}"
 
 
 def read_binding_token(token: str, moment: float) -> MiniProgramUser | None:
-    """The user whom a token of ours names at `moment`; None for any other."""
+    """The user whom a token of this service names at `moment`; None for any other text."""
     content, _, mac = token.partition(".")
     if not hmac.compare_digest(lookup_hash(content, "binding_token").hex().encode(), mac.encode()):
         return None
-    app_id, openid, unionid, expires = orjson.loads(bytes.fromhex(content))
-    user = MiniProgramUser(
-        app_id, bytes.fromhex(openid), bytes.fromhex(unionid) if unionid else None
-    )
-    return user if moment < expires else None
+    app_id, openid, unionid, expires = _binding_content.validate_json(bytes.fromhex(content))
+    if moment >= expires:
+        return None
+    unionid_hash: bytes | None = None
+    if unionid:
+        unionid_hash = bytes.fromhex(unionid)
+    return MiniProgramUser(app_id, bytes.fromhex(openid), unionid_hash)

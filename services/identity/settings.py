@@ -7,7 +7,11 @@ from shared.settings import Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Times in seconds. `trust_gateway`: believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    """Times in seconds.
+
+    `trust_gateway`: take the client's address from the last X-Forwarded-For entry, which the
+    gateway sets itself.
+    """
 
     model_config = SettingsConfigDict(env_prefix="IDENTITY_", frozen=True, extra="ignore")
 

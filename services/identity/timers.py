@@ -1,11 +1,12 @@
-"""Time in: what leads to a use case when it is due."""
+"""Timers of identity."""
 
 from datetime import datetime
 
-from services.identity.use_cases import prune as pruning
+from services.identity.use_cases.retention import delete_expired
 from shared.database.session import Database
 
 
 async def prune(database: Database, now: datetime) -> None:
+    """Delete what nobody needs any more."""
     async with database.transaction() as session:
-        await pruning.prune(session, now)
+        await delete_expired(session, now)

@@ -1,7 +1,8 @@
-"""A licence as a sealed A4 page in PDF, Chinese and Tibetan, with a QR that leads to its check.
+"""A license as a sealed A4 page in PDF, Chinese and Tibetan, with a QR code for checking it.
 
-Only the fonts beside this file are used, so that a licence looks the same wherever it is printed. A character that they lack
-is refused by its code point: no box is ever printed in a name. The compiler is kept; it serves one page at a time.
+Only the fonts beside this file are used, so that a license looks the same wherever it is printed.
+A character that they lack is refused by its code point, so that no name is printed with a box. The
+compiler is kept between pages and makes one page at a time.
 """
 
 import io
@@ -10,53 +11,80 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal, TypedDict, cast
 
 import orjson
 import segno
 import typst
 
+from services.licenses.model.record import LicenseRecord
+from services.licenses.model.types import Bilingual
 from shared.errors import UnprocessableError
 
 HERE = Path(__file__).parent
 FONTS = HERE / "fonts"
 TEMPLATE = HERE / "templates/licence.typ"
 BREAK = "\u200b"
-"""Where a long word may break: typst breaks identifiers nowhere else."""
-LABELS = {
-    "number": ("证照编号", "ལག་ཁྱེར་ཨང་གྲངས།"),
-    "holder": ("持证主体", "ལག་ཁྱེར་འཛིན་མཁན།"),
-    "holder_number": ("证件号码", "ཐོབ་ཐང་ལག་ཁྱེར་ཨང་གྲངས།"),
-    "issuer": ("颁发机构", "སྤྲོད་མཁན་ལས་ཁུངས།"),
-    "issued_on": ("颁发日期", "སྤྲོད་པའི་ཚེས་གྲངས།"),
-    "valid": ("有效期", "ནུས་ལྡན་དུས་ཡུན།"),
-}
-FOR_GOOD = "长期"
+"""Zero-width space: typst breaks identifiers nowhere else."""
+LONG_WORD = 24
+BREAK_EVERY = 8
+MOST_NAMED = 10
+"""Missing characters that an error names."""
+NUMBER = Bilingual(zh="证照编号", bo="ལག་ཁྱེར་ཨང་གྲངས།")
+HOLDER = Bilingual(zh="持证主体", bo="ལག་ཁྱེར་འཛིན་མཁན།")
+HOLDER_NUMBER = Bilingual(zh="证件号码", bo="ཐོབ་ཐང་ལག་ཁྱེར་ཨང་གྲངས།")
+ISSUER = Bilingual(zh="颁发机构", bo="སྤྲོད་མཁན་ལས་ཁུངས།")
+ISSUED_ON = Bilingual(zh="颁发日期", bo="སྤྲོད་པའི་ཚེས་གྲངས།")
+VALIDITY = Bilingual(zh="有效期", bo="ནུས་ལྡན་དུས་ཡུན།")
+WITHOUT_END = "长期"
 
 _lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is printed: the record, its labels, and what leads to its check."""
+    """What is printed: the record, labels by field name, and what is needed to check it.
 
-    record: Mapping[str, Any]
-    labels: Mapping[str, Mapping[str, str]]
-    """Field name → its label."""
+    `note` is printed in a frame: that the license is no evidence (any more).
+    """
+
+    record: LicenseRecord
+    labels: Mapping[str, Bilingual]
     template: str
     digest: str
     check_url: str
     check_code: str
     note: str = ""
-    """Printed in a frame: that it does not hold (any more)."""
+
+
+class PageRow(TypedDict):
+    label: dict[str, str]
+    value: str
+
+
+class PageData(TypedDict):
+    """What the template reads."""
+
+    title: dict[str, str]
+    template: str
+    rows: list[PageRow]
+    issuer: str
+    issued_on: str
+    identifier: str
+    digest: str
+    code: str
+    note: str
 
 
 @cache
 def covered() -> frozenset[str]:
     """The characters that the fonts have."""
-    ranges = (FONTS / "coverage.txt").read_text(encoding="ascii").split()
-    pairs = (entry.partition("-") for entry in ranges)
-    return frozenset(chr(n) for a, _, b in pairs for n in range(int(a, 16), int(b or a, 16) + 1))
+    characters: set[str] = set()
+    for entry in (FONTS / "coverage.txt").read_text(encoding="ascii").split():
+        first, _, last = entry.partition("-")
+        for number in range(int(first, 16), int(last or first, 16) + 1):
+            characters.add(chr(number))
+    return frozenset(characters)
 
 
 @cache
@@ -71,75 +99,100 @@ def breakable(text: str) -> str:
     """Long words of letters and digits may break after every eighth character and every dot."""
     words: list[str] = []
     for word in text.split(" "):
-        parts = [
-            part[i : i + 8]
-            for part in word.replace(".", ".\0").split("\0")
-            for i in range(0, len(part), 8)
-        ]
-        words.append(BREAK.join(parts) if len(word) > 24 and word.isascii() else word)
+        if len(word) > LONG_WORD and word.isascii():
+            words.append(BREAK.join(_pieces(word)))
+        else:
+            words.append(word)
     return " ".join(words)
 
 
-def _rows(page: Page) -> Iterator[tuple[Mapping[str, str], str]]:
-    record, fixed = page.record, {name: {"zh": zh, "bo": bo} for name, (zh, bo) in LABELS.items()}
-    yield fixed["number"], record["number"]
-    yield fixed["holder"], record["holder"]["name"]
-    yield fixed["holder_number"], record["holder"]["number"]
-    for name, value in record["fields"].items():
-        yield page.labels.get(name, {"zh": name}), value
-    yield fixed["issuer"], record["issuer"]["name"]
-    yield fixed["issued_on"], record["issued_on"]
-    yield fixed["valid"], f"{record['valid_from']} 至 {record.get('valid_until') or FOR_GOOD}"
+def _pieces(word: str) -> Iterator[str]:
+    piece = ""
+    for character in word:
+        piece += character
+        if len(piece) == BREAK_EVERY or character == ".":
+            yield piece
+            piece = ""
+    if piece:
+        yield piece
+
+
+def _row(label: Bilingual, value: str) -> PageRow:
+    return {"label": label.model_dump(exclude_none=True), "value": breakable(value)}
+
+
+def _rows(page: Page) -> list[PageRow]:
+    record = page.record
+    rows = [
+        _row(NUMBER, record.number),
+        _row(HOLDER, record.holder.name),
+        _row(HOLDER_NUMBER, record.holder.number),
+    ]
+    for name, value in record.fields.items():
+        label = page.labels.get(name) or Bilingual(zh=name)
+        rows.append(_row(label, value))
+    rows += [
+        _row(ISSUER, record.issuer.name),
+        _row(ISSUED_ON, record.issued_on),
+        _row(VALIDITY, f"{record.valid_from} 至 {record.valid_until or WITHOUT_END}"),
+    ]
+    return rows
 
 
 def _qr(content: str) -> str:
     out = io.BytesIO()
-    # One mask of the eight: trying them all costs more than the rest of the page, and any reader takes each.
+    # A fixed mask: trying all eight costs more than the rest of the page, and readers take each.
     code = segno.make(content, error="m", mask=4, boost_error=False, micro=False)
     code.save(out, kind="svg", border=2, xmldecl=False, svgns=True)
     return out.getvalue().decode()
 
 
 def render(page: Page, kind: Literal["pdf", "png"] = "pdf") -> bytes:
-    """The page; raises UnprocessableError naming the characters that no font here has. Takes about 10 ms of CPU."""
+    """The page; takes about 10 ms of CPU.
+
+    Raises:
+        UnprocessableError: names the characters that no font has.
+    """
     record = page.record
-    data: dict[str, Any] = {
-        "title": record["type"]["name"],
+    data: PageData = {
+        "title": record.type.name,
         "template": page.template,
-        "rows": [{"label": label, "value": breakable(value)} for label, value in _rows(page)],
-        "issuer": record["issuer"]["name"],
-        "issued_on": record["issued_on"],
-        "identifier": breakable(record["identifier"]),
+        "rows": _rows(page),
+        "issuer": record.issuer.name,
+        "issued_on": record.issued_on,
+        "identifier": breakable(record.identifier),
         "digest": breakable(page.digest),
         "code": page.check_code,
         "note": page.note,
     }
     _refuse_unknown(data)
-    data["qr"] = _qr(page.check_url)
+    content = orjson.dumps({**data, "qr": _qr(page.check_url)}).decode()
     with _lock:
-        # Without tags a page costs half; the same data are read aloud from the answer in JSON.
-        made = _compiler().compile(
-            format=kind, sys_inputs={"data": orjson.dumps(data).decode()}, pdf_tags=False
-        )
+        # Without tags a page costs half; screen readers get the same data from the JSON answer.
+        made = _compiler().compile(format=kind, sys_inputs={"data": content}, pdf_tags=False)
     assert isinstance(made, bytes)
     return made
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for one in value.values():
+        for one in cast("Mapping[str, object]", value).values():
             yield from _texts(one)
     elif isinstance(value, list):
-        for one in value:
+        for one in cast("list[object]", value):
             yield from _texts(one)
 
 
-def _refuse_unknown(data: Any) -> None:
-    unknown = sorted({c for text in _texts(data) for c in text} - covered() - {BREAK, "\n"})
+def _refuse_unknown(data: PageData) -> None:
+    characters: set[str] = set()
+    for text in _texts(data):
+        characters.update(text)
+    unknown = sorted(characters - covered() - {BREAK, "\n"})
     if unknown:
-        named = ", ".join(f"U+{ord(c):04X}" for c in unknown[:10])
+        named = ", ".join(f"U+{ord(character):04X}" for character in unknown[:MOST_NAMED])
         raise UnprocessableError(
-            f"the fonts of this system lack characters of this licence: {named}"
+            "the fonts of this system lack characters of this licence: {characters}",
+            characters=named,
         )

@@ -7,7 +7,7 @@ from shared.settings import Port, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """`public_url`: the gateway's address as people reach it, for the QR on a licence (`https://…`)."""
+    """`public_url`: the gateway's address as people reach it, for the QR on a license (`https://…`)."""
 
     model_config = SettingsConfigDict(env_prefix="LICENSES_", frozen=True, extra="ignore")
 
@@ -17,8 +17,8 @@ class Settings(ServiceSettings):
     city_code: str = "540100000000"
     """区划 whose supervisors see the figures of every area."""
     trust_gateway: bool = True
-    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    """Take the client's address from the last X-Forwarded-For entry, which the gateway sets."""
     check_window_seconds: int = Field(default=600, ge=1)
     check_tries_per_address: int = Field(default=120, ge=1)
     check_tries_per_number: int = Field(default=20, ge=1)
-    """Budget of tries to check a licence without signing in; a service hall is one address."""
+    """Budget of tries to check a license without signing in; a service hall is one address."""

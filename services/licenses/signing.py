@@ -1,8 +1,9 @@
-"""How a record is made one sequence of bytes, and signed.
+"""How a record becomes one sequence of bytes, and how that is signed.
 
-The canonical form follows RFC 8785: keys sorted, no blanks, UTF-8; texts in NFC, absent values left out, and no numbers but
-small integers. A signature is a compact JWS without its payload (RFC 7515, appendix F), which is the record itself. Another
-algorithm (SM2 with SM3) is another `Signer` and another entry of `VERIFIERS`.
+The canonical form follows RFC 8785: keys sorted, no blanks, UTF-8; texts in NFC, absent values
+left out, and no numbers but small integers. A signature is a compact JWS without its payload
+(RFC 7515, appendix F); the payload is the record. Another algorithm (SM2 with SM3) is another
+`Signer` and another entry of `VERIFIERS`.
 """
 
 import binascii
@@ -10,7 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
 from cryptography.exceptions import InvalidSignature
@@ -18,23 +19,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.security.key_ring import decode, encode
 
+# The members of a JWK depend on its algorithm.
 Jwk = Mapping[str, Any]
 
 
-def canonical(value: Mapping[str, Any]) -> bytes:
+def canonical(record: Mapping[str, object]) -> bytes:
     """The bytes of a record that are digested and signed."""
-    content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    # A whole text is in NFC exactly when each of its parts is. Most are, and bring no absent values.
+    content = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    # A text is in NFC exactly when each of its parts is. Most records are, and have no absent
+    # values, so the slow way is rare.
     if b":null" not in content and unicodedata.is_normalized("NFC", content.decode()):
         return content
-    return orjson.dumps(_normal(value), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_normalised(record), option=orjson.OPT_SORT_KEYS)
 
 
-def _normal(value: Any) -> Any:
+def _normalised(value: object) -> object:
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
     if isinstance(value, Mapping):
-        return {key: _normal(one) for key, one in value.items() if one is not None}
+        normalised: dict[str, object] = {}
+        for key, one in cast("Mapping[str, object]", value).items():
+            if one is not None:
+                normalised[key] = _normalised(one)
+        return normalised
     return value
 
 
@@ -44,7 +51,7 @@ def digest_of(record: bytes) -> str:
 
 
 class Signer(Protocol):
-    """Signs under one key."""
+    """Signs with one key."""
 
     @property
     def kid(self) -> str: ...
@@ -88,13 +95,15 @@ VERIFIERS: Mapping[str, Callable[[Jwk, bytes, bytes], bool]] = {
 }
 
 
-def verify(jwk: Jwk, payload: bytes, signature: str) -> bool:
-    """Whether `signature` (as `Signer.sign` gives it) is the key's own over `payload`."""
+def verify(jwk: Jwk, payload: bytes, *, signature: str) -> bool:
+    """Whether `signature` (as `Signer.sign` gives it) was made with the key over `payload`."""
     try:
         header, middle, mac = signature.split(".")
         named = orjson.loads(decode(header))
+        # The header must name this key and algorithm, so that nobody can choose another.
         if middle or named != {"alg": jwk["alg"], "kid": jwk["kid"]}:
             return False
-        return VERIFIERS[jwk["alg"]](jwk, f"{header}.{encode(payload)}".encode(), decode(mac))
+        signed = f"{header}.{encode(payload)}".encode()
+        return VERIFIERS[jwk["alg"]](jwk, signed, decode(mac))
     except (ValueError, KeyError, binascii.Error):
         return False

@@ -1,4 +1,7 @@
-"""Time in: due rows lead to use cases, claimed so that any number of replicas may run."""
+"""Timers: each runs its use case batch by batch, one transaction each.
+
+Batches are claimed with row locks, so any number of replicas may run.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,9 +9,11 @@ from datetime import datetime, timedelta
 from services.licenses.use_cases import checks, expiry, jobs, statistics
 from shared.database.session import Database
 
+TRIES_KEPT = timedelta(days=1)
+
 
 async def expire(database: Database, now: datetime) -> int:
-    """All licences whose last day is over, batch by batch, a transaction each; their number."""
+    """Expire all licenses whose last day is over; their number."""
     total = 0
     while True:
         async with database.transaction() as session:
@@ -19,7 +24,7 @@ async def expire(database: Database, now: datetime) -> int:
 
 
 async def sign(database: Database, now: datetime) -> int:
-    """All waiting signing jobs, batch by batch, a transaction each; the number of licences signed."""
+    """Work on all waiting signing jobs; the number of licenses signed."""
     total = 0
     while True:
         async with database.transaction() as session:
@@ -30,7 +35,7 @@ async def sign(database: Database, now: datetime) -> int:
 
 
 async def fold(database: Database, _now: datetime) -> None:
-    """What was counted since goes into the sums."""
+    """Add all waiting counts to the sums."""
     while True:
         async with database.transaction() as session:
             if await statistics.fold_counts(session) == 0:
@@ -38,14 +43,14 @@ async def fold(database: Database, _now: datetime) -> None:
 
 
 async def forget_tries(database: Database, now: datetime) -> None:
-    """Budgets of checks of yesterday."""
+    """Delete attempts at checks of windows long past."""
     async with database.transaction() as session:
-        await checks.forget_tries(session, now - timedelta(days=1))
+        await checks.forget_tries(session, now - TRIES_KEPT)
 
 
 @dataclass(frozen=True, slots=True)
 class TimersRan:
-    """What one run of the timers did."""
+    """How many licenses one run of the timers expired and signed."""
 
     expired: int
     signed: int
@@ -53,6 +58,7 @@ class TimersRan:
 
 async def run_all(database: Database, now: datetime) -> TimersRan:
     """Every timer once."""
-    ran = TimersRan(await expire(database, now), await sign(database, now))
+    expired = await expire(database, now)
+    signed = await sign(database, now)
     await fold(database, now)
-    return ran
+    return TimersRan(expired, signed)

@@ -2,232 +2,361 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain import codes
-from shared.domain.guides import MatterDocument, check_question_tree, online_level
+from shared.domain.guides import HandlingItem, MatterDocument, check_question_tree, online_level
+from shared.errors import FieldError
 
 PHONE = re.compile(
     r"0[0-9]{2,3}-[0-9]{7,8}(-[0-9]{1,6})?|1[3-9][0-9]{9}|12345|12333|12366|123[0-9]{2}"
 )
+"""A landline with its area code, a mobile number, or a hotline."""
+IMMEDIATE = "1"
+"""项目类型 of an 即办件."""
+IN_USE = "1"
+"""State of an entry of the basic catalogue (基本目录) that is in use."""
+WHOLLY_ONLINE = 4
+"""The deepest online level."""
+RESULT_TYPES = {"license": "出证", "approval": "审批", "document": "出文"}
+"""Kind of a result → its type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
     """One broken rule; a `warning` does not stop publication."""
 
-    rule: str
-    field: str
-    message: str
+    error: FieldError
     warning: bool = False
 
+    @property
+    def rule(self) -> str:
+        return self.error.rule
 
-Rule = Callable[[MatterDocument], Iterator[tuple[str, str]]]
-"""Yields the field and the message of each breach."""
+    @property
+    def field(self) -> str:
+        return self.error.field
+
+    @property
+    def message(self) -> str:
+        """The text in the language of the request."""
+        return self.error.text()
 
 
-def _national_code(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.code is None and d.local_code is None:
-        yield "code", "give the implementing code (实施编码) or the local code"
+Check = Callable[[MatterDocument], Iterator[FieldError]]
+"""Yields every breach of one rule."""
+
+
+def _code_structure(d: MatterDocument) -> Iterator[FieldError]:
+    if d.code is None:
+        if d.local_code is None:
+            yield FieldError(
+                "code",
+                "code_structure",
+                "give the implementing code (实施编码) or the local code",
+            )
+        return
     try:
-        if d.code is not None and codes.check_implementing_code(d.code)[19:] != (
-            d.catalog_code or d.code[19:]
-        ):
-            yield "catalog_code", "differs from the basic code inside the implementing code"
-        if d.code is not None and d.code[21:23] != d.type:
-            yield "type", "differs from the matter type inside the implementing code"
+        basic_code = codes.check_implementing_code(d.code)[19:]
     except ValueError as error:
-        yield "code", str(error)
+        yield FieldError.of("code", "code_structure", error)
+        return
+    if d.catalog_code and d.catalog_code != basic_code:
+        yield FieldError(
+            "catalog_code",
+            "code_structure",
+            "differs from the basic code inside the implementing code",
+        )
+    if d.code[21:23] != d.type:
+        yield FieldError(
+            "type",
+            "code_structure",
+            "differs from the matter type inside the implementing code",
+        )
 
 
-def _catalog_entry(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _catalog_entry(d: MatterDocument) -> Iterator[FieldError]:
     entry = d.catalog_entry
     if entry is None:
         return
     try:
         code = codes.check_catalog_code(entry.code)
     except ValueError as error:
-        yield "catalog_entry.code", str(error)
+        yield FieldError.of("catalog_entry.code", "catalog_entry", error)
     else:
-        if code != (d.catalog_code or code):
-            yield "catalog_entry.code", "differs from the basic code of the matter"
-        if d.code is not None and code != d.code[19:]:
-            yield "catalog_entry.code", "differs from the basic code inside the implementing code"
-        if code[2:4] != entry.type:
-            yield "catalog_entry.type", "differs from the matter type inside the basic code"
+        yield from _catalog_code(d, code, entry_type=entry.type)
     if entry.type != d.type:
-        yield "catalog_entry.type", "differs from the type of the matter"
+        yield FieldError(
+            "catalog_entry.type", "catalog_entry", "differs from the type of the matter"
+        )
 
 
-def _catalog_entry_in_force(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.catalog_entry and d.catalog_entry.state != "1":
-        yield "catalog_entry.state", "the catalogue does not have it in use"
-    if d.catalog_entry and d.level not in d.catalog_entry.use_levels:
-        yield "catalog_entry.use_levels", f"the catalogue does not let level {d.level} exercise it"
+def _catalog_code(d: MatterDocument, code: str, *, entry_type: str) -> Iterator[FieldError]:
+    if d.catalog_code and code != d.catalog_code:
+        yield FieldError(
+            "catalog_entry.code", "catalog_entry", "differs from the basic code of the matter"
+        )
+    if d.code is not None and code != d.code[19:]:
+        yield FieldError(
+            "catalog_entry.code",
+            "catalog_entry",
+            "differs from the basic code inside the implementing code",
+        )
+    if code[2:4] != entry_type:
+        yield FieldError(
+            "catalog_entry.type",
+            "catalog_entry",
+            "differs from the matter type inside the basic code",
+        )
 
 
-def _handling_item_codes(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    for field in ("sequence", "local_code"):
-        for value, number in Counter(getattr(item, field) for item in d.handling_items).items():
-            if value is not None and number > 1:
-                yield f"handling_items.{field}", f"{value} stands {number} times"
+def _catalog_entry_in_force(d: MatterDocument) -> Iterator[FieldError]:
+    entry = d.catalog_entry
+    if entry is None:
+        return
+    if entry.state != IN_USE:
+        yield FieldError(
+            "catalog_entry.state",
+            "catalog_entry_in_force",
+            "the catalogue does not have it in use",
+        )
+    if d.level not in entry.use_levels:
+        yield FieldError(
+            "catalog_entry.use_levels",
+            "catalog_entry_in_force",
+            "the catalogue does not let level {level} exercise it",
+            level=d.level,
+        )
+
+
+def _handling_item_codes(d: MatterDocument) -> Iterator[FieldError]:
+    yield from _doubled("sequence", [item.sequence for item in d.handling_items])
+    yield from _doubled("local_code", [item.local_code for item in d.handling_items])
     for item in d.handling_items:
         if item.code is not None:
-            for message in _handling_item_code(d.code, item.code, item.sequence):
-                yield f"handling_items.{item.sequence}.code", message
+            yield from _handling_item_code(d, item, item.code)
 
 
-def _handling_item_code(matter: str | None, code: str, sequence: str) -> Iterator[str]:
-    if matter is None:
-        yield "the matter has only a local code, so its items have no national one"
+def _doubled(name: str, values: Sequence[str | None]) -> Iterator[FieldError]:
+    for value, number in Counter(values).items():
+        if value is not None and number > 1:
+            yield FieldError(
+                f"handling_items.{name}",
+                "handling_item_codes",
+                "{value} is used {number} times",
+                value=value,
+                number=number,
+            )
+
+
+def _handling_item_code(d: MatterDocument, item: HandlingItem, code: str) -> Iterator[FieldError]:
+    field = f"handling_items.{item.sequence}.code"
+    if d.code is None:
+        yield FieldError(
+            field,
+            "handling_item_codes",
+            "the matter has only a local code, so its items have no national one",
+        )
         return
     try:
         code = codes.check_handling_item_code(code)
     except ValueError as error:
-        yield str(error)
+        yield FieldError.of(field, "handling_item_codes", error)
         return
-    if code[:31] != matter.strip().upper():
-        yield "does not begin with the implementing code of the matter"
-    if code[31:] != sequence:
-        yield "does not end in the sequence of the item"
+    if code[:31] != d.code.strip().upper():
+        yield FieldError(
+            field,
+            "handling_item_codes",
+            "does not begin with the implementing code of the matter",
+        )
+    if code[31:] != item.sequence:
+        yield FieldError(field, "handling_item_codes", "does not end in the sequence of the item")
 
 
-def _handling_item_days(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _handling_item_days(d: MatterDocument) -> Iterator[FieldError]:
     for item in d.handling_items:
-        place = f"handling_items.{item.sequence}"
+        # What an item leaves open is as the matter says.
         legal = d.legal_days if item.legal_days is None else item.legal_days
         promised = d.promised_days if item.promised_days is None else item.promised_days
         if promised is None:
             continue
-        if any(limit is not None and promised > limit for limit in (legal, d.legal_days)):
-            yield (
-                f"{place}.promised_days",
+        field = f"handling_items.{item.sequence}.promised_days"
+        limits = [days for days in (legal, d.legal_days) if days is not None]
+        if limits and promised > min(limits):
+            yield FieldError(
+                field,
+                "handling_item_days",
                 "must not be longer than the legal days of the item and of the matter",
             )
-        if (promised == 0) != ((item.project_type or d.project_type) == "1"):
-            yield f"{place}.promised_days", "即办件 has 0 promised days, 承诺件 more"
+        is_immediate = (item.project_type or d.project_type) == IMMEDIATE
+        if (promised == 0) != is_immediate:
+            yield FieldError(field, "handling_item_days", "即办件 has 0 promised days, 承诺件 more")
 
 
-def _immediate(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.promised_days is not None and (d.promised_days == 0) != (d.project_type == "1"):
-        yield "promised_days", "即办件 has 0 promised days, 承诺件 more"
+def _immediate_means_zero_days(d: MatterDocument) -> Iterator[FieldError]:
+    if d.promised_days is None:
+        return
+    is_immediate = d.project_type == IMMEDIATE
+    if (d.promised_days == 0) != is_immediate:
+        yield FieldError(
+            "promised_days",
+            "immediate_means_zero_days",
+            "即办件 has 0 promised days, 承诺件 more",
+        )
 
 
-def _promise(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.legal_days is not None and d.promised_days is not None and d.promised_days > d.legal_days:
-        yield "promised_days", "must not be longer than the legal days"
-    if d.type != "20" and d.promised_days is None:
-        yield "promised_days", "is required for applications"
+def _promise_within_law(d: MatterDocument) -> Iterator[FieldError]:
+    if d.promised_days is None:
+        if d.type != codes.MatterType.PUBLIC_SERVICE:
+            yield FieldError("promised_days", "promise_within_law", "is required for applications")
+        return
+    if d.legal_days is not None and d.promised_days > d.legal_days:
+        yield FieldError(
+            "promised_days", "promise_within_law", "must not be longer than the legal days"
+        )
 
 
-def _steps(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _steps_within_promise(d: MatterDocument) -> Iterator[FieldError]:
     total = sum(step.days for step in d.steps if not step.conditional)
     if d.promised_days is not None and total > d.promised_days:
-        yield "steps", f"the steps take {total} days, {d.promised_days} are promised"
+        yield FieldError(
+            "steps",
+            "steps_within_promise",
+            "the steps take {total} days, {promised} are promised",
+            total=total,
+            promised=d.promised_days,
+        )
 
 
-def _visits(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.visits > 0 and not d.visits_reason:
-        yield "visits_reason", "say why the applicant must come"
-    if d.visits == 0 and d.visits_reason:
-        yield "visits_reason", "nobody must come, so there is no reason"
-    if d.visits == 0 and online_level(d.stages, 0) < 4 and not d.accepts_post:
-        yield "accepts_post", "no visit and not wholly online: applications must be taken by post"
+def _visits_explained(d: MatterDocument) -> Iterator[FieldError]:
+    if d.visits > 0:
+        if not d.visits_reason:
+            yield FieldError("visits_reason", "visits_explained", "say why the applicant must come")
+        return
+    if d.visits_reason:
+        yield FieldError(
+            "visits_reason", "visits_explained", "nobody must come, so there is no reason"
+        )
+    if online_level(d.stages, 0) < WHOLLY_ONLINE and not d.accepts_post:
+        yield FieldError(
+            "accepts_post",
+            "visits_explained",
+            "no visit and not wholly online: applications must be taken by post",
+        )
 
 
-def _fees(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if not d.charged and (d.pay_online or d.fees):
-        yield "charged", "no fee is charged, so there is no fee item and no online payment"
-    if d.charged and not d.fees:
-        yield "fees", "name the fee, its standard and its basis"
+def _fees_complete(d: MatterDocument) -> Iterator[FieldError]:
+    if d.charged:
+        if not d.fees:
+            yield FieldError("fees", "fees_complete", "name the fee, its standard and its basis")
+    elif d.pay_online or d.fees:
+        yield FieldError(
+            "charged",
+            "fees_complete",
+            "no fee is charged, so there is no fee item and no online payment",
+        )
     for fee in d.fees:
         if not fee.basis:
-            yield f"fees.{fee.code}.basis", "name the legal basis of the fee"
+            yield FieldError(
+                f"fees.{fee.code}.basis", "fees_complete", "name the legal basis of the fee"
+            )
 
 
-def _result(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _result_complete(d: MatterDocument) -> Iterator[FieldError]:
     if d.result is None:
         return
     if not d.result.sample:
-        yield "result.sample", "show a sample of the result"
-    expected = {"license": "出证", "approval": "审批", "document": "出文"}[d.result.kind]
+        yield FieldError("result.sample", "result_complete", "show a sample of the result")
+    expected = RESULT_TYPES[d.result.kind]
     if d.result.type != expected:
-        yield "result.type", f"this kind of result is {expected}"
+        yield FieldError(
+            "result.type",
+            "result_complete",
+            "this kind of result is {expected}",
+            expected=expected,
+        )
 
 
-def _phones(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    for field in ("consult_phone", "complaint_phone"):
-        phone: str | None = getattr(d, field)
+def _phones(d: MatterDocument) -> Iterator[FieldError]:
+    numbers = {"consult_phone": d.consult_phone, "complaint_phone": d.complaint_phone}
+    for field, phone in numbers.items():
         if phone is None:
-            yield field, "is required"
+            yield FieldError(field, "phones", "is required")
         elif not PHONE.fullmatch(phone):
-            yield field, "write it with its area code (Lhasa 0891), as 0891-6000001"
+            yield FieldError(
+                field, "phones", "write it with its area code (Lhasa 0891), as 0891-6000001"
+            )
     if d.consult_phone and d.consult_phone == d.complaint_phone:
-        yield "complaint_phone", "must differ from the number for advice"
+        yield FieldError("complaint_phone", "phones", "must differ from the number for advice")
 
 
-def _objects(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _objects_named(d: MatterDocument) -> Iterator[FieldError]:
     if not d.object_types:
-        yield "object_types", "say whom it serves"
+        yield FieldError("object_types", "objects_named", "say whom it serves")
 
 
-def _places(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _place_precise(d: MatterDocument) -> Iterator[FieldError]:
     if d.visits > 0 and not any(place.window for place in d.places):
-        yield "places", "give an address precise to the window"
+        yield FieldError("places", "place_precise", "give an address precise to the window")
 
 
-def _faq(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.type == "01" and not d.faq:
-        yield "faq", "a licensing matter has at least one frequent question"
+def _licensing_has_faq(d: MatterDocument) -> Iterator[FieldError]:
+    if d.type == codes.MatterType.LICENSING and not d.faq:
+        yield FieldError(
+            "faq", "licensing_has_faq", "a licensing matter has at least one frequent question"
+        )
 
 
-def _basis(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    if d.type != "20" and not d.basis:
-        yield "basis", "name the legal basis"
+def _basis_named(d: MatterDocument) -> Iterator[FieldError]:
+    if d.type != codes.MatterType.PUBLIC_SERVICE and not d.basis:
+        yield FieldError("basis", "basis_named", "name the legal basis")
 
 
-def _tree(d: MatterDocument) -> Iterator[tuple[str, str]]:
-    for fault in check_question_tree(d):
-        yield fault.field, fault.message
+def _question_tree(d: MatterDocument) -> Iterator[FieldError]:
+    for error in check_question_tree(d):
+        yield error.as_rule("question_tree")
 
 
-def _tibetan(d: MatterDocument) -> Iterator[tuple[str, str]]:
+def _tibetan_name(d: MatterDocument) -> Iterator[FieldError]:
     if not d.name.bo:
-        yield "name.bo", "has no Tibetan name"
+        yield FieldError("name.bo", "tibetan_name", "has no Tibetan name")
 
 
-RULES: dict[str, Rule] = {
-    "code_structure": _national_code,
+RULES: dict[str, Check] = {
+    "code_structure": _code_structure,
     "catalog_entry": _catalog_entry,
     "catalog_entry_in_force": _catalog_entry_in_force,
     "handling_item_codes": _handling_item_codes,
     "handling_item_days": _handling_item_days,
-    "immediate_means_zero_days": _immediate,
-    "promise_within_law": _promise,
-    "steps_within_promise": _steps,
-    "visits_explained": _visits,
-    "fees_complete": _fees,
-    "result_complete": _result,
+    "immediate_means_zero_days": _immediate_means_zero_days,
+    "promise_within_law": _promise_within_law,
+    "steps_within_promise": _steps_within_promise,
+    "visits_explained": _visits_explained,
+    "fees_complete": _fees_complete,
+    "result_complete": _result_complete,
     "phones": _phones,
-    "objects_named": _objects,
-    "place_precise": _places,
-    "licensing_has_faq": _faq,
-    "basis_named": _basis,
-    "question_tree": _tree,
-    "tibetan_name": _tibetan,
+    "objects_named": _objects_named,
+    "place_precise": _place_precise,
+    "licensing_has_faq": _licensing_has_faq,
+    "basis_named": _basis_named,
+    "question_tree": _question_tree,
+    "tibetan_name": _tibetan_name,
 }
 STRUCTURAL = frozenset({"code_structure", "catalog_entry", "handling_item_codes", "question_tree"})
-"""What even a thin imported row must keep: everything else only warns there."""
+"""What even a thin imported row must keep: every other rule only warns there."""
 
 
-def breaches(
-    document: MatterDocument, warnings: frozenset[str] = frozenset(), only: Collection[str] = RULES
+def find_breaches(
+    document: MatterDocument,
+    *,
+    warnings: frozenset[str] = frozenset(),
+    only: Collection[str] = RULES,
 ) -> list[Breach]:
     """Every breach of every rule (of `only`); those of the rules in `warnings` only warn."""
-    return [
-        Breach(name, field, message, name in warnings)
-        for name, rule in RULES.items()
-        if name in only
-        for field, message in rule(document)
-    ]
+    found: list[Breach] = []
+    for name, check in RULES.items():
+        if name in only:
+            for error in check(document):
+                found.append(Breach(error, warning=name in warnings))
+    return found

@@ -1,193 +1,143 @@
-"""Who may do and see what, and how a rating and its invitation are shown."""
+"""Who may act and see what in ratings: callers by role, acts on shared records, offices."""
 
-import io
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated
+from uuid import UUID
 
-import segno
-from fastapi import Depends, Request
+from fastapi import Depends, Header
 
-from services.ratings.calendar import queries as calendar_queries
-from services.ratings.giving.use_cases import supplement
-from services.ratings.invitations.credentials import find
-from services.ratings.invitations.model.invitation import Invitation
-from services.ratings.rating.model.dictionary import (
-    CONTENTS,
-    CURRENT,
-    GRADES,
-    RETIRED_TAGS,
-    Tag,
-    tags_of,
-)
-from services.ratings.rating.model.rating import Rating
-from services.ratings.rating.schemas import RatingRead
+from services.ratings.calendar.dependencies import current_moment
+from services.ratings.model_base import CallerKind, DuePlace, Office, Role, Scope
 from services.ratings.settings import Settings
-from shared import clock
-from shared.database.session import Database
+from shared.database.acts import Act
 from shared.domain.workdays import Moment
-from shared.errors import ForbiddenError, NotFoundError
-from shared.http.client_address import client_address
-from shared.http.dependencies import Session
-from shared.security.auth import CurrentCaller, MaybeCaller, with_role
+from shared.errors import ForbiddenError
+from shared.http.dependencies import act_by, settings_of
+from shared.pagination import decode_cursor
+from shared.security.auth import CurrentCaller, with_role
 from shared.security.tokens import Caller
 
-CITIZENS = frozenset({"person", "organisation"})
-READERS = frozenset({"rating_handler", "department_head"})
-Clerk = Annotated[Caller, Depends(with_role("window_clerk"))]
-Handler = Annotated[Caller, Depends(with_role("rating_handler"))]
-"""差评处理岗 of a department."""
 PUSH = "ratings:push"
+"""Scope of systems that order printed tokens and show the codes of windows."""
+FIRST = UUID(int=0)
+"""Comes before every id, as the start of a list."""
 
+Config = Annotated[Settings, Depends(settings_of(Settings))]
 
-async def moment(session: Session) -> Moment:
-    """Now, by the calendar in force."""
-    return Moment(clock.now(), await calendar_queries.get_calendar(session))
+# Used by endpoints that read, and by the acts below.
+_handler = with_role(Role.RATING_HANDLER)
+_head = with_role(Role.DEPARTMENT_HEAD)
+_reviewer = with_role(Role.AUDITOR, Role.SUPERVISOR)
+_moderator = with_role(Role.RATING_HANDLER, Role.AUDITOR)
 
+Clerk = Annotated[Caller, Depends(with_role(Role.WINDOW_CLERK))]
+Handler = Annotated[Caller, Depends(_handler)]
+"""差评处理岗 of a department."""
+Overseer = Annotated[
+    Caller, Depends(with_role(Role.RATING_HANDLER, Role.DEPARTMENT_HEAD, Role.SUPERVISOR))
+]
+"""Staff of the department, or 督办 of the area."""
+DeadlineReader = Annotated[
+    Caller,
+    Depends(
+        with_role(
+            Role.RATING_HANDLER,
+            Role.DEPARTMENT_HEAD,
+            Role.SUPERVISOR,
+            Role.AUDITOR,
+            Role.ADMINISTRATOR,
+        )
+    ),
+]
+Reviewer = Annotated[Caller, Depends(_reviewer)]
+"""复核: never of the department that appeals."""
+Auditor = Annotated[Caller, Depends(with_role(Role.AUDITOR))]
+Moderator = Annotated[Caller, Depends(_moderator)]
+AppealReader = Annotated[
+    Caller,
+    Depends(with_role(Role.RATING_HANDLER, Role.DEPARTMENT_HEAD, Role.AUDITOR, Role.SUPERVISOR)),
+]
 
-At = Annotated[Moment, Depends(moment)]
+HandlerAct = Annotated[Act[Moment], Depends(act_by(_handler, current_moment))]
+HeadAct = Annotated[Act[Moment], Depends(act_by(_head, current_moment))]
+ReviewerAct = Annotated[Act[Moment], Depends(act_by(_reviewer, current_moment))]
+ModeratorAct = Annotated[Act[Moment], Depends(act_by(_moderator, current_moment))]
 
-
-# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
-async def _settings(request: Request) -> Settings:
-    return request.app.state.settings
-
-
-Config = Annotated[Settings, Depends(_settings)]
-
-
-async def _database(request: Request) -> Database:
-    return request.app.state.database
-
-
-Db = Annotated[Database, Depends(_database)]
-
-
-async def _rater(request: Request, caller: MaybeCaller, settings: Config) -> find.Rater:
-    return find.Rater(caller, client_address(request, trust_gateway=settings.trust_gateway))
-
-
-Rater = Annotated[find.Rater, Depends(_rater)]
+RatingToken = Annotated[
+    str | None,
+    Header(
+        alias="Rating-Token",
+        max_length=512,
+        description="Of the rating's invitation, without an account",
+    ),
+]
 
 
 def _is_system(caller: Caller) -> bool:
-    return caller.kind == "system" and PUSH in caller.scopes
+    return caller.kind == CallerKind.SYSTEM and PUSH in caller.scopes
+
+
+def _is_staff(caller: Caller, role: Role) -> bool:
+    return caller.kind == CallerKind.STAFF and role in caller.roles
 
 
 async def _orderer(caller: CurrentCaller) -> Caller:
-    """Runs the platform, or is a bureau's system with the scope."""
-    administrator = caller.kind == "staff" and "administrator" in caller.roles
-    if not administrator and not _is_system(caller):
+    if not _is_staff(caller, Role.ADMINISTRATOR) and not _is_system(caller):
         raise ForbiddenError(
-            f"this needs the role administrator, or a system with the scope {PUSH}"
+            "this needs the role administrator, or a system with the scope {scope}", scope=PUSH
         )
     return caller
 
 
 Orderer = Annotated[Caller, Depends(_orderer)]
+"""Runs the platform, or is a bureau's system with the scope."""
 
 
 async def _displayer(caller: CurrentCaller) -> Caller:
-    """A clerk at a window, or the system behind its screen."""
-    if not (caller.kind == "staff" and "window_clerk" in caller.roles) and not _is_system(caller):
-        raise ForbiddenError(f"this needs the role window_clerk, or a system with the scope {PUSH}")
+    if not _is_staff(caller, Role.WINDOW_CLERK) and not _is_system(caller):
+        raise ForbiddenError(
+            "this needs the role window_clerk, or a system with the scope {scope}", scope=PUSH
+        )
     return caller
 
 
 Displayer = Annotated[Caller, Depends(_displayer)]
+"""A clerk at a window, or the system behind its screen."""
 
 
-def place_of(caller: Caller) -> tuple[str, str]:
-    """Area and department of a member of staff or a system."""
+def office_of(caller: Caller) -> Office:
+    """The office of a member of staff or a system; raises `ForbiddenError` where there is none."""
     if not caller.area or not caller.department:
         raise ForbiddenError("you belong to no department")
-    return caller.area, caller.department
+    return Office(caller.area, caller.department)
 
 
-def same_place(caller: Caller, thing: Any) -> bool:
-    return (caller.area, caller.department) == (thing.area_code, thing.department_code)
+def area_scope(caller: Caller, settings: Settings) -> str | None:
+    """The area that an auditor or supervisor sees; None for those of the city, who see all."""
+    # Those of the city itself oversee every district.
+    if caller.area == settings.city_code:
+        return None
+    return caller.area or ""
 
 
-def is_own(thing: Rating | Invitation, caller: Caller) -> bool:
-    """The caller's own; an agent's only in the matters of the mandate."""
-    own = (
-        caller.kind in CITIZENS
-        and thing.account_id is not None
-        and str(thing.account_id) == caller.subject
-    )
-    return own and caller.covers(thing.matter_id)
+def scope_of(caller: Caller, settings: Settings) -> Scope:
+    """The department of an officer, the area of a supervisor."""
+    # Somebody who is officer and supervisor sees the wider part.
+    if Role.SUPERVISOR in caller.roles:
+        return Scope(area_scope(caller, settings), None)
+    return Scope(caller.area or "", caller.department or "")
 
 
-def check_invitation(invitation: Invitation, caller: Caller) -> None:
-    """The applicant, or a clerk of the department; for everyone else it is not there."""
-    clerk = (
-        caller.kind == "staff" and "window_clerk" in caller.roles and same_place(caller, invitation)
-    )
-    if not clerk and not is_own(invitation, caller):
-        raise NotFoundError("no such invitation of yours")
+def due_cursor(cursor: str | None) -> DuePlace:
+    """The place that a cursor stands for; the start of the list without one."""
+    if cursor is None:
+        return DuePlace(date.min, FIRST)
+    day, last = decode_cursor(cursor, date.fromisoformat, UUID)
+    return DuePlace(day, last)
 
 
-def check_reader(rating: Rating, caller: Caller) -> None:
-    """The rater, or those who handle ratings of the department."""
-    staff = caller.kind == "staff" and bool(READERS & caller.roles) and same_place(caller, rating)
-    if not staff and not is_own(rating, caller):
-        raise NotFoundError("no such rating of yours")
-
-
-def read_rating(rating: Rating, *, own: bool) -> dict[str, Any]:
-    """The answer: the rater's own words as written, for staff masked and with what is suspicious.
-
-    Of an anonymous rating staff see nothing that leads to the case, and so to the person.
-    """
-    values = {
-        name: getattr(rating, name)
-        for name in RatingRead.model_fields
-        if name not in {"text", "supplements"}
-    }
-    words = [
-        {"at": entry["at"], "text": supplement.own_words(entry) if own else entry["text"]}
-        for entry in rating.supplements
-    ]
-    text = rating.text if own else rating.masked_text
-    if not own and not rating.real_name:
-        values |= dict.fromkeys(("invitation_id", "case_number", "terminal"))
-    return {
-        **values,
-        "text": text,
-        "supplements": words,
-        "suspicions": [] if own else rating.suspicions,
-    }
-
-
-def _tag(tag: Tag, language: str) -> dict[str, Any]:
-    text = tag.bo if language == "bo" and tag.bo else tag.zh
-    names = ("code", "grade", "dictionary", "enabled", "expanded")
-    return {**{name: getattr(tag, name) for name in names}, "text": text}
-
-
-def language_of(request: Request) -> str:
-    """`bo` where the reader prefers Tibetan, else Chinese."""
-    return (
-        "bo"
-        if request.headers.get("accept-language", "").strip().lower().startswith("bo")
-        else "zh"
-    )
-
-
-def read_tags(language: str) -> dict[str, Any]:
-    """Grades from the best down, each with the tags that can be chosen."""
-    grades = [
-        {
-            "grade": grade,
-            "text": texts[language == "bo"],
-            "tags": [_tag(tag, language) for tag in tags_of(grade)],
-        }
-        for grade, texts in GRADES.items()
-    ]
-    retired = [_tag(tag, language) for tag in RETIRED_TAGS.values()]
-    return {"dictionary": CURRENT, "grades": grades, "contents": CONTENTS, "retired": retired}
-
-
-def qr_svg(text: str) -> str:
-    """The text as a QR code, one SVG element."""
-    out = io.BytesIO()
-    segno.make(text, error="m").save(out, kind="svg", scale=4, xmldecl=False)
-    return out.getvalue().decode()
+def id_cursor(cursor: str | None) -> UUID:
+    """The id that a cursor stands for; `FIRST` without one."""
+    if cursor is None:
+        return FIRST
+    return decode_cursor(cursor, UUID)[0]

@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI
 
-from services.ratings.giving import invitations_router
+from services.ratings import development
 from services.ratings.giving import router as giving
-from services.ratings.invitations import router as tokens
+from services.ratings.invitations.router import invitations, tokens
 from services.ratings.publication import router as publication
 from services.ratings.settings import Settings
 from services.ratings.statistics import router as statistics
@@ -18,13 +18,14 @@ from shared.settings import load
 
 ROUTERS = (
     giving.router,
-    invitations_router.router,
+    invitations.router,
     tokens.router,
     tickets.own,
     tickets.router,
     appeals.router,
     statistics.router,
     publication.router,
+    development.router,
 )
 """Below `/api/v1/ratings`; what is asked most stands first."""
 

@@ -14,7 +14,7 @@ class Rules(BaseSettings):
     supplementary_days: int = Field(default=5, ge=1, le=60)
     """Working days after a service event in which it can be rated."""
     import_days_max: int = Field(default=90, ge=0, le=3650)
-    """Cases that a bureau's system pushes are rated when they ended at most so many days before they came."""
+    """Days after its end in which a case that a bureau's system pushes can still be rated."""
 
 
 class Settings(ServiceSettings, Rules):
@@ -26,11 +26,15 @@ class Settings(ServiceSettings, Rules):
     worker_port: Port = 8205
     public_url: str = "http://127.0.0.1:8000"
     trust_gateway: bool = True
-    """Believe the last X-Forwarded-For entry, which the gateway sets itself."""
+    """Use the last X-Forwarded-For entry, which the gateway sets itself."""
     default_grade: int | None = Field(default=None, ge=1, le=5)
-    """默认评价, off. Where a city turns it on, an invitation that nobody used shows it; it is no rating and in no rate."""
+    """默认评价, off by default.
+
+    Where a city turns it on, an invitation that nobody used shows this grade. It is no rating and
+    counts in no rate.
+    """
     window_code_seconds: int = Field(default=60, ge=10, le=600)
-    """How long a window's rotating QR code stands; it is taken for as long again."""
+    """Seconds for which a window shows one QR code; it is accepted for as long again."""
     window_code_ratings: int = Field(default=3, ge=1, le=50)
     """Ratings that one code serves."""
     window_device_minutes: int = Field(default=30, ge=1, le=1440)
@@ -38,9 +42,9 @@ class Settings(ServiceSettings, Rules):
     window_address_ratings: int = Field(default=10, ge=1, le=1000)
     """Ratings of one window from one network address within an hour, by its QR code."""
     batch_days_max: int = Field(default=180, ge=1, le=180)
-    """The longest life of a batch of pre-issued tokens."""
+    """The longest life of a batch of pre-issued tokens, in days."""
     supplement_days: int = Field(default=90, ge=1, le=3650)
-    """追加: how long words may be added."""
+    """追加: days after a rating in which words may be added."""
     hotline_tries: int = Field(default=5, ge=1, le=100)
     """Wrong telephone digits for one case within a day."""
     city_code: str = "540100000000"

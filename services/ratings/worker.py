@@ -17,7 +17,7 @@ def timers(settings: Settings) -> list[Timer]:
         Timer("forget", 3600.0, forget),
     ]
     if not settings.development:
-        # An operator's gateway is connected here; until then messages wait in their invitations.
+        # A city connects its gateway here; until then messages wait in their invitations.
         return always
     send = partial(send_invitations, sender=DevelopmentSender(), public_url=settings.public_url)
     return [Timer("sms", 5.0, send), *always]

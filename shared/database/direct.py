@@ -9,6 +9,7 @@ goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`as
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -23,7 +24,7 @@ from shared.database.session import driver_of, dump_json, flush
 
 # A processor takes and gives whatever the column type and the driver exchange.
 Processor = Callable[[Any], Any] | None
-R = TypeVar("R", bound=tuple[Any, ...])
+R = TypeVar("R")
 
 DIALECT = dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
 
@@ -35,9 +36,9 @@ class NoRow(NamedTuple):
 class Direct(Generic[R]):
     """A statement for the driver: SQL text with `:name` parameters, or a Core construct.
 
-    `row` is a `NamedTuple` with one field for each returned column, in any order. Its values have
-    the Python types that a Core construct (`select`, `text().columns()`) names, else the driver's
-    own (JSON as text).
+    `row` is a `NamedTuple` or a dataclass with one field for each returned column, in any order.
+    Its values have the Python types that a Core construct (`select`, `text().columns()`) names,
+    else the driver's own (JSON as text).
     """
 
     def __init__(self, statement: str | ClauseElement, row: type[R]) -> None:
@@ -46,9 +47,8 @@ class Direct(Generic[R]):
         compiled: Any = clause.compile(dialect=DIALECT)
         self.sql: str = compiled.string
         self.row = row
-        # Faster than the row type itself, which takes its fields as separate arguments.
-        self._make = cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
-        self._fields: tuple[str, ...] = cast("tuple[str, ...]", cast("Any", row)._fields)
+        self._fields = _field_names(row)
+        self._make = _maker(row)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
         self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
         self._constants = {name: bind.value for name, bind in binds if not bind.required}
@@ -105,6 +105,24 @@ class Direct(Generic[R]):
 def command(statement: str | ClauseElement) -> Direct[NoRow]:
     """A direct statement that returns no rows."""
     return Direct(statement, NoRow)
+
+
+def _field_names(row: type[Any]) -> tuple[str, ...]:
+    if is_dataclass(row):
+        return tuple(field.name for field in fields(row))
+    return cast("tuple[str, ...]", row._fields)
+
+
+def _maker(row: type[R]) -> Callable[[Sequence[Any]], R]:
+    """Makes a row of its cells, which are in the order of the fields."""
+    if is_dataclass(row):
+
+        def make(cells: Sequence[Any]) -> R:
+            return row(*cells)
+
+        return make
+    # Faster than the named tuple itself, which takes its fields as separate arguments.
+    return cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
 
 
 def _processor(kind: Any, way: str) -> Processor:

@@ -42,7 +42,7 @@ async def test_dropped_database_is_filled_again_under_a_running_worker(
         before = await settled(database, department, 20)
         async with database.transaction() as session:
             frozen = await use_cases.publish_report(
-                session, events[0].occurred_at.date(), "officer", clock.now()
+                session, events[0].occurred_at.date(), officer="officer", now=clock.now()
             )
         await empty_outbox(database)
 
@@ -89,5 +89,5 @@ async def reopened(database: Database, day: date) -> DailyReportRead:
         while True:
             with contextlib.suppress(NotFoundError):
                 async with database.reading() as session:
-                    return await use_cases.show_report(session, day, 1)
+                    return await use_cases.show_report(session, day, revision=1)
             await asyncio.sleep(0.1)

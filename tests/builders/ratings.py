@@ -1,6 +1,7 @@
 """Invitations and ratings as the first half of the service stores them, and everybody who works on them."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,15 @@ from uuid import UUID
 import httpx
 
 from services.ratings.invitations.model.invitation import Invitation
-from services.ratings.rating.model.rating import Rating
+from services.ratings.journal import Journal
+from services.ratings.rating.model.channels import Pf, SubChannel
+from services.ratings.rating.model.rating import Rating, Source
+from services.ratings.rating.model.service_event import Stage
+from services.ratings.rating.model.suspicions import Suspicion
 from services.ratings.statistics import use_cases as statistics
+from services.ratings.statistics.model.counts import figures_of_rating
 from services.ratings.tickets.queries.tickets import find_ticket_of
-from services.ratings.tickets.use_cases import tickets
+from services.ratings.tickets.use_cases.opening import follow_rating
 from services.ratings.timers import publish_ratings, watch_tickets
 from shared import clock
 from shared.domain.workdays import Moment, seed_calendar
@@ -47,7 +53,7 @@ def an_invitation(when: datetime, **changes: Any) -> Invitation:
     values: dict[str, Any] = {
         "id": identifier,
         "revision": 1,
-        "stage": "closing",
+        "stage": Stage.CLOSING,
         "case_id": new_id(),
         "case_number": f"T{identifier.hex}",
         "service_number": 1,
@@ -67,6 +73,7 @@ def an_invitation(when: datetime, **changes: Any) -> Invitation:
         **RATER,
         **changes,
     }
+    values["stage"] = Stage(values["stage"])
     return Invitation(**values)
 
 
@@ -88,16 +95,20 @@ def a_rating(invitation: Invitation, when: datetime, **changes: Any) -> Rating:
         "contents": {},
         "text": words,
         "masked_text": words,
-        "pf": "2",
-        "sub_channel": "mini_program",
+        "pf": Pf.MOBILE,
+        "sub_channel": SubChannel.MINI_PROGRAM,
         "terminal": None,
         "real_name": True,
         "suspicions": [],
         "supplements": [],
         "rated_at": when,
         "rated_on": clock.local_date(when),
+        "source": Source.LINK,
         **changes,
     }
+    values["pf"] = Pf(values["pf"])
+    values["sub_channel"] = SubChannel(values["sub_channel"])
+    values["suspicions"] = [Suspicion(one) for one in values["suspicions"]]
     return Rating(**values)
 
 
@@ -139,8 +150,10 @@ class Bureau:
         async with self.client.database.transaction() as session:
             session.add(rating)
             await session.flush()
-            await tickets.follow_rating(session, rating, moment(when))
-            await statistics.count_rating(session, rating, 1)
+            journal = Journal(session)
+            await follow_rating(session, rating, journal=journal, at=moment(when))
+            journal.count_rating(rating, before=Counter(), after=figures_of_rating(rating))
+            await journal.write()
         return rating
 
     async def ticket_id(self, rating: Rating) -> str:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.exchange.batches.schemas import BatchClaim, digest_field
 from services.exchange.consumer import consumer
-from services.exchange.peers.model import Peer
+from services.exchange.peers.model import Peer, PeerKey
 from shared import clock
 from shared.database.session import Database
 from shared.events.cases import CaseRecordsJudged
@@ -53,7 +53,7 @@ class Bureau:
             "account_id": self.account,
             "area_code": CITY,
             "department_code": DEPARTMENT,
-            "keys": [jwk(self.key, self.kid)],
+            "keys": [PeerKey(**jwk(self.key, self.kid))],
             "event_types": [],
             "resources": list(self.resources),
             "area_codes": [],

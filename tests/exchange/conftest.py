@@ -1,4 +1,4 @@
-"""Fixtures of exchange: a peer with its system, a log filled by real facts, a sender whose clock is ours."""
+"""Fixtures of exchange: a peer with its system, a log of real facts, a sender with our clock."""
 
 from collections.abc import Generator, Sequence
 from datetime import datetime, timedelta
@@ -74,7 +74,7 @@ def a_case(
 
 
 class Bureau:
-    """A peer with its system, played over HTTP, and the worker's half on a clock that tests move."""
+    """A peer with its system over HTTP, and the worker's half on a clock that tests move."""
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
         self.client = client
@@ -85,7 +85,7 @@ class Bureau:
         self.peer: dict[str, Any] = {}
         self.now = clock.now()
         self.endpoints = Endpoints(timeout=2.0)
-        self.sender = Sender(client.app.state.settings, self.endpoints, lambda: self.now)
+        self.sender = Sender(client.app.state.settings, self.endpoints, now=lambda: self.now)
 
     def system(self, account: str, scope: str = "exchange:events exchange:push") -> Headers:
         return self.token(kind="system", sub=account, scope=scope, area=CITY, department=DEPARTMENT)

@@ -1,4 +1,4 @@
-"""The simulated region as a process of its own, a ledger filled by facts, and the worker's half that talks to it."""
+"""The simulated region as a process, a ledger filled by facts, and the worker that talks to it."""
 
 import asyncio
 import random
@@ -14,6 +14,7 @@ import orjson
 
 from deploy.postgres import free_port
 from services.exchange.consumer import consumer
+from services.exchange.peers.model import PeerKey, PeerKind
 from services.exchange.region.http_client import HttpRegion
 from services.exchange.region.timers import Regional
 from services.exchange.settings import Settings
@@ -100,7 +101,12 @@ class Link:
         """Register the region as a peer, with the key that it signs with pinned."""
         keys = (await self.control.http.get("/keys")).json()["keys"]
         bureau = Bureau(code="region")
-        _ = await bureau.enter(self.database, keys=keys, kind="region", name="区一体化平台")
+        _ = await bureau.enter(
+            self.database,
+            keys=[PeerKey(**key) for key in keys],
+            kind=PeerKind.REGIONAL,
+            name="区一体化平台",
+        )
 
     async def take(self, events: Sequence[Event]) -> None:
         await Inbox(self.database, None, consumer).take([a_record(event) for event in events])  # pyright: ignore[reportArgumentType]
@@ -146,14 +152,16 @@ class Link:
                 return {**row, "progress": orjson.loads(row["progress"])}
             _ = await self.push()
             _ = await self.value(
-                "UPDATE reconciliation SET next_step_at = now() - interval '1 second' WHERE id = $1",
+                "UPDATE reconciliation SET next_step_at = now() - interval '1 second'"
+                " WHERE id = $1",
                 run_id,
             )
         raise AssertionError(f"the run does not end: {dict(row)}")
 
     async def differences(self, run_id: UUID) -> dict[str, tuple[str, str, str, bool]]:
         rows = await self.rows(
-            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference WHERE run_id = $1",
+            "SELECT key, kind, cause, remedy, residual FROM reconciliation_difference"
+            " WHERE run_id = $1",
             run_id,
         )
         return {

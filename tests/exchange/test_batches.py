@@ -128,7 +128,7 @@ async def test_batch_under_a_retired_key_is_refused_whole(desk: Desk) -> None:
     async with desk.client.database.transaction() as session:
         peer = await session.scalar(select(Peer))
         assert peer is not None
-        peer.retire_key("k1", clock.now())
+        peer.retire_key("k1", now=clock.now())
 
     answer = await desk.push(*some_records(6))
 

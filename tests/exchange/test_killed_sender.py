@@ -1,4 +1,7 @@
-"""The real worker process, killed (SIGKILL) in the middle of delivering: everything arrives, in order, under the same ids."""
+"""The real worker process, killed (SIGKILL) in the middle of delivering.
+
+Everything arrives, in order, under the same ids.
+"""
 
 import asyncio
 import os

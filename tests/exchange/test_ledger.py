@@ -209,18 +209,12 @@ async def test_sums_of_every_level_equal_those_of_python(database: Database) -> 
     random.Random(3).shuffle(found)
 
     async with database.reading() as session:
-        days = await queries_ledger.sums(
-            session, "cases", 0, first=DAY - timedelta(days=9), last=DAY
+        days = await queries_ledger.sums_of_days(
+            session, "cases", first=DAY - timedelta(days=9), last=DAY
         )
-        children = await queries_ledger.sums(session, "cases", 1, days=[DAY])
+        children = await queries_ledger.sums_below_days(session, "cases", days=[DAY])
         places = list(children)
-        smaller = await queries_ledger.sums(
-            session,
-            "cases",
-            2,
-            days=[place[0] for place in places],
-            b1=[place[1] for place in places],
-        )
+        smaller = await queries_ledger.sums_below_first_bytes(session, "cases", places=places)
 
     def expected(*names: str, only: date | None = None) -> dict[Any, Any]:
         groups: dict[Any, list[Entry]] = {}
@@ -261,7 +255,7 @@ async def test_strange_text_weighs_the_same_on_both_sides(database: Database) ->
             }
             for number, text in enumerate(texts)
         ]
-        await ledger.store(session, "cases", given, clock.now())
+        await ledger.store(session, "cases", rows=given, now=clock.now())
 
     for row in await rows(database):
         assert python_entry(row) == Entry(row["b1"], row["b2"], row["d1"] % WORD, row["d2"] % WORD)

@@ -118,8 +118,8 @@ async def test_keys_are_added_and_retired_and_their_ids_never_used_twice(bureau:
     async with bureau.client.database.reading() as session:
         peer = await session.get(Peer, bureau.peer["id"])
     assert peer is not None
-    assert peer.key("k1") is None
-    assert peer.key("k2") is not None
+    assert peer.find_key("k1") is None
+    assert peer.find_key("k2") is not None
 
 
 @pytest.mark.parametrize("x", ["short", "!" * 43, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo="])

@@ -1,4 +1,7 @@
-"""Pull: the same bytes as by webhook, from any place that is kept, as often as wanted, for the peer alone."""
+"""Pull: the same bytes as by webhook, from any place that is kept, as often as wanted.
+
+Only the peer itself gets them.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,7 @@
-"""recon/1 against the simulated region, over real HTTP: what was planted is found, named rightly, repaired, and signed for."""
+"""recon/1 against the simulated region, over real HTTP.
+
+What was planted is found, named rightly, repaired, and signed for.
+"""
 
 import base64
 import random
@@ -189,7 +192,7 @@ async def test_random_damage_is_all_found_and_named(database_of: DatabaseFactory
                 await control.plant(what, *mine)
                 expected |= dict.fromkeys(mine, kinds[what])
             run_id = await begin(link)
-            _ = await link.regional._step(link.database, run_id, "queued")
+            _ = await link.regional._step(link.database, run_id, state="queued")
 
             found = await link.differences(run_id)
 
@@ -225,7 +228,7 @@ async def test_rows_in_flight_are_left_out_by_both_sides(database_of: DatabaseFa
         await link.take([a_case(502)])
         run_id = await begin(link)
 
-        _ = await link.regional._step(link.database, run_id, "queued")
+        _ = await link.regional._step(link.database, run_id, state="queued")
 
         assert await link.differences(run_id) == {}
         await link.close()
@@ -236,15 +239,16 @@ async def test_change_after_the_cut_is_no_ticket(database_of: DatabaseFactory) -
         link = await a_link(await database_of("exchange"), control, number=50)
         await control.plant("newer", key(7))
         run_id = await begin(link)
-        _ = await link.regional._step(link.database, run_id, "queued")
+        _ = await link.regional._step(link.database, run_id, state="queued")
         assert (await link.differences(run_id))[key(7)][2] == "ticket"
         # As if the newer version had been ours, on its way while the sides were compared.
         _ = await link.value(
-            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq') WHERE key = $1",
+            "UPDATE ledger SET version = version + 1, last_seq = nextval('ledger_seq')"
+            " WHERE key = $1",
             key(7),
         )
 
-        _ = await link.regional._step(link.database, run_id, "repairing")
+        _ = await link.regional._step(link.database, run_id, state="repairing")
 
         assert (await link.differences(run_id))[key(7)][1:3] == ("in_flight", "resend")
         await link.close()
@@ -258,19 +262,19 @@ async def test_change_while_the_last_comparison_runs_accuses_nobody(
         run_id = await begin(link)
         ask = link.region.ask
 
-        async def late(run: UUID, question: str, body: dict[str, Any]) -> Any:
+        async def late(run: UUID, question: Any, *, body: dict[str, Any]) -> Any:
             if question == "cut":
                 # Written, sent and taken between our snapshot and theirs.
                 _ = await link.value(
                     "UPDATE ledger SET version = version + 1 WHERE key = $1", key(7)
                 )
                 await control.plant("newer", key(7))
-            return await ask(run, question, body)
+            return await ask(run, question, body=body)
 
         for state in ("queued", "repairing", "waiting"):
-            await link.regional._step(link.database, run_id, state)
+            await link.regional._step(link.database, run_id, state=state)
         monkeypatch.setattr(link.region, "ask", late)
-        await link.regional._step(link.database, run_id, "closing")
+        await link.regional._step(link.database, run_id, state="closing")
 
         assert await link.differences(run_id) == {
             key(7): ("PEER_NEWER", "in_flight", "resend", True)
@@ -293,11 +297,11 @@ async def test_keys_under_way_prove_nothing(
             await control.plant("newer", key(3))
         run_id = await begin(link)
         for state in ("queued", "repairing", "waiting"):
-            await link.regional._step(link.database, run_id, state)
+            await link.regional._step(link.database, run_id, state=state)
         if not all_of_them:  # a ticket, whose key has changed since
             _ = await link.value("UPDATE ledger SET push_state = 'waiting' WHERE key = $1", key(3))
 
-        await link.regional._step(link.database, run_id, "closing")
+        await link.regional._step(link.database, run_id, state="closing")
 
         row = (await link.rows("SELECT equal, statement FROM reconciliation"))[0]
         assert (row["equal"], payload(row["statement"])["equal"]) == (False, False)
@@ -311,7 +315,7 @@ async def test_answers_that_make_no_sense_end_a_run_at_last(
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=5)
 
-        async def nonsense(*_: Any) -> Any:
+        async def nonsense(*_: Any, **__: Any) -> Any:
             return {"closed": []}
 
         monkeypatch.setattr(link.region, "ask", nonsense)
@@ -344,7 +348,7 @@ async def test_repair_beyond_the_budget_waits_for_a_person(database_of: Database
 
         stopped = await link.reconcile(run_id)
         async with link.database.transaction() as session:
-            _ = await reconciliations.approve(session, run_id, "somebody", clock.now())
+            _ = await reconciliations.approve(session, run_id, actor="somebody", now=clock.now())
         finished = await link.reconcile(run_id)
 
         assert stopped["state"] == "needs_approval"
@@ -369,7 +373,7 @@ async def test_windows_that_differ_too_much_are_pushed_again_as_a_whole(
 
         stopped = await link.reconcile(run_id)
         async with link.database.transaction() as session:
-            _ = await reconciliations.approve(session, run_id, "somebody", clock.now())
+            _ = await reconciliations.approve(session, run_id, actor="somebody", now=clock.now())
         finished = await link.reconcile(run_id)
 
         assert (stopped["state"], len(stopped["progress"]["push_windows"])) == ("needs_approval", 2)

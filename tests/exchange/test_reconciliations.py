@@ -150,11 +150,13 @@ async def test_run_killed_in_its_middle_is_finished_by_the_next_worker(
         await control.plant("lose", *(a_case(n).number for n in range(600)))
         async with link.database.transaction() as session:
             first = DAY - timedelta(days=5)
-            run = reconciliations.new_run("cases", first, DAY, "region", "test", clock.now())
+            run = reconciliations.new_run(
+                "cases", first=first, last=DAY, peer_code="region", actor="test", now=clock.now()
+            )
             session.add(run)
         assert (await link.reconcile(run.id))["state"] == "needs_approval"
         async with link.database.transaction() as session:
-            _ = await reconciliations.approve(session, run.id, "somebody", clock.now())
+            _ = await reconciliations.approve(session, run.id, actor="somebody", now=clock.now())
         environment = {
             "PATH": os.environ["PATH"],
             "EXCHANGE_DATABASE_URL": link.database.dsn,

@@ -1,4 +1,7 @@
-"""Retries over days, dead letters, replays: whatever happens to a subscriber, nothing is lost and the order per key holds."""
+"""Retries over days, dead letters, replays.
+
+Whatever happens to a subscriber, nothing is lost and the order per key holds.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -39,7 +42,7 @@ async def test_subscriber_down_for_a_day_catches_up_in_order_without_hand_work(
     told = [type(envelope.event()).__name__ for envelope in await published(bureau.client.database)]
 
     with listening(subscriber):
-        # New events are what tells first that it is back; here nothing new happens, and the schedule alone does it.
+        # A new event would be the first to find that it is back; here the schedule alone does.
         await bureau.pass_time(timedelta(hours=24), timedelta(hours=1))
 
     assert subscriber.by_key() == {str(case): [1, 2, 3] for case in cases}
@@ -73,9 +76,9 @@ async def test_claims_of_a_killed_worker_are_sent_again_under_the_same_id(
     ids = await bureau.happen(*(a_case() for _ in range(5)))
     database = bureau.client.database
     async with database.transaction() as session:
-        _ = await follow_log(session, subscription["id"], bureau.now)
+        _ = await follow_log(session, subscription["id"], now=bureau.now)
     async with database.transaction() as session:
-        claimed, _ = await claim(session, 3, 3, [], bureau.now)
+        claimed, _ = await claim(session, slots=3, each=3, busy=[], now=bureau.now)
 
     _ = await bureau.send()
     before = set(subscriber.ids())

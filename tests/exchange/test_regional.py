@@ -1,4 +1,7 @@
-"""Push to the region over real HTTP: every row arrives or comes back with its cause, whatever breaks on the way."""
+"""Push to the region over real HTTP.
+
+Every row arrives or comes back with its cause, whatever breaks on the way.
+"""
 
 import asyncio
 from collections import Counter
@@ -130,10 +133,10 @@ async def test_pushes_are_chained_and_never_larger_than_agreed(
         bodies: list[dict[str, Any]] = []
         for _ in range(3):
             async with database.transaction() as session:
-                push = await pushes.next_push(session, "cases", "154", clock.now())
+                push = await pushes.next_push(session, "cases", data_source="154", now=clock.now())
                 assert push is not None
                 bodies.append(orjson.loads(push.body or b""))
-                busy = await pushes.next_push(session, "cases", "154", clock.now())
+                busy = await pushes.next_push(session, "cases", data_source="154", now=clock.now())
             async with database.transaction() as session:
                 await pushes.acknowledge(session, push.id)
 

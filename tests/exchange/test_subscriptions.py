@@ -1,4 +1,4 @@
-"""Subscriptions: asked for within one's rights, activated by a handshake, changed, suspended, ended."""
+"""Subscriptions: within one's rights, activated by a handshake, changed, suspended, ended."""
 
 import pytest
 

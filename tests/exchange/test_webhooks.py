@@ -1,4 +1,7 @@
-"""Signed webhooks: off-the-shelf receivers verify them, order holds per key, failures block only themselves."""
+"""Signed webhooks: off-the-shelf receivers verify them, and order holds per key.
+
+Failures block only themselves.
+"""
 
 import asyncio
 import base64

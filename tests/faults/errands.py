@@ -12,8 +12,8 @@ from zlib import crc32
 import aiohttp
 import orjson
 
-from services.ratings.invitations.model.tokens import case_subject, read, read_id
-from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
+from services.ratings.invitations.model.invitation import ACCEPTANCE_NUMBER, CLOSING_NUMBER
+from services.ratings.invitations.model.tokens import LinkClaims, case_subject, read
 from shared import clock
 from shared.domain.guides import MatterDocument, personal_guide
 from shared.ids import new_id
@@ -187,7 +187,7 @@ class Errands:
         if steps < 4:
             await self.gate()
             await self.withdraw(case_id)
-        events = [ACCEPTANCE, CLOSING] if steps else [CLOSING]
+        events = [ACCEPTANCE_NUMBER, CLOSING_NUMBER] if steps else [CLOSING_NUMBER]
         for service in chance.sample(events, chance.randint(0, len(events))):
             await self.gate()
             await self.rate(case_id, service, chance)
@@ -230,7 +230,7 @@ class Errands:
             assert answer.status == 200, answer
             tokens = [message["text"].rpartition("/rate/")[2] for message in answer.body]
             if found := next(
-                (token for token in tokens if read_id(read(token).claims["jti"]) == wanted), None
+                (token for token in tokens if read(token).claims == LinkClaims(wanted)), None
             ):
                 return found
             assert time.monotonic() < deadline, (

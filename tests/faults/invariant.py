@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.assessment.model.base import CHANNELS
+from services.assessment.model.base import RATINGS_BY_CHANNEL
 from shared import clock
 from shared.database import audit
 from shared.events.base import topic_of
@@ -272,7 +272,7 @@ async def _counts(connections: dict[str, asyncpg.Connection], known: Acknowledge
         "matters_published": len(known.texts),
         "licenses_issued": sum(outcomes.GRANTED in case.acts for case in known.cases.values()),
         "licenses_collected": len(known.collected),
-        f"ratings_{CHANNELS['1']}": len(known.ratings),
+        RATINGS_BY_CHANNEL["1"]: len(known.ratings),
         "uploads_accepted": uploaded,
         "uploads_rejected": refused,
         **dict.fromkeys(("ratings_bad", "bad_ratings_opened", "bad_ratings_open"), bad),

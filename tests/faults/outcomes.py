@@ -12,8 +12,8 @@ from services.exchange.peers.use_cases.receipt_keys import read_signed
 from services.exchange.region.use_cases.ledger import ACTS
 from services.licenses.model.license import RECORD
 from services.licenses.signing import verify
+from services.ratings.invitations.model.invitation import ACCEPTANCE_NUMBER, CLOSING_NUMBER
 from services.ratings.invitations.model.tokens import case_subject
-from services.ratings.invitations.use_cases.invite import ACCEPTANCE, CLOSING
 from services.ratings.statistics.queries import RECOUNT
 from shared.events.base import topic_of
 from shared.security.crypto import decrypt, use_key
@@ -88,7 +88,9 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
     with use_key(base64.b64decode(platform.place.key("data"))):
         for row in versions:
             record = decrypt(row["record"], RECORD).encode()
-            if row["origin"] == "case" and not verify(keys[row["kid"]], record, row["signature"]):
+            if row["origin"] == "case" and not verify(
+                keys[row["kid"]], record, signature=row["signature"]
+            ):
                 wrong.append(str(row["id"]))
     missing = await connection.fetchval(
         "SELECT count(*) FROM license l WHERE NOT EXISTS (SELECT FROM license_version v"
@@ -106,14 +108,18 @@ async def of_ratings(
     """The invitations that the cases imply, one rating of each that was rated, a ticket for each bad one, counters exact."""
     known, code = platform.acknowledged, platform.partner.bureau.code
     expected = {
-        (of.number, ACCEPTANCE): case for case, of in known.cases.items() if "accept" in of.acts
+        (of.number, ACCEPTANCE_NUMBER): case
+        for case, of in known.cases.items()
+        if "accept" in of.acts
     }
     ends = {"withdraw", "deliver"}
     expected |= {
-        (of.number, CLOSING): case for case, of in known.cases.items() if ends & set(of.acts)
+        (of.number, CLOSING_NUMBER): case for case, of in known.cases.items() if ends & set(of.acts)
     }
     # The bureau's own cases are all closed when they come.
-    imported = {(f"{code}:{number}", CLOSING) for number in known.pushed if number.startswith("B")}
+    imported = {
+        (f"{code}:{number}", CLOSING_NUMBER) for number in known.pushed if number.startswith("B")
+    }
     rows = await connection.fetch("SELECT * FROM invitation")
     invited = _once(((r["case_number"], r["service_number"]), r) for r in rows)
     ratings = await connection.fetch("SELECT * FROM rating")

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.processes import SERVICES
 from services.licenses.model.types import TypeDocument
-from services.licenses.use_cases.types import publish_type
+from services.licenses.use_cases.types import publish_version
 from shared.database.session import Database
 from shared.database.tables import PlatformBase
 from shared.events.base import Event
@@ -204,8 +204,13 @@ async def prepared(database: Database, service: str) -> Database:
     """With the licence type that the stories are about."""
     if service == "licenses":
         async with database.transaction() as session:
-            _ = await publish_type(
-                session, TYPE, TypeDocument.model_validate(a_type()), None, "tests", NOON
+            _ = await publish_version(
+                session,
+                TYPE,
+                document=TypeDocument.model_validate(a_type()),
+                expected=None,
+                publisher="tests",
+                now=NOON,
             )
     return database
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.checks import commits
+from deploy.checks.transactions import commits
 from deploy.embedded import SERVICES
 from shared.database.migrations import drift, run_on
 from tests.conftest import Databases
@@ -84,11 +84,22 @@ def test_commands_name_every_drift(tree: Tree) -> None:
         '\n\nclass Planted(CaseEvent, fact="planted"):\n    """A fact."""\n',
     )
 
+    tree.plant("gateway/routes.py", "\n\nPLANTED = [[b for b in a] for a in ()]\n")
+    tree.plant(
+        "services/assessment/queries.py",
+        '\n\nPLANTED = Direct("SELECT nmae FROM day_count", RevisionRow)\n',
+    )
+    with (tree.root / "deploy/checks/allowed.txt").open("a", encoding="utf-8") as allowed:
+        _ = allowed.write("shared/clock.py::now nodes\n")
+
     checked, faults = tree.run("python", "-m", "deploy.checks")
     compared, drifted = tree.run("python", "-m", "deploy.docs", "--check")
 
     assert (written, checked, compared) == (0, 1, 1)
     assert "services/cases/case_file/use_cases.py:" in faults
     assert "matters: ('add_table'" in faults
+    assert "<module>: a comprehension inside a comprehension" in faults
+    assert 'PLANTED: column "nmae" does not exist' in faults
+    assert "shared/clock.py::now nodes: this is in order now" in faults
     assert all(name in drifted for name in ("assessment.openapi.json", "events.asyncapi.json"))
     assert "cases.openapi.json" not in drifted

@@ -30,13 +30,14 @@ BROAD = {
 TYPES = {
     "services/cases/planted_event.py": (
         (
-            "from services.cases.model import Case, Moment\n\n\n"
+            "from services.cases.case_file.model.case import Case\n"
+            "from shared.domain.workdays import Moment\n\n\n"
             "def accept(case: Case, at: Moment) -> None:\n    case.accept('officer', at)\n"
         ),
         "reportUnusedCallResult",
     ),
     "services/matters/planted_await.py": (
-        "from shared.storage import Storage\n\n\nasync def keep(storage: Storage) -> None:\n    storage.put(b'')\n",
+        "from shared.runtime.storage import Storage\n\n\nasync def keep(storage: Storage) -> None:\n    storage.put(b'')\n",
         "reportUnusedCoroutine",
     ),
     "shared/planted_untyped.py": (

@@ -16,12 +16,12 @@ from gateway.pages import FOLDER, PAGES
 from gateway.routes import find_route
 from gateway.settings import Settings
 from services.exchange.events.model.subscription import SubscriptionState
-from services.exchange.region.schemas import ReconciliationRead
+from services.exchange.region.model.reconciliation import RunState
 from services.licenses.model.types import TypeDocument
 from services.licenses.schemas.checks import SignatureRead, ValidityRead
 from services.ratings.publication.model import ModerationReason
+from services.ratings.rating.model.root_causes import RootCause
 from services.ratings.tickets.model.states import TicketState
-from services.ratings.tickets.schemas.tickets import RootCause
 from shared.events.exchange import Resource
 from tests.builders.tokens import TestKeys
 from tests.conftest import ClientFactory, TokenFactory
@@ -232,14 +232,14 @@ def _keys(file: str, name: str) -> set[str]:
 @pytest.mark.parametrize(
     ("file", "name", "values"),
     [
-        ("page.js", "CAUSES", get_args(RootCause)),
+        ("page.js", "CAUSES", tuple(RootCause)),
         ("rate.js", "STATES", tuple(TicketState)),
-        ("ratings.js", "HIDDEN", set(get_args(ModerationReason)) - {"restored"}),
+        ("ratings.js", "HIDDEN", set(ModerationReason) - {"restored"}),
         ("check.js", "SIGNATURE", get_args(SignatureRead.model_fields["result"].annotation)),
         ("check.js", "VALIDITY", get_args(ValidityRead.model_fields["result"].annotation)),
         ("check.js", "TRUST", get_args(TypeDocument.model_fields["trust"].annotation)),
         ("exchange.js", "SUBSCRIPTION", tuple(SubscriptionState)),
-        ("exchange.js", "RUN", get_args(ReconciliationRead.model_fields["state"].annotation)),
+        ("exchange.js", "RUN", tuple(RunState)),
         ("exchange.js", "RESOURCES", get_args(Resource)),
     ],
 )

@@ -88,7 +88,7 @@ async def test_two_commands_at_once_create_one_administrator(
             roles=["administrator"],
         )
         async with client.database.transaction() as session:
-            _ = await create_administrator(session, command, clock.now())
+            _ = await create_administrator(session, command, now=clock.now())
 
     outcomes = await asyncio.gather(
         *(create(number) for number in range(8)), return_exceptions=True

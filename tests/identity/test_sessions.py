@@ -8,7 +8,7 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from services.identity.model import Revocation
-from services.identity.use_cases import prune as use_cases_prune
+from services.identity.use_cases.retention import delete_expired
 from services.identity.use_cases.sessions import revoke
 from services.identity.use_cases.systems import withdraw_system
 from shared import clock
@@ -116,7 +116,7 @@ async def test_only_systems_are_withdrawn(client: ServiceClient, play: Play) -> 
 
     async with client.database.transaction() as session:
         with pytest.raises(NotFoundError):
-            await withdraw_system(session, staff["id"], "not a system", clock.now())
+            await withdraw_system(session, staff["id"], reason="not a system", now=clock.now())
 
 
 async def test_fifty_parallel_uses_of_one_totp_open_one_session(
@@ -213,7 +213,7 @@ async def test_old_things_are_cleared_and_fresh_ones_stay(
 
     async def prune(days: int) -> list[int]:
         async with client.database.transaction() as session:
-            await use_cases_prune(session, clock.now() + timedelta(days=days))
+            await delete_expired(session, clock.now() + timedelta(days=days))
         return await counts()
 
     assert [await prune(0), await prune(2), await prune(8)] == [
@@ -230,7 +230,7 @@ async def test_first_registration_of_two_codes_at_once_makes_one_account(
 
     async def register() -> Any:
         async with client.database.transaction() as session:
-            return (await account_of_phone(session, PHONE, clock.now())).id
+            return (await account_of_phone(session, PHONE, now=clock.now())).id
 
     ids = await asyncio.gather(*(register() for _ in range(50)))
 

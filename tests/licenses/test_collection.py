@@ -11,7 +11,7 @@ import pytest
 from bench.overhear import overhearing
 from services.licenses.timers import sign
 from services.licenses.use_cases.jobs import sign_batch
-from services.licenses.use_cases.making import AT_ONCE
+from services.licenses.use_cases.making import CHUNK
 from shared import clock
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
@@ -257,7 +257,7 @@ async def test_verified_person_sees_her_collected_licence_and_a_later_one(office
 
 async def test_rows_of_a_chunk_are_stored_many_at_once(office: Office) -> None:
     counts: list[int] = []
-    for part, rows in enumerate((1, 4 * AT_ONCE)):
+    for part, rows in enumerate((1, 4 * CHUNK)):
         record = a_record(a_chunk([collected(2000 * part + n) for n in range(rows)]), part)
         async with overhearing(office.client.database) as heard:
             await office.inbox.take([record])

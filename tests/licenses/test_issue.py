@@ -78,7 +78,7 @@ async def test_transactions_that_issue_for_one_case_at_once_leave_one_licence(
 
     async def issue() -> None:
         async with office.client.database.transaction() as session:
-            await issue_for_case(session, decision, clock.now())
+            await issue_for_case(session, decision, now=clock.now())
 
     await asyncio.gather(*(issue() for _ in range(20)))
 
@@ -156,9 +156,9 @@ async def test_signature_holds_over_the_canonical_record_under_the_published_key
     (version,) = await office.get(f"licenses/{licence['id']}/versions", holder)
 
     assert digest_of(canonical(record)) == seen["digest"]
-    assert verify(keys[version["kid"]], canonical(record), version["signature"])
+    assert verify(keys[version["kid"]], canonical(record), signature=version["signature"])
     assert not verify(
-        keys[version["kid"]], canonical(record | {"number": "X"}), version["signature"]
+        keys[version["kid"]], canonical(record | {"number": "X"}), signature=version["signature"]
     )
 
 

@@ -7,34 +7,34 @@ from typing import Any
 
 import pytest
 
-from services.licenses.model.states import MOVES, Act, Status
+from services.licenses.model.states import MOVES, Operation, Status
 from services.licenses.timers import expire
 from shared import clock
 from tests.builders.matters import CITY
 from tests.licenses.conftest import BASE, TYPE, WHY, Office, a_decision, a_type
 from tests.security.world import ELSEWHERE, NEXT_DOOR
 
-PATHS: dict[Act, tuple[str, Any]] = {
-    Act.SUSPEND: ("suspension", WHY),
-    Act.RELEASE: ("release", WHY),
-    Act.REVOKE: ("revocation", {**WHY, "kind": "revoke"}),
-    Act.CANCEL: ("revocation", {**WHY, "kind": "cancel"}),
-    Act.WITHDRAW: ("revocation", {**WHY, "kind": "withdraw"}),
-    Act.TRANSFER: ("transfer", WHY),
-    Act.CHANGE: ("change", {**WHY, "fields": {"seats": "40"}}),
-    Act.RENEW: ("renewal", WHY),
+PATHS: dict[Operation, tuple[str, Any]] = {
+    Operation.SUSPEND: ("suspension", WHY),
+    Operation.RELEASE: ("release", WHY),
+    Operation.REVOKE: ("revocation", {**WHY, "kind": "revoke"}),
+    Operation.CANCEL: ("revocation", {**WHY, "kind": "cancel"}),
+    Operation.WITHDRAW: ("revocation", {**WHY, "kind": "withdraw"}),
+    Operation.TRANSFER: ("transfer", WHY),
+    Operation.CHANGE: ("change", {**WHY, "fields": {"seats": "40"}}),
+    Operation.RENEW: ("renewal", WHY),
 }
 FACTS = {
-    Act.SUSPEND: "license-suspended",
-    Act.REVOKE: "license-revoked",
-    Act.CANCEL: "license-revoked",
-    Act.WITHDRAW: "license-revoked",
+    Operation.SUSPEND: "license-suspended",
+    Operation.REVOKE: "license-revoked",
+    Operation.CANCEL: "license-revoked",
+    Operation.WITHDRAW: "license-revoked",
 }
 
 
 @pytest.mark.parametrize("act", PATHS)
 async def test_every_state_allows_what_the_table_says_and_refuses_the_rest(
-    office: Office, act: Act
+    office: Office, act: Operation
 ) -> None:
     path, body = PATHS[act]
     licence = await office.issued()
@@ -51,7 +51,9 @@ async def test_every_state_allows_what_the_table_says_and_refuses_the_rest(
             assert answer.json()["revision"] == licence["revision"] + 1
         else:
             assert answer.status_code == 409
-            allowed = [a for a, (s, _) in MOVES.items() if status in s and a is not Act.EXPIRE]
+            allowed = [
+                a for a, (s, _) in MOVES.items() if status in s and a is not Operation.EXPIRE
+            ]
             assert answer.json()["allowed"] == licence["allowed"] == allowed
 
 

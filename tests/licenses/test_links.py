@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.use_cases import collect
+from services.licenses.use_cases.collect import collect_records
 from services.licenses.use_cases.issue import issue_for_case
 from services.licenses.use_cases.links import link_person
 from shared import clock
@@ -66,12 +66,12 @@ async def test_account_that_turns_out_to_be_somebody_else_loses_what_it_typed_in
 
 
 def issuing(account: Any) -> Work:
-    return lambda session: issue_for_case(session, a_decision(account_id=account), clock.now())
+    return lambda session: issue_for_case(session, a_decision(account_id=account), now=clock.now())
 
 
 def collecting(_account: Any) -> Work:
     chunk = a_chunk([collected(1, holder_id_number=ID_NUMBER)])
-    return lambda session: collect(session, chunk, clock.now())
+    return lambda session: collect_records(session, chunk, now=clock.now())
 
 
 async def interleaved(office: Office, first: Work, second: Work) -> None:
@@ -94,7 +94,7 @@ async def test_licence_made_while_its_holder_is_verified_is_hers(
     office: Office, making: Callable[[Any], Work], *, link_comes_first: bool
 ) -> None:
     event = a_link()
-    steps: list[Work] = [lambda session: link_person(session, event, clock.now()), making(None)]
+    steps: list[Work] = [lambda session: link_person(session, event, now=clock.now()), making(None)]
 
     await interleaved(office, *(steps if link_comes_first else reversed(steps)))
 
@@ -109,7 +109,7 @@ async def test_account_that_is_verified_as_another_while_it_applies_holds_nothin
 ) -> None:
     event = a_link(an_id_number(7))
     steps: list[Work] = [
-        lambda session: link_person(session, event, clock.now()),
+        lambda session: link_person(session, event, now=clock.now()),
         issuing(event.account_id),
     ]
 

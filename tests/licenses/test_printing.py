@@ -8,6 +8,8 @@ import pytest
 import typst
 
 from services.licenses import printing
+from services.licenses.model.record import LicenseRecord
+from services.licenses.model.types import Bilingual
 from services.licenses.printing import FONTS, Page, breakable, covered, render
 from shared.errors import UnprocessableError
 from tests.builders.matters import DEPARTMENT
@@ -37,8 +39,10 @@ def a_page(**changes: Any) -> Page:
         **changes.pop("record", {}),
     }
     values: dict[str, Any] = {
-        "record": record,
-        "labels": {field["name"]: field["label"] for field in a_type()["fields"]},
+        "record": LicenseRecord.model_validate(record),
+        "labels": {
+            field["name"]: Bilingual.model_validate(field["label"]) for field in a_type()["fields"]
+        },
         "template": "certificate",
         "digest": "ab" * 32,
         "check_url": "https://zw.example.cn/check/" + "A" * 40,

@@ -45,12 +45,12 @@ async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_
     office: Office,
 ) -> None:
     async with office.client.database.transaction() as session:
-        await issue_for_case(session, a_decision(), clock.now())
+        await issue_for_case(session, a_decision(), now=clock.now())
 
     async with (
         overhearing(office.client.database) as heard,
         office.client.database.transaction() as session,
     ):
-        await issue_for_case(session, a_decision(), clock.now())
+        await issue_for_case(session, a_decision(), now=clock.now())
 
     assert [statement.split(" ", 1)[0] for statement, _ in heard] == ["SELECT", "SELECT", "WITH"]

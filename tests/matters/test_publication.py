@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.matters.consistency import RULES, breaches
+from services.matters.consistency import RULES, find_breaches
 from services.matters.model.matter import differences
 from shared.database.migrations import drift, run_on
 from shared.domain.guides import MatterDocument
@@ -16,7 +16,7 @@ from tests.matters.conftest import BASE, Keeper
 
 
 def test_builder_document_keeps_every_rule() -> None:
-    assert breaches(a_document()) == []
+    assert find_breaches(a_document()) == []
 
 
 def items(*changes: dict[str, object]) -> dict[str, object]:
@@ -55,7 +55,7 @@ LOCAL = {"code": None, "catalog_code": None, "local_code": "L-1"}
 def test_document_with_handling_items_and_catalogue_entry_keeps_every_rule(
     changes: dict[str, object],
 ) -> None:
-    assert breaches(a_document(**changes)) == []
+    assert find_breaches(a_document(**changes)) == []
 
 
 BROKEN = [
@@ -108,7 +108,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("rule", "changes"), BROKEN)
 def test_each_rule_finds_its_breach(rule: str, changes: dict[str, object]) -> None:
-    found = {breach.rule for breach in breaches(a_document(**changes))}
+    found = {breach.rule for breach in find_breaches(a_document(**changes))}
 
     assert rule in found
 
@@ -124,7 +124,8 @@ def test_documents_without_handling_items_are_written_as_before_there_were_any()
 def test_changed_handling_items_are_told_by_code_or_where_they_have_none_as_a_whole() -> None:
     def told(**changes: object) -> Sequence[dict[str, object]]:
         before, after = (a_document(**items({**changes, "promised_days": days})) for days in (5, 3))
-        return differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+        changes = differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+        return [change._asdict() for change in changes]
 
     national, local = told(), told(code=None)
 

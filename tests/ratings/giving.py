@@ -106,7 +106,10 @@ class Giving:
     async def links(self, phone: str = PHONE) -> list[str]:
         """Tokens of the links that were sent to a phone, the newest first."""
         _ = await send_invitations(
-            self.client.database, clock.now(), DevelopmentSender(), "http://test"
+            self.client.database,
+            clock.now(),
+            sender=DevelopmentSender(),
+            public_url="http://test",
         )
         path = f"{BASE}/development/sms-messages"
         answer = await self.client.get(path, params={"phone": phone}, headers=self.administrator)

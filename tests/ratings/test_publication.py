@@ -15,7 +15,8 @@ import pytest
 
 from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.statistics import use_cases as statistics
-from services.ratings.statistics.queries import LEAST
+from services.ratings.statistics.model.counts import LEAST, figures_of_rating
+from services.ratings.statistics.use_cases import CountChange
 from services.ratings.timers import publish_ratings
 from shared import clock
 from tests.builders.matters import CITY, DEPARTMENT
@@ -298,7 +299,8 @@ class Town:
                     invitations.append(invited)
                     rating = a_rating(invited, when, pf=pf, grade=(n % 3) + 3)
                     session.add_all([invited, rating])
-                    await statistics.count_rating(session, rating, 1)
+                    counted = CountChange(rating, Counter(), figures_of_rating(rating))
+                    await statistics.count_changes(session, [counted])
             await statistics.count_invitations(session, invitations)
 
     def possible(self) -> list[Atom]:
@@ -507,7 +509,8 @@ async def test_hidden_cell_can_change_without_changing_anything_published(bureau
             an_invitation(at("2026-09-10"), department_code="SMALL"), at("2026-09-10")
         )
         async with bureau.client.database.transaction() as session:
-            await statistics.count_rating(session, rating, 1)
+            counted = CountChange(rating, Counter(), figures_of_rating(rating))
+            await statistics.count_changes(session, [counted])
 
     assert await everything() == before
     found = await bureau.get("published/statistics", group_by="department", last="2026-09")

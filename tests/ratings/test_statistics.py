@@ -68,7 +68,9 @@ async def test_drill_down_by_every_dimension(bureau: Bureau) -> None:
         {"area_code": ELSEWHERE},
     ]
     for place in places:
-        _ = await bureau.rate(at("2026-10-09"), place, pf="3" if place else "2", sub_channel="qr")
+        _ = await bureau.rate(
+            at("2026-10-09"), place, pf="3" if place else "2", sub_channel="window_qr"
+        )
     _ = await bureau.rate(at("2026-09-09"), grade=1)
 
     async def groups(*names: str, **only: str) -> dict[tuple[str, ...], int]:

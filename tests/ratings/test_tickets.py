@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.ratings.calendar.model import Deadlines
+from services.ratings.rating.model.root_causes import RootCause
 from services.ratings.tickets.model.clocks import escalations
-from services.ratings.tickets.model.ticket import Ticket
+from services.ratings.tickets.model.ticket import RootCauseFound, Ticket
 from services.ratings.timers import watch_tickets
 from shared import clock
 from shared.ids import new_id
@@ -383,14 +384,15 @@ async def test_rater_who_is_told_nothing_is_escalated_once_in_a_round(bureau: Bu
 def test_feedback_given_again_does_not_keep_it_open() -> None:
     first, later = moment(at("2026-06-05")), moment(at("2026-06-11"))
     rating = a_rating(an_invitation(first.now), first.now, grade=1, real_name=False)
-    ticket = Ticket.over(rating)
-    _ = ticket.open(rating, Deadlines(), first)
-    _ = ticket.verify(True, "H", rating, first)
-    _ = ticket.explain("policy", "无依据", "已说明政策依据", "H", rating, first)
+    ticket = Ticket.about(rating)
+    _ = ticket.open(rating, days=Deadlines(), at=first)
+    _ = ticket.verify(rating, confirmed=True, officer="H", at=first)
+    found = RootCauseFound(RootCause.POLICY, "无依据", "已说明政策依据")
+    _ = ticket.explain(rating, found, officer="H", at=first)
 
     days: list[date | None] = []
     for when in (first, later):
-        ticket.feed_back("H", Deadlines(), when)
+        ticket.feed_back("H", days=Deadlines(), at=when)
         days.append(ticket.silent_on)
 
     assert [str(day) for day in days] == ["2026-06-12", "2026-06-12"]

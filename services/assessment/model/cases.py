@@ -1,14 +1,16 @@
-"""What the daily figures need of a case: the record, and what it counts for."""
+"""What the daily figures need to know of a case, and what it counts for."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from datetime import date
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Boolean, Date, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.assessment.model.base import Base, Cell
+from services.assessment.model.base import Base, Cell, Measure
 from shared import clock
 from shared.events.cases import (
     CaseAccepted,
@@ -25,7 +27,7 @@ from shared.events.cases import (
 
 
 class CaseRecord(Base):
-    """What the daily figures need of one case."""
+    """What the daily figures need to know of one case."""
 
     __tablename__ = "case_record"
 
@@ -45,7 +47,7 @@ class CaseRecord(Base):
     delivered_on: Mapped[date | None] = mapped_column(Date)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CaseState:
     """A case record in memory; field for field the row of `case_record`."""
 
@@ -64,59 +66,62 @@ class CaseState:
     withdrawn_on: date | None = None
     delivered_on: date | None = None
 
+    @classmethod
+    def first(cls, event: CaseEvent) -> Self:
+        """The record of a case of which nothing is known but whose it is."""
+        return cls(event.case_id, event.area_code, event.department_code, event.immediate)
+
     def figures(self) -> Counter[Cell]:
         """What this case counts for, by day and measure."""
         days = {
-            "cases_submitted": self.submitted_on,
-            "cases_received": self.received_on,
-            "cases_accepted": self.accepted_on,
-            "cases_deemed_accepted": self.accepted_on if self.deemed else None,
-            "cases_not_accepted": self.not_accepted_on,
-            "cases_decided": self.decided_on,
-            "cases_closed": self.closed_on,
-            "cases_closed_immediate": self.closed_on if self.immediate else None,
-            "cases_closed_overdue": self.closed_on if self.overdue else None,
-            "cases_withdrawn": self.withdrawn_on,
-            "results_delivered": self.delivered_on,
+            Measure.CASES_SUBMITTED: self.submitted_on,
+            Measure.CASES_RECEIVED: self.received_on,
+            Measure.CASES_ACCEPTED: self.accepted_on,
+            Measure.CASES_NOT_ACCEPTED: self.not_accepted_on,
+            Measure.CASES_DECIDED: self.decided_on,
+            Measure.CASES_CLOSED: self.closed_on,
+            Measure.CASES_WITHDRAWN: self.withdrawn_on,
+            Measure.RESULTS_DELIVERED: self.delivered_on,
         }
-        return Counter(
-            {
-                (day, self.area_code, self.department_code, measure): 1
-                for measure, day in days.items()
-                if day is not None
-            }
-        )
+        if self.deemed:
+            days[Measure.CASES_DEEMED_ACCEPTED] = self.accepted_on
+        if self.immediate:
+            days[Measure.CASES_CLOSED_IMMEDIATE] = self.closed_on
+        if self.overdue:
+            days[Measure.CASES_CLOSED_OVERDUE] = self.closed_on
+        counts = Counter[Cell]()
+        for measure, day in days.items():
+            if day is not None:
+                counts[Cell(day, self.area_code, self.department_code, measure)] = 1
+        return counts
 
     def after(self, event: CaseEvent) -> "CaseState":
-        """The record once `event` is known."""
+        """The record once `event` is known; this one stays as it is."""
+        state = copy(self)
         match event:
             case CaseSubmitted():
-                return replace(self, submitted_on=clock.local_date(event.occurred_at))
+                state.submitted_on = clock.local_date(event.occurred_at)
             case CaseReceived():
-                return replace(self, received_on=event.received_on)
+                state.received_on = event.received_on
             case CaseAccepted():
-                return replace(self, accepted_on=event.accepted_on, deemed=event.deemed)
+                state.accepted_on = event.accepted_on
+                state.deemed = event.deemed
             case CaseNotAccepted():
-                return replace(self, not_accepted_on=clock.local_date(event.occurred_at))
+                state.not_accepted_on = clock.local_date(event.occurred_at)
             case CaseDecided():
-                return replace(self, decided_on=event.decided_on)
+                state.decided_on = event.decided_on
             case CaseClosed():
-                return replace(self, closed_on=event.closed_on, overdue=event.overdue)
+                state.closed_on = event.closed_on
+                state.overdue = event.overdue
             case CaseWithdrawn():
-                return replace(self, withdrawn_on=clock.local_date(event.occurred_at))
+                state.withdrawn_on = clock.local_date(event.occurred_at)
             case ResultDelivered():
-                return replace(self, delivered_on=event.delivered_on)
+                state.delivered_on = event.delivered_on
             case CaseImported():
-                return replace(
-                    self,
-                    received_on=event.received_on,
-                    accepted_on=event.accepted_on,
-                    closed_on=event.closed_on,
-                    overdue=event.overdue,
-                )
+                state.received_on = event.received_on
+                state.accepted_on = event.accepted_on
+                state.closed_on = event.closed_on
+                state.overdue = event.overdue
             case _:
-                return self
-
-
-def first_state(event: CaseEvent) -> CaseState:
-    return CaseState(event.case_id, event.area_code, event.department_code, event.immediate)
+                pass
+        return state

@@ -1,19 +1,22 @@
-"""What the daily figures need of a matter."""
+"""What the daily figures need to know of a matter."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Boolean, Integer, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.assessment.model.base import Base, Cell
+from services.assessment.model.base import Base, Cell, Measure
 from shared import clock
 from shared.events.matters import MatterCancelled, MatterEvent, MatterPublished, MatterSuspended
 
 
 class MatterRecord(Base):
-    """Whether a matter is published, and how deep."""
+    """Whether a matter is published, and its online depth (办理深度) 1 to 4."""
 
     __tablename__ = "matter_record"
 
@@ -24,7 +27,7 @@ class MatterRecord(Base):
     level: Mapped[int] = mapped_column(Integer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MatterState:
     """A matter record in memory; field for field the row of `matter_record`."""
 
@@ -34,27 +37,39 @@ class MatterState:
     published: bool = False
     level: int = 0
 
+    @classmethod
+    def first(cls, event: MatterEvent) -> Self:
+        """The record of a matter of which nothing is known but whose it is."""
+        return cls(event.matter_id, event.area_code, event.department_code)
+
     def after(self, event: MatterEvent) -> "tuple[MatterState, Counter[Cell]]":
         """The record once `event` is known, and the change it makes on its day."""
-        day, changes = clock.local_date(event.occurred_at), Counter[Cell]()
-        state = self
+        day = clock.local_date(event.occurred_at)
+        changes = Counter[Cell]()
+        state = copy(self)
         match event:
             case MatterPublished():
-                state = replace(
-                    self,
-                    area_code=event.area_code,
-                    department_code=event.department_code,
-                    published=True,
-                    level=event.level,
-                )
-                if self.level and event.level != self.level:
-                    direction = "depth_raised" if event.level > self.level else "depth_lowered"
-                    changes[(day, event.area_code, event.department_code, direction)] += 1
+                state.area_code = event.area_code
+                state.department_code = event.department_code
+                state.published = True
+                state.level = event.level
+                # The first publication has no depth to compare with.
+                if self.level:
+                    place = (event.area_code, event.department_code)
+                    if event.level > self.level:
+                        changes[Cell(day, *place, Measure.DEPTH_RAISED)] += 1
+                    elif event.level < self.level:
+                        changes[Cell(day, *place, Measure.DEPTH_LOWERED)] += 1
             case MatterSuspended() | MatterCancelled():
-                state = replace(self, published=False)
+                state.published = False
             case _:
                 pass
-        for known, sign in ((self, -1), (state, 1)):
-            if known.published:
-                changes[(day, known.area_code, known.department_code, "matters_published")] += sign
+        # A matter that moves to another department is one less there and one more here.
+        if self.published:
+            changes[self._published_on(day)] -= 1
+        if state.published:
+            changes[state._published_on(day)] += 1
         return state, changes
+
+    def _published_on(self, day: date) -> Cell:
+        return Cell(day, self.area_code, self.department_code, Measure.MATTERS_PUBLISHED)

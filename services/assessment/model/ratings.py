@@ -1,13 +1,15 @@
-"""What the daily figures need of a service event that was rated."""
+"""What the daily figures need to know of a service event that was rated."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Boolean, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.assessment.model.base import CHANNELS, Base, Cell
+from services.assessment.model.base import RATINGS_BY_CHANNEL, Base, Cell, Measure
 from shared import clock
 from shared.events.ratings import (
     BadRatingCalledBack,
@@ -19,9 +21,12 @@ from shared.events.ratings import (
     RatingSubmitted,
 )
 
+WORST_GRADES = 2
+"""Grades 1 and 2 are bad ratings (差评)."""
+
 
 class RatingRecord(Base):
-    """Whether a bad rating of this service event waits to be put right."""
+    """Whether a bad rating of this service event waits for rectification (整改)."""
 
     __tablename__ = "rating_record"
 
@@ -31,7 +36,7 @@ class RatingRecord(Base):
     ticket_open: Mapped[bool] = mapped_column(Boolean)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RatingState:
     """A rating record in memory; field for field the row of `rating_record`."""
 
@@ -40,27 +45,41 @@ class RatingState:
     department_code: str
     ticket_open: bool = False
 
+    @classmethod
+    def first(cls, event: RatingEvent) -> Self:
+        """The record of a service event of which nothing is known but whose it is."""
+        return cls(event.subject_id, event.area_code, event.department_code)
+
     def after(self, event: RatingEvent) -> "tuple[RatingState, Counter[Cell]]":
         """The record once `event` is known, and the change it makes on its day."""
-        day, state, names = clock.local_date(event.occurred_at), self, list[str]()
+        day = clock.local_date(event.occurred_at)
+        state = copy(self)
+        measures: list[Measure] = []
         match event:
             case RatingSubmitted():
-                day, names = event.rated_on, [f"ratings_{CHANNELS[event.pf]}"]
-                if event.grade <= 2:
-                    names.append("ratings_bad")
+                day = event.rated_on
+                measures.append(RATINGS_BY_CHANNEL[event.pf])
+                if event.grade <= WORST_GRADES:
+                    measures.append(Measure.RATINGS_BAD)
             case BadRatingOpened():
-                state, names = replace(self, ticket_open=True), ["bad_ratings_opened"]
+                state.ticket_open = True
+                measures.append(Measure.BAD_RATINGS_OPENED)
             case BadRatingCalledBack():
-                names = ["bad_ratings_called_back"]
+                measures.append(Measure.BAD_RATINGS_CALLED_BACK)
             case BadRatingEscalated():
-                names = ["bad_ratings_escalated"]
+                measures.append(Measure.BAD_RATINGS_ESCALATED)
             case BadRatingRectified():
-                state, names = replace(self, ticket_open=False), ["bad_ratings_rectified"]
+                state.ticket_open = False
+                measures.append(Measure.BAD_RATINGS_RECTIFIED)
             case RatingExcluded():
-                state, names = replace(self, ticket_open=False), ["ratings_excluded"]
+                state.ticket_open = False
+                measures.append(Measure.RATINGS_EXCLUDED)
             case _:
                 pass
         place = (self.area_code, self.department_code)
-        changes = Counter({(day, *place, name): 1 for name in names})
-        changes[(day, *place, "bad_ratings_open")] += state.ticket_open - self.ticket_open
+        changes = Counter[Cell]()
+        for measure in measures:
+            changes[Cell(day, *place, measure)] += 1
+        open_change = int(state.ticket_open) - int(self.ticket_open)
+        changes[Cell(day, *place, Measure.BAD_RATINGS_OPEN)] += open_change
         return state, changes

@@ -4,16 +4,16 @@ import base64
 import binascii
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from services.exchange.batches.model import BatchState
 from shared.events.exchange import Resource
 
 MAX_RECORDS = 50_000
 MAX_BYTES = 32 * 1024 * 1024
-"""Of the body as sent, and again of what a compressed one unfolds to."""
+"""Of the body as sent, and again of what a compressed one unpacks to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,15 @@ class BatchClaim:
     signature: bytes
 
     def line(self, peer_code: str) -> bytes:
-        """What is signed: eight fields, each ended by a line feed, in UTF-8, whatever the method, address or encoding.
+        """What is signed: eight fields in UTF-8, each ended by a line feed.
 
-        `tongban-batch/1`, peer code, resource, area code, batch id, number of records, `Content-Digest` and created time,
-        each exactly as in its header.
+        `tongban-batch/1`, peer code, resource, area code, batch id, number of records,
+        `Content-Digest` and created time, each exactly as in its header. Neither method nor address
+        nor encoding of the body is signed.
         """
         fields = (
+            "tongban-batch/1",
+            peer_code,
             self.resource,
             self.area_code,
             self.number,
@@ -43,7 +46,7 @@ class BatchClaim:
             digest_field(self.digest),
             self.created,
         )
-        return "".join(f"{field}\n" for field in ("tongban-batch/1", peer_code, *fields)).encode()
+        return "".join(f"{field}\n" for field in fields).encode()
 
 
 def digest_field(digest: bytes) -> str:
@@ -52,7 +55,10 @@ def digest_field(digest: bytes) -> str:
 
 
 def read_digest(field: str) -> bytes:
-    """The SHA-256 in a `Content-Digest` that holds it alone; ValueError for anything else."""
+    """The SHA-256 in a `Content-Digest` that holds nothing else.
+
+    Raises `ValueError` for anything else.
+    """
     text = field.removeprefix("sha-256=:").removesuffix(":")
     try:
         digest = base64.b64decode(text, validate=True)
@@ -64,14 +70,17 @@ def read_digest(field: str) -> bytes:
 
 
 class BatchRead(BaseModel):
-    """A batch. `waiting_seconds` is how long it has waited for verdicts that are still out, `overdue` whether too long."""
+    """A batch and how far it has come.
+
+    `waiting_seconds` is how long it has waited for missing verdicts, `overdue` whether too long.
+    """
 
     id: UUID
     number: str
     peer_code: str
     resource: Resource
     area_code: str
-    state: Literal["received", "judging", "finished"]
+    state: BatchState
     records: int
     chunks: int
     chunks_judged: int
@@ -91,7 +100,10 @@ class ReceiptKeySet(BaseModel):
 
 
 class BatchFigures(BaseModel):
-    """Running figures of one peer and resource. `in_judgement` have no verdict yet; `oldest_waiting_seconds` is the lag."""
+    """Running figures of one peer and resource.
+
+    `in_judgement` have no verdict yet; `oldest_waiting_seconds` is the lag.
+    """
 
     peer_code: str
     resource: str

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.exchange.peers.model import PeerKind
+from shared.errors import InvalidValueError
 from shared.events.exchange import Resource
 from shared.fields import Line
 
@@ -21,11 +23,10 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError(
-            "is no network as 10.20.0.0/16"
-        ) from None  # the library's words repeat what was sent
+        # The library's text repeats what was sent.
+        raise InvalidValueError("is no network as 10.20.0.0/16") from None
     if network.prefixlen == 0:
-        raise ValueError("the whole address space is no network of a peer")
+        raise InvalidValueError("the whole address space is no network of a peer")
     return str(network)
 
 
@@ -34,6 +35,8 @@ Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 
 
 class Strict(BaseModel):
+    """A command: unknown members are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -41,6 +44,7 @@ class ChangePeer(Strict):
     """What a peer is and may; everything at once, so that a right left out is a right taken."""
 
     name: Line
+    # In commands closed lists are literals: the rule of a fault is `literal_error`, by contract.
     kind: Literal["bureau", "regional", "sandbox"]
     account_id: UUID | None = None
     area_code: AreaCode
@@ -79,19 +83,19 @@ class KeyRead(BaseModel):
 
 
 class PeerRead(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+    """A peer, its rights and its keys."""
 
     id: UUID
     revision: int
     code: str
     name: str
-    kind: str
+    kind: PeerKind
     account_id: UUID | None
     area_code: str
     department_code: str
     keys: list[KeyRead]
     event_types: list[str]
-    resources: list[str]
+    resources: list[Resource]
     area_codes: list[str]
     networks: list[str]
     active: bool

@@ -1,12 +1,16 @@
-"""What the service asks of the regional platform, whatever the way it is spoken to (`services.exchange.region.http_client`)."""
+"""What the service asks of the regional platform, whatever the transport."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
-RESOURCES = ("cases", "ratings")
+from services.exchange.region.model.ledger import LedgerResource
+
+RESOURCES: tuple[LedgerResource, ...] = ("cases", "ratings")
 """What the ledger owes the region."""
+Question = Literal["cut", "sums", "leaves", "list"]
+"""A question of recon/1."""
 
 
 class RegionAwayError(Exception):
@@ -14,7 +18,7 @@ class RegionAwayError(Exception):
 
 
 class PushForgottenError(Exception):
-    """The region acknowledged this push and no longer knows it: it was started anew, or restored."""
+    """The region acknowledged this push and no longer knows it: it was set up anew, or restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,12 @@ class Reject:
 
 
 class Region(Protocol):
-    """One regional platform."""
+    """One regional platform. Every method may raise `RegionAwayError`."""
 
     traffic: int
     """Bytes sent and received so far."""
 
-    async def last_acknowledged(self, resource: str) -> int:
+    async def last_acknowledged(self, resource: LedgerResource) -> int:
         """Number of the last push of which the region has all before it."""
         ...
 
@@ -40,12 +44,15 @@ class Region(Protocol):
         """Hand over a push; returns when the region has acknowledged it."""
         ...
 
-    async def rejects(self, resource: str, push_id: UUID) -> Sequence[Reject] | None:
-        """What the quality check refused of a push; None while it has not finished. May raise `PushForgottenError`."""
+    async def rejects(self, resource: LedgerResource, push_id: UUID) -> Sequence[Reject] | None:
+        """What the quality check refused of a push; None while it has not finished.
+
+        Raises `PushForgottenError`.
+        """
         ...
 
-    async def ask(self, run_id: UUID, question: str, body: dict[str, Any]) -> Any:
-        """A question of recon/1: `cut`, `sums`, `leaves`, `list`."""
+    async def ask(self, run_id: UUID, question: Question, *, body: Mapping[str, object]) -> object:
+        """The answer to a question of recon/1, as JSON that the caller has to judge."""
         ...
 
     async def countersign(self, run_id: UUID, statement: bytes) -> bytes:

@@ -1,20 +1,33 @@
 """Commands and answers of reconciliations."""
 
 from datetime import date, datetime
-from typing import Any, Literal, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.exchange.region.model.ledger import LedgerResource
+from services.exchange.region.model.reconciliation import (
+    Difference,
+    DifferenceState,
+    Progress,
+    Remedy,
+    RunState,
+)
+from shared.errors import InvalidValueError
 
 MAX_DAYS = 366
 
 
 class StartReconciliation(BaseModel):
-    """Compare these windows (business days, both included) of a resource with what the regional platform holds."""
+    """Compare a resource with what the regional platform holds.
+
+    The days are business days (windows), both included.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    resource: Literal["cases", "ratings"]
+    resource: LedgerResource
     first_day: date
     last_day: date
     listed: bool = Field(
@@ -25,35 +38,31 @@ class StartReconciliation(BaseModel):
     @model_validator(mode="after")
     def _days_in_order(self) -> Self:
         if not 0 <= (self.last_day - self.first_day).days < MAX_DAYS:
-            raise ValueError(f"the days must be in order, and at most {MAX_DAYS}")
+            raise InvalidValueError(
+                "the days must be in order, and at most {limit}", limit=MAX_DAYS
+            )
         return self
 
 
 class ReconciliationRead(BaseModel):
-    """A reconciliation and how far it has come. `progress` holds the fingerprints of both sides and the counts."""
+    """A reconciliation and how far it has come.
+
+    `progress` holds the fingerprints of both sides and the counts.
+    """
 
     id: UUID
     peer_code: str
-    resource: str
+    resource: LedgerResource
     first_day: date
     last_day: date
     only_windows: bool
     listed: bool
-    state: Literal[
-        "queued",
-        "needs_approval",
-        "repairing",
-        "waiting",
-        "closing",
-        "signing",
-        "finished",
-        "failed",
-    ]
+    state: RunState
     requested_by: str
     approved_by: str | None
     equal: bool | None
     failure: str | None
-    progress: dict[str, Any]
+    progress: Progress
     created_at: datetime
     finished_at: datetime | None
 
@@ -63,21 +72,19 @@ class DifferenceRead(BaseModel):
 
     key: str
     day: date
-    kind: Literal[
-        "MISSING_AT_PEER", "EXTRA_AT_PEER", "PEER_OLDER", "PEER_NEWER", "SAME_VERSION_DIFFERENT"
-    ]
+    kind: Difference
     cause: str
     our_version: int | None
     peer_version: int | None
-    remedy: Literal["resend", "ticket", "work_item"]
+    remedy: Remedy
     owner: str
     due_on: date
-    state: Literal["found", "done"]
+    state: DifferenceState
     residual: bool
 
 
 class StatementRead(BaseModel):
-    """对账单: the statement signed by the platform and by the peer, each compact JWS, as they were signed."""
+    """对账单: the statement as the platform and the peer signed it, each compact JWS."""
 
     ours: str
     peer: str

@@ -1,4 +1,4 @@
-"""Time in: what is pushed to the region, and the steps of reconciliations."""
+"""What is pushed to the region by time, and the steps of reconciliations."""
 
 import asyncio
 from datetime import date, datetime, timedelta
@@ -7,13 +7,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.batches import queries as batches_queries
 from services.exchange.peers.model import Peer
-from services.exchange.region.http_client import Bucket
-from services.exchange.region.model.ledger import Push
+from services.exchange.peers.queries import find_active_peer, lock_stream
+from services.exchange.region.http_client import RateLimit
+from services.exchange.region.model.ledger import LedgerResource, Push
+from services.exchange.region.model.reconciliation import RunState
 from services.exchange.region.port import RESOURCES, PushForgottenError, Region, RegionAwayError
 from services.exchange.region.queries import ledger
-from services.exchange.region.queries import reconciliations as queries_reconciliations
+from services.exchange.region.queries import reconciliations as reconciliations_queries
 from services.exchange.region.use_cases import pushes, reconciliations
 from services.exchange.region.use_cases.compare import TooDifferentError, TooMuchInFlightError
 from services.exchange.settings import Settings
@@ -25,6 +26,7 @@ NIGHT = 1
 EVER = date(1949, 10, 1)
 """Before any record of either side."""
 AT_ONCE = 20
+"""Pushes whose quality check is asked for in one go."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,31 +37,37 @@ class Regional:
     def __init__(self, region: Region, settings: Settings) -> None:
         self._region = region
         self._settings = settings
-        self._bucket = Bucket(settings.regional_rows_per_second)
+        self._rate_limit = RateLimit(settings.regional_rows_per_second)
 
     async def _peer(self, session: AsyncSession) -> Peer | None:
-        peer = await batches_queries.find_peer(session, self._settings.regional_peer)
-        return peer if peer is not None and peer.active else None
+        return await find_active_peer(session, self._settings.regional_peer)
 
     async def push_records(self, database: Database, _now: datetime) -> int:
-        """Send what waits, resource by resource, and hear what became of it; the number of rows sent."""
+        """Send what waits, resource by resource, and ask what became of it.
+
+        The number of rows sent.
+        """
         async with database.reading() as session:
             peer = await self._peer(session)
+        # A region that is not registered, or deactivated, gets nothing.
         if peer is None:
             return 0
-        return sum([await self._push(database, resource, peer) for resource in RESOURCES])
-
-    async def _push(self, database: Database, resource: str, peer: Peer) -> int:
         sent = 0
+        for resource in RESOURCES:
+            sent += await self._push(database, resource, peer=peer)
+        return sent
+
+    async def _push(self, database: Database, resource: LedgerResource, *, peer: Peer) -> int:
+        sent = 0
+        source = self._settings.regional_data_source
         try:
             while True:
-                await self._settle(database, resource, peer)
+                await self._apply_quality_checks(database, resource, peer=peer)
                 async with database.transaction() as session:
-                    source = self._settings.regional_data_source
-                    push = await pushes.next_push(session, resource, source, clock.now())
-                if push is None:
-                    return sent
-                if not await self._deliver(database, push):
+                    push = await pushes.next_push(
+                        session, resource, data_source=source, now=clock.now()
+                    )
+                if push is None or not await self._deliver(database, push):
                     return sent
                 sent += push.rows
         except RegionAwayError as error:
@@ -69,74 +77,120 @@ class Regional:
     async def _deliver(self, database: Database, push: Push) -> bool:
         """Whether the region has it; after a failure it is asked first what it has."""
         try:
-            if (
-                not push.attempts
-                or await self._region.last_acknowledged(push.resource) < push.number
-            ):
-                await self._bucket.take(push.rows)
+            if not await self._has(push):
+                await self._rate_limit.wait_for(push.rows)
                 await self._region.send(push.body or b"")
         except RegionAwayError:
             async with database.transaction() as session:
-                await pushes.postpone(session, push.id, clock.now())
+                await pushes.postpone(session, push.id, now=clock.now())
             return False
         async with database.transaction() as session:
             await pushes.acknowledge(session, push.id)
         return True
 
-    async def _settle(self, database: Database, resource: str, peer: Peer) -> None:
+    async def _has(self, push: Push) -> bool:
+        if not push.attempts:
+            return False
+        return await self._region.last_acknowledged(push.resource) >= push.number
+
+    async def _apply_quality_checks(
+        self, database: Database, resource: LedgerResource, *, peer: Peer
+    ) -> None:
         async with database.reading() as session:
-            waiting = await ledger.list_acknowledged(session, resource, AT_ONCE)
+            waiting = await ledger.list_acknowledged(session, resource, limit=AT_ONCE)
         for push in waiting:
             try:
                 rejects = await self._region.rejects(resource, push.id)
             except PushForgottenError:
                 async with database.transaction() as session:
-                    await pushes.send_again(session, push.id, clock.now())
+                    await pushes.send_again(session, push.id, now=clock.now())
                 continue
             if rejects is None:
-                return
+                return  # The region checks one after the other.
             async with database.transaction() as session:
-                await pushes.settle(session, push.id, rejects, peer, clock.now())
+                await pushes.apply_quality_check(
+                    session, push.id, rejects=rejects, peer=peer, now=clock.now()
+                )
 
     async def plan(self, database: Database, now: datetime) -> None:
-        """Today and yesterday every quarter of an hour, the last weeks every night, everything every week."""
-        today = clock.local_date(now)
-        every = timedelta(seconds=self._settings.reconciliation_every)
+        """Plan the reconciliations that are due.
+
+        Today and yesterday every quarter of an hour, the last weeks every night, everything every
+        week.
+        """
         async with database.transaction() as session:
             peer = await self._peer(session)
             if peer is None:
                 return
             # Of two workers the second finds what the first has planned.
-            await batches_queries.lock_order(session, peer.code, "reconciliations")
+            await lock_stream(session, peer.code, resource="reconciliations")
             for resource in RESOURCES:
-                if not await queries_reconciliations.has_run_since(
-                    session, resource, now - every, now, only_windows=True
-                ):
-                    first = today - timedelta(days=1)
-                    about = (resource, first, today, peer.code, "timer", now)
-                    session.add(reconciliations.new_run(*about, only_windows=True))
-                night = clock.day_start(today) + timedelta(hours=NIGHT)
-                await self._plan_week(session, resource, peer.code, now, night)
-                if now >= night and not await queries_reconciliations.has_run_since(
-                    session, resource, night, now, only_windows=False
-                ):
-                    first = today - timedelta(days=self._settings.reconciliation_days)
-                    session.add(
-                        reconciliations.new_run(resource, first, today, peer.code, "timer", now)
-                    )
+                await self._plan_windows(session, resource, peer=peer, now=now)
+                await self._plan_week(session, resource, peer=peer, now=now)
+                await self._plan_night(session, resource, peer=peer, now=now)
 
-    async def _plan_week(
-        self, session: AsyncSession, resource: str, peer_code: str, now: datetime, night: datetime
+    async def _plan_windows(
+        self, session: AsyncSession, resource: LedgerResource, *, peer: Peer, now: datetime
     ) -> None:
-        """From the Sunday night on, once: all windows there are, with the list digests."""
-        since = night - timedelta(days=clock.local_date(night).isoweekday() % 7)
-        if now < since or await queries_reconciliations.has_run_since(
-            session, resource, since, now, only_windows=False, listed=True
+        """Only the fingerprints of today and yesterday."""
+        every = timedelta(seconds=self._settings.reconciliation_every)
+        if await reconciliations_queries.has_run_since(
+            session, resource, since=now - every, now=now, only_windows=True
         ):
             return
-        about = (EVER, clock.local_date(now), peer_code, "timer", now)
-        session.add(reconciliations.new_run(resource, *about, listed=True))
+        today = clock.local_date(now)
+        run = reconciliations.new_run(
+            resource,
+            first=today - timedelta(days=1),
+            last=today,
+            peer_code=peer.code,
+            actor="timer",
+            now=now,
+            only_windows=True,
+        )
+        session.add(run)
+
+    async def _plan_week(
+        self, session: AsyncSession, resource: LedgerResource, *, peer: Peer, now: datetime
+    ) -> None:
+        """From the Sunday night on, once: all windows there are, with the list digests."""
+        night = _night_of(now)
+        since = night - timedelta(days=clock.local_date(night).isoweekday() % 7)
+        if now < since or await reconciliations_queries.has_run_since(
+            session, resource, since=since, now=now, only_windows=False, listed=True
+        ):
+            return
+        run = reconciliations.new_run(
+            resource,
+            first=EVER,
+            last=clock.local_date(now),
+            peer_code=peer.code,
+            actor="timer",
+            now=now,
+            listed=True,
+        )
+        session.add(run)
+        # The nightly run looks for this one.
         await session.flush()
+
+    async def _plan_night(
+        self, session: AsyncSession, resource: LedgerResource, *, peer: Peer, now: datetime
+    ) -> None:
+        night = _night_of(now)
+        if now < night or await reconciliations_queries.has_run_since(
+            session, resource, since=night, now=now, only_windows=False
+        ):
+            return
+        today = clock.local_date(now)
+        run = reconciliations.new_run(
+            resource,
+            first=today - timedelta(days=self._settings.reconciliation_days),
+            last=today,
+            peer_code=peer.code,
+            actor="timer",
+            now=now,
+        )
+        session.add(run)
 
     async def reconcile(self, database: Database, _now: datetime) -> int:
         """Take every step that is due; their number."""
@@ -147,47 +201,70 @@ class Regional:
             if claimed is None:
                 return steps
             steps += 1
-            await self._step(database, *claimed)
+            run_id, state = claimed
+            await self._step(database, run_id, state=state)
 
-    async def _step(self, database: Database, run_id: UUID, state: str) -> None:
+    async def _step(self, database: Database, run_id: UUID, *, state: RunState | str) -> None:
         try:
-            match state:
-                case "queued" | "closing":
-                    await self._look(database, run_id, first=state == "queued")
-                case "repairing":
-                    await self._repair(database, run_id)
-                case "waiting":
-                    async with database.transaction() as session:
-                        await reconciliations.wait(session, run_id, clock.now())
-                case _:
-                    await self._sign(database, run_id)
+            await self._take_step(database, run_id, state=RunState(state))
         except TooDifferentError as error:
             async with database.transaction() as session:
-                await reconciliations.ask_to_push_windows(session, run_id, error.days, clock.now())
+                await reconciliations.ask_to_push_windows(
+                    session, run_id, days=error.days, now=clock.now()
+                )
         except Exception as error:
-            # A fault of the other side's answers or of our own statements: a few more times, then it ends as failed.
-            known = isinstance(error, RegionAwayError | TooMuchInFlightError | ValueError)
-            cause = f"{type(error).__name__}: {error}" if known else type(error).__name__
+            # A fault of the other side's answers or of our own statements: a few more times, then
+            # the run ends as failed.
             log.warning("reconciliation.put_off", run_id=str(run_id), error=type(error).__name__)
             async with database.transaction() as session:
-                await reconciliations.put_off(session, run_id, cause, clock.now())
+                await reconciliations.put_off(
+                    session, run_id, cause=_describe(error), now=clock.now()
+                )
 
-    async def _look(self, database: Database, run_id: UUID, *, first: bool) -> None:
-        async def present(resource: str, keys: list[str]) -> dict[str, int]:
-            async with database.reading() as now:
-                return await ledger.read_versions(now, resource, keys)
+    async def _take_step(self, database: Database, run_id: UUID, *, state: RunState) -> None:
+        match state:
+            case RunState.QUEUED:
+                await self._compare(database, run_id)
+            case RunState.REPAIRING:
+                await self._repair(database, run_id)
+            case RunState.WAITING:
+                async with database.transaction() as session:
+                    await reconciliations.wait(session, run_id, now=clock.now())
+            case RunState.CLOSING:
+                await self._close(database, run_id)
+            case _:
+                await self._sign(database, run_id)
+
+    async def _compare(self, database: Database, run_id: UUID) -> None:
+        async with database.transaction(snapshot=True) as session:
+            await reconciliations.compare(
+                session,
+                self._region,
+                run_id=run_id,
+                ticket_days=self._settings.ticket_days,
+                now=clock.now(),
+            )
+
+    async def _close(self, database: Database, run_id: UUID) -> None:
+        async def present(resource: LedgerResource, keys: list[str]) -> dict[str, int]:
+            async with database.reading() as outside:
+                return await ledger.read_versions(outside, resource, keys=keys)
 
         async with database.transaction(snapshot=True) as session:
-            given = (session, self._region, run_id, self._settings.ticket_days, clock.now())
-            await (
-                reconciliations.compare(*given) if first else reconciliations.close(*given, present)
+            await reconciliations.close(
+                session,
+                self._region,
+                run_id=run_id,
+                ticket_days=self._settings.ticket_days,
+                now=clock.now(),
+                present=present,
             )
 
     async def _repair(self, database: Database, run_id: UUID) -> None:
         more = True
         while more:
             async with database.transaction() as session:
-                more = await reconciliations.repair(session, run_id, clock.now())
+                more = await reconciliations.repair(session, run_id, now=clock.now())
             if more:
                 await asyncio.sleep(1)
 
@@ -199,4 +276,19 @@ class Regional:
             raise RegionAwayError("no such peer")
         signed = await self._region.countersign(run_id, statement)
         async with database.transaction() as session:
-            await reconciliations.finish(session, run_id, peer, signed, clock.now())
+            await reconciliations.finish(
+                session, run_id, peer=peer, peer_statement=signed, now=clock.now()
+            )
+
+
+def _night_of(now: datetime) -> datetime:
+    """The moment of today from which the nightly reconciliation is due."""
+    return clock.day_start(clock.local_date(now)) + timedelta(hours=NIGHT)
+
+
+def _describe(error: Exception) -> str:
+    """The cause of a failure; texts of unknown errors could quote personal data."""
+    name = type(error).__name__
+    if isinstance(error, RegionAwayError | TooMuchInFlightError | ValueError):
+        return f"{name}: {error}"
+    return name

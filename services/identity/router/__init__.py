@@ -15,18 +15,16 @@ from services.identity.router.internal import router as internal
 
 __all__ = ["internal", "parts"]
 
+# Most requested first: routes are matched in this order.
 parts = [
-    part.router
-    for part in (
-        sign_in,
-        sessions,
-        account,
-        organisations,
-        mandates,
-        staff,
-        systems,
-        keys,
-        development,
-    )
+    sign_in.router,
+    sessions.router,
+    account.router,
+    organisations.router,
+    mandates.router,
+    staff.router,
+    systems.router,
+    keys.router,
+    development.router,
 ]
-"""Below `/api/v1/identity`; what is asked most stands first."""
+"""Below `/api/v1/identity`."""

@@ -1,6 +1,8 @@
 """Who may do what in identity, and what its endpoints need."""
 
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -13,50 +15,59 @@ from services.identity.providers import (
     RealNameProvider,
     RealNameSimulator,
 )
+from services.identity.queries import FIRST
 from services.identity.settings import Settings
-from shared.database.session import Database
+from shared.database.acts import Act
 from shared.errors import NotFoundError, UnavailableError
 from shared.http.client_address import client_address
+from shared.http.dependencies import act_by, current_time, settings_of
+from shared.pagination import decode_cursor
 from shared.security.auth import with_role
 from shared.security.tokens import Caller
 
+T = TypeVar("T")
 
-# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
-async def _settings(request: Request) -> Settings:
-    return request.app.state.settings
+Config = Annotated[Settings, Depends(settings_of(Settings))]
+WindowClerk = Annotated[Caller, Depends(with_role("window_clerk"))]
+AdministratorAct = Annotated[
+    Act[datetime], Depends(act_by(with_role("administrator"), current_time))
+]
+"""A change of a staff member by an administrator."""
 
 
-async def _database(request: Request) -> Database:
-    return request.app.state.database
-
-
-async def _address(request: Request, settings: Annotated[Settings, Depends(_settings)]) -> str:
+# Waits for nothing and is async all the same: FastAPI hands a plain function to a thread.
+async def _address(request: Request, settings: Config) -> str:
     return client_address(request, trust_gateway=settings.trust_gateway)
 
 
-Config = Annotated[Settings, Depends(_settings)]
-Db = Annotated[Database, Depends(_database)]
 Address = Annotated[str, Depends(_address)]
-WindowClerk = Annotated[Caller, Depends(with_role("window_clerk"))]
 
 
-def _simulated(simulator: Any) -> Any:
-    """A simulator believes everybody, so it answers in development alone; production connects the real one here."""
+def _simulated(simulator: T) -> Callable[..., Coroutine[Any, Any, T]]:
+    """Dependency: the simulator, which accepts nearly everything, so only in development.
 
-    async def provide(settings: Config) -> Any:
+    A real provider takes its place in production.
+    """
+
+    async def provide(settings: Config) -> T:
         if not settings.development:
             raise UnavailableError("no such verification is connected here")
         return simulator
 
-    return Depends(provide)
+    return provide
 
 
-RealName = Annotated[RealNameProvider, _simulated(RealNameSimulator())]
-Register = Annotated[OrganisationProvider, _simulated(OrganisationSimulator())]
-MiniPrograms = Annotated[MiniProgramProvider, _simulated(MiniProgramSimulator())]
+RealName = Annotated[RealNameProvider, Depends(_simulated(RealNameSimulator()))]
+Register = Annotated[OrganisationProvider, Depends(_simulated(OrganisationSimulator()))]
+MiniPrograms = Annotated[MiniProgramProvider, Depends(_simulated(MiniProgramSimulator()))]
 
 
 def account_id(subject: str) -> UUID:
+    """The account that a token names.
+
+    Raises:
+        NotFoundError: the subject is no account.
+    """
     try:
         return UUID(subject)
     except ValueError:
@@ -66,3 +77,15 @@ def account_id(subject: str) -> UUID:
 def own_id(caller: Caller) -> UUID:
     """The account that signed in, also while it acts for another."""
     return account_id(caller.act or caller.subject)
+
+
+def after_id(cursor: str | None) -> UUID:
+    """The id after which a page begins.
+
+    Raises:
+        InvalidInputError: the cursor is not one of ours.
+    """
+    if not cursor:
+        return FIRST
+    last: UUID = decode_cursor(cursor, UUID)[0]
+    return last

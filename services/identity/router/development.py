@@ -1,6 +1,6 @@
 """HTTP in and out of what only development has."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -16,15 +16,15 @@ from shared.security.crypto import lookup_hash
 router = APIRouter(route_class=IdempotentRoute)
 
 
-@router.get("/development/sms-messages", response_model=list[SentMessage])
+@router.get("/development/sms-messages")
 async def list_sms_messages(
     session: ReadSession,
     settings: Config,
     _administrator: Administrator,
     phone: Annotated[Phone, Query()],
-) -> Any:
-    """What the development sender sent to a number; 404 in production."""
+) -> list[SentMessage]:
+    """What the development sender sent to a phone; 404 in production."""
     if not settings.development:
         raise NotFoundError("only in development")
-    rows = await queries.list_messages(session, lookup_hash(phone, "phone"))
-    return [{"sent_at": row.sent_at, "text": row.text} for row in rows]
+    messages = await queries.list_messages(session, lookup_hash(phone, "phone"))
+    return [SentMessage(sent_at=message.sent_at, text=message.text) for message in messages]

@@ -1,1 +1,4 @@
-"""What identity can do: keys, sign-in and sessions, accounts of persons, organisations, staff and systems."""
+"""What identity can do.
+
+Keys, sign-in and sessions, accounts of persons, organisations, staff and systems.
+"""

@@ -1,7 +1,7 @@
-"""Opening a session and signing its tokens."""
+"""Opening sessions and signing their tokens."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -9,7 +9,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries, security
-from services.identity.model import Account, Mandate, SignIn
+from services.identity.model import Account, Mandate, SignIn, SignInMethod
 from services.identity.schemas import Tokens
 from services.identity.settings import Settings
 from services.identity.use_cases.keys import ensure_keys
@@ -21,20 +21,25 @@ ISSUER = "tongban"
 
 
 def refused() -> UnauthenticatedError:
-    """One wording for every reason."""
+    """One text for every reason, so that nobody learns which part was right."""
     return UnauthenticatedError(
         "the details do not fit, or have expired", headers={"WWW-Authenticate": "Bearer"}
     )
 
 
 async def open_session(
-    session: AsyncSession, account: Account, amr: list[str], settings: Settings, now: datetime
+    session: AsyncSession,
+    account: Account,
+    *,
+    methods: Sequence[SignInMethod],
+    settings: Settings,
+    now: datetime,
 ) -> Tokens:
-    """A new session of an account that has just proved itself."""
+    """A new session of an account that has just proved itself by `methods`."""
     opened = SignIn(
         id=new_id(),
         account_id=account.id,
-        amr=amr,
+        amr=list(methods),
         signed_in_at=now,
         generation=1,
         rotated_at=now,
@@ -43,54 +48,64 @@ async def open_session(
     )
     session.add(opened)
     await session.flush()
-    return await issue_tokens(session, account, opened, settings, now)
+    return await issue_tokens(session, account, opened=opened, settings=settings, now=now)
 
 
 async def open_acting_session(
     session: AsyncSession,
     person: Account,
+    *,
     parent_id: UUID,
     principal_id: UUID,
     settings: Settings,
     now: datetime,
-    *,
     mandate: Mandate | None = None,
 ) -> Tokens:
-    """A session in which the person acts for another. It ends with the one it comes from, and with its mandate."""
-    parent = await queries.find_session(session, parent_id)
-    if (
-        parent is None
-        or parent.revoked
-        or parent.expires_at <= now
-        or parent.account_id != person.id
-    ):
+    """A session in which the person acts for another.
+
+    It ends with the session it is opened from, and with its mandate.
+
+    Raises:
+        UnauthenticatedError: the session it is opened from has ended, or is another person's.
+    """
+    parent = await queries.lock_session(session, parent_id)
+    if parent is None or parent.account_id != person.id or not _is_open(parent, now):
         raise refused()
     opened = SignIn(
         id=new_id(),
         account_id=person.id,
         principal_id=principal_id,
-        mandate_id=mandate and mandate.id,
         parent_id=parent.id,
         amr=parent.amr,
         signed_in_at=parent.signed_in_at,
         generation=1,
         rotated_at=now,
-        expires_at=min(parent.expires_at, mandate.ends_at()) if mandate else parent.expires_at,
+        expires_at=parent.expires_at,
         revoked=False,
     )
+    if mandate is not None:
+        opened.mandate_id = mandate.id
+        opened.expires_at = min(parent.expires_at, mandate.ends_at())
     session.add(opened)
     await session.flush()
-    return await issue_tokens(session, person, opened, settings, now)
+    return await issue_tokens(session, person, opened=opened, settings=settings, now=now)
+
+
+def _is_open(sign_in: SignIn, now: datetime) -> bool:
+    return not sign_in.revoked and sign_in.expires_at > now
 
 
 async def issue_tokens(
-    session: AsyncSession, account: Account, opened: SignIn, settings: Settings, now: datetime
+    session: AsyncSession, account: Account, *, opened: SignIn, settings: Settings, now: datetime
 ) -> Tokens:
-    """The tokens of a session's present generation. Acting for another, that one is the subject and the person is `act`."""
-    seconds = min(
-        settings.access_token_seconds, max(0, int((opened.expires_at - now).total_seconds()))
-    )
-    claims: dict[str, Any] = {
+    """The tokens of a session's present generation.
+
+    When the person acts for another, that one is the subject and the person is `act`.
+    """
+    # No access token outlives its session.
+    remaining = int((opened.expires_at - now).total_seconds())
+    seconds = min(settings.access_token_seconds, max(0, remaining))
+    claims: dict[str, object] = {
         "sid": str(opened.id),
         "acr": str(account.level),
         "amr": account.amr(opened.amr),
@@ -99,32 +114,35 @@ async def issue_tokens(
     }
     if opened.principal_id is not None:
         principal = await queries.get_account(session, opened.principal_id)
-        claims |= {
-            "sub": str(principal.id),
-            "kind": principal.kind,
-            "act": {"sub": str(account.id)},
-        }
+        claims["sub"] = str(principal.id)
+        claims["kind"] = principal.kind
+        claims["act"] = {"sub": str(account.id)}
+    # Services check the mandate's matters themselves.
     if opened.mandate_id is not None:
         mandate = await queries.get_mandate(session, opened.mandate_id)
-        claims |= {
-            "mandate": str(mandate.id),
-            "matters": mandate.matters and [str(one) for one in mandate.matters],
-        }
+        claims["mandate"] = str(mandate.id)
+        if mandate.matters is not None:
+            claims["matters"] = [str(matter_id) for matter_id in mandate.matters]
     return Tokens(
-        access_token=await sign(session, account, claims, seconds, now),
+        access_token=await sign(session, account, claims=claims, seconds=seconds, now=now),
         expires_in=seconds,
         refresh_token=security.refresh_token(opened.id, opened.generation),
-        refresh_expires_in=int((opened.expires_at - now).total_seconds()),
+        refresh_expires_in=remaining,
     )
 
 
 async def sign(
-    session: AsyncSession, account: Account, claims: dict[str, Any], seconds: int, now: datetime
+    session: AsyncSession,
+    account: Account,
+    *,
+    claims: dict[str, object],
+    seconds: int,
+    now: datetime,
 ) -> str:
-    """An access token of the account that lives for `seconds`."""
+    """An access token of the account that lives for `seconds`; `claims` replace common ones."""
     key = await ensure_keys(session, now)
     issued = int(now.timestamp())
-    common = {
+    common: dict[str, object] = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": str(account.id),
@@ -135,5 +153,5 @@ async def sign(
         "area": account.area_code,
         "department": account.department_code,
     }
-    whole = {name: value for name, value in {**common, **claims}.items() if value is not None}
-    return sign_access_token(OKPKey.import_key(orjson.loads(key.private_key)), key.kid, whole)
+    present = {name: value for name, value in (common | claims).items() if value is not None}
+    return sign_access_token(OKPKey.import_key(orjson.loads(key.private_key)), key.kid, present)

@@ -1,7 +1,10 @@
-"""Signing keys of access tokens: the next is published before it signs, old ones stay until their tokens have expired."""
+"""Signing keys of access tokens.
 
+The next key is published before it signs; old ones stay published until their tokens have expired.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,7 +12,7 @@ from services.identity import queries
 from services.identity.model import SigningKey
 from shared.database import audit
 from shared.ids import new_id
-from shared.security.key_ring import KeyRing, new_jwk
+from shared.security.key_ring import Jwk, KeyRing, new_jwk
 
 RING = KeyRing(SigningKey, "access tokens", lambda: str(new_id()), new_jwk, ahead=True)
 
@@ -20,12 +23,12 @@ async def ensure_keys(session: AsyncSession, now: datetime) -> SigningKey:
 
 
 async def rotate_keys(session: AsyncSession, now: datetime) -> None:
-    """The next key signs from now on; verifiers know it already, so nothing stops."""
+    """Sign with the next key from now on; verifiers know it already, so nothing stops."""
     _ = await RING.rotate(session, now)
     audit.record(session, "signing-keys.rotate", "signing_key", "all")
 
 
-async def list_keys(session: AsyncSession, now: datetime) -> list[dict[str, Any]]:
-    """The public JWK set."""
+async def list_keys(session: AsyncSession, now: datetime) -> Sequence[Jwk]:
+    """The public keys."""
     _ = await RING.current(session, now)
     return [key.public_key for key in await queries.list_published_keys(session, now)]

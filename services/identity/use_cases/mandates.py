@@ -1,12 +1,14 @@
-"""Mandates (授权代办): granted to a person named by her ID number, accepted by her, revoked by either at any time."""
+"""Mandates (授权代办): granted to a person named by ID number, accepted by that person, revoked by
+either at any time.
+"""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries
-from services.identity.model import Mandate
+from services.identity.model import EndReason, Mandate
 from services.identity.schemas import GrantMandate, Tokens
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import open_acting_session
@@ -18,26 +20,36 @@ from shared.messaging import outbox
 from shared.security.crypto import lookup_hash
 
 LONGEST = timedelta(days=3 * 366)
-"""A mandate without end would outlive what it was given for."""
+"""A mandate without end would outlive its purpose."""
 
 
 async def grant_mandate(
-    session: AsyncSession, principal_id: UUID, command: GrantMandate, now: datetime
+    session: AsyncSession, principal_id: UUID, *, command: GrantMandate, now: datetime
 ) -> Mandate:
-    """Offer a mandate. Whether an account has that ID number is not told: the offer waits for its holder."""
+    """Offer a mandate to whoever holds that ID number, with or without an account.
+
+    Raises:
+        InvalidInputError: it is for oneself, or its term is wrong.
+    """
     principal = await queries.get_account(session, principal_id)
-    agent_hash, today = lookup_hash(command.agent_id_number, "id_number"), clock.local_date(now)
+    agent_id_hash = lookup_hash(command.agent_id_number, "id_number")
     faults: list[FieldError] = []
-    if agent_hash == principal.id_number_hash:
+    if agent_id_hash == principal.id_number_hash:
         faults.append(
             FieldError("agent_id_number", "another", "one needs no mandate to act for oneself")
         )
-    if not today <= command.valid_until <= today + LONGEST:
-        faults.append(FieldError("valid_until", "term", f"from today to {today + LONGEST}"))
+    term_fault = _check_term(command.valid_until, clock.local_date(now))
+    if term_fault is not None:
+        faults.append(term_fault)
     if faults:
         raise InvalidInputError("the mandate cannot be granted", faults)
     mandate = Mandate.new(
-        principal, command.agent_name, agent_hash, command.matters, command.valid_until, now
+        principal,
+        agent_name=command.agent_name,
+        agent_id_hash=agent_id_hash,
+        matters=command.matters,
+        valid_until=command.valid_until,
+        now=now,
     )
     session.add(mandate)
     audit.record(
@@ -46,42 +58,64 @@ async def grant_mandate(
     return mandate
 
 
+def _check_term(valid_until: date, today: date) -> FieldError | None:
+    latest = today + LONGEST
+    if today <= valid_until <= latest:
+        return None
+    return FieldError("valid_until", "term", "from today to {latest}", latest=latest.isoformat())
+
+
+def no_such_mandate() -> NotFoundError:
+    """The answer for a mandate that is not there, or concerns others."""
+    return NotFoundError("no such mandate of yours")
+
+
 async def accept_mandate(
-    session: AsyncSession, mandate_id: UUID, agent_id: UUID, now: datetime
+    session: AsyncSession, mandate_id: UUID, *, agent_id: UUID, now: datetime
 ) -> Mandate:
-    """The person whom it names takes it on; from then on she may act."""
+    """The person whom it names takes it on and may act from then on.
+
+    Raises:
+        NotFoundError: it names somebody else.
+        ConflictError: it is not offered (any more).
+    """
     agent = await queries.get_account(session, agent_id)
     mandate = await queries.get_mandate(session, mandate_id, lock=True)
     if not mandate.names(agent):
-        raise NotFoundError("no such mandate of yours")
+        raise no_such_mandate()
     outbox.add(session, mandate.accept(agent, now))
     audit.record(session, "mandate.accept", "mandate", mandate.id)
     return mandate
 
 
 async def revoke_mandate(
-    session: AsyncSession, mandate_id: UUID, account_id: UUID, reason: str, now: datetime
+    session: AsyncSession, mandate_id: UUID, *, account_id: UUID, reason: str, now: datetime
 ) -> Mandate:
-    """Principal or agent ends it; what the agent opened under it ends at once."""
+    """Principal or agent ends it; what the agent opened under it ends at once.
+
+    Raises:
+        NotFoundError: the account is neither.
+        ConflictError: it is revoked already.
+    """
     account = await queries.get_account(session, account_id)
+    # Read without a lock first: whose account to lock is only known from it.
     found = await queries.get_mandate(session, mandate_id)
     if account.id != found.principal_id and not found.names(account):
-        raise NotFoundError("no such mandate of yours")
+        raise no_such_mandate()
+    # Locks are taken in this order everywhere: account, mandate, sessions.
     if found.agent_id is not None:
-        _ = await queries.get_account(
-            session, found.agent_id, lock=True
-        )  # account, mandate, sessions, in this order
+        _ = await queries.get_account(session, found.agent_id, lock=True)
     mandate = await queries.get_mandate(session, mandate_id, lock=True)
-    fact = mandate.revoke(reason, now)
-    if fact is not None:
-        outbox.add(session, fact)
+    event = mandate.revoke(reason, now)
+    if event is not None:
+        outbox.add(session, event)
     audit.record(session, "mandate.revoke", "mandate", mandate.id, reason=reason)
     if mandate.agent_id is not None:
         _ = await end_sessions(
             session,
             mandate.agent_id,
-            "mandate revoked",
-            now,
+            reason=EndReason.MANDATE_REVOKED,
+            now=now,
             chosen=lambda one: one.mandate_id == mandate.id,
         )
     return mandate
@@ -89,19 +123,33 @@ async def revoke_mandate(
 
 async def act_under_mandate(
     session: AsyncSession,
+    mandate_id: UUID,
+    *,
     agent_id: UUID,
     parent_id: UUID,
-    mandate_id: UUID,
     settings: Settings,
     now: datetime,
 ) -> Tokens:
-    """Tokens whose subject is the principal and whose `act` is the agent, for no longer than the mandate runs."""
+    """Tokens whose subject is the principal and whose `act` is the agent.
+
+    They are valid no longer than the mandate and the session `parent_id`.
+
+    Raises:
+        NotFoundError: the mandate names somebody else.
+        ConflictError: it is not accepted, or over.
+    """
     agent = await queries.get_account(session, agent_id, lock=True)
     mandate = await queries.get_mandate(session, mandate_id, lock=True)
     if mandate.agent_id != agent.id and not mandate.names(agent):
-        raise NotFoundError("no such mandate of yours")
+        raise no_such_mandate()
     mandate.check_running(now)
     audit.record(session, "mandate.act", "mandate", mandate.id, principal=str(mandate.principal_id))
     return await open_acting_session(
-        session, agent, parent_id, mandate.principal_id, settings, now, mandate=mandate
+        session,
+        agent,
+        parent_id=parent_id,
+        principal_id=mandate.principal_id,
+        settings=settings,
+        now=now,
+        mandate=mandate,
     )

@@ -4,15 +4,22 @@ import base64
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.identity import queries
-from services.identity.model import Account, Revocation, UsedAssertion
+from services.identity.model import (
+    Account,
+    AccountKind,
+    EndReason,
+    Revocation,
+    SystemKey,
+    UsedAssertion,
+)
 from services.identity.schemas import NewSystem, SystemTokens
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import refused, sign
@@ -22,96 +29,154 @@ from shared.errors import ConflictError, FieldError, InvalidInputError, NotFound
 from shared.ids import new_id
 from shared.messaging import outbox
 
+KEY_CHARACTERS = 43
+"""32 bytes in base64url."""
+LONGEST_ASSERTION = timedelta(minutes=5)
+LONGEST_JTI = 300
 
-async def register_system(session: AsyncSession, command: NewSystem, now: datetime) -> UUID:
-    """A bureau's system with its public key and scopes."""
-    key = command.public_key
-    if (key.get("kty"), key.get("crv")) != ("OKP", "Ed25519") or len(key.get("x", "")) != 43:
-        raise InvalidInputError(
-            "the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")]
-        )
-    account, fact = Account.new(
-        "system",
-        now,
-        name=command.name,
-        area_code=command.area_code,
-        department_code=command.department_code,
-        scopes=sorted(set(command.scopes)),
-        public_key={"kty": "OKP", "crv": "Ed25519", "x": key["x"]},
-    )
+
+async def register_system(session: AsyncSession, command: NewSystem, *, now: datetime) -> UUID:
+    """Register a bureau's system with its public key and scopes; its client id.
+
+    Raises:
+        InvalidInputError: the key is no Ed25519 key.
+    """
+    account = Account.new(AccountKind.SYSTEM, now)
+    account.name = command.name
+    account.area_code = command.area_code
+    account.department_code = command.department_code
+    account.scopes = sorted(set(command.scopes))
+    account.public_key = _checked_key(command)
     session.add(account)
     await session.flush()
-    outbox.add(session, fact)
+    outbox.add(session, account.registered())
     audit.record(session, "system.register", "account", account.id, scopes=account.scopes)
     return account.id
 
 
+def _checked_key(command: NewSystem) -> SystemKey:
+    key = command.public_key
+    x = key.get("x", "")
+    is_ed25519 = key.get("kty") == "OKP" and key.get("crv") == "Ed25519"
+    if not is_ed25519 or len(x) != KEY_CHARACTERS:
+        raise InvalidInputError(
+            "the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")]
+        )
+    return SystemKey(x=x)
+
+
 async def withdraw_system(
-    session: AsyncSession, account_id: UUID, reason: str, now: datetime
+    session: AsyncSession, account_id: UUID, *, reason: str, now: datetime
 ) -> None:
-    """A system that shall act no more: its tokens are refused within seconds, new ones at once."""
+    """Withdraw a system: its tokens are refused within seconds, new ones at once.
+
+    Raises:
+        NotFoundError: there is no such system.
+        ConflictError: it is withdrawn already.
+    """
     account = await queries.get_account(session, account_id, lock=True)
-    if account.kind != "system":
+    if account.kind is not AccountKind.SYSTEM:
         raise NotFoundError("no such system")
     if not account.active:
         raise ConflictError("is withdrawn already")
     account.active = False
+    # The feed names the subject, because systems have no sessions.
     await revoke(session, [Revocation(subject=account_id, at=now)])
-    outbox.add(session, account.sessions_revoked([], "withdrawn", now))
+    event = account.sessions_revoked([], reason=EndReason.SYSTEM_WITHDRAWN, now=now)
+    outbox.add(session, event)
     audit.record(session, "system.withdraw", "account", account_id, reason=reason)
 
 
 async def sign_in_system(
     session: AsyncSession,
     assertion: str,
+    *,
     scope: str,
     token_url: str,
     settings: Settings,
     now: datetime,
 ) -> SystemTokens:
-    """A bureau's system proves itself by an assertion signed with its key (private_key_jwt, RFC 7523), used once."""
-    account = await _client_of(session, assertion, token_url, now)
-    wanted = scope.split() or account.scopes
+    """Sign in a system by an assertion signed with its key (private_key_jwt, RFC 7523).
+
+    Each assertion is used once. Without `scope` the token has all scopes of the system.
+
+    Raises:
+        UnauthenticatedError: the assertion is not valid, or the scope is not granted.
+    """
+    account = await _verify_assertion(session, assertion, token_url=token_url, now=now)
+    wanted = scope.split() or list(account.scopes)
     if not set(wanted) <= set(account.scopes):
         raise refused()
     granted = " ".join(sorted(wanted))
-    claims = {"acr": "1", "scope": granted, "client_id": str(account.id), "sid": str(new_id())}
-    token = await sign(session, account, claims, settings.access_token_seconds, now)
+    claims: dict[str, object] = {
+        "acr": "1",
+        "scope": granted,
+        "client_id": str(account.id),
+        "sid": str(new_id()),
+    }
+    seconds = settings.access_token_seconds
+    token = await sign(session, account, claims=claims, seconds=seconds, now=now)
     audit.record(session, "system.sign-in", "account", account.id, scope=granted)
-    return SystemTokens(access_token=token, expires_in=settings.access_token_seconds, scope=granted)
+    return SystemTokens(access_token=token, expires_in=seconds, scope=granted)
 
 
-async def _client_of(
-    session: AsyncSession, assertion: str, token_url: str, now: datetime
+class ClaimedSubject(BaseModel):
+    """The part of an assertion that says whose key to check it with."""
+
+    sub: UUID
+
+
+class AssertionClaims(BaseModel):
+    """What a system states in its assertion; `exp` in epoch seconds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    iss: str
+    sub: str
+    aud: str
+    exp: float
+    jti: str | int = ""
+
+
+async def _verify_assertion(
+    session: AsyncSession, assertion: str, *, token_url: str, now: datetime
 ) -> Account:
     try:
-        claimed = UUID(str(orjson.loads(_unverified(assertion))["sub"]))
-        account = await session.get(Account, claimed)
-        if (
-            account is None
-            or account.kind != "system"
-            or not account.active
-            or account.public_key is None
-        ):
+        claimed = ClaimedSubject.model_validate_json(_unverified_payload(assertion))
+        account = await queries.find_account(session, claimed.sub)
+        key = _key_of(account)
+        if account is None or key is None:
             raise refused()
-        claims = jwt.decode(
-            assertion, OKPKey.import_key(account.public_key), algorithms=["Ed25519"]
-        ).claims
-        expires = datetime.fromtimestamp(int(claims["exp"]), now.tzinfo)
-        fits = claims["iss"] == claims["sub"] == str(account.id) and claims["aud"] == token_url
-    except (JoseError, ValueError, KeyError, TypeError) as error:
+        public = OKPKey.import_key({"kty": key.kty, "crv": key.crv, "x": key.x})
+        verified = jwt.decode(assertion, public, algorithms=["Ed25519"])
+        claims = AssertionClaims.model_validate(verified.claims)
+        expires = datetime.fromtimestamp(int(claims.exp), now.tzinfo)
+    # Pydantic's ValidationError is a ValueError too.
+    except (JoseError, ValueError, OverflowError) as error:
         raise refused() from error
-    if not fits or not now < expires <= now + timedelta(minutes=5):
+    is_own = claims.iss == claims.sub == str(account.id) and claims.aud == token_url
+    if not is_own or not claims.jti or not now < expires <= now + LONGEST_ASSERTION:
         raise refused()
+    # The unique key refuses an assertion that is used again, also at the same moment.
     use = insert(UsedAssertion).values(
-        jti=f"{account.id}/{claims.get('jti')}"[:300], expires_at=expires
+        jti=f"{account.id}/{claims.jti}"[:LONGEST_JTI], expires_at=expires
     )
-    used = await session.execute(use.on_conflict_do_nothing().returning(UsedAssertion.jti))
-    if used.one_or_none() is None or not claims.get("jti"):
+    is_first = await session.scalar(use.on_conflict_do_nothing().returning(UsedAssertion.jti))
+    if is_first is None:
         raise refused()
     return account
 
 
-def _unverified(token: str) -> bytes:
-    part = token.split(".")[1] if token.count(".") == 2 else ""
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+def _key_of(account: Account | None) -> SystemKey | None:
+    """The key of a system that may sign in."""
+    if account is None or account.kind is not AccountKind.SYSTEM or not account.active:
+        return None
+    return account.public_key
+
+
+def _unverified_payload(token: str) -> bytes:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return b""
+    payload = parts[1]
+    return base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))

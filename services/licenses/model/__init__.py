@@ -1,1 +1,1 @@
-"""Tables of licences and their rules, one idea a file."""
+"""Tables of licenses and their rules, one idea a file."""

@@ -1,4 +1,4 @@
-"""What the tables of licences have in common."""
+"""Declarative base of the license tables."""
 
 from sqlalchemy.orm import DeclarativeBase
 

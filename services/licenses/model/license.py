@@ -1,11 +1,13 @@
-"""The licence (电子证照) and the rules of its life.
+"""The license (电子证照), its versions and steps, and the rules of its life.
 
-Every act is one method: it checks that the state allows it, changes the licence, raises its revision by one and returns the
-fact. Pure: time is passed in. What a licence says lies in its versions, signed one by one; here is what holds of it now.
+Every operation is one method of `License`: it checks that the state allows it, changes the
+license, raises its revision by one and returns the event. Methods are pure: time is passed in.
+The content of a license is in its versions, each of them signed; `License` holds what is true now.
 """
 
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Literal, TypedDict
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,9 +26,21 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
-from services.licenses.model.identifiers import masked_number
-from services.licenses.model.states import MOVES, RUNS_OUT, Act, Status, allowed
+from services.licenses.model.identifiers import MAX_VERSION, masked_number
+from services.licenses.model.states import (
+    EXPIRABLE_SQL,
+    MOVES,
+    UNSIGNED_SQL,
+    HolderKind,
+    Operation,
+    Origin,
+    Status,
+    Trust,
+    allowed,
+)
+from shared.database.columns import enum_column
 from shared.errors import ConflictError
+from shared.events import licenses as license_events
 from shared.events.licenses import (
     LicenseChanged,
     LicenseEvent,
@@ -38,14 +52,41 @@ from shared.events.licenses import (
 from shared.security.crypto import Encrypted
 
 RECORD = "license_version.record"
-UNSIGNED = "NOT signed AND status = '01'"
-"""As SQL, letter for letter the predicate of the partial index."""
+"""Purpose of the encryption of records."""
+
+
+class LicenseFacts(TypedDict):
+    """What every event tells of a license."""
+
+    license_id: UUID
+    revision: int
+    occurred_at: datetime
+    identifier: str
+    number: str
+    type_code: str
+    type_name: dict[str, str]
+    area_code: str
+    department_code: str
+    issuer_code: str
+    holder_kind: Literal["person", "organisation"]
+    holder: str
+    account_id: UUID | None
+    status: license_events.Status
+    trust: Literal["A", "B", "C", "D"]
+    issued_on: date
+    valid_from: date
+    valid_until: date | None
+    digest: str
+    origin: license_events.Origin
+    signed: bool
+    case_id: UUID | None
 
 
 class License(Base):
-    """One licence as it stands. `holder` is the pseudonym of the holder's number: no name or number lies here.
+    """One license as it stands now. It holds no name and no number of the holder.
 
-    `source_digest`: of the collected record as it was sent, to know it again. `case_id` is unique: one case, one licence.
+    `holder` is the pseudonym of the holder's number. `source_digest` recognises a collected
+    record that is sent again. `case_id` is unique: one case, one license.
     """
 
     __tablename__ = "license"
@@ -60,8 +101,14 @@ class License(Base):
             postgresql_where=text("account_id IS NOT NULL"),
         ),
         Index("ix_license_holder", "holder", "id"),
-        Index("ix_license_runs_out", "valid_until", postgresql_where=text(RUNS_OUT)),
-        Index("ix_license_unsigned", *PLACE, "type_code", "id", postgresql_where=text(UNSIGNED)),
+        Index("ix_license_runs_out", "valid_until", postgresql_where=text(EXPIRABLE_SQL)),
+        Index(
+            "ix_license_unsigned",
+            *PLACE,
+            "type_code",
+            "id",
+            postgresql_where=text(UNSIGNED_SQL),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -75,12 +122,12 @@ class License(Base):
     area_code: Mapped[str] = mapped_column(Text)
     department_code: Mapped[str] = mapped_column(Text)
     issuer_code: Mapped[str] = mapped_column(Text)
-    holder_kind: Mapped[str] = mapped_column(Text)
+    holder_kind: Mapped[HolderKind] = enum_column(HolderKind)
     holder: Mapped[str] = mapped_column(Text)
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
-    status: Mapped[str] = mapped_column(Text)
-    trust: Mapped[str] = mapped_column(Text)
-    origin: Mapped[str] = mapped_column(Text)
+    status: Mapped[Status] = enum_column(Status)
+    trust: Mapped[Trust] = enum_column(Trust)
+    origin: Mapped[Origin] = enum_column(Origin)
     signed: Mapped[bool] = mapped_column(Boolean)
     issued_on: Mapped[date] = mapped_column(Date)
     valid_from: Mapped[date] = mapped_column(Date)
@@ -94,91 +141,160 @@ class License(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
-    def facts(self, now: datetime) -> dict[str, Any]:
-        return facts_of(self, now)
-
-    def issued(self, now: datetime) -> LicenseIssued:
-        return LicenseIssued(**self.facts(now))
-
-    def _move(self, act: Act, now: datetime) -> None:
-        states, after = MOVES[act]
-        present = Status(self.status)
-        if present not in states:
+    def _move(self, operation: Operation, now: datetime) -> None:
+        states, after = MOVES[operation]
+        if self.status not in states:
             raise ConflictError(
-                f"a licence in state {present.value} does not allow: {act.value}",
-                extra={"state": present.value, "allowed": allowed(present)},
+                "a licence in state {state} does not allow: {operation}",
+                state=self.status.value,
+                operation=operation.value,
+                extra={"state": self.status.value, "allowed": allowed(self.status)},
             )
-        self.status, self.changed_at = after, now
+        self.status = after
+        self.changed_at = now
         self.revision += 1
 
     def suspend(self, reason: str, now: datetime) -> LicenseSuspended:
-        """暂扣."""
-        self._move(Act.SUSPEND, now)
-        return LicenseSuspended(**self.facts(now), reason=reason)
+        """暂扣.
+
+        Raises:
+            ConflictError: the state does not allow it; so with every operation below.
+        """
+        self._move(Operation.SUSPEND, now)
+        return LicenseSuspended(**facts_of(self, now), reason=reason)
 
     def release(self, now: datetime) -> LicenseChanged:
         """暂扣发还."""
-        self._move(Act.RELEASE, now)
-        return LicenseChanged(**self.facts(now), change="released")
+        self._move(Operation.RELEASE, now)
+        return LicenseChanged(**facts_of(self, now), change="released")
 
-    def end(self, act: Act, reason: str, now: datetime) -> LicenseRevoked:
+    def end(self, operation: Operation, *, reason: str, now: datetime) -> LicenseRevoked:
         """撤销, 注销 or 吊销, for good."""
-        self._move(act, now)
-        return LicenseRevoked(**self.facts(now), reason=reason)
+        self._move(operation, now)
+        return LicenseRevoked(**facts_of(self, now), reason=reason)
 
     def transfer(self, now: datetime) -> LicenseChanged:
-        """转出 to another place, which issues its own."""
-        self._move(Act.TRANSFER, now)
-        return LicenseChanged(**self.facts(now), change="transferred")
+        """转出 to another place, which issues its own license."""
+        self._move(Operation.TRANSFER, now)
+        return LicenseChanged(**facts_of(self, now), change="transferred")
 
-    def begin_version(self, act: Act, now: datetime) -> None:
-        """变更 or 延续: the next version; what it says is made and signed next."""
-        self._move(act, now)
-        if self.version >= 999:
+    def begin_version(self, operation: Operation, now: datetime) -> None:
+        """变更 or 延续: count up to the next version, whose record is made and signed afterwards.
+
+        Raises:
+            ConflictError: also when the three digits of the version are used up.
+        """
+        self._move(operation, now)
+        if self.version >= MAX_VERSION:
             raise ConflictError(
                 "an identifier has three digits for the version; issue a new licence"
             )
         self.version += 1
 
-    def renewed_version(self, act: Act, now: datetime) -> LicenseChanged:
-        return LicenseChanged(
-            **self.facts(now), change="renewed" if act is Act.RENEW else "changed"
-        )
+    def renewed_version(self, operation: Operation, now: datetime) -> LicenseChanged:
+        """The event of the version that `begin_version` began."""
+        change: Literal["renewed", "changed"] = "changed"
+        if operation is Operation.RENEW:
+            change = "renewed"
+        return LicenseChanged(**facts_of(self, now), change=change)
 
 
-_TOLD = tuple(LicenseEvent.model_fields.keys() - {"license_id", "occurred_at", "number"})
-"""What a fact tells as the licence has it."""
+@dataclass(slots=True)
+class LicenseRow:
+    """All columns of a license in the order of the table, for statements on many licenses."""
+
+    id: UUID
+    revision: int
+    version: int
+    identifier: str
+    number: str
+    type_code: str
+    type_version: int
+    type_name: dict[str, str]
+    area_code: str
+    department_code: str
+    issuer_code: str
+    holder_kind: HolderKind
+    holder: str
+    account_id: UUID | None
+    status: Status
+    trust: Trust
+    origin: Origin
+    signed: bool
+    issued_on: date
+    valid_from: date
+    valid_until: date | None
+    digest: str
+    source_digest: str | None
+    case_id: UUID | None
+    case_number: str | None
+    matter_code: str | None
+    matter_name: str | None
+    created_at: datetime
+    changed_at: datetime
 
 
-def facts_of(license: Any, now: datetime) -> dict[str, Any]:
-    """What every fact tells of a licence, from the entity or a row with its columns."""
-    made = {"license_id": license.id, "occurred_at": now, "number": shown_number(license)}
-    return {**made, **{name: getattr(license, name) for name in _TOLD}}
-
-
-def shown_number(license: Any) -> str:
-    """证照编号 for everybody but the holder."""
-    return masked_number(
-        license.number, license.holder if license.holder_kind == "person" else None
+def facts_of(license: License | LicenseRow, now: datetime) -> LicenseFacts:
+    """What an event at `now` tells of the license."""
+    return LicenseFacts(
+        license_id=license.id,
+        revision=license.revision,
+        occurred_at=now,
+        identifier=license.identifier,
+        number=public_number(license.number, kind=license.holder_kind, holder=license.holder),
+        type_code=license.type_code,
+        type_name=license.type_name,
+        area_code=license.area_code,
+        department_code=license.department_code,
+        issuer_code=license.issuer_code,
+        holder_kind=license.holder_kind.value,
+        holder=license.holder,
+        account_id=license.account_id,
+        status=license.status.value,
+        trust=license.trust.value,
+        issued_on=license.issued_on,
+        valid_from=license.valid_from,
+        valid_until=license.valid_until,
+        digest=license.digest,
+        origin=license.origin.value,
+        signed=license.signed,
+        case_id=license.case_id,
     )
 
 
-def fact_of_status(license: Any, reason: str, now: datetime) -> LicenseEvent:
-    """The fact of a new version or status that came with a collected record."""
+def issued_event(license: LicenseRow, now: datetime) -> LicenseIssued:
+    """The event of a license that was issued or collected."""
+    return LicenseIssued(**facts_of(license, now))
+
+
+def collected_event(license: LicenseRow, *, reason: str, now: datetime) -> LicenseEvent:
+    """The event of a further version that came with a collected record."""
     facts = facts_of(license, now)
-    if license.status in {"03", "04", "07"}:
-        return LicenseRevoked(**facts, reason=reason)
-    if license.status == "02":
-        return LicenseSuspended(**facts, reason=reason)
-    if license.status == "05":
-        return LicenseExpired(**facts)
-    return LicenseChanged(**facts, change="transferred" if license.status == "06" else "changed")
+    match license.status:
+        case Status.REVOKED | Status.CANCELLED | Status.WITHDRAWN:
+            return LicenseRevoked(**facts, reason=reason)
+        case Status.SUSPENDED:
+            return LicenseSuspended(**facts, reason=reason)
+        case Status.EXPIRED:
+            return LicenseExpired(**facts)
+        case Status.TRANSFERRED:
+            return LicenseChanged(**facts, change="transferred")
+        case _:
+            return LicenseChanged(**facts, change="changed")
+
+
+def public_number(number: str, *, kind: HolderKind, holder: str) -> str:
+    """证照编号 for everybody but the holder; `holder` is the pseudonym."""
+    if kind is HolderKind.PERSON:
+        return masked_number(number, person=holder)
+    return number
 
 
 class LicenseVersion(Base):
-    """What a licence says in one version: the canonical record (encrypted whole: it names the holder) and its signature.
+    """What a license says in one version: the canonical record and its signature.
 
-    `signature` is a JWS without its payload, which is the record; `previous` the identifier of the version before.
+    The record is encrypted as a whole, because it names the holder. `signature` is a JWS without
+    its payload, which is the record. `previous` is the identifier of the version before.
     """
 
     __tablename__ = "license_version"
@@ -191,22 +307,22 @@ class LicenseVersion(Base):
     digest: Mapped[str] = mapped_column(Text)
     kid: Mapped[str | None] = mapped_column(Text)
     signature: Mapped[str | None] = mapped_column(Text)
-    act: Mapped[str] = mapped_column(Text)
+    act: Mapped[Operation] = enum_column(Operation)
     reason: Mapped[str | None] = mapped_column(Text)
     made_by: Mapped[str] = mapped_column(Text)
     made_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class LicenseStep(Base):
-    """One operation on a licence, as its holder may see it: which, why, when."""
+    """One operation on a license, as its holder may see it: which, why, when."""
 
     __tablename__ = "license_step"
     __table_args__ = (Index("ix_license_step_license_id", "license_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     license_id: Mapped[UUID] = mapped_column(ForeignKey("license.id"))
-    act: Mapped[str] = mapped_column(Text)
-    status: Mapped[str] = mapped_column(Text)
+    act: Mapped[Operation] = enum_column(Operation)
+    status: Mapped[Status] = enum_column(Status)
     version: Mapped[int] = mapped_column(SmallInteger)
     reason: Mapped[str | None] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,4 +1,4 @@
-"""The tables around a licence: keys, whose account is whose, uses and their authorisations, jobs, counters, tries."""
+"""Tables around a license: keys, account links, uses and authorisations, jobs, counts, tries."""
 
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,7 @@ from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):
-    """A key that signs, or did: old ones stay for good, because licences outlive them."""
+    """A signing key. Old ones stay for good, because licenses outlive them."""
 
     __tablename__ = "signing_key"
     __table_args__ = (
@@ -41,7 +41,7 @@ class SigningKey(KeyRow, Base):
 
 
 class AccountLink(Base):
-    """Whose number identity has verified: the pseudonym of it, and the account."""
+    """The account whose number identity has verified; `holder` is the number's pseudonym."""
 
     __tablename__ = "account_link"
 
@@ -50,7 +50,10 @@ class AccountLink(Base):
 
 
 class UseAuthorisation(Base):
-    """用证授权: the holder lets one use of a licence happen, in one matter, until `until`. The code is kept as a keyed hash."""
+    """用证授权: the holder allows one use of a license, in one matter, until `until`.
+
+    Of the code only a keyed hash is kept.
+    """
 
     __tablename__ = "use_authorisation"
     __table_args__ = (Index("ix_use_authorisation_license_id", "license_id", "id"),)
@@ -67,7 +70,10 @@ class UseAuthorisation(Base):
 
 
 class LicenseUse(Base):
-    """One use (用证): for which case and matter, by whom, why. One row per case and material, whatever is redelivered."""
+    """One use (用证): for which case and matter, by whom, why.
+
+    One row per case and material, however often the event is delivered.
+    """
 
     __tablename__ = "license_use"
     __table_args__ = (
@@ -100,7 +106,10 @@ class LicenseUse(Base):
 
 
 class SigningJob(Base):
-    """签发 of collected licences: how far it has come. It covers what was there when it began: ids below its own."""
+    """签发 of collected licenses, and how far it has come.
+
+    It covers the licenses that were there when it began: those with ids below its own.
+    """
 
     __tablename__ = "signing_job"
     __table_args__ = (
@@ -122,9 +131,9 @@ class SigningJob(Base):
 
 
 class Counted:
-    """What is counted of licences; whoever counts adds a row, and the timer folds the rows into the sums.
+    """Columns of counts. Each transaction adds a row; a timer adds the rows up.
 
-    Nobody waits for a row that everybody counts on, and nothing is ever counted from all licences.
+    So no transaction waits for a shared row, and no count reads all licenses.
     """
 
     area_code: Mapped[str] = mapped_column(Text)
@@ -139,6 +148,7 @@ class Counted:
     licenses_used: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
+NO_TYPE = "-"
 COUNTS = (
     "collected",
     "issued",
@@ -151,7 +161,7 @@ COUNTS = (
 
 
 class Counting(Counted, Base):
-    """Counts not yet folded."""
+    """Counts that are not added to the sums yet."""
 
     __tablename__ = "license_counting"
 
@@ -159,7 +169,7 @@ class Counting(Counted, Base):
 
 
 class Count(Counted, Base):
-    """The sums by area, department and type (`-` for counts that belong to no type)."""
+    """Sums by area, department and type; the type is `NO_TYPE` for counts without one."""
 
     __tablename__ = "license_count"
 
@@ -169,6 +179,6 @@ class Count(Counted, Base):
 
 
 class CheckTries(TriesRow, Base):
-    """Tries to check a licence without signing in."""
+    """Attempts to check a license without signing in."""
 
     __tablename__ = "check_tries"

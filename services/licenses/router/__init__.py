@@ -1,14 +1,15 @@
-"""HTTP in and out of licences."""
+"""HTTP in and out of licenses."""
 
-from services.licenses.router import acts, checks, files, jobs, keys, types, uses
+from services.licenses.router import checks, files, jobs, keys, operations, types, uses
 
+# Most requested first: routes are matched in this order.
 parts = (
     checks.router,
     files.router,
     types.router,
     keys.router,
     jobs.router,
-    acts.router,
+    operations.router,
     uses.router,
 )
-"""Below `/api/v1/licenses`; what is asked most stands first."""
+"""Below `/api/v1/licenses`."""

@@ -1,8 +1,8 @@
-"""HTTP in and out of checks: nobody signs in, tries are counted."""
+"""HTTP in and out of checks: nobody signs in, attempts are limited."""
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
@@ -18,22 +18,22 @@ router = APIRouter(prefix="/checks")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Where a check is made: the database, from which address, and how many tries it has."""
+class Visitor:
+    """Where a check comes from, and how many attempts it has."""
 
     database: Database
     address: str
     budget: Budget
 
-    async def check(self, command: CheckLicense) -> Any:
+    async def check(self, command: CheckLicense) -> CheckRead:
         async with self.database.reading() as session:
             return await checks.check_license(
-                session, command, self.address, self.budget, clock.now()
+                session, command, address=self.address, budget=self.budget, now=clock.now()
             )
 
 
-# One dependency, not one for each part: everybody may check, and each dependency costs half as much as the look-up.
-async def _window(request: Request) -> Window:
+# One dependency for all parts: each dependency would cost half as much as the look-up itself.
+async def _visitor(request: Request) -> Visitor:
     settings: Settings = request.app.state.settings
     budget = Budget(
         timedelta(seconds=settings.check_window_seconds),
@@ -41,23 +41,25 @@ async def _window(request: Request) -> Window:
         settings.check_tries_per_number,
     )
     address = client_address(request, trust_gateway=settings.trust_gateway)
-    return Window(request.app.state.database, address, budget)
+    return Visitor(request.app.state.database, address, budget)
 
 
-At = Annotated[Window, Depends(_window)]
+AnyVisitor = Annotated[Visitor, Depends(_visitor)]
 
 
-@router.post("", response_model=CheckRead)
-async def check_license(command: CheckLicense, window: At) -> Any:
-    """Signature, issuer, validity and status of a licence, each apart, by what stands on its paper."""
-    return await window.check(command)
+@router.post("")
+async def check_license(command: CheckLicense, visitor: AnyVisitor) -> CheckRead:
+    """Signature, issuer, validity and status of a license, each apart, by what is on its paper."""
+    return await visitor.check(command)
 
 
-@router.get("/{qr_token}", response_model=CheckRead)
-async def follow_qr(qr_token: Annotated[str, Path(max_length=60)], window: At) -> Any:
+@router.get("/{qr_token}")
+async def follow_qr(
+    qr_token: Annotated[str, Path(max_length=60)], visitor: AnyVisitor
+) -> CheckRead:
     """The same by the address in the QR."""
-    return await window.check(
-        CheckLicense.model_construct(
-            qr=qr_token, identifier=None, type_code=None, number=None, code=None
-        )
+    # Not validated: any text that is no token of ours is simply not found.
+    command = CheckLicense.model_construct(
+        qr=qr_token, identifier=None, type_code=None, number=None, code=None
     )
+    return await visitor.check(command)

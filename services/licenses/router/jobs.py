@@ -1,11 +1,12 @@
-"""HTTP in and out of signing jobs, figures, and the clocks of a development system."""
+"""HTTP in and out of signing jobs, statistics, and the timers of a development system."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from services.licenses import timers
+from services.licenses.model.records import SigningJob
 from services.licenses.model.types import TypeCode
 from services.licenses.queries import records
 from services.licenses.router.access import Config, Officer, Overseer
@@ -17,31 +18,44 @@ from services.licenses.schemas.jobs import (
     TimerRun,
 )
 from services.licenses.use_cases import jobs, statistics
-from shared import clock
 from shared.errors import FieldError, InvalidInputError, NotFoundError
-from shared.http.dependencies import ReadSession, Session
+from shared.http.dependencies import Db, Now, ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import Administrator
 
 router = APIRouter(route_class=IdempotentRoute)
 
 
-@router.post("/signing-jobs", response_model=JobRead, status_code=202, dependencies=[Once])
-async def start_job(command: SignCollected, session: Session, officer: Officer) -> Any:
-    """签发 the department's collected licences; a worker does it, batch by batch."""
-    return await jobs.start_job(session, command, officer, clock.now())
+def _show(job: SigningJob) -> JobRead:
+    return JobRead(
+        id=job.id,
+        type_code=job.type_code,
+        total=job.total,
+        done=job.done,
+        failed=job.failed,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )
 
 
-@router.get("/signing-jobs/{job_id}", response_model=JobRead)
-async def get_job(job_id: UUID, session: ReadSession, officer: Officer) -> Any:
+@router.post("/signing-jobs", status_code=202, dependencies=[Once])
+async def start_job(
+    command: SignCollected, session: Session, officer: Officer, now: Now
+) -> JobRead:
+    """签发 the department's collected licenses; a worker does it, batch by batch."""
+    return _show(await jobs.start_job(session, command, caller=officer, now=now))
+
+
+@router.get("/signing-jobs/{job_id}")
+async def get_job(job_id: UUID, session: ReadSession, officer: Officer) -> JobRead:
     """How far it has come."""
     job = await records.get_job(session, job_id)
     if (job.area_code, job.department_code) != (officer.area, officer.department):
         raise NotFoundError("no such job of yours")
-    return job
+    return _show(job)
 
 
-@router.get("/statistics", response_model=StatisticsRead)
+@router.get("/statistics")
 async def get_statistics(
     session: ReadSession,
     caller: Overseer,
@@ -49,25 +63,32 @@ async def get_statistics(
     area_code: Annotated[str | None, Query(pattern="^[0-9]{12}$")] = None,
     department_code: Annotated[str | None, Query(max_length=40)] = None,
     type_code: Annotated[TypeCode | None, Query()] = None,
-) -> Any:
-    """Of the own department; supervisors: of their area; administrators and the city's supervisors: of all."""
-    sees_areas = "administrator" in caller.roles or (
-        "supervisor" in caller.roles and caller.area == settings.city_code
-    )
-    if not sees_areas:
+) -> StatisticsRead:
+    """Staff see their own department, supervisors their area.
+
+    Administrators and the city's supervisors see all.
+    """
+    is_supervisor = "supervisor" in caller.roles
+    is_city_supervisor = is_supervisor and caller.area == settings.city_code
+    if "administrator" not in caller.roles and not is_city_supervisor:
         area_code = caller.area or ""
-    if not sees_areas and "supervisor" not in caller.roles:
-        department_code = caller.department or ""
-    return await statistics.get_statistics(session, area_code, department_code, type_code)
+        if not is_supervisor:
+            department_code = caller.department or ""
+    return await statistics.get_statistics(
+        session, area=area_code, department=department_code, type_code=type_code
+    )
 
 
-@router.post("/development/timer-runs", response_model=TimerRan)
-async def run_timers(command: TimerRun, request: Request, _administrator: Administrator) -> Any:
+@router.post("/development/timer-runs")
+async def run_timers(
+    command: TimerRun, database: Db, settings: Config, _administrator: Administrator
+) -> TimerRan:
     """Run the timers once as if it were `as_of`; 404 in production."""
-    if not request.app.state.settings.development:
+    if not settings.development:
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:
         raise InvalidInputError(
             "the time has no zone", [FieldError("as_of", "offset", "send it with its offset")]
         )
-    return await timers.run_all(request.app.state.database, command.as_of)
+    ran = await timers.run_all(database, command.as_of)
+    return TimerRan(expired=ran.expired, signed=ran.signed)

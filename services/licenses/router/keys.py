@@ -1,37 +1,24 @@
 """HTTP in and out of signing keys."""
 
-from typing import Any
-
 from fastapi import APIRouter
-from pydantic import BaseModel
 
-from services.licenses.use_cases import keys as use_cases_keys
-from shared import clock
-from shared.http.dependencies import ReadSession, Session
+from services.licenses.queries.records import list_public_keys
+from services.licenses.schemas.keys import KeyRotated, Keys, PublicKey
+from services.licenses.use_cases import keys
+from shared.http.dependencies import Now, ReadSession, Session
 from shared.security.auth import Administrator
 
 router = APIRouter()
 
 
-class Keys(BaseModel):
-    """A JWK set (RFC 7517): every key that has ever signed a licence."""
-
-    keys: list[dict[str, Any]]
-
-
-class KeyRotated(BaseModel):
-    """The key that signs from now on."""
-
-    kid: str
+@router.get("/keys")
+async def list_keys(session: ReadSession) -> Keys:
+    """The public keys with which anybody can check signatures of licenses, also without asking."""
+    published = await list_public_keys(session)
+    return Keys(keys=[PublicKey.model_validate(key) for key in published])
 
 
-@router.get("/keys", response_model=Keys)
-async def list_keys(session: ReadSession) -> Any:
-    """The public keys under which signatures of licences are checked, also without asking us."""
-    return {"keys": await use_cases_keys.list_keys(session)}
-
-
-@router.post("/signing-keys/rotation", response_model=KeyRotated)
-async def rotate_key(session: Session, _administrator: Administrator) -> Any:
+@router.post("/signing-keys/rotation")
+async def rotate_key(session: Session, _administrator: Administrator, now: Now) -> KeyRotated:
     """A new key signs from now on; the old ones still verify."""
-    return {"kid": await use_cases_keys.rotate_key(session, clock.now())}
+    return KeyRotated(kid=await keys.rotate_key(session, now))

@@ -1,4 +1,4 @@
-"""Signing jobs, figures, and the clocks of a development system."""
+"""Signing jobs, statistics, and the timers of a development system."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from services.licenses.schemas.licenses import Strict
 
 
 class SignCollected(Strict):
-    """签发 the department's collected licences, of one type or all."""
+    """签发 the department's collected licenses, of one type or all."""
 
     type_code: TypeCode | None = None
 
@@ -28,7 +28,7 @@ class JobRead(BaseModel):
 
 
 class Share(BaseModel):
-    """A share with what it is made of; None of nothing."""
+    """A share between 0 and 1, with its parts; None when the denominator is 0."""
 
     numerator: int
     denominator: int
@@ -36,7 +36,10 @@ class Share(BaseModel):
 
 
 class StatisticsRead(BaseModel):
-    """Types, collected (采集), issued and signed (签发), uses (用证); signed of all, and licences used of those that could be."""
+    """Types, collected (采集), issued and signed (签发) licenses, uses (用证).
+
+    `issue_rate` is signed licenses of all, `reuse_rate` licenses used of those that could be.
+    """
 
     types: int
     collected: int
@@ -55,7 +58,7 @@ class TimerRun(Strict):
 
 
 class TimerRan(BaseModel):
-    """What one run did."""
+    """How many licenses one run expired and signed."""
 
     expired: int
     signed: int

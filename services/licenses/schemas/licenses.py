@@ -1,4 +1,4 @@
-"""Commands on licences, and how they are shown."""
+"""Commands on licenses, and how they are shown."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -14,9 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from services.licenses.model.states import HolderKind, Operation, Origin, Status, Trust
 from services.licenses.model.types import MAX_VALUE, Bilingual, TypeCode
 from shared import clock
 from shared.domain import codes
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN, Line, Reason
 
 
@@ -27,7 +29,8 @@ class Strict(BaseModel):
 Value = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_VALUE), CLEAN
 ]
-Values = Annotated[dict[Annotated[str, Field(max_length=60)], Value], Field(max_length=60)]
+FieldName = Annotated[str, Field(max_length=60)]
+Values = Annotated[dict[FieldName, Value], Field(max_length=60)]
 """The content by field name; dates as YYYY-MM-DD, numbers as decimal digits."""
 Number = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), CLEAN
@@ -35,12 +38,17 @@ Number = Annotated[
 """证照编号 as it is printed."""
 EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
+# Inputs name their lists as Literal: the rule of a wrong value stays `literal_error`.
 Kind = Literal["person", "organisation"]
 
 
 def check_holder_number(kind: str, value: str) -> str:
-    """ID number of a person, USCC of an organisation."""
-    if kind == "organisation":
+    """The ID number of a person, the USCC of an organisation.
+
+    Raises:
+        ValueError: form or check character is wrong.
+    """
+    if kind == HolderKind.ORGANISATION:
         return codes.check_uscc(value)
     return codes.check_id_number(value, clock.local_date(clock.now()))
 
@@ -55,11 +63,16 @@ class Holder(Strict):
     @field_validator("id_number")
     @classmethod
     def _number_fits(cls, value: str, known: ValidationInfo) -> str:
+        # `kind` is missing here when it was refused itself.
         return check_holder_number(str(known.data.get("kind", "person")), value)
 
 
 class IssueLicense(Strict):
-    """A new licence. Without `number` one is made; without `valid_until` the type's validity counts from `valid_from`."""
+    """A new license.
+
+    Without `number` one is made. Without `valid_until` the type's validity counts from
+    `valid_from`.
+    """
 
     type_code: TypeCode
     number: Number | None = None
@@ -75,7 +88,7 @@ class IssueLicense(Strict):
     def _days_fit(self) -> "IssueLicense":
         first = self.valid_from or self.issued_on
         if first and self.valid_until and self.valid_until < first:
-            raise ValueError("valid_until lies before the first day")
+            raise InvalidValueError("valid_until lies before the first day")
         return self
 
 
@@ -92,28 +105,26 @@ class EndLicense(Why):
 
 
 class ChangeLicense(Why):
-    """变更: fields with their new values (null takes one away), another name of the holder."""
+    """变更: fields with their new values (null removes one), another name of the holder."""
 
-    fields: Annotated[
-        dict[Annotated[str, Field(max_length=60)], Value | None], Field(max_length=60)
-    ] = {}
+    fields: Annotated[dict[FieldName, Value | None], Field(max_length=60)] = {}
     holder_name: Line | None = None
 
     @model_validator(mode="after")
     def _something_changes(self) -> "ChangeLicense":
         if not self.fields and self.holder_name is None:
-            raise ValueError("nothing would change")
+            raise InvalidValueError("nothing would change")
         return self
 
 
 class RenewLicense(Why):
-    """延续 until another last day; without it, by the type's validity after the present one."""
+    """延续 until another last day; without one, by the type's validity after the present one."""
 
     valid_until: Day | None = None
 
 
 class LicenseSummary(BaseModel):
-    """A licence in a list."""
+    """A license in a list."""
 
     id: UUID
     revision: int
@@ -121,17 +132,19 @@ class LicenseSummary(BaseModel):
     number: str
     type_code: str
     type_name: Bilingual
-    status: str
-    trust: str
+    status: Status
+    trust: Trust
     signed: bool
     issued_on: date
     valid_until: date | None
 
 
 class LicenseRead(LicenseSummary):
-    """A licence; names and numbers are masked, and sensitive fields left out, unless the reader is the holder.
+    """A license. Names and numbers are masked, and sensitive fields left out, unless the reader
+    is the holder.
 
-    `check_code` is printed with it and shown to the holder alone, `signature` a JWS over the canonical record.
+    `check_code` is printed with it and shown to the holder alone. `signature` is a JWS over the
+    canonical record.
     """
 
     version: int
@@ -140,20 +153,20 @@ class LicenseRead(LicenseSummary):
     department_code: str
     issuer_code: str
     issuer_name: str
-    holder_kind: str
+    holder_kind: HolderKind
     holder_name: str
     holder_id_number: str
     fields: dict[str, str]
     valid_from: date
     digest: str
-    origin: str
+    origin: Origin
     case_id: UUID | None
     case_number: str | None
     matter_name: str | None
     signature: str | None
     check_code: str | None
     changed_at: datetime
-    allowed: list[str]
+    allowed: list[Operation]
 
 
 class VersionRead(BaseModel):
@@ -165,7 +178,7 @@ class VersionRead(BaseModel):
     digest: str
     kid: str | None
     signature: str | None
-    act: str
+    act: Operation
     reason: str | None
     made_at: datetime
 
@@ -173,8 +186,8 @@ class VersionRead(BaseModel):
 class StepRead(BaseModel):
     """One operation."""
 
-    act: str
-    status: str
+    act: Operation
+    status: Status
     version: int
     reason: str | None
     at: datetime

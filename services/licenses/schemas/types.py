@@ -1,4 +1,4 @@
-"""Licence types as they are shown."""
+"""License types as they are shown."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from services.licenses.model.types import TypeDocument
 
 
 class TypeRead(BaseModel):
-    """A licence type in one version."""
+    """A license type in one version."""
 
     code: str
     version: int

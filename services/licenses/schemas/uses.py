@@ -1,4 +1,4 @@
-"""用证: authorisations and uses."""
+"""Uses (用证) and their authorisations."""
 
 from datetime import datetime
 from typing import Annotated
@@ -45,7 +45,7 @@ class UseLicense(Strict):
 
 
 class UseRead(BaseModel):
-    """Who used a licence, for what."""
+    """Who used a license, and for what."""
 
     id: UUID
     case_number: str
@@ -60,7 +60,7 @@ class UseRead(BaseModel):
 
 
 class UsedLicense(BaseModel):
-    """What the user of an authorisation gets: the canonical record as text, and the signature over it."""
+    """The canonical record as text, and the signature over it."""
 
     use_id: UUID
     record: str

@@ -1,18 +1,18 @@
-"""Issuing licences: for a decided case, by a bureau's system, by the department itself."""
+"""Issuing licenses: for a decided case, by a bureau's system, by the department itself."""
 
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.licenses.model.identifiers import new_number
-from services.licenses.model.license import License
-from services.licenses.queries import types
-from services.licenses.queries.types import Type
+from services.licenses.model.states import HolderKind, Origin, Trust
+from services.licenses.queries.licenses import has_license_of_case
+from services.licenses.queries.types import IssueInputs, Type, find_issue_inputs
 from services.licenses.schemas.licenses import IssueLicense
 from services.licenses.use_cases.keys import get_signer
-from services.licenses.use_cases.links import keep_links
+from services.licenses.use_cases.links import hold_links
 from services.licenses.use_cases.making import Draft, make, store
 from shared import clock
 from shared.errors import ConflictError, FieldError, ForbiddenError, InvalidInputError
@@ -21,111 +21,159 @@ from shared.security.crypto import open_sealed, pseudonym
 from shared.security.tokens import Caller
 
 GRANTED = "0"
+"""`CaseDecided.result` of 准予 / 出证."""
 
 
-async def issue_for_case(session: AsyncSession, event: CaseDecided, now: datetime) -> None:
-    """出证: exactly one licence per case. What cannot be issued raises, and waits as a dead letter until it can."""
+class SealedHolder(BaseModel):
+    """What cases seals of the holder of a decision's license."""
+
+    kind: HolderKind
+    name: str
+    id_number: str
+
+
+async def issue_for_case(session: AsyncSession, event: CaseDecided, *, now: datetime) -> None:
+    """出证: exactly one license per case.
+
+    Raises:
+        ConflictError: it cannot be issued. The event waits as a dead letter until it can.
+    """
     code = event.license_type_code
     if event.result != GRANTED or code is None:
         return
-    if event.holder is None:
+    holder = _holder_of(event)
+    holder_pseudonym = pseudonym(holder.id_number)
+    # From here on nobody links the holder, so the owner found below stays right.
+    await hold_links(session, [holder_pseudonym], account=event.account_id)
+    inputs = await find_issue_inputs(
+        session, code, holder=holder_pseudonym, account=event.account_id
+    )
+    if inputs.type is None:
         raise ConflictError(
-            "the decision names no holder for its licence; the case service must say it again"
+            "no licence type {type_code}; publish it and drive this event again", type_code=code
         )
-    holder: dict[str, str] = open_sealed(event.holder, "case.holder")
-    owner = pseudonym(holder["id_number"])
-    await keep_links(session, [owner], event.account_id)
-    ground = await types.find_ground(session, code, owner, event.account_id)
-    if ground.type is None:
-        raise ConflictError(f"no licence type {code}; publish it and drive this event again")
-    _check_issuer(ground.type, event.department_code)
-    first = event.decided_on
+    _check_issuer(inputs.type, event.department_code)
+    document = inputs.type.document
     draft = Draft(
-        type=ground.type,
+        type=inputs.type,
         area_code=event.area_code,
         department_code=event.department_code,
-        number=new_number(first),
-        holder_kind=holder["kind"],
-        holder_name=holder["name"],
-        holder_id_number=holder["id_number"],
-        issued_on=first,
-        valid_from=first,
-        valid_until=ground.type.document.validity.last_day(first),
-        origin="case",
-        trust=ground.type.document.trust,
-        account_id=ground.owner or (None if ground.is_other else event.account_id),
+        number=new_number(event.decided_on),
+        holder_kind=holder.kind,
+        holder_name=holder.name,
+        holder_id_number=holder.id_number,
+        holder=holder_pseudonym,
+        issued_on=event.decided_on,
+        valid_from=event.decided_on,
+        valid_until=document.validity.last_day(event.decided_on),
+        origin=Origin.CASE,
+        trust=Trust(document.trust),
+        account_id=_owner(inputs, event.account_id),
         case_id=event.case_id,
         case_number=event.number,
         matter_code=event.matter_code,
         matter_name=event.matter_name,
     )
-    made = make(draft, await get_signer(session, ground.kid, now), now)
-    if (
-        not await store(session, [made], now)
-        and await session.scalar(select(License.id).where(License.case_id == event.case_id)) is None
-    ):
+    signer = await get_signer(session, kid=inputs.kid, now=now)
+    is_new = await store(session, make(draft, signer=signer, now=now), now=now)
+    # Not new because this event was handled before, or because the random number is taken.
+    if not is_new and not await has_license_of_case(session, event.case_id):
         raise ConflictError("the number made for this licence is taken; drive this event again")
 
 
+def _holder_of(event: CaseDecided) -> SealedHolder:
+    if event.holder is None:
+        raise ConflictError(
+            "the decision names no holder for its licence; the case service must say it again"
+        )
+    return SealedHolder.model_validate(open_sealed(event.holder, "case.holder"))
+
+
+def _owner(inputs: IssueInputs, applicant: UUID | None) -> UUID | None:
+    """The account of the verified holder, else the one that applied unless it is known as another."""
+    if inputs.owner is not None:
+        return inputs.owner
+    if inputs.is_other:
+        return None
+    return applicant
+
+
 async def issue_license(
-    session: AsyncSession, command: IssueLicense, caller: Caller, now: datetime
+    session: AsyncSession, command: IssueLicense, *, caller: Caller, now: datetime
 ) -> UUID:
-    """A licence of the caller's own department; one with this number is refused when there is one already."""
+    """A license of the caller's own department; its id.
+
+    Raises:
+        ForbiddenError: the caller belongs to no department.
+        InvalidInputError: the content does not fit the type.
+        ConflictError: the department may not issue the type, or the number is taken.
+    """
     if not caller.area or not caller.department:
         raise ForbiddenError("you belong to no department")
+    today = clock.local_date(now)
     holder = command.holder
-    owner = pseudonym(holder.id_number)
-    await keep_links(session, [owner])
-    ground = await types.find_ground(session, command.type_code, owner, None)
-    if ground.type is None:
-        raise InvalidInputError(
-            "no such licence type", [FieldError("type_code", "known_type", "is not published")]
-        )
-    _check_issuer(ground.type, caller.department)
-    check_content(ground.type, command, clock.local_date(now))
-    issued_on = command.issued_on or clock.local_date(now)
-    first = command.valid_from or issued_on
+    holder_pseudonym = pseudonym(holder.id_number)
+    await hold_links(session, [holder_pseudonym])
+    inputs = await find_issue_inputs(session, command.type_code, holder=holder_pseudonym)
+    type_ = _published(inputs)
+    _check_issuer(type_, caller.department)
+    _check_content(type_, command, today=today)
+    document = type_.document
+    issued_on = command.issued_on or today
+    valid_from = command.valid_from or issued_on
     draft = Draft(
-        type=ground.type,
+        type=type_,
         area_code=caller.area,
         department_code=caller.department,
         number=command.number or new_number(issued_on),
-        holder_kind=holder.kind,
+        holder_kind=HolderKind(holder.kind),
         holder_name=holder.name,
         holder_id_number=holder.id_number,
+        holder=holder_pseudonym,
         fields=command.fields,
         issued_on=issued_on,
-        valid_from=first,
-        valid_until=command.valid_until or ground.type.document.validity.last_day(first),
-        origin="api",
-        trust=ground.type.document.trust,
-        account_id=ground.owner,
+        valid_from=valid_from,
+        valid_until=command.valid_until or document.validity.last_day(valid_from),
+        origin=Origin.API,
+        trust=Trust(document.trust),
+        account_id=inputs.owner,
         case_number=command.case_number,
         matter_code=command.matter_code,
     )
-    made = make(draft, await get_signer(session, ground.kid, now), now)
-    if not await store(session, [made], now):
+    signer = await get_signer(session, kid=inputs.kid, now=now)
+    made = make(draft, signer=signer, now=now)
+    if not await store(session, made, now=now):
         raise ConflictError(
             "a licence of this type has this number already; change or renew that one"
         )
     return made.id
 
 
+def _published(inputs: IssueInputs) -> Type:
+    if inputs.type is None:
+        raise InvalidInputError(
+            "no such licence type", [FieldError("type_code", "known_type", "is not published")]
+        )
+    return inputs.type
+
+
 def _check_issuer(type_: Type, department: str) -> None:
     if type_.document.issuer(department) is None:
         raise ConflictError(
-            f"the department {department} is no issuing body of the licence type {type_.code}"
+            "the department {department} is no issuing body of the licence type {type_code}",
+            department=department,
+            type_code=type_.code,
         )
 
 
-def check_content(type_: Type, command: IssueLicense, today: date) -> None:
+def _check_content(type_: Type, command: IssueLicense, *, today: date) -> None:
     """Holder, fields and days against the type; every fault at once."""
     faults = type_.document.faults(command.fields)
-    if type_.document.holder_kind not in {"any", command.holder.kind}:
+    if not type_.document.fits_holder(command.holder.kind):
         faults.append(
             FieldError("holder.kind", "holder_kind", "is not what this type is issued to")
         )
     if command.issued_on and command.issued_on > today:
         faults.append(FieldError("issued_on", "past", "lies in the future"))
     if faults:
-        raise InvalidInputError(f"{len(faults)} fault(s) in the licence", faults)
+        raise InvalidInputError("{count} fault(s) in the licence", faults, count=len(faults))

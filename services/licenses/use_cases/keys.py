@@ -1,15 +1,13 @@
-"""The keys that sign licences: one is current, the others stay to be checked against for good."""
+"""The keys that sign licenses: one is current, the others stay published for good."""
 
 from datetime import datetime
-from typing import Any
 
 from cachetools import LRUCache
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.licenses.journal import Journal
 from services.licenses.model.records import SigningKey
 from services.licenses.signing import SIGNERS, Signer
-from shared.database import audit
 from shared.ids import new_id
 from shared.security.key_ring import KeyRing, new_raw
 
@@ -18,28 +16,30 @@ RING = KeyRing(SigningKey, "licences", lambda: str(new_id()), new_raw)
 _signers: LRUCache[str, Signer] = LRUCache(8)
 
 
-def _signer(key: SigningKey) -> Signer:
+def _signer_of(key: SigningKey) -> Signer:
     signer = _signers.get(key.kid)
     if signer is None:
-        signer = _signers[key.kid] = SIGNERS[key.algorithm](key.kid, key.private_key)
+        signer = SIGNERS[key.algorithm](key.kid, key.private_key)
+        _signers[key.kid] = signer
     return signer
 
 
-async def get_signer(session: AsyncSession, kid: str | None, now: datetime) -> Signer:
-    """The signer under the current key, whose id another statement of this transaction found; made on first use."""
-    known = _signers.get(kid) if kid else None
-    return known or _signer(await RING.current(session, now))
+async def get_signer(session: AsyncSession, *, kid: str | None, now: datetime) -> Signer:
+    """The signer with the current key, which is made on first use.
+
+    `kid` is the current key where another statement of this transaction has read it.
+    """
+    if kid is not None:
+        known = _signers.get(kid)
+        if known is not None:
+            return known
+    return _signer_of(await RING.current(session, now))
 
 
 async def rotate_key(session: AsyncSession, now: datetime) -> str:
-    """A new key signs from now on; what the old ones signed holds as before. The id of the new key."""
+    """Sign with a new key from now on; its id. Signatures of the old ones stay good."""
     key = await RING.rotate(session, now)
-    audit.record(session, "license-keys.rotate", "signing_key", key.kid)
+    journal = Journal(now)
+    journal.append_audit("license-keys.rotate", key.kid, object_type="signing_key")
+    await journal.write(session)
     return key.kid
-
-
-async def list_keys(session: AsyncSession) -> list[dict[str, Any]]:
-    """Every public key that has ever signed."""
-    return list(
-        (await session.scalars(select(SigningKey.public_key).order_by(SigningKey.kid))).all()
-    )

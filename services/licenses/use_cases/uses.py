@@ -1,51 +1,43 @@
-"""用证: the holder authorises, a bureau's system uses, a case uses; every use is logged for the holder to see."""
+"""用证: the holder authorises, a bureau's system or a case uses; the holder sees every use."""
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.licenses.model.records import Counting, LicenseUse, UseAuthorisation
+from services.licenses.journal import Journal
+from services.licenses.model.identifiers import random_code
+from services.licenses.model.license import License
+from services.licenses.model.records import NO_TYPE, Counting, LicenseUse, UseAuthorisation
 from services.licenses.model.states import Status
 from services.licenses.queries import licenses, records
-from services.licenses.schemas.uses import AuthorisationRead, Authorise, UseLicense
+from services.licenses.schemas.uses import AuthorisationRead, Authorise, UsedLicense, UseLicense
 from shared import clock
-from shared.database import audit
-from shared.database.direct import UntypedDirect
+from shared.database import direct
+from shared.database.session import Database
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.events.cases import CaseLicenseUsed, CaseReceived
 from shared.events.licenses import LicenseUsed
 from shared.ids import new_id
-from shared.messaging import outbox
 from shared.security.crypto import lookup_hash
 from shared.security.tokens import Caller
 
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-NO_AUTHORISATION = "no licence with such an authorisation"
-LOG = text(
-    "INSERT INTO license_use (id, license_id, case_id, case_number, matter_id, matter_code, matter_name, material_code,"
-    " area_code, department_code, operator, reason, digest, used_at)"
-    " VALUES (:id, :license_id, :case_id, :case_number, :matter_id, :matter_code, :matter_name, :material_code,"
-    " :area_code, :department_code, :operator, :reason, :digest, :used_at)"
-    " ON CONFLICT (license_id, case_id, material_code) WHERE case_id IS NOT NULL DO NOTHING RETURNING id"
-).bindparams(
-    *(bindparam(name, type_=Uuid()) for name in ("id", "license_id", "case_id", "matter_id"))
+CODE_LENGTH = 16
+COUNT_INTAKES = direct.command(
+    f"""INSERT INTO license_counting
+    (area_code, department_code, type_code, license_materials, licenses_used)
+SELECT area, department, '{NO_TYPE}', sum(materials), sum(used)
+FROM unnest(
+    CAST(:areas AS text[]), CAST(:departments AS text[]),
+    CAST(:materials AS int[]), CAST(:used AS int[])
+) AS e (area, department, materials, used) GROUP BY area, department"""
 )
-INTAKES = UntypedDirect(
-    "INSERT INTO license_counting (area_code, department_code, type_code, license_materials, licenses_used)"
-    " SELECT area, department, '-', sum(materials), sum(used)"
-    " FROM unnest(CAST(:areas AS text[]), CAST(:departments AS text[]), CAST(:materials AS int[]), CAST(:used AS int[]))"
-    "  AS e (area, department, materials, used) GROUP BY area, department"
-)
-REFUSED = (
-    "INSERT INTO license_counting (area_code, department_code, type_code, refused_uses)"
-    " SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '-'), 1"
-)
+COUNT_REFUSAL = f"""INSERT INTO license_counting
+    (area_code, department_code, type_code, refused_uses)
+SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '{NO_TYPE}'), 1"""
 
 
 def _code_hash(code: str) -> bytes:
@@ -53,13 +45,17 @@ def _code_hash(code: str) -> bytes:
 
 
 async def authorise(
-    session: AsyncSession, license_id: UUID, command: Authorise, giver: str, now: datetime
+    session: AsyncSession, license_id: UUID, *, command: Authorise, giver: str, now: datetime
 ) -> AuthorisationRead:
-    """The holder lets one use happen; the code is shown this once."""
+    """The holder allows one use; the answer is the only place that shows the code.
+
+    Raises:
+        ConflictError: the license is not valid.
+    """
     found = await licenses.get_license(session, license_id)
-    if found.status != Status.VALID:
+    if found.status is not Status.VALID:
         raise ConflictError("only a valid licence can be used", extra={"state": found.status})
-    code = "".join(secrets.choice(ALPHABET) for _ in range(16))
+    code = random_code(CODE_LENGTH)
     given = UseAuthorisation(
         id=new_id(),
         license_id=license_id,
@@ -70,16 +66,23 @@ async def authorise(
         until=now + timedelta(hours=command.hours),
     )
     session.add(given)
-    audit.record(session, "license.authorise", "license", license_id, matter=command.matter_code)
+    journal = Journal(now)
+    journal.append_audit("license.authorise", license_id, matter=command.matter_code)
+    await journal.write(session)
     return AuthorisationRead(
         id=given.id, matter_code=given.matter_code, until=given.until, auth_code=code
     )
 
 
 async def withdraw_authorisation(
-    session: AsyncSession, license_id: UUID, authorisation_id: UUID, now: datetime
+    session: AsyncSession, license_id: UUID, *, authorisation_id: UUID, now: datetime
 ) -> None:
-    """The holder takes it back before it is used."""
+    """The holder withdraws it before it is used. Withdrawing twice changes nothing.
+
+    Raises:
+        NotFoundError: the license has no such authorisation.
+        ConflictError: it has been used.
+    """
     given = await session.get(UseAuthorisation, authorisation_id, with_for_update=True)
     if given is None or given.license_id != license_id:
         raise NotFoundError("no such authorisation of yours")
@@ -87,27 +90,30 @@ async def withdraw_authorisation(
         raise ConflictError("it has been used; the use stands in the log")
     if given.withdrawn_at is None:
         given.withdrawn_at = now
-        audit.record(session, "license.withdraw_authorisation", "license", license_id)
+        journal = Journal(now)
+        journal.append_audit("license.withdraw_authorisation", license_id)
+        await journal.write(session)
 
 
 async def use_license(
-    session: AsyncSession, license_id: UUID, command: UseLicense, system: Caller, now: datetime
-) -> dict[str, Any]:
-    """A system gets the record under the holder's authorisation: once, in its matter, within its term."""
+    session: AsyncSession, license_id: UUID, *, command: UseLicense, system: Caller, now: datetime
+) -> UsedLicense:
+    """Give a system the record under the holder's authorisation: once, in its matter and term.
+
+    Raises:
+        ForbiddenError: the system belongs to no department.
+        NotFoundError: no license with such an authorisation.
+        ConflictError: authorisation or license does not hold.
+    """
     if not system.area or not system.department:
         raise ForbiddenError("this system belongs to no department")
     given = await records.lock_authorisation(session, _code_hash(command.auth_code))
     if given is None or given.license_id != license_id:
-        raise NotFoundError(NO_AUTHORISATION)
-    _check(given, command, now)
+        raise NotFoundError("no licence with such an authorisation")
+    _check_authorisation(given, command, now=now)
+    # Locked, so that a suspension at the same moment comes before or after this use.
     found = await licenses.lock_license(session, license_id)
-    if found.status != Status.VALID:
-        raise ConflictError(
-            "only a valid licence counts as evidence", extra={"state": found.status}
-        )
-    today = clock.local_date(now)
-    if today < found.valid_from or (found.valid_until is not None and found.valid_until < today):
-        raise ConflictError("today lies outside the days for which the licence is valid")
+    _check_usable(found, now)
     version = await licenses.get_version(session, found)
     given.used_at = now
     use = LicenseUse(
@@ -124,16 +130,13 @@ async def use_license(
         used_at=now,
     )
     session.add(use)
-    _publish(session, use, found.type_code, found.revision, now)
-    return {
-        "use_id": use.id,
-        "record": version.record,
-        "digest": found.digest,
-        "signature": version.signature,
-    }
+    await _record_use(session, use, license=found, now=now)
+    return UsedLicense(
+        use_id=use.id, record=version.record, digest=found.digest, signature=version.signature
+    )
 
 
-def _check(given: UseAuthorisation, command: UseLicense, now: datetime) -> None:
+def _check_authorisation(given: UseAuthorisation, command: UseLicense, *, now: datetime) -> None:
     if given.used_at is not None:
         raise ConflictError("this authorisation has served its one use")
     if given.withdrawn_at is not None:
@@ -144,61 +147,102 @@ def _check(given: UseAuthorisation, command: UseLicense, now: datetime) -> None:
         raise ConflictError("this authorisation is for another matter")
 
 
-async def count_refusal(connection: asyncpg.Connection, license_id: UUID, system: Caller) -> None:
-    """Over-asking is counted, on a connection of its own: the refusal undoes the rest."""
-    _ = await connection.execute(REFUSED, system.area or "-", system.department or "-", license_id)
+def _check_usable(license: License, now: datetime) -> None:
+    if license.status is not Status.VALID:
+        raise ConflictError(
+            "only a valid licence counts as evidence", extra={"state": license.status}
+        )
+    today = clock.local_date(now)
+    is_over = license.valid_until is not None and license.valid_until < today
+    if today < license.valid_from or is_over:
+        raise ConflictError("today lies outside the days for which the licence is valid")
 
 
-async def log_case_use(session: AsyncSession, event: CaseLicenseUsed, now: datetime) -> None:
-    """A case used it instead of an upload: one row per case and material."""
+async def count_refusal(database: Database, license_id: UUID, *, system: Caller) -> None:
+    """Count a refused use, on a connection of its own: the refusal rolls its transaction back."""
+    # The driver's methods are only partly typed.
+    connection: Any = await database.connect()
+    try:
+        await connection.execute(
+            COUNT_REFUSAL, system.area or "-", system.department or "-", license_id
+        )
+    finally:
+        await connection.close()
+
+
+async def log_case_use(session: AsyncSession, event: CaseLicenseUsed, *, now: datetime) -> None:
+    """A case used the license in place of an upload: one use per case and material."""
     found = await licenses.get_license(session, event.license_id)
-    same = (
-        "license_id",
-        "case_id",
-        "matter_id",
-        "matter_code",
-        "matter_name",
-        "material_code",
-        "area_code",
+    statement = (
+        insert(LicenseUse)
+        .values(
+            id=new_id(),
+            license_id=event.license_id,
+            case_id=event.case_id,
+            case_number=event.number,
+            matter_id=event.matter_id,
+            matter_code=event.matter_code,
+            matter_name=event.matter_name,
+            material_code=event.material_code,
+            area_code=event.area_code,
+            department_code=event.department_code,
+            operator=event.operator,
+            reason=event.reason,
+            digest=event.digest,
+            used_at=event.occurred_at,
+        )
+        # The event may come again.
+        .on_conflict_do_nothing(
+            index_elements=["license_id", "case_id", "material_code"],
+            index_where=LicenseUse.case_id.is_not(None),
+        )
+        .returning(LicenseUse)
     )
-    same += ("department_code", "operator", "reason", "digest")
-    values = {name: getattr(event, name) for name in same}
-    values |= {"id": new_id(), "case_number": event.number, "used_at": event.occurred_at}
-    if await session.scalar(LOG, values):
-        _publish(session, LicenseUse(**values), found.type_code, found.revision, now)
+    use = await session.scalar(statement)
+    if use is not None:
+        await _record_use(session, use, license=found, now=now)
 
 
-def _publish(
-    session: AsyncSession, use: LicenseUse, type_code: str, revision: int, now: datetime
+async def _record_use(
+    session: AsyncSession, use: LicenseUse, *, license: License, now: datetime
 ) -> None:
-    fact = LicenseUsed(
-        license_id=use.license_id,
-        type_code=type_code,
-        use_id=use.id,
-        case_id=use.case_id,
-        case_number=use.case_number,
-        matter_id=use.matter_id,
-        area_code=use.area_code,
-        department_code=use.department_code,
-        revision=revision,
-        occurred_at=now,
+    """Count the use, audit it and publish it."""
+    session.add(
+        Counting(
+            area_code=use.area_code,
+            department_code=use.department_code,
+            type_code=license.type_code,
+            uses=1,
+        )
     )
-    outbox.add(session, fact)
-    place = {"area_code": use.area_code, "department_code": use.department_code}
-    session.add(Counting(**place, type_code=type_code, uses=1))
-    audit.record(
-        session, "license.use", "license", use.license_id, reason=use.reason, use=str(use.id)
+    journal = Journal(now)
+    journal.append_events(
+        LicenseUsed(
+            license_id=use.license_id,
+            type_code=license.type_code,
+            use_id=use.id,
+            case_id=use.case_id,
+            case_number=use.case_number,
+            matter_id=use.matter_id,
+            area_code=use.area_code,
+            department_code=use.department_code,
+            revision=license.revision,
+            occurred_at=now,
+        )
     )
+    journal.append_audit("license.use", use.license_id, reason=use.reason, use=str(use.id))
+    await journal.write(session)
 
 
 async def count_intakes(session: AsyncSession, events: Sequence[CaseReceived]) -> None:
-    """免提交: of the materials that a licence could meet at intake, how many one met."""
-    told = [event for event in events if event.license_materials]
-    if told:
-        _ = await INTAKES.fetch(
-            session,
-            areas=[event.area_code for event in told],
-            departments=[event.department_code for event in told],
-            materials=[event.license_materials for event in told],
-            used=[event.licenses_used for event in told],
-        )
+    """免提交: of the materials that a license could replace at intake, how many one replaced."""
+    counted = [event for event in events if event.license_materials]
+    if not counted:
+        return
+    await COUNT_INTAKES.execute(
+        session,
+        areas=[event.area_code for event in counted],
+        departments=[event.department_code for event in counted],
+        materials=[event.license_materials for event in counted],
+        used=[event.licenses_used for event in counted],
+    )

@@ -1,16 +1,20 @@
-"""The one-thing bundle (一件事) and its versions: draft → published → withdrawn; a published version is immutable."""
+"""The one-thing bundle (一件事) and its versions: draft → published → withdrawn.
+
+A published version is immutable.
+"""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, ForeignKey, Index, Integer, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.matters import search
 from services.matters.model.base import Base
 from services.matters.model.matter import State
+from shared.database.columns import enum_column, json_column
 from shared.domain.bundles import BundleDocument, BundleSnapshot
 from shared.errors import ConflictError
 from shared.events.matters import BundlePublished
@@ -19,9 +23,10 @@ IS_PUBLISHED = text("state = 'published'")
 
 
 class Bundle(Base):
-    """Head of a bundle. `name`, `matters` and `search` describe its published version; `state` as of a matter.
+    """Head of a bundle. `name`, `matters` and `search` describe its published version.
 
-    Whether it is open to applications is not kept: it follows from the state of every child's matter.
+    Whether it is open to applications is not stored: it follows from the states of the children's
+    matters.
     """
 
     __tablename__ = "bundle"
@@ -34,7 +39,7 @@ class Bundle(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[State] = enum_column(State)
     code: Mapped[str] = mapped_column(Text)
     area_code: Mapped[str] = mapped_column(Text)
     department_code: Mapped[str] = mapped_column(Text)
@@ -43,11 +48,13 @@ class Bundle(Base):
     name: Mapped[str] = mapped_column(Text)
     name_bo: Mapped[str | None] = mapped_column(Text)
     matters: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    # Never read in Python: SQL expressions are assigned to it.
     search: Mapped[Any] = mapped_column(TSVECTOR)
 
     def describe(self, document: BundleDocument) -> list[str]:
-        """Take over what a published version says, and give the words that it is found by."""
-        self.name, self.name_bo = document.name.zh, document.name.bo
+        """Copy the names and children of a version, and return the words that it is found by."""
+        self.name = document.name.zh
+        self.name_bo = document.name.bo
         self.matters = [child.matter_id for child in document.children]
         texts = [document.name.zh, document.name.bo or "", *document.aliases]
         lines = [search.normalise(one) for one in texts if one]
@@ -55,23 +62,25 @@ class Bundle(Base):
 
     def publish(self, document: BundleSnapshot, now: datetime) -> BundlePublished:
         """The draft becomes the version in force."""
-        self.state, self.published_version, self.draft_version = (
-            State.PUBLISHED,
-            self.draft_version,
-            None,
-        )
+        self.state = State.PUBLISHED
+        self.published_version = self.draft_version
+        self.draft_version = None
         self.revision += 1
-        return self._fact(document, now)
+        return self._published_event(document, now)
 
     def withdraw(self, document: BundleSnapshot, now: datetime) -> BundlePublished:
         """No applications any more until another version is published."""
-        if self.state != State.PUBLISHED:
-            raise ConflictError(f"the bundle is {self.state}; this needs {State.PUBLISHED}")
+        self.check_published()
         self.state = State.SUSPENDED
         self.revision += 1
-        return self._fact(document, now)
+        return self._published_event(document, now)
 
-    def _fact(self, document: BundleSnapshot, now: datetime) -> BundlePublished:
+    def check_published(self) -> None:
+        """Raises `ConflictError` unless the bundle is published."""
+        if self.state != State.PUBLISHED:
+            raise ConflictError("the bundle is {state}; this needs published", state=self.state)
+
+    def _published_event(self, document: BundleSnapshot, now: datetime) -> BundlePublished:
         return BundlePublished(
             bundle_id=self.id,
             code=self.code,
@@ -86,13 +95,24 @@ class Bundle(Base):
 
 
 class BundleVersion(Base):
-    """One version of the text; unchangeable once published."""
+    """One version of the text; unchangeable once published.
+
+    A draft is what the lead department writes; publication adds what was computed of the children.
+    """
 
     __tablename__ = "bundle_version"
 
     bundle_id: Mapped[UUID] = mapped_column(ForeignKey("bundle.id"), primary_key=True)
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # The stored draft has no keys of the snapshot, so each kind is read as what it was stored as.
+    document: Mapped[BundleDocument | BundleSnapshot] = json_column(BundleDocument | BundleSnapshot)
     written_by: Mapped[str] = mapped_column(Text)
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def snapshot(self) -> BundleSnapshot:
+        """The text of a published version."""
+        if isinstance(self.document, BundleSnapshot):
+            return self.document
+        return BundleSnapshot.model_validate(self.document.model_dump())

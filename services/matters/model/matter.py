@@ -1,10 +1,14 @@
-"""The matter and its rules: draft → reviewing → published → suspended → cancelled; a published text is immutable."""
+"""The matter and its rules: draft → reviewing → published → suspended → cancelled.
+
+A published text is immutable.
+"""
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -20,14 +24,19 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.matters import search
 from services.matters.model.base import Base
-from shared.domain.guides import MatterDocument, online_level
+from shared.database.columns import StoredModel, enum_column, json_column
+from shared.domain.codes import MatterType
+from shared.domain.guides import Bilingual, MatterDocument, online_level
 from shared.errors import ConflictError
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
+
+NATIONAL_CODE_LENGTH = 31
+"""Characters of an implementing code (实施编码)."""
 
 
 class State(StrEnum):
@@ -39,13 +48,22 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # 取消
 
 
+class ImportOutcome(StrEnum):
+    """What became of one row of an imported catalogue."""
+
+    ACCEPTED = "accepted"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
 class Area(Base):
     """区划."""
 
     __tablename__ = "area"
 
     code: Mapped[str] = mapped_column(Text, primary_key=True)
-    name: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    name: Mapped[Bilingual] = json_column(Bilingual)
 
 
 class Department(Base):
@@ -55,11 +73,11 @@ class Department(Base):
 
     area_code: Mapped[str] = mapped_column(ForeignKey("area.code"), primary_key=True)
     code: Mapped[str] = mapped_column(Text, primary_key=True)
-    name: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    name: Mapped[Bilingual] = json_column(Bilingual)
 
 
 class Matter(Base):
-    """Head of a matter. The columns from `name` on describe its published version, for search and lists."""
+    """Head of a matter. The columns from `name` on describe its published version."""
 
     __tablename__ = "matter"
     __table_args__ = (
@@ -82,7 +100,7 @@ class Matter(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[State] = enum_column(State)
     area_code: Mapped[str] = mapped_column(Text)
     department_code: Mapped[str] = mapped_column(Text)
     identity: Mapped[str] = mapped_column(Text)
@@ -92,14 +110,47 @@ class Matter(Base):
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     name: Mapped[str] = mapped_column(Text)
     name_bo: Mapped[str | None] = mapped_column(Text)
-    type: Mapped[str] = mapped_column(Text)
+    type: Mapped[MatterType] = enum_column(MatterType)
     level: Mapped[int] = mapped_column(SmallInteger)
     visits: Mapped[int] = mapped_column(SmallInteger)
     situational: Mapped[bool] = mapped_column(Boolean)
     object_types: Mapped[list[str]] = mapped_column(ARRAY(Text))
     topics: Mapped[list[str]] = mapped_column(ARRAY(Text))
     haystack: Mapped[str] = mapped_column(Text)
+    # Never read in Python: SQL expressions are assigned to it.
     search: Mapped[Any] = mapped_column(TSVECTOR)
+
+    def close(
+        self, state: State, reason: str, *, now: datetime
+    ) -> MatterSuspended | MatterCancelled:
+        """Suspend (挂起) or cancel (取消) the matter; cancelled is for good.
+
+        Raises `ConflictError` when its present state does not allow that.
+        """
+        allowed = {State.PUBLISHED}
+        if state is State.CANCELLED:
+            allowed.add(State.SUSPENDED)
+        if self.state not in allowed:
+            raise ConflictError(
+                "the matter is {state}; this needs {allowed}",
+                state=self.state,
+                allowed=" or ".join(sorted(allowed)),
+            )
+        self.state = state
+        self.revision += 1
+        kind = MatterSuspended if state is State.SUSPENDED else MatterCancelled
+        is_national = len(self.identity) == NATIONAL_CODE_LENGTH
+        return kind(
+            matter_id=self.id,
+            code=self.identity if is_national else None,
+            local_code=None if is_national else self.identity,
+            area_code=self.area_code,
+            department_code=self.department_code,
+            revision=self.revision,
+            occurred_at=now,
+            version=self.published_version or 0,
+            reason=reason,
+        )
 
 
 class MatterVersion(Base):
@@ -109,7 +160,7 @@ class MatterVersion(Base):
 
     matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"), primary_key=True)
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
-    document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    document: Mapped[MatterDocument] = json_column(MatterDocument)
     written_by: Mapped[str] = mapped_column(Text)
     written_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -130,6 +181,15 @@ class ImportRun(Base):
     refused: Mapped[int] = mapped_column(Integer)
 
 
+class RowFault(StoredModel):
+    """Why a row was refused; the text is stored as the sender reads it."""
+
+    row: int
+    field: str
+    rule: str
+    message: str
+
+
 class ImportRow(Base):
     """The outcome of one row."""
 
@@ -137,9 +197,9 @@ class ImportRow(Base):
 
     import_id: Mapped[UUID] = mapped_column(ForeignKey("import_run.id"), primary_key=True)
     row: Mapped[int] = mapped_column(Integer, primary_key=True)
-    outcome: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[ImportOutcome] = enum_column(ImportOutcome)
     identity: Mapped[str] = mapped_column(Text)
-    errors: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    errors: Mapped[list[RowFault]] = json_column(list[RowFault])
 
 
 def identity_of(document: MatterDocument) -> str:
@@ -147,33 +207,56 @@ def identity_of(document: MatterDocument) -> str:
     return document.code or document.local_code or ""
 
 
-def content_hash(content: dict[str, Any]) -> bytes:
-    """Digest of a document as JSON: equal texts are told by it."""
+def content_hash(content: object) -> bytes:
+    """SHA-256 of a JSON document whose keys are sorted: equal documents have equal digests."""
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-def describe(document: MatterDocument, department_name: str) -> dict[str, Any]:
-    """The columns of `matter` that describe a published text."""
-    texts = [document.name.zh, document.name.bo or "", *document.aliases, *document.topics]
-    texts += [department_name, document.code or "", document.local_code or ""]
-    lines = [search.normalise(text) for text in texts if text]
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the columns of `matter` say of a published text; `tokens` are the words it is found by."""
+
+    name: str
+    name_bo: str | None
+    type: MatterType
+    level: int
+    visits: int
+    situational: bool
+    object_types: list[str]
+    topics: list[str]
+    haystack: str
+    tokens: list[str]
+
+
+def describe(document: MatterDocument, department_name: str) -> Description:
+    """The description of a published text of the department with this name."""
+    texts = [
+        document.name.zh,
+        document.name.bo or "",
+        *document.aliases,
+        *document.topics,
+        department_name,
+        document.code or "",
+        document.local_code or "",
+    ]
+    lines = [search.normalise(one) for one in texts if one]
     level = online_level(document.stages, document.visits)
-    return {
-        "name": document.name.zh,
-        "name_bo": document.name.bo,
-        "type": document.type,
-        "level": level,
-        "visits": document.visits,
-        "situational": bool(document.questions),
-        "object_types": list(document.object_types),
-        "topics": list(document.topics),
-        "haystack": "\n".join(lines),
-        "tokens": search.tokens(texts) + search.marks(lines, _facets(document, level)),
-    }
+    return Description(
+        name=document.name.zh,
+        name_bo=document.name.bo,
+        type=MatterType(document.type),
+        level=level,
+        visits=document.visits,
+        situational=bool(document.questions),
+        object_types=list(document.object_types),
+        topics=list(document.topics),
+        haystack="\n".join(lines),
+        tokens=search.tokens(texts) + search.marks(lines, _facets(document, level)),
+    )
 
 
 def _facets(document: MatterDocument, level: int) -> dict[str, Sequence[object]]:
-    """What a published text is found by beside words, under the names of the filters."""
+    """What a published text can be filtered by, under the names of the filters."""
     return {
         "area": [document.area_code],
         "department": [document.department_code],
@@ -185,12 +268,58 @@ def _facets(document: MatterDocument, level: int) -> dict[str, Sequence[object]]
     }
 
 
+class Change(NamedTuple):
+    """One changed place of a text; None where the place is missing on that side."""
+
+    path: str
+    before: object
+    after: object
+
+
+def differences(before: object, after: object, path: str = "") -> list[Change]:
+    """What changed between two JSON texts, by path; lists of coded parts are compared by code."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return _object_differences(
+            cast("dict[str, object]", before), cast("dict[str, object]", after), path
+        )
+    if isinstance(before, list) and isinstance(after, list) and (before or after):
+        old = _by_code(cast("list[object]", before))
+        new = _by_code(cast("list[object]", after))
+        if old is not None and new is not None:
+            return _object_differences(old, new, path)
+    return [] if before == after else [Change(path, before, after)]
+
+
+def _object_differences(
+    before: dict[str, object], after: dict[str, object], path: str
+) -> list[Change]:
+    found: list[Change] = []
+    for name in [*before, *(name for name in after if name not in before)]:
+        place = f"{path}.{name}" if path else name
+        found += differences(before.get(name), after.get(name), place)
+    return found
+
+
+def _by_code(parts: list[object]) -> dict[str, object] | None:
+    """The parts by their codes; None when not every part has a code of its own."""
+    by_code: dict[str, object] = {}
+    for part in parts:
+        if not isinstance(part, dict):
+            return None
+        code = cast("dict[str, object]", part).get("code")
+        if not code:
+            return None
+        by_code[str(code)] = part
+    return by_code if len(by_code) == len(parts) else None
+
+
 def published(
     matter_id: UUID,
+    document: MatterDocument,
+    *,
+    content: dict[str, Any],
     revision: int,
     version: int,
-    document: MatterDocument,
-    content: dict[str, Any],
     previous_level: int | None,
     now: datetime,
 ) -> MatterPublished:
@@ -210,52 +339,3 @@ def published(
         situational=bool(document.questions),
         document=content,
     )
-
-
-def close(
-    matter: Matter, state: State, reason: str, now: datetime
-) -> MatterSuspended | MatterCancelled:
-    """Suspend (挂起) or cancel (取消) a matter; cancelled is for good."""
-    allowed = {
-        State.SUSPENDED: {State.PUBLISHED},
-        State.CANCELLED: {State.PUBLISHED, State.SUSPENDED},
-    }[state]
-    if matter.state not in allowed:
-        raise ConflictError(
-            f"the matter is {matter.state}; this needs {' or '.join(sorted(allowed))}"
-        )
-    matter.state, matter.revision = state, matter.revision + 1
-    kind = MatterSuspended if state is State.SUSPENDED else MatterCancelled
-    national = matter.identity if len(matter.identity) == 31 else None
-    return kind(
-        matter_id=matter.id,
-        code=national,
-        local_code=None if national else matter.identity,
-        area_code=matter.area_code,
-        department_code=matter.department_code,
-        revision=matter.revision,
-        occurred_at=now,
-        version=matter.published_version or 0,
-        reason=reason,
-    )
-
-
-def differences(before: Any, after: Any, path: str = "") -> Sequence[dict[str, Any]]:
-    """What changed between two texts, by path; lists of coded parts are compared by code."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = [*before, *(name for name in after if name not in before)]
-        return [
-            d
-            for n in names
-            for d in differences(before.get(n), after.get(n), f"{path}.{n}" if path else n)
-        ]
-    if isinstance(before, list) and isinstance(after, list):
-        keyed = [
-            {p["code"]: p for p in side if isinstance(p, dict) and p.get("code")}
-            for side in (before, after)
-        ]
-        if all(len(k) == len(side) for k, side in zip(keyed, (before, after), strict=True)) and (
-            before or after
-        ):
-            return differences(keyed[0], keyed[1], path)
-    return [] if before == after else [{"path": path, "before": before, "after": after}]

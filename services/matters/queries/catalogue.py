@@ -1,26 +1,125 @@
 """Every SELECT of matters."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import search
 from services.matters.model.matter import (
     Area,
     Department,
+    ImportOutcome,
     ImportRow,
     ImportRun,
     Matter,
     MatterVersion,
 )
+from shared.domain.codes import APPLICATION_TYPES, MatterType
 from shared.domain.guides import MatterDocument
 from shared.errors import NotFoundError
 
+
+class MatterSummaryRow(NamedTuple):
+    """A published matter in a list."""
+
+    id: UUID
+    name: str
+    name_bo: str | None
+    identity: str
+    type: str
+    area_code: str
+    department_code: str
+    level: int
+    visits: int
+    situational: bool
+
+
+class MatterHit(NamedTuple):
+    """A published matter that was found; hits are ordered by `rank`, `size` and `id`."""
+
+    id: UUID
+    name: str
+    name_bo: str | None
+    identity: str
+    type: str
+    area_code: str
+    department_code: str
+    level: int
+    visits: int
+    situational: bool
+    size: int
+    rank: int
+
+
+class PublishedMatter(NamedTuple):
+    """The version in force of a published matter; `document` is the stored JSON."""
+
+    id: UUID
+    revision: int
+    level: int
+    version: int
+    document: dict[str, object]
+
+
+class StatisticsRow(NamedTuple):
+    """Counts over published matters.
+
+    `six` are the application types (依申请六类), `public` public services; `_3` those of at least
+    online level 3, `_4` those of level 4.
+    """
+
+    published: int
+    situational: int
+    six: int
+    six_3: int
+    six_4: int
+    public: int
+    public_3: int
+    public_4: int
+    one_visit: int
+    online: int
+
+
+@dataclass(frozen=True, slots=True)
+class MatterFilter:
+    """Which published matters are asked for; None does not filter."""
+
+    area: str | None = None
+    department: str | None = None
+    type: MatterType | None = None
+    object: str | None = None
+    topic: str | None = None
+    level: int | None = None
+    max_visits: int | None = None
+
+    def values(self) -> dict[str, str | int | None]:
+        """By the name of the parameter and of the search mark."""
+        return {
+            "area": self.area,
+            "department": self.department,
+            "type": None if self.type is None else self.type.value,
+            "object": self.object,
+            "topic": self.topic,
+            "level": self.level,
+            "max_visits": self.max_visits,
+        }
+
+
+class SearchPlace(NamedTuple):
+    """The place after the last hit seen."""
+
+    rank: int = -1
+    size: int = 0
+    id: UUID = UUID(int=0)
+
+
 CANDIDATES = 300
-"""At most so many hits are ranked of each kind: a word that fits more does not say what is looked for."""
+"""Most hits of each kind that are ranked: a word that fits more says too little."""
 
 SUMMARY = (
     "id, name, name_bo, identity, type, area_code, department_code, level, visits, situational"
@@ -79,7 +178,7 @@ PUBLISHED = text(
     "SELECT m.id, m.revision, m.level, v.version, v.document FROM matter m"
     " JOIN matter_version v ON v.matter_id = m.id AND v.version = m.published_version"
     " WHERE m.id = :id AND m.state = 'published'"
-)
+).columns(document=JSONB())
 STATISTICS = text(
     "SELECT count(*) AS published, count(*) FILTER (WHERE situational) AS situational,"
     " count(*) FILTER (WHERE type = ANY (CAST(:six AS text[]))) AS six,"
@@ -99,22 +198,31 @@ def _escaped(words: str) -> str:
 
 
 async def list_matters(
-    session: AsyncSession, filters: dict[str, Any], after: UUID, limit: int
-) -> Sequence[Any]:
-    """Published matters in the order of their ids."""
-    return (await session.execute(LIST, {**filters, "after": after, "limit": limit + 1})).all()
+    session: AsyncSession, filters: MatterFilter, *, after: UUID, limit: int
+) -> list[MatterSummaryRow]:
+    """Published matters in the order of their ids, one more than `limit`."""
+    values = {**filters.values(), "after": after, "limit": limit + 1}
+    return [MatterSummaryRow(*row) for row in await session.execute(LIST, values)]
 
 
 async def search_matters(
     session: AsyncSession,
     words: str,
-    filters: dict[str, Any],
-    after: tuple[int, int, UUID],
+    *,
+    filters: MatterFilter,
+    after: SearchPlace,
     limit: int,
-) -> Sequence[Any]:
-    """Published matters that hold `words`: exact, prefix, whole line, part of the name, part of another field."""
+) -> list[MatterHit]:
+    """Published matters that hold `words`, one more than `limit`.
+
+    The order: exact name or code, beginning of the name, a whole line (alias, topic), part of the
+    name, part of another field; within each the shortest names first.
+    """
     forms = search.variants(words)
-    facets = [search.facet(name, value) for name, value in filters.items() if value is not None]
+    facets: list[str] = []
+    for name, value in filters.values().items():
+        if value is not None:
+            facets.append(search.facet(name, value))
     part = search.part_query(forms, facets)
     if not part:
         return []
@@ -125,51 +233,60 @@ async def search_matters(
         "head": search.head_query(forms, facets),
         "part": part,
         "sizes": search.size_marks(),
-        "rank": after[0],
-        "size": after[1],
-        "after": after[2],
+        "rank": after.rank,
+        "size": after.size,
+        "after": after.id,
         "limit": limit + 1,
     }
-    return (await session.execute(SEARCH, values)).all()
+    return [MatterHit(*row) for row in await session.execute(SEARCH, values)]
 
 
-async def get_published(session: AsyncSession, matter_id: UUID) -> Any:
-    """Id, revision, level, version and document of a published matter."""
+async def get_published(session: AsyncSession, matter_id: UUID) -> PublishedMatter:
+    """Raises `NotFoundError` when no matter with this id is published."""
     row = (await session.execute(PUBLISHED, {"id": matter_id})).one_or_none()
     if row is None:
         raise NotFoundError("no published matter with this id")
-    return row
+    return PublishedMatter(*row)
 
 
 async def get_matter(
-    session: AsyncSession, matter_id: UUID, place: tuple[str, str] | None
+    session: AsyncSession, matter_id: UUID, *, place: tuple[str, str] | None
 ) -> Matter:
-    """The head, locked. `place` is the caller's area and department: another department's matter is not found."""
+    """The head, locked.
+
+    `place` is the caller's area and department: another department's matter is not found.
+    """
     matter = await session.get(Matter, matter_id, with_for_update=True)
-    if matter is None or (
-        place is not None and place != (matter.area_code, matter.department_code)
-    ):
+    is_own = matter is not None and place in {None, (matter.area_code, matter.department_code)}
+    if matter is None or not is_own:
         raise NotFoundError("no matter with this id in your department")
     return matter
 
 
-async def get_version(session: AsyncSession, matter_id: UUID, version: int | None) -> MatterVersion:
-    found = await session.get(MatterVersion, (matter_id, version)) if version else None
+async def get_version(
+    session: AsyncSession, matter_id: UUID, *, version: int | None
+) -> MatterVersion:
+    """Raises `NotFoundError` when there is no such version, or `version` is None."""
+    found = None
+    if version is not None:
+        found = await session.get(MatterVersion, (matter_id, version))
     if found is None:
         raise NotFoundError("no such version")
     return found
 
 
 async def get_published_version(
-    session: AsyncSession, matter_id: UUID, version: int
+    session: AsyncSession, matter_id: UUID, *, version: int
 ) -> MatterDocument:
-    found = await get_version(session, matter_id, version)
+    """The text of a version that is or was in force."""
+    found = await get_version(session, matter_id, version=version)
     if found.published_at is None:
         raise NotFoundError("no such published version")
-    return MatterDocument.model_validate(found.document)
+    return found.document
 
 
 async def list_versions(session: AsyncSession, matter_id: UUID) -> Sequence[MatterVersion]:
+    """The versions of a matter, the oldest first."""
     statement = (
         select(MatterVersion)
         .where(MatterVersion.matter_id == matter_id)
@@ -179,7 +296,7 @@ async def list_versions(session: AsyncSession, matter_id: UUID) -> Sequence[Matt
 
 
 async def list_work(
-    session: AsyncSession, place: tuple[str, str] | None, after: UUID, limit: int
+    session: AsyncSession, *, place: tuple[str, str] | None, after: UUID, limit: int
 ) -> Sequence[Matter]:
     """Matters with a pending draft, of one department or (for administrators) of all."""
     statement = select(Matter).where(Matter.draft_version.is_not(None), Matter.id > after)
@@ -195,16 +312,20 @@ async def list_areas(session: AsyncSession) -> Sequence[Area]:
 
 
 async def list_departments(session: AsyncSession, area: str | None) -> Sequence[Department]:
+    """Departments of an area, or of all."""
     statement = select(Department).order_by(Department.area_code, Department.code)
-    return (
-        await session.scalars(statement.where(Department.area_code == area) if area else statement)
-    ).all()
+    if area is not None:
+        statement = statement.where(Department.area_code == area)
+    return (await session.scalars(statement)).all()
 
 
 async def department_names(session: AsyncSession) -> dict[tuple[str, str], str]:
     """Chinese names of all departments, by area and code."""
-    rows = await session.execute(select(Department.area_code, Department.code, Department.name))
-    return {(area, code): name["zh"] for area, code, name in rows}
+    statement = select(Department.area_code, Department.code, Department.name)
+    names: dict[tuple[str, str], str] = {}
+    for area, code, name in await session.execute(statement):
+        names[area, code] = name.zh
+    return names
 
 
 async def get_import(session: AsyncSession, import_id: UUID) -> ImportRun:
@@ -215,19 +336,23 @@ async def get_import(session: AsyncSession, import_id: UUID) -> ImportRun:
 
 
 async def list_import_rows(
-    session: AsyncSession, import_id: UUID, outcome: str | None, after: int, limit: int
+    session: AsyncSession,
+    import_id: UUID,
+    *,
+    outcome: ImportOutcome | None,
+    after: int,
+    limit: int,
 ) -> Sequence[ImportRow]:
+    """Rows of an import in their order, one more than `limit`."""
     statement = select(ImportRow).where(ImportRow.import_id == import_id, ImportRow.row > after)
-    if outcome:
+    if outcome is not None:
         statement = statement.where(ImportRow.outcome == outcome)
     return (await session.scalars(statement.order_by(ImportRow.row).limit(limit + 1))).all()
 
 
 async def get_statistics(
-    session: AsyncSession, six: Sequence[str], area: str | None, department: str | None
-) -> Any:
-    return (
-        await session.execute(
-            STATISTICS, {"six": list(six), "area": area, "department": department}
-        )
-    ).one()
+    session: AsyncSession, *, area: str | None, department: str | None
+) -> StatisticsRow:
+    """Counts of an area and department, or of all."""
+    values = {"six": sorted(APPLICATION_TYPES), "area": area, "department": department}
+    return StatisticsRow(*(await session.execute(STATISTICS, values)).one())

@@ -1,21 +1,31 @@
 """HTTP in and out of the catalogue: the directory, search, guides, a matter's life, imports."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from services.matters.model import matter as model_matter
-from services.matters.queries import catalogue as queries_catalogue
+from services.matters.model.matter import ImportOutcome, State, differences
+from services.matters.queries import catalogue as queries
+from services.matters.queries.catalogue import (
+    FIRST,
+    MatterFilter,
+    MatterHit,
+    MatterSummaryRow,
+    SearchPlace,
+)
 from services.matters.router.access import (
     AreaCode,
+    Config,
     DepartmentCode,
     Editor,
+    EditorAct,
     Language,
-    Publisher,
+    PublisherAct,
     Words,
     clean_words,
-    place_of,
+    prefers_tibetan,
 )
 from services.matters.schemas.catalogue import (
     AreaEntry,
@@ -24,61 +34,59 @@ from services.matters.schemas.catalogue import (
     DepartmentEntry,
     Difference,
     Directory,
+    DocumentsReport,
     DraftRead,
     ImportReport,
     ImportRowRead,
     MatterHead,
+    MatterRead,
     MatterSummary,
+    Share,
     Statistics,
+    Suggestion,
     Suggestions,
     VersionRead,
 )
-from services.matters.settings import Settings
 from services.matters.use_cases import catalogue, drafts, imports
-from shared import clock
+from services.matters.use_cases.drafts import Draft
+from services.matters.use_cases.place import place_of
+from shared.database.acts import Headers
 from shared.domain import codes
 from shared.domain.guides import MatterDocument, PersonalGuide
 from shared.errors import FieldError, InvalidInputError
 from shared.http.bodies import file_body
-from shared.http.dependencies import ReadSession, Session
-from shared.http.etags import IfMatch, etag
+from shared.http.dependencies import Now, ReadSession, Session
+from shared.http.etags import etag
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import Administrator, MaybeCaller
-from shared.security.tokens import Caller
 
 router = APIRouter(route_class=IdempotentRoute)
 
 MAX_FILE = 64 * 1024 * 1024
+MAX_LINES = 20_000
+MAX_VERSION = 2**31 - 1
 ROWS_SHOWN = 200
+SUGGESTIONS = 10
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-# Waits for nothing and is async all the same: FastAPI hands a plain function to a thread.
-async def _warnings(request: Request) -> frozenset[str]:
-    settings: Settings = request.app.state.settings
-    return settings.warning_rules
-
-
-Warnings = Annotated[frozenset[str], Depends(_warnings)]
-
-
-@router.get("/areas", response_model=list[AreaEntry])
-async def list_areas(session: ReadSession, _caller: MaybeCaller) -> Any:
+@router.get("/areas")
+async def list_areas(session: ReadSession, _caller: MaybeCaller) -> list[AreaEntry]:
     """区划 known here."""
-    return [
-        {"code": area.code, "name": area.name}
-        for area in await queries_catalogue.list_areas(session)
-    ]
+    areas = await queries.list_areas(session)
+    return [AreaEntry(code=area.code, name=area.name) for area in areas]
 
 
-@router.get("/departments", response_model=list[DepartmentEntry])
+@router.get("/departments")
 async def list_departments(
     session: ReadSession, _caller: MaybeCaller, area: AreaCode = None
-) -> Any:
+) -> list[DepartmentEntry]:
     """实施主体, of one area or of all."""
-    rows = await queries_catalogue.list_departments(session, area)
-    return [{"area_code": row.area_code, "code": row.code, "name": row.name} for row in rows]
+    entries: list[DepartmentEntry] = []
+    for row in await queries.list_departments(session, area):
+        entries.append(DepartmentEntry(area_code=row.area_code, code=row.code, name=row.name))
+    return entries
 
 
 @router.put("/directory", status_code=204)
@@ -100,28 +108,42 @@ async def _filters(
     level: Annotated[int | None, Query(ge=1, le=4)] = None,
     one_visit: bool = False,
     wholly_online: bool = False,
-) -> dict[str, Any]:
-    return {
-        "area": area,
-        "department": department,
-        "type": type,
-        "object": object,
-        "topic": topic,
-        "level": 4 if wholly_online else level,
-        "max_visits": 1 if one_visit else None,
-    }
+) -> MatterFilter:
+    return MatterFilter(
+        area=area,
+        department=department,
+        type=type,
+        object=object,
+        topic=topic,
+        level=4 if wholly_online else level,
+        max_visits=1 if one_visit else None,
+    )
 
 
-Filters = Annotated[dict[str, Any], Depends(_filters)]
+Filters = Annotated[MatterFilter, Depends(_filters)]
 
 
-def _summary(row: Any, language: str) -> dict[str, Any]:
-    tibetan = language.lower().startswith("bo") and row.name_bo
-    name = {"zh": row.name, "bo": row.name_bo}
-    return {**row._asdict(), "name": name, "display_name": row.name_bo if tibetan else row.name}
+def _summary(row: MatterSummaryRow | MatterHit, language: str) -> MatterSummary:
+    display_name = row.name
+    if row.name_bo and prefers_tibetan(language):
+        display_name = row.name_bo
+    return MatterSummary.model_validate(
+        {
+            "id": row.id,
+            "name": {"zh": row.name, "bo": row.name_bo},
+            "display_name": display_name,
+            "identity": row.identity,
+            "type": row.type,
+            "area_code": row.area_code,
+            "department_code": row.department_code,
+            "level": row.level,
+            "visits": row.visits,
+            "situational": row.situational,
+        }
+    )
 
 
-@router.get("/catalogue", response_model=Page[MatterSummary])
+@router.get("/catalogue")
 async def list_matters(
     session: ReadSession,
     _caller: MaybeCaller,
@@ -130,248 +152,195 @@ async def list_matters(
     limit: Limit = 20,
     cursor: Cursor = None,
     accept_language: Language = "zh",
-) -> Any:
-    """Search the published catalogue by any two characters of name, alias, department, topic, or by code."""
+) -> Page[MatterSummary]:
+    """Search the published catalogue.
+
+    Any two characters of name, alias, department or topic find a matter, and so does its code.
+    """
     if q is None:
-        after = decode_cursor(cursor, UUID)[0] if cursor else queries_catalogue.FIRST
-        rows, following = page_of(
-            await queries_catalogue.list_matters(session, filters, after, limit), limit, "id"
-        )
+        after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
+        found = await queries.list_matters(session, filters, after=after, limit=limit)
+        rows, next_cursor = page_of(found, limit, "id")
     else:
-        rank, size, last = (
-            decode_cursor(cursor, int, int, UUID) if cursor else (-1, 0, queries_catalogue.FIRST)
+        hits = await queries.search_matters(
+            session, clean_words(q), filters=filters, after=_search_place(cursor), limit=limit
         )
-        found = await queries_catalogue.search_matters(
-            session, clean_words(q), filters, (_small(rank), _small(size), last), limit
-        )
-        rows, following = page_of(found, limit, "rank", "size", "id")
-    return {"items": [_summary(row, accept_language) for row in rows], "next": following}
+        rows, next_cursor = page_of(hits, limit, "rank", "size", "id")
+    return Page(items=[_summary(row, accept_language) for row in rows], next=next_cursor)
+
+
+def _search_place(cursor: str | None) -> SearchPlace:
+    if cursor is None:
+        return SearchPlace()
+    rank, size, last = decode_cursor(cursor, int, int, UUID)
+    return SearchPlace(_small(rank), _small(size), last)
 
 
 def _small(value: int) -> int:
+    """A number from a cursor, cut to what PostgreSQL takes as an integer."""
     return max(-1, min(value, 1_000_000))
 
 
-@router.get("/suggestions", response_model=Suggestions)
-async def suggest(session: ReadSession, _caller: MaybeCaller, filters: Filters, q: Words) -> Any:
+@router.get("/suggestions")
+async def suggest(
+    session: ReadSession, _caller: MaybeCaller, filters: Filters, q: Words
+) -> Suggestions:
     """Names while typing."""
-    rows = await queries_catalogue.search_matters(
-        session, clean_words(q or ""), filters, (-1, 0, queries_catalogue.FIRST), 10
+    hits = await queries.search_matters(
+        session, clean_words(q or ""), filters=filters, after=SearchPlace(), limit=SUGGESTIONS
     )
-    return {"items": [{"id": row.id, "name": row.name} for row in rows[:10]]}
+    return Suggestions(items=[Suggestion(id=hit.id, name=hit.name) for hit in hits[:SUGGESTIONS]])
 
 
-@router.get("/catalogue/{matter_id}", response_model=dict[str, Any])
-async def get_matter(
-    matter_id: UUID, session: ReadSession, _caller: MaybeCaller, response: Response
-) -> Any:
+@router.get("/catalogue/{matter_id}", response_model=MatterRead)
+async def get_matter(matter_id: UUID, session: ReadSession, _caller: MaybeCaller) -> Response:
     """The published text with its guide, question tree and derived online depth."""
-    row = await queries_catalogue.get_published(session, matter_id)
-    response.headers["etag"] = etag(row.revision)
-    response.headers["cache-control"] = "public, max-age=60"
-    return {
-        "id": row.id,
-        "version": row.version,
-        "online_level": row.level,
-        "document": row.document,
-    }
+    published = await queries.get_published(session, matter_id)
+    # As it was stored: a text of an older version must not gain keys on the way out.
+    content = orjson.dumps(
+        {
+            "id": str(published.id),
+            "version": published.version,
+            "online_level": published.level,
+            "document": published.document,
+        }
+    )
+    headers = {"etag": etag(published.revision), "cache-control": "public, max-age=60"}
+    return Response(content, headers=headers, media_type="application/json")
 
 
-@router.post("/personal-guides", response_model=PersonalGuide)
-async def ask_guide(command: AskGuide, session: ReadSession, _caller: MaybeCaller) -> Any:
+@router.post("/personal-guides")
+async def ask_guide(command: AskGuide, session: ReadSession, _caller: MaybeCaller) -> PersonalGuide:
     """Answer the question tree, get the personal guide and its digest."""
-    current = await queries_catalogue.get_published(session, command.matter_id)
+    current = await queries.get_published(session, command.matter_id)
     version = command.version or current.version
     if version == current.version:
         document = MatterDocument.model_validate(current.document)
     else:
-        document = await queries_catalogue.get_published_version(
-            session, command.matter_id, version
-        )
-    return catalogue.ask_guide(document, command, version)
+        document = await queries.get_published_version(session, command.matter_id, version=version)
+    return catalogue.ask_guide(document, command, version=version)
 
 
-@router.get("/statistics", response_model=Statistics)
+@router.get("/statistics")
 async def get_statistics(
     session: ReadSession,
     _caller: MaybeCaller,
     area: AreaCode = None,
     department: DepartmentCode = None,
-) -> Any:
+) -> Statistics:
     """Figures of the published catalogue, each rate with numerator and denominator."""
-    row = await queries_catalogue.get_statistics(
-        session, sorted(codes.APPLICATION_TYPES), area, department
+    row = await queries.get_statistics(session, area=area, department=department)
+    return Statistics(
+        published=row.published,
+        situational=Share(numerator=row.situational, denominator=row.published),
+        application_level_3=Share(numerator=row.six_3, denominator=row.six),
+        application_level_4=Share(numerator=row.six_4, denominator=row.six),
+        public_service_level_3=Share(numerator=row.public_3, denominator=row.public),
+        public_service_level_4=Share(numerator=row.public_4, denominator=row.public),
+        at_most_one_visit=row.one_visit,
+        wholly_online=row.online,
     )
-    return {
-        "published": row.published,
-        "situational": {"numerator": row.situational, "denominator": row.published},
-        "application_level_3": {"numerator": row.six_3, "denominator": row.six},
-        "application_level_4": {"numerator": row.six_4, "denominator": row.six},
-        "public_service_level_3": {"numerator": row.public_3, "denominator": row.public},
-        "public_service_level_4": {"numerator": row.public_4, "denominator": row.public},
-        "at_most_one_visit": row.one_visit,
-        "wholly_online": row.online,
-    }
 
 
-def _draft(result: tuple[model_matter.Matter, Any], response: Response) -> dict[str, Any]:
-    matter, found = result
-    response.headers["etag"] = etag(matter.revision)
-    return {**MatterHead.model_validate(matter).model_dump(), "breaches": drafts.as_read(found)}
+def _draft(draft: Draft, headers: Headers) -> DraftRead:
+    headers["etag"] = etag(draft.matter.revision)
+    return DraftRead.with_breaches(draft.matter, draft.breaches)
 
 
-@router.post("/drafts", response_model=DraftRead, status_code=201, dependencies=[Once])
+@router.post("/drafts", status_code=201, dependencies=[Once])
 async def write_draft(
-    document: MatterDocument, session: Session, editor: Editor, response: Response
-) -> Any:
-    """A new matter of one's own department as a draft, with what the rules say of it."""
-    result = await drafts.write_draft(
-        session, document, place_of(editor), editor.subject, clock.now()
-    )
-    response.headers["location"] = f"/api/v1/matters/drafts/{result[0].id}"
-    return _draft(result, response)
+    document: MatterDocument, session: Session, editor: Editor, now: Now, response: Response
+) -> DraftRead:
+    """A new matter of one's own department as a draft, with the rules that it breaks."""
+    draft = await drafts.write_draft(session, document, caller=editor, now=now)
+    response.headers["location"] = f"/api/v1/matters/drafts/{draft.matter.id}"
+    return _draft(draft, response.headers)
 
 
-@router.put("/drafts/{matter_id}", response_model=DraftRead)
-async def change_draft(
-    matter_id: UUID,
-    document: MatterDocument,
-    session: Session,
-    editor: Editor,
-    expected: IfMatch,
-    response: Response,
-) -> Any:
+@router.put("/drafts/{matter_id}")
+async def change_draft(matter_id: UUID, document: MatterDocument, act: EditorAct) -> DraftRead:
     """Rewrite the draft, or begin the next version of a published matter."""
-    place, now = place_of(editor), clock.now()
-    result = await drafts.change_draft(
-        session, matter_id, document, expected, place, editor.subject, now
-    )
-    return _draft(result, response)
+    return _draft(await drafts.change_draft(act, matter_id, document), act.headers)
 
 
-@router.post("/drafts/{matter_id}/review", response_model=DraftRead)
-async def review_draft(
-    matter_id: UUID,
-    session: Session,
-    editor: Editor,
-    expected: IfMatch,
-    warnings: Warnings,
-    response: Response,
-) -> Any:
+@router.post("/drafts/{matter_id}/review")
+async def review_draft(matter_id: UUID, act: EditorAct, settings: Config) -> DraftRead:
     """Send to review; refused with every breach of the consistency rules."""
-    return _draft(
-        await drafts.review_draft(session, matter_id, expected, place_of(editor), warnings),
-        response,
-    )
+    draft = await drafts.review_draft(act, matter_id, warnings=settings.warning_rules)
+    return _draft(draft, act.headers)
 
 
-@router.post("/drafts/{matter_id}/publication", response_model=DraftRead)
-async def publish_draft(
-    matter_id: UUID,
-    session: Session,
-    publisher: Publisher,
-    expected: IfMatch,
-    warnings: Warnings,
-    response: Response,
-) -> Any:
+@router.post("/drafts/{matter_id}/publication")
+async def publish_draft(matter_id: UUID, act: PublisherAct, settings: Config) -> DraftRead:
     """Publish a reviewed draft."""
-    place, now = place_of(publisher), clock.now()
-    result = await drafts.publish_draft(
-        session, matter_id, expected, place, warnings, publisher.subject, now
-    )
-    return _draft(result, response)
+    draft = await drafts.publish_draft(act, matter_id, warnings=settings.warning_rules)
+    return _draft(draft, act.headers)
 
 
-async def _close(
-    session: Session,
-    matter_id: UUID,
-    state: model_matter.State,
-    command: Closing,
-    expected: int,
-    caller: Caller,
-    response: Response,
-) -> model_matter.Matter:
-    place, now = place_of(caller), clock.now()
-    matter = await drafts.close_matter(
-        session, matter_id, state, command.reason, expected, place, now
-    )
-    response.headers["etag"] = etag(matter.revision)
-    return matter
-
-
-@router.post("/catalogue/{matter_id}/suspension", response_model=MatterHead)
-async def suspend_matter(
-    matter_id: UUID,
-    command: Closing,
-    session: Session,
-    caller: Publisher,
-    expected: IfMatch,
-    response: Response,
-) -> Any:
+@router.post("/catalogue/{matter_id}/suspension")
+async def suspend_matter(matter_id: UUID, command: Closing, act: PublisherAct) -> MatterHead:
     """挂起: no new applications until it is published again."""
-    return await _close(
-        session, matter_id, model_matter.State.SUSPENDED, command, expected, caller, response
-    )
+    matter = await drafts.close_matter(act, matter_id, state=State.SUSPENDED, reason=command.reason)
+    act.headers["etag"] = etag(matter.revision)
+    return MatterHead.of(matter)
 
 
-@router.post("/catalogue/{matter_id}/cancellation", response_model=MatterHead)
-async def cancel_matter(
-    matter_id: UUID,
-    command: Closing,
-    session: Session,
-    caller: Publisher,
-    expected: IfMatch,
-    response: Response,
-) -> Any:
+@router.post("/catalogue/{matter_id}/cancellation")
+async def cancel_matter(matter_id: UUID, command: Closing, act: PublisherAct) -> MatterHead:
     """取消: for good."""
-    return await _close(
-        session, matter_id, model_matter.State.CANCELLED, command, expected, caller, response
-    )
+    matter = await drafts.close_matter(act, matter_id, state=State.CANCELLED, reason=command.reason)
+    act.headers["etag"] = etag(matter.revision)
+    return MatterHead.of(matter)
 
 
-@router.get("/work-list", response_model=Page[MatterHead])
+@router.get("/work-list")
 async def list_work(
     session: ReadSession, editor: Editor, limit: Limit = 50, cursor: Cursor = None
-) -> Any:
+) -> Page[MatterHead]:
     """Pending drafts of the caller's department."""
-    after = decode_cursor(cursor, UUID)[0] if cursor else queries_catalogue.FIRST
-    rows, following = page_of(
-        await queries_catalogue.list_work(session, place_of(editor), after, limit), limit, "id"
-    )
-    return {"items": rows, "next": following}
+    after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
+    found = await queries.list_work(session, place=place_of(editor), after=after, limit=limit)
+    matters, next_cursor = page_of(found, limit, "id")
+    return Page(items=[MatterHead.of(matter) for matter in matters], next=next_cursor)
 
 
-@router.get("/catalogue/{matter_id}/versions", response_model=list[VersionRead])
-async def list_versions(matter_id: UUID, session: Session, editor: Editor) -> Any:
+@router.get("/catalogue/{matter_id}/versions")
+async def list_versions(matter_id: UUID, session: Session, editor: Editor) -> list[VersionRead]:
     """Who changed what, and when."""
-    _ = await queries_catalogue.get_matter(session, matter_id, place_of(editor))
-    rows = await queries_catalogue.list_versions(session, matter_id)
-    names = ("version", "written_by", "written_at", "published_at")
-    return [{name: getattr(row, name) for name in names} for row in rows]
+    _ = await queries.get_matter(session, matter_id, place=place_of(editor))
+    versions: list[VersionRead] = []
+    for row in await queries.list_versions(session, matter_id):
+        versions.append(
+            VersionRead(
+                version=row.version,
+                written_by=row.written_by,
+                written_at=row.written_at,
+                published_at=row.published_at,
+            )
+        )
+    return versions
 
 
-@router.get(
-    "/catalogue/{matter_id}/versions/{before}/differences/{after}", response_model=list[Difference]
-)
+@router.get("/catalogue/{matter_id}/versions/{before}/differences/{after}")
 async def list_differences(
     matter_id: UUID, before: int, after: int, session: Session, editor: Editor
-) -> Any:
+) -> list[Difference]:
     """What changed between two versions, by path."""
-    _ = await queries_catalogue.get_matter(session, matter_id, place_of(editor))
-    if not all(0 < number < 2**31 for number in (before, after)):
+    _ = await queries.get_matter(session, matter_id, place=place_of(editor))
+    if not (0 < before <= MAX_VERSION and 0 < after <= MAX_VERSION):
         raise InvalidInputError(
             "versions are counted from 1", [FieldError("before", "version", "1 or more")]
         )
-    texts = [
-        (await queries_catalogue.get_version(session, matter_id, number)).document
-        for number in (before, after)
-    ]
-    return model_matter.differences(texts[0], texts[1])
+    old = await queries.get_version(session, matter_id, version=before)
+    new = await queries.get_version(session, matter_id, version=after)
+    changes = differences(
+        old.document.model_dump(mode="json"), new.document.model_dump(mode="json")
+    )
+    return [Difference.of(change) for change in changes]
 
 
 @router.post(
     "/imports",
-    response_model=ImportReport,
     status_code=201,
     dependencies=[Once],
     max_body_size=MAX_FILE,
@@ -381,23 +350,22 @@ async def import_file(
     request: Request,
     session: Session,
     caller: Administrator,
+    now: Now,
     x_filename: Annotated[str, Header(max_length=200)] = "catalogue",
-) -> Any:
-    """Import a catalogue (CSV in UTF-8 or GBK, or XLSX) sent as the body; every row gets its outcome."""
+) -> ImportReport:
+    """Import a catalogue sent as the body (CSV in UTF-8 or GBK, or XLSX).
+
+    Every row gets its outcome.
+    """
     content = await request.body()
-    run, rows = await imports.import_file(session, content, x_filename, caller.subject, clock.now())
-    shown = [_row(row) for row in rows if row.outcome == "refused"][:ROWS_SHOWN]
-    return {
-        **{n: getattr(run, n) for n in ("id", "accepted", "changed", "unchanged", "refused")},
-        "rows": shown,
-    }
+    run, rows = await imports.import_file(
+        session, content, filename=x_filename, actor=caller.subject, now=now
+    )
+    refused = [row for row in rows if row.outcome is ImportOutcome.REFUSED]
+    return ImportReport.of(run, refused[:ROWS_SHOWN])
 
 
-def _row(row: model_matter.ImportRow) -> dict[str, Any]:
-    return {"row": row.row, "outcome": row.outcome, "identity": row.identity, "errors": row.errors}
-
-
-@router.get("/imports/{import_id}/rows", response_model=Page[ImportRowRead])
+@router.get("/imports/{import_id}/rows")
 async def list_import_rows(
     import_id: UUID,
     session: ReadSession,
@@ -407,29 +375,37 @@ async def list_import_rows(
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Any:
+) -> Page[ImportRowRead]:
     """What became of each row of an import."""
-    _ = await queries_catalogue.get_import(session, import_id)
+    _ = await queries.get_import(session, import_id)
     after = _small(decode_cursor(cursor, int)[0]) if cursor else 0
-    rows, following = page_of(
-        await queries_catalogue.list_import_rows(session, import_id, outcome, after, limit),
-        limit,
-        "row",
+    found = await queries.list_import_rows(
+        session,
+        import_id,
+        outcome=None if outcome is None else ImportOutcome(outcome),
+        after=after,
+        limit=limit,
     )
-    return {"items": [_row(row) for row in rows], "next": following}
+    rows, next_cursor = page_of(found, limit, "row")
+    return Page(items=[ImportRowRead.of(row) for row in rows], next=next_cursor)
 
 
 @router.post(
     "/catalogue-documents",
-    response_model=dict[str, Any],
     max_body_size=MAX_FILE,
     openapi_extra=file_body("application/x-ndjson"),
 )
-async def import_documents(request: Request, session: Session, caller: Administrator) -> Any:
-    """Publish whole documents, one JSON per line (NDJSON); faulty lines come back with row, field and reason."""
-    lines = [line for line in (await request.body()).splitlines() if line.strip()]
-    if len(lines) > 20_000:
+async def import_documents(
+    request: Request, session: Session, caller: Administrator, now: Now
+) -> DocumentsReport:
+    """Publish whole documents, one JSON per line (NDJSON).
+
+    Faulty lines come back with row, field and reason.
+    """
+    body = await request.body()
+    lines = [line for line in body.splitlines() if line.strip()]
+    if len(lines) > MAX_LINES:
         raise InvalidInputError(
             "too many lines", [FieldError("body", "max_lines", "at most 20,000 lines at once")]
         )
-    return await imports.import_documents(session, lines, caller.subject, clock.now())
+    return await imports.import_documents(session, lines, actor=caller.subject, now=now)

@@ -1,13 +1,12 @@
 """HTTP out of supervision records (监管)."""
 
 from collections import Counter
-from typing import Any
 
 from fastapi import APIRouter
 
 from services.matters.queries import supervision
 from services.matters.router.access import AreaCode, DepartmentCode
-from services.matters.schemas.supervision import SupervisionStatistics
+from services.matters.schemas.supervision import SupervisionCountRead, SupervisionStatistics
 from shared.errors import ForbiddenError
 from shared.http.dependencies import ReadSession
 from shared.security.auth import CurrentCaller
@@ -18,27 +17,38 @@ OVERSEERS = frozenset({"supervisor", "administrator"})
 """Who sees the figures of every department."""
 
 
-@router.get("/statistics", response_model=SupervisionStatistics)
+@router.get("/statistics")
 async def get_supervision_statistics(
     session: ReadSession,
     caller: CurrentCaller,
     area: AreaCode = None,
     department: DepartmentCode = None,
-) -> Any:
-    """汇聚数据量: how many supervision records there are, by behaviour and department; officers see their own department."""
+) -> SupervisionStatistics:
+    """汇聚数据量: how many supervision records there are, by behaviour and department.
+
+    Officers see their own department.
+    """
     if caller.kind != "staff":
         raise ForbiddenError("this is for staff")
     if not OVERSEERS & caller.roles:
-        asked, own = (area, department), (caller.area or "", caller.department or "")
-        if any(one not in {None, other} for one, other in zip(asked, own, strict=True)):
+        own_area = caller.area or ""
+        own_department = caller.department or ""
+        if area not in {None, own_area} or department not in {None, own_department}:
             raise ForbiddenError("another department's records are for supervisors")
-        area, department = own
-    rows = await supervision.count_supervision(session, area, department)
-    behaviours: Counter[str] = Counter()
+        area, department = own_area, own_department
+    rows = await supervision.count_supervision(session, area=area, department=department)
+    totals = Counter[str]()
+    departments: list[SupervisionCountRead] = []
     for row in rows:
-        behaviours[row.behaviour] += row.records
-    return {
-        "records": behaviours.total(),
-        "by_behaviour": dict(sorted(behaviours.items())),
-        "departments": [row._asdict() for row in rows],
-    }
+        totals[row.behaviour.value] += row.records
+        departments.append(
+            SupervisionCountRead(
+                area_code=row.area_code,
+                department_code=row.department_code,
+                behaviour=row.behaviour,
+                records=row.records,
+            )
+        )
+    return SupervisionStatistics(
+        records=totals.total(), by_behaviour=dict(sorted(totals.items())), departments=departments
+    )

@@ -1,10 +1,14 @@
 """Commands and answers of bundles."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from services.matters.consistency import Breach
+from services.matters.model.bundles import Bundle
+from services.matters.model.matter import State
 from services.matters.schemas.catalogue import BreachRead, Strict
 from shared.domain.bundles import Answers, BundleDocument, MergedMaterial
 from shared.domain.guides import Bilingual
@@ -35,7 +39,7 @@ class ChildState(BaseModel):
     code: str
     matter_id: UUID
     name: Bilingual | None
-    state: str
+    state: State
 
 
 class BundleRead(BaseModel):
@@ -50,13 +54,11 @@ class BundleRead(BaseModel):
 
 
 class BundleHead(BaseModel):
-    """State of a bundle for those who keep it."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """State of a bundle for its editors."""
 
     id: UUID
     revision: int
-    state: str
+    state: State
     code: str
     area_code: str
     department_code: str
@@ -64,9 +66,34 @@ class BundleHead(BaseModel):
     published_version: int | None
     draft_version: int | None
 
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        return cls(
+            id=bundle.id,
+            revision=bundle.revision,
+            state=bundle.state,
+            code=bundle.code,
+            area_code=bundle.area_code,
+            department_code=bundle.department_code,
+            name=bundle.name,
+            published_version=bundle.published_version,
+            draft_version=bundle.draft_version,
+        )
+
 
 class BundleDraftRead(BundleHead):
-    """A draft with what its rules say, and its text."""
+    """A draft with the rules that it breaks, and its text."""
 
     breaches: list[BreachRead]
-    document: dict[str, Any]
+    document: BundleDocument
+
+    @classmethod
+    def with_breaches(
+        cls, bundle: Bundle, document: BundleDocument, breaches: Sequence[Breach]
+    ) -> Self:
+        head = BundleHead.of(bundle)
+        return cls(
+            **head.model_dump(),
+            breaches=[BreachRead.of(breach) for breach in breaches],
+            document=document,
+        )

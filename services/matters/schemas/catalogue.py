@@ -1,12 +1,16 @@
 """Commands and answers around the catalogue."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from shared.domain.guides import Bilingual, Code
+from services.matters.consistency import Breach
+from services.matters.model.matter import Change, ImportOutcome, ImportRow, ImportRun, Matter, State
+from shared.domain.codes import MatterType
+from shared.domain.guides import Bilingual, Code, MatterDocument
 from shared.fields import Reason
 
 
@@ -57,7 +61,7 @@ class MatterSummary(BaseModel):
     name: Bilingual
     display_name: str
     identity: str
-    type: str
+    type: MatterType
     area_code: str
     department_code: str
     level: int
@@ -65,8 +69,17 @@ class MatterSummary(BaseModel):
     situational: bool
 
 
+class MatterRead(BaseModel):
+    """A published text with its guide and question tree. `online_level` is the derived depth 1–4."""
+
+    id: UUID
+    version: int
+    online_level: int
+    document: MatterDocument
+
+
 class Suggestion(BaseModel):
-    """While typing."""
+    """A name that fits what is typed."""
 
     id: UUID
     name: str
@@ -77,13 +90,11 @@ class Suggestions(BaseModel):
 
 
 class MatterHead(BaseModel):
-    """State of a matter for those who keep it."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """State of a matter for its editors."""
 
     id: UUID
     revision: int
-    state: str
+    state: State
     area_code: str
     department_code: str
     identity: str
@@ -92,22 +103,49 @@ class MatterHead(BaseModel):
     draft_version: int | None
     reviewing: bool
 
+    @classmethod
+    def of(cls, matter: Matter) -> Self:
+        return cls(
+            id=matter.id,
+            revision=matter.revision,
+            state=matter.state,
+            area_code=matter.area_code,
+            department_code=matter.department_code,
+            identity=matter.identity,
+            name=matter.name,
+            published_version=matter.published_version,
+            draft_version=matter.draft_version,
+            reviewing=matter.reviewing,
+        )
+
 
 class BreachRead(BaseModel):
     """A broken consistency rule."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     rule: str
     field: str
     message: str
     warning: bool
 
+    @classmethod
+    def of(cls, breach: Breach) -> Self:
+        return cls(
+            rule=breach.rule,
+            field=breach.field,
+            message=breach.message,
+            warning=breach.warning,
+        )
+
 
 class DraftRead(MatterHead):
-    """A draft with what its rules say."""
+    """A draft with the rules that it breaks."""
 
     breaches: list[BreachRead]
+
+    @classmethod
+    def with_breaches(cls, matter: Matter, breaches: Sequence[Breach]) -> Self:
+        head = MatterHead.of(matter)
+        return cls(**head.model_dump(), breaches=[BreachRead.of(breach) for breach in breaches])
 
 
 class VersionRead(BaseModel):
@@ -120,11 +158,15 @@ class VersionRead(BaseModel):
 
 
 class Difference(BaseModel):
-    """One changed place."""
+    """One changed place; null where the place is missing on that side."""
 
     path: str
-    before: Any
-    after: Any
+    before: JsonValue
+    after: JsonValue
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        return cls.model_validate(change._asdict())
 
 
 class RowError(BaseModel):
@@ -137,12 +179,21 @@ class RowError(BaseModel):
 
 
 class ImportRowRead(BaseModel):
-    """What became of one row: accepted, changed, unchanged, refused."""
+    """What became of one row."""
 
     row: int
-    outcome: str
+    outcome: ImportOutcome
     identity: str
     errors: list[RowError]
+
+    @classmethod
+    def of(cls, row: ImportRow) -> Self:
+        errors: list[RowError] = []
+        for error in row.errors:
+            errors.append(
+                RowError(field=error.field, rule=error.rule, message=error.message, row=error.row)
+            )
+        return cls(row=row.row, outcome=row.outcome, identity=row.identity, errors=errors)
 
 
 class ImportReport(BaseModel):
@@ -154,6 +205,36 @@ class ImportReport(BaseModel):
     unchanged: int
     refused: int
     rows: list[ImportRowRead]
+
+    @classmethod
+    def of(cls, run: ImportRun, rows: Sequence[ImportRow]) -> Self:
+        return cls(
+            id=run.id,
+            accepted=run.accepted,
+            changed=run.changed,
+            unchanged=run.unchanged,
+            refused=run.refused,
+            rows=[ImportRowRead.of(row) for row in rows],
+        )
+
+
+class DocumentError(BaseModel):
+    """A fault of a line of documents."""
+
+    row: int
+    field: str
+    rule: str
+    message: str
+
+
+class DocumentsReport(BaseModel):
+    """What became of documents sent line by line; `errors` holds the first 200 faults."""
+
+    accepted: int
+    changed: int
+    unchanged: int
+    refused: int
+    errors: list[DocumentError]
 
 
 class Share(BaseModel):

@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from services.matters.model.supervision import Behaviour as StoredBehaviour
 from services.matters.schemas.catalogue import Strict
 from shared import clock
 from shared.domain import codes
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN, Line
 
 Behaviour = Literal["02", "03", "06", "10"]
 """监管行为, by the codes of 事项类型: 02 处罚, 03 强制, 06 检查, 10 其他."""
-INSPECTION = "06"
 SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
 
 
@@ -46,14 +47,14 @@ class SentSupervision(Strict):
     @classmethod
     def _has_happened(cls, value: date) -> date:
         if value > clock.local_date(clock.now()):
-            raise ValueError("lies in the future")
+            raise InvalidValueError("lies in the future")
         return value
 
     @field_validator("officers")
     @classmethod
     def _two_inspect(cls, value: int, known: ValidationInfo) -> int:
-        if known.data.get("behaviour") == INSPECTION and value < 2:
-            raise ValueError("an inspection is made by at least two officers")
+        if known.data.get("behaviour") == StoredBehaviour.INSPECTION and value < 2:
+            raise InvalidValueError("an inspection is made by at least two officers")
         return value
 
 
@@ -62,7 +63,7 @@ class SupervisionCountRead(BaseModel):
 
     area_code: str
     department_code: str
-    behaviour: str
+    behaviour: StoredBehaviour
     records: int
 
 

@@ -1,5 +1,7 @@
-"""A bundle's life: write, change, publish, withdraw; and the guide for one situation over all of its children."""
+"""A bundle's life: write, change, publish, withdraw; and the guide over all of its children."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -11,12 +13,15 @@ from services.matters.consistency import Breach
 from services.matters.model.bundles import Bundle, BundleVersion
 from services.matters.model.matter import State
 from services.matters.queries import bundles, catalogue
+from services.matters.use_cases.place import place_of
 from shared.database import audit
+from shared.database.acts import Act
 from shared.domain.bundles import (
     Answers,
+    BundleChild,
     BundleDocument,
     BundleGuide,
-    BundleSnapshot,
+    ChildText,
     bundle_guide,
     check_bundle,
     snapshot,
@@ -25,23 +30,33 @@ from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.http.etags import check_version
 from shared.ids import new_id
 from shared.messaging import outbox
+from shared.security.tokens import Caller
 
-Place = tuple[str, str] | None
-"""Area and department whose bundles the caller may touch; None for all."""
-Draft = tuple[Bundle, BundleDocument, list[Breach]]
+
+@dataclass(frozen=True, slots=True)
+class BundleDraft:
+    """A bundle, its draft, and the rules that the draft breaks."""
+
+    bundle: Bundle
+    document: BundleDocument
+    breaches: list[Breach]
 
 
 async def write_bundle(
-    session: AsyncSession, document: BundleDocument, place: Place, actor: str, now: datetime
-) -> Draft:
-    """A new bundle as a draft. A code stands for one bundle in its area: 409 names it."""
-    if place is not None and place != (document.area_code, document.department_code):
-        fault = FieldError(
+    session: AsyncSession, document: BundleDocument, *, caller: Caller, now: datetime
+) -> BundleDraft:
+    """Write a new bundle as a draft.
+
+    A code stands for one bundle in its area: `ConflictError` names it.
+    """
+    if place_of(caller) not in {None, (document.area_code, document.department_code)}:
+        error = FieldError(
             "department_code", "own_department", "write bundles that your own department leads"
         )
-        raise InvalidInputError("another department's bundle", [fault])
+        raise InvalidInputError("another department's bundle", [error])
     await _check_department(session, document)
-    if known := await bundles.find_bundle(session, document.area_code, document.code):
+    known = await bundles.find_bundle(session, document.area_code, document.code)
+    if known is not None:
         raise ConflictError("the area has a bundle with this code", extra={"bundle_id": str(known)})
     bundle = Bundle(
         id=new_id(),
@@ -52,6 +67,7 @@ async def write_bundle(
         department_code=document.department_code,
         published_version=None,
         draft_version=1,
+        # A draft is not found by search.
         search=text("''::tsvector"),
     )
     _ = bundle.describe(document)
@@ -59,126 +75,145 @@ async def write_bundle(
     try:
         await session.flush()
     except IntegrityError as error:
+        # Somebody wrote the same code at this moment.
         raise ConflictError("the area has a bundle with this code") from error
-    session.add(_version(bundle, document, actor, now))
+    session.add(_new_version(bundle, document, writer=caller.subject, now=now))
     audit.record(session, "bundle.draft", "bundle", bundle.id, version=1)
-    return bundle, document, await _breaches(session, document)
+    return BundleDraft(bundle, document, await _find_breaches(session, document))
 
 
 async def change_bundle(
-    session: AsyncSession,
-    bundle_id: UUID,
-    document: BundleDocument,
-    expected: int,
-    place: Place,
-    actor: str,
-    now: datetime,
-) -> Draft:
+    act: Act[datetime], bundle_id: UUID, document: BundleDocument
+) -> BundleDraft:
     """Rewrite the draft; of a published bundle this begins the next version beside it."""
-    bundle = await bundles.get_bundle(session, bundle_id, place)
-    check_version(bundle.revision, expected)
+    bundle = await _own_bundle(act, bundle_id)
     own = (bundle.area_code, bundle.department_code, bundle.code)
     if own != (document.area_code, document.department_code, document.code):
-        fault = FieldError(
+        error = FieldError(
             "code", "same_bundle", "area, lead department and code of a bundle never change"
         )
-        raise InvalidInputError("another bundle's text", [fault])
+        raise InvalidInputError("another bundle's text", [error])
     if bundle.draft_version is None:
         bundle.draft_version = (bundle.published_version or 0) + 1
-        session.add(_version(bundle, document, actor, now))
+        act.session.add(_new_version(bundle, document, writer=act.caller.subject, now=act.at))
     else:
-        draft = await bundles.get_bundle_version(session, bundle_id, bundle.draft_version)
-        draft.document, draft.written_by, draft.written_at = (
-            document.model_dump(mode="json"),
-            actor,
-            now,
+        draft = await bundles.get_bundle_version(
+            act.session, bundle_id, version=bundle.draft_version
         )
+        draft.document = document
+        draft.written_by = act.caller.subject
+        draft.written_at = act.at
     if bundle.published_version is None:
         _ = bundle.describe(document)
     bundle.revision += 1
-    audit.record(session, "bundle.change-draft", "bundle", bundle_id, version=bundle.draft_version)
-    return bundle, document, await _breaches(session, document)
+    audit.record(
+        act.session, "bundle.change-draft", "bundle", bundle_id, version=bundle.draft_version
+    )
+    return BundleDraft(bundle, document, await _find_breaches(act.session, document))
 
 
-async def read_bundle_draft(session: AsyncSession, bundle_id: UUID, place: Place) -> Draft:
-    """The draft and what the rules say of it now."""
-    bundle = await bundles.get_bundle(session, bundle_id, place)
-    version = await bundles.get_bundle_version(session, bundle_id, bundle.draft_version)
-    document = BundleDocument.model_validate(version.document)
-    return bundle, document, await _breaches(session, document)
+async def read_bundle_draft(
+    session: AsyncSession, bundle_id: UUID, *, caller: Caller
+) -> BundleDraft:
+    """The draft and the rules that it breaks now."""
+    bundle = await bundles.get_bundle(session, bundle_id, place=place_of(caller))
+    version = await bundles.get_bundle_version(session, bundle_id, version=bundle.draft_version)
+    return BundleDraft(bundle, version.document, await _find_breaches(session, version.document))
 
 
-async def publish_bundle(
-    session: AsyncSession, bundle_id: UUID, expected: int, place: Place, now: datetime
-) -> Draft:
-    """Publish the draft; refused with every breach. Its version is immutable from now on, and everyone hears of it."""
-    bundle = await bundles.get_bundle(session, bundle_id, place)
-    check_version(bundle.revision, expected)
+async def publish_bundle(act: Act[datetime], bundle_id: UUID) -> BundleDraft:
+    """Publish the draft: its version is immutable from now on, and other services hear of it.
+
+    Raises `ConflictError` with every breach.
+    """
+    session = act.session
+    bundle = await _own_bundle(act, bundle_id)
     if bundle.draft_version is None:
         raise ConflictError("there is no draft; change the bundle first")
-    version = await bundles.get_bundle_version(session, bundle_id, bundle.draft_version)
-    document = BundleDocument.model_validate(version.document)
-    texts = await bundles.list_texts(session, [child.matter_id for child in document.children])
-    if faults := check_bundle(document, texts):
-        raise ConflictError(f"{len(faults)} breach(es) of the rules of bundles", faults)
-    whole = snapshot(document, texts)
-    version.document, version.published_at = whole.model_dump(mode="json"), now
+    version = await bundles.get_bundle_version(session, bundle_id, version=bundle.draft_version)
+    document = version.document
+    texts = await _texts_of(session, document.children)
+    errors = check_bundle(document, texts)
+    if errors:
+        raise ConflictError(
+            "{number} breach(es) of the rules of bundles", errors, number=len(errors)
+        )
+    published = snapshot(document, texts)
+    version.document = published
+    version.published_at = act.at
     words = bindparam("words", bundle.describe(document), type_=ARRAY(Text))
     bundle.search = func.array_to_tsvector(words)
-    outbox.add(session, bundle.publish(whole, now))
+    outbox.add(session, bundle.publish(published, act.at))
     audit.record(session, "bundle.publish", "bundle", bundle_id, version=bundle.published_version)
     await session.flush()
-    return bundle, document, []
+    return BundleDraft(bundle, document, [])
 
 
-async def withdraw_bundle(
-    session: AsyncSession, bundle_id: UUID, reason: str, expected: int, place: Place, now: datetime
-) -> Bundle:
+async def withdraw_bundle(act: Act[datetime], bundle_id: UUID, *, reason: str) -> Bundle:
     """Close the bundle to applications until another version is published."""
-    bundle = await bundles.get_bundle(session, bundle_id, place)
-    check_version(bundle.revision, expected)
-    if bundle.published_version is None:
-        raise ConflictError(f"the bundle is {bundle.state}; this needs {State.PUBLISHED}")
-    version = await bundles.get_bundle_version(session, bundle_id, bundle.published_version)
-    outbox.add(session, bundle.withdraw(BundleSnapshot.model_validate(version.document), now))
-    audit.record(session, "bundle.withdraw", "bundle", bundle_id, reason=reason)
+    bundle = await _own_bundle(act, bundle_id)
+    bundle.check_published()
+    version = await bundles.get_bundle_version(
+        act.session, bundle_id, version=bundle.published_version
+    )
+    outbox.add(act.session, bundle.withdraw(version.snapshot, act.at))
+    audit.record(act.session, "bundle.withdraw", "bundle", bundle_id, reason=reason)
     return bundle
 
 
 async def ask_bundle_guide(session: AsyncSession, bundle_id: UUID, answers: Answers) -> BundleGuide:
-    """One merged checklist for a situation, from the children's present guides, with the digest that freezes it."""
-    row = await bundles.get_published_bundle(session, bundle_id)
-    document = BundleSnapshot.model_validate(row.document)
-    texts = await bundles.list_texts(session, [child.matter_id for child in document.children])
-    if closed := [child.code for child in document.children if child.matter_id not in texts]:
+    """One merged checklist for a situation, from the children's present guides.
+
+    Its digest freezes it. Raises `ConflictError` when a child takes no applications now.
+    """
+    published = await bundles.get_published_bundle(session, bundle_id)
+    children = published.document.children
+    texts = await _texts_of(session, children)
+    closed = [child.code for child in children if child.matter_id not in texts]
+    if closed:
         raise ConflictError(
             "the bundle takes no applications now", extra={"closed_children": closed}
         )
-    return bundle_guide(document, texts, answers, bundle_id=bundle_id, version=row.version)
+    return bundle_guide(
+        published.document, texts, answers, bundle_id=bundle_id, version=published.version
+    )
+
+
+async def _own_bundle(act: Act[datetime], bundle_id: UUID) -> Bundle:
+    """The bundle, locked, that the caller's department leads, at the version that was read."""
+    bundle = await bundles.get_bundle(act.session, bundle_id, place=place_of(act.caller))
+    check_version(bundle.revision, act.expected)
+    return bundle
+
+
+async def _texts_of(
+    session: AsyncSession, children: Sequence[BundleChild]
+) -> dict[UUID, ChildText]:
+    """The published texts of the children's matters that are in use."""
+    return await bundles.list_texts(session, [child.matter_id for child in children])
 
 
 async def _check_department(session: AsyncSession, document: BundleDocument) -> None:
-    if (document.area_code, document.department_code) not in await catalogue.department_names(
-        session
-    ):
-        fault = FieldError(
+    names = await catalogue.department_names(session)
+    if (document.area_code, document.department_code) not in names:
+        error = FieldError(
             "department_code", "known_department", "this department is not known in this area"
         )
-        raise InvalidInputError("an unknown department", [fault])
+        raise InvalidInputError("an unknown department", [error])
 
 
-async def _breaches(session: AsyncSession, document: BundleDocument) -> list[Breach]:
-    texts = await bundles.list_texts(session, [child.matter_id for child in document.children])
-    return [
-        Breach(fault.rule, fault.field, fault.message) for fault in check_bundle(document, texts)
-    ]
+async def _find_breaches(session: AsyncSession, document: BundleDocument) -> list[Breach]:
+    texts = await _texts_of(session, document.children)
+    return [Breach(error) for error in check_bundle(document, texts)]
 
 
-def _version(bundle: Bundle, document: BundleDocument, actor: str, now: datetime) -> BundleVersion:
+def _new_version(
+    bundle: Bundle, document: BundleDocument, *, writer: str, now: datetime
+) -> BundleVersion:
     return BundleVersion(
         bundle_id=bundle.id,
         version=bundle.draft_version,
-        document=document.model_dump(mode="json"),
-        written_by=actor,
+        document=document,
+        written_by=writer,
         written_at=now,
     )

@@ -1,149 +1,229 @@
-"""Whole catalogues: a file of rows, or documents line by line. What is faulty comes back by row, the rest is published."""
+"""Whole catalogues: a file of rows, or documents line by line.
+
+What is faulty comes back by row, the rest is published, all in one transaction.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.matters import consistency, importer
-from services.matters.consistency import breaches
+from services.matters.consistency import find_breaches
+from services.matters.importer import ImportedRow
 from services.matters.model import matter
-from services.matters.model.matter import Department, ImportRow, ImportRun
+from services.matters.model.matter import (
+    Department,
+    ImportOutcome,
+    ImportRow,
+    ImportRun,
+    RowFault,
+)
 from services.matters.queries import catalogue
-from services.matters.use_cases.publishing import publish_documents
+from services.matters.schemas.catalogue import DocumentError, DocumentsReport
+from services.matters.use_cases.publishing import Outcome, publish_documents
 from shared.database import audit
-from shared.domain.guides import MatterDocument
-from shared.errors import FieldError
+from shared.domain.guides import Bilingual, MatterDocument
+from shared.errors import FieldError, Rule, pydantic_error
 from shared.ids import new_id
 
+MAX_ERRORS_OF_A_LINE = 20
+MAX_ERRORS_TOLD = 200
+
 HELD = {
-    "cancelled": "cancelled for good",
-    "suspended": "suspended; whoever publishes its next version by hand takes it up again",
-    "drafted": "being rewritten by its department; publish that draft first",
+    Outcome.CANCELLED: Rule("not_cancelled", "the matter with this code is cancelled for good"),
+    Outcome.SUSPENDED: Rule(
+        "not_suspended",
+        "the matter with this code is suspended; publish its next version by hand",
+    ),
+    Outcome.DRAFTED: Rule(
+        "not_drafted",
+        "the department is rewriting the matter with this code; publish that draft first",
+    ),
 }
-"""Matters that no import changes, and what the sender is told."""
+"""Matters that no import changes, and the rule that it would break."""
+OUTCOMES = {
+    Outcome.ACCEPTED: ImportOutcome.ACCEPTED,
+    Outcome.CHANGED: ImportOutcome.CHANGED,
+    Outcome.UNCHANGED: ImportOutcome.UNCHANGED,
+}
 
 
 async def import_file(
-    session: AsyncSession, content: bytes, filename: str, actor: str, now: datetime
+    session: AsyncSession, content: bytes, *, filename: str, actor: str, now: datetime
 ) -> tuple[ImportRun, list[ImportRow]]:
-    """Take in a catalogue file. Refused rows come back with their faults; the others are published, all in one transaction."""
+    """Import a catalogue file; refused rows come back with their errors."""
     areas = frozenset(area.code for area in await catalogue.list_areas(session))
     rows = await asyncio.to_thread(importer.read_rows, content, areas)
-    good = [row for row in rows if row.document is not None]
-    await _meet_departments(session, good)
-    documents = [row.document for row in good if row.document is not None]
-    published = await publish_documents(session, documents, actor, now)
-    outcomes = {row.row: outcome for row, outcome in zip(good, published, strict=True)}
-    # What became of a document became of every row that is part of it.
-    outcomes = {row.row: outcomes[row.head] for row in rows if not row.faults}
+    await _store_new_departments(session, rows)
+    by_head = await _publish_rows(session, rows, actor=actor, now=now)
+    run = ImportRun(
+        id=new_id(),
+        filename=filename,
+        actor=actor,
+        at=now,
+        accepted=0,
+        changed=0,
+        unchanged=0,
+        refused=0,
+    )
+    records: list[ImportRow] = []
+    counts = Counter[ImportOutcome]()
     for row in rows:
-        if outcomes.get(row.row) in HELD:
-            row.faults.append(_held("item_code", outcomes.pop(row.row), row.row))
-    run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now, **_counted(rows, outcomes))
+        outcome = _row_outcome(row, by_head)
+        counts[outcome] += 1
+        records.append(
+            ImportRow(
+                import_id=run.id,
+                row=row.row,
+                outcome=outcome,
+                identity=row.identity[:80],
+                errors=[_stored(error, row) for error in row.errors],
+            )
+        )
+    run.accepted = counts[ImportOutcome.ACCEPTED]
+    run.changed = counts[ImportOutcome.CHANGED]
+    run.unchanged = counts[ImportOutcome.UNCHANGED]
+    run.refused = counts[ImportOutcome.REFUSED]
     session.add(run)
     await session.flush()
-    records = [
-        ImportRow(
-            import_id=run.id,
-            row=row.row,
-            outcome=outcomes.get(row.row, "refused"),
-            identity=row.identity[:80],
-            errors=[fault.as_dict() for fault in row.faults],
-        )
-        for row in rows
-    ]
     session.add_all(records)
     audit.record(session, "catalogue.import", "import", run.id, rows=len(rows), refused=run.refused)
     return run, records
 
 
-async def import_documents(
-    session: AsyncSession, lines: Sequence[bytes], actor: str, now: datetime
-) -> dict[str, Any]:
-    """Whole documents, one JSON per line; structural breaches refuse the line, others only warn."""
-    areas = frozenset(area.code for area in await catalogue.list_areas(session))
-    departments = (await catalogue.department_names(session)).keys()
-    documents: dict[tuple[str, str, str], tuple[int, MatterDocument]] = {}
-    refused: list[FieldError] = []
-    for number, line in enumerate(lines, start=1):
-        document, faults = _read_document(line, number)
-        if document is not None and document.area_code not in areas:
-            faults = [
-                FieldError(
-                    "area_code",
-                    "known_area",
-                    f"area {document.area_code} is not known here",
-                    number,
-                )
-            ]
-        elif (
-            document is not None
-            and (document.area_code, document.department_code) not in departments
-        ):
-            words = (
-                f"department {document.department_code} is not known in area {document.area_code}"
-            )
-            faults = [FieldError("department_code", "known_department", words, number)]
-        elif document is not None:
-            key = (document.area_code, document.department_code, matter.identity_of(document))
-            earlier, _ = documents.setdefault(key, (number, document))
-            if earlier != number:
-                faults = [FieldError("code", "unique", f"stands in row {earlier} already", number)]
-        refused += faults
-    outcomes = await publish_documents(
-        session, [document for _, document in documents.values()], actor, now
-    )
-    numbers = [number for number, _ in documents.values()]
-    refused += [
-        _held("code", outcome, n)
-        for n, outcome in zip(numbers, outcomes, strict=True)
-        if outcome in HELD
-    ]
-    counts = {name: outcomes.count(name) for name in ("accepted", "changed", "unchanged")}
-    errors = [fault.as_dict() for fault in refused[:200]]
-    return {**counts, "refused": len({fault.row for fault in refused}), "errors": errors}
+async def _publish_rows(
+    session: AsyncSession, rows: Sequence[ImportedRow], *, actor: str, now: datetime
+) -> dict[int, Outcome]:
+    """Publish the documents of these rows; the outcome by the number of the row that carries one."""
+    heads: list[int] = []
+    documents: list[MatterDocument] = []
+    for row in rows:
+        if row.document is not None:
+            heads.append(row.row)
+            documents.append(row.document)
+    outcomes = await publish_documents(session, documents, actor=actor, now=now)
+    return dict(zip(heads, outcomes, strict=True))
 
 
-def _held(field: str, state: str, row: int) -> FieldError:
-    return FieldError(field, f"not_{state}", f"the matter with this code is {HELD[state]}", row)
+def _row_outcome(row: ImportedRow, by_head: dict[int, Outcome]) -> ImportOutcome:
+    """The outcome of a row: that of the document it is part of."""
+    if row.errors:
+        return ImportOutcome.REFUSED
+    outcome = by_head[row.head]
+    if outcome in HELD:
+        row.add("item_code", HELD[outcome])
+        return ImportOutcome.REFUSED
+    return OUTCOMES[outcome]
 
 
-def _read_document(line: bytes, number: int) -> tuple[MatterDocument | None, list[FieldError]]:
-    try:
-        document = MatterDocument.model_validate_json(line)
-    except ValidationError as error:
-        faults = error.errors(include_input=False)[:20]
-        return None, [
-            FieldError(
-                ".".join(str(p) for p in f["loc"]) or "line", str(f["type"]), str(f["msg"]), number
-            )
-            for f in faults
-        ]
-    found = breaches(document, only=consistency.STRUCTURAL)
-    broken = [FieldError(b.field, b.rule, b.message, number) for b in found]
-    return (None, broken) if broken else (document, [])
+def _stored(error: FieldError, row: ImportedRow) -> RowFault:
+    return RowFault(row=row.row, field=error.field, rule=error.rule, message=error.text())
 
 
-def _counted(rows: Sequence[importer.ImportedRow], outcomes: dict[int, str]) -> dict[str, int]:
-    ended = [outcomes.get(row.row, "refused") for row in rows]
-    return {name: ended.count(name) for name in ("accepted", "changed", "unchanged", "refused")}
-
-
-async def _meet_departments(session: AsyncSession, rows: Sequence[importer.ImportedRow]) -> None:
+async def _store_new_departments(session: AsyncSession, rows: Sequence[ImportedRow]) -> None:
     """A real catalogue names departments that nobody has entered yet."""
-    met = {
-        (r.document.area_code, r.document.department_code): r.department
-        for r in rows
-        if r.document is not None
-    }
-    if met:
-        values = [
-            {"area_code": a, "code": c, "name": {"zh": name, "bo": None}}
-            for (a, c), name in met.items()
+    names: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row.document is not None:
+            names[row.document.area_code, row.document.department_code] = row.department
+    if not names:
+        return
+    values = [
+        {"area_code": area, "code": code, "name": Bilingual(zh=name)}
+        for (area, code), name in names.items()
+    ]
+    _ = await session.execute(insert(Department).values(values).on_conflict_do_nothing())
+
+
+class NumberedDocument(NamedTuple):
+    """A document and its 1-based line."""
+
+    line: int
+    document: MatterDocument
+
+
+async def import_documents(
+    session: AsyncSession, lines: Sequence[bytes], *, actor: str, now: datetime
+) -> DocumentsReport:
+    """Publish whole documents, one JSON per line.
+
+    Structural breaches refuse the line; all others only warn.
+    """
+    areas = frozenset(area.code for area in await catalogue.list_areas(session))
+    departments = frozenset(await catalogue.department_names(session))
+    documents: dict[tuple[str, str, str], NumberedDocument] = {}
+    refused: list[FieldError] = []
+    for line, content in enumerate(lines, start=1):
+        document, errors = _read_document(content)
+        if document is not None:
+            errors = _place_errors(document, areas=areas, departments=departments)
+            if not errors:
+                key = (document.area_code, document.department_code, matter.identity_of(document))
+                earlier = documents.setdefault(key, NumberedDocument(line, document)).line
+                if earlier != line:
+                    error = FieldError(
+                        "code", "unique", "is used in row {earlier} already", earlier=earlier
+                    )
+                    errors = [error]
+        refused += [error.in_row(line) for error in errors]
+    numbered = list(documents.values())
+    outcomes = await publish_documents(
+        session, [one.document for one in numbered], actor=actor, now=now
+    )
+    for one, outcome in zip(numbered, outcomes, strict=True):
+        if outcome in HELD:
+            refused.append(FieldError.at("code", HELD[outcome], row=one.line))
+    return DocumentsReport(
+        accepted=outcomes.count(Outcome.ACCEPTED),
+        changed=outcomes.count(Outcome.CHANGED),
+        unchanged=outcomes.count(Outcome.UNCHANGED),
+        refused=len({error.row for error in refused}),
+        errors=[_document_error(error) for error in refused[:MAX_ERRORS_TOLD]],
+    )
+
+
+def _document_error(error: FieldError) -> DocumentError:
+    assert error.row is not None
+    return DocumentError(row=error.row, field=error.field, rule=error.rule, message=error.text())
+
+
+def _place_errors(
+    document: MatterDocument, *, areas: frozenset[str], departments: frozenset[tuple[str, str]]
+) -> list[FieldError]:
+    """Whether area and department are known here."""
+    area, department = document.area_code, document.department_code
+    if area not in areas:
+        return [FieldError("area_code", "known_area", "area {area} is not known here", area=area)]
+    if (area, department) not in departments:
+        return [
+            FieldError(
+                "department_code",
+                "known_department",
+                "department {department} is not known in area {area}",
+                department=department,
+                area=area,
+            )
         ]
-        _ = await session.execute(insert(Department).values(values).on_conflict_do_nothing())
+    return []
+
+
+def _read_document(content: bytes) -> tuple[MatterDocument | None, list[FieldError]]:
+    """The document of a line, or everything that is wrong with it."""
+    try:
+        document = MatterDocument.model_validate_json(content)
+    except ValidationError as error:
+        errors: list[FieldError] = []
+        for found in error.errors(include_input=False)[:MAX_ERRORS_OF_A_LINE]:
+            field = ".".join(str(part) for part in found["loc"])
+            errors.append(pydantic_error(found, field or "line"))
+        return None, errors
+    breaches = find_breaches(document, only=consistency.STRUCTURAL)
+    if breaches:
+        return None, [breach.error for breach in breaches]
+    return document, []

@@ -1,18 +1,27 @@
-"""Supervision records (监管行为) that came by batch: each judged, stored by (source, number, version), counted; set by set."""
+"""Supervision records (监管行为) that came by batch: each judged, stored, counted; set by set.
+
+A record is known by its source, its number there and its version.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple, TypedDict
+from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.matters.model import matter
+from services.matters.model.matter import content_hash
+from services.matters.model.supervision import ObjectKind
+from services.matters.queries import supervision
+from services.matters.queries.supervision import KnownRecord
 from services.matters.schemas.supervision import SentSupervision, SourceNumber, SupervisedObject
 from shared.database import audit
+from shared.database.direct import command
+from shared.errors import FieldError
 from shared.events.exchange import RecordReceived
 from shared.events.matters import SupervisionRecorded, SupervisionRecordsJudged
 from shared.events.records import Fault, Verdict, faults_of, number_of
@@ -20,125 +29,198 @@ from shared.ids import new_id
 from shared.messaging import outbox
 from shared.security.crypto import open_sealed, pseudonym
 
-ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, 0))")
-KNOWN = text(
-    "SELECT source_number, id, version, revision, content_hash, behaviour FROM supervision_record"
-    " WHERE area_code = :area AND department_code = :department AND source = :source"
-    " AND source_number = ANY (CAST(:numbers AS text[]))"
+# Two chunks of one source wait for each other, so that the second sees the versions of the first.
+LOCK_SOURCE = command(text("SELECT pg_advisory_xact_lock(hashtextextended(:source, 0))"))
+STORE = command(
+    text(
+        "INSERT INTO supervision_record (area_code, department_code, source, source_number, id,"
+        " version, revision, content_hash, regulatory_code, behaviour, object_kind, object,"
+        " done_on, result, officers, recorded_at)"
+        " SELECT :area, :department, :source, r->>'source_number', CAST(r->>'id' AS uuid),"
+        " CAST(r->>'version' AS int), CAST(r->>'revision' AS int),"
+        " decode(r->>'content_hash', 'hex'), r->>'regulatory_code', r->>'behaviour',"
+        " r->>'object_kind', r->>'object', CAST(r->>'done_on' AS date), r->>'result',"
+        " CAST(r->>'officers' AS smallint), CAST(:now AS timestamptz)"
+        " FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS r"
+        " ON CONFLICT (area_code, department_code, source, source_number) DO UPDATE SET"
+        " version = excluded.version, revision = excluded.revision,"
+        " content_hash = excluded.content_hash, regulatory_code = excluded.regulatory_code,"
+        " behaviour = excluded.behaviour, object_kind = excluded.object_kind,"
+        " object = excluded.object, done_on = excluded.done_on, result = excluded.result,"
+        " officers = excluded.officers, recorded_at = excluded.recorded_at"
+    )
 )
-STORE = text(
-    "INSERT INTO supervision_record (area_code, department_code, source, source_number, id, version, revision,"
-    " content_hash, regulatory_code, behaviour, object_kind, object, done_on, result, officers, recorded_at)"
-    " SELECT :area, :department, :source, r->>'source_number', CAST(r->>'id' AS uuid), CAST(r->>'version' AS int),"
-    " CAST(r->>'revision' AS int), decode(r->>'content_hash', 'hex'), r->>'regulatory_code', r->>'behaviour',"
-    " r->>'object_kind', r->>'object', CAST(r->>'done_on' AS date), r->>'result', CAST(r->>'officers' AS smallint), :now"
-    " FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS r"
-    " ON CONFLICT (area_code, department_code, source, source_number) DO UPDATE SET version = excluded.version,"
-    " revision = excluded.revision, content_hash = excluded.content_hash, regulatory_code = excluded.regulatory_code,"
-    " behaviour = excluded.behaviour, object_kind = excluded.object_kind, object = excluded.object,"
-    " done_on = excluded.done_on, result = excluded.result, officers = excluded.officers,"
-    " recorded_at = excluded.recorded_at"
-)
-COUNT = text(
-    "INSERT INTO supervision_count (area_code, department_code, behaviour, records)"
-    " SELECT :area, :department, c.behaviour, c.more"
-    " FROM unnest(CAST(:behaviours AS text[]), CAST(:more AS bigint[])) AS c (behaviour, more)"
-    " ON CONFLICT (area_code, department_code, behaviour) DO UPDATE"
-    " SET records = supervision_count.records + excluded.records"
+COUNT = command(
+    text(
+        "INSERT INTO supervision_count (area_code, department_code, behaviour, records)"
+        " SELECT :area, :department, c.behaviour, c.change"
+        " FROM unnest(CAST(:behaviours AS text[]), CAST(:changes AS bigint[]))"
+        " AS c (behaviour, change)"
+        " ON CONFLICT (area_code, department_code, behaviour) DO UPDATE"
+        " SET records = supervision_count.records + excluded.records"
+    )
 )
 
 NUMBER: TypeAdapter[str] = TypeAdapter(SourceNumber)
 FIELDS = frozenset({*SentSupervision.model_fields, *SupervisedObject.model_fields})
 
 
+class Content(TypedDict):
+    """A record as it is stored; a person is named by the pseudonym alone."""
+
+    source_number: str
+    version: int
+    regulatory_code: str
+    behaviour: str
+    done_on: str
+    result: str
+    officers: int
+    object_kind: str
+    object: str
+
+
+class StoredRow(Content):
+    """A row of `supervision_record` as the statement reads it."""
+
+    content_hash: str
+    id: str
+    revision: int
+
+
+class Place(NamedTuple):
+    """Whose records a chunk holds."""
+
+    area: str
+    department: str
+    source: str
+
+
+class Judged(NamedTuple):
+    """Verdicts on the faulty rows, and the sound records with their rows."""
+
+    verdicts: dict[int, Verdict]
+    sound: list[tuple[int, SentSupervision]]
+
+
 async def record_supervision(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
     """Judge one chunk of a batch and answer with a verdict for every row of it."""
-    place = {
-        "area": event.area_code,
-        "department": event.department_code,
-        "source": event.peer_code,
-    }
-    _ = await session.execute(ONE_AT_A_TIME, {"source": "supervision/" + "/".join(place.values())})
+    place = Place(event.area_code, event.department_code, event.peer_code)
+    await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
     verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
-    numbers = [record.source_number for _, record in sound]
-    known = {
-        row.source_number: row
-        for row in await session.execute(KNOWN, {**place, "numbers": numbers})
-    }
-    rows: list[dict[str, Any]] = []
+    known = await supervision.find_records(
+        session,
+        area=place.area,
+        department=place.department,
+        source=place.source,
+        numbers=[record.source_number for _, record in sound],
+    )
+    rows: list[StoredRow] = []
     facts: list[SupervisionRecorded] = []
-    counts: Counter[str] = Counter()
+    counts = Counter[str]()
     for row, record in sound:
-        before, content = known.get(record.source_number), _content(record)
-        verdicts[row] = _verdict(row, record, before, content)
-        if verdicts[row].status == "accepted":
-            identity = (before.id, before.revision + 1) if before else (new_id(), 1)
-            rows.append({**content, "id": str(identity[0]), "revision": identity[1]})
-            facts.append(_fact(record, identity, event, now))
-            counts[record.behaviour] += 1
-            if before:
-                counts[before.behaviour] -= 1
+        before = known.get(record.source_number)
+        content = _content(record)
+        digest = content_hash(content)
+        verdict = _verdict(row, record, before=before, digest=digest)
+        verdicts[row] = verdict
+        if verdict.status != "accepted":
+            continue
+        if before is None:
+            record_id, revision = new_id(), 1
+        else:
+            record_id, revision = before.id, before.revision + 1
+            counts[before.behaviour] -= 1
+        counts[record.behaviour] += 1
+        rows.append(
+            {**content, "content_hash": digest.hex(), "id": str(record_id), "revision": revision}
+        )
+        facts.append(_fact(record, event, record_id=record_id, revision=revision, now=now))
     if rows:
-        _ = await session.execute(STORE, {**place, "rows": orjson.dumps(rows).decode(), "now": now})
+        await STORE.execute(
+            session,
+            area=place.area,
+            department=place.department,
+            source=place.source,
+            rows=orjson.dumps(rows).decode(),
+            now=now,
+        )
         await _count(session, place, counts)
         await outbox.add_many(session, facts)
-    _answer(session, event, [verdicts[row] for row in sorted(verdicts)], now)
+    _answer(session, event, verdicts=[verdicts[row] for row in sorted(verdicts)], now=now)
 
 
-def _judge(
-    records: Sequence[Any], first_row: int
-) -> tuple[dict[int, Verdict], list[tuple[int, SentSupervision]]]:
-    """Verdicts on the faulty rows, and the sound records with their rows."""
+def _judge(records: Sequence[object], first_row: int) -> Judged:
     verdicts: dict[int, Verdict] = {}
     sound: list[tuple[int, SentSupervision]] = []
-    first: dict[str, int] = {}
+    first_rows: dict[str, int] = {}
     for row, record in enumerate(records, start=first_row):
         try:
             sent = SentSupervision.model_validate(record)
         except ValidationError as error:
-            key, faults = number_of(record, NUMBER), faults_of(error, FIELDS)
-            verdicts[row] = Verdict(row=row, key=key, status="rejected", faults=faults)
-            continue
-        if (earlier := first.setdefault(sent.source_number, row)) != row:
-            fault = Fault(
-                field="source_number", rule="unique", message=f"stands in row {earlier} already"
-            )
+            key = number_of(record, NUMBER)
             verdicts[row] = Verdict(
-                row=row, key=sent.source_number, status="rejected", faults=[fault]
+                row=row, key=key, status="rejected", faults=faults_of(error, FIELDS)
             )
-        else:
+            continue
+        earlier = first_rows.setdefault(sent.source_number, row)
+        if earlier == row:
             sound.append((row, sent))
-    return verdicts, sound
+            continue
+        error = FieldError(
+            "source_number", "unique", "is used in row {earlier} already", earlier=earlier
+        )
+        verdicts[row] = _rejected(row, sent, error)
+    return Judged(verdicts, sound)
 
 
-def _content(record: SentSupervision) -> dict[str, Any]:
-    """The record as it is stored: a person only by the pseudonym."""
+def _rejected(row: int, record: SentSupervision, error: FieldError) -> Verdict:
+    fault = Fault(field=error.field, rule=error.rule, message=error.text())
+    return Verdict(row=row, key=record.source_number, status="rejected", faults=[fault])
+
+
+def _content(record: SentSupervision) -> Content:
     number = record.object.number
-    content = {
-        **record.model_dump(mode="json", exclude={"object"}),
+    if record.object.kind == ObjectKind.PERSON:
+        number = pseudonym(number)
+    return {
+        "source_number": record.source_number,
+        "version": record.version,
+        "regulatory_code": record.regulatory_code,
+        "behaviour": record.behaviour,
+        "done_on": record.done_on.isoformat(),
+        "result": record.result,
+        "officers": record.officers,
         "object_kind": record.object.kind,
-        "object": pseudonym(number) if record.object.kind == "person" else number,
+        "object": number,
     }
-    return {**content, "content_hash": matter.content_hash(content).hex()}
 
 
-def _verdict(row: int, record: SentSupervision, before: Any, content: dict[str, Any]) -> Verdict:
-    key = record.source_number
+def _verdict(
+    row: int, record: SentSupervision, *, before: KnownRecord | None, digest: bytes
+) -> Verdict:
     if before is None or before.version < record.version:
-        return Verdict(row=row, key=key, status="accepted")
-    if before.version == record.version and before.content_hash.hex() != content["content_hash"]:
-        words = "another content was sent under this version; raise the version"
-        fault = Fault(field="version", rule="same_version_different", message=words)
-        return Verdict(row=row, key=key, status="rejected", faults=[fault])
-    return Verdict(row=row, key=key, status="unchanged")
+        return Verdict(row=row, key=record.source_number, status="accepted")
+    if before.version == record.version and before.content_hash != digest:
+        error = FieldError(
+            "version",
+            "same_version_different",
+            "another content was sent under this version; raise the version",
+        )
+        return _rejected(row, record, error)
+    return Verdict(row=row, key=record.source_number, status="unchanged")
 
 
 def _fact(
-    record: SentSupervision, identity: tuple[Any, int], event: RecordReceived, now: datetime
+    record: SentSupervision,
+    event: RecordReceived,
+    *,
+    record_id: UUID,
+    revision: int,
+    now: datetime,
 ) -> SupervisionRecorded:
     return SupervisionRecorded(
-        record_id=identity[0],
-        revision=identity[1],
+        record_id=record_id,
+        revision=revision,
         regulatory_code=record.regulatory_code,
         behaviour=record.behaviour,
         area_code=event.area_code,
@@ -149,19 +231,21 @@ def _fact(
     )
 
 
-async def _count(session: AsyncSession, place: dict[str, str], counts: Counter[str]) -> None:
-    moved = sorted((behaviour, more) for behaviour, more in counts.items() if more)
-    if moved:
-        where = {"area": place["area"], "department": place["department"]}
-        values = {
-            "behaviours": [behaviour for behaviour, _ in moved],
-            "more": [more for _, more in moved],
-        }
-        _ = await session.execute(COUNT, {**where, **values})
+async def _count(session: AsyncSession, place: Place, counts: Counter[str]) -> None:
+    # Sorted, so that two transactions lock the counters in one order.
+    changes = sorted((behaviour, change) for behaviour, change in counts.items() if change)
+    if changes:
+        await COUNT.execute(
+            session,
+            area=place.area,
+            department=place.department,
+            behaviours=[behaviour for behaviour, _ in changes],
+            changes=[change for _, change in changes],
+        )
 
 
 def _answer(
-    session: AsyncSession, event: RecordReceived, verdicts: list[Verdict], now: datetime
+    session: AsyncSession, event: RecordReceived, *, verdicts: list[Verdict], now: datetime
 ) -> None:
     fact = SupervisionRecordsJudged(
         batch_id=event.batch_id,
@@ -171,7 +255,11 @@ def _answer(
         occurred_at=now,
     )
     outbox.add(session, fact)
-    ended = dict(Counter(verdict.status for verdict in verdicts))
     audit.record(
-        session, "supervision.record", "batch", event.batch_id, chunk=event.chunk, verdicts=ended
+        session,
+        "supervision.record",
+        "batch",
+        event.batch_id,
+        chunk=event.chunk,
+        verdicts=dict(Counter(verdict.status for verdict in verdicts)),
     )

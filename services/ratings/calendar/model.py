@@ -1,31 +1,20 @@
-"""The working calendar as this service keeps it (工作日历), fed by `calendar-changed`."""
+"""The working calendar that this service keeps (工作日历), and the deadlines of its loop."""
 
 from dataclasses import dataclass, fields
-from datetime import date
-from uuid import UUID
 
-from sqlalchemy import Boolean, Date, SmallInteger, Text, Uuid
+from sqlalchemy import SmallInteger, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model_base import Base
+from shared.database.common_tables import CalendarDayRow, CalendarVersionRow
 
 
-class CalendarDay(Base):
-    """A day that differs from Monday to Friday."""
-
-    __tablename__ = "calendar_day"
-
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    is_working: Mapped[bool] = mapped_column(Boolean)
-    note: Mapped[str] = mapped_column(Text)
+class CalendarDay(CalendarDayRow, Base):
+    """A day that differs from Monday to Friday; follows `calendar-changed` of cases."""
 
 
-class CalendarVersion(Base):
-    """One row, a new random value with every change of the calendar: it names the content, whatever process reads it."""
-
-    __tablename__ = "calendar_version"
-
-    version: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+class CalendarVersion(CalendarVersionRow, Base):
+    """Names the present content of the calendar."""
 
 
 class Deadline(Base):
@@ -39,7 +28,7 @@ class Deadline(Base):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Working days of every step; the rows of `deadline` say what differs from these defaults."""
+    """Working days of every step; rows of `deadline` replace these defaults."""
 
     callback: int = 1
     verify: int = 3

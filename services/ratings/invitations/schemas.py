@@ -1,49 +1,22 @@
-"""Invitations, visits, codes of windows, batches of tokens."""
+"""Commands and answers of invitations, visits, codes of windows, and batches of tokens."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.ratings.rating.schemas import GradeRead
+from services.ratings.rating.model.service_event import Stage
 from services.ratings.schema_base import Area, Department, Place, Strict
-from shared.events.ratings import Stage
-
-
-class TicketShown(BaseModel):
-    """The ticket of the bad rating that was given by this token: its outcome is read, and judged, by the same token."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    state: str
-
-
-class InvitationShown(BaseModel):
-    """What may be rated, for whoever holds its token. `rating_token` is what a window's code was exchanged for."""
-
-    stage: Stage
-    service_number: int
-    area_code: str
-    department_code: str
-    matter_code: str | None
-    matter_name: str | None
-    hall: str | None
-    window: str | None
-    open_until: date
-    rated: bool
-    ticket: TicketShown | None = None
-    default_grade: int | None = None
-    """默认评价 of what nobody rated in time, where a city has turned it on; counted in no rate."""
-    rating_token: str | None = None
-    dictionary: str
-    grades: list[GradeRead]
-    contents: dict[str, str]
 
 
 class InvitationRead(BaseModel):
-    """An invitation, for the applicant and the clerks of its department, who do not learn when it was used."""
+    """An invitation, for the applicant and the clerks of its department.
+
+    They do not learn when it was used.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     stage: Stage
@@ -95,6 +68,8 @@ class OrderBatch(Strict):
 
 
 class BatchRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     id: UUID
     area_code: str
     department_code: str
@@ -120,8 +95,19 @@ class BatchTokens(BaseModel):
     tokens: list[BatchToken]
 
 
+class Jwk(BaseModel):
+    """A public Ed25519 key (RFC 8037), in the order of its stored members."""
+
+    x: str
+    alg: Literal["EdDSA"]
+    crv: Literal["Ed25519"]
+    kid: str
+    kty: Literal["OKP"]
+    use: Literal["sig"]
+
+
 class JwkSet(BaseModel):
-    keys: list[dict[str, Any]]
+    keys: list[Jwk]
 
 
 class SentMessage(BaseModel):

@@ -1,78 +1,48 @@
 """HTTP in and out of what is public (公开), and the moderation of words."""
 
-import csv
-from datetime import date
-from io import StringIO
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.publication import queries as publication_queries
-from services.ratings.publication import use_cases
+from services.ratings.access import Config, Moderator, ModeratorAct
+from services.ratings.publication import queries, use_cases
 from services.ratings.publication.model import Publication
 from services.ratings.publication.queries import FIRST, PublishedFilter
-from services.ratings.publication.schemas import (
-    Moderate,
-    PublicationRead,
-    PublishedRating,
-    Rectification,
+from services.ratings.publication.schemas import Moderate, PublicationRead, PublishedRating
+from services.ratings.publication.views import (
+    public_figures_csv,
+    read_publication,
+    read_published,
 )
-from services.ratings.staff_access import At, Config, Moderator
+from services.ratings.rating.queries import get_rating
 from services.ratings.statistics import use_cases as statistics
 from services.ratings.statistics.queries import Question
-from services.ratings.statistics.router import Ask, Month, Value, after_of, earlier, month
+from services.ratings.statistics.router import (
+    Asked,
+    Channel,
+    Month,
+    QuestionInQuery,
+    Value,
+    first_day_of,
+    months_before,
+    slice_of,
+)
 from services.ratings.statistics.schemas import PublicStatistics
-from services.ratings.statistics.use_cases import Slice
-from services.ratings.tickets.queries import tickets
 from shared import clock
 from shared.errors import FieldError, InvalidInputError
-from shared.http.dependencies import ReadSession, Session
-from shared.http.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession
+from shared.http.etags import etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
 
 router = APIRouter()
 
-RATES = (
-    "participation",
-    "good",
-    "bad",
-    "satisfaction",
-    "called_back",
-    "rectified",
-    "rectified_in_time",
-)
+BYTE_ORDER_MARK = "\ufeff"
+"""By it spreadsheets know UTF-8."""
 
 
-def _rating(row: Any) -> PublishedRating:
-    """The words only where they may be read."""
-    names = (
-        "area_code",
-        "department_code",
-        "matter_code",
-        "matter_name",
-        "grade",
-        "tags",
-        "published_on",
-    )
-    words = [] if row.text_hidden else [one["text"] for one in row.supplements]
-    done = None
-    if row.rectified_on is not None:
-        shared = ("root_cause", "action", "explained", "rectified_on", "in_time", "satisfied")
-        done = Rectification(kind=row.plan_class, **{name: getattr(row, name) for name in shared})
-    return PublishedRating(
-        id=row.id,
-        name=row.masked_name,
-        **{name: getattr(row, name) for name in names},
-        text=None if row.text_hidden else row.masked_text,
-        supplements=words,
-        text_withheld=row.moderation if row.text_hidden else None,
-        month=f"{row.month:%Y-%m}",
-        rectification=done,
-    )
-
-
-@router.get("/published", response_model=Page[PublishedRating])
+@router.get("/published")
 async def list_published(
     session: ReadSession,
     area: Value = None,
@@ -80,57 +50,83 @@ async def list_published(
     matter: Value = None,
     hall: Value = None,
     window: Value = None,
-    channel: Annotated[str | None, Query(pattern=r"^[1-7]$", description="pf")] = None,
+    channel: Channel = None,
     rated: Annotated[Month | None, Query(description="Month of the rating, YYYY-MM")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Any:
-    """Ratings with words and bad ones with what was done about them, the newest first.
+) -> Page[PublishedRating]:
+    """Ratings with words, and bad ones with what was done about them, the newest first.
 
     A hall is named with its area, a window with its hall.
     """
-    before = decode_cursor(cursor, UUID)[0] if cursor else FIRST
+    before: UUID = FIRST
+    if cursor is not None:
+        before = decode_cursor(cursor, UUID)[0]
+    month = None
+    if rated is not None:
+        month = first_day_of(rated)
     which = PublishedFilter(
-        area, department, matter, hall, window, channel, month(rated) if rated else None
+        area_code=area,
+        department_code=department,
+        matter_code=matter,
+        hall=hall,
+        window=window,
+        pf=channel,
+        month=month,
     )
     _check_filter(which)
-    rows = await publication_queries.list_published(session, which, before, limit)
-    following = encode_cursor(rows[limit - 1].place) if len(rows) > limit else None
-    return {"items": [_rating(row) for row in rows[:limit]], "next": following}
+    rows = await queries.list_published(session, which, before=before, limit=limit)
+    next_cursor = None
+    if len(rows) > limit:
+        next_cursor = encode_cursor(rows[limit - 1].place)
+    return Page[PublishedRating](
+        items=[read_published(row) for row in rows[:limit]], next=next_cursor
+    )
 
 
 def _check_filter(which: PublishedFilter) -> None:
-    """400 for a hall or window without what it is part of: no index leads to it."""
-    faults: list[FieldError] = []
+    """Raise `InvalidInputError` for a hall or window without what it is part of.
+
+    No index leads to it.
+    """
+    errors: list[FieldError] = []
     if which.window is not None and which.hall is None:
-        faults.append(FieldError("hall", "required", "a window is named within its hall"))
+        errors.append(FieldError("hall", "required", "a window is named within its hall"))
     if (which.hall or which.window) is not None and which.area_code is None:
-        faults.append(
+        errors.append(
             FieldError("area", "narrow", "halls and windows are told apart within one area")
         )
-    if faults:
-        raise InvalidInputError("ratings are not listed by this", faults)
+    if errors:
+        raise InvalidInputError("ratings are not listed by this", errors)
 
 
-def _published(asked: Ask) -> Question:
-    """Months that are over: while one runs, a figure could be watched growing by one rating."""
-    newest = earlier(clock.local_date(clock.now()).replace(day=1), 1)
+def _finished_months(asked: QuestionInQuery) -> Question:
+    """The question about months that are over; raises `InvalidInputError` for later ones.
+
+    While a month runs, a figure could be watched growing by one rating.
+    """
+    # The figures of a month that is over change only by appeals and rectifications.
+    newest = months_before(clock.local_date(clock.now()), 1)
     question = asked.question(newest)
     if question.last > newest:
-        raise InvalidInputError(
-            "not published yet", [FieldError("last", "over", f"at most {newest:%Y-%m}")]
-        )
+        error = FieldError("last", "over", "at most {month}", month=f"{newest:%Y-%m}")
+        raise InvalidInputError("not published yet", [error])
     return question
 
 
-@router.get("/published/statistics", response_model=PublicStatistics)
+@router.get("/published/statistics")
 async def get_public_statistics(
-    asked: Ask, session: ReadSession, settings: Config, limit: Limit = 50, cursor: Cursor = None
-) -> Any:
-    """Rates by one or two dimensions; figures of fewer than ten ratings are left out of groups and totals alike."""
-    question = _published(asked)
-    part = Slice(after_of(cursor, question), limit)
-    return await statistics.show_public_figures(session, question, settings.ranking_minimum, part)
+    asked: Asked, session: ReadSession, settings: Config, limit: Limit = 50, cursor: Cursor = None
+) -> PublicStatistics:
+    """Rates by one or two dimensions.
+
+    Figures of fewer than ten ratings are left out of groups and totals alike.
+    """
+    question = _finished_months(asked)
+    part = slice_of(cursor, question, limit=limit)
+    return await statistics.show_public_figures(
+        session, question, least=settings.ranking_minimum, part=part
+    )
 
 
 @router.get(
@@ -138,73 +134,35 @@ async def get_public_statistics(
     response_class=Response,
     responses={200: {"content": {"text/csv": {}}}},
 )
-async def export_public_statistics(asked: Ask, session: ReadSession, settings: Config) -> Response:
+async def export_public_statistics(
+    asked: Asked, session: ReadSession, settings: Config
+) -> Response:
     """The same figures as a table, whole."""
-    question = _published(asked)
-    found = await statistics.show_public_figures(session, question, settings.ranking_minimum)
-    sheet = StringIO()
-    writer = csv.writer(sheet)
-    parts = ("numerator", "denominator", "value")
-    grades = [f"grade_{grade}" for grade in range(1, 6)]
-    writer.writerow(
-        [
-            *question.group_by,
-            "rated",
-            *grades,
-            *(f"{rate}_{part}" for rate in RATES for part in parts),
-        ]
-    )
-    for group in found.groups:
-        figures = group.figures
-        numbers = [] if figures is None else [figures.rated, *figures.grades.values()]
-        if figures is not None:
-            numbers += [getattr(getattr(figures, rate), part) for rate in RATES for part in parts]
-        writer.writerow([*(_cell(value) for value in group.group.values()), *numbers])
-    return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8")
+    question = _finished_months(asked)
+    found = await statistics.show_public_figures(session, question, least=settings.ranking_minimum)
+    sheet = BYTE_ORDER_MARK + public_figures_csv(found, question.group_by)
+    return Response(sheet, media_type="text/csv; charset=utf-8")
 
 
-def _cell(value: str) -> str:
-    """A spreadsheet must not take a name for a formula."""
-    return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t"} else value
+async def _read(session: AsyncSession, publication: Publication) -> PublicationRead:
+    rating = await get_rating(session, publication.rating_id)
+    return read_publication(publication, rating)
 
 
-async def _read(session: Any, found: Publication, response: Response) -> PublicationRead:
-    rating = await tickets.get_rating(session, found.rating_id)
-    response.headers["etag"] = etag(found.revision)
-    names = (
-        "rating_id",
-        "revision",
-        "area_code",
-        "department_code",
-        "due_on",
-        "text_hidden",
-        "moderation",
-    )
-    published: date | None = rating.published_on
-    values = {name: getattr(found, name) for name in names}
-    return PublicationRead(**values, text=rating.masked_text, published_on=published)
-
-
-@router.get("/publications/{rating_id}", response_model=PublicationRead)
+@router.get("/publications/{rating_id}")
 async def get_publication(
     rating_id: UUID, session: ReadSession, moderator: Moderator, response: Response
-) -> Any:
+) -> PublicationRead:
     """How it stands with a rating's publication."""
-    found = await publication_queries.get_publication(session, rating_id)
-    use_cases.check_moderator(found, moderator)
-    return await _read(session, found, response)
+    publication = await queries.get_publication(session, rating_id)
+    use_cases.check_moderator(publication, moderator)
+    response.headers["etag"] = etag(publication.revision)
+    return await _read(session, publication)
 
 
-@router.post("/publications/{rating_id}/moderation", response_model=PublicationRead)
-async def moderate_text(
-    rating_id: UUID,
-    command: Moderate,
-    session: Session,
-    moderator: Moderator,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
+@router.post("/publications/{rating_id}/moderation")
+async def moderate_text(rating_id: UUID, command: Moderate, act: ModeratorAct) -> PublicationRead:
     """Take words from view with a coded reason, or restore them. Grade, tags and counts stay."""
-    found = await use_cases.moderate_text(session, rating_id, command, expected, moderator, at)
-    return await _read(session, found, response)
+    publication = await use_cases.moderate_text(act, rating_id, command)
+    act.headers["etag"] = etag(publication.revision)
+    return await _read(act.session, publication)

@@ -1,31 +1,42 @@
 """Giving a rating and reading it."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator
 
-from services.ratings.rating.model.channels import SubChannel, channel_fault
-from services.ratings.rating.model.dictionary import tag_fault
-from services.ratings.schema_base import CaseNumber, Place, Strict
-from shared.events.ratings import Pf, Stage
+from services.ratings.rating.model.channels import (
+    Pf,
+    SubChannel,
+    check_sub_channel,
+    check_terminal,
+)
+from services.ratings.rating.model.dictionary import check_tags
+from services.ratings.rating.model.grades import Content, Grade
+from services.ratings.rating.model.rating import Source
+from services.ratings.rating.model.service_event import Stage
+from services.ratings.rating.model.suspicions import Suspicion
+from services.ratings.schema_base import CHOICE, CaseNumber, Place, Strict
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN
+from shared.security.crypto import lookup_hash
 
-Grade = Literal[1, 2, 3, 4, 5]
-Content = Literal["process", "efficiency", "convenience", "attitude", "experience"]
 Words = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), CLEAN
 ]
-Token = Annotated[
+TokenText = Annotated[
     str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
 ]
 
 
-class Said(Strict):
-    """What is said of a service: `grade` 5 非常满意 … 1 非常不满意, `tags` of that grade, `contents` graded alike.
+class RatingContent(Strict):
+    """What somebody says about a service.
 
-    `real_name`: 实名 or verified anonymous; by default with real name where the credential tells whose service it was.
+    `grade` is 5 非常满意 … 1 非常不满意; `tags` are of that grade; `contents` are graded alike.
+    `real_name` is 实名 or verified anonymous. By default a rating has a real name where the
+    credential tells whose service it was.
     """
 
     grade: Grade
@@ -33,61 +44,68 @@ class Said(Strict):
         list[Annotated[str, Field(pattern=r"^[0-9]{3}$")]],
         Field(max_length=8, default_factory=list),
     ]
-    contents: dict[Content, Grade] = Field(default_factory=dict)
+    contents: dict[Annotated[Content, CHOICE], Grade] = Field(default_factory=dict)
     text: Words | None = None
     real_name: bool | None = None
-    pf: Pf
-    sub_channel: SubChannel
+    pf: Annotated[Pf, CHOICE]
+    sub_channel: Annotated[SubChannel, CHOICE]
     terminal: Annotated[Place | None, Field(validate_default=True)] = None
+
+    # Fields are validated in their order. One that had a fault is missing in `known.data`: its own
+    # fault is reported, and no further one that follows from it.
 
     @field_validator("tags")
     @classmethod
     def _tags_of_the_grade(cls, value: list[str], known: ValidationInfo) -> list[str]:
-        grade = known.data.get("grade")
-        if grade is not None and (fault := tag_fault(grade, value)):
-            raise ValueError(fault)
+        grade: Grade | None = known.data.get("grade")
+        if grade is not None:
+            check_tags(grade, value)
         return value
 
     @field_validator("sub_channel")
     @classmethod
     def _channel_of_its_kind(cls, value: SubChannel, known: ValidationInfo) -> SubChannel:
-        return cls._channel("sub_channel", value, known.data.get("pf"), value, "?")
+        pf: Pf | None = known.data.get("pf")
+        if pf is not None:
+            check_sub_channel(pf, value)
+        return value
 
     @field_validator("terminal")
     @classmethod
     def _devices_say_which_they_are(cls, value: str | None, known: ValidationInfo) -> str | None:
-        return cls._channel(
-            "terminal", value, known.data.get("pf"), known.data.get("sub_channel"), value
-        )
-
-    @classmethod
-    def _channel(
-        cls, field: str, value: Any, pf: str | None, sub_channel: str | None, terminal: str | None
-    ) -> Any:
-        fault = channel_fault(pf, sub_channel, terminal) if pf and sub_channel else None
-        if fault is not None and fault[0] == field:
-            raise ValueError(fault[2])
+        pf: Pf | None = known.data.get("pf")
+        if pf is not None and "sub_channel" in known.data:
+            check_terminal(pf, value)
         return value
 
+    # The order of this list is stored in the hashes of all ratings: it must never change.
+    def fingerprint(self) -> bytes:
+        """Keyed hash of all that is said, whatever the order of tags; tells repetitions apart."""
+        contents = {content.value: grade for content, grade in self.contents.items()}
+        said = [self.grade, sorted(self.tags), contents, self.text, self.real_name]
+        return lookup_hash(orjson.dumps(said, option=orjson.OPT_SORT_KEYS).hex(), "rating.content")
 
-class SubmitRating(Said):
-    """One rating. Its credential is the `token` of a link or code, or the signed-in applicant with `case_number`.
 
-    12345 operators give `case_number` and the last four digits of the applicant's phone, who is on the line. Whoever redeems a
-    pre-issued token may bind it to the case in the same way. `device`: any name that an app keeps for its phone.
+class SubmitRating(RatingContent):
+    """One rating, with the proof that its sender may give it.
+
+    The proof is the `token` of a link or code, or the signed-in applicant with `case_number`.
+    12345 operators give `case_number` and the last four digits of the applicant's phone, who is on
+    the line. Whoever redeems a pre-issued token may bind it to the case in the same way. `device`
+    is any name that an app keeps for its phone.
     """
 
-    token: Token | None = None
+    token: TokenText | None = None
     case_number: CaseNumber | None = None
     service_number: Annotated[int, Field(ge=1, le=99)] | None = None
     phone_last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")] | None = None
     device: Annotated[str, Field(min_length=8, max_length=64), CLEAN] | None = None
 
 
-class RatingRecord(Said):
-    """A citizen's use of a pre-issued token inside a private network. The token itself is the proof."""
+class RatingRecord(RatingContent):
+    """A rating given inside a private network by a pre-issued token, which is the proof."""
 
-    token: Token
+    token: TokenText
     rated_at: datetime
     case_number: CaseNumber | None = None
 
@@ -95,7 +113,7 @@ class RatingRecord(Said):
     @classmethod
     def _with_offset(cls, value: datetime) -> datetime:
         if value.tzinfo is None:
-            raise ValueError("needs an offset")
+            raise InvalidValueError("needs an offset")
         return value
 
 
@@ -103,7 +121,7 @@ class SupplementRating(Strict):
     """追加: words only, by the token that rated or the account."""
 
     text: Words
-    token: Token | None = None
+    token: TokenText | None = None
 
 
 class SupplementRead(BaseModel):
@@ -112,7 +130,10 @@ class SupplementRead(BaseModel):
 
 
 class RatingRead(BaseModel):
-    """A rating. The rater reads the words as written, everybody else masked; `suspicions` are for staff."""
+    """A rating. The rater reads the words as written, everybody else masked.
+
+    `suspicions` are for staff.
+    """
 
     id: UUID
     invitation_id: UUID | None
@@ -129,14 +150,14 @@ class RatingRead(BaseModel):
     grade: Grade
     tags: list[str]
     dictionary: str
-    contents: dict[str, int]
+    contents: dict[Content, Grade]
     text: str | None
-    pf: str
-    sub_channel: str
+    pf: Pf
+    sub_channel: SubChannel
     terminal: str | None
     real_name: bool
-    source: str
-    suspicions: list[str]
+    source: Source
+    suspicions: list[Suspicion]
     supplements: list[SupplementRead]
     rated_at: datetime
     rated_on: date
@@ -146,7 +167,7 @@ class TagRead(BaseModel):
     """评价指标. `expanded`: shown under 更多."""
 
     code: str
-    grade: int
+    grade: Grade
     text: str
     dictionary: str
     enabled: bool
@@ -156,13 +177,15 @@ class TagRead(BaseModel):
 class GradeRead(BaseModel):
     """A grade and the tags that can be chosen with it."""
 
-    grade: int
+    grade: Grade
     text: str
     tags: list[TagRead]
 
 
 class TagDictionary(BaseModel):
+    """Grades from the best down, each with the tags that can be chosen."""
+
     dictionary: str
     grades: list[GradeRead]
-    contents: dict[str, str]
+    contents: dict[Content, str]
     retired: list[TagRead]

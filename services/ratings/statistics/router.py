@@ -1,11 +1,11 @@
 """HTTP in and out of statistics for staff, and the administrator's comparison."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from services.ratings.staff_access import Config, Overseer, scope
+from services.ratings.access import Config, Overseer, scope_of
 from services.ratings.statistics import use_cases
 from services.ratings.statistics.queries import Dimension, Question
 from services.ratings.statistics.schemas import Recounted, StaffStatistics
@@ -21,20 +21,22 @@ router = APIRouter(prefix="/statistics")
 
 Month = Annotated[str, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", description="YYYY-MM")]
 Value = Annotated[Annotated[str, CLEAN] | None, Query(min_length=1, max_length=300)]
+Channel = Annotated[str | None, Query(pattern=r"^[1-7]$", description="pf")]
 
 
-def month(text: str) -> date:
-    return date.fromisoformat(f"{text}-01")
+def first_day_of(month: str) -> date:
+    """The first day of a month given as `YYYY-MM`."""
+    return date.fromisoformat(f"{month}-01")
 
 
-def earlier(first: date, months: int) -> date:
-    """The first day of the month so many months before (negative: after)."""
+def months_before(first: date, months: int) -> date:
+    """The first day of the month so many months before that of `first`."""
     number = first.year * 12 + first.month - 1 - months
     return date(number // 12, number % 12 + 1, 1)
 
 
-class Asked:
-    """The question as it stands in the query; months default to the year up to this one."""
+class QuestionInQuery:
+    """The question as it stands in the query; months default to the year up to the newest one."""
 
     def __init__(
         self,
@@ -48,10 +50,12 @@ class Asked:
         matter: Value = None,
         hall: Value = None,
         window: Value = None,
-        channel: Annotated[str | None, Query(pattern=r"^[1-7]$", description="pf")] = None,
+        channel: Channel = None,
     ) -> None:
+        # Naming a dimension twice asks for it once.
         self.group_by = tuple(dict.fromkeys(group_by or ()))
-        self.first, self.last = first, last
+        self.first = first
+        self.last = last
         values: dict[Dimension, str | None] = {
             "area": area,
             "department": department,
@@ -64,41 +68,57 @@ class Asked:
             name: value for name, value in values.items() if value is not None
         }
 
+    def restrict(self, dimension: Dimension, value: str) -> bool:
+        """Ask only about this value; False when another value was asked for."""
+        return self.only.setdefault(dimension, value) == value
+
     def question(self, newest: date) -> Question:
-        last = month(self.last) if self.last else newest
-        first = month(self.first) if self.first else earlier(last, 11)
-        return Question(first, last, self.group_by, tuple(self.only.items()))
+        """The question, up to the month that begins with `newest` by default."""
+        last = newest
+        if self.last is not None:
+            last = first_day_of(self.last)
+        first = months_before(last, 11)
+        if self.first is not None:
+            first = first_day_of(self.first)
+        return Question(first, last, group_by=self.group_by, only=tuple(self.only.items()))
 
 
-Ask = Annotated[Asked, Depends()]
+Asked = Annotated[QuestionInQuery, Depends()]
 
 
-def after_of(cursor: str | None, question: Question) -> tuple[str, ...] | None:
-    return tuple(decode_cursor(cursor, *[str] * len(question.group_by))) if cursor else None
+def slice_of(cursor: str | None, question: Question, *, limit: int) -> Slice:
+    """The part of the answer's groups that the cursor leads to."""
+    if cursor is None:
+        return Slice(limit=limit)
+    kinds = [str] * len(question.group_by)
+    return Slice(after=tuple(decode_cursor(cursor, *kinds)), limit=limit)
 
 
-@router.get("", response_model=StaffStatistics)
+@router.get("")
 async def get_statistics(
-    asked: Ask,
+    asked: Asked,
     session: ReadSession,
     caller: Overseer,
     settings: Config,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Any:
+) -> StaffStatistics:
     """Exact figures within the caller's department or area, each rate with its parts."""
-    own: tuple[tuple[Dimension, str | None], ...] = tuple(
-        zip(("area", "department"), scope(caller, settings), strict=True)
-    )
-    for name, value in own:
-        if value is not None and asked.only.setdefault(name, value) != value:
-            raise ForbiddenError(f"your {name} is {value}")
+    # Officers need not name their own office; naming another one is refused.
+    scope = scope_of(caller, settings)
+    if scope.area_code is not None and not asked.restrict("area", scope.area_code):
+        raise ForbiddenError("your area is {area}", area=scope.area_code)
+    department = scope.department_code
+    if department is not None and not asked.restrict("department", department):
+        raise ForbiddenError("your department is {department}", department=department)
     question = asked.question(clock.local_date(clock.now()).replace(day=1))
-    part = Slice(after_of(cursor, question), limit)
-    return await use_cases.show_figures(session, question, settings.ranking_minimum, part)
+    part = slice_of(cursor, question, limit=limit)
+    return await use_cases.show_figures(
+        session, question, least=settings.ranking_minimum, part=part
+    )
 
 
-@router.get("/recount", response_model=Recounted)
-async def recount(session: Session, _administrator: Administrator) -> Any:
+@router.get("/recount")
+async def recount(session: Session, _administrator: Administrator) -> Recounted:
     """Compare every counter with a recount of all ratings; nothing is repaired."""
     return await use_cases.recount(session)

@@ -1,10 +1,9 @@
-"""Answers of statistics: every rate with its numerator and denominator (norms of 好差评 bulletins)."""
-
-from typing import Any
+"""Answers of statistics: every rate with its numerator and denominator (好差评 bulletins)."""
 
 from pydantic import BaseModel, Field
 
-from services.ratings.statistics.model.counts import LEAST
+from services.ratings.rating.model.grades import Grade
+from services.ratings.statistics.model.counts import LEAST, Measure
 
 
 class Rate(BaseModel):
@@ -26,7 +25,7 @@ class Figures(BaseModel):
     """One group's figures."""
 
     rated: int = Field(description="有效主动评价: valid ratings")
-    grades: dict[int, int]
+    grades: dict[Grade, int]
     participation: Rate = Field(description="评价率: rated ÷ invited")
     good: Rate = Field(description="好评率: grades 3 to 5")
     good_bounds: Bounds | None
@@ -49,7 +48,10 @@ class StaffFigures(Figures):
 
 
 class Group(BaseModel):
-    """One line: its place (dimension → value), and its rank by the lower bound where there are enough ratings."""
+    """One line: its place (dimension → value).
+
+    `rank` is by the lower bound of the good rate, where there are enough ratings.
+    """
 
     group: dict[str, str]
     rank: int | None = None
@@ -95,13 +97,16 @@ class PublicStatistics(BaseModel):
 class Difference(BaseModel):
     """A counter that is not what the rows say."""
 
-    cell: dict[str, Any]
-    counted: dict[str, int]
-    true: dict[str, int]
+    cell: dict[str, str]
+    counted: dict[Measure, int]
+    true: dict[Measure, int]
 
 
 class Recounted(BaseModel):
-    """Whether the counters equal a recount of every row; at most the first hundred differences. Nothing is repaired."""
+    """Whether the counters equal a recount of every row; at most the first hundred differences.
+
+    Nothing is repaired.
+    """
 
     equal: bool
     differences: list[Difference]

@@ -1,7 +1,8 @@
-"""Reading a batch's body: to a file while it comes, then line by line, so that memory does not grow with it.
+"""Reading a batch's body: to a file while it comes, then line by line.
 
-A file that attacks (a zip bomb, deep nesting, doubled names, numbers without end, NUL, broken UTF-8) is refused whole. A line
-that is merely no JSON object is a record that comes back.
+So memory does not grow with the body. A file that attacks (a zip bomb, deep nesting, doubled names,
+numbers without end, NUL, broken UTF-8) is refused whole. A line that is merely no JSON object is a
+record that comes back.
 """
 
 import asyncio
@@ -13,42 +14,48 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn, Protocol
 
 import orjson
 
 from services.exchange.batches.schemas import MAX_BYTES, MAX_RECORDS
-from shared.errors import FieldError, InvalidInputError
+from shared.errors import FieldError, InvalidInputError, Rule
 
 IN_MEMORY = 1024 * 1024
-UNFOLD = 256 * 1024
+UNPACKED_AT_ONCE = 256 * 1024
 MAX_LINE = 64 * 1024
+"""Bytes, without the end of line."""
 MAX_DEPTH = 16
 MAX_DIGITS = 18
 MAX_FAULTS = 100
 MAX_MALFORMED = 1_000
+# A chunk is one event, sealed: its records must stay well below the bus's limit of 1 MiB.
 CHUNK_ROWS = 200
 CHUNK_BYTES = 500_000
 
-# A text that never ends is taken to the end of the line: else each quote in it would be tried as a beginning anew.
+# A text that never ends is taken to the end of the line: else each quote in it would be tried as a
+# beginning anew.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 _NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
+_INFINITE = (float("inf"), float("-inf"))
 
-HOSTILE = {
-    "utf8": "is not UTF-8",
-    "nul": "holds NUL",
-    "max_bytes": f"is longer than {MAX_LINE:,} bytes",
-    "max_depth": f"is nested deeper than {MAX_DEPTH}",
-    "duplicate_name": "names a member twice",
-    "number": f"holds a number of more than {MAX_DIGITS} digits or beyond every range",
-}
+NOT_UTF8 = Rule("utf8", "the line is not UTF-8")
+HOLDS_NUL = Rule("nul", "the line holds NUL")
+TOO_LONG = Rule("max_bytes", "the line is longer than {limit:,} bytes", limit=MAX_LINE)
+TOO_DEEP = Rule("max_depth", "the line is nested deeper than {limit}", limit=MAX_DEPTH)
+DOUBLED_NAME = Rule("duplicate_name", "the line names a member twice")
+TOO_LARGE_NUMBER = Rule(
+    "number",
+    "the line holds a number of more than {limit} digits or beyond every range",
+    limit=MAX_DIGITS,
+)
 
 
 class HostileLineError(ValueError):
-    """The line is no honest mistake. `rule` is one of `HOSTILE`."""
+    """The line looks like an attack, not like a mistake. `rule` says what is wrong with it."""
 
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule.name)
         self.rule = rule
 
 
@@ -70,47 +77,68 @@ class Contents:
     records: int = 0
 
 
-def _refuse(rule: str, words: str) -> NoReturn:
-    raise InvalidInputError(
-        f"the batch is refused whole: {words}", [FieldError("body", rule, words)]
-    )
+class Decompressor(Protocol):
+    """What `zlib.decompressobj` makes."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
+
+
+def _refused(fault: FieldError) -> InvalidInputError:
+    return InvalidInputError("the batch is refused whole; see what is wrong with its body", [fault])
 
 
 @contextmanager
 def spool() -> Generator[IO[bytes]]:
-    """A file that lies on disk as soon as it is large, and is gone afterwards."""
+    """A file that goes to disk as soon as it is large, and is gone afterwards."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         yield file
 
 
 async def fill(file: IO[bytes], body: AsyncIterator[bytes], *, packed: bool) -> bytes:
-    """Write the body (unfolded when it is gzip) to the file; the SHA-256 of the bytes as sent."""
-    digest, written = hashlib.sha256(), 0
-    unfold = zlib.decompressobj(wbits=31) if packed else None
+    """Write the body (unpacked when it is gzip) to the file; the SHA-256 of the bytes as sent.
+
+    Raises `InvalidInputError` when it is too large, or no gzip although it should be.
+    """
+    digest = hashlib.sha256()
+    written = 0
+    gzip: Decompressor | None = None
+    if packed:
+        gzip = zlib.decompressobj(wbits=31)
     async for part in body:
         digest.update(part)
-        for plain in _plain(unfold, part):
+        for plain in _unpack(gzip, part):
             written += len(plain)
             if written > MAX_BYTES:
-                _refuse("max_bytes", f"it holds more than {MAX_BYTES:,} bytes")
+                raise _refused(
+                    FieldError(
+                        "body", "max_bytes", "it holds more than {limit:,} bytes", limit=MAX_BYTES
+                    )
+                )
             _ = file.write(plain)
-    if unfold is not None and (not unfold.eof or unfold.unused_data):
-        _refuse("gzip", "it is not one whole gzip stream")
+    if gzip is not None and (not gzip.eof or gzip.unused_data):
+        raise _refused(FieldError("body", "gzip", "it is not one whole gzip stream"))
     return digest.digest()
 
 
-def _plain(unfold: Any, part: bytes) -> Generator[bytes]:
-    if unfold is None:
+def _unpack(gzip: Decompressor | None, part: bytes) -> Generator[bytes]:
+    """The part as it is, or unpacked a little at a time, so that a zip bomb is noticed early."""
+    if gzip is None:
         yield part
         return
     try:
-        while part and not unfold.eof:
-            yield unfold.decompress(part, UNFOLD)
-            part = unfold.unconsumed_tail
+        while part and not gzip.eof:
+            yield gzip.decompress(part, UNPACKED_AT_ONCE)
+            part = gzip.unconsumed_tail
     except zlib.error:
-        _refuse("gzip", "it is not gzip")
-    if part or unfold.unused_data:
-        _refuse("gzip", "something follows its gzip stream")
+        raise _refused(FieldError("body", "gzip", "it is not gzip")) from None
+    if part or gzip.unused_data:
+        raise _refused(FieldError("body", "gzip", "something follows its gzip stream"))
 
 
 def _depth(line: bytes) -> int:
@@ -124,92 +152,151 @@ def _depth(line: bytes) -> int:
     return deepest
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise HostileLineError("duplicate_name")
+        raise HostileLineError(DOUBLED_NAME)
     return found
 
 
 def _whole(text: str) -> int:
     if len(text.lstrip("-")) > MAX_DIGITS:
-        raise HostileLineError("number")
+        raise HostileLineError(TOO_LARGE_NUMBER)
     return int(text)
 
 
-def _broken(text: str) -> float:
-    if len(text) > 2 * MAX_DIGITS or (number := float(text)) in {float("inf"), float("-inf")}:
-        raise HostileLineError("number")
+def _fraction(text: str) -> float:
+    if len(text) > 2 * MAX_DIGITS:
+        raise HostileLineError(TOO_LARGE_NUMBER)
+    number = float(text)
+    if number in _INFINITE:
+        raise HostileLineError(TOO_LARGE_NUMBER)
     return number
 
 
 def _constant(name: str) -> NoReturn:
+    # NaN and Infinity are no JSON.
     raise ValueError(name)
 
 
-_DECODE: Callable[[str], Any] = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_whole, parse_float=_broken, parse_constant=_constant
+_decode: Callable[[str], object] = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_whole, parse_float=_fraction, parse_constant=_constant
 ).decode
 
 
 def is_record(line: bytes) -> bool:
-    """Whether the line is a JSON object; raises `HostileLineError`."""
+    """Whether the line is a JSON object; raises `HostileLineError` for one that attacks."""
     if len(line.rstrip(b"\r\n")) > MAX_LINE:
-        raise HostileLineError("max_bytes")
+        raise HostileLineError(TOO_LONG)
     if _NUL.search(line):
-        raise HostileLineError("nul")
+        raise HostileLineError(HOLDS_NUL)
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise HostileLineError("utf8") from None
+        raise HostileLineError(NOT_UTF8) from None
+    # Most lines have few brackets: only the others are worth counting exactly.
     if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _depth(line) > MAX_DEPTH:
-        raise HostileLineError("max_depth")
+        raise HostileLineError(TOO_DEEP)
     try:
-        # orjson also refuses what PostgreSQL would (lone surrogates); the decoder before it sees names twice.
-        return isinstance(_DECODE(text), dict) and isinstance(orjson.loads(line), dict)
+        # orjson also refuses what PostgreSQL would (lone surrogates); the decoder before it
+        # notices doubled names.
+        return isinstance(_decode(text), dict) and isinstance(orjson.loads(line), dict)
     except HostileLineError:
         raise
     except ValueError:
         return False
 
 
-def examine(file: IO[bytes]) -> Contents:
-    """Look at every line; refuse the whole for what attacks, with every fault at once."""
-    contents, faults = Contents(), list[FieldError]()
-    open_chunk: Chunk | None = None
-    offset = taken = 0
-    _ = file.seek(0)
-    while line := file.readline(MAX_LINE + 3):
-        row = contents.records = contents.records + 1
+class _Chunker:
+    """Puts neighbouring sound rows together, up to `CHUNK_ROWS` and `CHUNK_BYTES`."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self._open = False
+        self._bytes = 0
+
+    def add(self, row: int, *, offset: int, size: int) -> None:
+        last = self.chunks[-1] if self._open else None
+        if last is None or last.rows == CHUNK_ROWS or self._bytes + size > CHUNK_BYTES:
+            self.chunks.append(Chunk(offset, row, 1))
+            self._open = True
+            self._bytes = size
+            return
+        self.chunks[-1] = Chunk(last.offset, last.first_row, last.rows + 1)
+        self._bytes += size
+
+    def interrupt(self) -> None:
+        """The next row does not follow the last one."""
+        self._open = False
+
+
+class _Examination:
+    """Looks at the lines of one file, in their order."""
+
+    def __init__(self) -> None:
+        self._contents = Contents()
+        self._chunker = _Chunker()
+        self._faults: list[FieldError] = []
+        self._offset = 0
+
+    def look_at(self, line: bytes) -> bool:
+        """Whether the next line is worth looking at."""
+        row = self._contents.records + 1
         if row > MAX_RECORDS:
-            _refuse("max_records", f"it holds more than {MAX_RECORDS:,} records")
-        try:
-            sound = is_record(line)
-        except HostileLineError as error:
-            faults.append(FieldError("record", error.rule, f"the line {HOSTILE[error.rule]}", row))
-            if len(faults) == MAX_FAULTS or error.rule == "max_bytes":
-                break  # What follows a line without end is its rest.
-            sound = False
-        if not sound:
-            contents.malformed.append(row)
-            open_chunk = None
-        elif open_chunk is None or open_chunk.rows == CHUNK_ROWS or taken + len(line) > CHUNK_BYTES:
-            open_chunk, taken = Chunk(offset, row, 1), len(line)
-            contents.chunks.append(open_chunk)
-        else:
-            open_chunk, taken = (
-                Chunk(open_chunk.offset, open_chunk.first_row, open_chunk.rows + 1),
-                taken + len(line),
+            raise _refused(
+                FieldError(
+                    "body", "max_records", "it holds more than {limit:,} records", limit=MAX_RECORDS
+                )
             )
-            contents.chunks[-1] = open_chunk
-        offset += len(line)
-    if faults:
-        raise InvalidInputError(
-            "the batch is refused whole: some of its lines are not what honest records are", faults
-        )
-    if len(contents.malformed) > MAX_MALFORMED:
-        _refuse("ndjson", f"more than {MAX_MALFORMED:,} of its lines are no JSON objects")
-    return contents
+        self._contents.records = row
+        try:
+            is_sound = is_record(line)
+        except HostileLineError as error:
+            self._faults.append(FieldError.at("record", error.rule, row=row))
+            is_sound = False
+            # What follows a line without end is its rest.
+            if len(self._faults) == MAX_FAULTS or error.rule == TOO_LONG:
+                return False
+        if is_sound:
+            self._chunker.add(row, offset=self._offset, size=len(line))
+        else:
+            self._contents.malformed.append(row)
+            self._chunker.interrupt()
+        self._offset += len(line)
+        return True
+
+    def result(self) -> Contents:
+        if self._faults:
+            raise InvalidInputError(
+                "the batch is refused whole: some of its lines are not acceptable",
+                self._faults,
+            )
+        if len(self._contents.malformed) > MAX_MALFORMED:
+            raise _refused(
+                FieldError(
+                    "body",
+                    "ndjson",
+                    "more than {limit:,} of its lines are no JSON objects",
+                    limit=MAX_MALFORMED,
+                )
+            )
+        self._contents.chunks = self._chunker.chunks
+        return self._contents
+
+
+def examine(file: IO[bytes]) -> Contents:
+    """Look at every line.
+
+    Raises `InvalidInputError` for a file that attacks, with every fault at once.
+    """
+    examination = _Examination()
+    _ = file.seek(0)
+    # Two bytes more than a line may have, so that an end of line fits in, and one to notice that
+    # it is longer.
+    while line := file.readline(MAX_LINE + 3):
+        if not examination.look_at(line):
+            break
+    return examination.result()
 
 
 async def read_contents(file: IO[bytes]) -> Contents:
@@ -217,7 +304,8 @@ async def read_contents(file: IO[bytes]) -> Contents:
     return await asyncio.to_thread(examine, file)
 
 
-def read_chunk(file: IO[bytes], chunk: Chunk) -> list[dict[str, Any]]:
+# The records are the peer's own JSON; the service that judges them knows their fields.
+def read_chunk(file: IO[bytes], chunk: Chunk) -> list[dict[str, object]]:
     """The records of a chunk."""
     _ = file.seek(chunk.offset)
     return [orjson.loads(file.readline()) for _ in range(chunk.rows)]

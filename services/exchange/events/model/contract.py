@@ -1,14 +1,15 @@
-"""The contract of the events that leave the platform, as AsyncAPI 3.0: what every type holds, and the two ways it goes."""
+"""The contract of the events that leave the platform, as AsyncAPI 3.0."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
 import orjson
 
-from services.exchange.events.model.external import City, types_of
+from services.exchange.events.model.external import City, ExternalType, JsonObject, types_of
 
 JSON = "application/json"
 CLOUD_EVENT = "application/cloudevents+json; charset=UTF-8"
-REQUIRED: dict[str, dict[str, Any]] = {
+REQUIRED: dict[str, JsonObject] = {
     "specversion": {"const": "1.0", "description": "CloudEvents"},
     "id": {
         "type": "string",
@@ -58,7 +59,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     },
     "data": {"type": "object", "description": "What happened"},
 }
-OPTIONAL: dict[str, dict[str, Any]] = {
+OPTIONAL: dict[str, JsonObject] = {
     "causationid": {"type": "string", "description": "The event that led to this one"}
 }
 HEADERS = {
@@ -74,31 +75,29 @@ HEADERS = {
 }
 
 
-def asyncapi(city: City) -> dict[str, Any]:
-    """One message per external type; sent to webhooks one by one, and handed out to pulls in pages of the same bytes."""
-    messages: dict[str, Any] = {}
-    schemas: dict[str, Any] = {"envelope": _object(REQUIRED, OPTIONAL), "page": _page()}
+INFO: JsonObject = {
+    "title": "Tongban: events for peers",
+    "version": "1",
+    "description": (
+        "At least once, in order per key. A receiver keeps ids, and the newest version of each key."
+    ),
+}
+
+
+def asyncapi(city: City) -> JsonObject:
+    """One message per external type.
+
+    Webhooks get messages one by one; pulls get them in pages of the same bytes.
+    """
+    messages: dict[str, JsonObject] = {}
+    schemas: JsonObject = {"envelope": _object(REQUIRED, OPTIONAL), "page": _page()}
     for name, external in types_of(city.name).items():
-        # The definitions of all types lie together: a reference inside a larger document counts from its root.
-        shape = orjson.loads(
-            orjson.dumps(external.schema).replace(b'"#/$defs/', b'"#/components/schemas/')
-        )
-        schemas |= shape.pop("$defs", {})
+        shape = _shape(external)
+        schemas |= cast("JsonObject", shape.pop("$defs", {}))
         del shape["$schema"]
-        fixed = {
-            "type": {"const": name},
-            "dataschema": {"const": city.schema_url(name)},
-            "data": shape,
-        }
-        messages[name] = {
-            "name": name,
-            "summary": (external.fact.__doc__ or "").strip().splitlines()[0],
-            "contentType": CLOUD_EVENT,
-            "headers": {"type": "object", "properties": HEADERS, "required": sorted(HEADERS)},
-            "payload": {
-                "allOf": [{"$ref": "#/components/schemas/envelope"}, {"properties": fixed}]
-            },
-        }
+        messages[name] = _webhook_message(
+            name, external, schema_url=city.schema_url(name), data=shape
+        )
     messages["page"] = {
         "name": "page",
         "contentType": JSON,
@@ -106,19 +105,8 @@ def asyncapi(city: City) -> dict[str, Any]:
     }
     return {
         "asyncapi": "3.0.0",
-        "info": {
-            "title": "Tongban: events for peers",
-            "version": "1",
-            "description": "At least once, in order per key. A receiver keeps ids, and the newest version of each key.",
-        },
-        "channels": {
-            "webhook": {
-                "address": None,
-                "description": "The endpoint of a subscription (Standard Webhooks); any 2xx says that it is stored.",
-                "messages": {name: _message(name) for name in messages if name != "page"},
-            },
-            "pull": {"address": "/api/v1/exchange/events", "messages": {"page": _message("page")}},
-        },
+        "info": INFO,
+        "channels": _channels(messages),
         "operations": {
             "deliver": _operation("webhook", "POST"),
             "hand_out": _operation("pull", "GET"),
@@ -127,21 +115,59 @@ def asyncapi(city: City) -> dict[str, Any]:
     }
 
 
-def _object(required: dict[str, Any], optional: dict[str, Any]) -> dict[str, Any]:
+def _webhook_message(
+    name: str, external: ExternalType, *, schema_url: str, data: JsonObject
+) -> JsonObject:
+    fixed: JsonObject = {
+        "type": {"const": name},
+        "dataschema": {"const": schema_url},
+        "data": data,
+    }
+    return {
+        "name": name,
+        "summary": (external.fact.__doc__ or "").strip().splitlines()[0],
+        "contentType": CLOUD_EVENT,
+        "headers": {"type": "object", "properties": HEADERS, "required": sorted(HEADERS)},
+        "payload": {"allOf": [{"$ref": "#/components/schemas/envelope"}, {"properties": fixed}]},
+    }
+
+
+def _channels(messages: Mapping[str, JsonObject]) -> JsonObject:
+    return {
+        "webhook": {
+            "address": None,
+            "description": (
+                "The endpoint of a subscription (Standard Webhooks);"
+                " any 2xx says that it is stored."
+            ),
+            "messages": {name: _reference(name) for name in messages if name != "page"},
+        },
+        "pull": {"address": "/api/v1/exchange/events", "messages": {"page": _reference("page")}},
+    }
+
+
+def _shape(external: ExternalType) -> JsonObject:
+    """The schema of the data, with references that count from the root of the whole contract."""
+    text = orjson.dumps(external.schema)
+    text = text.replace(b'"#/$defs/', b'"#/components/schemas/')
+    return cast("JsonObject", orjson.loads(text))
+
+
+def _object(required: Mapping[str, object], optional: Mapping[str, object]) -> JsonObject:
     return {"type": "object", "properties": {**required, **optional}, "required": sorted(required)}
 
 
-def _page() -> dict[str, Any]:
+def _page() -> JsonObject:
     place = {"type": "integer", "minimum": 0}
     items = {"type": "array", "items": {"$ref": "#/components/schemas/envelope"}}
     return _object({"items": items, "next": place, "head": place}, {})
 
 
-def _message(name: str) -> dict[str, str]:
+def _reference(name: str) -> JsonObject:
     return {"$ref": f"#/components/messages/{name}"}
 
 
-def _operation(channel: str, method: str) -> dict[str, Any]:
+def _operation(channel: str, method: str) -> JsonObject:
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{channel}"},

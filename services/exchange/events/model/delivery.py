@@ -1,4 +1,4 @@
-"""The delivery of one event to one webhook: what waits, what failed, and for a while what arrived."""
+"""Deliveries of events to webhooks: what waits, what failed, and for a while what arrived."""
 
 import random
 from dataclasses import dataclass
@@ -10,41 +10,43 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, Text, U
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
+from shared.database.columns import enum_column
 
-RETRIES = tuple(
-    timedelta(seconds=seconds)
-    for seconds in (
-        5,
-        30,
-        300,
-        1800,
-        2 * 3600,
-        5 * 3600,
-        10 * 3600,
-        14 * 3600,
-        20 * 3600,
-        24 * 3600,
-    )
+RETRIES = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
 )
 """Pauses after the first failure and each further one; the last repeats."""
 JITTER = 0.2
 GIVE_UP_AFTER = timedelta(hours=120)
 ALERT_AFTER = timedelta(minutes=15)
 LEASE = timedelta(seconds=60)
-"""A claimed delivery whose worker died is due again after this: longer than any request may last."""
+"""A claimed delivery whose worker died is due again after this: longer than a request may last."""
+GONE = 410
+"""HTTP status by which an endpoint says that it will never take events again."""
 
 
 class DeliveryState(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
-    DEAD = "dead"  # waits for its peer or an administrator to drive it again
+    DEAD = "dead"  # waits until its peer or an administrator sends it again
     CANCELLED = "cancelled"  # the peer may no longer see it
 
 
 class Delivery(Base):
-    """Written when an event's turn has come, not before: the backlog of a subscriber that is down stays in the log.
+    """An event whose turn has come for a subscription.
 
-    Of the pending ones of a key only the first is sent. A claim moves `next_attempt_at` to the end of its lease.
+    It is written then and not before: the backlog of a subscriber that is down stays in the log.
+    Of the pending ones of a key only the first is sent. A claim moves `next_attempt_at` to the end
+    of its lease.
     """
 
     __tablename__ = "delivery"
@@ -77,7 +79,7 @@ class Delivery(Base):
     event_id: Mapped[UUID] = mapped_column(Uuid)
     type: Mapped[str] = mapped_column(Text)
     key: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[DeliveryState] = enum_column(DeliveryState)
     attempts: Mapped[int] = mapped_column(Integer)
     next_attempt_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     first_failed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -87,9 +89,9 @@ class Delivery(Base):
 
 
 class Statistic(Base):
-    """How often something happened to the events of one type under one subscription; counted as it happens.
+    """How often something happened to the events of one type under one subscription.
 
-    `measure`: `sent`, `acknowledged`, or `rejected:` and the cause.
+    `measure` is `sent`, `acknowledged`, or `rejected:<cause>`; it is counted as it happens.
     """
 
     __tablename__ = "delivery_statistic"
@@ -102,7 +104,11 @@ class Statistic(Base):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt; `cause` None: taken. `retry_after` in seconds, as the endpoint asked."""
+    """The result of one attempt.
+
+    `cause` is why it failed, None when the endpoint took the event. `retry_after` is the pause in
+    seconds that the endpoint asked for. `attempts` counts those before this one.
+    """
 
     subscription_id: UUID
     sequence: int
@@ -117,15 +123,29 @@ class Outcome:
 
     @property
     def gone(self) -> bool:
-        return self.status == 410
+        return self.status == GONE
 
     def is_hopeless(self, now: datetime) -> bool:
         return self.first_failed_at is not None and self.first_failed_at <= now - GIVE_UP_AFTER
 
-    def next_attempt(self, now: datetime, chance: float | None = None) -> datetime:
-        """When to try again after this failure: by the schedule ±20 %, or as asked within once and twice its pause."""
+    def state_after(self, now: datetime) -> DeliveryState:
+        """The state of the delivery after this attempt."""
+        if self.cause is None:
+            return DeliveryState.DELIVERED
+        if self.is_hopeless(now):
+            return DeliveryState.DEAD
+        return DeliveryState.PENDING
+
+    def next_attempt(self, now: datetime, *, chance: float | None = None) -> datetime:
+        """When to try again after this failure.
+
+        By the schedule ±20 % (`chance` fixes the share for tests), or as the endpoint asked within
+        once and twice the scheduled pause.
+        """
         base = RETRIES[min(self.attempts, len(RETRIES) - 1)]
         if self.retry_after is not None:
-            return now + min(max(timedelta(seconds=self.retry_after), base), 2 * base)
-        spread = random.uniform(-JITTER, JITTER) if chance is None else chance  # noqa: S311 - spreads load, guards nothing
-        return now + base * (1 + spread)
+            asked = timedelta(seconds=self.retry_after)
+            return now + min(max(asked, base), 2 * base)
+        if chance is None:
+            chance = random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads load, guards nothing
+        return now + base * (1 + chance)

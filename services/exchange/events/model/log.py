@@ -1,4 +1,4 @@
-"""The event log: every externally visible fact once, as the exact bytes that peers get, in one gap-free sequence."""
+"""The event log: every externally visible fact once, as the bytes that peers get, without gaps."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,9 +21,10 @@ from services.exchange.model_base import Base
 class LogHead(Base):
     """The one row that everybody locks who writes to the log.
 
-    Its lock is held from taking numbers to the commit, so numbers become visible in their order and without a gap: whoever
-    has read up to `sequence` has missed nothing, and a cursor is one number. One counter serves all sources: a peer follows
-    one log, not one cursor per source. `pruned` is the highest sequence that is no longer kept.
+    Its lock is held from taking numbers to the commit, so numbers become visible in their order and
+    without a gap: whoever has read up to `sequence` has missed nothing, and a cursor is one number.
+    One counter serves all sources, so that a peer has one cursor and not one for each source.
+    `pruned` is the highest sequence that is no longer kept.
     """
 
     __tablename__ = "log_head"
@@ -35,7 +36,7 @@ class LogHead(Base):
 
 
 class LoggedEvent(Base):
-    """One event; `payload` are its CloudEvents bytes, the other columns choose it."""
+    """One event. `payload` holds its CloudEvents bytes; the other columns select it."""
 
     __tablename__ = "logged_event"
     __table_args__ = (

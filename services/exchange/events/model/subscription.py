@@ -1,23 +1,21 @@
-"""订阅: which events a peer wants, and the way they go to it."""
+"""Subscriptions (订阅): which events a peer wants, and the way they go to it."""
 
 import base64
 import secrets as random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
-import orjson
+from pydantic import TypeAdapter
 from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
-from services.exchange.peers.model import Peer
+from shared.database.columns import StoredModel, enum_column
 from shared.errors import ConflictError
 from shared.events.exchange import DeliveryFailed, DeliveryRecovered
-from shared.ids import new_id
 from shared.security.crypto import Encrypted
 
 OVERLAP = timedelta(hours=72)
@@ -25,7 +23,7 @@ OVERLAP = timedelta(hours=72)
 MAX_SECRETS = 11
 """The present one and ten before it."""
 DOWN_AFTER = 20
-"""So many failures without a success between: the endpoint is down, and the backlog stays in the log."""
+"""After so many failures in a row the endpoint is down, and the backlog stays in the log."""
 PROBE_EVERY = timedelta(minutes=5)
 SUSPEND_AFTER = timedelta(hours=120)
 
@@ -42,20 +40,44 @@ class SubscriptionState(StrEnum):
     ENDED = "ended"
 
 
-MOVES: Mapping[SubscriptionState, tuple[str, ...]] = {
-    SubscriptionState.PENDING: ("activation", "end"),
-    SubscriptionState.ACTIVE: ("suspension", "end"),
-    SubscriptionState.SUSPENDED: ("activation", "end"),
+class SubscriptionAct(StrEnum):
+    """What changes the state of a subscription; the values are the last parts of the addresses."""
+
+    ACTIVATION = "activation"
+    SUSPENSION = "suspension"
+    END = "end"
+
+
+ALLOWED: Mapping[SubscriptionState, Sequence[SubscriptionAct]] = {
+    SubscriptionState.PENDING: (SubscriptionAct.ACTIVATION, SubscriptionAct.END),
+    SubscriptionState.ACTIVE: (SubscriptionAct.SUSPENSION, SubscriptionAct.END),
+    SubscriptionState.SUSPENDED: (SubscriptionAct.ACTIVATION, SubscriptionAct.END),
     SubscriptionState.ENDED: (),
 }
+"""The acts that are possible in each state, as a 409 lists them."""
+
+
+class StoredSecret(StoredModel):
+    """A `whsec_` secret; `until` is the ISO 8601 moment at which it ends, None for the newest."""
+
+    secret: str
+    until: str | None
+
+    def is_over(self, now: datetime) -> bool:
+        return self.until is not None and datetime.fromisoformat(self.until) <= now
+
+
+_secrets = TypeAdapter(list[StoredSecret])
 
 
 class Subscription(Base):
-    """`cursor` is the place in the log up to which events were looked through for a webhook, or handed out by pull.
+    """What a peer wants to know, and how far it has got.
 
-    Empty filters take everything of the peer's areas. `secrets` (JSON) are the `whsec_` that sign, the newest first, each
-    with the moment it ends. `failures` in a row and `failing_since` are the endpoint's health, `alerted_at` tells that
-    somebody was told of it. `probe_at`: while the endpoint is down, the next moment at which a further event may try it.
+    `cursor` is the place in the log up to which events were looked through for a webhook, or handed
+    out by pull. Empty filters take everything of the peer's areas. `secrets` (JSON of
+    `StoredSecret`, newest first) sign webhooks. `failures` counts failed attempts in a row,
+    `failing_since` is the first of them, `alerted_at` the alert about it. While the endpoint is
+    down, `probe_at` is the next moment at which a further event may try it.
     """
 
     __tablename__ = "subscription"
@@ -71,8 +93,8 @@ class Subscription(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     peer_id: Mapped[UUID] = mapped_column(ForeignKey("peer.id"))
     name: Mapped[str] = mapped_column(Text)
-    mode: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(Text)
+    mode: Mapped[Mode] = enum_column(Mode)
+    state: Mapped[SubscriptionState] = enum_column(SubscriptionState)
     event_types: Mapped[list[str]] = mapped_column(ARRAY(Text))
     area_codes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     department_codes: Mapped[list[str]] = mapped_column(ARRAY(Text))
@@ -90,32 +112,16 @@ class Subscription(Base):
     revision: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
-    @classmethod
-    def new(
-        cls, peer: Peer, values: Mapping[str, Any], cursor: int, now: datetime
-    ) -> "Subscription":
-        """A pull subscription is active at once; a webhook waits for its endpoint's handshake."""
-        pulls = values["mode"] == Mode.PULL
-        made = cls(
-            id=new_id(),
-            peer_id=peer.id,
-            state=SubscriptionState.ACTIVE if pulls else SubscriptionState.PENDING,
-            cursor=cursor,
-            failures=0,
-            revision=1,
-            created_at=now,
-            **values,
-        )
-        if not pulls:
-            _ = made._add_secret(now)
-        return made
+    def _must_allow(self, act: SubscriptionAct) -> None:
+        if act not in ALLOWED[self.state]:
+            raise self._not_possible()
 
-    def _must_allow(self, move: str) -> None:
-        allowed = MOVES[SubscriptionState(self.state)]
-        if move not in allowed:
-            raise ConflictError(
-                f"the subscription is {self.state}", extra={"allowed": list(allowed)}
-            )
+    def _not_possible(self) -> ConflictError:
+        return ConflictError(
+            "the subscription is {state}",
+            state=self.state,
+            extra={"allowed": list(ALLOWED[self.state])},
+        )
 
     def _must_be_webhook(self) -> None:
         if self.mode != Mode.WEBHOOK:
@@ -124,75 +130,83 @@ class Subscription(Base):
             )
 
     def must_send(self) -> None:
-        """409 unless events are sent to its endpoint now."""
+        """Raises `ConflictError` unless events are sent to its endpoint now."""
         self._must_be_webhook()
-        if self.state != SubscriptionState.ACTIVE:
-            self._must_allow("redeliveries")
+        self.must_be_active()
 
     def must_await_activation(self) -> None:
-        self._must_allow("activation")
+        """Raises `ConflictError` unless it can be activated."""
+        self._must_allow(SubscriptionAct.ACTIVATION)
 
-    def change(self, values: Mapping[str, Any]) -> None:
-        """Other filters hold from the next event on; another endpoint must answer its handshake first."""
+    def must_be_active(self) -> None:
+        """Raises `ConflictError` otherwise."""
+        if self.state != SubscriptionState.ACTIVE:
+            raise self._not_possible()
+
+    def must_not_have_ended(self) -> None:
+        """Raises `ConflictError` otherwise."""
         if self.state == SubscriptionState.ENDED:
-            self._must_allow("change")
-        moved = self.mode == Mode.WEBHOOK and values["endpoint"] != self.endpoint
-        for name, value in values.items():
-            setattr(self, name, value)
-        if moved:
+            raise self._not_possible()
+
+    def change_endpoint(self, endpoint: str | None) -> None:
+        """Another endpoint of a webhook must answer its handshake before events go to it."""
+        if self.mode == Mode.WEBHOOK and endpoint != self.endpoint:
             self.state = SubscriptionState.PENDING
-        self.revision += 1
+        self.endpoint = endpoint
 
     def activate(self) -> None:
-        self._must_allow("activation")
-        self.state, self.reason, self.failures, self.failing_since = (
-            SubscriptionState.ACTIVE,
-            None,
-            0,
-            None,
-        )
+        self._must_allow(SubscriptionAct.ACTIVATION)
+        self.state = SubscriptionState.ACTIVE
+        self.reason = None
+        self.failures = 0
+        self.failing_since = None
         self.revision += 1
 
     def suspend(self, reason: str) -> None:
-        self._must_allow("suspension")
-        self.state, self.reason = SubscriptionState.SUSPENDED, reason
+        self._must_allow(SubscriptionAct.SUSPENSION)
+        self.state = SubscriptionState.SUSPENDED
+        self.reason = reason
         self.revision += 1
 
     def end(self, reason: str) -> None:
-        """For good; its secrets are forgotten."""
-        self._must_allow("end")
-        self.state, self.reason, self.secrets = SubscriptionState.ENDED, reason, None
+        """For good; its secrets are deleted."""
+        self._must_allow(SubscriptionAct.END)
+        self.state = SubscriptionState.ENDED
+        self.reason = reason
+        self.secrets = None
         self.revision += 1
 
     def signing_secrets(self, now: datetime) -> list[str]:
         """The secrets that sign now, the newest first."""
-        return [entry["secret"] for entry in self._entries() if not _is_over(entry, now)]
+        return [entry.secret for entry in self._stored_secrets() if not entry.is_over(now)]
 
     def newest_secret(self) -> str | None:
-        return next((entry["secret"] for entry in self._entries()), None)
+        entries = self._stored_secrets()
+        if not entries:
+            return None
+        return entries[0].secret
 
     def rotate(self, now: datetime) -> str:
         """A new secret; those before it go on signing for 72 hours."""
         self._must_be_webhook()
-        if self.state == SubscriptionState.ENDED:
-            self._must_allow("secret-rotation")
+        self.must_not_have_ended()
         self.revision += 1
-        return self._add_secret(now)
+        return self.add_secret(now)
 
-    def _entries(self) -> list[dict[str, Any]]:
-        return orjson.loads(self.secrets) if self.secrets else []
+    def _stored_secrets(self) -> list[StoredSecret]:
+        if not self.secrets:
+            return []
+        return _secrets.validate_json(self.secrets)
 
-    def _add_secret(self, now: datetime) -> str:
+    def add_secret(self, now: datetime) -> str:
+        """Sign with a new random secret of 32 bytes from now on; the secret."""
         secret = "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
         until = (now + OVERLAP).isoformat()
-        older = [
-            {**entry, "until": entry["until"] or until}
-            for entry in self._entries()
-            if not _is_over(entry, now)
-        ]
-        self.secrets = orjson.dumps(
-            [{"secret": secret, "until": None}, *older][:MAX_SECRETS]
-        ).decode()
+        entries = [StoredSecret(secret=secret, until=None)]
+        for entry in self._stored_secrets():
+            if not entry.is_over(now):
+                entries.append(StoredSecret(secret=entry.secret, until=entry.until or until))
+        self.secrets = _secrets.dump_json(entries[:MAX_SECRETS]).decode()
         return secret
 
     @property
@@ -202,10 +216,12 @@ class Subscription(Base):
     def note_success(self) -> bool:
         """The endpoint took an event; whether it had been down."""
         was_down = self.is_down
-        self.failures, self.failing_since, self.probe_at = 0, None, None
+        self.failures = 0
+        self.failing_since = None
+        self.probe_at = None
         return was_down
 
-    def note_failures(self, number: int, now: datetime) -> None:
+    def note_failures(self, number: int, *, now: datetime) -> None:
         self.failures += number
         self.failing_since = self.failing_since or now
 
@@ -213,7 +229,7 @@ class Subscription(Base):
         """Whether nothing at all was taken for 120 hours."""
         return self.failing_since is not None and self.failing_since <= now - SUSPEND_AFTER
 
-    def alert(self, peer_code: str, event_id: UUID, cause: str, now: datetime) -> DeliveryFailed:
+    def alert(self, peer_code: str, *, event_id: UUID, cause: str, now: datetime) -> DeliveryFailed:
         """Somebody should look: an event has waited for long, or the endpoint was suspended."""
         self.alerted_at = now
         self.revision += 1
@@ -227,13 +243,9 @@ class Subscription(Base):
             occurred_at=now,
         )
 
-    def recover(self, peer_code: str, now: datetime) -> DeliveryRecovered:
+    def recover(self, peer_code: str, *, now: datetime) -> DeliveryRecovered:
         self.alerted_at = None
         self.revision += 1
         return DeliveryRecovered(
             subscription_id=self.id, peer_code=peer_code, revision=self.revision, occurred_at=now
         )
-
-
-def _is_over(entry: Mapping[str, Any], now: datetime) -> bool:
-    return entry["until"] is not None and datetime.fromisoformat(entry["until"]) <= now

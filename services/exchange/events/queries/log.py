@@ -1,69 +1,139 @@
-"""Every SELECT on the event log. What a scope covers is found by index, one probe per type and area, however long the gap."""
+"""Every SELECT on the event log.
+
+What a scope covers is found by index, one probe per type and area, however many other events lie
+between.
+"""
 
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
+from datetime import datetime
+from typing import NamedTuple, TypedDict
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, Text, bindparam, select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.events.model.log import LoggedEvent, LogHead
+from services.exchange.events.model.log import LogHead
 from services.exchange.events.model.policy import Scope
+from shared.database.direct import Direct
 
+IN_DEPARTMENTS_AND_MATTERS = (
+    " AND (cardinality(CAST(:departments AS text[])) = 0"
+    "  OR l.department_code = ANY (CAST(:departments AS text[])))"
+    " AND (cardinality(CAST(:matters AS text[])) = 0"
+    "  OR l.matter_code = ANY (CAST(:matters AS text[])))"
+)
+"""Condition on `logged_event l`: an empty list takes all."""
+IN_SCOPE = (
+    " AND l.type = ANY (CAST(:types AS text[])) AND l.area_code = ANY (CAST(:areas AS text[]))"
+    + IN_DEPARTMENTS_AND_MATTERS
+)
+"""Condition on `logged_event l`: a scope covers it."""
 MATCHING = (
     "SELECT m.sequence FROM unnest(CAST(:types AS text[])) AS t (type)"
     " CROSS JOIN unnest(CAST(:areas AS text[])) AS a (area)"
-    " CROSS JOIN LATERAL (SELECT l.sequence FROM logged_event l WHERE l.type = t.type AND l.area_code = a.area"
+    " CROSS JOIN LATERAL (SELECT l.sequence FROM logged_event l"
+    "  WHERE l.type = t.type AND l.area_code = a.area"
     "  AND l.sequence > :after AND l.sequence <= :upto"
-    "  AND (cardinality(CAST(:departments AS text[])) = 0 OR l.department_code = ANY (CAST(:departments AS text[])))"
-    "  AND (cardinality(CAST(:matters AS text[])) = 0 OR l.matter_code = ANY (CAST(:matters AS text[])))"
-    "  ORDER BY l.sequence LIMIT :limit) m ORDER BY m.sequence LIMIT :limit"
+    + IN_DEPARTMENTS_AND_MATTERS
+    + "  ORDER BY l.sequence LIMIT :limit) m ORDER BY m.sequence LIMIT :limit"
 )
 """Sequences of the events of a scope, in order."""
-EVENTS = text(
-    f"SELECT l.sequence, l.type, l.payload FROM ({MATCHING}) m JOIN logged_event l USING (sequence) ORDER BY l.sequence"
-).columns(sequence=BigInteger(), type=Text(), payload=LargeBinary())
-PAYLOADS = (
-    text(
-        "SELECT sequence, area_code, department_code, matter_code, payload FROM logged_event"
-        " WHERE sequence = ANY (:sequences)"
-    )
-    .bindparams(bindparam("sequences", type_=ARRAY(BigInteger())))
-    .columns(payload=LargeBinary())
+
+
+class Range(TypedDict):
+    """The parameters of `MATCHING`: a scope, and the part of the log to look through."""
+
+    types: list[str]
+    areas: list[str]
+    departments: list[str]
+    matters: list[str]
+    after: int
+    upto: int
+    limit: int
+
+
+class EventRow(NamedTuple):
+    sequence: int
+    type: str
+    payload: bytes
+
+
+class PayloadRow(NamedTuple):
+    sequence: int
+    area_code: str
+    department_code: str
+    matter_code: str | None
+    payload: bytes
+
+
+class LastMatchRow(NamedTuple):
+    """`last` is None when nothing matches."""
+
+    last: int | None
+    number: int
+
+
+class OldestRow(NamedTuple):
+    upto: int | None
+
+
+EVENTS = Direct(
+    f"SELECT l.sequence, l.type, l.payload FROM ({MATCHING}) m"
+    " JOIN logged_event l USING (sequence) ORDER BY l.sequence",
+    EventRow,
+)
+PAYLOADS = Direct(
+    "SELECT sequence, area_code, department_code, matter_code, payload FROM logged_event"
+    " WHERE sequence = ANY (CAST(:sequences AS bigint[]))",
+    PayloadRow,
+)
+LAST_MATCH = Direct(
+    f"SELECT max(sequence) AS last, count(*) AS number FROM ({MATCHING}) m", LastMatchRow
+)
+OLDEST = Direct(
+    "SELECT max(sequence) AS upto FROM"
+    " (SELECT sequence, logged_at FROM logged_event ORDER BY sequence LIMIT :limit) oldest"
+    " WHERE logged_at < :before",
+    OldestRow,
 )
 
 
-def scope_values(scope: Scope, after: int, upto: int, limit: int) -> dict[str, Any]:
-    """The parameters of `MATCHING`."""
-    return {
-        "types": list(scope.types),
-        "areas": list(scope.areas),
-        "departments": list(scope.departments),
-        "matters": list(scope.matters),
-        "after": after,
-        "upto": upto,
-        "limit": limit,
-    }
+def range_of(scope: Scope, *, after: int, upto: int, limit: int) -> Range:
+    """The events of the scope with `after < sequence <= upto`, at most `limit`."""
+    return Range(
+        types=list(scope.types),
+        areas=list(scope.areas),
+        departments=list(scope.departments),
+        matters=list(scope.matters),
+        after=after,
+        upto=upto,
+        limit=limit,
+    )
 
 
 async def get_head(session: AsyncSession) -> LogHead:
     return (await session.scalars(select(LogHead))).one()
 
 
-async def list_events(
-    session: AsyncSession, scope: Scope, after: int, upto: int, limit: int
-) -> Sequence[Any]:
-    """Sequence, type and bytes of the next events of a scope."""
-    return (await session.execute(EVENTS, scope_values(scope, after, upto, limit))).all()
+async def list_events(session: AsyncSession, wanted: Range) -> Sequence[EventRow]:
+    """The next events of a scope, in order."""
+    return await EVENTS.fetch(session, **wanted)
 
 
-async def list_payloads(session: AsyncSession, sequences: Sequence[int]) -> dict[int, Any]:
-    rows = await session.execute(PAYLOADS, {"sequences": list(sequences)})
+async def find_last_match(session: AsyncSession, wanted: Range) -> LastMatchRow:
+    """The last of the next events of a scope, and their number."""
+    row = await LAST_MATCH.first(session, **wanted)
+    assert row is not None, "an aggregate has a row"
+    return row
+
+
+async def list_payloads(session: AsyncSession, sequences: Sequence[int]) -> dict[int, PayloadRow]:
+    """The events with these sequences; those that are no longer kept are missing."""
+    rows = await PAYLOADS.fetch(session, sequences=list(sequences))
     return {row.sequence: row for row in rows}
 
 
-async def list_places(session: AsyncSession, ids: Sequence[UUID]) -> Sequence[int]:
-    """Where in the log these events are."""
-    return (
-        await session.scalars(select(LoggedEvent.sequence).where(LoggedEvent.event_id.in_(ids)))
-    ).all()
+async def find_oldest_before(session: AsyncSession, before: datetime, *, limit: int) -> int | None:
+    """The highest sequence logged before `before` among the `limit` oldest events."""
+    row = await OLDEST.first(session, before=before, limit=limit)
+    assert row is not None, "an aggregate has a row"
+    return row.upto

@@ -1,23 +1,20 @@
 """HTTP in and out of subscriptions, in the order of their life."""
 
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 
 from services.exchange.access import (
     EVENTS,
-    FIRST,
-    Calls,
-    Config,
-    Db,
+    EventViewer,
     Subscriber,
-    Viewer,
     check_scope,
-    find_active_peer,
+    require_active_peer,
 )
+from services.exchange.dependencies import CallerAct, Calls, Config
 from services.exchange.events.model.subscription import Mode, Subscription
-from services.exchange.events.queries import subscriptions as queries_subscriptions
+from services.exchange.events.queries import subscriptions as subscriptions_queries
 from services.exchange.events.schemas.subscriptions import (
     ChangeSubscription,
     EndSubscription,
@@ -26,9 +23,17 @@ from services.exchange.events.schemas.subscriptions import (
     SubscriptionRead,
 )
 from services.exchange.events.use_cases import subscriptions
-from services.exchange.events.use_cases.endpoints import origin_of, reach_of, shake_hands, signer_of
+from services.exchange.events.use_cases.endpoints import (
+    origin_of,
+    reach_of,
+    shake_hands,
+    target_of,
+)
+from services.exchange.events.views import read_subscription, show_secret
+from services.exchange.peers.queries import FIRST_ID
 from shared import clock
-from shared.http.dependencies import Session
+from shared.database.acts import Act
+from shared.http.dependencies import Db, Now, Session
 from shared.http.etags import IfMatch, check_version, etag
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
@@ -37,75 +42,73 @@ from shared.security.auth import CurrentCaller
 router = APIRouter(prefix="/subscriptions", route_class=IdempotentRoute)
 
 
-def _read(subscription: Subscription) -> dict[str, Any]:
-    names = SubscriptionRead.model_fields.keys() - {"filters"}
-    filters = {
-        name: getattr(subscription, name)
-        for name in ("area_codes", "department_codes", "matter_codes")
-    }
-    return {**{name: getattr(subscription, name) for name in names}, "filters": filters}
-
-
-def _shown(subscription: Subscription, response: Response) -> dict[str, Any]:
-    response.headers["etag"] = etag(subscription.revision)
-    return _read(subscription)
-
-
-@router.post("", response_model=SecretShown, status_code=201, dependencies=[Once])
+@router.post("", status_code=201, dependencies=[Once])
 async def create_subscription(
     command: NewSubscription,
     session: Session,
     peer: Subscriber,
     settings: Config,
+    now: Now,
     response: Response,
-) -> Any:
-    """Subscribe to events. The secret of a webhook is shown this once; its endpoint is activated next."""
-    reach = reach_of(peer, settings)
-    made = await subscriptions.create_subscription(session, peer, command, reach, clock.now())
-    return {**_shown(made, response), "secret": made.newest_secret()}
+) -> SecretShown:
+    """Subscribe to events.
+
+    The secret of a webhook is shown this once; its endpoint is activated next.
+    """
+    made = await subscriptions.create_subscription(
+        session, peer, command=command, reach=reach_of(peer, settings), now=now
+    )
+    response.headers["etag"] = etag(made.revision)
+    return show_secret(made, made.newest_secret())
 
 
-@router.get("", response_model=Page[SubscriptionRead])
+@router.get("")
 async def list_subscriptions(
-    session: Session, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
-) -> Any:
+    session: Session, viewer: EventViewer, limit: Limit = 50, cursor: Cursor = None
+) -> Page[SubscriptionRead]:
     """The peer's own subscriptions; an administrator's view of all."""
-    after = decode_cursor(cursor, UUID)[0] if cursor else FIRST
-    page, following = page_of(
-        await queries_subscriptions.list_subscriptions(session, viewer, after, limit), limit, "id"
+    after: UUID = FIRST_ID
+    if cursor:
+        after = decode_cursor(cursor, UUID)[0]
+    found = await subscriptions_queries.list_subscriptions(
+        session, viewer, after=after, limit=limit
     )
-    return {"items": [_read(row) for row in page], "next": following}
+    rows: Sequence[Subscription]
+    rows, next_cursor = page_of(found, limit, "id")
+    return Page(items=[read_subscription(row) for row in rows], next=next_cursor)
 
 
-@router.get("/{subscription_id}", response_model=SubscriptionRead)
+@router.get("/{subscription_id}")
 async def get_subscription(
-    subscription_id: UUID, session: Session, viewer: Viewer, response: Response
-) -> Any:
+    subscription_id: UUID, session: Session, viewer: EventViewer, response: Response
+) -> SubscriptionRead:
     """One subscription."""
-    return _shown(
-        await queries_subscriptions.get_subscription(session, subscription_id, viewer), response
-    )
+    found = await subscriptions_queries.get_subscription(session, subscription_id, peer_id=viewer)
+    response.headers["etag"] = etag(found.revision)
+    return read_subscription(found)
 
 
-@router.put("/{subscription_id}", response_model=SubscriptionRead)
+# In acts on a subscription the peer stands before the act: whoever is no active peer gets 403,
+# whatever the other headers are.
+
+
+@router.put("/{subscription_id}")
 async def change_subscription(
     subscription_id: UUID,
     command: ChangeSubscription,
-    session: Session,
     peer: Subscriber,
-    expected: IfMatch,
+    act: CallerAct,
     settings: Config,
-    response: Response,
-) -> Any:
+) -> SubscriptionRead:
     """Other types, filters or another endpoint, which must be activated."""
-    reach = reach_of(peer, settings)
     changed = await subscriptions.change_subscription(
-        session, subscription_id, peer, command, expected, reach
+        act, subscription_id, peer=peer, command=command, reach=reach_of(peer, settings)
     )
-    return _shown(changed, response)
+    act.headers["etag"] = etag(changed.revision)
+    return read_subscription(changed)
 
 
-@router.post("/{subscription_id}/activation", response_model=SubscriptionRead)
+@router.post("/{subscription_id}/activation")
 async def activate_subscription(
     subscription_id: UUID,
     database: Db,
@@ -113,68 +116,61 @@ async def activate_subscription(
     expected: IfMatch,
     settings: Config,
     endpoints: Calls,
+    now: Now,
     response: Response,
-) -> Any:
-    """The endpoint answers its handshake (OPTIONS, then a signed challenge), and events go to it; 409 when it does not."""
-    now = clock.now()
+) -> SubscriptionRead:
+    """Ask the endpoint for its handshake (OPTIONS, then a signed challenge).
+
+    Events go to it from then on; 409 when it does not answer.
+    """
+    # Two transactions, because none may be held while the endpoint is asked.
     async with database.transaction() as session:
-        peer = await find_active_peer(session, caller)
+        peer = await require_active_peer(session, caller)
         check_scope(caller, EVENTS)
-        subscription = await queries_subscriptions.get_subscription(
-            session, subscription_id, peer.id
+        subscription = await subscriptions_queries.get_subscription(
+            session, subscription_id, peer_id=peer.id
         )
         check_version(subscription.revision, expected)
         subscription.must_await_activation()
-        signer = signer_of(subscription, now)
+        target = target_of(subscription, peer=peer, settings=settings, now=now)
     if subscription.mode == Mode.WEBHOOK:
-        reach, origin = reach_of(peer, settings), origin_of(settings)
-        await shake_hands(endpoints, subscription.endpoint or "", reach, signer, origin, now)
+        await shake_hands(endpoints, target, origin=origin_of(settings), now=now)
     async with database.transaction() as session:
-        # The revision tells whether anything changed while the endpoint was asked, its address above all.
-        active = await subscriptions.activate_subscription(
-            session, subscription_id, peer, expected, clock.now()
-        )
-    return _shown(active, response)
+        # The version tells whether anything changed while the endpoint was asked, above all its
+        # address.
+        act = Act(session, caller, clock.now(), expected, response.headers)
+        active = await subscriptions.activate_subscription(act, subscription_id, peer=peer)
+    response.headers["etag"] = etag(active.revision)
+    return read_subscription(active)
 
 
-@router.post("/{subscription_id}/secret-rotation", response_model=SecretShown)
-async def rotate_secret(
-    subscription_id: UUID, session: Session, peer: Subscriber, expected: IfMatch, response: Response
-) -> Any:
+@router.post("/{subscription_id}/secret-rotation")
+async def rotate_secret(subscription_id: UUID, peer: Subscriber, act: CallerAct) -> SecretShown:
     """A new secret, shown this once; both sign for 72 hours."""
-    rotated, secret = await subscriptions.rotate_secret(
-        session, subscription_id, peer, expected, clock.now()
-    )
-    return {**_shown(rotated, response), "secret": secret}
+    rotated, secret = await subscriptions.rotate_secret(act, subscription_id, peer=peer)
+    act.headers["etag"] = etag(rotated.revision)
+    return show_secret(rotated, secret)
 
 
-@router.post("/{subscription_id}/suspension", response_model=SubscriptionRead)
+@router.post("/{subscription_id}/suspension")
 async def suspend_subscription(
-    subscription_id: UUID,
-    command: EndSubscription,
-    session: Session,
-    viewer: Viewer,
-    expected: IfMatch,
-    response: Response,
-) -> Any:
+    subscription_id: UUID, command: EndSubscription, viewer: EventViewer, act: CallerAct
+) -> SubscriptionRead:
     """Nothing is sent or handed out until it is activated again; nothing is lost meanwhile."""
     suspended = await subscriptions.suspend_subscription(
-        session, subscription_id, viewer, command.reason, expected
+        act, subscription_id, peer_id=viewer, reason=command.reason
     )
-    return _shown(suspended, response)
+    act.headers["etag"] = etag(suspended.revision)
+    return read_subscription(suspended)
 
 
-@router.post("/{subscription_id}/end", response_model=SubscriptionRead)
+@router.post("/{subscription_id}/end")
 async def end_subscription(
-    subscription_id: UUID,
-    command: EndSubscription,
-    session: Session,
-    viewer: Viewer,
-    expected: IfMatch,
-    response: Response,
-) -> Any:
+    subscription_id: UUID, command: EndSubscription, viewer: EventViewer, act: CallerAct
+) -> SubscriptionRead:
     """For good."""
     ended = await subscriptions.end_subscription(
-        session, subscription_id, viewer, command.reason, expected
+        act, subscription_id, peer_id=viewer, reason=command.reason
     )
-    return _shown(ended, response)
+    act.headers["etag"] = etag(ended.revision)
+    return read_subscription(ended)

@@ -1,12 +1,16 @@
 """Commands and answers about deliveries, events and what is counted of them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from services.exchange.events.model.delivery import DeliveryState
+from services.exchange.events.model.external import Classification, JsonObject
+from services.exchange.events.model.subscription import Mode, SubscriptionState
 from services.exchange.peers.schemas import EventType, Strict
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN
 
 Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -15,13 +19,11 @@ Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
 class DeliveryRead(BaseModel):
     """One event on its way to one webhook; `cause` is why the last attempt failed."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     sequence: int
     event_id: UUID
     type: str
     key: str
-    state: str
+    state: DeliveryState
     attempts: int
     next_attempt_at: datetime | None
     first_failed_at: datetime | None
@@ -31,9 +33,10 @@ class DeliveryRead(BaseModel):
 
 
 class Redeliver(Strict):
-    """Which events to send again: by id, by range of the log, by type or key; all that are given must fit.
+    """Which events to send again: by id, by range of the log, by type or key.
 
-    `which`: dead letters only, or every event of a range, delivered or not (a replay).
+    All conditions that are given must fit. `which`: dead letters only, or every event of a range,
+    delivered or not (a replay).
     """
 
     which: Literal["dead", "all"] = "dead"
@@ -46,12 +49,15 @@ class Redeliver(Strict):
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if self.which == "all" and self.event_ids is None and self.from_sequence is None:
-            raise ValueError("name the events, or from_sequence, for a replay")
+            raise InvalidValueError("name the events, or from_sequence, for a replay")
         return self
 
 
 class Redelivered(BaseModel):
-    """So many wait to be sent. `next`: where a further request goes on (`from_sequence`), null when there is no more."""
+    """`queued` events wait to be sent.
+
+    `next` is the `from_sequence` of a further request, null when there is no more.
+    """
 
     queued: int
     next: int | None
@@ -67,11 +73,14 @@ class ExternalEvent(BaseModel):
     subject: str
     time: datetime
     sequence: str
-    data: dict[str, Any]
+    data: JsonObject
 
 
 class EventPage(BaseModel):
-    """`next` is the `after` of the next request, also when nothing was new; `head` the newest event of the log."""
+    """`next` is the `after` of the next request, also when nothing was new.
+
+    `head` is the newest event of the log.
+    """
 
     items: list[ExternalEvent]
     next: int
@@ -79,19 +88,26 @@ class EventPage(BaseModel):
 
 
 class SchemaEntry(BaseModel):
+    """A type of event, and where its JSON Schema is."""
+
     type: str
     service: str
-    classification: str
+    classification: Classification
     url: str
     description: str
 
 
 class SchemaList(BaseModel):
+    """All types of events that leave the platform."""
+
     items: list[SchemaEntry]
 
 
 class TypeStatistic(BaseModel):
-    """What became of the events of one type for one peer; attempts that failed count by their cause."""
+    """What became of the events of one type for one peer.
+
+    Failed attempts count by their cause.
+    """
 
     peer_code: str
     type: str
@@ -106,8 +122,8 @@ class SubscriptionStatistic(BaseModel):
     subscription_id: UUID
     peer_code: str
     name: str
-    mode: str
-    state: str
+    mode: Mode
+    state: SubscriptionState
     in_flight: int
     failing: int
     dead: int
@@ -116,6 +132,8 @@ class SubscriptionStatistic(BaseModel):
 
 
 class StatisticsRead(BaseModel):
+    """What became of all events, by type and by subscription."""
+
     head: int
     types: list[TypeStatistic]
     subscriptions: list[SubscriptionStatistic]

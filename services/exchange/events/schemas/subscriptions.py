@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from services.exchange.events.model.subscription import Mode, SubscriptionState
 from services.exchange.peers.schemas import AreaCode, DepartmentCode, EventType, Strict
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN, Line, Reason
 
 MatterCode = Annotated[str, Field(min_length=1, max_length=80), CLEAN]
@@ -14,7 +16,10 @@ Endpoint = Annotated[str, Field(min_length=8, max_length=500), CLEAN]
 
 
 class Filters(Strict):
-    """An empty list takes all (of areas: all of the peer's own). An event goes out when every named list has it."""
+    """An empty list takes all (of areas: all of the peer's own).
+
+    An event goes out when every list that is not empty has it.
+    """
 
     area_codes: list[AreaCode] = Field(default=[], max_length=100)
     department_codes: list[DepartmentCode] = Field(default=[], max_length=100)
@@ -33,23 +38,30 @@ class ChangeSubscription(Strict):
 
 
 class NewSubscription(ChangeSubscription):
-    """`after` is the place in the log to begin behind: 0 replays all that is kept, none begins with the next event."""
+    """`after` is the place in the log to begin behind.
+
+    0 replays all that is kept, null begins with the next event.
+    """
 
     mode: Literal["webhook", "pull"]
     after: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
 
     @model_validator(mode="after")
     def _endpoint_fits(self) -> Self:
-        if (self.mode == "webhook") != (self.endpoint is not None):
-            raise ValueError("a webhook needs an endpoint, and pull has none")
+        if (self.mode == Mode.WEBHOOK) != (self.endpoint is not None):
+            raise InvalidValueError("a webhook needs an endpoint, and pull has none")
         return self
 
 
 class EndSubscription(Strict):
+    """Why it is suspended or ended."""
+
     reason: Reason
 
 
 class FiltersRead(BaseModel):
+    """The filters of a subscription; an empty list takes all."""
+
     area_codes: list[str]
     department_codes: list[str]
     matter_codes: list[str]
@@ -58,14 +70,12 @@ class FiltersRead(BaseModel):
 class SubscriptionRead(BaseModel):
     """`cursor`: up to here in the log events were looked through (webhook) or handed out (pull)."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: UUID
     revision: int
     peer_id: UUID
     name: str
-    mode: str
-    state: str
+    mode: Mode
+    state: SubscriptionState
     event_types: list[str]
     filters: FiltersRead
     endpoint: str | None

@@ -1,4 +1,7 @@
-"""What is said to an endpoint: its handshake, and signed events (Standard Webhooks, CloudEvents HTTP Webhook)."""
+"""What is said to an endpoint: its handshake, and signed events.
+
+The formats are Standard Webhooks and CloudEvents HTTP Webhook.
+"""
 
 import base64
 import hashlib
@@ -9,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -28,19 +32,22 @@ PURPOSE = "webhook"
 
 @dataclass(frozen=True)
 class Signer:
-    """The secrets of one subscription and, where it asked for it, the platform's key. Made inside a database session."""
+    """The secrets of one subscription and, where it asked for it, the platform's key.
+
+    Made inside a database session, because secrets can be read only there.
+    """
 
     secrets: Sequence[str]
     key: Ed25519PrivateKey | None
 
-    def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
+    def headers(self, message_id: str, *, body: bytes, now: datetime) -> dict[str, str]:
         """`webhook-id`, `-timestamp` and `-signature` over exactly these bytes."""
         stamp = str(int(now.timestamp()))
         content = f"{message_id}.{stamp}.".encode() + body
-        signatures = [
-            f"v1,{_b64(hmac.digest(_secret_bytes(one), content, hashlib.sha256))}"
-            for one in self.secrets
-        ]
+        signatures: list[str] = []
+        for secret in self.secrets:
+            mac = hmac.digest(_secret_bytes(secret), content, hashlib.sha256)
+            signatures.append(f"v1,{_b64(mac)}")
         if self.key is not None:
             signatures.append(f"v1a,{_b64(self.key.sign(content))}")
         return {
@@ -48,6 +55,15 @@ class Signer:
             "webhook-timestamp": stamp,
             "webhook-signature": " ".join(signatures),
         }
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint, where it may lie, and what signs for it."""
+
+    url: str
+    reach: Reach
+    signer: Signer
 
 
 def _b64(content: bytes) -> str:
@@ -59,7 +75,7 @@ def _secret_bytes(secret: str) -> bytes:
 
 
 def platform_key() -> Ed25519PrivateKey:
-    """Signs `v1a`; a subscriber holds its public half alone and so cannot forge it."""
+    """Signs `v1a`; a subscriber has only its public half and so cannot forge it."""
     return Ed25519PrivateKey.from_private_bytes(signing_seed(PURPOSE))
 
 
@@ -67,18 +83,24 @@ def public_key() -> str:
     return "whpk_" + _b64(platform_key().public_key().public_bytes_raw())
 
 
-def signer_of(subscription: Subscription, now: datetime) -> Signer:
-    """What signs for this subscription now, former secrets of the last 72 hours included."""
-    return Signer(
-        subscription.signing_secrets(now), platform_key() if subscription.sign_ed25519 else None
-    )
-
-
 def reach_of(peer: Peer, settings: Settings) -> Reach:
     """Where the peer's endpoints may lie."""
     networks = tuple(ipaddress.ip_network(network) for network in peer.networks)
-    ports = None if settings.development else settings.webhook_ports
+    ports = settings.webhook_ports
+    if settings.development:
+        ports = None
     return Reach(networks, ports, loopback=settings.development)
+
+
+def target_of(
+    subscription: Subscription, *, peer: Peer, settings: Settings, now: datetime
+) -> Target:
+    """The endpoint of a webhook, signed for by all secrets that are valid now."""
+    key = None
+    if subscription.sign_ed25519:
+        key = platform_key()
+    signer = Signer(subscription.signing_secrets(now), key)
+    return Target(subscription.endpoint or "", reach_of(peer, settings), signer)
 
 
 def origin_of(settings: Settings) -> str:
@@ -86,71 +108,84 @@ def origin_of(settings: Settings) -> str:
     return urlsplit(settings.public_url).hostname or "tongban"
 
 
-async def shake_hands(
-    endpoints: Endpoints, url: str, reach: Reach, signer: Signer, origin: str, now: datetime
-) -> None:
-    """The endpoint allows this origin (OPTIONS), and echoes a challenge whose signature it can verify; else 409."""
+async def shake_hands(endpoints: Endpoints, target: Target, *, origin: str, now: datetime) -> None:
+    """Ask the endpoint whether it wants events.
+
+    It must allow this origin (OPTIONS), and echo a challenge whose signature it can verify. Raises
+    `ConflictError` when it does not.
+    """
     try:
-        await _ask(endpoints, url, reach, origin)
-        await _challenge(endpoints, url, reach, signer, now)
+        await _ask_permission(endpoints, target, origin=origin)
+        await _challenge(endpoints, target, now=now)
     except EndpointError as error:
-        words = f"the endpoint did not answer its handshake: {error.cause}"
         raise ConflictError(
-            words, extra={"cause": error.cause, "allowed": ["activation"]}
+            "the endpoint did not answer its handshake: {cause}",
+            cause=error.cause,
+            extra={"cause": error.cause, "allowed": ["activation"]},
         ) from error
 
 
-async def _ask(endpoints: Endpoints, url: str, reach: Reach, origin: str) -> None:
+async def _ask_permission(endpoints: Endpoints, target: Target, *, origin: str) -> None:
     headers = {"webhook-request-origin": origin, "webhook-request-rate": "*"}
-    answer = await endpoints.call("OPTIONS", url, reach, headers=headers)
-    if not 200 <= answer.status < 300:
-        raise EndpointError(f"http_{answer.status}")
+    answer = await endpoints.call("OPTIONS", target.url, target.reach, headers=headers)
+    _check_success(answer)
     if answer.headers.get("webhook-allowed-origin") not in {origin, "*"}:
         raise EndpointError("origin_not_allowed")
 
 
-async def _challenge(
-    endpoints: Endpoints, url: str, reach: Reach, signer: Signer, now: datetime
-) -> None:
+async def _challenge(endpoints: Endpoints, target: Target, *, now: datetime) -> None:
     challenge = secrets.token_urlsafe(32)
     body = orjson.dumps({"type": "webhook.challenge", "challenge": challenge})
-    headers = {"content-type": "application/json", **signer.headers(str(new_id()), body, now)}
-    answer = await endpoints.call("POST", url, reach, headers=headers, content=body)
-    if not 200 <= answer.status < 300:
-        raise EndpointError(f"http_{answer.status}")
+    headers = {
+        "content-type": "application/json",
+        **target.signer.headers(str(new_id()), body=body, now=now),
+    }
+    answer = await endpoints.call("POST", target.url, target.reach, headers=headers, content=body)
+    _check_success(answer)
+    # In constant time, so that the challenge cannot be guessed step by step.
     if not hmac.compare_digest(_echo(answer.body), challenge.encode()):
         raise EndpointError("wrong_challenge")
+
+
+def _check_success(answer: Answer) -> None:
+    if not 200 <= answer.status < 300:
+        raise EndpointError(f"http_{answer.status}")
 
 
 def _echo(body: bytes) -> bytes:
     """The challenge as plain text or as `{"challenge": …}`."""
     try:
-        document = orjson.loads(body)
-        return str(document["challenge"]).encode() if isinstance(document, dict) else body.strip()
-    except (ValueError, KeyError):
+        document: object = orjson.loads(body)
+    except ValueError:
         return body.strip()
+    if not isinstance(document, dict):
+        return body.strip()
+    members = cast("dict[str, object]", document)
+    if "challenge" not in members:
+        return body.strip()
+    return str(members["challenge"]).encode()
 
 
 async def send_event(
-    endpoints: Endpoints,
-    url: str,
-    reach: Reach,
-    signer: Signer,
-    event_id: str,
-    body: bytes,
-    now: datetime,
+    endpoints: Endpoints, target: Target, *, event_id: str, body: bytes, now: datetime
 ) -> Answer:
-    """The event's exact bytes, signed."""
-    headers = {"content-type": CONTENT_TYPE, **signer.headers(event_id, body, now)}
-    return await endpoints.call("POST", url, reach, headers=headers, content=body)
+    """The event's exact bytes, signed. Raises `EndpointError` when there is no answer."""
+    headers = {
+        "content-type": CONTENT_TYPE,
+        **target.signer.headers(event_id, body=body, now=now),
+    }
+    return await endpoints.call("POST", target.url, target.reach, headers=headers, content=body)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that `Retry-After` asks for, given as a number or a date; None for anything else."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    # `isdigit` also takes digits of other scripts, which `float` would read.
     if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds()) if text else None
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,10 +1,10 @@
-"""对账: one comparison of the ledger with what the peer holds, its differences, and what became of each."""
+"""Reconciliations (对账): comparisons of the ledger with what the peer holds, and the differences."""
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
+from pydantic import ConfigDict
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -17,11 +17,15 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
+from services.exchange.region.model.ledger import LedgerResource
+from shared.database.columns import StoredModel, enum_column, json_column
 from shared.events.exchange import ReconciliationFinished
+
+FingerprintList = list[int | str]
+"""Count and two sums, as `shared.domain.recon.Fingerprint.as_list` has them."""
 
 
 class Difference(StrEnum):
@@ -34,11 +38,93 @@ class Difference(StrEnum):
     SAME_VERSION_DIFFERENT = "SAME_VERSION_DIFFERENT"
 
 
-class Reconciliation(Base):
-    """State: queued → (needs_approval →) repairing → waiting → closing → signing → finished, or failed.
+class Remedy(StrEnum):
+    RESEND = "resend"
+    TICKET = "ticket"  # the owner has to clear it up
+    WORK_ITEM = "work_item"  # the bureau has to correct the record
 
-    `only_windows`: no more than the fingerprints of the days is compared (every quarter of an hour). `listed`: the list
-    digests too (every week). Each step is a transaction of its own and can be taken again after a crash.
+
+class DifferenceState(StrEnum):
+    FOUND = "found"
+    DONE = "done"  # sent again, handed over, or no longer true
+
+
+class RunState(StrEnum):
+    """The steps of a reconciliation, in their order; `NEEDS_APPROVAL` only where it is needed."""
+
+    QUEUED = "queued"
+    NEEDS_APPROVAL = "needs_approval"
+    REPAIRING = "repairing"
+    WAITING = "waiting"
+    CLOSING = "closing"
+    SIGNING = "signing"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class ListDigests(StoredModel):
+    """Digests (hex) of all records on both sides."""
+
+    ours: str
+    peer: str
+
+
+class Totals(StoredModel):
+    """Fingerprints of both sides over all windows, and their list digests where asked for."""
+
+    omitted_when_none = frozenset({"list"})
+
+    list: ListDigests | None = None
+    ours: FingerprintList
+    peer: FingerprintList
+
+
+class Progress(StoredModel):
+    """How far a reconciliation has come; a member is absent until its step has been taken.
+
+    `open` counts the keys that were under way, `rounds` the questions to the other side,
+    `differences` those found by class. `wait_until` is an ISO 8601 moment, the days are ISO dates.
+    """
+
+    # Changed on copies, see `Reconciliation.copy_progress`.
+    model_config = ConfigDict(frozen=False)
+    omitted_when_none = frozenset(
+        {
+            "open",
+            "after",
+            "before",
+            "rounds",
+            "failures",
+            "repaired",
+            "residual",
+            "wait_until",
+            "differences",
+            "push_windows",
+            "unequal_days",
+        }
+    )
+
+    # In the order in which PostgreSQL returns members of JSONB (by length, then by name), so that
+    # answers show a row that was just made and one that was read in the same order.
+    open: int | None = None
+    after: Totals | None = None
+    before: Totals | None = None
+    rounds: int | None = None
+    failures: int | None = None
+    repaired: int | None = None
+    residual: int | None = None
+    wait_until: str | None = None
+    differences: dict[str, int] | None = None
+    push_windows: list[str] | None = None
+    unequal_days: list[str] | None = None
+
+
+class Reconciliation(Base):
+    """One run. Each step is a transaction of its own and can be taken again after a crash.
+
+    `only_windows`: no more than the fingerprints of the days is compared (every quarter of an
+    hour). `listed`: the list digests too (every week). `cut` is the highest `last_seq` of the
+    ledger that the comparison has seen.
     """
 
     __tablename__ = "reconciliation"
@@ -53,16 +139,16 @@ class Reconciliation(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     peer_code: Mapped[str] = mapped_column(Text)
-    resource: Mapped[str] = mapped_column(Text)
+    resource: Mapped[LedgerResource] = mapped_column(Text)
     first_day: Mapped[date] = mapped_column(Date)
     last_day: Mapped[date] = mapped_column(Date)
     only_windows: Mapped[bool] = mapped_column(Boolean)
     listed: Mapped[bool] = mapped_column(Boolean)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[RunState] = enum_column(RunState)
     requested_by: Mapped[str] = mapped_column(Text)
     approved_by: Mapped[str | None] = mapped_column(Text)
     cut: Mapped[int | None] = mapped_column(BigInteger)
-    progress: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    progress: Mapped[Progress] = json_column(Progress)
     equal: Mapped[bool | None] = mapped_column(Boolean)
     statement: Mapped[bytes | None] = mapped_column(LargeBinary)
     peer_statement: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -70,6 +156,15 @@ class Reconciliation(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     next_step_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    def copy_progress(self) -> Progress:
+        """A copy to change and assign: the column does not notice a change in place."""
+        return self.progress.model_copy()
+
+    def go_on(self, state: RunState, *, now: datetime) -> None:
+        """The next step is due at once."""
+        self.state = state
+        self.next_step_at = now
 
     def finish(
         self,
@@ -80,8 +175,10 @@ class Reconciliation(Base):
         residual: int,
         now: datetime,
     ) -> ReconciliationFinished:
-        """It is over: both sides are equal, or every difference left has cause, owner and day."""
-        self.state, self.equal, self.finished_at = "finished", equal, now
+        """Both sides are equal, or every difference left has cause, owner and day."""
+        self.state = RunState.FINISHED
+        self.equal = equal
+        self.finished_at = now
         return ReconciliationFinished(
             run_id=self.id,
             peer_code=self.peer_code,
@@ -96,10 +193,7 @@ class Reconciliation(Base):
 
 
 class ReconciliationDifference(Base):
-    """One key that differs. `remedy`: resend, ticket (to the owner) or work_item (the bureau must correct the record).
-
-    State: found → done (sent again, handed over, or settled by itself) ; `residual` tells whether it still differs at the end.
-    """
+    """One key that differs; `residual` says whether it still differs at the end."""
 
     __tablename__ = "reconciliation_difference"
     __table_args__ = (
@@ -114,12 +208,12 @@ class ReconciliationDifference(Base):
     run_id: Mapped[UUID] = mapped_column(Uuid, ForeignKey("reconciliation.id"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     day: Mapped[date] = mapped_column(Date)
-    kind: Mapped[str] = mapped_column(Text)
+    kind: Mapped[Difference] = enum_column(Difference)
     cause: Mapped[str] = mapped_column(Text)
     our_version: Mapped[int | None] = mapped_column(BigInteger)
     peer_version: Mapped[int | None] = mapped_column(BigInteger)
-    remedy: Mapped[str] = mapped_column(Text)
+    remedy: Mapped[Remedy] = enum_column(Remedy)
     owner: Mapped[str] = mapped_column(Text)
     due_on: Mapped[date] = mapped_column(Date)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[DifferenceState] = enum_column(DifferenceState)
     residual: Mapped[bool] = mapped_column(Boolean)

@@ -1,21 +1,45 @@
 """Every SELECT about reconciliations."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from services.exchange.region.model.reconciliation import Reconciliation, ReconciliationDifference
+from services.exchange.region.model.ledger import LedgerResource
+from services.exchange.region.model.reconciliation import (
+    Difference,
+    DifferenceState,
+    Reconciliation,
+    ReconciliationDifference,
+    Remedy,
+    RunState,
+)
 from shared.errors import NotFoundError
 
-STEPPING = ("queued", "repairing", "waiting", "closing", "signing")
+OVER = (RunState.FINISHED, RunState.FAILED)
+STEPPING = (
+    RunState.QUEUED,
+    RunState.REPAIRING,
+    RunState.WAITING,
+    RunState.CLOSING,
+    RunState.SIGNING,
+)
+"""States whose next step the worker takes by itself."""
 AFTER_FAILURE = timedelta(hours=1)
+"""A run that failed counts as done for so long, before another is planned."""
 D = ReconciliationDifference
+
+
+class ResidualRow(NamedTuple):
+    key: str
+    kind: Difference
+    cause: str
+    owner: str
+    due_on: date
 
 
 async def get_reconciliation(
@@ -28,12 +52,14 @@ async def get_reconciliation(
 
 
 async def list_reconciliations(
-    session: AsyncSession, after: UUID | None, limit: int
+    session: AsyncSession, after: UUID | None, *, limit: int
 ) -> Sequence[Reconciliation]:
     """Newest first, one more than `limit`."""
-    statement = select(Reconciliation).order_by(Reconciliation.id.desc()).limit(limit + 1)
-    statement = statement.options(
-        defer(Reconciliation.statement), defer(Reconciliation.peer_statement)
+    statement = (
+        select(Reconciliation)
+        .order_by(Reconciliation.id.desc())
+        .limit(limit + 1)
+        .options(defer(Reconciliation.statement), defer(Reconciliation.peer_statement))
     )
     if after is not None:
         statement = statement.where(Reconciliation.id < after)
@@ -44,7 +70,8 @@ async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | No
     """A run whose next step is due and that nobody else holds."""
     statement = (
         select(Reconciliation)
-        .where(Reconciliation.state.not_in(("finished", "failed")))
+        # The first condition is that of the index.
+        .where(Reconciliation.state.not_in(OVER))
         .where(Reconciliation.state.in_(STEPPING), Reconciliation.next_step_at <= now)
         .order_by(Reconciliation.id)
         .limit(1)
@@ -55,19 +82,23 @@ async def claim_due(session: AsyncSession, now: datetime) -> Reconciliation | No
 
 async def has_run_since(
     session: AsyncSession,
-    resource: str,
+    resource: LedgerResource,
+    *,
     since: datetime,
     now: datetime,
-    *,
     only_windows: bool,
     listed: bool = False,
 ) -> bool:
-    """A run of this kind that did not fail, or did within the last hour; one that compares the lists is also a nightly one."""
+    """Whether there was a run of this kind that did not fail, or did within the last hour.
+
+    A run that compares the lists is also a nightly one.
+    """
     statement = select(Reconciliation.id).where(
         Reconciliation.resource == resource,
         Reconciliation.only_windows == only_windows,
         Reconciliation.created_at >= since,
-        (Reconciliation.state != "failed") | (Reconciliation.created_at > now - AFTER_FAILURE),
+        (Reconciliation.state != RunState.FAILED)
+        | (Reconciliation.created_at > now - AFTER_FAILURE),
     )
     if listed:
         statement = statement.where(Reconciliation.listed)
@@ -75,50 +106,51 @@ async def has_run_since(
 
 
 async def list_found(
-    session: AsyncSession, run_id: UUID, limit: int
+    session: AsyncSession, run_id: UUID, *, limit: int
 ) -> Sequence[ReconciliationDifference]:
     """Differences whose remedy has not begun."""
-    statement = select(D).where(D.run_id == run_id, D.state == "found").order_by(D.key).limit(limit)
+    statement = (
+        select(D)
+        .where(D.run_id == run_id, D.state == DifferenceState.FOUND)
+        .order_by(D.key)
+        .limit(limit)
+    )
     return (await session.scalars(statement)).all()
 
 
 async def list_differences(
-    session: AsyncSession, run_id: UUID, after: str, limit: int
+    session: AsyncSession, run_id: UUID, *, after: str, limit: int
 ) -> Sequence[ReconciliationDifference]:
     """By key, one more than `limit`."""
     statement = select(D).where(D.run_id == run_id, D.key > after).order_by(D.key).limit(limit + 1)
     return (await session.scalars(statement)).all()
 
 
-async def keys_of(session: AsyncSession, run_id: UUID, *, remedy: str | None = None) -> list[str]:
-    statement = select(D.key).where(D.run_id == run_id)
-    if remedy is not None:
-        statement = statement.where(D.remedy == remedy)
+async def list_keys_to_resend(session: AsyncSession, run_id: UUID) -> list[str]:
+    statement = select(D.key).where(D.run_id == run_id, D.remedy == Remedy.RESEND)
     return list(await session.scalars(statement))
 
 
-async def list_residuals(session: AsyncSession, run_id: UUID) -> list[dict[str, Any]]:
+async def list_residuals(session: AsyncSession, run_id: UUID) -> list[ResidualRow]:
     """What still differs at the end, each with cause, owner and day."""
-    statement = select(D.key, D.kind, D.cause, D.owner, D.due_on).where(
-        D.run_id == run_id, D.residual
+    statement = (
+        select(D.key, D.kind, D.cause, D.owner, D.due_on)
+        .where(D.run_id == run_id, D.residual)
+        .order_by(D.key)
     )
-    rows = await session.execute(statement.order_by(D.key))
-    return [{**row, "due_on": _text(row["due_on"])} for row in rows.mappings()]
+    return [ResidualRow(*row) for row in await session.execute(statement)]
 
 
-def _text(day: date) -> str:
-    return day.isoformat()
-
-
-async def count_kinds(session: AsyncSession, run_id: UUID) -> Counter[str]:
+async def count_kinds(session: AsyncSession, run_id: UUID) -> dict[str, int]:
     """Differences by class."""
-    rows = await session.execute(
-        select(D.kind, func.count()).where(D.run_id == run_id).group_by(D.kind)
-    )
-    return Counter({kind: int(number) for kind, number in rows})
+    statement = select(D.kind, func.count()).where(D.run_id == run_id).group_by(D.kind)
+    rows = await session.execute(statement)
+    return {kind.value: number for kind, number in rows}
 
 
 async def count_repaired(session: AsyncSession, run_id: UUID) -> int:
     """Sent again, and equal since."""
-    statement = select(func.count()).where(D.run_id == run_id, D.remedy == "resend", ~D.residual)
-    return (await session.scalar(statement)) or 0
+    statement = select(func.count()).where(
+        D.run_id == run_id, D.remedy == Remedy.RESEND, ~D.residual
+    )
+    return await session.scalar(statement) or 0

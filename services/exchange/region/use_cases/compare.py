@@ -1,42 +1,75 @@
-"""recon/1: find out in what the ledger and the peer differ, level by level, within one snapshot of the ledger."""
+"""recon/1: find out in what the ledger and the peer differ, level by level.
+
+A level is asked below those places whose sums differ: days, then the first and the second byte of
+the keys' hashes. Where few rows are left, both sides list them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict, cast
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.region.model.reconciliation import Difference
-from services.exchange.region.port import Region, RegionAwayError
+from services.exchange.region.model.ledger import LedgerResource, Operation, RowState
+from services.exchange.region.model.reconciliation import (
+    Difference,
+    ListDigests,
+    Remedy,
+    Totals,
+)
+from services.exchange.region.port import Question, Region, RegionAwayError
 from services.exchange.region.queries import ledger
-from services.exchange.region.queries.ledger import Place
+from services.exchange.region.queries.ledger import LeafRow, Place, Sums, entry_of
+from shared.database.direct import command
 from shared.domain.recon import LEAF, Entry, Fingerprint, list_digest, stream
 
 MAX_OPEN = 20_000
 """More keys in flight than this: what is pushed must settle first."""
-PATIENCE = text("SET LOCAL idle_in_transaction_session_timeout = '180s'")
 MAX_LISTED = 50_000
-"""More rows than this in places that differ: listing them would cost more than sending the windows again."""
-Sums = dict[Place, Fingerprint]
+"""More rows than this in places that differ: to list them costs more than to push them again."""
+# The other side may take a minute for its cut, while our snapshot waits.
+PATIENCE = command("SET LOCAL idle_in_transaction_session_timeout = '180s'")
+EXCHANGE = "exchange"
+"""Owner of what the platform repairs by itself."""
+NO_ROWS = Fingerprint()
 
 
 class TooMuchInFlightError(Exception):
-    """A comparison would say nothing now."""
+    """A comparison would prove nothing now."""
 
 
 class TooDifferentError(Exception):
-    """The sides have hardly anything in common on these days: their windows are to be pushed again as a whole."""
+    """The sides have hardly anything in common on these days (ISO dates).
+
+    Their windows have to be pushed again as a whole.
+    """
 
     def __init__(self, days: list[str]) -> None:
         super().__init__(f"{len(days)} windows differ too much to be listed")
         self.days = days
 
 
+class CutAnswer(TypedDict):
+    """The peer's answer to `cut`."""
+
+    open: list[str]
+
+
+class PeerRow(NamedTuple):
+    """A row as the peer lists it; digests in hex, day as ISO date."""
+
+    key: str
+    version: int
+    op: str
+    rd: str
+    loose: str
+    day: str
+
+
 class Found(NamedTuple):
-    """A key that differs, its cause as far as the two sides tell, and what is to be done."""
+    """A key that differs, its cause as far as the two sides show it, and what is to be done."""
 
     key: str
     day: date
@@ -44,13 +77,21 @@ class Found(NamedTuple):
     cause: str
     our_version: int | None
     peer_version: int | None
-    remedy: str
+    remedy: Remedy
     owner: str
+
+    def in_flight(self) -> "Found":
+        """The same key, when it turns out to be on its way."""
+        return self._replace(cause="in_flight", remedy=Remedy.RESEND, owner=EXCHANGE)
 
 
 @dataclass
 class Comparison:
-    """What came out: fingerprints of both sides by window, and the keys that differ."""
+    """The result: fingerprints of both sides by window, and the keys that differ.
+
+    `open` counts the keys that both sides left out, because they were under way. The lists are
+    digests by window; `our_lists` is None where they were not asked for.
+    """
 
     cut: int
     ours: Sums
@@ -58,9 +99,7 @@ class Comparison:
     rounds: int = 1
     found: list[Found] = field(default_factory=list[Found])
     open: int = 0
-    """Keys that both sides left out, because they were under way."""
     our_lists: dict[date, bytes] | None = None
-    """List digests by window, where they were asked for."""
     their_lists: dict[date, bytes] = field(default_factory=dict[date, bytes])
 
     @property
@@ -68,28 +107,50 @@ class Comparison:
         return unequal(self.ours, self.theirs)
 
     @property
+    def unequal_days(self) -> list[str]:
+        return [place[0].isoformat() for place in self.unequal]
+
+    @property
     def relisted(self) -> list[Place]:
-        """Windows whose sums agree and whose lists do not: somebody's sums are not those of the records."""
-        ours, theirs = self.our_lists or {}, self.their_lists
-        differing = {day for day in {*ours, *theirs} if ours.get(day) != theirs.get(day)}
-        return [(day,) for day in sorted(differing - {day for (day,) in self.unequal})]
+        """Windows whose sums agree and whose lists do not.
+
+        The sums of one side are not those of its records.
+        """
+        ours = self.our_lists or {}
+        unequal_days = {place[0] for place in self.unequal}
+        places: list[Place] = []
+        for day in sorted({*ours, *self.their_lists} - unequal_days):
+            if ours.get(day) != self.their_lists.get(day):
+                places.append((day,))
+        return places
 
     @property
     def is_equal(self) -> bool:
-        """Whether sums and lists agree; of nothing but keys under way nothing is proved."""
-        return (self.rows > 0 or self.open == 0) and not self.unequal and not self.relisted
+        """Whether sums and lists agree.
+
+        When there are only keys under way, nothing is proved.
+        """
+        if self.rows == 0 and self.open > 0:
+            return False
+        return not self.unequal and not self.relisted
 
     @property
     def rows(self) -> int:
         return sum(one.count for one in self.ours.values())
 
-    def totals(self) -> dict[str, Any]:
-        lists = {} if self.our_lists is None else {"list": self.lists()}
-        return {"ours": total(self.ours).as_list(), "peer": total(self.theirs).as_list(), **lists}
+    def totals(self) -> Totals:
+        lists = None
+        if self.our_lists is not None:
+            lists = self.lists()
+        return Totals(
+            list=lists, ours=total(self.ours).as_list(), peer=total(self.theirs).as_list()
+        )
 
-    def lists(self) -> dict[str, str]:
+    def lists(self) -> ListDigests:
         """Both sides' list digests over all windows."""
-        return {"ours": list_digest(self.our_lists or {}), "peer": list_digest(self.their_lists)}
+        return ListDigests(
+            ours=list_digest(self.our_lists or {}), peer=list_digest(self.their_lists)
+        )
 
 
 def total(sums: Sums) -> Fingerprint:
@@ -100,53 +161,97 @@ def total(sums: Sums) -> Fingerprint:
 
 
 def unequal(ours: Sums, theirs: Sums) -> list[Place]:
-    """Places at which the sides differ; one that has no rows is as one that is not named."""
-    places = sorted({*ours, *theirs})
+    """Places at which the sides differ; one without rows is as one that is not named."""
     return [
         place
-        for place in places
-        if ours.get(place, Fingerprint()) != theirs.get(place, Fingerprint())
+        for place in sorted({*ours, *theirs})
+        if ours.get(place, NO_ROWS) != theirs.get(place, NO_ROWS)
     ]
 
 
+class Sides(NamedTuple):
+    """The sums of both sides at one level."""
+
+    ours: Sums
+    theirs: Sums
+
+    def size(self, place: Place) -> int:
+        """The number of rows at a place, of the side that has more."""
+        return max(self.ours.get(place, NO_ROWS).count, self.theirs.get(place, NO_ROWS).count)
+
+    def split(self, relisted_days: set[date]) -> tuple[list[Place], list[Place]]:
+        """The places that are listed, and the large ones that are divided once more.
+
+        The sums cannot tell where a relisted day differs: all of it is listed.
+        """
+        leaves: list[Place] = []
+        large: list[Place] = []
+        for place in unequal(self.ours, self.theirs):
+            if place[0] in relisted_days:
+                continue
+            if self.size(place) > LEAF:
+                large.append(place)
+            else:
+                leaves.append(place)
+        for place in sorted({*self.ours, *self.theirs}):
+            if place[0] in relisted_days:
+                leaves.append(place)
+        return leaves, large
+
+
 class Comparing:
-    """One run of questions and answers. The ledger is read in the snapshot of `session` (REPEATABLE READ)."""
+    """One run of questions and answers.
+
+    The ledger is read in the snapshot of `session`, which must be REPEATABLE READ.
+    """
 
     def __init__(
-        self, session: AsyncSession, region: Region, run_id: UUID, resource: str, peer_code: str
+        self,
+        session: AsyncSession,
+        region: Region,
+        *,
+        run_id: UUID,
+        resource: LedgerResource,
+        peer_code: str,
     ) -> None:
         self._session = session
         self._region = region
         self._run_id = run_id
-        self._resource = resource
+        self._resource: LedgerResource = resource
         self._peer_code = peer_code
         self._open: dict[str, tuple[date, Entry]] = {}
 
     async def compare(
         self, first: date, last: date, *, only_windows: bool = False, listed: bool = False
     ) -> Comparison:
-        """All levels, or the windows alone; `listed`: also whether the lists are those that the sums speak of."""
-        _ = await self._session.execute(PATIENCE)
+        """Compare all levels, or the windows alone.
+
+        With `listed` also whether the lists are those that the sums speak of. Raises
+        `TooMuchInFlightError`, `TooDifferentError` and `RegionAwayError`.
+        """
+        await PATIENCE.execute(self._session)
         cut = await self._agree_on_cut(first, last)
-        ours = self._without_open(
-            await ledger.sums(self._session, self._resource, 0, first=first, last=last), depth=1
-        )
+        ours = await ledger.sums_of_days(self._session, self._resource, first=first, last=last)
+        self._leave_out_open(ours, depth=1)
         theirs = await self._ask_sums(0, [])
         comparison = Comparison(cut, ours, theirs, open=len(self._open))
         if listed:
-            given = (self._resource, stream(self._resource), first, last, sorted(self._open))
-            comparison.our_lists = await ledger.window_digests(self._session, *given)
+            comparison.our_lists = await ledger.window_digests(
+                self._session, self._resource, first=first, last=last, without=sorted(self._open)
+            )
             comparison.their_lists = await self._ask_lists()
         if not only_windows and (comparison.unequal or comparison.relisted):
             await self._descend(comparison)
         return comparison
 
     async def _agree_on_cut(self, first: date, last: date) -> int:
+        """The place in the ledger up to which is compared; both sides leave out the open keys."""
         cut = await ledger.high_water(self._session)
-        self._open = await ledger.list_in_flight(self._session, self._resource, first, last)
-        if len(self._open) > MAX_OPEN:
-            raise TooMuchInFlightError
-        question = {
+        self._open = await ledger.list_in_flight(
+            self._session, self._resource, first=first, last=last
+        )
+        self._check_open(len(self._open))
+        body = {
             "resource": self._resource,
             "stream": stream(self._resource),
             "first": first.isoformat(),
@@ -154,139 +259,196 @@ class Comparing:
             "sequence": cut,
             "open": sorted(self._open),
         }
-        answer = await self._ask("cut", question)
-        further = [key for key in answer["open"] if key not in self._open]
-        if len(further) > MAX_OPEN:
-            raise TooMuchInFlightError
-        for key, row in (await ledger.read_rows(self._session, self._resource, further)).items():
-            if first <= row.day <= last:
-                self._open[key] = (row.day, Entry(row.b1, row.b2, row.d1 % 2**64, row.d2 % 2**64))
-        if len(self._open) > MAX_OPEN:
-            raise TooMuchInFlightError
+        answer = cast("CutAnswer", await self._ask("cut", body))
+        await self._leave_out_of(answer["open"], first=first, last=last)
         return cut
 
-    async def _ask(self, question: str, body: dict[str, Any]) -> Any:
-        return await self._region.ask(self._run_id, question, body)
+    async def _leave_out_of(self, theirs: Sequence[str], *, first: date, last: date) -> None:
+        """Leave out the keys that are open for the peer, too."""
+        further = [key for key in theirs if key not in self._open]
+        # An answer of any size must not make us read the whole ledger.
+        self._check_open(len(further))
+        rows = await ledger.read_rows(self._session, self._resource, keys=further)
+        for key, row in rows.items():
+            # Rows of other days are not compared.
+            if first <= row.day <= last:
+                self._open[key] = (row.day, entry_of(row))
+        self._check_open(len(self._open))
+
+    def _check_open(self, number: int) -> None:
+        if number > MAX_OPEN:
+            raise TooMuchInFlightError
+
+    async def _ask(self, question: Question, body: Mapping[str, object]) -> object:
+        return await self._region.ask(self._run_id, question, body=body)
 
     async def _ask_sums(self, level: int, places: Sequence[Place]) -> Sums:
-        answer = await self._ask("sums", {"level": level, "places": _plain(places)})
+        """The peer's sums below these places: rows of place, count and two sums as text."""
+        body = {"level": level, "places": _plain(places)}
+        answer = cast("list[list[str]]", await self._ask("sums", body))
+        sums: Sums = {}
         try:
-            return {
-                (date.fromisoformat(row[0]), *row[1 : level + 1]): Fingerprint(
-                    int(row[level + 1]), int(row[level + 2]), int(row[level + 3])
-                )
-                for row in answer
-            }
+            for row in answer:
+                day = date.fromisoformat(row[0])
+                below = cast("list[int]", row[1 : level + 1])
+                count, s1, s2 = row[level + 1 : level + 4]
+                sums[day, *below] = Fingerprint(int(count), int(s1), int(s2))
         except (ValueError, TypeError, IndexError) as error:
             raise RegionAwayError("sums that cannot be read") from error
+        return sums
 
     async def _ask_lists(self) -> dict[date, bytes]:
-        answer = await self._ask("list", {})
+        answer = cast("list[tuple[str, str]]", await self._ask("list", {}))
         try:
             return {date.fromisoformat(day): bytes.fromhex(digest) for day, digest in answer}
         except (ValueError, TypeError) as error:
             raise RegionAwayError("list digests that cannot be read") from error
 
-    def _without_open(self, sums: Sums, *, depth: int) -> Sums:
-        """Our sums without the open keys, which both sides leave out."""
+    async def _ask_leaves(self, places: Sequence[Place]) -> dict[str, list[PeerRow]]:
+        """The peer's rows by key, of which it may have several."""
+        answer = cast(
+            "list[tuple[str, int, str, str, str, str]]",
+            await self._ask("leaves", {"places": _plain(places)}),
+        )
+        rows: dict[str, list[PeerRow]] = {}
+        try:
+            for given in answer:
+                row = PeerRow(*given)
+                rows.setdefault(row.key, []).append(row)
+        except TypeError as error:
+            raise RegionAwayError("rows that cannot be read") from error
+        return rows
+
+    def _leave_out_open(self, sums: Sums, *, depth: int) -> None:
+        """Take the open keys, which both sides leave out, off our sums."""
         for day, entry in self._open.values():
-            place = (day, entry.b1, entry.b2)[:depth]
+            place: Place = (day, *(entry.b1, entry.b2)[: depth - 1])
             if place in sums:
                 sums[place] = sums[place].minus(entry)
-        return sums
 
     async def _descend(self, comparison: Comparison) -> None:
+        """Find the keys that differ below the days that do."""
         relisted = comparison.relisted
-        days = [*comparison.unequal, *relisted]
-        ours = await ledger.sums(self._session, self._resource, 1, days=[day for (day,) in days])
-        ours, theirs = self._without_open(ours, depth=2), await self._ask_sums(1, days)
-        children = [place for place in unequal(ours, theirs) if (place[0],) not in relisted]
-        large = [
-            place for place in children if max(_rows(ours, place), _rows(theirs, place)) > LEAF
-        ]
-        leaves: list[Place] = [place for place in children if place not in set(large)]
-        # The sums cannot tell where such a window differs: all of it is listed.
-        leaves += [place for place in sorted({*ours, *theirs}) if (place[0],) in relisted]
-        sizes = {place: max(_rows(ours, place), _rows(theirs, place)) for place in leaves}
+        days = await self._below_days([*comparison.unequal, *relisted])
         comparison.rounds += 1
+        leaves, large = days.split({place[0] for place in relisted})
+        sizes = {place: days.size(place) for place in leaves}
         smaller: list[Place] = []
         if large:
-            given = {"days": [place[0] for place in large], "b1": [place[1] for place in large]}
-            ours = self._without_open(
-                await ledger.sums(self._session, self._resource, 2, **given), depth=3
-            )
-            ours = {place: one for place, one in ours.items() if one.count}
-            theirs = await self._ask_sums(2, large)
-            smaller = unequal(ours, theirs)
-            sizes |= {place: max(_rows(ours, place), _rows(theirs, place)) for place in smaller}
+            below = await self._below_first_bytes(large)
             comparison.rounds += 1
+            smaller = unequal(below.ours, below.theirs)
+            sizes |= {place: below.size(place) for place in smaller}
         if sum(sizes.values()) > MAX_LISTED:
             raise TooDifferentError(sorted({place[0].isoformat() for place in sizes}))
         comparison.found = await self._list(leaves, smaller)
         comparison.rounds += 1
 
-    async def _list(self, *groups: Sequence[Place]) -> list[Found]:
-        """The leaves of both sides, and what differs in them."""
-        ours: dict[str, Any] = {}
-        for group in groups:
-            ours |= {
-                row.key: row for row in await ledger.leaves(self._session, self._resource, group)
-            }
-        theirs: dict[str, list[Any]] = {}
-        for row in await self._ask(
-            "leaves", {"places": _plain([place for group in groups for place in group])}
-        ):
-            theirs.setdefault(row[0], []).append(row)
-        keys = sorted({*ours, *theirs} - set(self._open))
-        judged = (
-            classify(key, ours.get(key), theirs.get(key, []), self._peer_code) for key in keys
-        )
-        return [found for found in judged if found is not None]
+    async def _below_days(self, places: Sequence[Place]) -> Sides:
+        days = [place[0] for place in places]
+        ours = await ledger.sums_below_days(self._session, self._resource, days=days)
+        self._leave_out_open(ours, depth=2)
+        return Sides(ours, await self._ask_sums(1, places))
+
+    async def _below_first_bytes(self, places: Sequence[Place]) -> Sides:
+        ours = await ledger.sums_below_first_bytes(self._session, self._resource, places=places)
+        self._leave_out_open(ours, depth=3)
+        return Sides(ours, await self._ask_sums(2, places))
+
+    async def _list(self, leaves: Sequence[Place], smaller: Sequence[Place]) -> list[Found]:
+        """Both sides list their rows at these places of two depths; what differs in them."""
+        ours: dict[str, LeafRow] = {}
+        for places in (leaves, smaller):
+            for row in await ledger.leaves(self._session, self._resource, places=places):
+                ours[row.key] = row
+        theirs = await self._ask_leaves([*leaves, *smaller])
+        found: list[Found] = []
+        for key in sorted({*ours, *theirs} - set(self._open)):
+            one = classify(ours.get(key), theirs=theirs.get(key, []), peer=self._peer_code)
+            if one is not None:
+                found.append(one)
+        return found
 
 
-def _rows(sums: Mapping[Place, Fingerprint], place: Place) -> int:
-    return sums[place].count if place in sums else 0
-
-
-def _plain(places: Sequence[Place]) -> list[list[Any]]:
+def _plain(places: Sequence[Place]) -> list[list[str | int]]:
     return [[place[0].isoformat(), *place[1:]] for place in places]
 
 
-def classify(key: str, ours: Any, theirs: Sequence[Any], peer_code: str) -> Found | None:
-    """In what a key differs and why; `theirs` are the peer's rows of it: key, version, op, rd, loose, day.
+def classify(ours: LeafRow | None, *, theirs: Sequence[PeerRow], peer: str) -> Found | None:
+    """In what a key differs and why; None when it does not.
 
-    What was lost is sent again, what the quality check refused goes to the bureau with its fault, what the peer holds
-    beyond or against us is a ticket: nothing of the peer's is ever deleted by us.
+    `theirs` are the peer's rows of it. What was lost is sent again, what the quality check refused
+    goes to the bureau with its fault. What the peer holds beyond or against us is a ticket for
+    `peer`: we never delete anything of the peer's.
     """
     if ours is None:
-        return Found(
-            *(key, date.fromisoformat(theirs[0][5]), Difference.EXTRA_AT_PEER, "foreign_write"),
-            *(None, theirs[0][1], "ticket", peer_code),
-        )
+        return _extra(theirs[0], peer)
+    if not theirs:
+        return _lost(ours, Difference.MISSING_AT_PEER, peer_version=None)
+    first = theirs[0]
     if len(theirs) > 1:
-        kind, cause, remedy, owner = Difference.EXTRA_AT_PEER, "duplicate", "ticket", peer_code
-    elif not theirs or theirs[0][1] < ours.version:
-        kind = Difference.PEER_OLDER if theirs else Difference.MISSING_AT_PEER
-        cause, remedy, owner = _cause_of_loss(ours)
-    elif theirs[0][1] > ours.version:
-        kind, cause, remedy, owner = Difference.PEER_NEWER, "foreign_write", "ticket", peer_code
-    elif (theirs[0][2], theirs[0][3]) == (ours.op, bytes(ours.rd).hex()):
+        return _ticket(ours, first, kind=Difference.EXTRA_AT_PEER, cause="duplicate", peer=peer)
+    if first.version < ours.version:
+        return _lost(ours, Difference.PEER_OLDER, peer_version=first.version)
+    if first.version > ours.version:
+        return _ticket(ours, first, kind=Difference.PEER_NEWER, cause="foreign_write", peer=peer)
+    return _same_version(ours, first, peer=peer)
+
+
+def _same_version(ours: LeafRow, first: PeerRow, *, peer: str) -> Found | None:
+    if first.op == ours.op and first.rd == ours.rd.hex():
         return None
-    else:
-        lossy = theirs[0][4] == bytes(ours.loose).hex()
-        cause = "lossy_mapping" if lossy and theirs[0][2] == ours.op else "foreign_write"
-        kind, remedy, owner = Difference.SAME_VERSION_DIFFERENT, "ticket", peer_code
+    cause = "foreign_write"
+    if first.op == ours.op and first.loose == ours.loose.hex():
+        # Only case, blanks or times of day were lost on the way into the peer's columns.
+        cause = "lossy_mapping"
+    return _ticket(ours, first, kind=Difference.SAME_VERSION_DIFFERENT, cause=cause, peer=peer)
+
+
+def _extra(first: PeerRow, peer: str) -> Found:
     return Found(
-        key, ours.day, kind, cause, ours.version, theirs[0][1] if theirs else None, remedy, owner
+        key=first.key,
+        day=date.fromisoformat(first.day),
+        kind=Difference.EXTRA_AT_PEER,
+        cause="foreign_write",
+        our_version=None,
+        peer_version=first.version,
+        remedy=Remedy.TICKET,
+        owner=peer,
     )
 
 
-def _cause_of_loss(ours: Any) -> tuple[str, str, str]:
+def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: str, peer: str) -> Found:
+    return Found(
+        key=ours.key,
+        day=ours.day,
+        kind=kind,
+        cause=cause,
+        our_version=ours.version,
+        peer_version=first.version,
+        remedy=Remedy.TICKET,
+        owner=peer,
+    )
+
+
+def _lost(ours: LeafRow, kind: Difference, *, peer_version: int | None) -> Found:
     """Lost in transport, or carried and refused: the two must be kept apart."""
-    if ours.push_state == "rejected":
-        return (
-            f"rejected({ours.reject_code})",
-            "work_item",
-            f"{ours.area_code}/{ours.department_code}",
-        )
-    return ("deleted_at_source" if ours.op == "D" else "lost_in_transport"), "resend", "exchange"
+    cause = "lost_in_transport"
+    remedy = Remedy.RESEND
+    owner = EXCHANGE
+    if ours.push_state == RowState.REJECTED:
+        cause = f"rejected({ours.reject_code})"
+        remedy = Remedy.WORK_ITEM
+        owner = f"{ours.area_code}/{ours.department_code}"
+    elif ours.op == Operation.DELETE:
+        cause = "deleted_at_source"
+    return Found(
+        key=ours.key,
+        day=ours.day,
+        kind=kind,
+        cause=cause,
+        our_version=ours.version,
+        peer_version=peer_version,
+        remedy=remedy,
+        owner=owner,
+    )

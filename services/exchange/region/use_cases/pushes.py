@@ -1,7 +1,7 @@
-"""数据推送: rows of the ledger that wait go to the region in numbered pushes, each until it is settled.
+"""Pushes (数据推送): rows of the ledger go to the region in numbered pushes, one after the other.
 
-A push is written down with its bytes before it is sent, so that whatever dies in between, the same bytes go again under the
-same number, and the next number only when this one is acknowledged.
+A push is stored with its bytes before it is sent. So whatever dies in between, the same bytes go
+again under the same number, and the next number only when this one is acknowledged.
 """
 
 import hashlib
@@ -9,20 +9,23 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 import orjson
-from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.peers.model import Peer
+from services.exchange.peers.queries import advisory_lock
 from services.exchange.peers.use_cases import counts
-from services.exchange.region.model.ledger import Push
+from services.exchange.region.model.ledger import LedgerResource, Push, PushState
+from services.exchange.region.model.reconciliation import FingerprintList
 from services.exchange.region.port import Reject
 from services.exchange.region.queries import ledger
-from services.exchange.region.use_cases.tables import table_form
-from shared.database import audit
+from services.exchange.region.queries.ledger import WaitingRow
+from services.exchange.region.use_cases.audit_trail import record_on_push
+from services.exchange.region.use_cases.tables import TableRow, table_form
+from shared.database.direct import command
 from shared.domain.recon import WORD, Entry, fingerprint
 from shared.events.exchange import RecordsPushed
 from shared.ids import new_id
@@ -34,37 +37,53 @@ LEASE = timedelta(seconds=60)
 PAUSES = (5.0, 30.0, 300.0, 1_800.0, 7_200.0)
 """Seconds before each further attempt; the last for all that follow."""
 GENESIS = b"\x00" * 32
+"""Digest before the first push."""
 
-SENT = text(
-    "UPDATE ledger SET push_state = 'sent', push_id = :push_id, sent_seq = last_seq WHERE resource = :resource"
-    " AND key = ANY (CAST(:keys AS text[]))"
+
+class PushBody(TypedDict):
+    """A push as the region gets it, in this order."""
+
+    cd_batch: str
+    resource: LedgerResource
+    number: int
+    previous: str
+    fingerprint: FingerprintList
+    tables: dict[str, list[TableRow]]
+
+
+MARK_SENT = command(
+    "UPDATE ledger SET push_state = 'sent', push_id = :push_id, sent_seq = last_seq"
+    " WHERE resource = :resource AND key = ANY (CAST(:keys AS text[]))"
 )
-REFUSE = text(
-    "UPDATE ledger l SET push_state = 'rejected', reject_code = r.code FROM unnest(CAST(:keys AS text[]),"
-    " CAST(:versions AS bigint[]), CAST(:codes AS text[])) AS r (key, version, code) WHERE l.resource = :resource"
-    " AND l.key = r.key AND l.version = r.version AND l.push_id = :push_id AND l.push_state = 'sent'"
+REJECT = command(
+    "UPDATE ledger l SET push_state = 'rejected', reject_code = r.code"
+    " FROM unnest(CAST(:keys AS text[]), CAST(:versions AS bigint[]), CAST(:codes AS text[]))"
+    "  AS r (key, version, code)"
+    " WHERE l.resource = :resource AND l.key = r.key AND l.version = r.version"
+    " AND l.push_id = :push_id AND l.push_state = 'sent'"
 )
-WAIT_AGAIN = text(
+WAIT_AGAIN = command(
     "UPDATE ledger SET push_state = 'waiting' WHERE push_id = :push_id AND push_state = 'sent'"
 )
-ACCEPT = text(
-    "UPDATE ledger SET push_state = 'accepted', reject_code = NULL WHERE push_id = :push_id AND push_state = 'sent'"
+ACCEPT = command(
+    "UPDATE ledger SET push_state = 'accepted', reject_code = NULL"
+    " WHERE push_id = :push_id AND push_state = 'sent'"
 )
 
 
 async def next_push(
-    session: AsyncSession, resource: str, data_source: str, now: datetime
+    session: AsyncSession, resource: LedgerResource, *, data_source: str, now: datetime
 ) -> Push | None:
-    """What is to be sent now: the push that is not acknowledged yet, else the next rows that wait; None when nothing is.
+    """The push that is to be sent now, None when there is none.
 
-    The caller has it for a minute: another process finds nothing due meanwhile.
+    The one that is not acknowledged yet, else a new one of the next rows that wait. The caller has
+    it for a minute: another process finds nothing due meanwhile.
     """
-    _ = await session.execute(
-        select(func.pg_advisory_xact_lock(func.hashtextextended(f"push/{resource}", 0)))
-    )
+    # Numbers have no gaps, so that one process at a time makes the next push.
+    await advisory_lock(session, f"push/{resource}")
     push = await ledger.find_unacknowledged(session, resource)
     if push is None:
-        push = await _new_push(session, resource, data_source, now)
+        push = await _new_push(session, resource, data_source=data_source, now=now)
     elif push.next_attempt_at > now:
         return None
     if push is not None:
@@ -73,95 +92,111 @@ async def next_push(
 
 
 async def _new_push(
-    session: AsyncSession, resource: str, data_source: str, now: datetime
+    session: AsyncSession, resource: LedgerResource, *, data_source: str, now: datetime
 ) -> Push | None:
-    rows = await ledger.claim_waiting(session, resource, MAX_ROWS)
+    rows = await ledger.claim_waiting(session, resource, limit=MAX_ROWS)
     if not rows:
         return None
-    before = await ledger.last_push(session, resource)
-    number, previous = (before.number + 1, before.digest) if before else (1, GENESIS)
+    number, previous = 1, GENESIS
+    before = await ledger.find_last_push(session, resource)
+    if before is not None:
+        number, previous = before.number + 1, before.digest
     push_id = new_id()
-    total = fingerprint(Entry(0, 0, row.d1 % WORD, row.d2 % WORD) for row in rows)
-    body = orjson.dumps(
-        {
-            "cd_batch": str(push_id),
-            "resource": resource,
-            "number": number,
-            "previous": previous.hex(),
-            "fingerprint": total.as_list(),
-            "tables": table_form(resource, rows, push_id, data_source, now),
-        }
-    )
-    push = Push(
-        id=push_id,
+    body = PushBody(
+        cd_batch=str(push_id),
         resource=resource,
         number=number,
-        rows=len(rows),
-        state="sent",
-        body=body,
-        digest=hashlib.sha256(body).digest(),
+        previous=previous.hex(),
+        fingerprint=_fingerprint(rows),
+        tables=table_form(resource, rows, push_id=push_id, data_source=data_source, now=now),
+    )
+    push = _push_of(body, push_id=push_id, rows=len(rows), now=now)
+    session.add(push)
+    keys = [row.key for row in rows]
+    await MARK_SENT.execute(session, push_id=push_id, resource=resource, keys=keys)
+    return push
+
+
+def _push_of(body: PushBody, *, push_id: UUID, rows: int, now: datetime) -> Push:
+    content = orjson.dumps(body)
+    return Push(
+        id=push_id,
+        resource=body["resource"],
+        number=body["number"],
+        rows=rows,
+        state=PushState.SENT,
+        body=content,
+        digest=hashlib.sha256(content).digest(),
         attempts=0,
         rejected=0,
         next_attempt_at=now,
         created_at=now,
     )
-    session.add(push)
-    await session.flush()
-    given = {"push_id": push_id, "resource": resource, "keys": [row.key for row in rows]}
-    _ = await session.execute(SENT, given)
-    return push
+
+
+def _fingerprint(rows: Sequence[WaitingRow]) -> FingerprintList:
+    # The places below a day do not matter to a sum.
+    return fingerprint(Entry(0, 0, row.d1 % WORD, row.d2 % WORD) for row in rows).as_list()
 
 
 async def acknowledge(session: AsyncSession, push_id: UUID) -> None:
     """The region has its bytes: they need not be kept."""
     push = await ledger.get_push(session, push_id)
-    if push.state == "sent":
-        push.state, push.body = "acknowledged", None
+    if push.state == PushState.SENT:
+        push.state = PushState.ACKNOWLEDGED
+        push.body = None
 
 
-async def postpone(session: AsyncSession, push_id: UUID, now: datetime) -> None:
-    """The region did not answer: again after a growing pause, not all at once."""
+async def postpone(session: AsyncSession, push_id: UUID, *, now: datetime) -> None:
+    """The region did not answer: try again after a growing pause, not all at once."""
     push = await ledger.get_push(session, push_id)
-    pause = PAUSES[min(push.attempts, len(PAUSES) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311 - spreads attempts, hides nothing
+    pause = PAUSES[min(push.attempts, len(PAUSES) - 1)]
+    pause *= random.uniform(0.8, 1.2)  # noqa: S311 - spreads attempts, hides nothing
     push.attempts += 1
     push.next_attempt_at = now + timedelta(seconds=pause)
 
 
-async def send_again(session: AsyncSession, push_id: UUID, now: datetime) -> None:
-    """The region has forgotten this push: it is over, and its rows wait for another."""
+async def send_again(session: AsyncSession, push_id: UUID, *, now: datetime) -> None:
+    """The region has forgotten this push: it is over, and its rows wait for another one."""
     push = await ledger.get_push(session, push_id)
-    if push.state == "acknowledged":
-        _ = await session.execute(WAIT_AGAIN, {"push_id": push_id})
-        push.state, push.settled_at = "settled", now
-        audit.record(
-            session, "push.send-again", "push", push_id, resource=push.resource, rows=push.rows
-        )
+    if push.state != PushState.ACKNOWLEDGED:
+        return
+    await WAIT_AGAIN.execute(session, push_id=push_id)
+    push.state = PushState.SETTLED
+    push.settled_at = now
+    record_on_push(session, "push.send-again", push=push)
 
 
-async def settle(
-    session: AsyncSession, push_id: UUID, rejects: Sequence[Reject], peer: Peer, now: datetime
+async def apply_quality_check(
+    session: AsyncSession,
+    push_id: UUID,
+    *,
+    rejects: Sequence[Reject],
+    peer: Peer,
+    now: datetime,
 ) -> None:
-    """The quality check has spoken: what it refused is for the bureaus, all else is there. Rows changed meanwhile wait."""
+    """The rows that the region refused are rejected, all others accepted.
+
+    A row that was changed meanwhile waits for the next push.
+    """
     push = await ledger.get_push(session, push_id)
-    if push.state == "settled":
+    if push.state == PushState.SETTLED:
         return
     if rejects:
-        columns: dict[str, list[Any]] = {
-            "keys": [reject.key for reject in rejects],
-            "versions": [reject.version for reject in rejects],
-            "codes": [reject.code for reject in rejects],
-        }
-        _ = await session.execute(
-            REFUSE, {"resource": push.resource, "push_id": push_id, **columns}
+        await REJECT.execute(
+            session,
+            resource=push.resource,
+            push_id=push_id,
+            keys=[reject.key for reject in rejects],
+            versions=[reject.version for reject in rejects],
+            codes=[reject.code for reject in rejects],
         )
-    _ = await session.execute(ACCEPT, {"push_id": push_id})
-    push.state, push.settled_at, push.rejected = "settled", now, len(rejects)
-    place = (peer.code, push.resource)
-    changes = Counter(
-        {(*place, "pushed"): push.rows - len(rejects), (*place, "push_rejected"): len(rejects)}
-    )
-    changes.update((*place, f"push_rejected:{reject.code}") for reject in rejects)
-    await counts.add(session, changes)
+    # All that is still marked as sent: rejected rows and changed ones have another state.
+    await ACCEPT.execute(session, push_id=push_id)
+    push.state = PushState.SETTLED
+    push.settled_at = now
+    push.rejected = len(rejects)
+    await _count(session, push, rejects=rejects, peer=peer)
     fact = RecordsPushed(
         push_id=push_id,
         peer_code=peer.code,
@@ -174,3 +209,14 @@ async def settle(
         occurred_at=now,
     )
     outbox.add(session, fact)
+
+
+async def _count(
+    session: AsyncSession, push: Push, *, rejects: Sequence[Reject], peer: Peer
+) -> None:
+    changes = Counter[counts.Cell]()
+    changes[peer.code, push.resource, "pushed"] = push.rows - len(rejects)
+    changes[peer.code, push.resource, "push_rejected"] = len(rejects)
+    for reject in rejects:
+        changes[peer.code, push.resource, f"push_rejected:{reject.code}"] += 1
+    await counts.add(session, changes)

@@ -1,82 +1,127 @@
-"""What a token lets its holder rate, told before she rates."""
+"""What a token lets its holder rate, shown before the rating."""
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.invitations.credentials import printed_token, window_code
-from services.ratings.invitations.credentials.find import believe, invitation_of
-from services.ratings.invitations.model.tokens import Window, batch_subject
-from services.ratings.invitations.queries import tokens
+from services.ratings.invitations.model.invitation import VISIT_NUMBER
+from services.ratings.invitations.model.refusals import TokenForeignError
+from services.ratings.invitations.model.tokens import (
+    BatchClaims,
+    LinkClaims,
+    Token,
+    VisitClaims,
+    Window,
+    batch_subject,
+    is_window_code,
+)
+from services.ratings.invitations.queries import invitations, tokens
+from services.ratings.invitations.use_cases import visits
+from services.ratings.invitations.use_cases.batches import batch_of
+from services.ratings.invitations.use_cases.keys import verify_token
+from services.ratings.rating.model.service_event import Stage
 from services.ratings.settings import Settings
-from services.ratings.tickets.queries.tickets import find_ticket_by_invitation
+from services.ratings.tickets.queries.tickets import TicketStatus, find_status_by_invitation
 from shared.domain.workdays import Moment
-
-SHOWN = [
-    "stage",
-    "service_number",
-    "area_code",
-    "department_code",
-    "matter_code",
-    "matter_name",
-    "hall",
-    "window",
-]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A service as the holder of its token sees it, without anything that names a person or a case."""
+    """A service as the holder of its token sees it: nothing names a person or a case.
 
-    service: dict[str, Any]
+    `ticket` is that of a bad rating that this token gave. `rating_token` is what a window's code
+    was exchanged for.
+    """
+
+    stage: Stage
+    service_number: int
+    area_code: str
+    department_code: str
+    hall: str | None
+    window: str | None
     open_until: date
     rated: bool
+    matter_code: str | None = None
+    matter_name: str | None = None
     rating_token: str | None = None
-    ticket: Any | None = None
-    """Id and state, where this token gave a bad rating."""
+    ticket: TicketStatus | None = None
 
 
-def _visit(window: Window) -> dict[str, Any]:
-    place = dict(zip(("area_code", "department_code", "hall", "window"), window, strict=True))
-    return {
-        **place,
-        "stage": "visit",
-        "service_number": 1,
-        "matter_code": None,
-        "matter_name": None,
-    }
+def _offer_visit(
+    window: Window,
+    *,
+    open_until: date,
+    rated: bool = False,
+    rating_token: str | None = None,
+    ticket: TicketStatus | None = None,
+) -> Offer:
+    return Offer(
+        stage=Stage.VISIT,
+        service_number=VISIT_NUMBER,
+        area_code=window.area_code,
+        department_code=window.department_code,
+        hall=window.hall,
+        window=window.name,
+        open_until=open_until,
+        rated=rated,
+        rating_token=rating_token,
+        ticket=ticket,
+    )
 
 
 async def show_offer(
-    session: AsyncSession, credential: str, settings: Settings, at: Moment
+    session: AsyncSession, token_text: str, *, settings: Settings, at: Moment
 ) -> Offer:
-    """Read a link's token, a pre-issued one, or a window's code; the code is exchanged for a token of its own."""
-    if window_code.is_code(credential):
-        window, step = window_code.open_code(credential, settings, at.now)
-        return Offer(
-            _visit(window),
-            at.today,
-            rated=False,
-            rating_token=await window_code.grant_visit(session, window, step, at.now),
-        )
-    token = await believe(session, credential)
-    if "vis" in token.claims:
-        return Offer(_visit(window_code.read_grant(token)[0]), at.today, rated=False)
-    if "bat" in token.claims:
-        found = await tokens.list_batches_by_id(session, [printed_token.batch_of(token)])
-        batch = found[0] if found else None
-        number = printed_token.number_in(token, batch)
-        assert batch is not None
-        used = await tokens.find_redemption(session, batch_subject(batch.id, number))
-        window = (batch.area_code, batch.department_code, batch.hall, batch.window)
-        ticket = await find_ticket_by_invitation(session, used.invitation_id) if used else None
-        return Offer(_visit(window), batch.expires_on, rated=used is not None, ticket=ticket)
-    invitation = await invitation_of(session, token)
-    service, rated = (
-        {name: getattr(invitation, name) for name in SHOWN},
-        invitation.rated_at is not None,
+    """What a link's token, a pre-issued one, or a window's code lets its holder rate.
+
+    The code is exchanged for a token of its own. Raises `TokenForgedError`, `TokenForeignError`,
+    and `TokenExpiredError` for a code.
+    """
+    if is_window_code(token_text):
+        opened = visits.open_code(token_text, settings, now=at.now)
+        grant = await visits.grant_visit(session, opened, now=at.now)
+        return _offer_visit(opened.window, open_until=at.today, rating_token=grant)
+    token = await verify_token(session, token_text)
+    match token.claims:
+        case VisitClaims(window):
+            return _offer_visit(window, open_until=at.today)
+        case BatchClaims() as claims:
+            return await _offer_printed(session, token, claims)
+        case LinkClaims() as claims:
+            return await _offer_link(session, claims)
+
+
+async def _offer_printed(session: AsyncSession, token: Token, claims: BatchClaims) -> Offer:
+    batch = batch_of(token, claims, await tokens.find_batches(session, [claims.batch_id]))
+    redemption = await tokens.find_redemption(session, batch_subject(batch.id, claims.number))
+    ticket = None
+    if redemption is not None:
+        ticket = await find_status_by_invitation(session, redemption.invitation_id)
+    window = Window(batch.area_code, batch.department_code, batch.hall, batch.window)
+    return _offer_visit(
+        window, open_until=batch.expires_on, rated=redemption is not None, ticket=ticket
     )
-    ticket = await find_ticket_by_invitation(session, invitation.id) if rated else None
-    return Offer(service, invitation.open_until, rated=rated, ticket=ticket)
+
+
+async def _offer_link(session: AsyncSession, claims: LinkClaims) -> Offer:
+    # Locked: a rating that is just being given is waited for.
+    invitation = await invitations.lock_invitation(session, claims.invitation_id)
+    if invitation is None:
+        raise TokenForeignError("this token belongs to no service here")
+    ticket = None
+    if invitation.rated:
+        ticket = await find_status_by_invitation(session, invitation.id)
+    return Offer(
+        stage=invitation.stage,
+        service_number=invitation.service_number,
+        area_code=invitation.area_code,
+        department_code=invitation.department_code,
+        hall=invitation.hall,
+        window=invitation.window,
+        open_until=invitation.open_until,
+        rated=invitation.rated,
+        matter_code=invitation.matter_code,
+        matter_name=invitation.matter_name,
+        ticket=ticket,
+    )

@@ -1,101 +1,165 @@
-"""评价: said once about one service event, by whoever it was done for.
+"""评价: given once about one service event, by whoever the service was for.
 
-一事一评: the invitation's row is locked, so of any number of submissions one is stored. A repetition of the same content by the
-same credential gets the stored rating as its answer; another content is refused and told when the first was given.
+一事一评: the invitation's row is locked, so of any number of submissions one is stored. When the
+same content comes again by the same credential, the stored rating is the answer; another content
+is refused.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from typing import NamedTuple
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.giving.use_cases.detect import find_suspicions
-from services.ratings.invitations.credentials.find import Credential, Rater, find_credential
+from services.ratings.giving.use_cases.suspicions import find_suspicions
+from services.ratings.invitations.credentials import (
+    account,
+    hotline,
+    link,
+    printed_token,
+    window_code,
+)
+from services.ratings.invitations.credentials.attempt import Attempt, Credential
 from services.ratings.invitations.model.invitation import Invitation
-from services.ratings.invitations.model.refusals import AlreadyRatedError, TokenExpiredError
-from services.ratings.rating import queries as rating_queries
+from services.ratings.invitations.model.refusals import (
+    AlreadyRatedError,
+    StaffCannotRateError,
+    TokenExpiredError,
+)
+from services.ratings.invitations.model.tokens import (
+    BatchClaims,
+    LinkClaims,
+    VisitClaims,
+)
+from services.ratings.invitations.use_cases.keys import verify_unless_code
+from services.ratings.journal import Action, Entry, Journal
+from services.ratings.rating.model.channels import Pf
 from services.ratings.rating.model.dictionary import CURRENT
 from services.ratings.rating.model.rating import Rating
-from services.ratings.rating.schemas import Said, SubmitRating
-from services.ratings.settings import Settings
-from services.ratings.statistics.use_cases import count_rating
-from services.ratings.tickets.use_cases.tickets import follow_rating
+from services.ratings.rating.queries import find_rating_of
+from services.ratings.rating.schemas import RatingContent
+from services.ratings.statistics.model.counts import figures_of_rating
+from services.ratings.tickets.use_cases.opening import follow_rating
 from shared import clock
-from shared.database import audit
 from shared.domain.masking import mask_free_text
 from shared.domain.workdays import Moment
-from shared.errors import FieldError, InvalidInputError
+from shared.errors import FieldError, ForbiddenError, InvalidInputError
 from shared.events.ratings import RatingSubmitted
 from shared.ids import new_id
-from shared.messaging import outbox
 from shared.security.crypto import lookup_hash
-from shared.security.tokens import Caller
+
+TEXT_HASH_MIN = 8
+"""Shorter texts are not compared: many people write them."""
 
 
-async def submit_rating(
-    session: AsyncSession, command: SubmitRating, rater: Rater, settings: Settings, at: Moment
-) -> Rating:
-    credential = await find_credential(session, command, rater, settings, at)
+async def submit_rating(attempt: Attempt) -> Rating:
+    """Prove the right to rate, then store the rating and what follows from it.
+
+    Raises what the credentials raise, `TokenExpiredError` when the time to rate is over, and
+    `AlreadyRatedError` for another content than was given before.
+    """
+    credential = await _prove(attempt)
+    command = attempt.command
     invitation = credential.invitation
-    if invitation.rated_at is not None:
-        return await _repeated(session, invitation, command)
-    if invitation.open_until < at.today:
-        words = f"this could be rated until {invitation.open_until}"
-        raise TokenExpiredError(words, extra={"open_until": str(invitation.open_until)})
-    rating = new_rating(invitation, command, credential, at.now)
+    # Before the deadline is looked at: a repetition is answered also when time is over.
+    if invitation.rated:
+        return await _find_repeated(attempt.session, invitation, command.fingerprint())
+    if invitation.open_until < attempt.at.today:
+        raise TokenExpiredError(
+            "this could be rated until {open_until}",
+            open_until=invitation.open_until,
+            extra={"open_until": str(invitation.open_until)},
+        )
+    rating = new_rating(credential, command, rated_at=attempt.at.now)
     if command.device:
         rating.device_hash = lookup_hash(command.device, "device")
-    rating.address_hash = lookup_hash(rater.address, "address")
-    rating.suspicions = await find_suspicions(session, rating, invitation)
-    await store_ratings(session, [(rating, invitation)], at)
+    rating.address_hash = lookup_hash(attempt.rater.address, "address")
+    # Suspicions refuse nothing: wrong ones would silence citizens.
+    rating.suspicions = await find_suspicions(attempt.session, rating, invitation=invitation)
+    await store_ratings(attempt.session, [GivenRating(rating, invitation)], at=attempt.at)
     return rating
 
 
-async def _repeated(session: AsyncSession, invitation: Invitation, command: Said) -> Rating:
-    rating = await rating_queries.find_rating_of(session, invitation.id)
+async def _prove(attempt: Attempt) -> Credential:
+    """Prove the right by the one credential that the sender uses."""
+    command = attempt.command
+    if attempt.rater.is_operator and command.pf == Pf.PHONE:
+        return await hotline.prove(attempt)
+    if attempt.rater.is_office:
+        raise StaffCannotRateError(
+            "a rating needs the citizen's own link, code or account; only what somebody says to"
+            " 12345 is written down for her"
+        )
+    if command.pf == Pf.PHONE:
+        raise ForbiddenError("ratings by telephone are written down by operators of 12345")
+    if command.token is None:
+        return await account.prove(attempt)
+    token = await verify_unless_code(attempt.session, command.token)
+    if token is None:
+        return await window_code.prove(attempt, None)
+    match token.claims:
+        case VisitClaims():
+            return await window_code.prove(attempt, token)
+        case BatchClaims() as claims:
+            return await printed_token.prove(attempt, token, claims, token_text=command.token)
+        case LinkClaims() as claims:
+            return await link.prove(attempt, claims)
+
+
+async def _find_repeated(
+    session: AsyncSession, invitation: Invitation, fingerprint: bytes
+) -> Rating:
+    """The stored rating, where it was given with the same content."""
+    rating = await find_rating_of(session, invitation.id)
     assert rating is not None, "an invitation is marked in the transaction of its rating"
-    if rating.content_hash != content_hash(command):
-        told = {
+    if rating.content_hash != fingerprint:
+        details = {
             "rating_id": str(rating.id),
             "rated_at": rating.rated_at.isoformat(),
             "allowed": ["supplement"],
         }
         raise AlreadyRatedError(
-            "it was rated with another content, which stays; add words to it", extra=told
+            "it was rated with another content, which stays; add words to it", extra=details
         )
     return rating
 
 
-def content_hash(said: Said) -> bytes:
-    """Of all that was said, whatever the order of tags."""
-    content = [said.grade, sorted(said.tags), said.contents, said.text, said.real_name]
-    return lookup_hash(orjson.dumps(content, option=orjson.OPT_SORT_KEYS).hex(), "rating.content")
+def new_rating(credential: Credential, content: RatingContent, *, rated_at: datetime) -> Rating:
+    """The rating as it will be stored, its words masked for everybody but the rater.
 
-
-def new_rating(
-    invitation: Invitation, said: Said, credential: Credential, rated_at: datetime
-) -> Rating:
-    """The rating as it will be stored, with its words masked for everybody but the rater."""
-    known = [name for name in (invitation.contact_name, invitation.phone) if name]
+    Raises `InvalidInputError` for a real name that nobody knows.
+    """
+    invitation = credential.invitation
+    masked_text = None
+    if content.text:
+        masked_text = mask_free_text(content.text, invitation.personal_words)
     return Rating(
         id=new_id(),
         invitation_id=invitation.id,
-        # Both are one aggregate to whoever listens: its facts rise from the invitation's on.
+        # Both are one aggregate for those who read the events: their revisions rise together.
         revision=invitation.revision + 1,
-        **invitation.service(),
-        grade=said.grade,
-        tags=said.tags,
+        stage=invitation.stage,
+        case_id=invitation.case_id,
+        case_number=invitation.case_number,
+        service_number=invitation.service_number,
+        area_code=invitation.area_code,
+        department_code=invitation.department_code,
+        matter_id=invitation.matter_id,
+        matter_code=invitation.matter_code,
+        matter_name=invitation.matter_name,
+        hall=invitation.hall,
+        window=invitation.window,
+        grade=content.grade,
+        tags=content.tags,
         dictionary=CURRENT,
-        contents=dict(said.contents),
-        text=said.text,
-        masked_text=mask_free_text(said.text, known) if said.text else None,
-        pf=said.pf,
-        sub_channel=said.sub_channel,
-        terminal=said.terminal,
-        real_name=_real_name(said, credential),
+        contents=content.contents,
+        text=content.text,
+        masked_text=masked_text,
+        pf=content.pf,
+        sub_channel=content.sub_channel,
+        terminal=content.terminal,
+        real_name=_has_real_name(credential, wanted=content.real_name),
         account_id=credential.account_id,
         suspicions=[],
         supplements=[],
@@ -103,73 +167,72 @@ def new_rating(
         rated_on=clock.local_date(rated_at),
         source=credential.source,
         operator=credential.operator,
-        content_hash=content_hash(said),
-        text_hash=_text_hash(said.text),
+        content_hash=content.fingerprint(),
+        text_hash=_text_hash(content.text),
     )
 
 
 def _text_hash(text: str | None) -> bytes | None:
-    """Of words long enough to be told apart from what everybody writes."""
+    """Keyed hash of the letters and digits; None where there are too few to compare."""
     words = "".join(character for character in text or "" if character.isalnum())
-    return lookup_hash(words, "rating.text") if len(words) >= 8 else None
+    if len(words) < TEXT_HASH_MIN:
+        return None
+    return lookup_hash(words, "rating.text")
 
 
-def _real_name(said: Said, credential: Credential) -> bool:
-    if said.real_name and not credential.named:
-        fault = FieldError(
+def _has_real_name(credential: Credential, *, wanted: bool | None) -> bool:
+    if wanted is None:
+        return credential.named
+    if wanted and not credential.named:
+        error = FieldError(
             "real_name", "needs_identity", "sign in with your verified name to rate under it"
         )
-        raise InvalidInputError("nobody knows whose name this is", [fault])
-    return credential.named if said.real_name is None else said.real_name
+        raise InvalidInputError("nobody knows whose name this is", [error])
+    return wanted
 
 
-async def store_ratings(
-    session: AsyncSession, given: Sequence[tuple[Rating, Invitation]], at: Moment
-) -> None:
+class GivenRating(NamedTuple):
+    """A rating that is to be stored, and the invitation that it was given by."""
+
+    rating: Rating
+    invitation: Invitation
+
+
+async def store_ratings(session: AsyncSession, given: Sequence[GivenRating], *, at: Moment) -> None:
     """Store ratings of invitations that are locked and unrated, and what follows from each."""
+    journal = Journal(session)
     for rating, invitation in given:
         session.add(rating)
         invitation.rated_at = rating.rated_at
+        # What is rated needs no message that asks for it.
         invitation.sms_pending = False
         invitation.revision += 1
-    await session.flush()
-    await outbox.add_many(session, [submitted(rating, at.now) for rating, _ in given])
+        detail = {
+            "pf": rating.pf.value,
+            "sub_channel": rating.sub_channel.value,
+            "source": rating.source.value,
+            "suspicions": rating.suspicions,
+        }
+        entry = Entry(Action.SUBMIT_RATING, rating.id, detail=detail)
+        journal.append(entry, _submitted(rating, at))
+        journal.count_rating(rating, before=Counter(), after=figures_of_rating(rating))
+    # After all of them: a ticket's events come after the ratings of the same set.
     for rating, _ in given:
-        about = {"pf": rating.pf, "sub_channel": rating.sub_channel, "source": rating.source}
-        audit.record(
-            session, "rating.submit", "rating", rating.id, **about, suspicions=rating.suspicions
-        )
-        await follow_rating(session, rating, at)
-        await count_rating(session, rating, 1)
+        await follow_rating(session, rating, journal=journal, at=at)
+    await journal.write()
 
 
-def submitted(rating: Rating, now: datetime) -> RatingSubmitted:
-    names = ["grade", "tags", "contents", "pf", "sub_channel", "rated_on"]
+def _submitted(rating: Rating, at: Moment) -> RatingSubmitted:
     return RatingSubmitted(
         **rating.facts(),
-        **{name: getattr(rating, name) for name in names},
+        grade=rating.grade,
+        tags=rating.tags,
+        contents={content.value: grade for content, grade in rating.contents.items()},
+        pf=rating.pf.value,
+        sub_channel=rating.sub_channel.value,
+        rated_on=rating.rated_on,
         rating_id=rating.id,
         text=rating.masked_text,
         revision=rating.revision,
-        occurred_at=now,
+        occurred_at=at.now,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who asks to read or add to a rating: who is signed in, or the invitation that a token proves."""
-
-    caller: Caller | None
-    invitation_id: UUID | None
-
-    def owns(self, rating: Rating) -> bool:
-        """An agent's only in the matters of the mandate."""
-        by_account = (
-            self.caller is not None
-            and rating.account_id is not None
-            and str(rating.account_id) == self.caller.subject
-            and self.caller.covers(rating.matter_id)
-        )
-        return by_account or (
-            self.invitation_id is not None and rating.invitation_id == self.invitation_id
-        )

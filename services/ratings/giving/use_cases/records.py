@@ -1,277 +1,367 @@
-"""Ratings given inside private networks, as their systems send them (专网评价): every one with the pre-issued token that a
-citizen used. The token is the proof, so that a system can hand ratings over and invent none.
+"""Ratings given inside private networks, as their systems send them (专网评价).
 
-A chunk is judged set by set: keys, batches, redemptions, invitations, each in one statement.
+Every record has the pre-issued token that a citizen used. The token is the proof, so that a system
+can hand ratings over and invent none.
+
+A chunk of records is judged as a whole: keys, batches, redemptions and invitations are each read or
+written by one statement. A row that has a fault is passed over by every later step.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.giving.use_cases.detect import find_suspicions_of_records
-from services.ratings.giving.use_cases.rate import content_hash, new_rating, store_ratings
-from services.ratings.invitations.credentials.find import Credential, believe
-from services.ratings.invitations.credentials.printed_token import (
-    REDEEM,
-    batch_of,
-    number_in,
-    unbound,
+from services.ratings.giving.use_cases.rate import GivenRating, new_rating, store_ratings
+from services.ratings.giving.use_cases.suspicions import find_suspicions_of_records
+from services.ratings.invitations.credentials.attempt import Credential
+from services.ratings.invitations.model.invitation import (
+    CLOSING_NUMBER,
+    Invitation,
+    NewInvitation,
 )
-from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.invitations.model.keys import TokenBatch
 from services.ratings.invitations.model.tokens import (
+    BatchClaims,
+    Signer,
     Token,
     batch_subject,
     claim_subject,
     end_of,
-    invitation_claims,
+    forged,
+    link_claims,
     token_hash,
 )
-from services.ratings.invitations.queries import invitations as invitation_queries
-from services.ratings.invitations.queries import tokens
-from services.ratings.invitations.use_cases.invite import CLOSING, Invited, store_invitations
-from services.ratings.invitations.use_cases.keys import get_signer
-from services.ratings.rating import queries as rating_queries
-from services.ratings.rating.model.rating import Rating
+from services.ratings.invitations.queries import invitations, tokens
+from services.ratings.invitations.use_cases.batches import (
+    NewRedemption,
+    batch_of,
+    batch_visit,
+    redeem,
+)
+from services.ratings.invitations.use_cases.invite import store_invitations
+from services.ratings.invitations.use_cases.keys import get_signer, verify_token
+from services.ratings.journal import Action, Entry, Journal
+from services.ratings.model_base import Office
+from services.ratings.rating.model.rating import Rating, Source
+from services.ratings.rating.model.service_event import Stage
+from services.ratings.rating.queries import list_ratings_of
 from services.ratings.rating.schemas import RatingRecord
 from services.ratings.settings import Rules
-from shared.database import audit
 from shared.domain.workdays import Moment
-from shared.errors import ProblemError
+from shared.errors import FieldError, ProblemError
 from shared.events.exchange import RecordReceived
 from shared.events.ratings import RatingRecordsJudged
 from shared.events.records import Fault, Verdict, faults_of
-from shared.messaging import outbox
 from shared.security.crypto import open_sealed
 
 FIELDS = frozenset(RatingRecord.model_fields)
 
 
+class PrintedToken(NamedTuple):
+    """A verified token of a batch, not matched with its batch yet."""
+
+    token: Token
+    claims: BatchClaims
+
+
 @dataclass(slots=True)
 class Row:
-    """One record on its way: what is wrong with it, else what it will rate."""
+    """One record on its way: first what was sent, then what is known about it.
+
+    `number` counts from 1 within the whole batch of records. `subject` is the visit that the token
+    stands for; `target` is the invitation that it rates: its visit, or that of a case.
+    """
 
     number: int
     record: RatingRecord | None = None
-    token: Token | None = None
+    printed: PrintedToken | None = None
     batch: TokenBatch | None = None
-    place: int = 0
     subject: UUID | None = None
     target: UUID | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: list[Fault] = field(default_factory=list[Fault])
     unchanged: bool = False
 
-    def refuse(self, field: str, rule: str, message: str) -> None:
-        self.faults = (*self.faults, Fault(field=field, rule=rule, message=message))
+    def refuse(self, error: FieldError) -> None:
+        message = str(error.as_dict()["message"])
+        self.faults.append(Fault(field=error.field, rule=error.rule, message=message))
 
-    @property
-    def sound(self) -> bool:
-        return not self.faults and not self.unchanged
+    def refuse_token(self, error: ProblemError) -> None:
+        """Refuse the record for the reason for which its token was refused."""
+        self.faults.append(Fault(field="token", rule=error.code, message=error.text()))
 
     def verdict(self) -> Verdict:
-        status = "rejected" if self.faults else "unchanged" if self.unchanged else "accepted"
         key = str(self.subject) if self.subject else None
-        return Verdict(row=self.number, key=key, status=status, faults=list(self.faults))
+        if self.faults:
+            return Verdict(row=self.number, key=key, status="rejected", faults=self.faults)
+        if self.unchanged:
+            return Verdict(row=self.number, key=key, status="unchanged")
+        return Verdict(row=self.number, key=key, status="accepted")
 
 
-async def take_records(
-    session: AsyncSession, event: RecordReceived, rules: Rules, at: Moment
+class SoundRow(NamedTuple):
+    """A row whose record could be read and has no fault so far."""
+
+    row: Row
+    record: RatingRecord
+
+
+def _sound(rows: Sequence[Row]) -> Iterator[SoundRow]:
+    for row in rows:
+        if row.record is not None and not row.faults and not row.unchanged:
+            yield SoundRow(row, row.record)
+
+
+async def judge_records(
+    session: AsyncSession, event: RecordReceived, *, rules: Rules, at: Moment
 ) -> None:
     """Judge one chunk, store what holds, and answer with a verdict for every row."""
-    records: list[Any] = open_sealed(event.records, "exchange.records")
-    rows = [_read(number, record) for number, record in enumerate(records, start=event.first_row)]
-    await _check_tokens(session, rows, event, at)
-    known = await _cases_of(session, rows, event)
-    await _redeem(session, rows, known, rules, at)
-    given = await _rate(session, rows, at)
+    records: list[object] = open_sealed(event.records, "exchange.records")
+    rows = [_read(number, record) for number, record in enumerate(records, event.first_row)]
+    office = Office(event.area_code, event.department_code)
+    await _verify_tokens(session, rows)
+    await _match_batches(session, rows, office=office, at=at)
+    cases = await _find_cases(session, rows, office=office)
+    await _redeem_tokens(session, rows, cases=cases, rules=rules, at=at)
+    given = await _new_ratings(session, rows)
     if given:
         await find_suspicions_of_records(session, [rating for rating, _ in given])
-    await store_ratings(session, given, at)
-    verdicts = [row.verdict() for row in rows]
-    fact = RatingRecordsJudged(
+    await store_ratings(session, given, at=at)
+    await _answer(session, event, rows=rows, accepted=len(given), at=at)
+
+
+async def _answer(
+    session: AsyncSession, event: RecordReceived, *, rows: Sequence[Row], accepted: int, at: Moment
+) -> None:
+    """Tell exchange the verdict of every row."""
+    judged = RatingRecordsJudged(
         batch_id=event.batch_id,
         chunk=event.chunk,
-        verdicts=verdicts,
+        verdicts=[row.verdict() for row in rows],
         revision=event.chunk + 1,
         occurred_at=at.now,
     )
-    outbox.add(session, fact)
-    audit.record(
-        session,
-        "ratings.take-records",
-        "batch",
-        event.batch_id,
-        chunk=event.chunk,
-        accepted=len(given),
-    )
+    journal = Journal(session)
+    detail = {"chunk": event.chunk, "accepted": accepted}
+    journal.append(Entry(Action.JUDGE_RECORDS, event.batch_id, detail=detail), judged)
+    await journal.write()
 
 
-def _read(number: int, record: Any) -> Row:
+def _read(number: int, record: object) -> Row:
     try:
         return Row(number, RatingRecord.model_validate(record))
     except ValidationError as error:
-        row = Row(number)
-        row.faults = tuple(faults_of(error, FIELDS))
-        return row
+        return Row(number, faults=faults_of(error, FIELDS))
 
 
-def _with_record(rows: Sequence[Row]) -> Iterator[tuple[Row, RatingRecord]]:
-    return ((row, row.record) for row in rows if row.sound and row.record is not None)
-
-
-async def _check_tokens(
-    session: AsyncSession, rows: Sequence[Row], event: RecordReceived, at: Moment
-) -> None:
-    """Signature, batch, department, time; and each token once in a chunk."""
-    named: dict[int, UUID] = {}
-    for row, record in _with_record(rows):
+async def _verify_tokens(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Every token is one of a batch that our keys signed."""
+    for row, record in _sound(rows):
         try:
-            row.token = await believe(session, record.token)
-            named[row.number] = batch_of(row.token)
+            token = await verify_token(session, record.token)
+            if not isinstance(token.claims, BatchClaims):
+                raise forged()
         except ProblemError as error:
-            row.refuse("token", error.code, error.detail)
-    found = {
-        batch.id: batch
-        for batch in await tokens.list_batches_by_id(session, list(set(named.values())))
-    }
-    seen: dict[UUID, int] = {}
-    for row, record in _with_record(rows):
-        assert row.token is not None
-        row.batch = found.get(named[row.number])
-        try:
-            row.place = number_in(row.token, row.batch)
-        except ProblemError as error:
-            row.refuse("token", error.code, error.detail)
+            row.refuse_token(error)
             continue
-        assert row.batch is not None
-        row.subject = batch_subject(row.batch.id, row.place)
-        if (row.batch.area_code, row.batch.department_code) != (
-            event.area_code,
-            event.department_code,
-        ):
-            row.refuse("token", "token_foreign", "this token was issued to another department")
-        elif (first := seen.setdefault(row.subject, row.number)) != row.number:
-            row.refuse("token", "unique", f"stands in row {first} already")
-        elif not row.batch.ordered_at <= record.rated_at <= at.now:
-            row.refuse("rated_at", "range", "lies between the order of its batch and now")
-        elif record.rated_at.timestamp() >= end_of(row.batch.expires_on):
-            row.refuse("token", "token_expired", f"could be used until {row.batch.expires_on}")
+        row.printed = PrintedToken(token, token.claims)
 
 
-async def _cases_of(
-    session: AsyncSession, rows: Sequence[Row], event: RecordReceived
+async def _match_batches(
+    session: AsyncSession, rows: Sequence[Row], *, office: Office, at: Moment
+) -> None:
+    """Batch, department and time; and each token once in a chunk."""
+    batch_ids = {row.printed.claims.batch_id for row in rows if row.printed is not None}
+    batches = await tokens.find_batches(session, list(batch_ids))
+    first_rows: dict[UUID, int] = {}
+    for row, record in _sound(rows):
+        assert row.printed is not None
+        token, claims = row.printed
+        try:
+            batch = batch_of(token, claims, batches)
+        except ProblemError as error:
+            row.refuse_token(error)
+            continue
+        row.batch = batch
+        row.subject = batch_subject(batch.id, claims.number)
+        # The first row that has a token keeps it, also when that row is refused later.
+        first_row = first_rows.setdefault(row.subject, row.number)
+        if batch.office != office:
+            row.refuse(
+                FieldError("token", "token_foreign", "this token was issued to another department")
+            )
+        elif first_row != row.number:
+            row.refuse(
+                FieldError("token", "unique", "stands in row {first} already", first=first_row)
+            )
+        else:
+            _check_time(row, record, batch=batch, at=at)
+
+
+def _check_time(row: Row, record: RatingRecord, *, batch: TokenBatch, at: Moment) -> None:
+    """The token was used while it could be, and not in the future."""
+    if not batch.ordered_at <= record.rated_at <= at.now:
+        row.refuse(FieldError("rated_at", "range", "lies between the order of its batch and now"))
+    elif record.rated_at.timestamp() >= end_of(batch.expires_on):
+        row.refuse(
+            FieldError(
+                "token", "token_expired", "could be used until {last}", last=batch.expires_on
+            )
+        )
+
+
+async def _find_cases(
+    session: AsyncSession, rows: Sequence[Row], *, office: Office
 ) -> dict[str, Invitation]:
-    """The last service event of each case that a token is bound to, where the case has come already."""
-    numbers = sorted({record.case_number for _, record in _with_record(rows) if record.case_number})
-    found = await invitation_queries.list_of_cases(session, numbers) if numbers else ()
-    known = {invitation.case_number: invitation for invitation in found}
-    for row, record in _with_record(rows):
-        case = known.get(record.case_number)
-        if case is not None and (case.area_code, case.department_code) != (
-            event.area_code,
-            event.department_code,
-        ):
-            row.refuse("case_number", "own_case", "no such case of this department")
-    return {number: invitation for number, invitation in known.items() if number}
+    """The last service event of each case that a token is bound to, as far as it is known here."""
+    numbers = {record.case_number for _, record in _sound(rows) if record.case_number}
+    if not numbers:
+        return {}
+    # They come ordered by their service number, so the last event of a case stays.
+    cases: dict[str, Invitation] = {}
+    for invitation in await invitations.lock_of_cases(session, sorted(numbers)):
+        assert invitation.case_number is not None
+        cases[invitation.case_number] = invitation
+    for row, record in _sound(rows):
+        case = cases.get(record.case_number or "")
+        if case is not None and case.office != office:
+            row.refuse(FieldError("case_number", "own_case", "no such case of this department"))
+    return cases
 
 
-async def _redeem(
+async def _redeem_tokens(
     session: AsyncSession,
     rows: Sequence[Row],
-    known: dict[str, Invitation],
+    *,
+    cases: Mapping[str, Invitation],
     rules: Rules,
     at: Moment,
 ) -> None:
-    """Use the tokens up, and make the invitations that are not there. Tokens used before keep what they rated."""
+    """Use the tokens up, and make the invitations that are not there.
+
+    Tokens that were used before keep what they rated.
+    """
+    # One key and one day for the whole chunk.
     signer = await get_signer(session, at.now)
-    invited: dict[UUID, Invited] = {}
-    for row, record in _with_record(rows):
-        assert row.batch is not None
-        if record.case_number and (case := known.get(record.case_number)):
+    open_until = at.after(rules.supplementary_days)
+    new_invitations: dict[UUID, NewInvitation] = {}
+    for row, record in _sound(rows):
+        case = cases.get(record.case_number or "")
+        if case is not None:
             row.target = case.id
             continue
-        one = unbound(row.batch, row.place, record.token, at.now)
-        if record.case_number:
-            # The case itself comes later, or never; its closing is rated now, and its own invitation meets this one. Of
-            # another department's case this stays apart: nobody's invitation can be taken before it is there.
-            one = _closing(one, record.case_number, signer.kid, at.after(rules.supplementary_days))
-            one_token = signer.sign(invitation_claims(one.id, one.open_until))
-            one = _with(one, token_hash=token_hash(one_token))
-        row.target = one.id
-        _ = invited.setdefault(one.id, one)
-    sound = [row for row, _ in _with_record(rows)]
-    if not sound:
+        invitation = _invitation_of(row, record, signer=signer, open_until=open_until, at=at)
+        _ = new_invitations.setdefault(invitation.id, invitation)
+        row.target = invitation.id
+    redemptions = [_redemption_of(row) for row, _ in _sound(rows)]
+    if not redemptions:
         return
-    values = {
-        "subjects": [row.subject for row in sound],
-        "batches": [row.batch.id for row in sound if row.batch],
-        "numbers": [row.place for row in sound],
-        "invitations": [row.target for row in sound],
-    }
-    new = set((await session.scalars(REDEEM, {**values, "now": at.now})).all())
-    used = {row.subject: row for row in sound if row.subject is not None and row.subject not in new}
-    for redemption in await tokens.list_redemptions(session, list(used)):
-        used[redemption.subject_id].target = redemption.invitation_id
-    targets = {row.target for row in sound if row.subject in new}
-    _ = await store_invitations(session, [one for one in invited.values() if one.id in targets])
+    redeemed = await redeem(session, redemptions, now=at.now)
+    await _keep_earlier_targets(session, rows, redeemed=redeemed)
+    targets = {one.invitation_id for one in redemptions if one.subject_id in redeemed}
+    made = [one for one in new_invitations.values() if one.id in targets]
+    _ = await store_invitations(session, made)
 
 
-def _closing(one: Invited, case_number: str, kid: str, open_until: Any) -> Invited:
-    subject = claim_subject((one.area_code, one.department_code), case_number)
-    changes = {
-        "stage": "closing",
-        "service_number": CLOSING,
-        "case_number": case_number,
-        "visit": None,
-    }
-    return _with(one, id=subject, kid=kid, open_until=max(open_until, one.open_until), **changes)
+async def _keep_earlier_targets(
+    session: AsyncSession, rows: Sequence[Row], *, redeemed: AbstractSet[UUID]
+) -> None:
+    """Tokens that were not redeemed just now rate what they rated before."""
+    used_before = {row.subject: row for row, _ in _sound(rows) if row.subject not in redeemed}
+    subjects = [subject for subject in used_before if subject is not None]
+    for redemption in await tokens.list_redemptions(session, subjects):
+        used_before[redemption.subject_id].target = redemption.invitation_id
 
 
-def _with(one: Invited, **changes: Any) -> Invited:
-    values = {name: getattr(one, name) for name in Invited.__dataclass_fields__}
-    return Invited(**{**values, **changes})
-
-
-async def _rate(
-    session: AsyncSession, rows: Sequence[Row], at: Moment
-) -> list[tuple[Rating, Invitation]]:
-    """The ratings of what is not rated yet; the others are known already, or refused."""
-    sound = list(_with_record(rows))
-    targets = [row.target for row, _ in sound if row.target is not None]
-    invitations = (
-        {one.id: one for one in await invitation_queries.list_locked(session, targets)}
-        if targets
-        else {}
+def _redemption_of(row: Row) -> NewRedemption:
+    assert row.printed is not None
+    assert row.batch is not None
+    assert row.subject is not None
+    assert row.target is not None
+    return NewRedemption(
+        subject_id=row.subject,
+        batch_id=row.batch.id,
+        number=row.printed.claims.number,
+        invitation_id=row.target,
     )
-    before = {
-        rating.invitation_id: rating
-        for rating in await rating_queries.list_ratings_of(session, targets)
-    }
-    given: dict[UUID, tuple[Rating, Invitation]] = {}
-    for row, record in sound:
+
+
+def _invitation_of(
+    row: Row, record: RatingRecord, *, signer: Signer, open_until: date, at: Moment
+) -> NewInvitation:
+    """The visit that the token stands for, or the closing of a case that is not known here.
+
+    Such a case comes later, or never. Its closing is rated now, and its own invitation meets this
+    one. Of another department's case this stays apart: nobody's invitation can be taken before it
+    is there.
+    """
+    assert row.printed is not None
+    assert row.batch is not None
+    visit = batch_visit(row.batch, row.printed.claims.number, token=record.token, now=at.now)
+    if not record.case_number:
+        return visit
+    closing_id = claim_subject(visit.office, record.case_number)
+    until = max(open_until, visit.open_until)
+    token = signer.sign(link_claims(closing_id, until))
+    return replace(
+        visit,
+        id=closing_id,
+        stage=Stage.CLOSING,
+        service_number=CLOSING_NUMBER,
+        case_number=record.case_number,
+        visit=None,
+        kid=signer.kid,
+        token_hash=token_hash(token),
+        open_until=until,
+    )
+
+
+async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[GivenRating]:
+    """The ratings of what is not rated yet; the other rows are known already, or refused."""
+    targets = [row.target for row, _ in _sound(rows) if row.target is not None]
+    if not targets:
+        return []
+    # Locked in one order: two chunks may rate the same cases.
+    locked = await invitations.lock_invitations(session, targets)
+    known: dict[UUID, Rating] = {}
+    for rating in await list_ratings_of(session, targets):
+        known[rating.invitation_id] = rating
+    given: list[GivenRating] = []
+    for row, record in _sound(rows):
         assert row.target is not None
-        first = before.get(row.target) or (given[row.target][0] if row.target in given else None)
-        if first is None:
-            invitation = invitations[row.target]
-            credential = Credential(
-                invitation, "record", invitation.case_number is not None, invitation.account_id
-            )
-            try:
-                given[row.target] = (
-                    new_rating(invitation, record, credential, record.rated_at),
-                    invitation,
-                )
-            except ProblemError as error:
-                row.faults = tuple(
-                    Fault(field=fault.field, rule=fault.rule, message=fault.message)
-                    for fault in error.errors
-                )
-        elif first.content_hash == content_hash(record):
+        before = known.get(row.target)
+        if before is None:
+            invitation = locked[row.target]
+            rating = _new_rating_of(row, record, invitation)
+            if rating is not None:
+                # A second record of the same service in this chunk meets the first one.
+                known[row.target] = rating
+                given.append(GivenRating(rating, invitation))
+        elif before.content_hash == record.fingerprint():
             row.unchanged = True
         else:
-            row.refuse("token", "already_rated", "this service was rated with another content")
-    return list(given.values())
+            row.refuse(
+                FieldError("token", "already_rated", "this service was rated with another content")
+            )
+    return given
+
+
+def _new_rating_of(row: Row, record: RatingRecord, invitation: Invitation) -> Rating | None:
+    """The rating of a record; None when it has faults, which the row then has."""
+    credential = Credential(
+        invitation,
+        Source.RECORD,
+        named=invitation.case_number is not None,
+        account_id=invitation.account_id,
+    )
+    try:
+        return new_rating(credential, record, rated_at=record.rated_at)
+    except ProblemError as error:
+        for fault in error.errors:
+            row.refuse(fault)
+        return None

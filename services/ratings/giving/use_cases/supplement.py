@@ -1,95 +1,105 @@
 """追加: words added to a rating later. The grade stays."""
 
-import base64
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.giving.use_cases.rate import Owner
-from services.ratings.invitations.credentials.find import Rater, believe
+from services.ratings.invitations.credentials.attempt import Rater
 from services.ratings.invitations.model.refusals import StaffCannotRateError, TokenExpiredError
-from services.ratings.invitations.model.tokens import batch_subject, read_id
-from services.ratings.invitations.queries import invitations, tokens
-from services.ratings.rating import queries as rating_queries
-from services.ratings.rating.model.rating import Rating
+from services.ratings.invitations.queries.invitations import get_invitation
+from services.ratings.invitations.use_cases.batches import find_rated_invitation
+from services.ratings.invitations.use_cases.keys import verify_token
+from services.ratings.journal import Action, Entry, Journal
+from services.ratings.rating.model.rating import Rating, Supplement
+from services.ratings.rating.queries import get_rating
 from services.ratings.rating.schemas import SupplementRating
 from services.ratings.settings import Settings
-from services.ratings.tickets.use_cases.tickets import follow_supplement
-from shared.database import audit
+from services.ratings.tickets.use_cases.opening import follow_supplement
 from shared.domain.masking import mask_free_text
 from shared.domain.workdays import Moment
 from shared.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shared.events.ratings import RatingSupplemented
-from shared.messaging import outbox
-from shared.security.crypto import decrypt, encrypt
+from shared.security.tokens import Caller
 
-MOST = 5
-PURPOSE = "rating.supplements"
+SUPPLEMENTS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who adds words: an account, or the invitation that a token proves, or both."""
+
+    caller: Caller | None
+    invitation_id: UUID | None
+
+    def owns(self, rating: Rating) -> bool:
+        if self.caller is not None and rating.is_of(self.caller):
+            return True
+        return self.invitation_id is not None and rating.invitation_id == self.invitation_id
 
 
 async def supplement_rating(
     session: AsyncSession,
     rating_id: UUID,
+    *,
     command: SupplementRating,
     rater: Rater,
     settings: Settings,
     at: Moment,
 ) -> Rating:
-    """Add words, by the account or the token that rated; the same words again change nothing."""
-    owner = await _owner(session, command.token, rater)
-    rating = await rating_queries.get_rating(session, rating_id, lock=True)
+    """Add words, by the account or the token that rated; the same words again change nothing.
+
+    Raises `TokenExpiredError` when the time for it is over, and `ConflictError` after
+    `SUPPLEMENTS_MAX` times.
+    """
+    owner = await _find_owner(session, rater, token_text=command.token)
+    rating = await get_rating(session, rating_id, lock=True)
     if not owner.owns(rating):
         raise NotFoundError("no such rating of yours")
-    if any(own_words(entry) == command.text for entry in rating.supplements):
-        return rating
-    if at.now > rating.rated_at + timedelta(days=settings.supplement_days):
-        raise TokenExpiredError(f"words could be added for {settings.supplement_days} days")
-    if len(rating.supplements) >= MOST:
-        raise ConflictError(f"words were added {MOST} times already")
-    invitation = await invitations.get_invitation(session, rating.invitation_id)
-    known = [name for name in (invitation.contact_name, invitation.phone) if name]
-    masked = mask_free_text(command.text, known)
-    entry = {"at": at.now.isoformat(), "text": masked, "sealed": _seal(command.text)}
-    rating.supplements = [*rating.supplements, entry]
-    rating.revision += 1
-    fact = RatingSupplemented(
-        **rating.facts(),
-        rating_id=rating.id,
-        text=masked,
-        revision=rating.revision,
-        occurred_at=at.now,
-    )
-    outbox.add(session, fact)
-    await follow_supplement(session, rating, at)
-    audit.record(session, "rating.supplement", "rating", rating.id, number=len(rating.supplements))
+    for known in rating.supplements:
+        if known.as_written() == command.text:
+            return rating
+    _check_addable(rating, settings, at=at)
+    invitation = await get_invitation(session, rating.invitation_id)
+    masked = mask_free_text(command.text, invitation.personal_words)
+    supplement = Supplement.seal(command.text, masked=masked, at=at.now)
+    supplemented = _add(rating, supplement, at=at)
+    await follow_supplement(session, rating, at=at)
+    journal = Journal(session)
+    detail = {"number": len(rating.supplements)}
+    journal.append(Entry(Action.SUPPLEMENT_RATING, rating.id, detail=detail), supplemented)
+    await journal.write()
     return rating
 
 
-async def _owner(session: AsyncSession, text: str | None, rater: Rater) -> Owner:
-    caller = rater.caller
-    if caller is not None and caller.kind not in {"person", "organisation"}:
+def _check_addable(rating: Rating, settings: Settings, *, at: Moment) -> None:
+    if at.now > rating.rated_at + timedelta(days=settings.supplement_days):
+        raise TokenExpiredError(
+            "words could be added for {days} days", days=settings.supplement_days
+        )
+    if len(rating.supplements) >= SUPPLEMENTS_MAX:
+        raise ConflictError("words were added {times} times already", times=SUPPLEMENTS_MAX)
+
+
+def _add(rating: Rating, supplement: Supplement, *, at: Moment) -> RatingSupplemented:
+    rating.supplements = [*rating.supplements, supplement]
+    rating.revision += 1
+    return RatingSupplemented(
+        **rating.facts(),
+        rating_id=rating.id,
+        text=supplement.text,
+        revision=rating.revision,
+        occurred_at=at.now,
+    )
+
+
+async def _find_owner(session: AsyncSession, rater: Rater, *, token_text: str | None) -> Owner:
+    if rater.is_office:
         raise StaffCannotRateError("words are added by whoever rated")
-    if text is None and caller is None:
+    if token_text is None and rater.caller is None:
         raise UnauthenticatedError("add words by the link you rated with, or sign in")
-    invitation = None
-    if text is not None:
-        token = await believe(session, text)
-        if "bat" in token.claims:
-            used = await tokens.find_redemption(
-                session, batch_subject(read_id(token.claims["bat"]), int(token.claims.get("n", 0)))
-            )
-            invitation = used.invitation_id if used is not None else None
-        elif "jti" in token.claims:
-            invitation = read_id(token.claims["jti"])
-    return Owner(caller, invitation)
-
-
-def _seal(words: str) -> str:
-    return base64.b64encode(encrypt(words, PURPOSE)).decode()
-
-
-def own_words(entry: dict[str, Any]) -> str:
-    """The words of a supplement as they were written."""
-    return decrypt(base64.b64decode(entry["sealed"]), PURPOSE)
+    if token_text is None:
+        return Owner(rater.caller, None)
+    token = await verify_token(session, token_text)
+    return Owner(rater.caller, await find_rated_invitation(session, token))

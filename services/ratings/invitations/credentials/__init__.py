@@ -1,1 +1,1 @@
-"""The ways to prove a right to rate."""
+"""The five ways to prove a right to rate, each a module with one `prove()`."""

@@ -1,1 +1,1 @@
-""""""
+"""What an invitation is, and the tokens, keys and codes that prove it."""

@@ -6,13 +6,13 @@ from uuid import UUID
 from sqlalchemy import Date, DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model_base import Base
+from services.ratings.model_base import OFFICE_COLUMNS, Base, OfOffice
 from shared.security.crypto import Encrypted
 from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):
-    """A key pair: `next` is published before it signs, `old` stays published until its tokens have expired."""
+    """A key pair. `next` is published before it signs, `old` as long as its tokens can live."""
 
     __tablename__ = "signing_key"
     __table_args__ = (
@@ -27,15 +27,16 @@ class SigningKey(KeyRow, Base):
     private_key: Mapped[str] = mapped_column(Encrypted("signing_key.private_key"))
 
 
-class TokenBatch(Base):
-    """Tokens issued ahead for a window of a private network. They follow from this row; none has a row until it is used."""
+class TokenBatch(OfOffice, Base):
+    """Tokens issued ahead for a window of a private network.
+
+    The tokens follow from this row; none has a row of its own until it is used.
+    """
 
     __tablename__ = "token_batch"
-    __table_args__ = (Index("ix_token_batch_place", "area_code", "department_code", "id"),)
+    __table_args__ = (Index("ix_token_batch_place", *OFFICE_COLUMNS, "id"),)
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    area_code: Mapped[str] = mapped_column(Text)
-    department_code: Mapped[str] = mapped_column(Text)
     hall: Mapped[str] = mapped_column(Text)
     window: Mapped[str] = mapped_column(Text)
     size: Mapped[int] = mapped_column(Integer)
@@ -47,7 +48,10 @@ class TokenBatch(Base):
 
 
 class Redemption(Base):
-    """A token of a batch that was used, and which invitation it rated (its own, or that of the case it was bound to)."""
+    """A token of a batch that was used.
+
+    `invitation_id` is what it rated: its own visit, or the case that it was bound to.
+    """
 
     __tablename__ = "redemption"
 

@@ -1,6 +1,6 @@
 """Why a rating is refused, each reason with its own code."""
 
-from shared.errors import ConflictError, ForbiddenError, TooManyRequestsError
+from shared.errors import ConflictError, ForbiddenError
 
 
 class TokenForgedError(ForbiddenError):
@@ -39,5 +39,7 @@ class StaffCannotRateError(ForbiddenError):
     code, title = "staff_cannot_rate", "Staff and systems cannot rate"
 
 
-class TooManyTriesError(TooManyRequestsError):
-    """Wrong digits, too often."""
+class WrongDigitsError(ForbiddenError):
+    """The caller could not say the last digits of the applicant's phone."""
+
+    code = "wrong_digits"

@@ -1,28 +1,23 @@
 """What was sent and used around a rating: messages, codes of windows, tries of operators."""
 
 from datetime import date, datetime
-from uuid import UUID
 
-from sqlalchemy import BigInteger, Date, DateTime, Index, Integer, LargeBinary, Text, Uuid
+from sqlalchemy import BigInteger, Date, DateTime, Index, Integer, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model_base import Base
-from shared.security.crypto import Encrypted
+from shared.database.common_tables import SmsMessageRow
 
 
-class SmsMessage(Base):
+class SmsMessage(SmsMessageRow, Base):
     """What the development sender sent, for operators to read."""
-
-    __tablename__ = "sms_message"
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    phone_hash: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    text: Mapped[str] = mapped_column(Encrypted("sms_message.text"))
-    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class WindowUse(Base):
-    """A rating by a window's rotating code: which phone and address (hashed) used which step of which window."""
+    """A rating by a window's rotating code.
+
+    Which phone and which address (both hashed) used which step of which window.
+    """
 
     __tablename__ = "window_use"
     __table_args__ = (
@@ -39,7 +34,7 @@ class WindowUse(Base):
 
 
 class HotlineTry(Base):
-    """Tries of telephone digits for a case that were not right, or are being looked at, by day."""
+    """Tries of telephone digits for a case, by day: wrong ones, and those being looked at."""
 
     __tablename__ = "hotline_try"
 

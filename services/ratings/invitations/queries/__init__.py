@@ -1,1 +1,1 @@
-""""""
+"""Every SELECT of invitations, tokens and their uses."""

@@ -1,1 +1,1 @@
-""""""
+"""Making invitations, tokens and codes."""

@@ -1,42 +1,59 @@
-"""评价渠道: the national codes (`pf`, norms §1.3) and which of the city's own channels goes by which."""
+"""评价渠道: the national codes (`pf`, norms §1.3) and the city's own channels below each."""
 
-from typing import Literal
+from enum import StrEnum
 
-SubChannel = Literal[
-    "site",
-    "app",
-    "mini_program",
-    "official_account",
-    "window_qr",
-    "tablet",
-    "kiosk",
-    "evaluator",
-    "hotline_12345",
-    "sms_link",
-]
+from shared.errors import InvalidValueError
 
-CHANNELS: dict[str, tuple[SubChannel, ...]] = {
-    "1": ("site",),  # PC端: 政务服务网
-    "2": ("app", "mini_program", "official_account"),  # 移动端
-    "3": ("window_qr",),  # 二维码
-    "4": ("tablet",),  # 政务大厅平板电脑
-    "5": ("kiosk", "evaluator"),  # 政务大厅其他终端
-    "6": ("hotline_12345",),  # 电话
-    "7": ("sms_link",),  # 短信
+
+class Pf(StrEnum):
+    """National code of the channel that a rating came by (评价渠道)."""
+
+    PC = "1"  # PC端: 政务服务网
+    MOBILE = "2"  # 移动端
+    QR_CODE = "3"  # 二维码
+    HALL_TABLET = "4"  # 政务大厅平板电脑
+    HALL_TERMINAL = "5"  # 政务大厅其他终端
+    PHONE = "6"  # 电话
+    SMS = "7"  # 短信
+
+
+class SubChannel(StrEnum):
+    """The city's own channel."""
+
+    SITE = "site"
+    APP = "app"
+    MINI_PROGRAM = "mini_program"
+    OFFICIAL_ACCOUNT = "official_account"
+    WINDOW_QR = "window_qr"
+    TABLET = "tablet"
+    KIOSK = "kiosk"
+    EVALUATOR = "evaluator"
+    HOTLINE_12345 = "hotline_12345"
+    SMS_LINK = "sms_link"
+
+
+CHANNELS: dict[Pf, tuple[SubChannel, ...]] = {
+    Pf.PC: (SubChannel.SITE,),
+    Pf.MOBILE: (SubChannel.APP, SubChannel.MINI_PROGRAM, SubChannel.OFFICIAL_ACCOUNT),
+    Pf.QR_CODE: (SubChannel.WINDOW_QR,),
+    Pf.HALL_TABLET: (SubChannel.TABLET,),
+    Pf.HALL_TERMINAL: (SubChannel.KIOSK, SubChannel.EVALUATOR),
+    Pf.PHONE: (SubChannel.HOTLINE_12345,),
+    Pf.SMS: (SubChannel.SMS_LINK,),
 }
-HOTLINE = "6"
-HALL_DEVICES = frozenset({"4", "5"})
-"""These say which terminal they are."""
+HALL_DEVICES = frozenset({Pf.HALL_TABLET, Pf.HALL_TERMINAL})
 
 
-def channel_fault(pf: str, sub_channel: str, terminal: str | None) -> tuple[str, str, str] | None:
-    """Field, rule and words of what is wrong, or None."""
-    if sub_channel not in CHANNELS[pf]:
-        return (
-            "sub_channel",
-            "belongs_to_pf",
-            f"with pf {pf} it is one of: {', '.join(CHANNELS[pf])}",
+def check_sub_channel(pf: Pf, sub_channel: SubChannel) -> None:
+    """Raise `InvalidValueError` for a channel of the city that does not belong to `pf`."""
+    possible = CHANNELS[pf]
+    if sub_channel not in possible:
+        raise InvalidValueError(
+            "with pf {pf} it is one of: {channels}", pf=pf.value, channels=", ".join(possible)
         )
+
+
+def check_terminal(pf: Pf, terminal: str | None) -> None:
+    """Raise `InvalidValueError` for a device of a hall that does not say which one it is."""
     if pf in HALL_DEVICES and not terminal:
-        return "terminal", "required", "a device of a hall says which it is"
-    return None
+        raise InvalidValueError("a device of a hall says which it is")

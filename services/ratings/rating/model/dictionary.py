@@ -1,35 +1,30 @@
-"""评价指标: the national dictionary of tags (norms §1.4). Units may not add or delete; a new edition is a new version here.
+"""评价指标: the national dictionary of tags (norms §1.4).
 
-The first digit of a code is the grade that it belongs to. Three tags of a grade are shown first, the others under 更多.
-Texts without `bo` fall back to Chinese.
+The first digit of a code is the grade that it belongs to. Three tags of a grade are shown first,
+the others under 更多. Texts without `bo` fall back to Chinese. Departments may not add or delete
+tags; a new national edition is a new version here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
+
+from services.ratings.rating.model.grades import Grade
+from shared.errors import InvalidValueError
 
 CURRENT = "2021"
 """The edition that ratings use."""
 RETIRED = "2019"
 FIRST_SHOWN = 3
-GRADES = {
-    5: ("非常满意", "ཧ་ཅང་ཡིད་ཚིམ།"),
-    4: ("满意", "ཡིད་ཚིམ།"),
-    3: ("基本满意", "གཞི་རྩའི་ཐོག་ཡིད་ཚིམ།"),
-    2: ("不满意", "ཡིད་མ་ཚིམ།"),
-    1: ("非常不满意", "ཧ་ཅང་ཡིད་མ་ཚིམ།"),
-}
-CONTENTS = {
-    "process": "流程",
-    "efficiency": "效率",
-    "convenience": "便捷度",
-    "attitude": "态度",
-    "experience": "体验",
-}
-"""The five contents of a rating, each of which may have its own grade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One 评价指标. `expanded`: under 更多 (expandNorm). Disabled ones explain old ratings and cannot be chosen."""
+    """One 评价指标.
+
+    `expanded`: shown under 更多 (expandNorm). A tag that is not `enabled` explains old ratings and
+    cannot be chosen.
+    """
 
     code: str
     zh: str
@@ -39,11 +34,11 @@ class Tag:
     expanded: bool = False
 
     @property
-    def grade(self) -> int:
-        return int(self.code[0])
+    def grade(self) -> Grade:
+        return cast("Grade", int(self.code[0]))
 
 
-_TEXTS = {
+_TEXTS: dict[str, tuple[str, str | None]] = {
     "510": ("一窗受理一次办结", None),
     "511": ("可以先受理后补材料", None),
     "512": ("不用提交证明", None),
@@ -85,7 +80,7 @@ _TEXTS = {
     "114": ("跑动次数与承诺的不一致", None),
     "115": ("服务态度差效率低", "ཞབས་ཞུའི་རྣམ་འགྱུར་ཞན་ཞིང་ལས་ཆོད་དམའ།"),
 }
-_RETIRED = (
+_RETIRED_CODES = (
     *range(101, 108),
     *range(201, 207),
     *range(301, 307),
@@ -97,35 +92,46 @@ _RETIRED = (
 )
 
 
-def _current() -> dict[str, Tag]:
-    places: dict[str, int] = {}
+def _current_tags() -> dict[str, Tag]:
     tags: dict[str, Tag] = {}
+    number_in_grade: dict[str, int] = {}
     for code, (zh, bo) in _TEXTS.items():
-        place = places[code[0]] = places.get(code[0], 0) + 1
-        tags[code] = Tag(code, zh, bo, expanded=place > FIRST_SHOWN)
+        grade = code[0]
+        number = number_in_grade.get(grade, 0) + 1
+        number_in_grade[grade] = number
+        tags[code] = Tag(code, zh, bo, expanded=number > FIRST_SHOWN)
     return tags
 
 
-TAGS = _current()
-"""Those that can be chosen, in the order in which they are shown."""
-RETIRED_TAGS = {
-    str(code): Tag(
-        str(code), f"2019年指标{code}（已停用）", None, RETIRED, enabled=False, expanded=True
-    )
-    for code in _RETIRED
-}
+def _retired_tags() -> dict[str, Tag]:
+    tags: dict[str, Tag] = {}
+    for number in _RETIRED_CODES:
+        code = str(number)
+        # Only the codes of 2019 are kept, because old ratings name them.
+        text = f"2019年指标{code}（已停用）"
+        tags[code] = Tag(code, text, dictionary=RETIRED, enabled=False, expanded=True)
+    return tags
 
 
-def tags_of(grade: int) -> list[Tag]:
+TAGS = _current_tags()
+"""Tags that can be chosen, in the order in which they are shown."""
+RETIRED_TAGS = _retired_tags()
+
+
+def tags_of(grade: Grade) -> list[Tag]:
     return [tag for tag in TAGS.values() if tag.grade == grade]
 
 
-def tag_fault(grade: int, codes: list[str]) -> str | None:
-    """What is wrong with these tags for this grade, or None."""
+def check_tags(grade: Grade, codes: Sequence[str]) -> None:
+    """Raise `InvalidValueError` for the first of `codes` that cannot be chosen with this grade."""
+    # The first fault is enough: a client shows one list and repairs it as a whole.
     for code in codes:
         tag = TAGS.get(code)
+        if tag is None and code in RETIRED_TAGS:
+            raise InvalidValueError("{code} is retired", code=code)
         if tag is None:
-            return f"{code} is retired" if code in RETIRED_TAGS else f"there is no tag {code}"
+            raise InvalidValueError("there is no tag {code}", code=code)
         if tag.grade != grade:
-            return f"{code} belongs to grade {tag.grade}"
-    return "each tag once" if len(set(codes)) != len(codes) else None
+            raise InvalidValueError("{code} belongs to grade {grade}", code=code, grade=tag.grade)
+    if len(set(codes)) != len(codes):
+        raise InvalidValueError("each tag once")

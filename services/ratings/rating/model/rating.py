@@ -1,9 +1,12 @@
-"""评价: what somebody thought of one service event, said once."""
+"""评价: what somebody said about one service event, once."""
 
+import base64
 from datetime import date, datetime
-from typing import Any
+from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import PlainSerializer
 from sqlalchemy import (
     Boolean,
     Date,
@@ -16,23 +19,78 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model_base import Base
-from shared.security.crypto import Encrypted
+from services.ratings.model_base import OFFICE_COLUMNS, Base, owns
+from services.ratings.rating.model.channels import Pf, SubChannel
+from services.ratings.rating.model.grades import Content, Grade, is_bad
+from services.ratings.rating.model.service_event import ServiceEvent, ServiceFacts
+from services.ratings.rating.model.suspicions import Suspicion
+from shared.database.columns import EnumText, StoredModel, enum_column, json_column
+from shared.security.crypto import Encrypted, decrypt, encrypt
+from shared.security.tokens import Caller
+
+SUPPLEMENT_PURPOSE = "rating.supplements"
 
 
-class Rating(Base):
-    """One rating. Its grade and tags never change; words may be added (`supplements`), an appeal may exclude it.
+class Source(StrEnum):
+    """The credential that a rating came by."""
 
-    Place, matter, hall and window are those of the invitation, `grade` 5 非常满意 … 1 非常不满意, `pf` and `sub_channel` how it
-    came. `text` is what was written, `masked_text` what anybody else may see of it; `suspicions` the reasons why somebody
-    should look at it. `excluded_on` counts it out of every rate; `published_on` shows its words.
+    LINK = "link"
+    ACCOUNT = "account"
+    HOTLINE = "hotline"
+    QUEUE = "queue"
+    WINDOW_CODE = "window_code"
+    BATCH = "batch"
+    RECORD = "record"
 
-    `source` is the credential it came by: link, account, hotline, queue, window_code, batch or record; `operator` the 12345
-    operator who wrote it down. The keyed hashes serve comparison alone: `content_hash` of all that was said, `text_hash` of
-    the words, `device_hash` and `address_hash` of where it came from.
+
+class ExclusionReason(StrEnum):
+    """Why an appeal left a rating out of the rates."""
+
+    MISTAKEN = "mistaken"  # 误评
+    MALICIOUS = "malicious"  # 恶意差评
+
+
+def _iso_time(value: datetime) -> str:
+    # Stored supplements have "+00:00" where Pydantic would write "Z".
+    return value.isoformat()
+
+
+class Supplement(StoredModel):
+    """追加: words added later. `text` is masked; `sealed` holds the words as written, encrypted."""
+
+    at: Annotated[datetime, PlainSerializer(_iso_time)]
+    text: str
+    sealed: str
+
+    @classmethod
+    def seal(cls, text: str, *, masked: str, at: datetime) -> "Supplement":
+        sealed = base64.b64encode(encrypt(text, SUPPLEMENT_PURPOSE)).decode()
+        return cls(at=at, text=masked, sealed=sealed)
+
+    def as_written(self) -> str:
+        return decrypt(base64.b64decode(self.sealed), SUPPLEMENT_PURPOSE)
+
+
+class RatingFacts(ServiceFacts):
+    """What every event about a rating tells."""
+
+    subject_id: UUID
+    real_name: bool
+
+
+class Rating(ServiceEvent, Base):
+    """One rating. Grade and tags never change.
+
+    Words may be added (`supplements`), and an appeal may exclude the rating: `excluded_on` leaves
+    it out of every rate. `published_on` is the day on which everybody could read it.
+
+    `text` is what was written, `masked_text` what everybody but the rater may see of it.
+    `operator` is the 12345 operator who wrote it down. The keyed hashes serve comparison only:
+    `content_hash` of all that was said, `text_hash` of the words, `device_hash` and `address_hash`
+    of the sender.
     """
 
     __tablename__ = "rating"
@@ -63,8 +121,7 @@ class Rating(Base):
         ),
         Index(
             "ix_rating_window",
-            "area_code",
-            "department_code",
+            *OFFICE_COLUMNS,
             "hall",
             "window",
             "rated_at",
@@ -72,8 +129,7 @@ class Rating(Base):
         ),
         Index(
             "ix_rating_suspect",
-            "area_code",
-            "department_code",
+            *OFFICE_COLUMNS,
             "id",
             postgresql_where=sql("suspicions <> '{}'"),
         ),
@@ -82,37 +138,29 @@ class Rating(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     invitation_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
     revision: Mapped[int] = mapped_column(Integer)
-    stage: Mapped[str] = mapped_column(Text)
-    case_id: Mapped[UUID | None] = mapped_column(Uuid)
-    case_number: Mapped[str | None] = mapped_column(Text)
-    service_number: Mapped[int] = mapped_column(SmallInteger)
-    area_code: Mapped[str] = mapped_column(Text)
-    department_code: Mapped[str] = mapped_column(Text)
-    matter_id: Mapped[UUID | None] = mapped_column(Uuid)
-    matter_code: Mapped[str | None] = mapped_column(Text)
-    matter_name: Mapped[str | None] = mapped_column(Text)
-    hall: Mapped[str | None] = mapped_column(Text)
-    window: Mapped[str | None] = mapped_column(Text)
-    grade: Mapped[int] = mapped_column(SmallInteger)
+    grade: Mapped[Grade] = mapped_column(SmallInteger)
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
     dictionary: Mapped[str] = mapped_column(Text)
-    contents: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # Grades of single contents, for those that the rater graded.
+    contents: Mapped[dict[Content, Grade]] = json_column(dict[Content, Grade])
     text: Mapped[str | None] = mapped_column(Encrypted("rating.text"))
     masked_text: Mapped[str | None] = mapped_column(Text)
-    pf: Mapped[str] = mapped_column(Text)
-    sub_channel: Mapped[str] = mapped_column(Text)
+    pf: Mapped[Pf] = enum_column(Pf)
+    sub_channel: Mapped[SubChannel] = enum_column(SubChannel)
     terminal: Mapped[str | None] = mapped_column(Text)
     real_name: Mapped[bool] = mapped_column(Boolean)
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
-    suspicions: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    supplements: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    suspicions: Mapped[list[Suspicion]] = mapped_column(ARRAY(EnumText(Suspicion)))
+    supplements: Mapped[list[Supplement]] = json_column(list[Supplement])
     rated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     rated_on: Mapped[date] = mapped_column(Date)
+    # The day is kept beside the reason, for the list that auditors read.
     excluded_on: Mapped[date | None] = mapped_column(Date)
-    excluded_reason: Mapped[str | None] = mapped_column(Text)
+    excluded_reason: Mapped[ExclusionReason | None] = enum_column(ExclusionReason)
     published_on: Mapped[date | None] = mapped_column(Date)
-    source: Mapped[str] = mapped_column(Text, server_default="link")
+    source: Mapped[Source] = enum_column(Source, server_default=Source.LINK.value)
     operator: Mapped[str | None] = mapped_column(Text)
+    # None in ratings that were stored before these columns existed.
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     text_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     device_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -121,15 +169,15 @@ class Rating(Base):
     @property
     def is_bad(self) -> bool:
         """差评: 不满意 or 非常不满意."""
-        return self.grade <= 2
+        return is_bad(self.grade)
 
-    def facts(self) -> dict[str, Any]:
-        """What every event about it tells of its service, and whether it is under a name."""
-        names = (
-            "stage case_id case_number service_number area_code department_code matter_id matter_code matter_name"
-            " hall window real_name"
-        )
+    def is_of(self, caller: Caller) -> bool:
+        """Whether the caller gave it, or acts for the rater in its matter."""
+        return owns(caller, account_id=self.account_id, matter_id=self.matter_id)
+
+    def facts(self) -> RatingFacts:
         return {
+            **self.service_facts(),
             "subject_id": self.invitation_id,
-            **{name: getattr(self, name) for name in names.split()},
+            "real_name": self.real_name,
         }

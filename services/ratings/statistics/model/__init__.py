@@ -1,1 +1,1 @@
-""""""
+"""Tables and rules of statistics."""

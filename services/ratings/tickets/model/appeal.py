@@ -1,16 +1,17 @@
 """申诉复核: the department says that a rating was a mistake or malicious; two others must agree."""
 
 from datetime import date, datetime
-from typing import Literal
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import Date, DateTime, ForeignKey, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.ratings.model_base import Base
-from services.ratings.rating.model.rating import Rating
+from services.ratings.model_base import Base, OfOffice
+from services.ratings.rating.model.rating import ExclusionReason, Rating
 from services.ratings.tickets.model.ticket import Ticket
+from shared.database.columns import enum_column
 from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.ratings import RatingExcluded
@@ -20,12 +21,20 @@ REVIEWERS = 2
 PENDING = "decided_on IS NULL"
 UPHELD = "decided_on IS NOT NULL AND refused_by IS NULL"
 
-Ground = Literal["mistaken", "malicious"]
-"""误评 or 恶意差评."""
+
+class AppealState(StrEnum):
+    """How an appeal stands."""
+
+    PENDING = "pending"
+    UPHELD = "upheld"  # 申诉成立
+    REFUSED = "refused"
 
 
-class Appeal(Base):
-    """One appeal against one rating. `agreed` are the reviewers who upheld it; one refusal decides against it."""
+class Appeal(OfOffice, Base):
+    """One appeal against one rating.
+
+    `agreed` are the reviewers who upheld it; one refusal decides against it.
+    """
 
     __tablename__ = "appeal"
     __table_args__ = (
@@ -44,9 +53,7 @@ class Appeal(Base):
     ticket_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id"), unique=True)
     rating_id: Mapped[UUID] = mapped_column(Uuid, unique=True)
     revision: Mapped[int] = mapped_column(Integer)
-    area_code: Mapped[str] = mapped_column(Text)
-    department_code: Mapped[str] = mapped_column(Text)
-    ground: Mapped[str] = mapped_column(Text)
+    ground: Mapped[ExclusionReason] = enum_column(ExclusionReason)
     reasons: Mapped[str] = mapped_column(Text)
     made_by: Mapped[str] = mapped_column(Text)
     made_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -58,8 +65,16 @@ class Appeal(Base):
 
     @classmethod
     def against(
-        cls, ticket: Ticket, ground: str, reasons: str, officer: str, review_days: int, at: Moment
+        cls,
+        ticket: Ticket,
+        ground: ExclusionReason,
+        *,
+        reasons: str,
+        officer: str,
+        review_days: int,
+        at: Moment,
     ) -> "Appeal":
+        """An appeal that is to be reviewed within `review_days` working days."""
         return cls(
             id=new_id(),
             ticket_id=ticket.id,
@@ -81,39 +96,45 @@ class Appeal(Base):
         return self.decided_on is not None and self.refused_by is None
 
     @property
-    def state(self) -> str:
-        return "pending" if self.decided_on is None else "upheld" if self.upheld else "refused"
+    def state(self) -> AppealState:
+        if self.decided_on is None:
+            return AppealState.PENDING
+        if self.upheld:
+            return AppealState.UPHELD
+        return AppealState.REFUSED
 
-    def review(self, agrees: bool, words: str, reviewer: str, at: Moment) -> None:
+    def review(self, reviewer: str, *, agrees: bool, reasons: str, at: Moment) -> None:
         """One reviewer's opinion; the second agreement, or any refusal, decides."""
+        refusal: dict[str, object] = {"state": self.state, "allowed": []}
         if self.decided_on is not None:
-            raise ConflictError(
-                f"the appeal is {self.state}", extra={"state": self.state, "allowed": []}
-            )
+            raise ConflictError("the appeal is {state}", state=self.state, extra=refusal)
         if reviewer in self.agreed:
-            words = "you have reviewed this appeal; a second person must"
-            raise ConflictError(words, extra={"state": self.state, "allowed": []})
+            raise ConflictError(
+                "you have reviewed this appeal; a second person must", extra=refusal
+            )
         self.revision += 1
-        self.opinions = [*self.opinions, words]
+        self.opinions = [*self.opinions, reasons]
         if agrees:
             self.agreed = [*self.agreed, reviewer]
         else:
             self.refused_by = reviewer
+        # One refusal is enough: an upheld appeal leaves a citizen's rating out of every rate.
         if not agrees or len(self.agreed) == REVIEWERS:
             self.decided_on = at.today
 
     def exclude(self, rating: Rating, at: Moment) -> RatingExcluded:
         """Upheld: the rating counts no more; it stays as it is."""
         rating.revision += 1
-        rating.excluded_on, rating.excluded_reason = at.today, self.ground
+        rating.excluded_on = at.today
+        rating.excluded_reason = self.ground
         return RatingExcluded(
             **rating.facts(),
             revision=rating.revision,
             occurred_at=at.now,
             rating_id=rating.id,
-            grade=rating.grade,  # pyright: ignore[reportArgumentType]
+            grade=rating.grade,
             rated_on=rating.rated_on,
-            pf=rating.pf,  # pyright: ignore[reportArgumentType]
+            pf=rating.pf.value,
             sub_channel=rating.sub_channel,
             reason=self.ground,
         )

@@ -1,9 +1,10 @@
-"""The clocks of a ticket and who hears of it when one runs out (逐级督办). Pure.
+"""The clocks of a ticket, and who is told when one runs out (逐级督办).
 
-A clock that is overdue goes to the section head the day after, and every `step` working days one level further up.
+A clock that is overdue goes to the section head the day after, and every `step` working days one
+level further up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -26,10 +27,10 @@ class Escalation:
 
 
 def escalations(
-    clocks: dict[Clock, date], step: int, calendar: WorkCalendar
+    clocks: Mapping[Clock, date], step: int, calendar: WorkCalendar
 ) -> Iterator[Escalation]:
-    """Everything that will be escalated if these running clocks (and the days they are due) are left alone."""
+    """Everything that will be escalated if nobody stops these clocks, given with their due days."""
     for clock, due_on in clocks.items():
         for level in range(1, LEVELS + 1):
-            last = calendar.add_working_days(due_on, step * (level - 1))
-            yield Escalation(last + DAY, clock, level)
+            last_day = calendar.add_working_days(due_on, step * (level - 1))
+            yield Escalation(last_day + DAY, clock, level)

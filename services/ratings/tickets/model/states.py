@@ -17,8 +17,8 @@ class TicketState(StrEnum):
     EXCLUDED = "excluded"
 
 
-class TicketAct(StrEnum):
-    """What can be done to a ticket; the words are those of the paths."""
+class NextAct(StrEnum):
+    """What can be done to a ticket next, named as the last part of its path."""
 
     CALL_BACK = "callbacks"
     VERIFY = "verification"
@@ -33,23 +33,22 @@ class TicketAct(StrEnum):
 
 START = (TicketState.OPEN, TicketState.REOPENED)
 ANSWERED = (TicketState.RECTIFIED, TicketState.EXPLAINED)
-RUNNING = tuple(
-    state for state in TicketState if state not in {TicketState.CLOSED, TicketState.EXCLUDED}
-)
-ALLOWED: dict[TicketAct, tuple[TicketState, ...]] = {
-    TicketAct.CALL_BACK: (
+ENDED = (TicketState.CLOSED, TicketState.EXCLUDED)
+RUNNING = tuple(state for state in TicketState if state not in ENDED)
+ALLOWED: dict[NextAct, tuple[TicketState, ...]] = {
+    NextAct.CALL_BACK: (
         *START,
         TicketState.VERIFIED,
         TicketState.CALLED_BACK,
         TicketState.RECTIFYING,
     ),
-    TicketAct.VERIFY: START,
-    TicketAct.PLAN: (TicketState.CALLED_BACK, TicketState.VERIFIED),
-    TicketAct.APPROVE: (TicketState.RECTIFYING,),
-    TicketAct.COMPLETE: (TicketState.RECTIFYING,),
-    TicketAct.EXPLAIN: (TicketState.CALLED_BACK, TicketState.VERIFIED, TicketState.RECTIFYING),
-    TicketAct.FEED_BACK: ANSWERED,
-    TicketAct.RE_RATE: ANSWERED,
-    TicketAct.APPEAL: RUNNING,
+    NextAct.VERIFY: START,
+    NextAct.PLAN: (TicketState.CALLED_BACK, TicketState.VERIFIED),
+    NextAct.APPROVE: (TicketState.RECTIFYING,),
+    NextAct.COMPLETE: (TicketState.RECTIFYING,),
+    NextAct.EXPLAIN: (TicketState.CALLED_BACK, TicketState.VERIFIED, TicketState.RECTIFYING),
+    NextAct.FEED_BACK: ANSWERED,
+    NextAct.RE_RATE: ANSWERED,
+    NextAct.APPEAL: RUNNING,
 }
 IS_RUNNING = "closed_on IS NULL"

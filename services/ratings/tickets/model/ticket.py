@@ -1,8 +1,11 @@
-"""差评工单: what is done about one bad rating. Every act is one method; time and calendar are passed in."""
+"""差评工单: what is done about one bad rating.
 
-from collections.abc import Sequence
+Every act is one method of `Ticket`. It checks that the act is possible now, changes the ticket, and
+returns the events; time and calendar are passed in.
+"""
+
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,17 +24,20 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.calendar.model import Deadlines
-from services.ratings.model_base import PLACE, Base
-from services.ratings.rating.model.rating import Rating
+from services.ratings.model_base import OFFICE_COLUMNS, Base, OfOffice
+from services.ratings.rating.model.grades import Grade, is_bad
+from services.ratings.rating.model.rating import Rating, RatingFacts
+from services.ratings.rating.model.root_causes import PlanClass, RootCause
 from services.ratings.tickets.model.clocks import DAY, Clock, Escalation, escalations
 from services.ratings.tickets.model.states import (
     ALLOWED,
     ANSWERED,
     IS_RUNNING,
     START,
-    TicketAct,
+    NextAct,
     TicketState,
 )
+from shared.database.columns import enum_column
 from shared.domain.workdays import Moment
 from shared.errors import ConflictError
 from shared.events.ratings import (
@@ -42,24 +48,47 @@ from shared.events.ratings import (
     RatingRerated,
 )
 from shared.ids import new_id
-from shared.security.crypto import Encrypted
 
 ATTEMPTS = 3
 """Calls that nobody answered, after which the work goes on without the rater."""
-PlanClass = Literal["simple", "complex"]
 
 
-class Ticket(Base):
+class TicketFacts(RatingFacts):
+    """What every event about a ticket tells."""
+
+    rating_id: UUID
+    ticket_id: UUID
+    grade: Grade
+    revision: int
+    occurred_at: datetime
+
+
+class RootCauseFound(NamedTuple):
+    """What the bad rating was about, coded and in words, and what was done; `action` is public."""
+
+    cause: RootCause
+    words: str
+    action: str
+
+
+class Ticket(OfOffice, Base):
     """One bad rating from its opening to the rater's judgement of what was done.
 
-    A second `round` begins when the rater is not satisfied; there is no third. What belongs to a round is emptied with it,
-    but for `called_back_on`, the first day on which the rater was reached. `watch_on` is the next day on which time alone
-    does something, so that the timer asks one narrow index; `next_due_on` orders the work lists. `handler` acted last.
+    A second `round` begins when the rater is not satisfied; there is no third. What belongs to a
+    round is emptied with it, except `called_back_on`, the first day on which the rater was reached.
+    `watch_on` is the next day on which time alone does something, so that the timer reads one
+    narrow index; `next_due_on` orders the work lists. `handler` acted last.
     """
 
     __tablename__ = "ticket"
     __table_args__ = (
-        Index("ix_ticket_work", *PLACE, "next_due_on", "id", postgresql_where=text(IS_RUNNING)),
+        Index(
+            "ix_ticket_work",
+            *OFFICE_COLUMNS,
+            "next_due_on",
+            "id",
+            postgresql_where=text(IS_RUNNING),
+        ),
         Index(
             "ix_ticket_area", "area_code", "next_due_on", "id", postgresql_where=text(IS_RUNNING)
         ),
@@ -67,7 +96,7 @@ class Ticket(Base):
         Index(
             "ix_ticket_handler",
             "handler",
-            *PLACE,
+            *OFFICE_COLUMNS,
             "next_due_on",
             "id",
             postgresql_where=text(IS_RUNNING),
@@ -79,12 +108,10 @@ class Ticket(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     rating_id: Mapped[UUID] = mapped_column(ForeignKey("rating.id"), unique=True)
     revision: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[TicketState] = enum_column(TicketState)
     round: Mapped[int] = mapped_column(SmallInteger)
-    area_code: Mapped[str] = mapped_column(Text)
-    department_code: Mapped[str] = mapped_column(Text)
     account_id: Mapped[UUID | None] = mapped_column(Uuid)
-    grade: Mapped[int] = mapped_column(SmallInteger)
+    grade: Mapped[Grade] = mapped_column(SmallInteger)
     real_name: Mapped[bool] = mapped_column(Boolean)
     opened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     opened_on: Mapped[date] = mapped_column(Date)
@@ -97,12 +124,12 @@ class Ticket(Base):
     called_back_on: Mapped[date | None] = mapped_column(Date)
     verified_on: Mapped[date | None] = mapped_column(Date)
     confirmed: Mapped[bool | None] = mapped_column(Boolean)
-    plan_class: Mapped[str | None] = mapped_column(Text)
+    plan_class: Mapped[PlanClass | None] = enum_column(PlanClass)
     plan_reason: Mapped[str | None] = mapped_column(Text)
     ledger: Mapped[str | None] = mapped_column(Text)
     planned_on: Mapped[date | None] = mapped_column(Date)
     approved_by: Mapped[str | None] = mapped_column(Text)
-    root_cause: Mapped[str | None] = mapped_column(Text)
+    root_cause: Mapped[RootCause | None] = enum_column(RootCause)
     root_words: Mapped[str | None] = mapped_column(Text)
     action: Mapped[str | None] = mapped_column(Text)
     rectified_on: Mapped[date | None] = mapped_column(Date)
@@ -110,7 +137,7 @@ class Ticket(Base):
     rectify_late: Mapped[bool] = mapped_column(Boolean)
     feedback_on: Mapped[date | None] = mapped_column(Date)
     satisfied: Mapped[bool | None] = mapped_column(Boolean)
-    regrade: Mapped[int | None] = mapped_column(SmallInteger)
+    regrade: Mapped[Grade | None] = mapped_column(SmallInteger)
     closed_on: Mapped[date | None] = mapped_column(Date)
     silent_on: Mapped[date | None] = mapped_column(Date)
     escalated: Mapped[list[str]] = mapped_column(ARRAY(Text))
@@ -120,7 +147,7 @@ class Ticket(Base):
     watch_on: Mapped[date | None] = mapped_column(Date)
 
     @classmethod
-    def over(cls, rating: Rating) -> "Ticket":
+    def about(cls, rating: Rating) -> "Ticket":
         """A ticket about this rating that has not been opened yet."""
         return cls(
             id=new_id(),
@@ -136,144 +163,201 @@ class Ticket(Base):
             level=0,
         )
 
-    def facts(self, rating: Rating, at: Moment) -> dict[str, Any]:
-        """What every event about it tells; each is a further revision of the rating."""
+    def _next_facts(self, rating: Rating, at: Moment) -> TicketFacts:
+        """What the next event tells; each event is a further revision of the rating."""
         rating.revision += 1
-        about = {"rating_id": rating.id, "ticket_id": self.id, "grade": self.grade}
-        return {**rating.facts(), **about, "revision": rating.revision, "occurred_at": at.now}
+        return {
+            **rating.facts(),
+            "rating_id": rating.id,
+            "ticket_id": self.id,
+            "grade": self.grade,
+            "revision": rating.revision,
+            "occurred_at": at.now,
+        }
 
     @property
     def may_proceed(self) -> bool:
         """The rater was reached, or need not be (anonymous), or could not be."""
-        return self.state != TicketState.VERIFIED or not self.real_name or self.attempts >= ATTEMPTS
+        waits_for_rater = self.state == TicketState.VERIFIED and self.real_name
+        return not waits_for_rater or self.attempts >= ATTEMPTS
 
-    def allowed(self) -> list[TicketAct]:
-        """What can be done to it now, as the last parts of the paths."""
+    def allowed(self) -> list[NextAct]:
+        """What can be done to it now."""
         acts = {act for act, states in ALLOWED.items() if self.state in states}
-        waits = self.plan_class == "complex" and self.approved_by is None
+        # Without having reached the rater nothing is planned, until calls were tried often enough.
         if not self.may_proceed:
-            acts -= {TicketAct.PLAN, TicketAct.EXPLAIN}
+            acts -= {NextAct.PLAN, NextAct.EXPLAIN}
+        # Nobody knows whom to call.
         if not self.real_name:
-            acts -= {TicketAct.CALL_BACK}
-        return sorted(acts - ({TicketAct.COMPLETE} if waits else {TicketAct.APPROVE}))
+            acts.discard(NextAct.CALL_BACK)
+        if self.plan_class == PlanClass.COMPLEX and self.approved_by is None:
+            acts.discard(NextAct.COMPLETE)
+        else:
+            acts.discard(NextAct.APPROVE)
+        return sorted(acts)
 
-    def check(self, act: TicketAct) -> None:
-        """Refuse an act that is not possible now, naming those that are."""
-        if act not in (allowed := self.allowed()):
-            words = f"the ticket is {self.state}; {act} is not possible now"
-            raise ConflictError(words, extra={"state": self.state, "allowed": allowed})
+    def check(self, act: NextAct) -> None:
+        """Raise `ConflictError` for an act that is not possible now, naming those that are."""
+        allowed = self.allowed()
+        if act not in allowed:
+            raise ConflictError(
+                "the ticket is {state}; {act} is not possible now",
+                state=self.state,
+                act=act,
+                extra={"state": self.state, "allowed": allowed},
+            )
 
-    def _begin(self, act: TicketAct, officer: str | None = None) -> None:
+    def _begin(self, act: NextAct, officer: str | None = None) -> None:
         self.check(act)
         self.revision += 1
+        # Acts of the rater and of reviewers leave the work with the officer who had it.
         self.handler = officer or self.handler
 
-    def open(self, rating: Rating, days: Deadlines, at: Moment) -> BadRatingOpened:
+    def open(self, rating: Rating, *, days: Deadlines, at: Moment) -> BadRatingOpened:
         """A round begins: 谁办理谁负责, the department's clocks start."""
         self.revision += 1
         self.round += 1
-        self.state = TicketState.OPEN if self.round == 1 else TicketState.REOPENED
         if self.round == 1:
-            self.opened_at, self.opened_on = at.now, at.today
-        self.callback_due_on, self.verify_due_on = at.after(days.callback), at.after(days.verify)
+            self.state = TicketState.OPEN
+            self.opened_at = at.now
+            self.opened_on = at.today
+        else:
+            self.state = TicketState.REOPENED
+        self.callback_due_on = at.after(days.callback)
+        self.verify_due_on = at.after(days.verify)
         self.rectify_due_on = at.after(days.rectify_simple)
-        self.attempts, self.explained, self.rectify_late = 0, False, False
-        self.first_call_on = self.reached_on = self.verified_on = self.planned_on = None
-        self.rectified_on = self.feedback_on = self.silent_on = None
-        self.plan_class = self.plan_reason = self.ledger = self.approved_by = None
-        self.root_cause = self.root_words = self.action = None
+        self._empty_round()
         self.watch(days, at)
-        dues: dict[str, Any] = {
-            "callback_due_on": self.callback_due_on,
-            "rectify_due_on": self.rectify_due_on,
-        }
-        return BadRatingOpened(**self.facts(rating, at), **dues, reopened=self.round > 1)
+        return BadRatingOpened(
+            **self._next_facts(rating, at),
+            callback_due_on=self.callback_due_on,
+            rectify_due_on=self.rectify_due_on,
+            reopened=self.round > 1,
+        )
+
+    def _empty_round(self) -> None:
+        """Empty what belongs to the round before."""
+        self.attempts = 0
+        self.first_call_on = None
+        self.reached_on = None
+        self.verified_on = None
+        self.plan_class = None
+        self.plan_reason = None
+        self.ledger = None
+        self.planned_on = None
+        self.approved_by = None
+        self.root_cause = None
+        self.root_words = None
+        self.action = None
+        self.explained = False
+        self.rectified_on = None
+        self.rectify_late = False
+        self.feedback_on = None
+        self.silent_on = None
 
     def verify(
-        self, confirmed: bool, officer: str, rating: Rating, at: Moment
-    ) -> Sequence[BadRatingCalledBack]:
+        self, rating: Rating, *, confirmed: bool, officer: str, at: Moment
+    ) -> list[BadRatingCalledBack]:
         """核实: whether it was as the rater says."""
-        self._begin(TicketAct.VERIFY, officer)
-        self.state, self.verified_on, self.confirmed = TicketState.VERIFIED, at.today, confirmed
+        self._begin(NextAct.VERIFY, officer)
+        self.state = TicketState.VERIFIED
+        self.verified_on = at.today
+        self.confirmed = confirmed
         return self._called_back(rating, at)
 
     def call_back(
-        self, reached: bool, officer: str, rating: Rating, at: Moment
-    ) -> Sequence[BadRatingCalledBack]:
+        self, rating: Rating, *, reached: bool, officer: str, at: Moment
+    ) -> list[BadRatingCalledBack]:
         """回访: one call, answered or not."""
-        self._begin(TicketAct.CALL_BACK, officer)
+        self._begin(NextAct.CALL_BACK, officer)
         self.attempts += 1
         self.first_call_on = self.first_call_on or at.today
         if reached:
             self.reached_on = self.reached_on or at.today
+            # Kept over both rounds: the rate of call-backs counts the first one.
             self.called_back_on = self.called_back_on or at.today
         return self._called_back(rating, at)
 
-    def _called_back(self, rating: Rating, at: Moment) -> Sequence[BadRatingCalledBack]:
+    def _called_back(self, rating: Rating, at: Moment) -> list[BadRatingCalledBack]:
         """回访核实: both are done, in whichever order."""
         if self.state != TicketState.VERIFIED or self.reached_on is None:
-            return ()
+            return []
         assert self.first_call_on is not None
         assert self.verified_on is not None
         self.state = TicketState.CALLED_BACK
-        in_time = (
-            self.first_call_on <= self.callback_due_on and self.verified_on <= self.verify_due_on
-        )
-        return (BadRatingCalledBack(**self.facts(rating, at), in_time=in_time),)
+        called_in_time = self.first_call_on <= self.callback_due_on
+        verified_in_time = self.verified_on <= self.verify_due_on
+        in_time = called_in_time and verified_in_time
+        return [BadRatingCalledBack(**self._next_facts(rating, at), in_time=in_time)]
 
     def plan(
-        self, kind: PlanClass, reason: str | None, ledger: str | None, officer: str, at: Moment
+        self, kind: PlanClass, *, reason: str | None, ledger: str | None, officer: str, at: Moment
     ) -> None:
-        """整改: at once when simple; a complex one has its reason, a ledger entry (台账) and, once approved, more time."""
-        self._begin(TicketAct.PLAN, officer)
-        self.state, self.plan_class, self.planned_on = TicketState.RECTIFYING, kind, at.today
-        self.plan_reason, self.ledger = reason, ledger
+        """整改: at once when simple.
 
-    def approve(self, officer: str, days: Deadlines, at: Moment) -> None:
-        """The department's head agrees that it is complex: the longer time runs from the round's opening."""
-        self._begin(TicketAct.APPROVE)
+        A complex one has its reason, a ledger entry (台账) and, once approved, more time.
+        """
+        self._begin(NextAct.PLAN, officer)
+        self.state = TicketState.RECTIFYING
+        self.plan_class = kind
+        self.planned_on = at.today
+        self.plan_reason = reason
+        self.ledger = ledger
+
+    def approve(self, officer: str, *, days: Deadlines, at: Moment) -> None:
+        """The department's head agrees that it is complex.
+
+        The longer time runs from the round's opening.
+        """
+        self._begin(NextAct.APPROVE)
         self.approved_by = officer
-        more = days.rectify_complex - days.rectify_simple
-        self.rectify_due_on = at.calendar.add_working_days(self.rectify_due_on, max(more, 0))
+        # A city may set both to the same number; a deadline never moves back.
+        more = max(days.rectify_complex - days.rectify_simple, 0)
+        self.rectify_due_on = at.calendar.add_working_days(self.rectify_due_on, more)
+        # With the longer time it may be in time after all.
         self.rectify_late = self.rectify_late and at.today > self.rectify_due_on
 
     def complete(
-        self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment
-    ) -> Any:
+        self, rating: Rating, found: RootCauseFound, *, officer: str, at: Moment
+    ) -> BadRatingRectified:
         """整改完成: root cause and action are known."""
-        self._begin(TicketAct.COMPLETE, officer)
+        self._begin(NextAct.COMPLETE, officer)
         self.state = TicketState.RECTIFIED
-        return self._answered(cause, words, action, rating, at)
+        return self._answered(rating, found, at=at)
 
     def explain(
-        self, cause: str, words: str, action: str, officer: str, rating: Rating, at: Moment
-    ) -> Any:
-        """解释说明: what the rater asks for has no legal basis."""
-        self._begin(TicketAct.EXPLAIN, officer)
-        self.state, self.explained = TicketState.EXPLAINED, True
-        return self._answered(cause, words, action, rating, at)
-
-    def _answered(
-        self, cause: str, words: str, action: str, rating: Rating, at: Moment
+        self, rating: Rating, found: RootCauseFound, *, officer: str, at: Moment
     ) -> BadRatingRectified:
-        self.root_cause, self.root_words, self.action = cause, words, action
+        """解释说明: what the rater asks for has no legal basis."""
+        self._begin(NextAct.EXPLAIN, officer)
+        self.state = TicketState.EXPLAINED
+        self.explained = True
+        return self._answered(rating, found, at=at)
+
+    def _answered(self, rating: Rating, found: RootCauseFound, *, at: Moment) -> BadRatingRectified:
+        self.root_cause = found.cause
+        self.root_words = found.words
+        self.action = found.action
         self.rectified_on = at.today
         in_time = at.today <= self.rectify_due_on
         return BadRatingRectified(
-            **self.facts(rating, at), in_time=in_time, explained=self.explained
+            **self._next_facts(rating, at), in_time=in_time, explained=self.explained
         )
 
-    def feed_back(self, officer: str, days: Deadlines, at: Moment) -> None:
+    def feed_back(self, officer: str, *, days: Deadlines, at: Moment) -> None:
         """反馈 to the rater: who then says nothing leaves it closed."""
-        self._begin(TicketAct.FEED_BACK, officer)
+        self._begin(NextAct.FEED_BACK, officer)
         self.feedback_on = self.feedback_on or at.today
+        # Feedback that is given again does not give the rater more time, nor less.
         self.silent_on = self.silent_on or at.after(days.rerate)
 
-    def rerate(self, regrade: int, rating: Rating, at: Moment) -> RatingRerated:
-        """再评价 by the rater; with 1 or 2 a second round begins (`open`), once."""
-        self._begin(TicketAct.RE_RATE)
-        self.regrade, self.satisfied = regrade, regrade > 2
-        return RatingRerated(**self.facts(rating, at), satisfied=self.satisfied, regrade=regrade)  # pyright: ignore[reportArgumentType]
+    def rerate(self, rating: Rating, regrade: Grade, *, at: Moment) -> RatingRerated:
+        """再评价 by the rater; after a bad grade a second round begins (`open`), once."""
+        self._begin(NextAct.RE_RATE)
+        self.regrade = regrade
+        satisfied = not is_bad(regrade)
+        self.satisfied = satisfied
+        return RatingRerated(**self._next_facts(rating, at), satisfied=satisfied, regrade=regrade)
 
     @property
     def reopens(self) -> bool:
@@ -282,14 +366,18 @@ class Ticket(Base):
 
     def close(self, at: Moment) -> None:
         """Satisfied, silent, or judged a second time."""
-        self.state, self.closed_on = TicketState.CLOSED, at.today
-        self.next_due_on = self.watch_on = None
+        self._end(TicketState.CLOSED, at)
 
     def exclude(self, at: Moment) -> None:
         """An appeal was upheld: nothing is left to do."""
         self.revision += 1
-        self.state, self.closed_on = TicketState.EXCLUDED, at.today
-        self.next_due_on = self.watch_on = None
+        self._end(TicketState.EXCLUDED, at)
+
+    def _end(self, state: TicketState, at: Moment) -> None:
+        self.state = state
+        self.closed_on = at.today
+        self.next_due_on = None
+        self.watch_on = None
 
     def clocks(self) -> dict[Clock, date]:
         """Those that run, and the days they are due."""
@@ -298,12 +386,12 @@ class Ticket(Base):
             return running
         if self.state in ANSWERED:
             # Feedback belongs to the rectification, so it is due with it.
-            return {} if self.feedback_on else {"feedback": self.rectify_due_on}
-        if (
-            self.state in (*START, TicketState.VERIFIED)
-            and self.first_call_on is None
-            and self.real_name
-        ):
+            if self.feedback_on is None:
+                running["feedback"] = self.rectify_due_on
+            return running
+        # An officer who has called once has met the clock, whether the call was answered or not.
+        may_call = self.state in (*START, TicketState.VERIFIED) and self.real_name
+        if may_call and self.first_call_on is None:
             running["callback"] = self.callback_due_on
         if self.verified_on is None:
             running["verify"] = self.verify_due_on
@@ -311,50 +399,41 @@ class Ticket(Base):
         return running
 
     def _pending(self, days: Deadlines, at: Moment) -> list[Escalation]:
-        found = escalations(self.clocks(), days.escalation_step, at.calendar)
-        return sorted(one for one in found if self._name(one) not in self.escalated)
+        """What will be escalated, and was not yet, in the order of its days."""
+        coming = escalations(self.clocks(), days.escalation_step, at.calendar)
+        return sorted(one for one in coming if self._name(one) not in self.escalated)
 
-    def _name(self, one: Escalation) -> str:
-        return f"{self.round}/{one.clock}/{one.level}"
+    def _name(self, escalation: Escalation) -> str:
+        return f"{self.round}/{escalation.clock}/{escalation.level}"
 
     def watch(self, days: Deadlines, at: Moment) -> None:
         """Set the next days on which something is due, and on which time alone does something."""
-        if self.closed_on is None:
-            silent = [self.silent_on] if self.silent_on else []
-            self.next_due_on = min([*self.clocks().values(), *silent])
-            coming = [one.day for one in self._pending(days, at)]
-            self.watch_on = min([*coming, *(day + DAY for day in silent)], default=None)
+        if self.closed_on is not None:
+            return
+        due_days = list(self.clocks().values())
+        watch_days = [one.day for one in self._pending(days, at)]
+        if self.silent_on is not None:
+            due_days.append(self.silent_on)
+            watch_days.append(self.silent_on + DAY)
+        self.next_due_on = min(due_days)
+        self.watch_on = min(watch_days, default=None)
 
-    def escalate(self, rating: Rating, days: Deadlines, at: Moment) -> list[BadRatingEscalated]:
+    def escalate(self, rating: Rating, *, days: Deadlines, at: Moment) -> list[BadRatingEscalated]:
         """逐级督办: what ran out since the timer last looked, each once."""
         due = [one for one in self._pending(days, at) if one.day <= at.today]
         if not due:
             return []
         self.revision += 1
-        self.escalated = [*self.escalated, *(self._name(one) for one in due)]
-        self.level = max([self.level, *(one.level for one in due)])
-        self.rectify_late = self.rectify_late or any(one.clock == "rectify" for one in due)
-        return [
-            BadRatingEscalated(**self.facts(rating, at), level=one.level, clock=one.clock)
-            for one in due
-        ]
+        # By round, clock and level: each is told once, however often the timer runs.
+        self.escalated = [*self.escalated, *[self._name(one) for one in due]]
+        events: list[BadRatingEscalated] = []
+        for one in due:
+            self.level = max(self.level, one.level)
+            self.rectify_late = self.rectify_late or one.clock == "rectify"
+            facts = self._next_facts(rating, at)
+            events.append(BadRatingEscalated(**facts, level=one.level, clock=one.clock))
+        return events
 
     def is_silent(self, at: Moment) -> bool:
         """The rater got feedback and said nothing in time."""
         return self.state in ANSWERED and self.silent_on is not None and at.today > self.silent_on
-
-
-class TicketStep(Base):
-    """One act on a ticket, for those who must know later: a call, a verification, feedback. Words may tell of a person."""
-
-    __tablename__ = "ticket_step"
-    __table_args__ = (Index("ix_ticket_step_ticket", "ticket_id", "id"),)
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    ticket_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id"))
-    round: Mapped[int] = mapped_column(SmallInteger)
-    act: Mapped[str] = mapped_column(Text)
-    outcome: Mapped[str | None] = mapped_column(Text)
-    words: Mapped[str | None] = mapped_column(Encrypted("ticket_step.words"))
-    officer: Mapped[str | None] = mapped_column(Text)
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

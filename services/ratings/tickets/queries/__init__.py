@@ -1,1 +1,1 @@
-""""""
+"""Every SELECT of tickets and appeals."""

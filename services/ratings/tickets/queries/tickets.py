@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.invitations.model.invitation import Invitation
+from services.ratings.model_base import DuePlace, Scope
+from services.ratings.rating.model.grades import Grade
 from services.ratings.rating.model.rating import Rating
-from services.ratings.tickets.model.states import IS_RUNNING
-from services.ratings.tickets.model.ticket import Ticket, TicketStep
+from services.ratings.rating.model.steps import TicketStep
+from services.ratings.tickets.model.states import IS_RUNNING, TicketState
+from services.ratings.tickets.model.ticket import Ticket
 from shared.errors import NotFoundError
 
 
@@ -28,30 +30,21 @@ async def find_ticket_of(session: AsyncSession, rating_id: UUID) -> Ticket | Non
     return await session.scalar(select(Ticket).where(Ticket.rating_id == rating_id))
 
 
-async def find_ticket_by_invitation(session: AsyncSession, invitation_id: UUID) -> Any | None:
-    """Id and state of the ticket that an invitation's rating led to."""
+class TicketStatus(NamedTuple):
+    id: UUID
+    state: TicketState
+
+
+async def find_status_by_invitation(
+    session: AsyncSession, invitation_id: UUID
+) -> TicketStatus | None:
+    """The ticket that an invitation's rating led to."""
     statement = select(Ticket.id, Ticket.state).join(Rating, Rating.id == Ticket.rating_id)
-    return (
-        await session.execute(statement.where(Rating.invitation_id == invitation_id))
-    ).one_or_none()
-
-
-async def get_rating(session: AsyncSession, rating_id: UUID, *, lock: bool = False) -> Rating:
-    rating = await session.get(Rating, rating_id, with_for_update=lock)
-    if rating is None:
-        raise NotFoundError("no such rating of yours")
-    return rating
-
-
-async def list_ratings(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Rating]:
-    """These ratings, locked in one order."""
-    statement = select(Rating).where(Rating.id.in_(ids)).order_by(Rating.id).with_for_update()
-    return {rating.id: rating for rating in await session.scalars(statement)}
-
-
-async def find_invitation(session: AsyncSession, rating: Rating) -> Invitation | None:
-    """Who was asked; nobody known where a pre-issued token was used."""
-    return await session.get(Invitation, rating.invitation_id)
+    found = await session.execute(statement.where(Rating.invitation_id == invitation_id))
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return TicketStatus(*row)
 
 
 async def list_steps(session: AsyncSession, ticket_id: UUID) -> Sequence[TicketStep]:
@@ -61,15 +54,33 @@ async def list_steps(session: AsyncSession, ticket_id: UUID) -> Sequence[TicketS
 
 @dataclass(frozen=True, slots=True)
 class TicketFilter:
-    """Whose tickets: `area`, `department` None for all; `handler`: only what this one acted on last."""
+    """Which open tickets: those in `scope`, acted on last by `handler`, due before a day."""
 
-    area: str | None
-    department: str | None
+    scope: Scope
     handler: str | None = None
     due_before: date | None = None
 
 
-COLUMNS = (
+class TicketRow(NamedTuple):
+    """A ticket in a list."""
+
+    id: UUID
+    rating_id: UUID
+    revision: int
+    state: TicketState
+    round: int
+    area_code: str
+    department_code: str
+    grade: Grade
+    opened_on: date
+    next_due_on: date | None
+    level: int
+    matter_name: str | None
+    hall: str | None
+    window: str | None
+
+
+TICKETS = select(
     Ticket.id,
     Ticket.rating_id,
     Ticket.revision,
@@ -84,44 +95,48 @@ COLUMNS = (
     Rating.matter_name,
     Rating.hall,
     Rating.window,
-)
-
-
-def _joined() -> Any:
-    return select(*COLUMNS).join(Rating, Rating.id == Ticket.rating_id)
+).join(Rating, Rating.id == Ticket.rating_id)
+"""The columns of `TicketRow`, in its order."""
 
 
 async def list_work(
-    session: AsyncSession, which: TicketFilter, after: tuple[date, UUID], limit: int
-) -> Sequence[Any]:
-    """Tickets that are not closed, the most urgent first."""
-    statement = _joined().where(
-        text(IS_RUNNING), tuple_(Ticket.next_due_on, Ticket.id) > tuple_(*after)
-    )
-    if which.area is not None:
-        statement = statement.where(Ticket.area_code == which.area)
-    if which.department is not None:
-        statement = statement.where(Ticket.department_code == which.department)
+    session: AsyncSession, which: TicketFilter, *, after: DuePlace, limit: int
+) -> list[TicketRow]:
+    """Tickets that are not closed, the most urgent first; one more than `limit`."""
+    place = tuple_(Ticket.next_due_on, Ticket.id)
+    statement = TICKETS.where(text(IS_RUNNING), place > tuple_(*after))
+    if which.scope.area_code is not None:
+        statement = statement.where(Ticket.area_code == which.scope.area_code)
+    if which.scope.department_code is not None:
+        statement = statement.where(Ticket.department_code == which.scope.department_code)
     if which.handler is not None:
         statement = statement.where(Ticket.handler == which.handler)
     if which.due_before is not None:
         statement = statement.where(Ticket.next_due_on < which.due_before)
-    return (
-        await session.execute(statement.order_by(Ticket.next_due_on, Ticket.id).limit(limit + 1))
-    ).all()
+    statement = statement.order_by(Ticket.next_due_on, Ticket.id).limit(limit + 1)
+    return [TicketRow(*row) for row in await session.execute(statement)]
 
 
 async def list_own(
-    session: AsyncSession, account_id: UUID, matters: frozenset[str] | None, after: UUID, limit: int
-) -> Sequence[Any]:
-    """Tickets of an account's bad ratings, all or those in `matters` (ids), in the order they were opened."""
-    statement = _joined().where(Ticket.account_id == account_id, Ticket.id > after)
+    session: AsyncSession,
+    account_id: UUID,
+    *,
+    matters: frozenset[str] | None,
+    after: UUID,
+    limit: int,
+) -> list[TicketRow]:
+    """Tickets of an account's bad ratings, in the order they were opened; one more than `limit`.
+
+    All of them, or those in `matters` (ids).
+    """
+    statement = TICKETS.where(Ticket.account_id == account_id, Ticket.id > after)
     if matters is not None:
-        statement = statement.where(Rating.matter_id.in_([UUID(one) for one in matters]))
-    return (await session.execute(statement.order_by(Ticket.id).limit(limit + 1))).all()
+        statement = statement.where(Rating.matter_id.in_([UUID(matter) for matter in matters]))
+    statement = statement.order_by(Ticket.id).limit(limit + 1)
+    return [TicketRow(*row) for row in await session.execute(statement)]
 
 
-async def list_watched(session: AsyncSession, today: date, limit: int) -> Sequence[Ticket]:
+async def list_watched(session: AsyncSession, today: date, *, limit: int) -> Sequence[Ticket]:
     """Tickets on which time acts today, claimed for this worker."""
     statement = select(Ticket).where(Ticket.watch_on <= today).order_by(Ticket.watch_on, Ticket.id)
     return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()

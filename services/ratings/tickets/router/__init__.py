@@ -1,1 +1,1 @@
-""""""
+"""HTTP in and out of tickets and appeals."""

@@ -1,20 +1,20 @@
 """HTTP in and out of appeals (申诉复核)."""
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.ratings.staff_access import (
+from services.ratings.access import (
     AppealReader,
-    At,
     Auditor,
     Config,
-    Handler,
+    HandlerAct,
     Reviewer,
+    ReviewerAct,
+    area_scope,
     due_cursor,
 )
-from services.ratings.tickets.model.appeal import Appeal
+from services.ratings.model_base import Role
 from services.ratings.tickets.queries import appeals
 from services.ratings.tickets.schemas.appeals import (
     AppealRead,
@@ -22,108 +22,84 @@ from services.ratings.tickets.schemas.appeals import (
     MakeAppeal,
     ReviewAppeal,
 )
-from services.ratings.tickets.use_cases import appeals as use_cases_appeals
+from services.ratings.tickets.use_cases import appeals as handling
+from services.ratings.tickets.views import read_appeal
 from shared.errors import NotFoundError
-from shared.http.dependencies import ReadSession, Session
-from shared.http.etags import IfMatch, etag
+from shared.http.dependencies import ReadSession
+from shared.http.etags import etag
 from shared.pagination import Cursor, Limit, Page, page_of
 
 router = APIRouter()
-FIRST = UUID(int=0)
 
 
-def _values(appeal: Appeal) -> dict[str, Any]:
-    names = [name for name in AppealRead.model_fields if name != "agreements"]
-    return {**{name: getattr(appeal, name) for name in names}, "agreements": len(appeal.agreed)}
-
-
-def _read(appeal: Appeal, response: Response) -> dict[str, Any]:
-    response.headers["etag"] = etag(appeal.revision)
-    return _values(appeal)
-
-
-@router.post("/tickets/{ticket_id}/appeal", response_model=AppealRead, status_code=201)
-async def make_appeal(
-    ticket_id: UUID,
-    command: MakeAppeal,
-    session: Session,
-    handler: Handler,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
+@router.post("/tickets/{ticket_id}/appeal", status_code=201)
+async def make_appeal(ticket_id: UUID, command: MakeAppeal, act: HandlerAct) -> AppealRead:
     """申诉: the department holds the rating to be a mistake or malicious."""
-    return _read(
-        await use_cases_appeals.make_appeal(session, ticket_id, command, expected, handler, at),
-        response,
-    )
+    appeal = await handling.make_appeal(act, ticket_id, command)
+    act.headers["etag"] = etag(appeal.revision)
+    return read_appeal(appeal)
 
 
-@router.get("/appeals", response_model=Page[AppealRead])
+@router.get("/appeals")
 async def list_appeals(
     session: ReadSession,
     reviewer: Reviewer,
     settings: Config,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Any:
-    """Appeals that wait for a reviewer, the most urgent first; not those of one's own department."""
-    after = due_cursor(cursor)
-    area = None if reviewer.area == settings.city_code else reviewer.area or ""
-    rows = await appeals.list_pending(session, area, reviewer.department or "", after, limit)
-    page, following = page_of(rows, limit, "review_due_on", "id")
-    return {"items": [_values(appeal) for appeal in page], "next": following}
+) -> Page[AppealRead]:
+    """Appeals that wait for a reviewer, the most urgent first; not of one's own department."""
+    rows = await appeals.list_pending(
+        session,
+        area=area_scope(reviewer, settings),
+        department=reviewer.department or "",
+        after=due_cursor(cursor),
+        limit=limit,
+    )
+    page, next_cursor = page_of(rows, limit, "review_due_on", "id")
+    return Page[AppealRead](items=[read_appeal(appeal) for appeal in page], next=next_cursor)
 
 
-@router.get("/appeals/{appeal_id}", response_model=AppealRead)
+@router.get("/appeals/{appeal_id}")
 async def get_appeal(
     appeal_id: UUID,
     session: ReadSession,
     caller: AppealReader,
     settings: Config,
     response: Response,
-) -> Any:
+) -> AppealRead:
     """One appeal, for the department and for its reviewers."""
     appeal = await appeals.get_appeal(session, appeal_id)
-    own = caller.roles & {"rating_handler", "department_head"}
-    place = (appeal.area_code, appeal.department_code) == (caller.area, caller.department)
-    if not (own and place) and not use_cases_appeals.may_review(appeal, caller, settings.city_code):
+    is_handler = bool({Role.RATING_HANDLER, Role.DEPARTMENT_HEAD} & caller.roles)
+    is_own = is_handler and appeal.office == (caller.area, caller.department)
+    if not is_own and not handling.may_review(appeal, caller, city=settings.city_code):
         raise NotFoundError("no such appeal of yours")
-    return _read(appeal, response)
+    response.headers["etag"] = etag(appeal.revision)
+    return read_appeal(appeal)
 
 
-@router.post("/appeals/{appeal_id}/reviews", response_model=AppealRead)
+@router.post("/appeals/{appeal_id}/reviews")
 async def review_appeal(
-    appeal_id: UUID,
-    command: ReviewAppeal,
-    session: Session,
-    reviewer: Reviewer,
-    settings: Config,
-    expected: IfMatch,
-    at: At,
-    response: Response,
-) -> Any:
+    appeal_id: UUID, command: ReviewAppeal, act: ReviewerAct, settings: Config
+) -> AppealRead:
     """复核 by one of two; the second agreement excludes the rating."""
-    city = settings.city_code
-    return _read(
-        await use_cases_appeals.review_appeal(
-            session, appeal_id, command, expected, reviewer, city, at
-        ),
-        response,
-    )
+    appeal = await handling.review_appeal(act, appeal_id, command, city=settings.city_code)
+    act.headers["etag"] = etag(appeal.revision)
+    return read_appeal(appeal)
 
 
-@router.get("/excluded", response_model=Page[ExcludedRead])
+@router.get("/excluded")
 async def list_excluded(
     session: ReadSession,
     auditor: Auditor,
     settings: Config,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Any:
+) -> Page[ExcludedRead]:
     """Ratings left out of the rates after appeals, for auditors of the area."""
-    after = due_cursor(cursor)
-    area = None if auditor.area == settings.city_code else auditor.area or ""
-    rows = await appeals.list_excluded(session, area, after, limit)
-    page, following = page_of(rows, limit, "excluded_on", "id")
-    return {"items": page, "next": following}
+    rows = await appeals.list_excluded(
+        session, area=area_scope(auditor, settings), after=due_cursor(cursor), limit=limit
+    )
+    page, next_cursor = page_of(rows, limit, "excluded_on", "id")
+    items = [ExcludedRead.model_validate(rating) for rating in page]
+    return Page[ExcludedRead](items=items, next=next_cursor)

@@ -1,1 +1,1 @@
-""""""
+"""Commands and answers of tickets and appeals."""

@@ -1,19 +1,22 @@
 """Commands and answers of appeals."""
 
 from datetime import date, datetime
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from services.ratings.tickets.model.appeal import Ground
-from services.ratings.tickets.schemas.tickets import Strict
+from services.ratings.rating.model.grades import Grade
+from services.ratings.rating.model.rating import ExclusionReason
+from services.ratings.schema_base import CHOICE, Strict
+from services.ratings.tickets.model.appeal import AppealState
 from shared.fields import Reason
 
 
 class MakeAppeal(Strict):
     """申诉: a mistake (误评) or malice (恶意), and why."""
 
-    ground: Ground
+    ground: Annotated[ExclusionReason, CHOICE]
     reasons: Reason
 
 
@@ -25,18 +28,16 @@ class ReviewAppeal(Strict):
 
 
 class AppealRead(BaseModel):
-    """An appeal; who reviewed it stays inside, how many agreed does not."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """An appeal. Who reviewed it is not shown, how many agreed is."""
 
     id: UUID
     ticket_id: UUID
     rating_id: UUID
     revision: int
-    state: str
+    state: AppealState
     area_code: str
     department_code: str
-    ground: str
+    ground: ExclusionReason
     reasons: str
     made_at: datetime
     review_due_on: date
@@ -54,9 +55,9 @@ class ExcludedRead(BaseModel):
     area_code: str
     department_code: str
     matter_name: str | None
-    grade: int
+    grade: Grade
     tags: list[str]
     masked_text: str | None
     rated_on: date
     excluded_on: date
-    excluded_reason: str
+    excluded_reason: ExclusionReason

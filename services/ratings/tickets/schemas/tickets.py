@@ -2,12 +2,12 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -15,56 +15,28 @@ from pydantic import (
     field_validator,
 )
 
+from services.ratings.rating.model.grades import Grade
+from services.ratings.rating.model.root_causes import PlanClass, RootCause
+from services.ratings.rating.model.steps import TicketAct
+from services.ratings.schema_base import CHOICE, Strict
+from services.ratings.tickets.model.states import NextAct, TicketState
+from shared.errors import InvalidValueError
 from shared.fields import CLEAN, Prose, Reason
 
 LONG_NUMBER = re.compile(r"(?:\d[ -]?){7,}")
-
-RootCause = Literal[
-    "attitude",
-    "skill",
-    "overdue",
-    "extra_materials",
-    "guide_wrong",
-    "system_fault",
-    "repeated_visits",
-    "fees",
-    "venue",
-    "policy",
-    "misunderstanding",
-    "other",
-]
-"""差评原因: 服务态度, 业务不熟, 超时, 额外材料, 指南有误, 系统故障, 多次跑动, 收费, 场地设施, 政策本身, 误解, 其他."""
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+"""As long as a phone number, an ID or a case number."""
 
 
 def _no_long_number(value: str) -> str:
     if LONG_NUMBER.search(value):
-        raise ValueError("everybody may read this: no phone, ID or case number in it")
+        raise InvalidValueError("everybody may read this: no phone, ID or case number in it")
     return value
 
 
 PublicWords = Annotated[Reason, AfterValidator(_no_long_number)]
 """Words that are published: 5 to 500 characters without a number that could name somebody."""
-
-
 Ledger = Annotated[str, Field(min_length=1, max_length=60), CLEAN]
-
-
-class TimerRun(Strict):
-    """Run the timers as if it were then (development and demonstrations)."""
-
-    as_of: AwareDatetime
-
-
-class TimerRan(BaseModel):
-    """What the timers did."""
-
-    escalated: int
-    closed: int
-    published: int
+Days = Annotated[int, Field(ge=1, le=60)]
 
 
 class VerifyTicket(Strict):
@@ -84,7 +56,7 @@ class RecordCallback(Strict):
 class PlanRectification(Strict):
     """整改方案; a complex one states its reason and the ledger entry (台账) that follows it."""
 
-    kind: Literal["simple", "complex"]
+    kind: Annotated[PlanClass, CHOICE]
     words: Prose
     reason: Annotated[Reason | None, Field(validate_default=True)] = None
     ledger: Annotated[Ledger | None, Field(validate_default=True)] = None
@@ -92,30 +64,41 @@ class PlanRectification(Strict):
     @field_validator("reason", "ledger")
     @classmethod
     def _complex_says_why(cls, value: str | None, known: ValidationInfo) -> str | None:
-        if known.data.get("kind") == "complex" and not value:
-            raise ValueError("a complex rectification states its reason and its ledger entry")
+        if known.data.get("kind") == PlanClass.COMPLEX and not value:
+            raise InvalidValueError(
+                "a complex rectification states its reason and its ledger entry"
+            )
         return value
 
 
 class CloseTicket(Strict):
     """Root cause, coded and in words, and what was done; `action` is published."""
 
-    root_cause: RootCause
+    root_cause: Annotated[RootCause, CHOICE]
     words: Prose
     action: PublicWords
+
+
+class FeedbackChannel(StrEnum):
+    """How the rater was told."""
+
+    PHONE = "phone"
+    SMS = "sms"
+    IN_PERSON = "in_person"
+    ONLINE = "online"
 
 
 class GiveFeedback(Strict):
     """反馈 to the rater: how, and what was said."""
 
-    by: Literal["phone", "sms", "in_person", "online"]
+    by: Annotated[FeedbackChannel, CHOICE]
     words: Prose
 
 
 class Rerate(Strict):
     """再评价: 5 非常满意 … 1 非常不满意 with what was done."""
 
-    grade: Literal[1, 2, 3, 4, 5]
+    grade: Grade
 
 
 class Reveal(Strict):
@@ -124,11 +107,11 @@ class Reveal(Strict):
     reason: Reason
 
 
-Days = Annotated[int, Field(ge=1, le=60)]
-
-
 class DeadlinesForm(Strict):
-    """办理时限 in working days; `rerate`: after feedback, silence of so many days closes the ticket."""
+    """办理时限 in working days.
+
+    `rerate`: after feedback, silence of so many days closes the ticket.
+    """
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
@@ -147,7 +130,7 @@ class TicketStepRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     round: int
-    act: str
+    act: TicketAct
     outcome: str | None
     words: str | None
     officer: str | None
@@ -155,18 +138,21 @@ class TicketStepRead(BaseModel):
 
 
 class TicketSummary(BaseModel):
-    """A ticket in a list; `level` 1 section head, 2 department head, 3 the area's supervisor, 0 nobody yet."""
+    """A ticket in a list.
+
+    `level`: 1 section head, 2 department head, 3 the area's supervisor, 0 nobody yet.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     rating_id: UUID
     revision: int
-    state: str
+    state: TicketState
     round: int
     area_code: str
     department_code: str
-    grade: int
+    grade: Grade
     opened_on: date
     next_due_on: date | None
     level: int
@@ -190,20 +176,20 @@ class TicketRead(TicketSummary):
     called_back_on: date | None
     verified_on: date | None
     confirmed: bool | None
-    plan_class: str | None
+    plan_class: PlanClass | None
     plan_reason: str | None
     ledger: str | None
     approved: bool
-    root_cause: str | None
+    root_cause: RootCause | None
     root_words: str | None
     action: str | None
     explained: bool
     rectified_on: date | None
     feedback_on: date | None
     satisfied: bool | None
-    regrade: int | None
+    regrade: Grade | None
     closed_on: date | None
-    allowed: list[str]
+    allowed: list[NextAct]
     appeal_id: UUID | None
     steps: list[TicketStepRead]
 
@@ -211,19 +197,17 @@ class TicketRead(TicketSummary):
 class OutcomeRead(BaseModel):
     """What the rater sees of the handling."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: UUID
     rating_id: UUID
     revision: int
-    state: str
-    grade: int
-    root_cause: str | None
+    state: TicketState
+    grade: Grade
+    root_cause: RootCause | None
     action: str | None
     explained: bool
     rectified_on: date | None
     satisfied: bool | None
-    regrade: int | None
+    regrade: Grade | None
     closed_on: date | None
     can_rerate: bool
 

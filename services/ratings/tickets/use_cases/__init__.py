@@ -1,1 +1,1 @@
-""""""
+"""What is done about bad ratings."""

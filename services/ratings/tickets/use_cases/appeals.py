@@ -2,99 +2,100 @@
 
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from services.ratings.journal import Action, Entry
+from services.ratings.model_base import Role
 from services.ratings.publication.use_cases import plan_publication
+from services.ratings.rating.model.steps import TicketAct
 from services.ratings.tickets.model.appeal import Appeal
-from services.ratings.tickets.model.states import TicketAct
+from services.ratings.tickets.model.states import NextAct
 from services.ratings.tickets.queries import appeals, tickets
 from services.ratings.tickets.schemas.appeals import MakeAppeal, ReviewAppeal
-from services.ratings.tickets.use_cases.tickets import record, take
-from shared.database import audit
+from services.ratings.tickets.use_cases.locking import LockedTicket, lock_for, lock_rest
+from shared.database.acts import Act
 from shared.domain.workdays import Moment
 from shared.errors import ConflictError, NotFoundError
 from shared.events.base import Event
+from shared.events.ratings import RatingExcluded
 from shared.http.etags import check_version
 from shared.security.tokens import Caller
 
 
-async def make_appeal(
-    session: AsyncSession,
-    ticket_id: UUID,
-    command: MakeAppeal,
-    expected: int,
-    caller: Caller,
-    at: Moment,
-) -> Appeal:
+async def make_appeal(act: Act[Moment], ticket_id: UUID, command: MakeAppeal) -> Appeal:
     """申诉 by the department, once, within the days from the ticket's opening."""
-    ticket = await tickets.get_ticket(session, ticket_id, lock=True)
-    if (ticket.area_code, ticket.department_code) != (caller.area, caller.department):
-        raise NotFoundError("no such ticket of yours")
-    check_version(ticket.revision, expected)
-    ticket.check(TicketAct.APPEAL)
-    work = await take(session, ticket)
-    allowed = [act for act in ticket.allowed() if act != TicketAct.APPEAL]
-    if work.appeal is not None:
-        raise ConflictError("this rating was appealed against already", extra={"allowed": allowed})
-    last = at.calendar.add_working_days(ticket.opened_on, work.days.appeal)
-    if at.today > last:
-        raise ConflictError(f"appeals were possible until {last}", extra={"allowed": allowed})
+    locked = await lock_for(act, ticket_id)
+    ticket = locked.ticket
+    officer = act.caller.subject
+    _check_appealable(locked, act.at)
     appeal = Appeal.against(
-        ticket, command.ground, command.reasons, caller.subject, work.days.review, at
+        ticket,
+        command.ground,
+        reasons=command.reasons,
+        officer=officer,
+        review_days=locked.days.review,
+        at=act.at,
     )
+    act.session.add(appeal)
     ticket.revision += 1
-    session.add(appeal)
-    audit.record(
-        session, "appeal.make", "appeal", appeal.id, reason=command.reasons, ground=command.ground
+    detail = {"ground": command.ground.value}
+    locked.journal.append(
+        Entry(Action.MAKE_APPEAL, appeal.id, reason=command.reasons, detail=detail)
     )
-    _ = await record(session, work, "appeal", at, officer=caller.subject, outcome=command.ground)
+    _ = await locked.record(
+        TicketAct.APPEAL, at=act.at, officer=officer, outcome=command.ground.value
+    )
     return appeal
 
 
-def may_review(appeal: Appeal, caller: Caller, city: str) -> bool:
+def _check_appealable(locked: LockedTicket, at: Moment) -> None:
+    """Raise `ConflictError` where an appeal is not possible now, or not any more."""
+    ticket = locked.ticket
+    ticket.check(NextAct.APPEAL)
+    others = [other for other in ticket.allowed() if other != NextAct.APPEAL]
+    if locked.appeal is not None:
+        raise ConflictError("this rating was appealed against already", extra={"allowed": others})
+    last = at.calendar.add_working_days(ticket.opened_on, locked.days.appeal)
+    if at.today > last:
+        raise ConflictError(
+            "appeals were possible until {last}", last=last, extra={"allowed": others}
+        )
+
+
+def may_review(appeal: Appeal, caller: Caller, *, city: str) -> bool:
     """Auditors and supervisors of the area or of the city, never of the department that appeals."""
-    place = caller.area in {appeal.area_code, city}
-    return (
-        bool({"auditor", "supervisor"} & caller.roles)
-        and place
-        and caller.department != appeal.department_code
-    )
+    is_reviewer = bool({Role.AUDITOR, Role.SUPERVISOR} & caller.roles)
+    sees_area = caller.area in {appeal.area_code, city}
+    return is_reviewer and sees_area and caller.department != appeal.department_code
 
 
 async def review_appeal(
-    session: AsyncSession,
-    appeal_id: UUID,
-    command: ReviewAppeal,
-    expected: int,
-    caller: Caller,
-    city: str,
-    at: Moment,
+    act: Act[Moment], appeal_id: UUID, command: ReviewAppeal, *, city: str
 ) -> Appeal:
     """复核: the second agreement excludes the rating; one refusal decides against the appeal."""
-    appeal = await appeals.get_appeal(session, appeal_id)
-    if not may_review(appeal, caller, city):
+    appeal = await appeals.get_appeal(act.session, appeal_id)
+    if not may_review(appeal, act.caller, city=city):
         raise NotFoundError("no such appeal of yours")
-    ticket = await tickets.get_ticket(session, appeal.ticket_id, lock=True)
-    await session.refresh(appeal, with_for_update=True)
-    check_version(appeal.revision, expected)
-    work = await take(session, ticket)
-    appeal.review(command.agrees, command.reasons, caller.subject, at)
-    facts: list[Event] = []
+    # The ticket is locked first, as by every act on it; then the appeal is read as it is now.
+    ticket = await tickets.get_ticket(act.session, appeal.ticket_id, lock=True)
+    await act.session.refresh(appeal, with_for_update=True)
+    check_version(appeal.revision, act.expected)
+    locked = await lock_rest(act.session, ticket)
+    appeal.review(act.caller.subject, agrees=command.agrees, reasons=command.reasons, at=act.at)
+    events: list[Event] = []
     if appeal.upheld:
-        facts.append(appeal.exclude(work.rating, at))
-        ticket.exclude(at)
-        await plan_publication(session, work.rating, None)
-    audit.record(
-        session,
-        "appeal.review",
-        "appeal",
-        appeal.id,
-        reason=command.reasons,
-        agrees=command.agrees,
-        state=appeal.state,
+        events.append(await _exclude(act, locked, appeal=appeal))
+    detail = {"agrees": command.agrees, "state": appeal.state.value}
+    locked.journal.append(
+        Entry(Action.REVIEW_APPEAL, appeal.id, reason=command.reasons, detail=detail)
     )
     # The department reads its ticket's steps: it learns the opinion, not whose it is.
-    _ = await record(
-        session, work, "review", at, facts, outcome="agrees" if command.agrees else "refuses"
-    )
+    outcome = "agrees" if command.agrees else "refuses"
+    _ = await locked.record(TicketAct.REVIEW, *events, at=act.at, outcome=outcome)
     return appeal
+
+
+async def _exclude(act: Act[Moment], locked: LockedTicket, *, appeal: Appeal) -> RatingExcluded:
+    """The appeal was upheld: the rating leaves the rates, and is not published any more."""
+    excluded = appeal.exclude(locked.rating, act.at)
+    locked.ticket.exclude(act.at)
+    await plan_publication(act.session, locked.rating, due_on=None)
+    return excluded

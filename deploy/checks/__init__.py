@@ -1,0 +1,1 @@
+"""What no tool off the shelf holds: `python -m deploy.checks`."""

@@ -1,0 +1,1 @@
+"""Mistakes planted into copies of real files, to see which are found."""

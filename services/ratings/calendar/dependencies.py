@@ -1,0 +1,18 @@
+"""FastAPI dependencies that need the calendar."""
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from services.ratings.calendar.queries import get_calendar
+from shared import clock
+from shared.domain.workdays import Moment
+from shared.http.dependencies import Session
+
+
+async def current_moment(session: Session) -> Moment:
+    """Now, by the calendar in force."""
+    return Moment(clock.now(), await get_calendar(session))
+
+
+At = Annotated[Moment, Depends(current_moment)]
