@@ -9,6 +9,7 @@ again; the inbox of each consumer recognises the events.
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypedDict
 from uuid import UUID
 
 import asyncpg
@@ -48,7 +49,16 @@ def add(session: AsyncSession, event: Event) -> None:
     session.add(OutboxRow(**entry(event)))
 
 
-def entry(event: Event) -> dict[str, str | UUID | bytes]:
+class OutboxEntry(TypedDict):
+    """The columns of an event's row."""
+
+    topic: str
+    key: str
+    event_id: UUID
+    payload: bytes
+
+
+def entry(event: Event) -> OutboxEntry:
     """The columns of the event's row, for a statement that writes it together with others."""
     event_id, payload = seal(event)
     return {
