@@ -40,7 +40,7 @@ from shared.domain import codes
 from shared.events.cases import CaseDecided
 from shared.events.exchange import RecordReceived
 from shared.ids import new_id
-from shared.runtime.gc_tuning import collect_seldom
+from shared.runtime.gc_tuning import tune_gc
 from shared.security.crypto import seal_for, use_key
 from shared.security.tokens import StaticKeys, TokenVerifier
 
@@ -297,7 +297,7 @@ def _pages(office: Office, count: int) -> list[float]:
 
 async def _measure(postgres: EmbeddedPostgres, options: Options) -> dict[str, Any]:
     office = await _open(postgres)
-    collect_seldom()
+    tune_gc()
     try:
         _ = await _issue(office, 50)
         say("issuing")

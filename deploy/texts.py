@@ -9,7 +9,7 @@ import ast
 import builtins
 import string
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -137,16 +137,16 @@ class _Extractor(ast.NodeVisitor):
         if self._class is not None and _is_super_init(node):
             detail = _argument(node, 0, "detail")
             # A class that takes its text from its caller passes it on.
-            if not isinstance(detail, ast.Name) or not _passes_detail(self._class):
+            if not isinstance(detail, ast.Name) or not _takes_detail(self._class):
                 self._take(node, self._class.code, detail)
             return
         kind = self._resolve(node.func)
-        if not isinstance(kind, type):
-            return
-        if issubclass(kind, ProblemError):
-            # A class with an `__init__` of its own passes the text on itself.
-            if kind.__init__ is ProblemError.__init__ or _passes_detail(kind):
-                self._take(node, kind.code, _argument(node, 0, "detail"))
+        if isinstance(kind, type):
+            self._visit_construction(node, kind)
+
+    def _visit_construction(self, node: ast.Call, kind: type) -> None:
+        if issubclass(kind, ProblemError) and _takes_detail(kind):
+            self._take(node, kind.code, _argument(node, 0, "detail"))
         elif issubclass(kind, FieldError):
             self._take_ruled(node, _argument(node, 1, "rule"), _argument(node, 2, "message"))
         elif issubclass(kind, Rule):
@@ -209,8 +209,8 @@ def _is_super_init(node: ast.Call) -> bool:
             return False
 
 
-def _passes_detail(kind: type[ProblemError]) -> bool:
-    """Whether the class's own `__init__` takes the text as its first argument `detail`."""
+def _takes_detail(kind: type[ProblemError]) -> bool:
+    """Whether calls of the class give the text; else its `__init__` has a text of its own."""
     return "detail" in kind.__init__.__code__.co_varnames[1:2]
 
 
@@ -433,19 +433,27 @@ def write_part(
         message = old.get(key)
         if message is None and (only_translated or key in merged):
             continue
+        text, comments = "", list[str]()
+        if message is not None:
+            text, comments = cast("str", message.string), message.auto_comments
         _ = catalog.add(
             key.template,
-            message.string if message is not None else "",
+            text,
             context=key.context,
-            auto_comments=message.auto_comments if message is not None else (),
+            auto_comments=comments,
         )
-    for key, message in {**{_key(m): m for m in before.obsolete.values()}, **old}.items():
-        if key not in texts and message.string:
-            catalog.obsolete[key] = message
+    _keep_obsolete(catalog, before, texts)
     path = locale / language / f"{part}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         write_po(stream, catalog, width=0, no_location=True)
+
+
+def _keep_obsolete(catalog: Catalog, before: Catalog, texts: Collection[Key]) -> None:
+    """Texts that no code says any more stay as obsolete entries, for whoever words them anew."""
+    for message in [*before.obsolete.values(), *_entries(before)]:
+        if _key(message) not in texts and message.string:
+            catalog.obsolete[_key(message)] = message
 
 
 @cli.command("compile")

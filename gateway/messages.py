@@ -113,7 +113,8 @@ def outgoing(headers: Headers, address: str, request_id: str) -> Headers:
 
 def incoming(headers: Headers, status: int) -> Headers:
     """What the caller gets of the service's headers."""
-    hidden = _never_passed(headers, HIDDEN_OF_BODYLESS if status in BODYLESS else HIDDEN)
+    always = HIDDEN_OF_BODYLESS if status in BODYLESS else HIDDEN
+    hidden = _never_passed(headers, always)
     return [header for header in headers if header[0] not in hidden]
 
 

@@ -57,5 +57,5 @@ class Settings(BaseSettings):
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=2.0, gt=0)
     show_unreviewed_texts: bool = False
-    """Show Tibetan texts that no native reader has approved yet; else their Chinese texts are shown."""
+    """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
     revocation_poll_seconds: float = Field(default=2.0, gt=0, le=5)

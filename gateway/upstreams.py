@@ -288,7 +288,8 @@ class Connection(asyncio.Protocol):
         try:
             async for piece in content:
                 self._due = self._loop.time() + self._patience
-                self._transport.write(_framed(piece) if chunked else piece)
+                framed = _framed(piece) if chunked else piece
+                self._transport.write(framed)
                 if self._room is not None:
                     await self._room
                     self._room = None
@@ -310,19 +311,23 @@ class Connection(asyncio.Protocol):
         self._lost = True
         if self in self._free:
             self._free.remove(self)
-        if self._parser is not None and not self.complete:
-            framed = any(
-                name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers
-            )
-            if self.status and exc is None and not framed and self._error is None:
-                self.complete = True  # the end of the connection is the end of such a message
-            elif self._error is None:
+        if self._parser is not None and not self.complete and self._error is None:
+            # The end of the connection is the end of an answer that declares no length.
+            if exc is None and self._ends_with_connection():
+                self.complete = True
+            else:
                 self._error = ServiceError("broke off")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._wake()
         self.resume_writing()
+
+    def _ends_with_connection(self) -> bool:
+        if not self.status:
+            return False
+        names = {name for name, _ in self.headers}
+        return not names & {b"content-length", b"transfer-encoding"}
 
     def pause_writing(self) -> None:
         self._room = self._loop.create_future()

@@ -1,6 +1,7 @@
-"""The present moment and the city's time zone. Nothing else asks the system clock; models get the time passed in.
+"""The current time and the city's time zone.
 
-Moments are in UTC, as they come back from the database, so that one moment has one form in every answer; days are the city's.
+Nothing else asks the system clock; models get the time passed in. Moments are in UTC, as the
+database returns them, so that one moment has one form in every answer. Days are those of the city.
 """
 
 from datetime import UTC, date, datetime, time

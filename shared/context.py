@@ -1,4 +1,4 @@
-"""What belongs to the request or event at hand: who acts, and the ids that tie its traces together."""
+"""The context of a request or event: who acts, and the ids that connect its traces."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Carried by a context variable, copied into every event, audit row and log line made meanwhile.
+    """Copied into every event, audit row and log line that is made meanwhile.
 
-    `actor` is the account that acts, `on_behalf_of` the one it acts for (授权代办), `causation` the id of the
-    event that led here.
+    `actor` is the account that acts, `on_behalf_of` the one it acts for (授权代办), `causation` the
+    id of the event that is being handled.
     """
 
     actor: str = "system"
@@ -26,15 +26,16 @@ class Context:
         return self.actor if self.on_behalf_of else None
 
 
-_current: ContextVar[Context] = ContextVar("tongban_context", default=Context())  # noqa: B039 - Context is frozen
+_current: ContextVar[Context] = ContextVar("tongban_context", default=Context())  # noqa: B039 - frozen
 
 
 def current() -> Context:
+    """The context of the current task."""
     return _current.get()
 
 
 def update(**changes: str | None) -> None:
-    """Change the present context for the rest of this task."""
+    """Change the context for the rest of this task."""
     _ = _current.set(replace(_current.get(), **changes))
 
 

@@ -122,7 +122,7 @@ class InvalidValueError(ValueError):
     """
 
     def __init__(self, message: str, **params: object) -> None:
-        super().__init__(message.format_map(params) if params else message)
+        super().__init__(render("value_error", message, params, language="en"))
         self.message = message
         self.params = params
 

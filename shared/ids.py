@@ -6,5 +6,8 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """A time-ordered identifier, made where the thing is made (a column default would come only at flush)."""
+    """A time-ordered identifier.
+
+    Made with the object and not as a column's default, which would be set only at the flush.
+    """
     return uuid7()

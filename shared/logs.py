@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Any
+from types import TracebackType
+from typing import TextIO
 
 import orjson
 import structlog
@@ -21,7 +22,7 @@ def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 def _kind_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Of an exception log kind and place, not its text: messages of libraries can quote the data they choked on."""
+    """Log class and place of an exception, not its text: libraries quote the data they refuse."""
     error = event.pop("exc_info", None)
     if error:
         kind, _value, trace = sys.exc_info()
@@ -30,7 +31,7 @@ def _kind_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     return event
 
 
-def places(trace: Any) -> list[str]:
+def places(trace: TracebackType | None) -> list[str]:
     """The innermost frames of a traceback: file, line, function."""
     places: list[str] = []
     while trace is not None:
@@ -40,7 +41,11 @@ def places(trace: Any) -> list[str]:
     return places[-8:]
 
 
-def configure(service: str, *, stream: Any = None) -> None:
+def _dump(value: object, **_options: object) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def configure(service: str, *, stream: TextIO | None = None) -> None:
     """JSON lines on standard error; libraries' own records only from WARNING, without their arguments."""
     structlog.configure(
         processors=[
@@ -49,9 +54,7 @@ def configure(service: str, *, stream: Any = None) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             _add_context,
             _kind_only,
-            structlog.processors.JSONRenderer(
-                serializer=lambda value, **_: orjson.dumps(value, default=str).decode()
-            ),
+            structlog.processors.JSONRenderer(serializer=_dump),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
@@ -62,9 +65,10 @@ def configure(service: str, *, stream: Any = None) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Records of libraries: logger, level and message template, never the values filled into it.
+    """Records of libraries: logger, level and message template, without the values.
 
-    asyncio fills its own in and shows an exception's text from the second line on: the first line is all that is kept.
+    asyncio fills in its own templates and shows an exception's text from the second line on, so
+    only the first line is kept.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

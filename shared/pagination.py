@@ -1,9 +1,9 @@
-"""Cursor paging: the place after the last row seen, never OFFSET, so page 1,000 costs what page 1 costs."""
+"""Cursor paging: from the last row seen and without OFFSET, so all pages cost the same."""
 
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import orjson
 from fastapi import Query
@@ -21,7 +21,7 @@ Cursor = Annotated[str | None, Query(max_length=512, description="`next` of the 
 
 
 class Page(BaseModel, Generic[T]):
-    """One page; `next` is the cursor of the following page, null on the last."""
+    """One page; `next` is the cursor of the next page, null on the last."""
 
     items: list[T]
     next: str | None = None
@@ -33,14 +33,18 @@ def encode_cursor(*values: object) -> str:
 
 
 def decode_cursor(cursor: str, *kinds: Any) -> list[Any]:
-    """The values behind a cursor, converted by `kinds` (one callable per value); 400 for anything else."""
+    """The values of a cursor, converted by `kinds` (one callable per value).
+
+    Raises:
+        InvalidInputError: it is no cursor of `encode_cursor` with such values.
+    """
     try:
-        values = orjson.loads(
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        )
-        if not isinstance(values, list) or len(values) != len(kinds):  # pyright: ignore[reportUnknownArgumentType]
-            raise ValueError("wrong length")  # noqa: TRY301 - one refusal for every fault
-        return [kind(value) for kind, value in zip(kinds, values, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        padded = cursor + "=" * (-len(cursor) % 4)
+        values: object = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(values, list):
+            raise ValueError("no list")  # noqa: TRY301, TRY004 - one refusal for every error
+        found = cast("list[object]", values)
+        return [kind(value) for kind, value in zip(kinds, found, strict=True)]
     except (ValueError, TypeError, binascii.Error, OverflowError) as error:
         fault = FieldError(
             "cursor", "own_cursor", "send the `next` of an earlier page unchanged, or none"
@@ -49,7 +53,10 @@ def decode_cursor(cursor: str, *kinds: Any) -> list[Any]:
 
 
 def page_of(rows: Sequence[Any], limit: int, *keys: str) -> tuple[Sequence[Any], str | None]:
-    """Cut `limit + 1` fetched rows to a page and its cursor made of the attributes `keys` of the last row kept."""
+    """Cut `limit + 1` fetched rows to a page, and make its cursor.
+
+    The cursor holds the attributes `keys` of the last row of the page; None on the last page.
+    """
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]

@@ -1,4 +1,4 @@
-"""Settings from the environment, checked at start, every fault told at once.
+"""Settings from the environment, checked at the start; all errors are reported at once.
 
 Each service subclasses `ServiceSettings` with its own prefix (`CASES_`, …). Nothing else reads the environment.
 """
@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
     data_key: SecretKey
     """Encrypts personal data and keys its look-up hashes."""
     platform_key: SecretKey
-    """The same for every service: seals personal data in events for the services whose duty needs it, makes pseudonyms."""
+    """The same in every service: seals personal data in events, and makes pseudonyms."""
     jwks_url: str
     """Where the public keys of access tokens are read."""
     bus: Literal["kafka", "local"] = "kafka"
@@ -51,9 +51,9 @@ class ServiceSettings(BaseSettings):
     worker_port: Port = 8200
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     show_unreviewed_texts: bool = False
-    """Show Tibetan texts that no native reader has approved yet; else their Chinese texts are shown."""
+    """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
     development: bool = False
-    """Opens what only a development or demonstration system may have. Never on in production."""
+    """Enables what only a development or demonstration system may have. Off in production."""
 
     @model_validator(mode="after")
     def _bus_has_an_address(self) -> Self:

@@ -1,8 +1,9 @@
-"""Audit trail: who, acting for whom, what, on which object, why, when. Append-only and hash-chained per service.
+"""Audit trail: who, acting for whom, did what to which object, why and when.
 
-`record` writes a row in the caller's transaction. Linking it there would make every transaction wait for the one before,
-so a sealer in the worker numbers and links committed rows in batches, a moment later; `verify` walks the chain.
-Command: `python -m shared.audit verify SERVICE…` with `<SERVICE>_DATABASE_URL` set.
+It is append-only and hash-chained per service. `record` writes a row in the caller's transaction.
+Linking it there would make every transaction wait for the one before, so a sealer in the worker
+numbers and links committed rows in batches, a moment later. `verify` checks the chain. Command:
+`python -m shared.database.audit verify SERVICE…` with `<SERVICE>_DATABASE_URL` set.
 """
 
 import asyncio
@@ -33,10 +34,14 @@ UNSEALED = f"SELECT {COLUMNS} FROM audit WHERE sequence IS NULL ORDER BY id LIMI
 HEAD = "SELECT sequence, hash FROM audit WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 SEAL = (
     "UPDATE audit a SET sequence = s.sequence, previous_hash = s.previous, hash = s.hash"
-    " FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[]) AS s (id, sequence, previous, hash)"
+    " FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[])"
+    "  AS s (id, sequence, previous, hash)"
     " WHERE a.id = s.id"
 )
-CHAIN = f"SELECT {COLUMNS}, sequence, previous_hash, hash FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2"
+CHAIN = (
+    f"SELECT {COLUMNS}, sequence, previous_hash, hash FROM audit WHERE sequence > $1"
+    " ORDER BY sequence LIMIT $2"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +94,7 @@ def _digest(row: "asyncpg.Record", sequence: int, previous: bytes) -> bytes:
 
 
 class Sealer:
-    """Links committed audit rows into the chain; one works at a time, others wait."""
+    """Links committed audit rows into the chain; one sealer works at a time, others wait."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -140,7 +145,10 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of `verify`: the number of linked rows, of rows not linked yet, and the first broken link (None if whole)."""
+    """Result of `verify`: numbers of linked rows and of rows not linked yet, and the first broken link.
+
+    `broken_at` is None when the chain is whole.
+    """
 
     sealed: int
     unsealed: int
@@ -148,7 +156,7 @@ class Verdict:
 
 
 async def verify(connection: asyncpg.Connection, batch: int = 5000) -> Verdict:
-    """Walk the chain from its start: a changed, removed or inserted row breaks it at its number."""
+    """Check the chain from its start; a changed, removed or inserted row breaks it at its number."""
     sequence, previous = 0, GENESIS
     broken: int | None = None
     while broken is None:
@@ -165,7 +173,7 @@ async def verify(connection: asyncpg.Connection, batch: int = 5000) -> Verdict:
             sequence, previous = row["sequence"], row["hash"]
         if len(rows) < batch:
             break
-    unsealed: int = await connection.fetchval("SELECT count(*) FROM audit WHERE sequence IS NULL")  # pyright: ignore[reportAssignmentType]
+    unsealed: int = await connection.fetchval("SELECT count(*) FROM audit WHERE sequence IS NULL")
     return Verdict(sequence, unsealed, broken)
 
 
@@ -180,7 +188,7 @@ async def _verify_at(url: str) -> Verdict:
 def main(arguments: Sequence[str]) -> int:
     """`verify SERVICE…`: one line each; status 1 when a chain is broken."""
     if len(arguments) < 2 or arguments[0] != "verify":
-        _ = sys.stderr.write("usage: python -m shared.audit verify SERVICE…\n")
+        _ = sys.stderr.write("usage: python -m shared.database.audit verify SERVICE…\n")
         return 2
     whole = True
     for service in arguments[1:]:

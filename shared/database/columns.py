@@ -82,7 +82,7 @@ class Json(TypeDecorator[D], Generic[D]):
         super().__init__(none_as_null=True)
         # Unions and `Annotated` types have no `type[D]` of their own; the adapter takes them all.
         self.kind = kind
-        self._adapter: TypeAdapter[D] = TypeAdapter(kind)
+        self._adapter: TypeAdapter[D] = TypeAdapter(cast("type[D]", kind))
 
     def process_bind_param(self, value: D | None, dialect: Dialect) -> object:
         return None if value is None else self._adapter.dump_python(value, mode="json")
@@ -93,7 +93,8 @@ class Json(TypeDecorator[D], Generic[D]):
 
 def json_column(kind: Any, **options: Any) -> MappedColumn[Any]:
     """A mapped column of `Json`; its Python type is the one that the `Mapped` annotation names."""
-    return mapped_column(Json(kind), **options)
+    column_type: Json[Any] = Json(kind)
+    return mapped_column(column_type, **options)
 
 
 def stored(model: BaseModel) -> Mapping[str, object]:

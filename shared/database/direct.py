@@ -10,6 +10,7 @@ goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`as
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import asyncpg
@@ -19,15 +20,13 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ClauseElement
 
-from shared.database.session import driver_of, flush
+from shared.database.session import driver_of, dump_json, flush
 
 # A processor takes and gives whatever the column type and the driver exchange.
 Processor = Callable[[Any], Any] | None
 R = TypeVar("R")
 
-DIALECT = dialect(
-    json_serializer=lambda value: orjson.dumps(value).decode(), json_deserializer=orjson.loads
-)
+DIALECT = dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
 
 
 class NoRow(NamedTuple):
@@ -49,6 +48,7 @@ class Direct(Generic[R]):
         self.sql: str = compiled.string
         self.row = row
         self._fields = _field_names(row)
+        self._make = _maker(row)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
         self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
         self._constants = {name: bind.value for name, bind in binds if not bind.required}
@@ -74,8 +74,10 @@ class Direct(Generic[R]):
             cells: list[Any] = []
             for place, process in order:
                 cell = record[place]
-                cells.append(cell if process is None else process(cell))
-            rows.append(self.row(*cells))
+                if process is not None:
+                    cell = process(cell)
+                cells.append(cell)
+            rows.append(self._make(cells))
         return rows
 
     async def first(self, session: AsyncSession, **values: Any) -> R | None:
@@ -92,7 +94,9 @@ class Direct(Generic[R]):
         arguments: list[Any] = []
         for name, process in self._parameters:
             value = known[name]
-            arguments.append(value if process is None else process(value))
+            if process is not None:
+                value = process(value)
+            arguments.append(value)
         await flush(session)
         driver = await driver_of(session)
         return await driver.fetch(self.sql, *arguments)
@@ -107,6 +111,18 @@ def _field_names(row: type[Any]) -> tuple[str, ...]:
     if is_dataclass(row):
         return tuple(field.name for field in fields(row))
     return cast("tuple[str, ...]", row._fields)
+
+
+def _maker(row: type[R]) -> Callable[[Sequence[Any]], R]:
+    """Makes a row of its cells, which are in the order of the fields."""
+    if is_dataclass(row):
+
+        def make(cells: Sequence[Any]) -> R:
+            return row(*cells)
+
+        return make
+    # Faster than the named tuple itself, which takes its fields as separate arguments.
+    return cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
 
 
 def _processor(kind: Any, way: str) -> Processor:
@@ -135,7 +151,9 @@ class UntypedDirect(Direct[Any]):
             cells: list[Any] = []
             for name, value in record.items():
                 process = self._processors.get(name)
-                cells.append(value if process is None else process(value))
+                if process is not None:
+                    value = process(value)
+                cells.append(value)
             rows.append(kind(*cells))
         return rows
 

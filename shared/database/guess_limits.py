@@ -1,26 +1,34 @@
-"""Budgets of guesses where nobody signs in: tries are counted per address and per number that is asked for.
+"""Guess limits for anonymous look-ups, per client address and requested number.
 
-A try is counted by the statement that looks for the answer (`counting`), which commits by itself, so that no refusal can
-undo the count. Addresses and numbers are kept as keyed hashes. Each service has a table of its own (`TriesRow`), unlogged:
-nobody waits for the disk for a count, and one that a crash of the database forgets lets some more guesses through.
+A guess is counted by the statement that looks for the answer, which commits by itself, so that no
+refusal can undo the count. Addresses and numbers are kept as keyed hashes. Each service has a table
+of its own (`GuessCountRow`). It is unlogged: no request waits for the disk, and a count that a
+crash of the database loses lets some more guesses through.
 """
 
-from collections.abc import Sequence
+from collections import namedtuple
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from sqlalchemy import DateTime, Integer, LargeBinary, Select, column, delete, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.direct import UntypedDirect
+from shared.database.direct import Direct, UntypedDirect
 from shared.errors import TooManyRequestsError
 from shared.security.crypto import lookup_hash
 
+R = TypeVar("R", bound=tuple[Any, ...])
 
-class TriesRow:
-    """Columns of a table of tries from one address, or for one number, since the window began. `key`: keyed hash of either."""
+
+class GuessCountRow:
+    """Columns of a table of guesses from one address, or for one number, in the running window.
+
+    `key` is the keyed hash of either; `since` is when the window began.
+    """
 
     __tablename__: str
     __table_args__: ClassVar = {"prefixes": ["UNLOGGED"]}
@@ -31,8 +39,8 @@ class TriesRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Tries in a window, per address and per number."""
+class GuessLimit:
+    """Guesses that are allowed in a window, per address and per number."""
 
     window: timedelta
     per_address: int
@@ -40,21 +48,58 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """One try: what is asked for, from where, under which budget."""
+class Guess:
+    """One guess: the number that is asked for, the address it comes from, and the limit for both."""
 
     number: str
     address: str
-    budget: Budget
+    budget: GuessLimit
     now: datetime
 
 
-def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> UntypedDirect:
-    """The statement `found` that also counts a try in `rows`: for `ask`."""
-    # Always the address first: two requests that share both rows cannot wait for each other crosswise.
+class LimitedLookup(Generic[R]):
+    """A statement that looks for rows and counts a guess in the same round trip.
+
+    Args:
+        found: the look-up; its columns are the fields of `row`.
+        counts: the table of guesses.
+        row: a `NamedTuple`.
+    """
+
+    def __init__(
+        self, found: Select[*tuple[Any, ...]], counts: type[GuessCountRow], *, row: type[R]
+    ) -> None:
+        self._make = cast(
+            "Callable[[Sequence[object]], R]", partial(cast("Any", tuple).__new__, row)
+        )
+        # The fields are known only here, so neither their types nor the row's own are checked.
+        fields = cast("tuple[str, ...]", cast("Any", row)._fields)
+        counted: Any = cast("Any", namedtuple)("CountedRow", ("spent_since", *fields, "is_found"))
+        self._statement: Direct[tuple[Any, ...]] = Direct(_counted(found, counts), counted)
+
+    async def find(self, session: AsyncSession, guess: Guess, **parameters: Any) -> Sequence[R]:
+        """The rows found, for sessions that commit each statement (`Database.reading`).
+
+        Raises:
+            TooManyRequestsError: the limit is reached; `Retry-After` has the seconds to wait.
+        """
+        rows = await self._statement.fetch(session, **parameters, **_parameters(guess))
+        _check_spent(rows[0][0], guess)
+        found: list[R] = []
+        for _, *values, is_found in rows:
+            if is_found:
+                found.append(self._make(values))
+        return found
+
+
+def _counted(
+    found: Select[*tuple[Any, ...]], counts: type[GuessCountRow]
+) -> Select[*tuple[Any, ...]]:
+    """`found` with the count: at least one row, with `spent_since` and `is_found`."""
+    # Always the address first: two requests that share both rows cannot wait for each other.
     tried = (
         text(
-            f"INSERT INTO {rows.__tablename__} AS t (key, since, tries)"
+            f"INSERT INTO {counts.__tablename__} AS t (key, since, tries)"
             " VALUES (:try_address, :try_now, 1), (:try_number, :try_now, 1)"
             " ON CONFLICT (key) DO UPDATE SET"
             " tries = CASE WHEN t.since <= :try_expired THEN 1 ELSE t.tries + 1 END,"
@@ -72,33 +117,50 @@ def counting(found: Select[*tuple[Any, ...]], rows: type[TriesRow]) -> UntypedDi
     )
     there = found.add_columns(true().label("is_found")).subquery("found")
     since = column("spent_since", DateTime(timezone=True))
-    return UntypedDirect(select(since, *there.c).select_from(spent.outerjoin(there, true())))
+    return select(since, *there.c).select_from(spent.outerjoin(there, true()))
+
+
+def _parameters(guess: Guess) -> dict[str, object]:
+    return {
+        "try_address": lookup_hash(guess.address, "tries/address"),
+        "try_number": lookup_hash(guess.number, "tries/number"),
+        "try_now": guess.now,
+        "try_expired": guess.now - guess.budget.window,
+        "per_address": guess.budget.per_address,
+        "per_number": guess.budget.per_number,
+    }
+
+
+def _check_spent(spent_since: datetime | None, guess: Guess) -> None:
+    if spent_since is None:
+        return
+    seconds = round((spent_since + guess.budget.window - guess.now).total_seconds())
+    raise TooManyRequestsError(
+        "too many tries; come back later", headers={"Retry-After": str(max(1, seconds))}
+    )
+
+
+async def forget_guesses(
+    session: AsyncSession, counts: type[GuessCountRow], before: datetime
+) -> None:
+    """Delete the counts of windows that began before `before`."""
+    _ = await session.execute(delete(counts).where(counts.since < before))
+
+
+# Transition: old names, removed when all services use the new ones.
+TriesRow = GuessCountRow
+Budget = GuessLimit
+Try = Guess
+forget_tries = forget_guesses
+
+
+def counting(found: Select[*tuple[Any, ...]], rows: type[GuessCountRow]) -> UntypedDirect:
+    return UntypedDirect(_counted(found, rows))
 
 
 async def ask(
-    session: AsyncSession, statement: UntypedDirect, one: Try, **parameters: Any
+    session: AsyncSession, statement: UntypedDirect, one: Guess, **parameters: Any
 ) -> Sequence[Any]:
-    """The rows found by a statement of `counting`; 429 with the seconds to wait when the budget is used up.
-
-    For sessions that commit each statement (`Database.reading`).
-    """
-    counted = {
-        "try_address": lookup_hash(one.address, "tries/address"),
-        "try_number": lookup_hash(one.number, "tries/number"),
-        "try_now": one.now,
-        "try_expired": one.now - one.budget.window,
-        "per_address": one.budget.per_address,
-        "per_number": one.budget.per_number,
-    }
-    rows = await statement.fetch(session, **parameters, **counted)
-    if (since := rows[0].spent_since) is not None:
-        seconds = max(1, round((since + one.budget.window - one.now).total_seconds()))
-        raise TooManyRequestsError(
-            "too many tries; come back later", headers={"Retry-After": str(seconds)}
-        )
+    rows = await statement.fetch(session, **parameters, **_parameters(one))
+    _check_spent(rows[0].spent_since, one)
     return [row for row in rows if row.is_found]
-
-
-async def forget_tries(session: AsyncSession, rows: type[TriesRow], before: datetime) -> None:
-    """Tries of windows long past."""
-    _ = await session.execute(delete(rows).where(rows.since < before))

@@ -1,7 +1,7 @@
 """Alembic for every service: one history per service and database, run under a lock time-out.
 
-Commands: `python -m shared.migrations upgrade SERVICE…` and `… check SERVICE…` (the models equal the migrations);
-`SERVICE` needs `<SERVICE>_DATABASE_URL` in the environment.
+Commands: `python -m shared.database.migrations upgrade SERVICE…` and `… check SERVICE…` (the models
+equal the migrations); `SERVICE` needs `<SERVICE>_DATABASE_URL` in the environment.
 """
 
 import asyncio
@@ -32,9 +32,10 @@ CREATE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('outbox', ''); RETURN NULL; END $$;
 """
 OUTBOX_TRIGGER = """
-CREATE TRIGGER outbox_written AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox();
+CREATE TRIGGER outbox_written AFTER INSERT ON outbox
+FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox();
 """
-# Rows live for milliseconds: without an eager vacuum the relay would wade through dead ones.
+# Rows live for milliseconds: without an eager vacuum the relay would read through dead ones.
 BUSY_TABLE = (
     "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,"
     " autovacuum_vacuum_cost_delay = 0)"
@@ -92,7 +93,8 @@ def upgrade(service: str, connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if present is not None and present not in known:
         raise UnknownVersionError(
-            f"the database of {service} is at version {present}, which this code does not know: a newer Tongban wrote it."
+            f"the database of {service} is at version {present}, which this code does not know:"
+            " a newer Tongban wrote it."
             " Start that version again, or restore a backup made before it."
         )
     config.attributes["connection"] = connection
@@ -108,15 +110,15 @@ def is_current(service: str, connection: Connection) -> bool:
 def drift(service: str, connection: Connection) -> list[Any]:
     """Differences between the models and the migrated database; empty when they agree."""
     metadata = metadata_of(service)
-    divided = tuple(
-        f"{table.name}_"
-        for one in metadata
-        for table in one.tables.values()
-        if table.dialect_options["postgresql"]["partition_by"]
-    )
+    partitioned: list[str] = []
+    for one in metadata:
+        for table in one.tables.values():
+            if table.dialect_options["postgresql"]["partition_by"]:
+                partitioned.append(f"{table.name}_")
+    divided = tuple(partitioned)
 
     def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, _compared: Any) -> bool:
-        """Parts of a divided table are the migrations' own."""
+        """Partitions belong to the migrations and have no models."""
         return not (kind == "table" and reflected and divided and (name or "").startswith(divided))
 
     context = MigrationContext.configure(
@@ -239,14 +241,13 @@ def _settings_url(service: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """`upgrade SERVICE…` or `check SERVICE…`; status 1 when a check finds a difference."""
     if len(arguments) < 2 or arguments[0] not in {"upgrade", "check"}:
-        _ = sys.stderr.write("usage: python -m shared.migrations upgrade|check SERVICE…\n")
+        _ = sys.stderr.write("usage: python -m shared.database.migrations upgrade|check SERVICE…\n")
         return 2
     verb, *services = arguments
     different = False
     for service in services:
-        found = asyncio.run(
-            run_on(_settings_url(service), upgrade if verb == "upgrade" else drift, service)
-        )
+        work = upgrade if verb == "upgrade" else drift
+        found = asyncio.run(run_on(_settings_url(service), work, service))
         for difference in found or ():
             different = True
             _ = sys.stderr.write(f"{service}: {difference}\n")

@@ -1,4 +1,4 @@
-"""PostgreSQL: engine, naming convention, and `transaction()`, the only place that commits."""
+"""PostgreSQL: engine, naming convention, and `Database.transaction`, the only place that commits."""
 
 import base64
 from collections.abc import AsyncGenerator
@@ -36,6 +36,11 @@ SERVER_SETTINGS = {
 }
 
 
+def dump_json(value: object) -> str:
+    """JSON for the driver."""
+    return orjson.dumps(value).decode()
+
+
 def new_metadata() -> MetaData:
     """Metadata with the naming convention that every service's tables follow."""
     return MetaData(naming_convention=NAMING)
@@ -44,7 +49,11 @@ def new_metadata() -> MetaData:
 class Database:
     """One service's database: a pool of connections, sessions that commit at their end.
 
-    `url` is `postgresql://…`; `data_key` opens the encrypted columns of this service, `platform_key` what events seal.
+    Args:
+        url: `postgresql://…`.
+        data_key: opens the encrypted columns of this service.
+        platform_key: opens what services seal for each other in events.
+        pool_size: most connections at a time.
     """
 
     def __init__(
@@ -55,12 +64,14 @@ class Database:
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,  # longer than a lock is waited for: that one tells more
+            # Longer than `lock_timeout`, whose error says more.
+            pool_timeout=10,
             pool_pre_ping=False,
-            # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way costs as much as four statements.
+            # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way
+            # costs as much as four statements.
             isolation_level="AUTOCOMMIT",
             connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
-            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_serializer=dump_json,
             json_deserializer=orjson.loads,
         )
         event.listen(self.engine.sync_engine, "checkout", _replace_ended)
@@ -71,10 +82,12 @@ class Database:
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[AsyncSession]:
         """A session whose work is committed when the block ends and undone when it raises.
 
-        With `snapshot` all its statements see the database as it was at the first (REPEATABLE READ). A connection is taken,
-        and the transaction begun, with the first statement: who only waits holds neither.
+        With `snapshot` all its statements see the database as it was at the first one
+        (REPEATABLE READ). The connection is taken, and the transaction begun, with the first
+        statement, so that code that only waits holds neither.
         """
-        async with self._session(isolation="repeatable_read" if snapshot else None) as session:
+        isolation = "repeatable_read" if snapshot else None
+        async with self._session(isolation=isolation) as session:
             try:
                 yield session
                 await flush(session)
@@ -85,7 +98,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession]:
-        """A session for one consistent statement at a time: no BEGIN and COMMIT around a read."""
+        """A session that commits each statement: no BEGIN and COMMIT around a read."""
         async with self._session() as session:
             yield session
 
@@ -99,7 +112,7 @@ class Database:
             try:
                 yield session
             finally:
-                # What was never used need not be closed; and there is nothing to wait for, so that nothing shields it.
+                # A session that was never used need not be closed.
                 try:
                     if session.in_transaction():
                         await session.close()
@@ -108,18 +121,19 @@ class Database:
                         await greenlet_spawn(info["connection"].close)
 
     async def connect(self) -> asyncpg.Connection:
-        """A connection of its own, outside the pool, for a relay or a bulk path."""
+        """A connection outside the pool, for a relay or a bulk path; the caller closes it."""
         return await asyncpg.connect(self.dsn, server_settings=SERVER_SETTINGS, timeout=5)
 
     async def close(self) -> None:
+        """Close the pool."""
         await self.engine.dispose()
 
 
 class _Session(SyncSession):
-    """Under an `AsyncSession`: begins the driver's own transaction when it takes its connection.
+    """The part of an `AsyncSession` that begins the driver's transaction with its connection.
 
-    Its `info` holds `isolation` if it is a transaction at all, and since the first statement `driver` and `begun`; and
-    `connection`, when a direct statement was the first.
+    Its `info` holds `isolation` if it is a transaction, `driver` and `begun` since the first
+    statement, and `connection` when a direct statement was the first.
     """
 
 
@@ -137,20 +151,23 @@ def _begin(session: _Session, _transaction: object, connection: Connection) -> N
 
 
 async def flush(session: AsyncSession) -> None:
-    """Write what entities wait to tell."""
+    """Write pending changes of entities, if there are any."""
     if session.new or session.dirty or session.deleted:
         await session.flush()
 
 
 async def driver_of(session: AsyncSession) -> asyncpg.Connection:
-    """The driver's connection under a session, in its transaction: for `shared.database.direct`."""
+    """The driver's connection of a session, in its transaction; for `shared.database.direct`."""
     if "driver" not in session.info:
         await greenlet_spawn(_connect, session.sync_session)
     return session.info["driver"]
 
 
 def _connect(session: _Session) -> None:
-    """Take a connection past the session, which costs as much as two statements, and leave it to the session's own ones."""
+    """Take a connection without the session, whose own way costs as much as two statements.
+
+    The session's own statements use the same connection afterwards.
+    """
     connection = cast("Engine", session.get_bind()).connect()
     try:
         _begin(session, None, connection)
@@ -161,31 +178,33 @@ def _connect(session: _Session) -> None:
 
 
 async def _commit(session: AsyncSession) -> None:
-    if begun := session.info.get("begun"):
+    begun: asyncpg.Transaction | None = session.info.get("begun")
+    if begun is not None:
         await begun.commit()
 
 
 async def _roll_back(session: AsyncSession) -> None:
-    """Whatever undoes it is what the caller hears, also when the connection is gone with it."""
+    """Roll back; the caller gets the error that led here, not one of the rollback."""
     if "begun" in session.info and not session.info["driver"].is_closed():
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await session.info["begun"].rollback()
 
 
+# SQLAlchemy's adapter of the driver's connection has no public type.
 def _replace_ended(adapter: Any, *_: object) -> None:
-    """When a connection leaves the pool: one that the server has ended meanwhile is made anew."""
+    """Replace a connection that the server has closed, when it leaves the pool."""
     if adapter.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def _end_unfinished(adapter: Any, *_: object) -> None:
-    """When a connection comes back: nobody gets one whose transaction could not be ended."""
+    """Close a connection whose transaction could not be ended, when it comes back to the pool."""
     if adapter is not None and adapter.driver_connection.is_in_transaction():
         adapter.driver_connection.terminate()
 
 
 def is_database_trouble(error: BaseException) -> bool:
-    """Whether the database itself failed (then everything waits), not the handling of one event."""
+    """Whether the database itself failed; then everything waits. Else one piece of work failed."""
     if isinstance(
         error,
         InterfaceError
@@ -205,8 +224,10 @@ def is_database_trouble(error: BaseException) -> bool:
 
 
 def _is_trouble(state: str) -> bool:
-    """Connection, no such database (now), rollback (deadlock, serialisation), resources, operator, lock timeout, and
-    read-only: a standby, or a server that still recovers.
+    """Whether an SQLSTATE is a trouble of the database.
+
+    Classes: connection, missing database, rollback (deadlock, serialisation), resources, operator
+    intervention. Codes: lock time-out, and read-only (a standby, or a server that recovers).
     """
     return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
 

@@ -1,6 +1,6 @@
-"""The tables that every service's database has: outbox, inbox, dead letters, idempotency keys, audit trail.
+"""The tables of every service's database: outbox, inbox, dead letters, idempotency keys, audit.
 
-They are defined once here and created by `shared.database.migrations.create_platform_tables_v1` in each service's first migration.
+`shared.database.migrations.create_platform_tables_v1` creates them in each service's first migration.
 """
 
 from datetime import datetime
@@ -28,7 +28,7 @@ from shared.database.session import new_metadata
 
 
 class PlatformBase(DeclarativeBase):
-    """Base of the tables that all services have in common."""
+    """Base of the tables that all services have."""
 
     metadata = new_metadata()
 
@@ -52,7 +52,7 @@ class InboxRow(PlatformBase):
     """An event that has had its effect here."""
 
     __tablename__ = "inbox"
-    # They come in the order of time: a few pages tell where the old ones lie, and an insert costs nothing more.
+    # Rows come in the order of time, so a small index finds the old ones, and inserts stay cheap.
     __table_args__ = (Index("ix_inbox_handled_at", "handled_at", postgresql_using="brin"),)
 
     event_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -60,10 +60,10 @@ class InboxRow(PlatformBase):
 
 
 class InboxGroup(PlatformBase):
-    """The name under which this database reads the bus: one row, made with the database.
+    """The name of this database's consumer group: one row, made with the database.
 
-    A new database therefore reads from the beginning, whatever an earlier one had read: dropping a read model and
-    migrating an empty database is all that a rebuild needs.
+    A new database therefore reads from the beginning. To rebuild a read model, drop it and migrate
+    an empty database.
     """
 
     __tablename__ = "inbox_group"
@@ -74,8 +74,8 @@ class InboxGroup(PlatformBase):
 class DeadLetter(PlatformBase):
     """An event that failed here, or that waits behind a failed one of the same key.
 
-    Only the first of a key is tried again, when `next_attempt_at` has come; after the last attempt `gave_up` is set and
-    a person decides: re-drive or discard.
+    Only the first of a key is tried again, when `next_attempt_at` has come. After the last attempt
+    `gave_up` is set, and a person decides: re-drive or discard.
     """
 
     __tablename__ = "dead_letter"

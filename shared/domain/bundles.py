@@ -1,18 +1,16 @@
-"""One-thing bundles (一件事): several matters applied for at once, and the one checklist that comes of their guides.
+"""Bundles (一件事): several matters applied for at once, and the one checklist made of their guides.
 
-`BundleDocument` is what the lead department writes; `BundleSnapshot`, the published version, travels in `bundle-published`.
-matters and cases compute the same guide from it and the children's texts, so that the digest an applicant was shown proves
-what was asked of her.
+`BundleDocument` is what the lead department writes. `BundleSnapshot`, the published version, is
+part of `bundle-published`. matters and cases compute the same guide from it and the children's
+documents, so that the digest which an applicant was shown proves what was asked of her.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import Field
 
 from shared.domain.guides import (
@@ -22,6 +20,7 @@ from shared.domain.guides import (
     MatterDocument,
     Part,
     PersonalGuide,
+    guide_digest,
     personal_guide,
 )
 from shared.errors import FieldError, InvalidInputError
@@ -36,7 +35,7 @@ Answers = Annotated[
 
 
 class BundleChild(Part):
-    """A matter of the bundle (子事项). It waits until those in `after` are granted; without any it begins at once."""
+    """A matter of the bundle (子事项); it begins when those in `after` are granted."""
 
     code: ChildCode
     matter_id: UUID
@@ -54,7 +53,7 @@ class FormField(Part):
 
 
 class ResultLink(Part):
-    """The result of the child `of` is the material `material` of `child`: nobody has to bring it."""
+    """The result of the child `of` is the material `material` of `child`; nobody has to bring it."""
 
     of: ChildCode
     child: ChildCode
@@ -83,7 +82,10 @@ class Need(Part):
 
 
 class MergedMaterial(Part):
-    """A material brought once for every child that needs it (一套材料): the strictest necessity, the most copies."""
+    """A material brought once for all children that need it (一套材料).
+
+    It has the strictest necessity and the largest number of copies of them.
+    """
 
     code: Code
     name: Bilingual
@@ -97,7 +99,7 @@ class MergedMaterial(Part):
 
 
 class ChildMatter(Part):
-    """What a child was when the bundle was published."""
+    """A child's matter as it was when the bundle was published."""
 
     code: ChildCode
     version: int
@@ -107,7 +109,7 @@ class ChildMatter(Part):
 
 
 class BundleSnapshot(BundleDocument):
-    """A published version with what was computed of its children then."""
+    """A published version, with what was computed of its children at that time."""
 
     matters: tuple[ChildMatter, ...] = ()
     materials: tuple[MergedMaterial, ...] = ()
@@ -122,7 +124,10 @@ class ChildGuide(Part):
 
 
 class BundleGuide(Part):
-    """The whole checklist for one applicant's situation; `digest` freezes it together with the digest of each child."""
+    """The whole checklist for one applicant's situation.
+
+    `digest` is the hash of its content, the digest of each child included.
+    """
 
     bundle_id: UUID
     version: int
@@ -147,7 +152,7 @@ Texts = Mapping[UUID, ChildText]
 
 
 def check_bundle(document: BundleDocument, texts: Texts) -> list[FieldError]:
-    """Every broken rule at once: children, their order, the shared fields, results that are materials."""
+    """All errors: of children, their order, the shared fields, and results that are materials."""
     return [
         *_children(document, texts),
         *check_order(document),
@@ -156,7 +161,7 @@ def check_bundle(document: BundleDocument, texts: Texts) -> list[FieldError]:
     ]
 
 
-def _doubled(place: str, values: Sequence[object]) -> Iterator[FieldError]:
+def _duplicates(place: str, values: Sequence[object]) -> Iterator[FieldError]:
     for value, number in Counter(values).items():
         if number > 1:
             yield FieldError(
@@ -165,8 +170,8 @@ def _doubled(place: str, values: Sequence[object]) -> Iterator[FieldError]:
 
 
 def _children(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
-    yield from _doubled("children.code", [child.code for child in document.children])
-    yield from _doubled("children.matter_id", [child.matter_id for child in document.children])
+    yield from _duplicates("children.code", [child.code for child in document.children])
+    yield from _duplicates("children.matter_id", [child.matter_id for child in document.children])
     for child in document.children:
         if child.matter_id not in texts:
             yield FieldError(
@@ -175,38 +180,55 @@ def _children(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
 
 
 def check_order(document: BundleDocument) -> list[FieldError]:
-    """What the children wait for must be there and never lead back to them."""
+    """Errors of the order: a child waits for one that does not exist, or for itself in the end."""
     waits = {child.code: child.after for child in document.children}
-    faults = [
-        FieldError(f"children.{code}.after", "exists", "there is no child {child}", child=other)
-        for code, after in waits.items()
-        for other in after
-        if other not in waits
-    ]
-    if cycle := find_cycle(waits):
-        fault = FieldError(
-            "children.after",
-            "no_cycle",
-            "children wait for each other: {cycle}",
-            cycle=" → ".join(cycle),
+    errors: list[FieldError] = []
+    for code, after in waits.items():
+        for other in after:
+            if other not in waits:
+                place = f"children.{code}.after"
+                errors.append(FieldError(place, "exists", "there is no child {child}", child=other))
+    cycle = find_cycle(waits)
+    if cycle:
+        errors.append(
+            FieldError(
+                "children.after",
+                "no_cycle",
+                "children wait for each other: {cycle}",
+                cycle=" → ".join(cycle),
+            )
         )
-        faults.append(fault)
-    return faults
+    return errors
 
 
 def find_cycle(waits: Mapping[str, Sequence[str]]) -> list[str]:
-    """Codes along one cycle of a serial order, the first again at the end; empty when there is none."""
-    left = {code: {other for other in after if other in waits} for code, after in waits.items()}
-    while free := [code for code, after in left.items() if not after & left.keys()]:
-        for code in free:
-            del left[code]
+    """Codes along one cycle, the first again at the end; empty when there is none.
+
+    `waits`: the codes that each code waits for.
+    """
+    left = _waiting_for_each_other(waits)
     if not left:
         return []
+    # Each of those left waits for another of them, so the walk must come back to where it was.
     path = [next(iter(left))]
-    # Each of the rest waits for one of the rest, so the walk comes back to where it was.
-    while (following := min(left[path[-1]] & left.keys())) not in path:
+    while True:
+        following = min(left[path[-1]] & left.keys())
+        if following in path:
+            return [*path[path.index(following) :], following]
         path.append(following)
-    return [*path[path.index(following) :], following]
+
+
+def _waiting_for_each_other(waits: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    """The codes that are part of a cycle or wait for one, with those that they wait for."""
+    left: dict[str, set[str]] = {}
+    for code, after in waits.items():
+        left[code] = set(after) & waits.keys()
+    while True:
+        free = [code for code, after in left.items() if not after & left.keys()]
+        if not free:
+            return left
+        for code in free:
+            del left[code]
 
 
 def waits_for(document: BundleDocument, code: str) -> set[str]:
@@ -223,56 +245,62 @@ def waits_for(document: BundleDocument, code: str) -> set[str]:
 
 
 def _fields(document: BundleDocument) -> Iterator[FieldError]:
-    yield from _doubled("fields.code", [one.code for one in document.fields])
+    yield from _duplicates("fields.code", [one.code for one in document.fields])
     known = {one.code for one in document.fields}
-    used = {code for child in document.children for code in child.fields}
+    used: set[str] = set()
     for child in document.children:
+        used.update(child.fields)
         for code in child.fields:
             if code not in known:
                 yield FieldError(
-                    f"children.{child.code}.fields", "exists", "there is no field {code}", code=code
+                    f"children.{child.code}.fields",
+                    "exists",
+                    "there is no field {code}",
+                    code=code,
                 )
     for code in sorted(known - used):
         yield FieldError(f"fields.{code}", "used", "no child uses this field")
 
 
 def _results(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
-    yield from _doubled("results", [f"{link.child}.{link.material}" for link in document.results])
+    names = [f"{link.child}.{link.material}" for link in document.results]
+    yield from _duplicates("results", names)
     matters = {child.code: child.matter_id for child in document.children}
     for number, link in enumerate(document.results):
         place = f"results.{number}"
-        for name in ("of", "child"):
-            if getattr(link, name) not in matters:
+        missing = False
+        for name, code in (("of", link.of), ("child", link.child)):
+            if code not in matters:
+                missing = True
                 yield FieldError(
-                    f"{place}.{name}",
-                    "exists",
-                    "there is no child {child}",
-                    child=getattr(link, name),
+                    f"{place}.{name}", "exists", "there is no child {child}", child=code
                 )
-        if {link.of, link.child} <= set(matters):
-            if link.of not in waits_for(document, link.child):
-                yield FieldError(
-                    f"{place}.of",
-                    "in_order",
-                    "{child} does not wait for {other}",
-                    child=link.child,
-                    other=link.of,
-                )
-            yield from _link_fits(
-                place, link, texts.get(matters[link.of]), texts.get(matters[link.child])
+        if missing:
+            continue
+        if link.of not in waits_for(document, link.child):
+            yield FieldError(
+                f"{place}.of",
+                "in_order",
+                "{child} does not wait for {other}",
+                child=link.child,
+                other=link.of,
             )
+        of_text, child_text = texts.get(matters[link.of]), texts.get(matters[link.child])
+        yield from _link_fits(place, link, of_text=of_text, child_text=child_text)
 
 
 def _link_fits(
-    place: str, link: ResultLink, of: ChildText | None, child: ChildText | None
+    place: str, link: ResultLink, *, of_text: ChildText | None, child_text: ChildText | None
 ) -> Iterator[FieldError]:
-    if of is not None and of.document.result is None:
+    """Whether the one matter has a result and the other the material."""
+    if of_text is not None and of_text.document.result is None:
         yield FieldError(
             f"{place}.of", "has_result", "the matter of {child} names no result", child=link.of
         )
-    if child is not None and all(
-        material.code != link.material for material in child.document.materials
-    ):
+    if child_text is None:
+        return
+    codes = {material.code for material in child_text.document.materials}
+    if link.material not in codes:
         yield FieldError(
             f"{place}.material",
             "exists",
@@ -283,8 +311,8 @@ def _link_fits(
 
 
 @dataclass(slots=True)
-class _Pile:
-    """Materials of different children that are one."""
+class _Group:
+    """Materials of different children that are one material."""
 
     first: Material
     names: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -292,9 +320,15 @@ class _Pile:
     parts: list[tuple[str, Material]] = field(default_factory=list[tuple[str, Material]])
 
     def fits(self, child: str, material: Material) -> bool:
-        """By name and form, or by licence type; never two of the same child, whose guide asks for both."""
-        same = _name(material) in self.names or material.license_type_code in self.licenses
-        return same and all(owner != child for owner, _ in self.parts)
+        """Whether name and form, or the license type, are the same.
+
+        Two materials of one child are never merged: its guide asks for both.
+        """
+        same_name = _name(material) in self.names
+        same_license = material.license_type_code in self.licenses
+        if not same_name and not same_license:
+            return False
+        return all(owner != child for owner, _ in self.parts)
 
     def add(self, child: str, material: Material) -> None:
         self.names.add(_name(material))
@@ -304,65 +338,100 @@ class _Pile:
 
 
 def _name(material: Material) -> tuple[str, str]:
+    """Name without blanks, and form."""
     return "".join(material.name.zh.split()), material.form
 
 
 def merge_materials(
     children: Sequence[tuple[str, Sequence[Material]]], results: Sequence[ResultLink] = ()
 ) -> tuple[MergedMaterial, ...]:
-    """The materials of all children without duplicates and without those that are another child's result."""
+    """The materials of all children, each once, without those that are another child's result."""
     linked = {(link.child, link.material) for link in results}
-    piles: list[_Pile] = []
+    groups: list[_Group] = []
     for child, materials in children:
         for material in materials:
-            if (child, material.code) not in linked:
-                pile = next((pile for pile in piles if pile.fits(child, material)), None)
-                if pile is None:
-                    piles.append(pile := _Pile(material))
-                pile.add(child, material)
-    return tuple(_merged(f"B{number}", pile) for number, pile in enumerate(piles, start=1))
+            if (child, material.code) in linked:
+                continue
+            group = _find_group(groups, child, material)
+            if group is None:
+                group = _Group(material)
+                groups.append(group)
+            group.add(child, material)
+    return tuple(_merged(f"B{number}", group) for number, group in enumerate(groups, start=1))
 
 
-def _merged(code: str, pile: _Pile) -> MergedMaterial:
-    parts = [material for _, material in pile.parts]
-    forms, needs = {part.form for part in parts}, {part.necessity for part in parts}
+def _find_group(groups: Sequence[_Group], child: str, material: Material) -> _Group | None:
+    for group in groups:
+        if group.fits(child, material):
+            return group
+    return None
+
+
+def _merged(code: str, group: _Group) -> MergedMaterial:
+    parts = [material for _, material in group.parts]
+    names = [part.name for part in parts if part.name.bo]
+    license_types = [part.license_type_code for part in parts if part.license_type_code]
     return MergedMaterial(
         code=code,
-        name=next((part.name for part in parts if part.name.bo), pile.first.name),
-        necessity="1" if "1" in needs else "3" if "3" in needs else "2",
+        name=next(iter(names), group.first.name),
+        necessity=_strictest_necessity(parts),
         kind=min(part.kind for part in parts),
-        form=pile.first.form if len(forms) == 1 else "both",
+        form=_common_form(parts),
         copies=max(part.copies for part in parts),
-        source=pile.first.source,
-        license_type_code=next(
-            (part.license_type_code for part in parts if part.license_type_code), None
-        ),
+        source=group.first.source,
+        license_type_code=next(iter(license_types), None),
         needed_by=tuple(
-            Need(child=child, material=material.code) for child, material in pile.parts
+            Need(child=child, material=material.code) for child, material in group.parts
         ),
     )
 
 
+def _common_form(parts: Sequence[Material]) -> Literal["paper", "electronic", "both"]:
+    form = parts[0].form
+    if any(part.form != form for part in parts):
+        return "both"
+    return form
+
+
+def _strictest_necessity(parts: Sequence[Material]) -> Literal["1", "2", "3"]:
+    """1 必要 before 3 容缺后补 before 2 非必要."""
+    needs = {part.necessity for part in parts}
+    if "1" in needs:
+        return "1"
+    if "3" in needs:
+        return "3"
+    return "2"
+
+
 def snapshot(document: BundleDocument, texts: Texts) -> BundleSnapshot:
-    """The version that is published: the document and what is computed of the children, all their materials merged."""
-    matters = [(child.code, texts[child.matter_id]) for child in document.children]
-    # Only the document's own fields: what was computed before never counts.
-    written = {name: getattr(document, name) for name in BundleDocument.model_fields}
-    return BundleSnapshot(
-        **written,
-        matters=tuple(
+    """The version that is published: the document, and what is computed of the children."""
+    matters: list[ChildMatter] = []
+    materials: list[tuple[str, Sequence[Material]]] = []
+    for child in document.children:
+        text = texts[child.matter_id]
+        materials.append((child.code, text.document.materials))
+        matters.append(
             ChildMatter(
-                code=code,
+                code=child.code,
                 version=text.version,
                 name=text.document.name,
                 area_code=text.document.area_code,
                 department_code=text.document.department_code,
             )
-            for code, text in matters
-        ),
-        materials=merge_materials(
-            [(code, text.document.materials) for code, text in matters], document.results
-        ),
+        )
+    return BundleSnapshot(
+        # Field by field: what was computed for an earlier version must not be taken over.
+        code=document.code,
+        name=document.name,
+        aliases=document.aliases,
+        summary=document.summary,
+        area_code=document.area_code,
+        department_code=document.department_code,
+        children=document.children,
+        fields=document.fields,
+        results=document.results,
+        matters=tuple(matters),
+        materials=merge_materials(materials, document.results),
     )
 
 
@@ -374,12 +443,40 @@ def bundle_guide(
     bundle_id: UUID,
     version: int,
 ) -> BundleGuide:
-    """The guide for these answers (`{child: {question: option}}`). 400 naming every wrong answer of every child."""
-    faults = [
-        FieldError(f"answers.{code}", "exists", "there is no child {child}", child=code)
-        for code in answers
-        if all(child.code != code for child in document.children)
-    ]
+    """The guide for these answers (`{child: {question: option}}`).
+
+    Raises:
+        InvalidInputError: naming every wrong answer of every child.
+    """
+    guides = _child_guides(document, texts, answers)
+    materials: list[tuple[str, Sequence[Material]]] = []
+    asked: set[tuple[str, str]] = set()
+    for child in guides:
+        materials.append((child.code, child.guide.materials))
+        asked.update((child.code, material.code) for material in child.guide.materials)
+    results = tuple(link for link in document.results if (link.child, link.material) in asked)
+    whole = BundleGuide(
+        bundle_id=bundle_id,
+        version=version,
+        name=document.name,
+        children=tuple(guides),
+        fields=document.fields,
+        materials=merge_materials(materials, results),
+        results=results,
+    )
+    return whole.model_copy(update={"digest": guide_digest(whole)})
+
+
+def _child_guides(
+    document: BundleDocument, texts: Texts, answers: Mapping[str, Mapping[str, str]]
+) -> list[ChildGuide]:
+    codes = {child.code for child in document.children}
+    errors: list[FieldError] = []
+    for code in answers:
+        if code not in codes:
+            errors.append(
+                FieldError(f"answers.{code}", "exists", "there is no child {child}", child=code)
+            )
     guides: list[ChildGuide] = []
     for child in document.children:
         text = texts[child.matter_id]
@@ -390,33 +487,12 @@ def bundle_guide(
                 matter_id=child.matter_id,
                 version=text.version,
             )
-            guides.append(ChildGuide(code=child.code, after=child.after, guide=guide))
         except InvalidInputError as error:
-            faults += [f.renamed(f"answers.{child.code}.{_last(f.field)}") for f in error.errors]
-    if faults:
-        raise InvalidInputError("the answers do not lead through the questions", faults)
-    asked = {(child.code, material.code) for child in guides for material in child.guide.materials}
-    results = tuple(link for link in document.results if (link.child, link.material) in asked)
-    whole = BundleGuide(
-        bundle_id=bundle_id,
-        version=version,
-        name=document.name,
-        children=tuple(guides),
-        fields=document.fields,
-        materials=merge_materials(
-            [(child.code, child.guide.materials) for child in guides], results
-        ),
-        results=results,
-    )
-    return whole.model_copy(update={"digest": _digest(whole)})
-
-
-def _last(place: str) -> str:
-    return place.removeprefix("answers.")
-
-
-def _digest(guide: BundleGuide) -> str:
-    content = guide.model_dump(mode="json", exclude={"digest"})
-    return (
-        "sha256:" + hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    )
+            for one in error.errors:
+                question = one.field.removeprefix("answers.")
+                errors.append(one.renamed(f"answers.{child.code}.{question}"))
+        else:
+            guides.append(ChildGuide(code=child.code, after=child.after, guide=guide))
+    if errors:
+        raise InvalidInputError("the answers do not lead through the questions", errors)
+    return guides

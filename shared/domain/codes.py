@@ -1,32 +1,38 @@
-"""Codes of the field: their structure and check characters (norms of GB 11643, GB 32100, GB/T 36904, GB/T 39554).
+"""National codes: structure and check characters (GB 11643, GB 32100, GB/T 36904, GB/T 39554).
 
-Each `check_…` returns the normalised code or raises ValueError whose text names the broken rule, so that it serves Pydantic
-validators and importers alike. `stdnum.cn.ric` is not used for ID numbers: it refuses people born before their county's code.
+Each `check_…` returns the normalised code or raises `InvalidValueError`, whose text names the broken
+rule: for Pydantic validators and for importers. `stdnum.cn.ric` is not used for ID numbers, because
+it refuses people born before their county's code existed.
 """
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from operator import mul
 
 from shared.errors import InvalidValueError
 
-LATEST_BIRTH = timedelta(days=1)
 ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_CHECK = "10X98765432"
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 USCC = re.compile(f"[{USCC_ALPHABET}]{{18}}")
 USCC_WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 ISO_7064_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-ISO_7064_STEPS = {
-    character: [((product + value) % 36 or 36) * 2 % 37 for product in range(37)]
-    for value, character in enumerate(ISO_7064_ALPHABET)
-}
-"""MOD 37,36: what each character makes of the product so far."""
+
+
+def _iso_7064_steps() -> dict[str, list[int]]:
+    """MOD 37,36: the next product for each character, by the product so far."""
+    steps: dict[str, list[int]] = {}
+    for value, character in enumerate(ISO_7064_ALPHABET):
+        steps[character] = [((product + value) % 36 or 36) * 2 % 37 for product in range(37)]
+    return steps
+
+
+ISO_7064_STEPS = _iso_7064_steps()
 PROVINCES = frozenset(
-    f"{n}"
-    for n in (
+    str(number)
+    for number in (
         *range(11, 16),
         *range(21, 24),
         *range(31, 38),
@@ -40,6 +46,7 @@ PROVINCES = frozenset(
         91,
     )
 )
+"""First two digits of area codes."""
 
 
 class MatterType(StrEnum):
@@ -157,9 +164,9 @@ def check_handling_item_code(text: str) -> str:
 
 
 def claims_to_be_national(text: str) -> bool:
-    """Whether a published code must be judged as a national one: 28 to 34 letters and digits beginning like a USCC.
+    """Whether a code must be checked as a national one: 28 to 34 characters, begun like a USCC.
 
-    Local codes carry separators or another length; they are kept as they are and no national code is invented.
+    Local codes have separators or another length; they are kept as they are.
     """
     return (
         re.fullmatch(r"(11|12|13|51|52|53|91|92|93|54)[0-9A-Z]{26,32}", text.strip().upper())
@@ -182,7 +189,10 @@ def check_phone(text: str) -> str:
 
 
 def license_check_character(payload: str) -> str:
-    """Check character of a licence identifier (GB/T 36904): ISO 7064 MOD 37,36 over letters and digits alone."""
+    """Check character of a license identifier (GB/T 36904): ISO 7064 MOD 37,36.
+
+    Only letters and digits count.
+    """
     product = 36
     for character in re.sub(r"[^0-9A-Z]", "", payload.upper()):
         product = ISO_7064_STEPS[character][product]

@@ -1,13 +1,14 @@
-"""The guide of a matter (办事指南), its question tree (情形化), and the personal guide an applicant gets from it.
+"""The guide of a matter (办事指南), its question tree (情形化), and the personal guide made of it.
 
-`MatterDocument` is the whole text of a published version and travels in `matter-published`; matters and cases compute the
-same personal guide from it, so that the digest an applicant was shown proves what was asked of her.
+`MatterDocument` is the whole text of a published version and is part of `matter-published`. matters
+and cases compute the same personal guide from it, so that the digest which an applicant was shown
+proves what was asked of her.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
@@ -27,13 +28,15 @@ ObjectType = Literal["1", "2", "3", "4", "5", "6"]
 """服务对象."""
 ProjectType = Literal["1", "2"]
 """办件类型: 1 即办件, 2 承诺件."""
-KINDS = ("conditions", "materials", "fees", "steps")
+Kind = Literal["conditions", "materials", "fees", "steps"]
+"""The kinds of parts that an answer can add or drop."""
+KINDS: tuple[Kind, ...] = ("conditions", "materials", "fees", "steps")
 ABSENT = Field(exclude_if=lambda value: not value)
-"""Not written where it is empty, so that documents from before the field keep their digest."""
+"""Left out where it is empty, so that documents from before this field keep their digest."""
 
 
 class Part(BaseModel):
-    """Base of everything in a guide: unchangeable, no unknown fields."""
+    """Base of everything in a guide: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -140,9 +143,10 @@ class Result(Part):
 
 
 class HandlingItem(Part):
-    """业务办理项, such as a first application or a renewal; what it leaves open is as the matter says.
+    """业务办理项, such as a first application or a renewal.
 
-    `code` is the matter's implementing code and the sequence; only a matter with a national code has it.
+    What it leaves empty is as the matter says. `code` is the matter's implementing code and the
+    sequence; only a matter with a national code has it.
     """
 
     sequence: Annotated[str, Field(pattern=r"^(0[1-9]|[1-9][0-9])$")]
@@ -156,7 +160,7 @@ class HandlingItem(Part):
 
 
 class CatalogEntry(Part):
-    """基本目录, what the state's catalogue says of a matter: `state` 1 在用 2 挂起 3 取消, levels that may exercise it."""
+    """基本目录, the entry of the national catalogue. `state`: 1 在用 2 挂起 3 取消."""
 
     code: Annotated[str, Field(max_length=12)]
     local_code: Annotated[str, Field(min_length=1, max_length=80)] | None = None
@@ -178,7 +182,7 @@ class Effects(Part):
 
 
 class Option(Part):
-    """An answer, what it changes, and the question that follows (None ends the path)."""
+    """An answer, what it changes, and the next question (None ends the path)."""
 
     code: Code
     text: Bilingual
@@ -244,7 +248,7 @@ class MatterDocument(Part):
 
 
 class PersonalGuide(Part):
-    """The guide for one applicant's situation; `digest` freezes it."""
+    """The guide for one applicant's situation; `digest` is the hash of its content."""
 
     matter_id: UUID
     version: int
@@ -260,27 +264,49 @@ class PersonalGuide(Part):
 
 
 def online_level(stages: Iterable[str], visits: int) -> int:
-    """网办深度 1 to 4, derived from the stages done online and the visits (norms §2.5), never typed in."""
+    """网办深度 1 to 4, derived from the stages done online and the number of visits (norms §2.5)."""
     done = set(stages)
     if "5" in done and visits == 0:
         return 4
     if done & {"3", "4", "5"} and visits <= 1:
         return 3
-    return 2 if done & {"2", "3", "4", "5"} else 1
+    if done & {"2", "3", "4", "5"}:
+        return 2
+    return 1
+
+
+def _parts(
+    document: MatterDocument,
+) -> dict[Kind, tuple[Condition | Material | Fee | Step, ...]]:
+    return {
+        "conditions": document.conditions,
+        "materials": document.materials,
+        "fees": document.fees,
+        "steps": document.steps,
+    }
+
+
+def _effects(effects: Effects) -> dict[Kind, tuple[str, ...]]:
+    return {
+        "conditions": effects.conditions,
+        "materials": effects.materials,
+        "fees": effects.fees,
+        "steps": effects.steps,
+    }
 
 
 def check_question_tree(document: MatterDocument) -> list[FieldError]:
-    """Every fault of the question tree at once: duplicates, unknown references, cycles, questions nobody reaches."""
-    faults = [*_duplicates(document), *_dangling(document)]
+    """All errors of the question tree: duplicates, unknown codes, cycles, unreachable questions."""
+    errors = [*_duplicates(document), *_unknown_codes(document)]
     questions = {question.code: question for question in document.questions}
     if questions and document.first_question not in questions:
-        faults.append(
+        errors.append(
             FieldError("first_question", "exists", "names the question that the tree begins with")
         )
-        return faults
+        return errors
     cycle = _find_cycle(questions)
     if cycle:
-        faults.append(
+        errors.append(
             FieldError(
                 "questions",
                 "no_cycle",
@@ -289,35 +315,40 @@ def check_question_tree(document: MatterDocument) -> list[FieldError]:
             )
         )
     reached = _reachable(questions, document.first_question)
-    faults += [
-        FieldError(f"questions.{code}", "reachable", "no answer leads to this question")
-        for code in questions
-        if code not in reached
-    ]
-    return faults
+    for code in questions:
+        if code not in reached:
+            errors.append(
+                FieldError(f"questions.{code}", "reachable", "no answer leads to this question")
+            )
+    return errors
 
 
 def _duplicates(document: MatterDocument) -> Iterator[FieldError]:
-    for kind in (*KINDS, "questions"):
-        codes = Counter(part.code for part in getattr(document, kind))
-        for code, number in codes.items():
-            if number > 1:
-                yield FieldError(
-                    f"{kind}.{code}", "unique", "the code is used {number} times", number=number
-                )
+    coded: dict[str, list[str]] = {}
+    for kind, parts in _parts(document).items():
+        coded[kind] = [part.code for part in parts]
+    coded["questions"] = [question.code for question in document.questions]
+    for kind, codes in coded.items():
+        for code, number in _repeated(codes):
+            place = f"{kind}.{code}"
+            yield FieldError(place, "unique", "the code is used {number} times", number=number)
     for question in document.questions:
-        for code, number in Counter(option.code for option in question.options).items():
-            if number > 1:
-                yield FieldError(
-                    f"questions.{question.code}.{code}",
-                    "unique",
-                    "the option is used {number} times",
-                    number=number,
-                )
+        for code, number in _repeated([option.code for option in question.options]):
+            place = f"questions.{question.code}.{code}"
+            yield FieldError(place, "unique", "the option is used {number} times", number=number)
 
 
-def _dangling(document: MatterDocument) -> Iterator[FieldError]:
-    known = {kind: {part.code for part in getattr(document, kind)} for kind in KINDS}
+def _repeated(codes: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Codes that are used more than once, and how often."""
+    for code, number in Counter(codes).items():
+        if number > 1:
+            yield code, number
+
+
+def _unknown_codes(document: MatterDocument) -> Iterator[FieldError]:
+    known: dict[Kind, set[str]] = {}
+    for kind, parts in _parts(document).items():
+        known[kind] = {part.code for part in parts}
     questions = {question.code for question in document.questions}
     for question in document.questions:
         for option in question.options:
@@ -326,29 +357,36 @@ def _dangling(document: MatterDocument) -> Iterator[FieldError]:
                 yield FieldError(
                     f"{place}.next", "exists", "there is no question {code}", code=option.next
                 )
-            for name, effects in (("add", option.add), ("drop", option.drop)):
-                for kind in KINDS:
-                    for code in getattr(effects, kind):
-                        if code not in known[kind]:
-                            yield FieldError(
-                                f"{place}.{name}.{kind}",
-                                "exists",
-                                "there is no entry {code} in {kind}",
-                                code=code,
-                                kind=kind,
-                            )
+            yield from _unknown_effects(f"{place}.add", option.add, known)
+            yield from _unknown_effects(f"{place}.drop", option.drop, known)
 
 
-def _followers(question: Question) -> list[str]:
+def _unknown_effects(
+    place: str, effects: Effects, known: Mapping[Kind, set[str]]
+) -> Iterator[FieldError]:
+    for kind, codes in _effects(effects).items():
+        for code in codes:
+            if code not in known[kind]:
+                yield FieldError(
+                    f"{place}.{kind}",
+                    "exists",
+                    "there is no entry {code} in {kind}",
+                    code=code,
+                    kind=kind,
+                )
+
+
+def _next_questions(question: Question) -> list[str]:
     return [option.next for option in question.options if option.next is not None]
 
 
 def _find_cycle(questions: Mapping[str, Question]) -> list[str]:
-    """The codes along one cycle, first again at the end; empty when there is none. Iterative: depth is the attacker's."""
+    """The codes along one cycle, the first again at the end; empty when there is none."""
     done: set[str] = set()
     for root in questions:
         path: list[str] = []
         on_path: set[str] = set()
+        # A stack and no recursion: whoever writes the document chooses how deep the tree is.
         stack: list[tuple[str, bool]] = [(root, False)]
         while stack:
             code, leaving = stack.pop()
@@ -363,41 +401,36 @@ def _find_cycle(questions: Mapping[str, Question]) -> list[str]:
             path.append(code)
             on_path.add(code)
             stack.append((code, True))
-            stack += [(following, False) for following in _followers(questions[code])]
+            for following in _next_questions(questions[code]):
+                stack.append((following, False))
     return []
 
 
 def _reachable(questions: Mapping[str, Question], first: str | None) -> set[str]:
     reached: set[str] = set()
-    waiting = [first] if first is not None else []
+    waiting: list[str] = []
+    if first is not None:
+        waiting.append(first)
     while waiting:
         code = waiting.pop()
         if code in questions and code not in reached:
             reached.add(code)
-            waiting += _followers(questions[code])
+            waiting += _next_questions(questions[code])
     return reached
 
 
 def personal_guide(
     document: MatterDocument, answers: Mapping[str, str], *, matter_id: UUID, version: int
 ) -> PersonalGuide:
-    """The guide for these answers (`{question: option}` along the path). 400 naming every wrong or missing answer.
+    """The guide for these answers (`{question: option}` along the path).
 
-    Answers act in the order of the path; an `add` un-hides a conditional part, a `drop` takes one away, the later one wins.
+    What is not conditional is shown at first; each answer along the path adds and drops parts, in
+    order, a drop after an add of the same answer.
+
+    Raises:
+        InvalidInputError: naming every wrong, missing or superfluous answer.
     """
-    chosen = _walk(document, answers)
-    shown = {
-        kind: {part.code: not part.conditional for part in getattr(document, kind)}
-        for kind in KINDS
-    }
-    for option in chosen:
-        for effects, is_shown in ((option.add, True), (option.drop, False)):
-            for kind in KINDS:
-                shown[kind].update(dict.fromkeys(getattr(effects, kind), is_shown))
-    visible: dict[str, Any] = {
-        kind: tuple(part for part in getattr(document, kind) if shown[kind][part.code])
-        for kind in KINDS
-    }
+    shown = _shown(document, _walk(document, answers))
     guide = PersonalGuide(
         matter_id=matter_id,
         version=version,
@@ -405,40 +438,78 @@ def personal_guide(
         name=document.name,
         legal_days=document.legal_days,
         promised_days=document.promised_days,
-        **visible,
+        conditions=tuple(one for one in document.conditions if one.code in shown["conditions"]),
+        materials=tuple(one for one in document.materials if one.code in shown["materials"]),
+        fees=tuple(one for one in document.fees if one.code in shown["fees"]),
+        steps=tuple(one for one in document.steps if one.code in shown["steps"]),
     )
     return guide.model_copy(update={"digest": guide_digest(guide)})
 
 
+def _shown(document: MatterDocument, chosen: Sequence[Option]) -> dict[Kind, set[str]]:
+    """The codes of the parts that a guide shows after these answers."""
+    shown: dict[Kind, set[str]] = {}
+    for kind, parts in _parts(document).items():
+        shown[kind] = set()
+        for part in parts:
+            if part.conditional:
+                shown[kind].discard(part.code)
+            else:
+                shown[kind].add(part.code)
+    for option in chosen:
+        for kind, codes in _effects(option.add).items():
+            shown[kind].update(codes)
+        for kind, codes in _effects(option.drop).items():
+            shown[kind].difference_update(codes)
+    return shown
+
+
 def _walk(document: MatterDocument, answers: Mapping[str, str]) -> Sequence[Option]:
+    """The options that the answers choose, from the first question on."""
     questions = {question.code: question for question in document.questions}
-    faults: list[FieldError] = []
+    errors: list[FieldError] = []
     chosen: list[Option] = []
     asked: set[str] = set()
     code = document.first_question
     while code is not None and code in questions and code not in asked:
         asked.add(code)
-        option = next((o for o in questions[code].options if o.code == answers.get(code)), None)
+        option = _chosen(questions[code], answers)
         if option is None:
-            options = Choices(option.code for option in questions[code].options)
-            if code in answers:
-                rule = Rule("known_option", "choose one of: {options}", options=options)
-            else:
-                rule = Rule("answered", "choose one of: {options}", options=options)
-            faults.append(FieldError.at(f"answers.{code}", rule))
+            errors.append(_wrong_answer(questions[code], answers))
             break
         chosen.append(option)
         code = option.next
     superfluous = Rule("asked", "this question is not asked on the path of the other answers")
-    faults += [FieldError.at(f"answers.{c}", superfluous) for c in answers if c not in asked]
-    if faults:
-        raise InvalidInputError("the answers do not lead through the questions", faults)
+    for code in answers:
+        if code not in asked:
+            errors.append(FieldError.at(f"answers.{code}", superfluous))
+    if errors:
+        raise InvalidInputError("the answers do not lead through the questions", errors)
     return chosen
 
 
-def guide_digest(guide: PersonalGuide) -> str:
-    """`sha256:` and the hex digest of the guide's canonical JSON (sorted keys, no spaces, UTF-8)."""
+def _chosen(question: Question, answers: Mapping[str, str]) -> Option | None:
+    answer = answers.get(question.code)
+    for option in question.options:
+        if option.code == answer:
+            return option
+    return None
+
+
+def _wrong_answer(question: Question, answers: Mapping[str, str]) -> FieldError:
+    options = Choices(option.code for option in question.options)
+    if question.code in answers:
+        rule = Rule("known_option", "choose one of: {options}", options=options)
+    else:
+        rule = Rule("answered", "choose one of: {options}", options=options)
+    return FieldError.at(f"answers.{question.code}", rule)
+
+
+def guide_digest(guide: Part) -> str:
+    """`sha256:` and the hex digest of the guide's canonical JSON (sorted keys, no spaces, UTF-8).
+
+    The guide's own `digest` is left out.
+    """
     content = guide.model_dump(mode="json", exclude={"digest"})
-    return (
-        "sha256:" + hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    )
+    canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"

@@ -1,8 +1,9 @@
 """Masks of personal data for every answer (norms: 个人信息保护法; common practice).
 
-`mask_free_text` takes out of written words what names a person: ID numbers, phones, bank cards, plates, addresses, e-mail,
-WeChat ids, names that follow 我叫, 本人, 联系人. It reads a copy of the text in which full-width, Tibetan and Chinese digits
-stand as 0–9 at their places, finds, and cuts the same places out of the original. Where it must choose, it masks.
+`mask_free_text` removes from a text what identifies a person: ID numbers, phones, bank cards, number
+plates, addresses, e-mail, WeChat ids, names that follow 我叫, 本人, 联系人. It searches a copy of the
+text in which full-width, Tibetan and Chinese digits are written as 0–9, and masks the same places in
+the original. In doubt it masks.
 """
 
 import re
@@ -17,22 +18,26 @@ def mask_name(name: str) -> str:
     name = name.strip()
     if not name:
         return ""
-    first = 2 if len(name) >= 4 and all("\u4e00" <= c <= "\u9fff" for c in name) else 1
+    first = 1
     if "\u0f0b" in name:
         first = name.index("\u0f0b")
+    elif len(name) >= 4 and all("\u4e00" <= character <= "\u9fff" for character in name):
+        first = 2
     return name[:first] + "*" * max(min(len(name) - first, 2), 1)
 
 
 def mask_id_number(number: str) -> str:
     """Keep three and four: 540***********0011."""
-    return (
-        number[:3] + "*" * (len(number) - 7) + number[-4:] if len(number) > 7 else "*" * len(number)
-    )
+    if len(number) <= 7:
+        return "*" * len(number)
+    return number[:3] + "*" * (len(number) - 7) + number[-4:]
 
 
 def mask_phone(phone: str) -> str:
     """Keep three and four: 138****1234."""
-    return phone[:3] + "****" + phone[-4:] if len(phone) >= 11 else "*" * len(phone)
+    if len(phone) < 11:
+        return "*" * len(phone)
+    return phone[:3] + "****" + phone[-4:]
 
 
 def mask_address(address: str) -> str:
@@ -115,15 +120,19 @@ _NAME = re.compile(
 
 
 def mask_free_text(text: str, known: Iterable[str] = ()) -> str:
-    """The text without what names a person; `known` are names and numbers that are hers for certain.
+    """The text without what identifies a person.
 
-    Masking what it returns changes nothing more; a text without such data comes back as it is.
+    `known` are names and numbers that certainly belong to her. Masking the result again changes
+    nothing; a text without such data is returned as it is.
     """
-    for words in known:
-        if len(words.strip()) > 1:
-            text = text.replace(words.strip(), MASK)
-    while (masked := _mask_once(text)) != text:
+    for one in known:
+        name = one.strip()
+        if len(name) > 1:
+            text = text.replace(name, MASK)
+    masked = _mask_once(text)
+    while masked != text:
         text = masked
+        masked = _mask_once(text)
     return text
 
 
@@ -131,7 +140,11 @@ def _mask_once(text: str) -> str:
     plain = "".join(map(_plain, text))
     numbers = "".join(_HAN_DIGITS.get(character, character) for character in plain)
     kept = [match.span() for match in _NOT_PERSONAL.finditer(plain)]
-    spans = [span for find in _FINDERS for span in find(plain, numbers) if not _within(span, kept)]
+    spans: list[Span] = []
+    for find in _FINDERS:
+        for span in find(plain, numbers):
+            if not _within(span, kept):
+                spans.append(span)
     pieces: list[str] = []
     place = 0
     for start, end in sorted(spans):
@@ -145,8 +158,12 @@ def _plain(character: str) -> str:
     """The character as ASCII where it is a full-width form or any script's digit."""
     if "！" <= character <= "～":
         return chr(ord(character) - 0xFEE0)
-    digit = unicodedata.digit(character, None) if not character.isascii() else None
-    return character if digit is None else str(digit)
+    if character.isascii():
+        return character
+    digit = unicodedata.digit(character, None)
+    if digit is None:
+        return character
+    return str(digit)
 
 
 Span = tuple[int, int]
@@ -157,14 +174,15 @@ def _within(span: Span, kept: list[Span]) -> bool:
 
 
 def _of(pattern: re.Pattern[str]) -> Callable[[str, str], Iterator[Span]]:
-    """Finds the first named group that took part, or all of the match."""
+    """A finder of the first named group that took part in a match, or of the whole match."""
 
     def find(plain: str, _numbers: str) -> Iterator[Span]:
         for match in pattern.finditer(plain):
-            group = next(
-                (name for name, value in match.groupdict().items() if value is not None), 0
-            )
-            yield match.span(group)
+            taking_part = [name for name, value in match.groupdict().items() if value is not None]
+            if taking_part:
+                yield match.span(taking_part[0])
+            else:
+                yield match.span()
 
     return find
 
@@ -174,7 +192,7 @@ def _landlines(_plain: str, numbers: str) -> Iterator[Span]:
 
 
 def _numbers(_plain: str, numbers: str) -> Iterator[Span]:
-    """ID numbers, mobiles and cards: whole groups of digits that together are one, or a stretch within one group."""
+    """ID numbers, mobiles and cards: neighbouring groups of digits, or a part of one group."""
     for chain in _CHAIN.finditer(numbers):
         groups = [(m.start() + chain.start(), m.group()) for m in _GROUP.finditer(chain.group())]
         for first, (start, digits) in enumerate(groups):

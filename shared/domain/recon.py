@@ -1,19 +1,24 @@
-"""recon/1 (对账): the arithmetic by which two sides find out whether they hold the same records, without sending them.
+"""recon/1 (对账): how two sides compare their records without sending them.
 
-A *stream* is what one side owes the other (`cases>region/push/1`). Of each key of a stream there is one row: its version, its
-operation (I, U, or D for a tombstone) and its record. The canonical record is RFC 8785 JSON of the exchanged fields: text
-normalised (NFC) and trimmed, nulls left out, no control columns. From it come
+A *stream* is what one side sends to the other (`cases>region/push/1`). Each key of a stream has one
+row: its version, its operation (I, U, or D for a deleted record) and its record. The canonical
+record is RFC 8785 JSON of the exchanged fields: text normalised (NFC) and trimmed, nulls left out,
+no control columns. Derived from it are
 
-- `kh` = SHA-256(stream ‖ 0x00 ‖ key), whose first two bytes `b1`, `b2` place the row below its window (a business day);
-- `rd` = SHA-256(record), and `e` = SHA-256(kh ‖ version as 8 bytes ‖ op ‖ rd), whose first two 64-bit words are `d1`, `d2`;
-- the *fingerprint* of any set of rows: (count, Σd1 mod 2⁶⁴, Σd2 mod 2⁶⁴). A sum, so that doubled rows do not cancel.
+- `kh` = SHA-256(stream ‖ 0x00 ‖ key); its first two bytes `b1`, `b2` place the row in the tree below
+  its window (a business day);
+- `rd` = SHA-256(record);
+- `e` = SHA-256(kh ‖ version as 8 bytes ‖ op ‖ rd); its first two 64-bit words are `d1`, `d2`;
+- the *fingerprint* of any set of rows: (count, Σd1 mod 2⁶⁴, Σd2 mod 2⁶⁴). It is a sum, so that
+  doubled rows do not cancel each other out.
 
-The sums are quick and follow any change of a row; they are no proof against somebody who may choose rows, or who keeps sums
-that no longer are those of the records. So a weekly comparison also takes the *list digest*: of each window SHA-256 over the
-`e` of its rows in the order of `kh`, and over all windows SHA-256 over their digests in the order of their days.
+The sums are quick to update, but no proof against somebody who may choose rows, or whose stored sums
+no longer fit the records. So a weekly comparison also uses the *list digest*: for each window
+SHA-256 over the `e` of its rows in the order of `kh`, and SHA-256 over the digests of all windows in
+the order of their days.
 
-The *loose* digest is of the record in capitals, without blanks and times of day: when it is equal and `rd` is not, a field was
-lost on the way into the other side's columns, not in transport.
+The *loose* digest is that of the record in capitals, without blanks and times of day. When it is
+equal and `rd` is not, a field changed in the other side's columns, not in transport.
 """
 
 import hashlib
@@ -28,7 +33,6 @@ import orjson
 WORD = 2**64
 LEAF = 64
 """A set of at most this many rows is listed; a larger one is divided by the next byte of `kh`."""
-OPERATIONS = ("I", "U", "D")
 
 Value = str | int | bool | None
 Record = Mapping[str, Value]
@@ -48,23 +52,28 @@ def _normal(value: Value) -> Value:
 
 
 def canonical(record: Record) -> str:
-    """RFC 8785 form: keys are ASCII and values text, whole numbers or truths, so sorting and shortest form are enough."""
+    """The RFC 8785 form of a record.
+
+    Keys are ASCII and values are text, integers or booleans, so sorting the keys is enough.
+    """
     kept = {name: _normal(value) for name, value in record.items() if value is not None}
     return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def loose(record: Record) -> str:
     """The canonical form without what a column may lose: case, blanks, the time of day, empty fields."""
-    kept = {
-        name: bare
-        for name, value in record.items()
-        if value is not None and (bare := _bare(str(value)))
-    }
+    kept: dict[str, str] = {}
+    for name, value in record.items():
+        if value is None:
+            continue
+        bare = _bare(str(value))
+        if bare:
+            kept[name] = bare
     return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _bare(text: str) -> str:
-    # Most values need none of the dear steps, and every row of a ledger passes here.
+    # Most values need none of the expensive steps, and every row of a ledger comes through here.
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     if ":" in text:
@@ -78,7 +87,7 @@ def digest(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one row weighs: its place below the window, its two words."""
+    """What one row adds to a fingerprint: its place below the window, and its two words."""
 
     b1: int
     b2: int
@@ -93,18 +102,18 @@ def row_hash(of_stream: str, key: str, version: int, op: str, rd: bytes) -> tupl
 
 
 def entry(of_stream: str, key: str, version: int, op: str, rd: bytes) -> Entry:
-    """The weight of one row."""
+    """The entry of one row."""
     kh, e = row_hash(of_stream, key, version, op, rd)
     return Entry(kh[0], kh[1], int.from_bytes(e[:8], "big"), int.from_bytes(e[8:16], "big"))
 
 
 def window_digest(rows: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Of the (`kh`, `e`) of a window's rows, in any order."""
+    """The digest of a window, from the (`kh`, `e`) of its rows in any order."""
     return hashlib.sha256(b"".join(e for _, e in sorted(rows))).digest()
 
 
 def list_digest(windows: Mapping[Any, bytes]) -> str:
-    """Of the digests of all windows (day → digest), as hex."""
+    """The digest of all windows (day → digest), as hex."""
     return hashlib.sha256(b"".join(windows[day] for day in sorted(windows))).hexdigest()
 
 
@@ -132,12 +141,12 @@ class Fingerprint:
         )
 
     def as_list(self) -> list[int | str]:
-        """As it is sent: the sums as text, because JSON numbers of other languages end at 2⁵³."""
+        """As it is sent: the sums as text, because many JSON parsers are exact only up to 2⁵³."""
         return [self.count, str(self.s1), str(self.s2)]
 
 
 def fingerprint(entries: Iterable[Entry]) -> Fingerprint:
-    """Of any rows, in any order."""
+    """The fingerprint of rows, in any order."""
     total = Fingerprint()
     for one in entries:
         total = total.plus(one)

@@ -1,7 +1,8 @@
 """Working days of a city: Monday to Friday unless its calendar says otherwise (行政许可法 art. 82).
 
-Counting: the start day is not counted, day 1 is the next working day (民法典 art. 201). A year is covered when the calendar
-has rows of it; a computation that runs into an uncovered year is marked provisional, because the notice may still come.
+The start day is not counted; day 1 is the next working day (民法典 art. 201). A year is covered when
+the calendar has rows of it. A computation that reaches an uncovered year is provisional, because the
+holidays of that year have not been announced yet.
 """
 
 import csv
@@ -17,7 +18,7 @@ from shared.clock import SHANGHAI, local_date
 SEED = Path(__file__).parent / "calendars/lhasa.csv"
 CLOSE_OF_BUSINESS = time(18, 30)
 MARGIN_DAYS = 800
-"""How far beyond the covered years days are laid out."""
+"""Days beyond the covered years for which working days are computed in advance."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class WorkCalendar:
 
 @lru_cache(maxsize=8)
 def _lay_out(exceptions: frozenset[tuple[date, bool]]) -> tuple[date, ...]:
-    """Remembered by content: services read their calendar anew for every request, and it changes once a year."""
+    """Cached by content: services read their calendar for every request, and it rarely changes."""
     calendar = WorkCalendar(dict(exceptions))
     years = calendar.covered_years or {2021}
     start, end = date(min(years) - 1, 1, 1), date(max(years), 12, 31) + timedelta(days=MARGIN_DAYS)

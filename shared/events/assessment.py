@@ -8,7 +8,10 @@ from uuid import UUID
 from shared.events.base import Event
 
 OF_RATINGS = ("ratings_", "bad_ratings_")
-"""How the measures begin that count ratings. Exact days of them add up to what published statistics hide (docs/adr/0010)."""
+"""Prefixes of measures that count ratings.
+
+Exact daily numbers of ratings add up to what published statistics hide (docs/adr/0010).
+"""
 
 
 def without_ratings(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -25,9 +28,10 @@ def unrated(figures: Mapping[str, int]) -> dict[str, int]:
 
 
 class DailyReportPublished(Event, service="assessment", fact="daily-report-published"):
-    """A day's report is public (日发布), or corrected: `revision` 1 is the publication, later ones have a `reason`.
+    """A day's report was published (日发布), or corrected.
 
-    `figures` are all of it, a row per department, so that a report outlives the database that made it.
+    `revision` 1 is the publication, later ones have a `reason`. `figures` is the whole report, a row
+    per department, so that a report outlives the database that made it.
     """
 
     report_id: UUID

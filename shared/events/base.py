@@ -19,8 +19,8 @@ _registry: dict[str, type["Event"]] = {}
 class Event(BaseModel):
     """A fact in the past tense about one aggregate.
 
-    A service declares a base with `service="cases"`, a fact with `fact="case-accepted"`; the type on the wire is
-    `tongban.cases.case-accepted.v1`. Consumers ignore fields they do not know.
+    A service declares a base with `service="cases"`, an event with `fact="case-accepted"`; its type
+    on the wire is `tongban.cases.case-accepted.v1`. Consumers ignore fields that they do not know.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -29,7 +29,7 @@ class Event(BaseModel):
     wire_type: ClassVar[str] = ""
 
     revision: int
-    """Version of the aggregate after this fact; rises by one with each change."""
+    """Version of the aggregate after this event; rises by one with each change."""
     occurred_at: datetime
     """When it happened, with offset."""
 
@@ -45,7 +45,7 @@ class Event(BaseModel):
 
     @property
     def key(self) -> str:
-        """Aggregate id: facts about one aggregate keep their order."""
+        """The id of the aggregate: events about one aggregate keep their order."""
         raise NotImplementedError(f"{type(self).__name__} names no aggregate")
 
 
@@ -54,7 +54,7 @@ def event_type(service: str, fact: str, version: int = 1) -> str:
 
 
 def topic_of(service: str) -> str:
-    """One topic per service, so that all facts about one aggregate keep their order whatever their type."""
+    """One topic per service, so that all events about an aggregate keep their order."""
     return f"tongban.{service}"
 
 
@@ -66,7 +66,7 @@ def registered_events(service: str | None = None) -> dict[str, type[Event]]:
 
 
 class Envelope(NamedTuple):
-    """A received CloudEvent: what the platform needs of it, and the data as parsed JSON."""
+    """The parts of a received CloudEvent that the platform needs; `data` is parsed JSON."""
 
     id: UUID
     type: str
@@ -78,16 +78,16 @@ class Envelope(NamedTuple):
     actor: str
     data: dict[str, Any]
     recorded: str = ""
-    """When it was written, as the producer put it (RFC 3339); `data` holds when it happened."""
+    """When the producer wrote it (RFC 3339); `data` says when it happened."""
 
     def event(self) -> Event | None:
-        """The typed fact, or None when this code does not know the type."""
+        """The typed event, or None when this code does not know the type."""
         kind = _registry.get(self.type)
         return None if kind is None else kind.model_validate(self.data)
 
 
 def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
-    """The event's id and its CloudEvents bytes. The id is made here, in the transaction, and never changes again."""
+    """The event's id and its CloudEvents bytes. The id is made here and never changes again."""
     identifier = event_id or new_id()
     about = context.current()
     document = {
@@ -114,13 +114,18 @@ def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
     payload = orjson.dumps(document)
     if len(payload) > MAX_EVENT_BYTES:
         raise ValueError(
-            f"event {event.wire_type} of {event.key} has {len(payload)} bytes, at most {MAX_EVENT_BYTES}"
+            f"event {event.wire_type} of {event.key} has {len(payload)} bytes,"
+            f" at most {MAX_EVENT_BYTES}"
         )
     return identifier, payload
 
 
 def parse_envelope(payload: bytes) -> Envelope:
-    """Read CloudEvents bytes; raises ValueError (also KeyError-free) naming what is wrong."""
+    """Read CloudEvents bytes.
+
+    Raises:
+        ValueError: they are no CloudEvent of this platform.
+    """
     document: Any = orjson.loads(payload)
     try:
         return Envelope(

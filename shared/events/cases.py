@@ -4,18 +4,50 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
+from shared.domain.guides import MatterKind
 from shared.events.base import Event
+from shared.events.licenses import Status
 from shared.events.records import RecordsJudged
 
 Channel = Literal["pc", "mobile", "window", "kiosk", "import"]
 ApplicantKind = Literal["person", "organisation"]
+CaseState = Literal[
+    "waiting",
+    "received",
+    "correcting",
+    "accepted",
+    "suspended",
+    "decided",
+    "closed",
+    "not_accepted",
+    "withdrawn",
+    "returned",
+]
+"""办件状态."""
+CaseResult = Literal["0", "1", "2", "3", "4", "5", "6"]
+"""办结结果: 0 出证/准予, 1 不予许可, 4 转报, 5 退件, 6 不予受理; bureaus also use 2 and 3."""
+LightLevel = Literal["yellow", "red", "deep_red"]
+"""灯色: yellow before a day, red after the promised one, deep red after the statutory one."""
+LightRule = Literal[
+    "acceptance",
+    "promise",
+    "statute",
+    "deemed_acceptance",
+    "delivery",
+    "step_intake",
+    "step_review",
+    "step_decision",
+    "step_delivery",
+]
+"""The clock whose end the light is about."""
 
 
 class CaseEvent(Event, service="cases"):
-    """About one case, with all that a reader needs to count it. Never the applicant's name, number or phone.
+    """About one case, with all that a consumer needs to count it.
 
-    `account_id` is the applicant's account where there is one; `immediate` tells 即办件 from 承诺件; `bundle_case_id` is the
-    one-thing application (一件事) that the case is a child of.
+    It never holds the applicant's name, number or phone. `account_id` is the applicant's account,
+    where there is one. `immediate` tells 即办件 from 承诺件. `bundle_case_id` is the bundle (一件事)
+    that the case belongs to.
     """
 
     case_id: UUID
@@ -25,7 +57,7 @@ class CaseEvent(Event, service="cases"):
     matter_id: UUID | None
     matter_code: str | None
     matter_name: str
-    matter_type: str
+    matter_type: MatterKind
     immediate: bool
     channel: Channel
     applicant_kind: ApplicantKind
@@ -42,9 +74,10 @@ class CaseSubmitted(CaseEvent, fact="case-submitted"):
 
 
 class CaseReceived(CaseEvent, fact="case-received"):
-    """Materials are in, the acceptance clock of 5 working days runs (收件). `acceptance_due_on` is its last day.
+    """Materials are in and the acceptance clock of 5 working days runs (收件).
 
-    `license_materials` of the materials that were asked for could be met by a licence, `licenses_used` were (免提交).
+    `acceptance_due_on` is its last day. `license_materials` is the number of materials that a
+    license could replace, `licenses_used` of those that one did replace (免提交).
     """
 
     received_on: date
@@ -54,15 +87,15 @@ class CaseReceived(CaseEvent, fact="case-received"):
 
 
 class CorrectionRequested(CaseEvent, fact="correction-requested"):
-    """Everything missing, told once (补正)."""
+    """The applicant was told, once, everything that is missing (补正)."""
 
     items: int
 
 
 class CaseAccepted(CaseEvent, fact="case-accepted"):
-    """Accepted (受理); `deemed` when the organ was silent for 5 working days (视为受理, from the receipt date).
+    """Accepted (受理); `deemed` when the authority was silent for 5 working days (视为受理).
 
-    `contact` is sealed (`case.contact`: name, phone) for ratings, whose duty is to invite the applicant.
+    `contact` is sealed (`case.contact`: name, phone) for ratings, which invites the applicant.
     """
 
     accepted_on: date
@@ -73,13 +106,13 @@ class CaseAccepted(CaseEvent, fact="case-accepted"):
 
 
 class CaseNotAccepted(CaseEvent, fact="case-not-accepted"):
-    """Refused at the door with reasons (不予受理)."""
+    """Not accepted, with reasons (不予受理)."""
 
     reason: str
 
 
 class CaseSuspended(CaseEvent, fact="case-suspended"):
-    """A special procedure runs whose time is not counted (特别程序)."""
+    """A special procedure runs, whose time is not counted (特别程序)."""
 
     kind: str
     planned_days: int
@@ -93,7 +126,7 @@ class CaseResumed(CaseEvent, fact="case-resumed"):
 
 
 class CaseExtended(CaseEvent, fact="case-extended"):
-    """Extended once, approved by the organ's head (延期)."""
+    """Extended once, with the approval of the head of the authority (延期)."""
 
     days: int
     promised_due_on: date | None
@@ -101,7 +134,7 @@ class CaseExtended(CaseEvent, fact="case-extended"):
 
 
 class CaseDueChanged(CaseEvent, fact="case-due-changed"):
-    """The calendar has changed, and with it the last day of the running clock. `previous_due_on` is what it was."""
+    """The working calendar has changed, and with it the last day of the running clock."""
 
     due_on: date
     previous_due_on: date
@@ -109,12 +142,13 @@ class CaseDueChanged(CaseEvent, fact="case-due-changed"):
 
 
 class CaseDecided(CaseEvent, fact="case-decided"):
-    """Decided by a leader. `result`: 0 出证/准予, 1 不予许可, 4 转报. `license_type_code` when a licence is to be issued;
+    """Decided by a leader.
 
-    then `holder` is sealed (`case.holder`: kind, name, id_number, phone) for licenses, whose duty is to issue it.
+    `license_type_code` is set when a license is to be issued. Then `holder` is sealed
+    (`case.holder`: kind, name, id_number, phone) for licenses, which issues it.
     """
 
-    result: str
+    result: CaseResult
     decided_on: date
     overdue: bool
     license_type_code: str | None
@@ -122,13 +156,13 @@ class CaseDecided(CaseEvent, fact="case-decided"):
 
 
 class CaseClosed(CaseEvent, fact="case-closed"):
-    """The case has come to its end, whatever the end (办结, 退件, 不予受理, 撤回). `state` is the final state.
+    """The case has ended (办结, 退件, 不予受理, 撤回). `state` is the final state.
 
     `contact` as in `CaseAccepted`.
     """
 
-    state: str
-    result: str | None
+    state: CaseState
+    result: CaseResult | None
     closed_on: date
     overdue: bool
     contact: str | None = None
@@ -146,24 +180,28 @@ class CaseWithdrawn(CaseEvent, fact="case-withdrawn"):
 
 
 class CaseImported(CaseEvent, fact="case-imported"):
-    """A finished or running case of a bureau's own system, taken over (办件推送). `contact` as in `CaseAccepted`, if known."""
+    """A finished or running case of a bureau's own system was taken over (办件推送).
+
+    `contact` as in `CaseAccepted`, where it is known.
+    """
 
     source_system: str
     source_number: str
     source_version: int
-    state: str
+    state: CaseState
     received_on: date | None
     accepted_on: date | None
     closed_on: date | None
-    result: str | None
+    result: CaseResult | None
     overdue: bool
     contact: str | None = None
 
 
 class CaseLicenseUsed(CaseEvent, fact="case-license-used"):
-    """An e-licence met a material of the case instead of an upload (用证): which, authorised by whom, for what.
+    """An e-license replaced a material of the case (用证).
 
-    `digest` is that of the licence's record when it was used; `operator` who acted, the applicant or a clerk.
+    `digest` is that of the license's record when it was used; `operator` is the account that acted,
+    the applicant's or a clerk's.
     """
 
     license_id: UUID
@@ -175,32 +213,32 @@ class CaseLicenseUsed(CaseEvent, fact="case-license-used"):
 
 
 class CaseMaterialLapsed(CaseEvent, fact="case-material-lapsed"):
-    """A licence that meets a material of this open case no longer holds: revoked, suspended or expired."""
+    """A license that replaces a material of this open case is no longer valid."""
 
     license_id: UUID
     material_code: str
-    status: str
+    status: Status
 
 
 class LightRaised(CaseEvent, fact="light-raised"):
-    """A warning: yellow, red (promise overrun), deep_red (statutory overrun), by rule (红黄灯)."""
+    """A warning was raised (红黄灯)."""
 
     light_id: UUID
-    level: Literal["yellow", "red", "deep_red"]
-    rule: str
+    level: LightLevel
+    rule: LightRule
     raised_at: datetime
 
 
 class LightCleared(CaseEvent, fact="light-cleared"):
-    """Answered or no longer true."""
+    """The department has answered the warning, or its rule is no longer true."""
 
     light_id: UUID
-    level: Literal["yellow", "red", "deep_red"]
-    rule: str
+    level: LightLevel
+    rule: LightRule
 
 
 class ImportFinished(Event, service="cases", fact="import-finished"):
-    """One push of a bureau's own system was taken in: how many records landed, were known already, came back."""
+    """One push of a bureau's own system was taken over; the numbers are of records."""
 
     import_id: UUID
     source_system: str
@@ -220,7 +258,10 @@ class CaseRecordsJudged(RecordsJudged, service="cases", fact="records-judged"):
 
 
 class CalendarChanged(Event, service="cases", fact="calendar-changed"):
-    """Days of the working calendar (工作日历) were set: day → whether it is a working day; others stay as they were."""
+    """Days of the working calendar (工作日历) were set; other days stay as they were.
+
+    `days`: day → whether it is a working day.
+    """
 
     days: dict[date, bool]
 

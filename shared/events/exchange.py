@@ -6,15 +6,16 @@ from uuid import UUID
 from shared.events.base import Event
 
 Resource = Literal["cases", "licenses", "supervision", "ratings"]
-"""What comes in by batch; the service of the same name judges it (`supervision`: matters)."""
+"""What comes by batch; the service of the same name checks it (`supervision`: matters)."""
 
 
 class RecordReceived(Event, service="exchange", fact="record-received"):
-    """A chunk of a signed batch that holds: its records, for the service whose duty it is to judge them.
+    """A chunk of records of a signed batch, for the service that checks and stores them.
 
-    `records` is sealed (`shared.security.crypto.seal_for(…, "exchange.records")`) because records of licences and ratings carry personal
-    data: a list of JSON objects, the first of which is row `first_row` (from 1) of the batch. The service answers every chunk
-    with its `records-judged`. Chunks of one peer and resource keep their order.
+    `records` is a list of JSON objects, sealed (`seal_for(…, "exchange.records")`) because records
+    of licenses and ratings hold personal data; the first is row `first_row` (from 1) of the batch.
+    The service answers every chunk with its `records-judged`. Chunks of one peer and resource keep
+    their order.
     """
 
     batch_id: UUID
@@ -47,7 +48,7 @@ class BatchEvent(Event, service="exchange"):
 
 
 class RecordRejected(BatchEvent, fact="record-rejected"):
-    """Records of a batch came back, with row, field and rule of every fault (never a value)."""
+    """Records of a batch were refused: row, field and rule of every error, never a value."""
 
     faults: list[dict[str, str | int]]
 
@@ -72,7 +73,7 @@ class DeliveryEvent(Event, service="exchange"):
 
 
 class DeliveryFailed(DeliveryEvent, fact="delivery-failed"):
-    """A subscriber has not taken an event for so long that somebody should look, or its endpoint was suspended."""
+    """A subscriber has not accepted an event for long, or its endpoint was suspended."""
 
     event_id: UUID
     cause: str
@@ -80,11 +81,11 @@ class DeliveryFailed(DeliveryEvent, fact="delivery-failed"):
 
 
 class DeliveryRecovered(DeliveryEvent, fact="delivery-recovered"):
-    """A subscriber takes its events again."""
+    """A subscriber accepts its events again."""
 
 
 class RecordsPushed(Event, service="exchange", fact="records-pushed"):
-    """What one push to an upper platform came to (数据推送): acknowledged rows, and those refused there by cause."""
+    """One push to an upper platform has ended (数据推送); the numbers are of rows."""
 
     push_id: UUID
     peer_code: str
@@ -100,7 +101,10 @@ class RecordsPushed(Event, service="exchange", fact="records-pushed"):
 
 
 class ReconciliationFinished(Event, service="exchange", fact="reconciliation-finished"):
-    """A reconciliation (对账) is over: what differed by class, what was repaired, what is left with whom."""
+    """A reconciliation (对账) has ended.
+
+    `differences`: number by class; `residual`: how many are left after the repair.
+    """
 
     run_id: UUID
     peer_code: str

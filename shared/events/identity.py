@@ -8,7 +8,7 @@ from shared.events.base import Event
 
 
 class AccountEvent(Event, service="identity"):
-    """About one account. Never a name, number or phone in clear: only that something holds of the account."""
+    """About one account, without a name, number or phone in clear text."""
 
     account_id: UUID
 
@@ -26,7 +26,8 @@ class AccountRegistered(AccountEvent, fact="account-registered"):
 class IdentityVerified(AccountEvent, fact="identity-verified"):
     """The account reached an assurance level (1 phone, 2 real name, 3 counter or face).
 
-    `holder` is sealed (`identity.person`: name, id_number) for licenses, whose duty is to show her the licences of her number.
+    `holder` is sealed (`identity.person`: name, id_number) for licenses, which shows her the
+    licenses of her number.
     """
 
     level: int
@@ -60,14 +61,17 @@ class MandateEvent(Event, service="identity"):
 
 
 class MandateGranted(MandateEvent, fact="mandate-granted"):
-    """Accepted: the agent may act for the principal until the end of `valid_until`; `matters` None means in all."""
+    """Accepted: the agent may act for the principal until the end of `valid_until`.
+
+    `matters` None means in all matters.
+    """
 
     matters: list[UUID] | None
     valid_until: date
 
 
 class MandateRevoked(MandateEvent, fact="mandate-revoked"):
-    """The agent may act no more; tokens given under the mandate are refused within seconds."""
+    """The agent may no longer act; tokens issued under the mandate are refused within seconds."""
 
 
 class StaffChanged(AccountEvent, fact="staff-changed"):
@@ -80,7 +84,7 @@ class StaffChanged(AccountEvent, fact="staff-changed"):
 
 
 class SessionsRevoked(AccountEvent, fact="sessions-revoked"):
-    """Sessions ended before their time; `session_ids` empty means all of the account."""
+    """Sessions were ended early; an empty `session_ids` means all of the account."""
 
     session_ids: list[UUID]
     reason: str

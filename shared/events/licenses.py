@@ -13,12 +13,13 @@ Origin = Literal["case", "api", "collected"]
 
 
 class LicenseEvent(Event, service="licenses"):
-    """About one licence, with all that a service needs to let it meet a material. Never the holder's name or number.
+    """About one license, with all that a service needs to let it replace a material.
 
-    `identifier` is the 证照标识 with its check character; `holder` the pseudonym (`shared.security.crypto.pseudonym`) of the holder's
-    ID number or USCC, by which a service recognises the licences of an applicant; `digest` the SHA-256 (hex) of the canonical
-    record in this version; `trust` A (made and signed by the issuer) to D. Before `valid_from` it is no evidence whatever its
-    status; facts of former days do not tell it.
+    It never holds the holder's name or number. `identifier` is the 证照标识 with its check character.
+    `holder` is the pseudonym (`shared.security.crypto.pseudonym`) of the holder's ID number or USCC,
+    by which a service recognises the licenses of an applicant. `digest` is the SHA-256 (hex) of the
+    canonical record in this version. `trust` is A (made and signed by the issuer) to D. Before
+    `valid_from`, which older events lack, a license is no evidence whatever its status.
     """
 
     license_id: UUID
@@ -48,20 +49,21 @@ class LicenseEvent(Event, service="licenses"):
 
 
 class LicenseIssued(LicenseEvent, fact="license-issued"):
-    """Issued for a decided case, by API, or collected (采集) from old records; then `signed` tells whether 签发 is done too."""
+    """Issued for a decided case, by API, or collected (采集) from old records."""
 
 
 class LicenseChanged(LicenseEvent, fact="license-changed"):
-    """Another version, status or account with the same holder and type.
+    """Another version, status or account of the license, with the same holder and type.
 
-    Changed (变更), renewed (延续), given back (暂扣发还), signed, transferred (转出), linked to the account of its holder.
+    Changed (变更), renewed (延续), released (暂扣发还), signed (签发), transferred (转出), or linked to
+    the account of its holder.
     """
 
     change: Literal["changed", "renewed", "released", "signed", "transferred", "linked"]
 
 
 class LicenseSuspended(LicenseEvent, fact="license-suspended"):
-    """Taken for a time (暂扣): no evidence until it is given back."""
+    """Suspended (暂扣): no evidence until it is released."""
 
     reason: str
 
@@ -73,11 +75,11 @@ class LicenseRevoked(LicenseEvent, fact="license-revoked"):
 
 
 class LicenseExpired(LicenseEvent, fact="license-expired"):
-    """Its last day is over (失效)."""
+    """Its last day has passed (失效)."""
 
 
 class LicenseUsed(Event, service="licenses", fact="license-used"):
-    """One use (用证) entered in the licence's log: for which case and matter, by whom, authorised by whom."""
+    """One use (用证) was entered in the license's log."""
 
     license_id: UUID
     type_code: str

@@ -4,12 +4,13 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from shared.domain.guides import MatterKind
 from shared.events.base import Event
 from shared.events.records import RecordsJudged
 
 
 class MatterEvent(Event, service="matters"):
-    """About one matter; `revision` is the number of the change, `version` that of the published text."""
+    """About one matter; `revision` counts its changes, `version` its published texts."""
 
     matter_id: UUID
     code: str | None
@@ -23,16 +24,19 @@ class MatterEvent(Event, service="matters"):
 
 
 class MatterPublished(MatterEvent, fact="matter-published"):
-    """The whole snapshot of a published version (`shared.domain.guides.MatterDocument` as JSON), so that no consumer calls back.
+    """A version was published, with its whole document, so that no consumer has to ask for it.
 
-    `level` is the derived online depth 1–4, `previous_level` that of the version before (None when first published).
+    `document` is a `shared.domain.guides.MatterDocument` as JSON. `level` is the derived online
+    depth 1–4, `previous_level` that of the version before (None when first published).
     """
 
     version: int
-    type: str
+    type: MatterKind
     level: int
     previous_level: int | None
     situational: bool
+    # Not the model itself: it forbids unknown keys, and a consumer of an older version must be able
+    # to read an event with new ones.
     document: dict[str, Any]
 
 
@@ -51,7 +55,10 @@ class MatterCancelled(MatterEvent, fact="matter-cancelled"):
 
 
 class BundlePublished(Event, service="matters", fact="bundle-published"):
-    """The whole snapshot of a published one-thing bundle (一件事); `open` False when it is withdrawn."""
+    """A bundle (一件事) was published or, with `open` False, withdrawn.
+
+    `document` is a `shared.domain.bundles.BundleSnapshot` as JSON.
+    """
 
     bundle_id: UUID
     code: str
@@ -59,7 +66,7 @@ class BundlePublished(Event, service="matters", fact="bundle-published"):
     department_code: str
     version: int
     open: bool
-    document: dict[str, Any]
+    document: dict[str, Any]  # as in `MatterPublished`
 
     @property
     def key(self) -> str:
@@ -67,7 +74,7 @@ class BundlePublished(Event, service="matters", fact="bundle-published"):
 
 
 class SupervisionRecorded(Event, service="matters", fact="supervision-recorded"):
-    """A supervision record (监管行为) of a bureau: an inspection, penalty, compulsion or other act under a regulatory matter."""
+    """A bureau recorded an act of supervision (监管行为): inspection, penalty, compulsion or other."""
 
     record_id: UUID
     regulatory_code: str

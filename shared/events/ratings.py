@@ -13,9 +13,10 @@ Stage = Literal["acceptance", "closing", "visit"]
 
 
 class RatingEvent(Event, service="ratings"):
-    """About one service event that can be rated: (`case_number`, `service_number`), or a visit without a case.
+    """About one service event that can be rated: a step of a case, or a visit without a case.
 
-    Never a name, number or phone. `subject_id` is the invitation's id; of pre-issued tokens it is made from the token's id.
+    It never holds a name, number or phone. `subject_id` is the invitation's id; for pre-issued
+    tokens it is derived from the token's id.
     """
 
     subject_id: UUID
@@ -37,19 +38,25 @@ class RatingEvent(Event, service="ratings"):
 
 
 class RatingInvited(RatingEvent, fact="rating-invited"):
-    """Somebody may rate this service until the end of `open_until`; nothing is said about it if nobody does."""
+    """Somebody may rate this service until the end of the day `open_until`."""
 
     open_until: date
 
 
 class RatedEvent(RatingEvent):
-    """About what was said of it: outside nothing may lead to the rater when it is not under a `real_name` (None: of old)."""
+    """About a rating that was given.
+
+    Without `real_name` nothing outside may lead to the rater; None in older events.
+    """
 
     rating_id: UUID
 
 
 class RatingSubmitted(RatedEvent, fact="rating-submitted"):
-    """Rated, once and for all. `text` is masked; `contents` are grades of 流程, 效率, 便捷度, 态度, 体验 where given."""
+    """Rated; a rating cannot be changed.
+
+    `text` is masked; `contents` are the grades of 流程, 效率, 便捷度, 态度, 体验 that were given.
+    """
 
     grade: Literal[1, 2, 3, 4, 5]
     tags: list[str]
@@ -62,7 +69,7 @@ class RatingSubmitted(RatedEvent, fact="rating-submitted"):
 
 
 class RatingSupplemented(RatedEvent, fact="rating-supplemented"):
-    """追加: words added later; the grade stays."""
+    """追加: a text was added later; the grade stays."""
 
     text: str
     real_name: bool | None = None
@@ -77,7 +84,7 @@ class TicketEvent(RatedEvent):
 
 
 class BadRatingOpened(TicketEvent, fact="bad-rating-opened"):
-    """A ticket is open; the department must call back by `callback_due_on` and put it right by `rectify_due_on`."""
+    """A ticket was opened; the last days are those for calling back and for rectifying."""
 
     callback_due_on: date
     rectify_due_on: date
@@ -85,7 +92,7 @@ class BadRatingOpened(TicketEvent, fact="bad-rating-opened"):
 
 
 class BadRatingCalledBack(TicketEvent, fact="bad-rating-called-back"):
-    """The rater was called and it was verified (回访核实)."""
+    """The rater was called and the rating verified (回访核实)."""
 
     in_time: bool
 
@@ -98,21 +105,21 @@ class BadRatingRectified(TicketEvent, fact="bad-rating-rectified"):
 
 
 class BadRatingEscalated(TicketEvent, fact="bad-rating-escalated"):
-    """A clock ran out: the next level up has it (督办)."""
+    """A deadline passed, and the ticket went to the next level up (督办)."""
 
     level: int
     clock: Literal["callback", "verify", "rectify", "feedback"]
 
 
 class RatingRerated(TicketEvent, fact="rating-rerated"):
-    """The rater judged what was done about it (再评价); the first grade stays."""
+    """The rater rated what was done about it (再评价); the first grade stays."""
 
     satisfied: bool
     regrade: Literal[1, 2, 3, 4, 5]
 
 
 class RatingExcluded(RatedEvent, fact="rating-excluded"):
-    """Left out of every rate after an appeal that two reviewers upheld (误评, 恶意差评); never deleted."""
+    """Excluded from every statistic after an appeal that two reviewers upheld (误评, 恶意差评)."""
 
     grade: Literal[1, 2, 3, 4, 5]
     rated_on: date
@@ -123,7 +130,7 @@ class RatingExcluded(RatedEvent, fact="rating-excluded"):
 
 
 class RatingPublished(RatedEvent, fact="rating-published"):
-    """Shown to everybody, masked, with what was done about it."""
+    """Published, masked, with what was done about it."""
 
     grade: Literal[1, 2, 3, 4, 5]
     real_name: bool | None = None

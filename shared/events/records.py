@@ -1,4 +1,4 @@
-"""What a service answers to records that came through exchange: the base of every service's `records-judged`."""
+"""The answer of a service to records that came by batch: the base of each `records-judged`."""
 
 from collections.abc import Set as AbstractSet
 from itertools import takewhile
@@ -11,7 +11,7 @@ from shared.events.base import Event
 
 
 class Fault(BaseModel):
-    """One thing wrong with a record: field, rule, words."""
+    """One error of a record."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -21,20 +21,19 @@ class Fault(BaseModel):
 
 
 def faults_of(error: ValidationError, known: AbstractSet[str]) -> list[Fault]:
-    """Everything wrong with a record, its place named as far as that is by fields of ours (`known`).
+    """All errors of a record, each with the part of its place that consists of `known` fields.
 
-    The name of another field is the sender's word and could be anything, also a value in the wrong place. A record may have
-    any number of those: they are one fault, so that the answer to a chunk stays small enough to be sent.
+    The name of another field comes from the sender and could be anything, even a value in the wrong
+    place. A record may have any number of them; they are one fault, so that the answer to a chunk
+    stays small enough to be sent.
     """
-    found = (
-        Fault(
-            field=".".join(takewhile(known.__contains__, map(str, fault["loc"]))) or "record",
-            rule=str(fault["type"]),
-            message=str(fault["msg"]).removeprefix("Value error, "),
-        )
-        for fault in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-    return list(dict.fromkeys(found))
+    found: dict[Fault, None] = {}
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        ours = takewhile(known.__contains__, map(str, fault["loc"]))
+        message = fault["msg"].removeprefix("Value error, ")
+        one = Fault(field=".".join(ours) or "record", rule=fault["type"], message=message)
+        found[one] = None
+    return list(found)
 
 
 def number_of(record: Any, kind: TypeAdapter[str]) -> str | None:
@@ -46,9 +45,10 @@ def number_of(record: Any, kind: TypeAdapter[str]) -> str | None:
 
 
 class Verdict(BaseModel):
-    """What became of one record: taken, known already in this version or a newer one, or refused with every fault.
+    """What became of one record.
 
-    `row` counts from 1 within the whole batch; `key` is the record's own number, None when it has none that can be read.
+    `unchanged`: it was known in this version or a newer one. `row` counts from 1 within the whole
+    batch; `key` is the record's own number, None when it has none that can be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -60,7 +60,7 @@ class Verdict(BaseModel):
 
 
 class RecordsJudged(Event):
-    """The verdicts on one chunk of a batch (`shared.events.exchange.RecordReceived`), a verdict for every row of it."""
+    """The verdicts on one chunk (`shared.events.exchange.RecordReceived`), one for every row."""
 
     batch_id: UUID
     chunk: int

@@ -1,4 +1,4 @@
-"""Bodies that are read as they come (files, lines of JSON): how the OpenAPI tells of them."""
+"""OpenAPI of request bodies that are read as a stream: files, and lines of JSON."""
 
 from typing import Any
 

@@ -1,10 +1,14 @@
-"""The network address a request comes from, for budgets."""
+"""The network address that a request comes from, for limits."""
 
 from fastapi import Request
 
 
 def client_address(request: Request, *, trust_gateway: bool) -> str:
-    """The last X-Forwarded-For entry, which the gateway sets itself, where it is trusted; else the peer's address."""
+    """The address of the client, at most 64 characters.
+
+    Behind a trusted gateway it is the last entry of `X-Forwarded-For`, which the gateway sets
+    itself; else the address of the connection.
+    """
     forwarded = request.headers.get("x-forwarded-for", "")
     if trust_gateway and forwarded:
         return forwarded.rpartition(",")[2].strip()[:64]

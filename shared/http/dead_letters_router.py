@@ -1,16 +1,22 @@
 """Administration of dead letters over HTTP: list, read, re-drive, discard."""
 
 from datetime import datetime
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from shared.errors import NotFoundError
 from shared.http.dependencies import ReadSession, Session
-from shared.messaging.dead_letters import GET, Discard, Redrive, discard, list_letters, redrive
+from shared.messaging.dead_letters import (
+    Discard,
+    Redrive,
+    discard,
+    get_letter,
+    list_letters,
+    redrive,
+)
 from shared.pagination import Cursor, Limit, Page, decode_cursor
 from shared.security.auth import Administrator
 
@@ -34,7 +40,7 @@ class DeadLetterRead(BaseModel):
 class DeadLetterDetail(DeadLetterRead):
     """With the CloudEvent itself."""
 
-    event: dict[str, Any]
+    event: dict[str, object]
 
 
 class Redriven(BaseModel):
@@ -47,36 +53,40 @@ def router(service: str) -> APIRouter:
     """The administrator's API, the same in every service."""
     api = APIRouter(prefix=f"/api/v1/{service}/dead-letters", tags=["operations"])
 
-    @api.get("", response_model=Page[DeadLetterRead])
-    async def list_dead_letters(  # pyright: ignore[reportUnusedFunction]
+    @api.get("")
+    async def list_dead_letters(  # pyright: ignore[reportUnusedFunction] - a route
         session: ReadSession,
         _administrator: Administrator,
         key: str | None = None,
         type: str | None = None,
         limit: Limit = 50,
         cursor: Cursor = None,
-    ) -> Any:
-        after = decode_cursor(cursor, int)[0] if cursor else 0
-        items, following = await list_letters(session, key=key, kind=type, after=after, limit=limit)
-        return {"items": items, "next": following}
+    ) -> Page[DeadLetterRead]:
+        after = 0
+        if cursor:
+            (after,) = decode_cursor(cursor, int)
+        rows, next_cursor = await list_letters(
+            session, key=key, kind=type, after=after, limit=limit
+        )
+        items = [DeadLetterRead.model_validate(row) for row in rows]
+        return Page(items=items, next=next_cursor)
 
-    @api.get("/{event_id}", response_model=DeadLetterDetail)
-    async def get_dead_letter(
+    @api.get("/{event_id}")
+    async def get_dead_letter(  # pyright: ignore[reportUnusedFunction] - a route
         event_id: UUID, session: ReadSession, _administrator: Administrator
-    ) -> Any:  # pyright: ignore[reportUnusedFunction]
-        row = (await session.execute(GET, {"event_id": event_id})).mappings().one_or_none()
-        if row is None:
-            raise NotFoundError("no dead letter with this event id")
-        return {**row, "event": _readable(row["payload"])}
+    ) -> DeadLetterDetail:
+        letter, payload = await get_letter(session, event_id)
+        read = DeadLetterRead.model_validate(letter)
+        return DeadLetterDetail(**read.model_dump(), event=_readable(payload))
 
-    @api.post("/redrives", response_model=Redriven)
-    async def redrive_dead_letters(
+    @api.post("/redrives")
+    async def redrive_dead_letters(  # pyright: ignore[reportUnusedFunction] - a route
         command: Redrive, session: Session, _administrator: Administrator
-    ) -> Redriven:  # pyright: ignore[reportUnusedFunction]
+    ) -> Redriven:
         return Redriven(redriven=await redrive(session, command))
 
     @api.post("/{event_id}/discard", status_code=204)
-    async def discard_dead_letter(  # pyright: ignore[reportUnusedFunction]
+    async def discard_dead_letter(  # pyright: ignore[reportUnusedFunction] - a route
         event_id: UUID, command: Discard, session: Session, _administrator: Administrator
     ) -> None:
         await discard(session, event_id, command.reason)
@@ -84,9 +94,12 @@ def router(service: str) -> APIRouter:
     return api
 
 
-def _readable(payload: bytes) -> dict[str, Any]:
+def _readable(payload: bytes) -> dict[str, object]:
+    """The event as JSON; its size where it is not a JSON object."""
     try:
-        document = orjson.loads(payload)
+        document: object = orjson.loads(payload)
     except ValueError:
         document = None
-    return document if isinstance(document, dict) else {"unreadable_bytes": len(payload)}
+    if isinstance(document, dict):
+        return cast("dict[str, object]", document)
+    return {"unreadable_bytes": len(payload)}

@@ -37,7 +37,7 @@ ReadSession = Annotated[AsyncSession, Depends(request_reader, scope="function")]
 """For endpoints that only read."""
 
 
-# These wait for nothing and are async all the same: FastAPI hands a plain function to a thread.
+# These are async although they wait for nothing: FastAPI runs a plain function in a thread.
 async def request_database(request: Request) -> Database:
     return request.app.state.database
 

@@ -1,14 +1,15 @@
 """`Idempotency-Key`: a creating request has one effect and one answer, however often it is sent.
 
-The key is claimed and the answer stored in the transaction of the effect. A second request with the same key waits for
-the first (its insert meets the unique key) and gets the stored answer byte for byte; another body under the same key is
-422; a first one that takes longer than the lock time-out makes the second 409. A failed request leaves no trace.
-An answer may hold what only its reader may see, so it lies encrypted, as the columns it was made of.
+The key is claimed, and the answer stored, in the transaction of the effect. A second request with
+the same key waits for the first (its insert meets the unique key) and gets the stored answer byte
+for byte, in the language of the first. Another body under the same key is 422. A first request that
+takes longer than the lock time-out makes the second 409. A failed request leaves no trace.
+An answer may hold what only its reader may see, so it is stored encrypted.
 """
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -17,20 +18,38 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import UntypedDirect
+from shared.database.direct import Direct, command
 from shared.errors import ConflictError, FieldError, InvalidInputError, UnprocessableError
 from shared.http.dependencies import Session
 from shared.security.auth import CurrentCaller
 from shared.security.crypto import decrypt, encrypt
 
-CLAIM = UntypedDirect(
-    "INSERT INTO idempotency (caller, key, request_hash) VALUES (:caller, :key, :hash) ON CONFLICT DO NOTHING"
-    " RETURNING true"
+
+class ClaimRow(NamedTuple):
+    """A key that was not claimed before."""
+
+    claimed: bool
+
+
+class StoredAnswer(NamedTuple):
+    """The answer of an earlier request with the same key."""
+
+    request_hash: bytes
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+CLAIM = Direct(
+    "INSERT INTO idempotency (caller, key, request_hash) VALUES (:caller, :key, :hash)"
+    " ON CONFLICT DO NOTHING RETURNING true AS claimed",
+    ClaimRow,
 )
 FIND = text(
-    "SELECT request_hash, status, headers, body FROM idempotency WHERE caller = :caller AND key = :key"
+    "SELECT request_hash, status, headers, body FROM idempotency"
+    " WHERE caller = :caller AND key = :key"
 )
-STORE = UntypedDirect(
+STORE = command(
     "UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body"
     " WHERE caller = :caller AND key = :key"
 )
@@ -39,7 +58,7 @@ MAX_KEY = 128
 PURPOSE = "idempotency.body"
 
 
-class ReplayedAnswer(Exception):  # noqa: N818 - not an error: it ends the request with the stored answer
+class ReplayedAnswer(Exception):  # noqa: N818 - ends a request that succeeded before
     """Raised inside the request to answer with what was stored the first time."""
 
     def __init__(self, response: Response) -> None:
@@ -55,6 +74,13 @@ class Claim:
         self._identity = {"caller": caller, "key": key}
 
     async def take(self, request_hash: bytes) -> None:
+        """Claim the key for a request.
+
+        Raises:
+            ReplayedAnswer: the same request was answered before.
+            UnprocessableError: another request was answered under this key.
+            ConflictError: a request with this key is still running.
+        """
         try:
             claimed = await CLAIM.first(self._session, **self._identity, hash=request_hash)
         except asyncpg.LockNotAvailableError as error:
@@ -67,21 +93,22 @@ class Claim:
 
     async def _replay(self, request_hash: bytes) -> None:
         row = (await self._session.execute(FIND, self._identity)).one()
-        if bytes(row.request_hash) != request_hash:
+        stored = StoredAnswer(*row)
+        if stored.request_hash != request_hash:
             raise UnprocessableError(
                 "this Idempotency-Key was used with another request",
                 [FieldError("Idempotency-Key", "one_request", "use a new key for a new request")],
             )
-        body = decrypt(bytes(row.body), PURPOSE)
-        raise ReplayedAnswer(
-            Response(body, row.status, {**row.headers, "idempotent-replayed": "true"})
-        )
+        body = decrypt(stored.body, PURPOSE)
+        headers = {**stored.headers, "idempotent-replayed": "true"}
+        raise ReplayedAnswer(Response(body, stored.status, headers))
 
     async def store(self, response: Response) -> None:
+        """Keep the answer in the transaction of the effect."""
         headers = {
             name: response.headers[name] for name in KEPT_HEADERS if name in response.headers
         }
-        _ = await STORE.fetch(
+        await STORE.execute(
             self._session,
             **self._identity,
             status=response.status_code,
@@ -109,9 +136,8 @@ async def claim_key(
             longest=MAX_KEY,
         )
         raise InvalidInputError("Idempotency-Key is required", [missing])
-    content = (
-        f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
-    )
+    target = f"{request.method} {request.url.path}?{request.url.query}\n"
+    content = target.encode() + await request.body()
     claim = Claim(session, caller.subject, key)
     await claim.take(hashlib.sha256(content).digest())
     request.state.claim = claim

@@ -9,7 +9,10 @@ from shared.settings import ServiceSettings
 
 
 def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
-    """Main of `services/<name>/main.py`: serve the app until SIGTERM or SIGINT, finishing what is in flight."""
+    """Main of `services/<name>/main.py`: serve until SIGTERM or SIGINT.
+
+    Requests in flight are finished, for at most 20 seconds.
+    """
     logs.configure(f"{service}-api")
     tune_gc()
     uvicorn.run(
@@ -22,7 +25,7 @@ def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        # Longer than the gateway keeps a connection, so that it never sends a request into one just closed.
+        # Longer than the gateway keeps a connection, so that it never uses one that was just closed.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
     )

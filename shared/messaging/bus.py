@@ -1,7 +1,8 @@
-"""The bus interface: messages with a key go to a topic, each consumer group reads every topic in order per key.
+"""The interface of the bus: topics of messages with a key, read by consumer groups in order per key.
 
-Two buses implement it: `shared.messaging.kafka` and `shared.messaging.local_bus`; one contract-test suite holds both
-(`tests/contracts/test_bus.py`). Delivery is at least once; a topic is kept, so that a new group can replay it.
+Two buses implement it, `shared.messaging.kafka` and `shared.messaging.local_bus`; the same tests
+check both (`tests/contracts/test_bus.py`). Delivery is at least once. Topics are kept, so that a new
+group can read them from the start.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a relay hands over: `key` decides the order, `value` are the CloudEvents bytes."""
+    """A message to publish: `key` decides the order, `value` is the CloudEvent."""
 
     topic: str
     key: str
@@ -21,7 +22,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a consumer gets: the message and its place in the topic."""
+    """A message that was read, with its place in the topic."""
 
     topic: str
     key: str
@@ -34,7 +35,10 @@ class Publisher(Protocol):
     """Hands messages to the bus."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return when every message is durable on the bus. On any error the caller publishes the same batch again."""
+        """Return when every message is durable on the bus.
+
+        On any error the caller publishes the same batch again.
+        """
         ...
 
 
@@ -46,12 +50,15 @@ class Subscription(Protocol):
         ...
 
     async def acknowledge(self, records: Sequence[Record]) -> None:
-        """Record the progress: these have had their effect. A lost acknowledgement leads to redelivery, never to loss."""
+        """Record that these have had their effect.
+
+        A lost acknowledgement leads to redelivery, never to loss.
+        """
         ...
 
 
 class Bus(Protocol):
-    """Where facts travel."""
+    """Carries events between services."""
 
     async def ensure_topics(self, topics: Sequence[str]) -> None: ...
 

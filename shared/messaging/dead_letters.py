@@ -1,11 +1,13 @@
-"""Dead letters, for the person who decides: list, inspect, re-drive (by id, by filter, all), discard with a reason.
+"""Dead letters, for the person who decides: list, read, re-drive, discard with a reason.
 
 The administrator's API is `/api/v1/<service>/dead-letters`; the command is
-`python -m shared.dead_letters SERVICE list|redrive|discard …` with `<SERVICE>_DATABASE_URL` set.
+`python -m shared.messaging.dead_letters SERVICE list|redrive|discard …` with `<SERVICE>_DATABASE_URL` set.
 """
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple, TypeVar
 from uuid import UUID
 
 import typer
@@ -20,27 +22,50 @@ from shared.fields import Reason
 from shared.pagination import page_of
 from shared.settings import database_url
 
-FIELDS = (
-    "position, event_id, topic, key, type, error, attempts, gave_up, parked_at, next_attempt_at"
-)
+T = TypeVar("T")
+
+
+class LetterRow(NamedTuple):
+    """A dead letter without its event."""
+
+    position: int
+    event_id: UUID
+    topic: str
+    key: str
+    type: str
+    error: str
+    attempts: int
+    gave_up: bool
+    parked_at: datetime
+    next_attempt_at: datetime
+
+
+class LetterWithPayload(NamedTuple):
+    """A dead letter with the bytes of its event."""
+
+    letter: LetterRow
+    payload: bytes
+
+
+FIELDS = ", ".join(LetterRow._fields)
 LIST = text(
     f"SELECT {FIELDS} FROM dead_letter WHERE position > :after"
-    " AND (CAST(:key AS text) IS NULL OR key = :key) AND (CAST(:type AS text) IS NULL OR type = :type)"
+    " AND (CAST(:key AS text) IS NULL OR key = :key)"
+    " AND (CAST(:type AS text) IS NULL OR type = :type)"
     " ORDER BY position LIMIT :limit"
 )
 GET = text(f"SELECT {FIELDS}, payload FROM dead_letter WHERE event_id = :event_id")
-CHOSEN = (
-    " WHERE (CAST(:ids AS uuid[]) IS NULL OR event_id = ANY(CAST(:ids AS uuid[])))"
-    " AND (CAST(:key AS text) IS NULL OR key = :key) AND (CAST(:type AS text) IS NULL OR type = :type)"
-)
 REDRIVE = text(
     "UPDATE dead_letter SET gave_up = false, attempts = 0, next_attempt_at = clock_timestamp()"
-    + CHOSEN
-    + " RETURNING event_id"
+    " WHERE (CAST(:ids AS uuid[]) IS NULL OR event_id = ANY(CAST(:ids AS uuid[])))"
+    " AND (CAST(:key AS text) IS NULL OR key = :key)"
+    " AND (CAST(:type AS text) IS NULL OR type = :type)"
+    " RETURNING event_id"
 )
 DISCARD = text(
     "WITH gone AS (DELETE FROM dead_letter WHERE event_id = :event_id RETURNING event_id)"
-    " INSERT INTO inbox (event_id) SELECT event_id FROM gone ON CONFLICT DO NOTHING RETURNING event_id"
+    " INSERT INTO inbox (event_id) SELECT event_id FROM gone ON CONFLICT DO NOTHING"
+    " RETURNING event_id"
 )
 
 
@@ -72,12 +97,24 @@ class Discard(BaseModel):
 
 async def list_letters(
     session: AsyncSession, *, key: str | None, kind: str | None, after: int, limit: int
-) -> tuple[list[Any], str | None]:
-    rows = (
-        await session.execute(LIST, {"after": after, "key": key, "type": kind, "limit": limit + 1})
-    ).all()
-    page, following = page_of(rows, limit, "position")
-    return list(page), following
+) -> tuple[Sequence[LetterRow], str | None]:
+    """A page of letters in the order in which they were set aside, and the next cursor."""
+    parameters = {"after": after, "key": key, "type": kind, "limit": limit + 1}
+    rows = [LetterRow(*row) for row in await session.execute(LIST, parameters)]
+    return page_of(rows, limit, "position")
+
+
+async def get_letter(session: AsyncSession, event_id: UUID) -> LetterWithPayload:
+    """One letter with its event.
+
+    Raises:
+        NotFoundError: there is none of this event.
+    """
+    row = (await session.execute(GET, {"event_id": event_id})).one_or_none()
+    if row is None:
+        raise NotFoundError("no dead letter with this event id")
+    *fields, payload = row
+    return LetterWithPayload(LetterRow(*fields), payload)
 
 
 async def redrive(session: AsyncSession, command: Redrive) -> int:
@@ -91,7 +128,11 @@ async def redrive(session: AsyncSession, command: Redrive) -> int:
 
 
 async def discard(session: AsyncSession, event_id: UUID, reason: str) -> None:
-    """Take the letter away for good: its event counts as handled without effect, the next of its key goes on."""
+    """Remove the letter for good: its event counts as handled, and the next of its key goes on.
+
+    Raises:
+        NotFoundError: there is none of this event.
+    """
     if (await session.execute(DISCARD, {"event_id": event_id})).one_or_none() is None:
         raise NotFoundError("no dead letter with this event id")
     audit.record(session, "dead-letter.discard", "dead_letter", event_id, reason=reason)
@@ -100,8 +141,10 @@ async def discard(session: AsyncSession, event_id: UUID, reason: str) -> None:
 cli = typer.Typer(help="Dead letters of one service", no_args_is_help=True)
 
 
-def _with_session(service: str, work: Any) -> Any:
-    async def run() -> Any:
+def _with_session(service: str, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """Run `work` in a transaction on the service's database."""
+
+    async def run() -> T:
         database = Database(database_url(service), data_key=b"", pool_size=1)
         try:
             async with database.transaction() as session:
@@ -117,9 +160,11 @@ def list_command(
     service: str, key: str | None = None, type: str | None = None, limit: int = 50
 ) -> None:
     """One line per letter: event id, key, type, attempts, state, error."""
-    items, _ = _with_session(
-        service, lambda s: list_letters(s, key=key, kind=type, after=0, limit=limit)
-    )
+
+    async def work(session: AsyncSession) -> tuple[Sequence[LetterRow], str | None]:
+        return await list_letters(session, key=key, kind=type, after=0, limit=limit)
+
+    items, _ = _with_session(service, work)
     for row in items:
         state = "waits for you" if row.gave_up else "is retried"
         typer.echo(f"{row.event_id}  {row.key}  {row.type}  {row.attempts}  {state}  {row.error}")
@@ -135,13 +180,23 @@ def redrive_command(
 ) -> None:
     """Try again: by id (repeatable), key, type, or --all."""
     command = Redrive(event_ids=event_id or None, key=key, type=type, all=all)
-    typer.echo(f"{_with_session(service, lambda s: redrive(s, command))} made due")
+
+    async def work(session: AsyncSession) -> int:
+        return await redrive(session, command)
+
+    number = _with_session(service, work)
+    typer.echo(f"{number} made due")
 
 
 @cli.command("discard")
 def discard_command(service: str, event_id: UUID, reason: Annotated[str, typer.Option()]) -> None:
     """Give up on one event for good, with the reason kept in the audit trail."""
-    _with_session(service, lambda s: discard(s, event_id, Discard(reason=reason).reason))
+    checked = Discard(reason=reason).reason
+
+    async def work(session: AsyncSession) -> None:
+        await discard(session, event_id, checked)
+
+    _with_session(service, work)
     typer.echo("discarded")
 
 

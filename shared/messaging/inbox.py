@@ -1,12 +1,13 @@
-"""Inbox: each event has its effect once; what fails is set aside in order, and everything else goes on.
+"""Inbox: each event has its effect once; events that fail are set aside in order, others go on.
 
-The id of a handled event is recorded in the transaction of its effect. A polled batch is one transaction; when it fails,
-each of its events gets its own, and the one that fails becomes a dead letter in this database, together with the later
-events of its key. Dead letters are tried again with a growing pause; after the last attempt a person decides
-(`shared.messaging.dead_letters`). Offsets are acknowledged after the commit.
+The id of a handled event is recorded in the transaction of its effect. A polled batch is one
+transaction. When it fails, each of its events gets its own, and the one that fails becomes a dead
+letter in this database, together with the later events of its key. Dead letters are tried again
+with a growing pause; after the last attempt a person decides (`shared.messaging.dead_letters`).
+Offsets are acknowledged after the commit.
 
-The consumer group carries the database's own name (`shared.database.tables.InboxGroup`): a database made anew, also under a running
-worker, is filled from the beginning of every topic.
+The name of the consumer group belongs to the database (`shared.database.tables.InboxGroup`): a new
+database is filled from the beginning of every topic, even under a running worker.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import asyncpg
@@ -25,13 +26,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import context, logs, metrics
 from shared.context import Context
-from shared.database.direct import UntypedDirect
+from shared.database.direct import Direct
 from shared.database.session import Database, is_database_trouble
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
 from shared.messaging.bus import Bus, Record
 
 E = TypeVar("E", bound=Event)
+# `Any`: each handler takes the event types that it is registered for.
 Handler = Callable[[AsyncSession, Any], Awaitable[None]]
 BatchHandler = Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]
 EnvelopeHandler = Callable[[AsyncSession, Sequence[Envelope]], Awaitable[None]]
@@ -43,27 +45,53 @@ RETRY_POLL = 0.5
 DATABASE_PAUSE = 0.5
 
 REMEMBER = text(
-    "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
+    "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[]))"
+    " ON CONFLICT DO NOTHING RETURNING event_id"
 )
-ADMIT = UntypedDirect(
-    "WITH given AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
+
+
+class AdmittedRow(NamedTuple):
+    """What is known of an event's id."""
+
+    what: Literal["new", "behind", "group"]
+    id: UUID
+
+
+ADMIT = Direct(
+    "WITH given AS (SELECT * FROM unnest("
+    "  CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
     "  AS g (id, topic, key)),"
     " behind AS (SELECT id FROM given g WHERE EXISTS"
     "  (SELECT FROM dead_letter d WHERE d.topic = g.topic AND d.key = g.key)),"
-    " remembered AS (INSERT INTO inbox (event_id) SELECT id FROM given WHERE id NOT IN (SELECT id FROM behind)"
+    " remembered AS (INSERT INTO inbox (event_id)"
+    "  SELECT id FROM given WHERE id NOT IN (SELECT id FROM behind)"
     "  ON CONFLICT DO NOTHING RETURNING event_id)"
     " SELECT 'new' AS what, event_id AS id FROM remembered"
-    " UNION ALL SELECT 'behind', id FROM behind UNION ALL SELECT 'group', id FROM inbox_group"
+    " UNION ALL SELECT 'behind', id FROM behind UNION ALL SELECT 'group', id FROM inbox_group",
+    AdmittedRow,
 )
-"""In one round trip: which events are new (and remembered now), which wait behind a dead letter, whose database it is."""
+"""In one round trip: the events that are new (and remembered now), those that wait behind a dead
+letter, and the group's name."""
 PARK = text(
     "INSERT INTO dead_letter (event_id, topic, key, type, payload, error)"
     " VALUES (:event_id, :topic, :key, :type, :payload, :error) ON CONFLICT (event_id) DO NOTHING"
 )
+
+
+class DueLetter(NamedTuple):
+    """The next dead letter to be tried again."""
+
+    position: int
+    event_id: UUID
+    payload: bytes
+    attempts: int
+
+
 NEXT_DUE = text(
-    "SELECT position, event_id, topic, key, type, payload, attempts FROM dead_letter d"
+    "SELECT position, event_id, payload, attempts FROM dead_letter d"
     " WHERE NOT gave_up AND next_attempt_at <= clock_timestamp() AND NOT EXISTS ("
-    "  SELECT 1 FROM dead_letter e WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+    "  SELECT 1 FROM dead_letter e"
+    "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
     " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED"
 )
 GROUP = text("SELECT id FROM inbox_group")
@@ -85,32 +113,41 @@ class Item:
 
 
 def describe(error: BaseException) -> str:
-    """What may be kept of an error: its kind and, for our own, its words. Other texts can quote personal data."""
+    """The class of an error and, for our own, its text; other texts can quote personal data."""
+    name = type(error).__name__
     if isinstance(error, ProblemError):
-        return f"{type(error).__name__}: {error}"
-    return " at ".join((type(error).__name__, *logs.places(error.__traceback__)[-1:]))
+        return f"{name}: {error}"
+    frames = logs.places(error.__traceback__)
+    if not frames:
+        return name
+    return f"{name} at {frames[-1]}"
 
 
 class OtherDatabaseError(Exception):
-    """The database was made anew since the subscription began: what was read under the old name does not count."""
+    """The database was replaced since the subscription began; what was read for it does not count."""
 
 
 class Consumer:
-    """The events that a service listens to: `@consumer.on(CaseAccepted)` leads to one use case.
+    """The events that a service listens to, and their handlers.
 
-    `@consumer.on_batch(A, B)` gets neighbouring events of these types together, for read models.
-    `@consumer.on_envelopes(A, B)` gets the envelopes of these types, all of a batch together and in its order, beside what
-    the other handlers get: for keeping facts as they came, with id, key, revision and causes.
+    `@consumer.on(CaseAccepted)` gets one event. `@consumer.on_batch(A, B)` gets neighbouring events
+    of these types together, for read models. `@consumer.on_envelopes(A, B)` gets the envelopes of
+    these types, all of a batch together and in its order, besides the other handlers: for keeping
+    facts as they came, with id, key, revision and causes.
+
+    Args:
+        service: name of the service.
+        period: least seconds from one batch to the next, unless a batch is full. A batch costs more
+            than its events, so where nobody waits for a single effect, those that come within a
+            period are handled together; after a quiet time one alone is handled at once.
     """
 
     def __init__(self, service: str, *, period: float = 0.0) -> None:
         self.service = service
         self.period = period
-        """Seconds from one batch to the next, unless it is a full one. A batch costs more than its events, so where nobody
-        waits for each effect by itself those that come within a period go together; after a quiet time one alone is
-        handled at once."""
+        # `Any`: each service has its own class of settings, and its handlers know it.
         self.settings: Any = None
-        """The service's settings, given by whoever starts its worker; None in tests that handle events by hand."""
+        """The service's settings, set by whoever starts its worker; None in tests without one."""
         self._handlers: dict[str, Handler] = {}
         self._batch_handlers: dict[str, BatchHandler] = {}
         self._envelope_handlers: list[tuple[frozenset[str], EnvelopeHandler]] = []
@@ -121,16 +158,20 @@ class Consumer:
     ) -> Callable[
         [Callable[[AsyncSession, E], Awaitable[None]]], Callable[[AsyncSession, E], Awaitable[None]]
     ]:
-        def register(handler: Callable[[AsyncSession, E], Awaitable[None]]) -> Any:
+        """Register a handler of one event type."""
+
+        def register(
+            handler: Callable[[AsyncSession, E], Awaitable[None]],
+        ) -> Callable[[AsyncSession, E], Awaitable[None]]:
             self._handlers[kind.wire_type] = handler
             self._topics.add(topic_of(kind.service))
             return handler
 
         return register
 
-    def on_batch(
-        self, *kinds: type[Event]
-    ) -> Callable[[Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]], BatchHandler]:
+    def on_batch(self, *kinds: type[Event]) -> Callable[[BatchHandler], BatchHandler]:
+        """Register a handler of neighbouring events of these types."""
+
         def register(handler: BatchHandler) -> BatchHandler:
             for kind in kinds:
                 self._batch_handlers[kind.wire_type] = handler
@@ -140,6 +181,8 @@ class Consumer:
         return register
 
     def on_envelopes(self, *kinds: type[Event]) -> Callable[[EnvelopeHandler], EnvelopeHandler]:
+        """Register a handler of the envelopes of these types."""
+
         def register(handler: EnvelopeHandler) -> EnvelopeHandler:
             self._envelope_handlers.append((frozenset(kind.wire_type for kind in kinds), handler))
             self._topics.update(topic_of(kind.service) for kind in kinds)
@@ -156,14 +199,18 @@ class Consumer:
         return typed or any(event_type in types for types, _ in self._envelope_handlers)
 
     async def handle(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-        """Give the events to their handlers, then the envelopes to whoever keeps them.
+        """Give the events to their handlers, then the envelopes to those who keep them.
 
-        In this order, because a keeper may hold a lock that all its replicas wait for, up to the commit.
+        In this order, because a keeper may hold a lock that its replicas wait for until the commit.
         """
-        typed = [e for e in envelopes if e.type in self._handlers or e.type in self._batch_handlers]
+        typed: list[Envelope] = []
+        for envelope in envelopes:
+            if envelope.type in self._handlers or envelope.type in self._batch_handlers:
+                typed.append(envelope)
         await self._handle_typed(session, typed)
         for types, keep in self._envelope_handlers:
-            if kept := [envelope for envelope in envelopes if envelope.type in types]:
+            kept = [envelope for envelope in envelopes if envelope.type in types]
+            if kept:
                 await keep(session, kept)
 
     async def _handle_typed(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
@@ -177,9 +224,13 @@ class Consumer:
                 await running(session, run)
                 run = []
             running = batch_handler
+            if event is None:
+                continue
             if batch_handler is not None:
-                run.append(event) if event is not None else None
-            elif (handler := self._handlers.get(envelope.type)) is not None and event is not None:
+                run.append(event)
+                continue
+            handler = self._handlers.get(envelope.type)
+            if handler is not None:
                 with context.using(_context_of(envelope)):
                     await handler(session, event)
         if running is not None and run:
@@ -316,19 +367,20 @@ class Inbox:
     ) -> tuple[set[UUID], set[UUID]]:
         """The ids that are new here, and those that wait behind a dead letter of their key."""
         found: dict[str, set[UUID]] = {"new": set(), "behind": set(), "group": set()}
-        for what, identifier in await ADMIT.fetch(
+        rows = await ADMIT.fetch(
             session,
             ids=[item.envelope.id for item in items],
             topics=[item.record.topic for item in items],
             keys=[item.envelope.key for item in items],
-        ):
-            found[what].add(identifier)
+        )
+        for row in rows:
+            found[row.what].add(row.id)
         if self._group is not None and self._group not in found["group"]:
             raise OtherDatabaseError
         return found["new"], found["behind"]
 
     async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
-        """Of `items`, those without an effect yet: a redelivered event must not be parked after it was handled."""
+        """The items without an effect yet: an event must not be parked after it was handled."""
         if not items:
             return items
         known = await session.execute(
@@ -357,7 +409,7 @@ class Inbox:
                 await asyncio.sleep(DATABASE_PAUSE)
 
     async def run_retries(self) -> None:
-        """Try due dead letters again, the first of each key, until cancelled. Any number of replicas may do it."""
+        """Try due dead letters again, the first of each key, until cancelled; in any number of replicas."""
         while True:
             try:
                 while await self.retry_one():
@@ -369,11 +421,11 @@ class Inbox:
 
     async def retry_one(self) -> bool:
         """Try one due dead letter; False when none is due. Its success frees the next of its key."""
-        failed: tuple[int, int, BaseException] | None = None
         async with self._database.transaction() as session:
-            letter = (await session.execute(NEXT_DUE)).one_or_none()
-            if letter is None:
+            due = (await session.execute(NEXT_DUE)).one_or_none()
+            if due is None:
                 return False
+            letter = DueLetter(*due)
             try:
                 async with session.begin_nested():
                     remembered = await session.execute(REMEMBER, {"ids": [letter.event_id]})
@@ -383,19 +435,21 @@ class Inbox:
             except Exception as error:
                 if is_database_trouble(error):
                     raise
-                failed = (letter.position, letter.attempts, error)
-                _ = await session.execute(POSTPONE, self._postponed(*failed))
+                postponed = self._postponed(letter.position, letter.attempts, error)
+                _ = await session.execute(POSTPONE, postponed)
         return True
 
-    def _postponed(self, position: int, attempts: int, error: BaseException) -> dict[str, Any]:
+    def _postponed(self, position: int, attempts: int, error: BaseException) -> dict[str, object]:
         gave_up = attempts >= len(self._pauses)
-        pause = self._pauses[min(attempts, len(self._pauses) - 1)] if self._pauses else 0.0
+        pause = 0.0
+        if self._pauses:
+            pause = self._pauses[min(attempts, len(self._pauses) - 1)]
         return {"position": position, "error": describe(error), "gave_up": gave_up, "pause": pause}
 
 
-def _once(items: Sequence[Item], new: set[Any]) -> list[Envelope]:
+def _once(items: Sequence[Item], new: set[UUID]) -> list[Envelope]:
     """The envelopes of `new` ids in order, each once even when a batch holds it twice."""
-    first: dict[Any, Envelope] = {}
+    first: dict[UUID, Envelope] = {}
     for item in items:
         if item.envelope.id in new:
             _ = first.setdefault(item.envelope.id, item.envelope)
@@ -403,12 +457,12 @@ def _once(items: Sequence[Item], new: set[Any]) -> list[Envelope]:
 
 
 def _unreadable(record: Record) -> Item:
-    """A record that is no CloudEvent of ours: parked under the bus's key, named by its place in the topic."""
+    """A record that is no CloudEvent of ours: its id is made of its place in the topic."""
     place = uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
     return Item(record, Envelope(place, "unreadable", record.key, 0, None, "", "", "system", {}))
 
 
-def _letter(item: Item, error: str) -> dict[str, Any]:
+def _letter(item: Item, error: str) -> dict[str, object]:
     return {
         "event_id": item.envelope.id,
         "topic": item.record.topic,

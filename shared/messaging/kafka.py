@@ -1,6 +1,6 @@
 # pyright: basic
 # aiokafka is untyped; this module is the only one that imports it.
-"""The bus on Apache Kafka: idempotent producer with `acks=all`, consumer groups with offsets committed by us."""
+"""The bus on Apache Kafka: idempotent producer with `acks=all`, offsets committed by us."""
 
 import asyncio
 import contextlib
@@ -35,10 +35,10 @@ _send = AIOKafkaConnection.send
 
 
 def _send_or_close(self, request, expect_response=True):
-    """What the client's connection does, also where the broker has gone the moment before.
+    """Send, and close the connection when the broker has just closed it.
 
-    A transport of uvloop then raises a RuntimeError of its own, which the client does not expect (aiokafka's issue 1038): its
-    task that looks for the broker ended of it, unseen, and the consumer waited for that task for ever.
+    uvloop's transport then raises a RuntimeError, which aiokafka does not expect (its issue 1038):
+    its task that looks for the coordinator ended unnoticed, and the consumer waited for ever.
     """
     try:
         return _send(self, request, expect_response)
@@ -55,7 +55,10 @@ AIOKafkaConnection.send = _send_or_close
 
 
 def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """Where every Kafka client puts a key: by murmur2. The client's own takes it byte by byte, three times as long."""
+    """The partition of a key, by murmur2 as in every Kafka client.
+
+    aiokafka's own function goes byte by byte and takes three times as long.
+    """
     whole, mask = len(key) & ~3, 0xFFFFFFFF
     found = 0x9747B28C ^ len(key)
     for word in unpack(f"<{whole // 4}I", key[:whole]):
@@ -70,8 +73,8 @@ def partition_of(key: bytes, partitions: Sequence[int]) -> int:
 class KafkaPublisher:
     """See `shared.messaging.bus.Publisher`.
 
-    Batches are made here, one of a partition at a time: the client would go on to the next batch of a partition after one
-    that it gave up, and later facts about a key would stand before earlier ones.
+    Batches are made here, one of a partition at a time. aiokafka would go on to the next batch of a
+    partition after one that it gave up, and later events of a key would come before earlier ones.
     """
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
@@ -88,11 +91,14 @@ class KafkaPublisher:
                 )
                 self._append(batches, key, message.value)
         for wave in zip_longest(*waiting.values()):
-            sent = [
-                await self._producer.send_batch(batch, place.topic, partition=place.partition)
-                for place, batch in zip(waiting, wave, strict=True)
-                if batch is not None
-            ]
+            sent = []
+            for place, batch in zip(waiting, wave, strict=True):
+                if batch is not None:
+                    sent.append(
+                        await self._producer.send_batch(
+                            batch, place.topic, partition=place.partition
+                        )
+                    )
             _ = await asyncio.gather(*sent)
 
     def _append(self, batches: list[BatchBuilder], key: bytes, value: bytes) -> None:
@@ -144,7 +150,7 @@ class KafkaSubscription:
             await self.commit()
 
     async def commit(self) -> None:
-        """Tell the broker how far everything acknowledged goes."""
+        """Commit the offsets of everything acknowledged."""
         ends, self._ends = self._ends, {}
         self._committed_at = time.monotonic()
         # Another member may own a partition by now: it reads these again and its inbox knows them.
@@ -211,7 +217,7 @@ class KafkaBus:
             auto_offset_reset="earliest",
             max_poll_records=1000,
             fetch_max_wait_ms=500,
-            session_timeout_ms=6_000,  # so long a killed worker keeps its partitions from the others
+            session_timeout_ms=6_000,  # how long a killed worker keeps its partitions
             heartbeat_interval_ms=1_000,
             metadata_max_age_ms=30_000,
         )

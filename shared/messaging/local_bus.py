@@ -1,14 +1,13 @@
 """The in-process bus of the embedded run: a log per topic in PostgreSQL, offsets per consumer group.
 
-It keeps Kafka's promises on one machine: durable when `publish` returns, in order per topic, replayable from the start,
-redelivered until acknowledged. One process reads and writes it, so waking is an `asyncio.Condition`.
+It gives Kafka's guarantees on one machine: messages are durable when `publish` returns, in order per
+topic, readable from the start, and redelivered until acknowledged. One process reads and writes it,
+so an `asyncio.Condition` wakes the readers.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from itertools import groupby
-from operator import attrgetter
 
 import asyncpg
 
@@ -22,7 +21,8 @@ CREATE TABLE IF NOT EXISTS bus_log (
 CREATE TABLE IF NOT EXISTS bus_group (
     name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (name, topic));
 """
-# Taking the offsets from the topic's row makes commit order and offset order the same: a reader never skips a row.
+# Offsets come from the topic's row, whose lock makes the order of commits the order of offsets: a
+# reader never skips a row.
 APPEND = """
 WITH taken AS (UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1 RETURNING next_offset - $2 AS first)
 INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value
@@ -46,13 +46,11 @@ class LocalPublisher:
     async def publish(self, messages: Sequence[Message]) -> None:
         pool = await self._bus.pool()
         async with pool.acquire() as connection, connection.transaction():
-            for topic, group in groupby(
-                sorted(messages, key=attrgetter("topic")), key=attrgetter("topic")
-            ):
-                batch = list(group)
-                done = await connection.execute(
-                    APPEND, topic, len(batch), [m.key for m in batch], [m.value for m in batch]
-                )
+            for topic in sorted({message.topic for message in messages}):
+                batch = [message for message in messages if message.topic == topic]
+                keys = [message.key for message in batch]
+                values = [message.value for message in batch]
+                done = await connection.execute(APPEND, topic, len(batch), keys, values)
                 if done != f"INSERT 0 {len(batch)}":
                     raise LookupError(f"topic {topic} does not exist")
         await self._bus.wake()

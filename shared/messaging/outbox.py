@@ -1,19 +1,22 @@
 """Outbox: events written with the business rows, and the relay that hands them to the bus.
 
-Order per key: whoever changes an aggregate locks its row, so two events of one key get their positions in commit order.
-The relay reads all committed rows in position order (never past a remembered id: commit order is not id order), publishes
-a batch, and deletes it once the bus has acknowledged all of it. A crash in between publishes again; the inbox knows them.
+Order per key: whoever changes an aggregate locks its row, so two events of one key get their
+positions in commit order. The relay reads all committed rows in the order of their positions (and
+remembers no last id, because rows are not committed in the order of their ids), publishes a batch,
+and deletes it once the bus has acknowledged all of it. A crash in between publishes the batch
+again; the inbox of each consumer recognises the events.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
+from uuid import UUID
 
 import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import UntypedDirect
+from shared.database.direct import command
 from shared.database.session import Database, is_database_trouble
 from shared.database.tables import OutboxRow
 from shared.events.base import Event, seal, topic_of
@@ -23,27 +26,39 @@ CHANNEL = "outbox"
 BATCH = 1000
 LEADER_LOCK = 0x746F6E67  # "tong": one relay per database
 SLOW_POLL = 1.0
+"""Seconds between two looks at the outbox when no notification comes."""
 RETRY_AFTER = 0.5
+"""Seconds before the relay begins again after an error."""
 
 CLAIM = "SELECT position, topic, key, payload FROM outbox ORDER BY position LIMIT $1"
 DELETE = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
 
 INSERT = (
     "INSERT INTO outbox (topic, key, event_id, payload) SELECT e.topic, e.key, e.id, e.payload"
-    " FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:ids AS uuid[]), CAST(:payloads AS bytea[]))"
+    " FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]),"
+    "  CAST(:ids AS uuid[]), CAST(:payloads AS bytea[]))"
     " WITH ORDINALITY AS e (topic, key, id, payload, place) ORDER BY e.place"
 )
-ADD_MANY = UntypedDirect(INSERT)
+ADD_MANY = command(INSERT)
 
 log = structlog.get_logger(__name__)
 
 
 def add(session: AsyncSession, event: Event) -> None:
-    """Write the event in the caller's transaction; nothing else happens here."""
+    """Write the event in the caller's transaction; the relay publishes it after the commit."""
     session.add(OutboxRow(**entry(event)))
 
 
-def entry(event: Event) -> dict[str, Any]:
+class OutboxEntry(TypedDict):
+    """The columns of an event's row."""
+
+    topic: str
+    key: str
+    event_id: UUID
+    payload: bytes
+
+
+def entry(event: Event) -> OutboxEntry:
     """The columns of the event's row, for a statement that writes it together with others."""
     event_id, payload = seal(event)
     return {
@@ -56,14 +71,23 @@ def entry(event: Event) -> dict[str, Any]:
 
 async def add_many(session: AsyncSession, events: Sequence[Event]) -> None:
     """Write many events in one statement, in their order: for imports and other bulk work."""
-    sealed = [(topic_of(event.service), event.key, *seal(event)) for event in events]
-    if sealed:
-        columns = zip(("topics", "keys", "ids", "payloads"), zip(*sealed, strict=True), strict=True)
-        _ = await ADD_MANY.fetch(session, **{name: list(values) for name, values in columns})
+    if not events:
+        return
+    sealed = [seal(event) for event in events]
+    await ADD_MANY.execute(
+        session,
+        topics=[topic_of(event.service) for event in events],
+        keys=[event.key for event in events],
+        ids=[event_id for event_id, _ in sealed],
+        payloads=[payload for _, payload in sealed],
+    )
 
 
 class Relay:
-    """Publishes one database's outbox. Any number may run; the holder of an advisory lock works, the others wait."""
+    """Publishes one database's outbox.
+
+    Any number may run: the one that holds an advisory lock works, the others wait for it.
+    """
 
     def __init__(self, database: Database, bus: Bus, *, batch: int = BATCH) -> None:
         self._database = database
@@ -78,7 +102,7 @@ class Relay:
             try:
                 await self._lead()
             except Exception as error:
-                # The bus's own error types stay behind its interface; whatever it was, the rows are still here.
+                # The relay does not know the bus's own errors; whatever it was, no row is lost.
                 if is_database_trouble(error):
                     log.warning("relay.waiting", error=type(error).__name__)
                 else:
@@ -89,7 +113,7 @@ class Relay:
     async def _lead(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK):  # noqa: ASYNC110 - the lock lives in PostgreSQL
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK):  # noqa: ASYNC110 - PostgreSQL holds the lock
                 await asyncio.sleep(SLOW_POLL)
             self.leading = True
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
@@ -102,12 +126,12 @@ class Relay:
         while True:
             self._wake.clear()
             if await self.publish_batch(connection, publisher) == self._batch:
-                continue  # There may be more; below a full batch whatever comes later wakes us.
+                continue  # There may be more; whatever comes after a smaller batch wakes us.
             try:
                 async with asyncio.timeout(SLOW_POLL):
                     _ = await self._wake.wait()
             except TimeoutError:
-                pass  # The slow poll: a notification may have been lost with a connection.
+                pass  # Look again: a notification may have been lost with a connection.
 
     async def publish_batch(self, connection: asyncpg.Connection, publisher: Publisher) -> int:
         """Publish the oldest rows and delete them; the number published."""

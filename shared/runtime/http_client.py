@@ -71,16 +71,25 @@ class EgressPolicy:
 
     def allows(self, address: IpAddress) -> bool:
         """Whether this address may be connected to."""
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        mapped: IpAddress | None = getattr(address, "ipv4_mapped", None)
+        if mapped is not None:
+            address = mapped
         if address.is_loopback:
             return self.loopback
-        if address.is_link_local or address.is_multicast:
-            return False
-        if address.is_unspecified or address.is_reserved:
+        if _is_special(address):
             return False
         same_version = [one for one in self.networks if one.version == address.version]
         return any(address in network for network in same_version)
+
+
+def _is_special(address: IpAddress) -> bool:
+    """Addresses that are never those of a peer, whatever networks are configured."""
+    return (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,12 @@ async def system_resolver(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+def _schemes(policy: EgressPolicy) -> Collection[str]:
+    if policy.loopback:
+        return ("https", "http")
+    return ("https",)
+
+
 def check_endpoint(url: str, policy: EgressPolicy) -> httpx.URL:
     """The parsed address, if its form allows a call.
 
@@ -109,7 +124,7 @@ def check_endpoint(url: str, policy: EgressPolicy) -> httpx.URL:
         port = target.port or {"https": 443, "http": 80}.get(target.scheme, 0)
     except (httpx.InvalidURL, ValueError) as error:
         raise EndpointError("invalid_url") from error
-    if target.scheme != "https" and not (target.scheme == "http" and policy.loopback):
+    if target.scheme not in _schemes(policy):
         raise EndpointError("https_required")
     if not target.host or target.userinfo or target.fragment or not 0 < port < 65536:
         raise EndpointError("invalid_url")
@@ -178,8 +193,9 @@ class Endpoints:
             raise EndpointError("timeout") from error
         except httpx.ConnectError as error:
             text = str(error)
-            is_tls = "CERTIFICATE" in text or "SSL" in text
-            raise EndpointError("tls" if is_tls else "connect") from error
+            if "CERTIFICATE" in text or "SSL" in text:
+                raise EndpointError("tls") from error
+            raise EndpointError("connect") from error
         except ssl.SSLError as error:
             # Raised while reading, where httpx does not wrap it: a client certificate was wanted.
             raise EndpointError("tls") from error

@@ -10,7 +10,10 @@ log = structlog.get_logger(__name__)
 
 
 async def readiness(service: str, database: Database, bus: Bus | None) -> dict[str, bool]:
-    """What this process needs and whether it is there. The API works on without the bus: events wait in the outbox."""
+    """Which of the things that a process needs are there.
+
+    An API works without the bus, because events wait in the outbox.
+    """
     checks = {"database": False, "migrations": False}
     try:
         async with database.engine.connect() as connection:

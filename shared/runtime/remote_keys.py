@@ -1,7 +1,7 @@
 """Public keys read from the identity service.
 
-They are kept while it is away, read again when a token names an unknown one (with a pause, however many do), and once a
-minute, so that a key taken out of the set is refused soon.
+They are kept while it is away. They are read again when a token names an unknown key (with a pause
+between two reads), and once a minute, so that a key taken out of the set is refused soon.
 """
 
 import asyncio
@@ -42,12 +42,13 @@ class RemoteKeys:
         if kid not in self._keys:
             await self._read(REFETCH_AFTER, RETRY_AFTER)
         elif self._age() >= REFRESH_AFTER and (self._refreshing is None or self._refreshing.done()):
-            # Nobody waits for it: what is known serves meanwhile.
+            # Nobody waits for it: the known keys are used meanwhile.
             self._refreshing = asyncio.create_task(self._read(REFRESH_AFTER, RETRY_AFTER))
         return self._keys.get(kid)
 
     async def refresh(self) -> None:
-        # Whoever reads by the clock keeps pauses anyway; a failure before the source is up must not refuse the first token.
+        # No pause after a failure: the caller reads by the clock anyway, and a failure before the
+        # source is up must not refuse the first token.
         await self._read(REFRESH_AFTER, 0.0)
 
     def _age(self) -> float:
@@ -69,7 +70,7 @@ class RemoteKeys:
 
 
 def _keys_of(document: Any | None) -> dict[str, OKPKey]:
-    """The keys of a JWK set; none when it is away or no such set (the identity service always has keys)."""
+    """The keys of a JWK set; none when it could not be read or is no JWK set."""
     try:
         return read_jwks(document) if document is not None else {}
     except (AttributeError, KeyError, TypeError, ValueError, JoseError) as error:

@@ -12,11 +12,15 @@ SIGNATURES = (
     (b"\xff\xd8\xff", "image/jpeg"),
 )
 MAX_FILE = 20 * 1024 * 1024
+"""Bytes."""
 
 
 def sniff(content: bytes) -> str | None:
-    """The media type that the content itself shows (PDF, PNG, JPEG); None for anything else, whatever it is called."""
-    return next((kind for signature, kind in SIGNATURES if content.startswith(signature)), None)
+    """The media type by the first bytes of the content (PDF, PNG, JPEG); None for anything else."""
+    for signature, media_type in SIGNATURES:
+        if content.startswith(signature):
+            return media_type
+    return None
 
 
 class Storage:

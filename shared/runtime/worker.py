@@ -1,4 +1,4 @@
-"""What every background process has in common: relay, inbox, retries, audit sealer, timers, housekeeping, health."""
+"""The background process of a service: relay, inbox, audit sealer, timers, housekeeping, health."""
 
 import asyncio
 import signal
@@ -34,14 +34,18 @@ INBOX_KEPT = text("DELETE FROM inbox WHERE handled_at < now() - interval '90 day
 WAITING = text(
     "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
 )
-FAREWELL = 3.0
-"""Seconds that a worker has to hand back what is in flight before it ends."""
+END_TIMEOUT = 3.0
+"""Seconds that a worker has to finish work in flight before it ends."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Something due by time: `work(database, now)` is called every `every` seconds and claims its rows with SKIP LOCKED."""
+    """Work that is due by time.
+
+    `work(database, now)` is called every `every` seconds. It claims its rows with SKIP LOCKED, so
+    that any number of replicas may run it.
+    """
 
     name: str
     every: float
@@ -71,7 +75,7 @@ class Worker:
         self._timers = [*timers, housekeeping, gauges]
 
     async def run(self) -> None:
-        """Work until cancelled; then what is in flight is rolled back or finished, never half done."""
+        """Work until cancelled; then work in flight is finished or rolled back."""
         await self._ensure_topics()
         async with asyncio.TaskGroup() as group:
             for work in (self.relay.run, self.inbox.run, self.inbox.run_retries, self.sealer.run):
@@ -144,7 +148,7 @@ def health_app(worker: Worker) -> FastAPI:
 
 
 class _QuietServer(uvicorn.Server):
-    """Leaves the signals to the worker, which ends first."""
+    """Does not handle signals: the worker does, and ends first."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -164,14 +168,17 @@ async def _serve(worker: Worker, host: str, port: int) -> None:
     )
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
-    loop, kept = asyncio.get_running_loop(), {serving, asyncio.current_task()}
+    loop = asyncio.get_running_loop()
+    kept = {serving, asyncio.current_task()}
+
+    def cancel_rest() -> None:
+        for task in asyncio.all_tasks() - kept:
+            _ = task.cancel()
 
     def end() -> None:
         _ = working.cancel()
-        # Taking leave of a bus that is away lasts as long as it is away: whoever still waits for it is cancelled again.
-        _ = loop.call_later(
-            FAREWELL, lambda: [task.cancel() for task in asyncio.all_tasks() - kept]
-        )
+        # Closing a connection to a bus that is away takes as long as it is away.
+        _ = loop.call_later(END_TIMEOUT, cancel_rest)
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, end)

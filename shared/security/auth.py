@@ -1,6 +1,7 @@
-"""Who calls: the verified token as a FastAPI dependency, and the rights it carries. Deny by default.
+"""The caller: the verified token as a FastAPI dependency, and the rights it gives.
 
-The gateway has verified the token once; every service verifies it again, so that nothing rests on the network between.
+Everything is denied by default. The gateway has verified the token once; every service verifies it
+again, so that nothing depends on the network between them.
 """
 
 from collections.abc import Callable, Coroutine
@@ -44,9 +45,10 @@ async def find_caller(
         caller = await verifier.verify(token, clock.now())
     except TokenError as error:
         raise unauthenticated() from error
-    context.update(
-        actor=caller.act or caller.subject, on_behalf_of=caller.subject if caller.act else None
-    )
+    if caller.act:
+        context.update(actor=caller.act, on_behalf_of=caller.subject)
+    else:
+        context.update(actor=caller.subject, on_behalf_of=None)
     return caller
 
 
@@ -85,9 +87,10 @@ def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
 
 def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """Dependency: a caller of `kinds` (else persons and organisations) signed in at `level`; else a step-up challenge.
+    """Dependency: a caller of `kinds` (default: persons and organisations), signed in at `level`.
 
-    1 is by phone, 2 with real name, 3 with the card seen at a counter. For an organisation it is the acting person's level.
+    1 is by phone, 2 with the real name, 3 with the card seen at a counter. For an organisation it is
+    the level of the person who acts. A lower level gets a step-up challenge.
     """
     allowed = kinds or ("person", "organisation")
 
@@ -108,7 +111,7 @@ def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any,
 
 
 def herself(level: int) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """Dependency: a natural person at `level`, never somebody who acts for her: an account is no matter of agents."""
+    """Dependency: a natural person at `level`, and nobody who acts for her."""
 
     async def check(caller: Annotated[Caller, Depends(with_assurance(level, "person"))]) -> Caller:
         if caller.act is not None:

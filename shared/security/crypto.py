@@ -1,12 +1,17 @@
-"""Personal data at rest and on the bus: encrypted columns, keyed hashes for looking up by equality, and what one service
-seals for another in an event (norms: 个人信息保护).
+"""Protection of personal data in the database and on the bus (norms: 个人信息保护).
 
-The data key belongs to the service's database and is set for the length of a session (`shared.database.session`). AES-256-GCM with a random
-96-bit nonce and the column's name as associated data, so that a value cannot be moved to another column; the first byte
-names the format for later algorithms (SM4). The hash is HMAC-SHA256 under a key derived for its purpose.
+Encrypted columns, keyed hashes for finding a value by equality, and values that one service seals
+for another in an event.
 
-The platform key is the same in every service. Under it `seal_for` hides personal data in an event from everybody who may
-only carry or keep the event, and `pseudonym` gives services one name for a person that tells nothing about her.
+The data key belongs to the service's database and is set for the length of a session
+(`shared.database.session`). Values are encrypted by AES-256-GCM with a random 96-bit nonce and the
+column's name as associated data, so that a value cannot be moved to another column. The first byte
+names the format, for later algorithms (SM4). The hash is HMAC-SHA256 under a key derived for its
+purpose.
+
+The platform key is the same in every service. With it `seal_for` hides personal data in an event
+from everybody who only carries or keeps the event, and `pseudonym` gives all services one name for a
+person that says nothing about her.
 """
 
 import base64
@@ -33,7 +38,7 @@ _platform_key: ContextVar[bytes] = ContextVar("tongban_platform_key")
 
 @contextmanager
 def use_key(key: bytes, platform: bytes = b"") -> Generator[None]:
-    """Encrypt and hash under `key`, seal for other services under `platform` (32 bytes each) within the block."""
+    """Use these keys (32 bytes each) within the block: the data key and the platform key."""
     token, other = _key.set(key), _platform_key.set(platform)
     try:
         yield
@@ -60,7 +65,11 @@ def encrypt(text: str, purpose: str) -> bytes:
 
 
 def decrypt(sealed: bytes, purpose: str) -> str:
-    """The text of `encrypt`; raises `cryptography.exceptions.InvalidTag` for a value that was tampered with or moved."""
+    """The text of `encrypt`.
+
+    Raises:
+        cryptography.exceptions.InvalidTag: the value was changed, or moved from another column.
+    """
     if sealed[:1] != _FORMAT:
         raise ValueError("unknown format of an encrypted value")
     cipher = _cipher(_key.get(), "encrypt/" + purpose)
@@ -75,7 +84,7 @@ def lookup_hash(text: str, purpose: str) -> bytes:
 
 
 def signing_seed(purpose: str) -> bytes:
-    """32 bytes from which a service's own Ed25519 key for `purpose` is made: as lasting and as secret as its data key."""
+    """32 bytes for a service's own Ed25519 key for `purpose`, derived from its data key."""
     return _derived(_key.get(), "sign/" + purpose)
 
 
@@ -89,7 +98,7 @@ def _platform() -> bytes:
 
 
 def seal_for(value: Any, purpose: str) -> str:
-    """`value` (anything that JSON can carry) readable only by services that hold the platform key, as base64.
+    """`value` (anything that JSON can hold), sealed for services with the platform key, as base64.
 
     `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved to another.
     """
@@ -101,7 +110,11 @@ def seal_for(value: Any, purpose: str) -> str:
 
 
 def open_sealed(sealed: str, purpose: str) -> Any:
-    """The value of `seal_for`; raises `cryptography.exceptions.InvalidTag` for one that was tampered with or moved."""
+    """The value of `seal_for`.
+
+    Raises:
+        cryptography.exceptions.InvalidTag: the value was changed, or moved from another field.
+    """
     raw = base64.b64decode(sealed)
     if raw[:1] != _FORMAT:
         raise ValueError("unknown format of a sealed value")
@@ -110,7 +123,10 @@ def open_sealed(sealed: str, purpose: str) -> Any:
 
 
 def pseudonym(number: str) -> str:
-    """The same 43 characters in every service for one ID number or USCC, telling nothing about it without the platform key."""
+    """43 characters for an ID number or USCC, the same in every service.
+
+    They say nothing about the number to anybody without the platform key.
+    """
     digest = hmac.digest(
         _derived(_platform(), "pseudonym"), number.strip().upper().encode(), hashlib.sha256
     )
@@ -118,7 +134,7 @@ def pseudonym(number: str) -> str:
 
 
 class Encrypted(TypeDecorator[str]):
-    """Column type: text outside, `bytea` sealed by `encrypt` inside. `purpose` is `table.column`, never changed."""
+    """A column of encrypted text. `purpose` is `table.column` and must never change."""
 
     impl = LargeBinary
     cache_ok = True

@@ -1,7 +1,8 @@
-"""A service's signing keys (Ed25519): one signs, the next may be published before it does, old ones stay for what they signed.
+"""A service's signing keys (Ed25519).
 
-The service has the table (`KeyRow`) and one `KeyRing` over it. The database lets no two keys be current; makers of the first
-key and rotations wait for each other under an advisory lock.
+One key signs. The next one may be published before it signs. Old ones stay, to verify what they
+signed. The service has the table (`KeyRow`) and one `KeyRing` over it. An index of the database
+forbids two current keys; making the first key and rotations wait for each other under a lock.
 """
 
 import base64
@@ -70,7 +71,15 @@ def decode(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing(Generic[Row]):
-    """`name`: of the lock; `ahead`: publish the next key before it signs, for verifiers that keep a copy of the keys."""
+    """The keys of one service.
+
+    Args:
+        rows: the table.
+        name: of the advisory lock.
+        new_id: makes a key id.
+        new_key: makes the private and the public part for a key id.
+        ahead: publish the next key before it signs, for verifiers that keep a copy of the keys.
+    """
 
     rows: type[Row]
     name: str
@@ -92,11 +101,12 @@ class KeyRing(Generic[Row]):
         return found
 
     async def rotate(self, session: AsyncSession, now: datetime) -> Row:
-        """Another key signs from now on, the one published ahead where there is one; what the old ones signed holds."""
+        """Sign with another key from now on, with the one published ahead where there is one."""
         await self._lock(session)
-        before, following = await self.current(session, now), await self._in_turn(session, "next")
+        before = await self.current(session, now)
+        following = await self._in_turn(session, "next")
         before.state, before.retired_at = "old", now
-        await session.flush()  # one after the other: the index lets none of them be there twice
+        await session.flush()  # first, because the index forbids two current keys
         if following is None:
             following = self._add(session, "current", now)
         following.state = "current"
@@ -118,12 +128,10 @@ class KeyRing(Generic[Row]):
         kid = self.new_id()
         private, public = self.new_key(kid)
         row = self.rows()
-        row.kid, row.state, row.private_key, row.public_key, row.created_at = (
-            kid,
-            state,
-            private,
-            public,
-            now,
-        )
+        row.kid = kid
+        row.state = state
+        row.private_key = private
+        row.public_key = public
+        row.created_at = now
         session.add(row)
         return row

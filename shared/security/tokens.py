@@ -75,6 +75,9 @@ class Caller:
             KeyError, TypeError, ValueError: a claim is missing or of another type.
         """
         matters: Sequence[object] | None = claims.get("matters")
+        allowed: frozenset[str] | None = None
+        if matters is not None:
+            allowed = frozenset(map(str, matters))
         return cls(
             subject=str(claims["sub"]),
             kind=str(claims["kind"]),
@@ -90,7 +93,7 @@ class Caller:
             client_id=claims.get("client_id"),
             expires_at=int(claims["exp"]),
             mandate=claims.get("mandate"),
-            matters=None if matters is None else frozenset(map(str, matters)),
+            matters=allowed,
         )
 
 
