@@ -4,43 +4,53 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
+# `--port "8123"` where a value is given, and nothing where it is not.
+option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help run stack demo sandbox-peer test faults check static measure docs texts bench lock clean
+.PHONY: help run stack demo sandbox-peer test coverage faults check static measure docs texts bench lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
+# Any Python understands this check, also one that is too old for the code of the platform.
 $(VENV)/run.stamp: requirements.lock
-	@echo "Installing into $(VENV) (once; about a minute) …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  found=$$($(PYTHON) --version 2>&1 | tail -n 1); \
+	  echo "通办需要 Python 3.11 或更新版本,而 $(PYTHON) 是:$$found。请指定另一个:make … PYTHON=python3.12" >&2; \
+	  echo "Tongban needs Python 3.11 or newer, but $(PYTHON) is: $$found. Name another one: make … PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -m deploy.install
 
+# They are only added to what is there, so that a platform that runs from it goes on.
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 	@echo "Installing the development tools …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 var/kafka/libs/.stamp: deploy/kafka/pom.xml deploy/kafka/install.sh
 	@bash deploy/kafka/install.sh
 
-run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, on http://127.0.0.1:8000
-	@$(BIN)/python -m deploy.embedded $(if $(PORT),--port $(PORT))
+run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, on http://127.0.0.1:8000 (PORT=…, DATA=folder)
+	@$(BIN)/python -m deploy.embedded $(call option,port,$(PORT)) $(call option,data,$(DATA))
 
 stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
-	@$(BIN)/python -m deploy.stack $(if $(PORT),--port $(PORT)) $(if $(REPLICAS),--replicas $(REPLICAS))
+	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS))
 
-demo: $(VENV)/run.stamp ## The whole story, step by step, on a running platform (TARGET=http://…), or on one of its own
-	@$(BIN)/python -m deploy.demo $(if $(TARGET),--target $(TARGET))
+demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TARGET=http://…), or on one of its own
+	@$(BIN)/python -m deploy.demo $(call option,target,$(TARGET)) $(call option,data,$(DATA))
 
 sandbox-peer: $(VENV)/run.stamp ## A peer for trying the exchange of a running platform: key pair, account, peer (NAME=…, TARGET=http://…)
-	@$(BIN)/python -m deploy.sandbox_peer $(if $(NAME),--name $(NAME)) $(if $(TARGET),--target $(TARGET))
+	@$(BIN)/python -m deploy.sandbox_peer $(call option,name,$(NAME)) $(call option,target,$(TARGET)) $(call option,data,$(DATA))
 
 test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest
 
+# Apart from `make test`, because tracing doubles the time of every test.
+coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, traced: at least 90 % of lines and branches must be covered
+	@$(BIN)/python -m pytest --cov=services --cov=shared --cov=gateway --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+
 faults: $(VENV)/dev.stamp var/kafka/libs/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
-	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 --no-cov -s tests/faults
+	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
 
@@ -51,6 +61,7 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
+	@$(BIN)/python -m deploy.texts check
 
 measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)
 	@$(BIN)/python -m deploy.measure
@@ -71,4 +82,4 @@ lock: ## Resolve the lock files again (needs uv)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal --extra embedded --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what was installed and generated here (data under var/ too)
-	rm -rf $(VENV) var .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV).new $(VENV).old var .pytest_cache .ruff_cache .import_linter_cache

@@ -20,7 +20,7 @@ CLIENTS = 10
 async def create(stack: Stack, options: Options, whole: float = 20.0) -> tuple[Outcome, Bill]:
     """Create cases for the measured time after a warm-up; what it met and what it cost meanwhile."""
     town = await settle(stack)
-    url = stack.place.url
+    url = stack.folder.url
     _ = await drive(url, town.application, clients=CLIENTS, seconds=options.pick(4.0, 0.5))
     before = bill(stack)
     outcome = await drive(url, town.application, clients=CLIENTS, seconds=seconds(options, whole))

@@ -29,10 +29,10 @@ async def drained(stack: Stack, cases: int, limit: float = 60.0) -> None:
 
 async def _create(stack: Stack, options: Options) -> tuple[int, Bill]:
     town, count, warm = await settle(stack), options.pick(2000, 100), options.pick(300, 20)
-    warmed = await drive(stack.place.url, town.application, clients=CLIENTS, count=warm)
+    warmed = await drive(stack.folder.url, town.application, clients=CLIENTS, count=warm)
     await drained(stack, warmed.count)
     before = bill(stack)
-    outcome = await drive(stack.place.url, town.application, clients=CLIENTS, count=count)
+    outcome = await drive(stack.folder.url, town.application, clients=CLIENTS, count=count)
     await drained(stack, warmed.count + outcome.count)
     return outcome.count, bill(stack).since(before)
 

@@ -18,7 +18,7 @@ OWN = 20
 
 async def readers(town: Town) -> Request:
     """Requests for the citizens' own cases in turn."""
-    client, wanted = Client(town.stack.place.url), []
+    client, wanted = Client(town.stack.folder.url), []
     for citizen, header in enumerate(town.citizens):
         cases = [await town.apply(client, citizen) for _ in range(OWN)]
         wanted.append(
@@ -38,9 +38,9 @@ async def read(
     stack: Stack, make: Request, options: Options, whole: float = 15.0
 ) -> tuple[Outcome, Bill]:
     """Read for the measured time after a warm-up."""
-    _ = await drive(stack.place.url, make, clients=CLIENTS, seconds=options.pick(3.0, 0.5))
+    _ = await drive(stack.folder.url, make, clients=CLIENTS, seconds=options.pick(3.0, 0.5))
     before = bill(stack)
-    outcome = await drive(stack.place.url, make, clients=CLIENTS, seconds=seconds(options, whole))
+    outcome = await drive(stack.folder.url, make, clients=CLIENTS, seconds=seconds(options, whole))
     return outcome, bill(stack).since(before)
 
 

@@ -25,7 +25,7 @@ PATH = "/api/v1/cases/work-list"
 
 async def deep_cursor(town: Town, clerk: dict[str, str], skipped: int) -> str:
     """The cursor after `skipped` items, found as a client finds it: page by page."""
-    client, cursor = Client(town.stack.place.url), ""
+    client, cursor = Client(town.stack.folder.url), ""
     for limit in [200] * (skipped // 200) + [100] * (skipped % 200 // 100):
         page = await client.json("GET", f"{PATH}?limit={limit}{cursor}", **clerk)
         cursor = f"&cursor={page['next']}"
@@ -48,7 +48,7 @@ class Page:
     async def turn(self, length: float) -> None:
         before = bill(self.town.stack)
         outcome = await drive(
-            self.town.stack.place.url, lambda _: self.wanted, clients=CLIENTS, seconds=length
+            self.town.stack.folder.url, lambda _: self.wanted, clients=CLIENTS, seconds=length
         )
         self.costs.append(bill(self.town.stack).since(before).each(outcome.count))
         self.rates.append(outcome.rate)
@@ -60,7 +60,7 @@ class Page:
 
 async def _pages(stack: Stack, number: int) -> list[Page]:
     """First and deep page of a platform with so many cases."""
-    town, client = await settle(stack), Client(stack.place.url)
+    town, client = await settle(stack), Client(stack.folder.url)
     _ = await town.apply(client)
     client.close()
     say(f"adding {number:,} cases")

@@ -98,7 +98,7 @@ async def _spans(stack: Stack, options: Options) -> list[Span]:
         options.pick(2000, 200),
         options.pick(500, 50),
     )
-    database = Database(source, data_key=base64.b64decode(stack.place.key("data")), pool_size=4)
+    database = Database(source, data_key=base64.b64decode(stack.folder.key("data")), pool_size=4)
     async with database.transaction() as session:
         _ = await session.execute(text("CREATE TABLE bench_mark (id uuid PRIMARY KEY)"))
     try:

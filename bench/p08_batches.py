@@ -160,7 +160,7 @@ class Bureau:
         self._town = town
         self._key = Ed25519PrivateKey.generate()
         self._account = str(new_id())
-        self._client = Client(town.stack.place.url)
+        self._client = Client(town.stack.folder.url)
         self._system = town.token(
             kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY
         )

@@ -19,7 +19,7 @@ MATTERS = 6_181
 async def publish(stack: Stack, number: int, headers: dict[str, str]) -> tuple[float, list[bytes]]:
     """Seconds until all are published, and the documents as lines."""
     lines = [orjson.dumps(document) for document in documents(number)]
-    client = Client(stack.place.url)
+    client = Client(stack.folder.url)
     started = time.perf_counter()
     report = await client.json(
         "POST", "/api/v1/matters/catalogue-documents", b"\n".join(lines), **headers

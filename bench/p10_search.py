@@ -84,8 +84,8 @@ def questions(number: int) -> list[bytes]:
 async def _ask(stack: Stack, options: Options) -> Outcome:
     asked = questions(options.pick(1500, 50))
     turn = iter(asked * 3)
-    _ = await drive(stack.place.url, lambda _: next(turn), clients=1, count=len(asked) // 5)
-    return await drive(stack.place.url, lambda _: next(turn), clients=1, count=len(asked))
+    _ = await drive(stack.folder.url, lambda _: next(turn), clients=1, count=len(asked) // 5)
+    return await drive(stack.folder.url, lambda _: next(turn), clients=1, count=len(asked))
 
 
 async def _measured(stack: Stack, options: Options) -> dict[str, Outcome]:

@@ -146,7 +146,7 @@ async def _open(postgres: EmbeddedPostgres) -> Office:
     )
     await asyncio.to_thread(asyncio.run, migrations.run_on(dsn, migrations.upgrade, "licenses"))
     app = build(settings, verifier=TokenVerifier(StaticKeys(jwks()), issuer="tongban"))
-    code = catalogue.papers()[PAPER]["code"]
+    code = catalogue.license_type_codes()[PAPER]
     document = TypeDocument.model_validate(catalogue.license_types()[code])
     async with app.state.database.transaction() as session:
         _ = await types.publish_version(

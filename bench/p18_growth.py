@@ -45,12 +45,12 @@ class City:
 
 async def _city(stack: Stack, number: int) -> City:
     town = await settle(stack, CLIENTS)
-    client = Client(stack.place.url)
+    client = Client(stack.folder.url)
     _ = await town.apply(client)
     client.close()
     say(f"adding {number:,} cases")
     await clone_cases(stack.postgres.dsn("tongban_cases"), 1, number)
-    reading, clerk, url = await readers(town), town.officer("window_clerk"), stack.place.url
+    reading, clerk, url = await readers(town), town.officer("window_clerk"), stack.folder.url
     deep = await deep_cursor(town, clerk, min(40_000, number // 4))
     made = 1 + CLIENTS * OWN
 

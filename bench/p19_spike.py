@@ -41,7 +41,7 @@ async def _recovery(url: str, make: Request, rate: float, bound: float, limit: f
 
 async def _measured(stack: Stack, options: Options) -> tuple[float, Outcome, Outcome, float]:
     town = await settle(stack, CITIZENS)
-    make, url = mixed(town, await readers(town)), stack.place.url
+    make, url = mixed(town, await readers(town)), stack.folder.url
     _ = await drive(url, make, clients=CITIZENS, seconds=options.pick(5.0, 0.5))
     taken = (await drive(url, make, clients=32, seconds=options.pick(10.0, 1.0))).rate
     rate = taken / 3

@@ -21,7 +21,7 @@ from joserfc.jwk import OKPKey
 from bench import proc
 from bench.harness import Options, say, scratch
 from bench.load import Client, request
-from deploy.place import Place
+from deploy.run_folder import RunFolder
 from deploy.sample import catalogue
 from deploy.stack import Stack
 from services.identity.use_cases.keys import ensure_keys
@@ -64,11 +64,11 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def free_place(data: Any) -> Place:
+def free_place(data: Any) -> RunFolder:
     """A gateway port from which all the others, at their fixed distances, are free too."""
     for offset in random.sample(OFFSETS, len(OFFSETS)):
         if all(_is_free(8000 + offset + step) for step in (0, *range(101, 108), *range(201, 208))):
-            return Place(data, 8000 + offset)
+            return RunFolder(data, 8000 + offset)
     raise SystemExit("no free ports for a platform")
 
 
@@ -172,7 +172,7 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
     """Publish the sample's matter through the API and let `citizens` come with their uploads."""
     key = await _signing_key(stack)
     town = Town(stack, key, str(key.kid))
-    client = Client(stack.place.url)
+    client = Client(stack.folder.url)
     document = a_matter()
     town.place = {name: document[name] for name in ("area_code", "department_code")}
     administrator = town.token(kind="staff", roles=["administrator"])
@@ -197,7 +197,7 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
 async def _signing_key(stack: Stack) -> OKPKey:
     database = Database(
         stack.postgres.dsn("tongban_identity"),
-        data_key=base64.b64decode(stack.place.key("data")),
+        data_key=base64.b64decode(stack.folder.key("data")),
         pool_size=1,
     )
     try:

@@ -1,39 +1,38 @@
 """Backup without loss: a base copy of PostgreSQL, and every byte of its log as it is committed.
 
-`python -m deploy.backup base|receive|restore …` (docs/operations.md tells when and how). While `receive` runs as the synchronous
-standby that `synchronous_standby_names` asks for, a commit is acknowledged only when the archive holds it: what was answered
-with success is in the archive, so a restore loses nothing. Uploads and keys are files beside it and are copied as files.
+`python -m deploy.backup base|receive|restore …` (docs/operations.md says when and how). While
+`receive` runs as the synchronous standby that `synchronous_standby_names` asks for, a commit is
+acknowledged only when the archive holds it. So what was answered with success is in the archive,
+and a restore loses nothing. Uploads and keys are files beside it and are copied as files.
 """
 
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from deploy.place import write_secret
-from deploy.postgres import BIN, EmbeddedPostgres, PostgresError, as_postgres_may
+import typer
+
+from deploy.command_line import explained_errors, new_command
+from deploy.postgres import BIN, EmbeddedPostgres, PostgresError, unprivileged_prefix
+from deploy.run_folder import write_secret
 
 SLOT = "tongban_archive"
 STANDBY = "pg_receivewal"
 """The name by which `synchronous_standby_names` knows the receiver."""
-SYNCHRONOUS = {"synchronous_standby_names": STANDBY}
 
 
-def _reach(url: str) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment by which PostgreSQL's own programs reach the server of `url`."""
+def _connection(url: str) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment with which PostgreSQL's programs connect to the server of `url`."""
     parts = urlsplit(url)
-    where = [
-        "-h",
-        parts.hostname or "127.0.0.1",
-        "-p",
-        str(parts.port or 5432),
-        "-U",
-        unquote(parts.username or ""),
-    ]
-    return where, {**os.environ, "PGPASSWORD": unquote(parts.password or ""), "LC_ALL": "C"}
+    arguments = ["-h", parts.hostname or "127.0.0.1", "-p", str(parts.port or 5432)]
+    arguments += ["-U", unquote(parts.username or "")]
+    # The password goes through the environment: arguments are visible to every user of the machine.
+    password = unquote(parts.password or "")
+    return arguments, {**os.environ, "PGPASSWORD": password, "LC_ALL": "C"}
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
@@ -45,14 +44,16 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    if done.returncode:
-        raise PostgresError(
-            f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-600:]}"
-        )
+    if done.returncode != 0:
+        output = (done.stderr or done.stdout).strip()[-600:]
+        raise PostgresError(f"{Path(command[0]).name} failed: {output}")
 
 
 class Archive:
-    """A folder with `base/` (a copy of the cluster), `log/` (its write-ahead log since, segment by segment), `password`."""
+    """A folder with `base/`, `log/` and `password`.
+
+    `base/` is a copy of the cluster, `log/` its write-ahead log since then, segment by segment.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.base = folder / "base"
@@ -60,36 +61,46 @@ class Archive:
         self._password = folder / "password"
 
     def receive(self, url: str) -> subprocess.Popen[bytes]:
-        """Start to receive the log, from now on and after every interruption from where it ended. Runs until it is ended."""
+        """Start to receive the log, after an interruption from where it ended.
+
+        The process runs until it is stopped. Raises: `PostgresError`.
+        """
         self.log.mkdir(parents=True, exist_ok=True)
-        where, environment = _reach(url)
+        server, environment = _connection(url)
         program = [str(BIN / "pg_receivewal"), "-D", str(self.log), "--slot", SLOT, "--no-password"]
-        _run([*program, "--create-slot", "--if-not-exists", *where], environment)
-        # The receiver says its name as the program does; it answers each flush, which is what a waiting commit needs.
-        return subprocess.Popen([*program, "--synchronous", *where], env=environment)
+        _run([*program, "--create-slot", "--if-not-exists", *server], environment)
+        # With --synchronous it confirms each flush, which is what a waiting commit needs.
+        return subprocess.Popen([*program, "--synchronous", *server], env=environment)
 
     def take_base(self, url: str) -> None:
-        """A copy of the running cluster; `receive` must be at work, because the copy needs the log of its own time."""
+        """Copy the running cluster. Raises: `PostgresError`.
+
+        `receive` must run, because the copy needs the log of the time in which it is made.
+        """
         if self.base.exists():
             raise PostgresError(f"{self.base} holds a copy already; move it away first")
-        where, environment = _reach(url)
-        arguments = ["-D", str(self.base), "-X", "none", "-c", "fast", "--no-password", *where]
+        server, environment = _connection(url)
+        arguments = ["-D", str(self.base), "-X", "none", "-c", "fast", "--no-password", *server]
         _run([str(BIN / "pg_basebackup"), *arguments], environment)
         if not self._password.exists():
             write_secret(self._password, environment["PGPASSWORD"].encode())
 
     def restore(self, server: EmbeddedPostgres) -> None:
-        """Make the data directory of `server` from copy and log, start it, and return when it takes writes again."""
+        """Make the data directory of `server` from copy and log, and start it.
+
+        Returns when it takes writes again. Raises: `PostgresError`.
+        """
         if server.data_dir.exists():
             raise PostgresError(
                 f"{server.data_dir} is there; move it away first, it may still be needed"
             )
-        prefix = as_postgres_may()
+        prefix = unprivileged_prefix()
+        # By the user that the server will run as, so that the files belong to it.
         _run([*prefix, "cp", "-a", str(self.base), str(server.data_dir)], os.environ)
         if not server.password_file.exists():
             write_secret(server.password_file, self._password.read_bytes())
         for part in self.log.glob("*.partial"):
-            # The last segment is not full; its name says so, and recovery asks for it without.
+            # The last segment is not full, and its name says so. Recovery asks for the plain name.
             _ = shutil.copyfile(part, part.with_suffix(""))
         fetch = server.data_dir.parent / f"{server.data_dir.name}.fetch"
         _ = fetch.write_text(f'#!/bin/sh\nexec cp "{self.log.resolve()}/$1" "$2"\n')
@@ -100,37 +111,48 @@ class Archive:
             server.start()
             server.wait_for_writes()
         finally:
+            # A later start must not ask the archive again.
             del server.settings["restore_command"]
 
 
-def main(arguments: list[str]) -> int:
-    """`base --url postgresql://… --to DIR`, `receive --url … --to DIR`, or `restore --from DIR --data NEW`."""
-    verb, options = (
-        (arguments or [""])[0],
-        dict(zip(arguments[1::2], arguments[2::2], strict=False)),
-    )
-    try:
-        if verb == "restore":
-            server = EmbeddedPostgres(Path(options["--data"]))
-            Archive(Path(options["--from"])).restore(server)
-            print(
-                f"restored; PostgreSQL runs on 127.0.0.1:{server.port}, data in {server.data_dir}"
-            )
-        elif verb == "base":
-            Archive(Path(options["--to"])).take_base(options["--url"])
-        elif verb == "receive":
-            return Archive(Path(options["--to"])).receive(options["--url"]).wait()
-        else:
-            print(main.__doc__)
-            return 2
-    except KeyError as missing:
-        print(f"{missing} is missing: {main.__doc__}")
-        return 2
-    except PostgresError as error:
-        _ = sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+DatabaseUrl = Annotated[
+    str, typer.Option("--url", metavar="URL", help="postgresql://… of the server")
+]
+To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="folder of the archive")]
+cli = new_command()
+
+
+@cli.callback()
+def backup() -> None:
+    """Copy a PostgreSQL server without loss, and restore it."""
+
+
+@cli.command("base")
+def base_command(url: DatabaseUrl, to: To) -> None:
+    """Copy the running cluster into the archive."""
+    with explained_errors():
+        Archive(to).take_base(url)
+
+
+@cli.command("receive")
+def receive_command(url: DatabaseUrl, to: To) -> None:
+    """Receive the log until it is stopped."""
+    with explained_errors():
+        status = Archive(to).receive(url).wait()
+    raise typer.Exit(status)
+
+
+@cli.command("restore")
+def restore_command(
+    source: Annotated[Path, typer.Option("--from", metavar="FOLDER", help="folder of the archive")],
+    data: Annotated[Path, typer.Option("--data", metavar="NEW", help="data directory to make")],
+) -> None:
+    """Make a new data directory from the archive and start a server on it."""
+    server = EmbeddedPostgres(data)
+    with explained_errors():
+        Archive(source).restore(server)
+    typer.echo(f"restored; PostgreSQL runs on 127.0.0.1:{server.port}, data in {server.data_dir}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    cli()

@@ -1,7 +1,7 @@
-"""A real Apache Kafka broker on this machine: one process, broker and controller at once (KRaft).
+"""A real Apache Kafka broker on this machine: broker and controller (KRaft) in one process.
 
-For `make stack` and the tests; the jars come from `deploy/kafka/install.sh`. A broker killed hard is back in seconds
-because its session times out after two (production keeps Kafka's defaults).
+For `make stack` and the tests. The jars come from `deploy/kafka/install.sh`. A killed broker is
+back in seconds, because its session times out after two (production keeps Kafka's defaults).
 """
 
 import base64
@@ -11,33 +11,39 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
+import typer
+
+from deploy.command_line import explained_errors, new_command
+from deploy.errors import DeployError
 from deploy.postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBS = ROOT / "var/kafka/libs"
 HEAP = ("-Xms128m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-# ApiVersions, version 0: the smallest request a broker answers only when it is ready to serve.
+# ApiVersions, version 0: the smallest request that a broker answers only when it is ready to serve.
 API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 
 
-class BrokerError(RuntimeError):
+class BrokerError(DeployError):
     """The broker cannot run; the text says what to do."""
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that nothing is left behind (PR_SET_PDEATHSIG)."""
+    """Ask Linux to kill this process when its parent dies, so that none is left behind."""
     with contextlib.suppress(OSError, AttributeError):
-        _ = ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        _ = ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
 
 
 class KafkaBroker:
-    """One broker with its data in `data_dir`; a stopped or killed one starts again with the same port and data."""
+    """One broker with its data in `data_dir`.
+
+    Stopped or killed, it starts again with the same port and data.
+    """
 
     def __init__(self, data_dir: Path, port: int | None = None) -> None:
         self.data_dir = data_dir.resolve()
@@ -58,10 +64,15 @@ class KafkaBroker:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        if self._process is None:
+            return None
+        return self._process.pid
 
     def start(self, wait: float = 60.0) -> None:
-        """Start the broker and wait until it serves."""
+        """Start the broker and return when it serves.
+
+        Raises: `BrokerError`, at the latest after `wait` seconds.
+        """
         if not any(LIBS.glob("kafka_*.jar")):
             raise BrokerError("Kafka is not installed: bash deploy/kafka/install.sh")
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -69,16 +80,17 @@ class KafkaBroker:
         _ = properties.write_text(self._properties())
         if not (self.data_dir / "logs/meta.properties").exists():
             self._format(properties)
-        log = (self.data_dir / "broker.log").open("ab")
-        self._process = subprocess.Popen(
-            self._java("kafka.Kafka", str(properties), options=HEAP),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
-            cwd=self.data_dir,
-        )
-        log.close()
+        with (self.data_dir / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._java("kafka.Kafka", str(properties), options=HEAP),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,
+                cwd=self.data_dir,
+                # Ctrl-C in the terminal must not end the broker before those who still use it.
+                start_new_session=True,
+            )
         self._wait_until_ready(wait)
 
     def stop(self) -> None:
@@ -99,45 +111,45 @@ class KafkaBroker:
             _ = self._process.wait()
             self._process = None
 
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
     def _java(self, main_class: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         return ["java", *options, quiet, "-cp", f"{LIBS}/*", main_class, *arguments]
 
     def _format(self, properties: Path) -> None:
+        arguments = ["format", "-t", _new_cluster_id(), "-c", str(properties)]
         done = subprocess.run(
-            self._java(
-                "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)
-            ),
+            self._java("kafka.tools.StorageTool", *arguments),
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise BrokerError(
-                f"Kafka's storage could not be formatted: {done.stderr[-500:] or done.stdout[-500:]}"
-            )
+            output = done.stderr[-500:] or done.stdout[-500:]
+            raise BrokerError(f"Kafka's storage could not be formatted: {output}")
 
     def _properties(self) -> str:
+        broker = f"PLAINTEXT://127.0.0.1:{self.port}"
         values = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"{broker},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": broker,
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self.data_dir / "logs",
             "offsets.topic.replication.factor": 1,
+            # Kafka's 50 partitions for offsets would take most of the time of a start.
             "offsets.topic.num.partitions": 4,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
+            # A test's consumer does not wait three seconds for others of its group.
             "group.initial.rebalance.delay.ms": 0,
+            # A misspelt topic has to fail.
             "auto.create.topics.enable": "false",
+            # A broker that was killed may register again only when its session is over.
             "broker.session.timeout.ms": 2000,
             "broker.heartbeat.interval.ms": 300,
+            # A read model is rebuilt from the first event on.
             "log.retention.ms": -1,
         }
         return "".join(f"{name}={value}\n" for name, value in values.items())
@@ -145,11 +157,8 @@ class KafkaBroker:
     def _wait_until_ready(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._answers():
-            if (
-                self._process is None
-                or self._process.poll() is not None
-                or time.monotonic() > deadline
-            ):
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
                 tail = (self.data_dir / "broker.log").read_text(errors="replace")[-800:]
                 raise BrokerError(f"Kafka did not start; its log ends with:\n{tail}")
             time.sleep(0.1)
@@ -163,31 +172,37 @@ class KafkaBroker:
             return False
 
 
-def _cluster_id() -> str:
-    """A random id in Kafka's form; one that begins with a dash would be read as an option."""
-    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith(
-        "-"
-    ):
-        pass
-    return made
+def _new_cluster_id() -> str:
+    """A random id in Kafka's form."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Kafka's tool would read an id that begins with a dash as an option.
+        if not made.startswith("-"):
+            return made
 
 
-def main(arguments: list[str]) -> int:
-    """`run [--data DIR] [--port N]`: serve until SIGTERM or SIGINT."""
-    options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
-    if arguments[:1] != ["run"]:
-        print(main.__doc__)
-        return 2
-    port = int(options.get("--port", "9092"))
-    try:
-        with KafkaBroker(Path(options.get("--data", "var/kafka/data")), port) as broker:
-            print(f"Kafka on {broker.bootstrap}")
-            _ = signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except BrokerError as error:
-        _ = sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+cli = new_command()
+
+
+@cli.callback()
+def kafka_broker() -> None:
+    """A Kafka broker for development and tests."""
+
+
+@cli.command()
+def run(
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FOLDER", help="folder of the broker's data")
+    ] = Path("var/kafka/data"),
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65_535, help="port on 127.0.0.1")
+    ] = 9092,
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    with explained_errors(), KafkaBroker(data, port) as broker:
+        typer.echo(f"Kafka on {broker.bootstrap}")
+        _ = signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    cli()

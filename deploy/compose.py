@@ -1,27 +1,36 @@
 """`docker-compose.yml`, made from the list of processes, so that the two cannot drift.
 
-`python -m deploy.compose` writes it; `tests/deploy/test_compose.py` holds it equal and sound without an engine.
+`python -m deploy.compose` writes it. `tests/deploy/test_compose.py` compares it with the list, and
+checks what can be checked without a container engine.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import yaml
 
-from deploy.processes import SERVICES, Process, Surroundings, processes
+from deploy.command_line import new_command
+from deploy.processes import SERVICES, Deployment, Process, processes
 
 FILE = Path(__file__).resolve().parent.parent / "docker-compose.yml"
 
+YamlValue: TypeAlias = "str | int | list[YamlValue] | YamlMap"
+YamlMap: TypeAlias = "dict[str, YamlValue]"
+
 
 def _secret(name: str) -> str:
+    """A variable of `.env`; compose refuses to start where it is missing."""
     return f"${{{name}:?set {name} in .env}}"
 
 
-def _containers() -> Surroundings:
-    return Surroundings(
-        database=lambda service: (
-            f"postgresql://tongban:{_secret('POSTGRES_PASSWORD')}@postgres:5432/tongban_{service}"
-        ),
+def _database(service: str) -> str:
+    password = _secret("POSTGRES_PASSWORD")
+    return f"postgresql://tongban:{password}@postgres:5432/tongban_{service}"
+
+
+def _deployment() -> Deployment:
+    return Deployment(
+        database=_database,
         data_key=lambda service: _secret(f"{service.upper()}_DATA_KEY"),
         platform_key=_secret("PLATFORM_KEY"),
         kafka="kafka:9092",
@@ -35,57 +44,72 @@ def _containers() -> Surroundings:
     )
 
 
-def _image(process: Process) -> dict[str, Any]:
-    build = {"context": ".", "dockerfile": "deploy/Dockerfile", "args": {"SERVICE": process.module}}
+def _image(process: Process) -> YamlMap:
+    build: YamlMap = {
+        "context": ".",
+        "dockerfile": "deploy/Dockerfile",
+        "args": {"SERVICE": process.module},
+    }
     return {"image": f"tongban-{process.name}:latest", "build": build}
 
 
-def _health(port: int) -> dict[str, Any]:
-    program = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/readyz', timeout=3)"
-    test = ["CMD", "python", "-c", program]
-    return {"test": test, "interval": "5s", "timeout": "4s", "retries": 12, "start_period": "10s"}
+def _health(port: int) -> YamlMap:
+    url = f"http://127.0.0.1:{port}/readyz"
+    # The image has Python but no curl.
+    program = f"import urllib.request as u; u.urlopen('{url}', timeout=3)"
+    return {
+        "test": ["CMD", "python", "-c", program],
+        "interval": "5s",
+        "timeout": "4s",
+        "retries": 12,
+        "start_period": "10s",
+    }
 
 
-def _container(process: Process, where: Surroundings) -> dict[str, Any]:
-    needs: dict[str, Any] = {}
+def _dependencies(process: Process) -> YamlMap:
     if process.role == "gateway":
-        needs = {f"{service}-api": {"condition": "service_healthy"} for service in SERVICES}
-    else:
-        needs = {
-            "kafka": {"condition": "service_healthy"},
-            f"{process.service}-migrate": {"condition": "service_completed_successfully"},
-        }
-    found: dict[str, Any] = {
+        return {f"{service}-api": {"condition": "service_healthy"} for service in SERVICES}
+    return {
+        "kafka": {"condition": "service_healthy"},
+        f"{process.service}-migrate": {"condition": "service_completed_successfully"},
+    }
+
+
+def _environment(process: Process, deployment: Deployment) -> YamlMap:
+    return dict(deployment.environment(process))
+
+
+def _container(process: Process, deployment: Deployment) -> YamlMap:
+    container: YamlMap = {
         **_image(process),
-        "environment": where.environment(process),
-        "depends_on": needs,
+        "environment": _environment(process, deployment),
+        "depends_on": _dependencies(process),
         "healthcheck": _health(process.port),
         "restart": "unless-stopped",
+        # Longer than a process takes to finish the requests that it has.
         "stop_grace_period": "25s",
     }
     if process.role == "gateway":
-        found["ports"] = [f"{process.port}:{process.port}"]
+        container["ports"] = [f"{process.port}:{process.port}"]
     if process.service == "cases":
-        found["volumes"] = ["uploads:/data/uploads"]
-    return found
+        container["volumes"] = ["uploads:/data/uploads"]
+    return container
 
 
-def _migration(service: str, where: Surroundings) -> dict[str, Any]:
-    api = next(
-        process
-        for process in where.processes
-        if (process.service, process.role) == (service, "api")
-    )
+def _migration(api: Process, deployment: Deployment) -> YamlMap:
+    """A container that migrates the database of one service and ends."""
+    service = api.service
     return {
         **_image(api),
         "command": ["python", "-m", "shared.database.migrations", "upgrade", service],
-        "environment": {f"{service.upper()}_DATABASE_URL": where.database(service)},
+        "environment": {f"{service.upper()}_DATABASE_URL": deployment.database(service)},
         "depends_on": {"postgres": {"condition": "service_healthy"}},
         "restart": "on-failure",
     }
 
 
-def _postgres() -> dict[str, Any]:
+def _postgres() -> YamlMap:
+    script = "/docker-entrypoint-initdb.d/databases.sql"
     return {
         "image": "postgres:18",
         "environment": {
@@ -94,9 +118,10 @@ def _postgres() -> dict[str, Any]:
             "POSTGRES_INITDB_ARGS": "--locale-provider=builtin --locale=C.UTF-8",
         },
         "command": ["postgres", "-c", "max_connections=300"],
-        "configs": [{"source": "databases", "target": "/docker-entrypoint-initdb.d/databases.sql"}],
+        "configs": [{"source": "databases", "target": script}],
         "volumes": ["postgres:/var/lib/postgresql"],
         "healthcheck": {
+            # The last database of the script: when it is there, all of them are.
             "test": ["CMD-SHELL", f"pg_isready -U tongban -d tongban_{SERVICES[-1]}"],
             "interval": "3s",
             "timeout": "3s",
@@ -106,10 +131,9 @@ def _postgres() -> dict[str, Any]:
     }
 
 
-def _kafka() -> dict[str, Any]:
-    command = (
-        "/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server 127.0.0.1:9092 >/dev/null"
-    )
+def _kafka() -> YamlMap:
+    program = "/opt/kafka/bin/kafka-broker-api-versions.sh"
+    command = f"{program} --bootstrap-server 127.0.0.1:9092 >/dev/null"
     return {
         "image": "apache/kafka:4.3.1",
         "environment": {
@@ -122,7 +146,9 @@ def _kafka() -> dict[str, Any]:
             "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
             "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
             "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+            # The workers make the topics that they need; a misspelt one has to fail.
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+            # A read model is rebuilt from the first event on.
             "KAFKA_LOG_RETENTION_MS": "-1",
             "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
         },
@@ -137,22 +163,20 @@ def _kafka() -> dict[str, Any]:
     }
 
 
-def compose() -> dict[str, Any]:
+def compose() -> YamlMap:
     """The same topology in containers, with health checks and start order."""
-    where = _containers()
-    migrations = {f"{service}-migrate": _migration(service, where) for service in SERVICES}
-    databases = "".join(
-        f"CREATE DATABASE tongban_{service} OWNER tongban;\n" for service in SERVICES
-    )
+    deployment = _deployment()
+    containers: YamlMap = {"postgres": _postgres(), "kafka": _kafka()}
+    for process in deployment.processes:
+        if process.role == "api":
+            containers[f"{process.service}-migrate"] = _migration(process, deployment)
+    for process in deployment.processes:
+        containers[process.name] = _container(process, deployment)
+    statements = [f"CREATE DATABASE tongban_{service} OWNER tongban;\n" for service in SERVICES]
     return {
         "name": "tongban",
-        "services": {
-            "postgres": _postgres(),
-            "kafka": _kafka(),
-            **migrations,
-            **{process.name: _container(process, where) for process in where.processes},
-        },
-        "configs": {"databases": {"content": databases}},
+        "services": containers,
+        "configs": {"databases": {"content": "".join(statements)}},
         "volumes": {"postgres": {}, "kafka": {}, "uploads": {}},
     }
 
@@ -163,5 +187,14 @@ def compose_text() -> str:
     return head + yaml.safe_dump(compose(), sort_keys=False, width=120, allow_unicode=True)
 
 
-if __name__ == "__main__":
+cli = new_command()
+
+
+@cli.command()
+def main() -> None:
+    """Write docker-compose.yml."""
     _ = FILE.write_text(compose_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli()

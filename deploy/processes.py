@@ -1,6 +1,6 @@
-"""The list of processes that make the platform: the one truth behind `make stack` and `docker-compose.yml`.
+"""The list of processes that make the platform, for `make stack` and `docker-compose.yml` alike.
 
-A process is a module, a port and an environment; where it runs (`Surroundings`) fills in the addresses.
+A process is a module, a port and an environment. A `Deployment` fills in the addresses.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,14 @@ import orjson
 
 SERVICES = ("identity", "matters", "cases", "licenses", "ratings", "exchange", "assessment")
 GATEWAY_PORT = 8000
-API_PORTS = {
-    "identity": 8101,
-    "matters": 8102,
-    "cases": 8103,
-    "licenses": 8104,
-    "ratings": 8105,
-    "exchange": 8106,
-}
-API_PORTS["assessment"] = 8107
-WORKER_OFFSET = 100
+API_PORTS = {name: 8101 + position for position, name in enumerate(SERVICES)}
+WORKER_PORT_OFFSET = 100
 """A worker's health port is its API's plus this."""
+REGION_PORT_OFFSET = 300
+"""The port of the regional simulator is the gateway's plus this."""
 
-LINKING = ("licenses", "ratings", "exchange")
-"""Services that give people and peers links to the platform, and so know the address by which it is reached."""
+SERVICES_WITH_LINKS = ("licenses", "ratings", "exchange")
+"""They give people and peers links to the platform, and so need to know its public address."""
 
 Role = Literal["api", "worker", "gateway"]
 
@@ -39,26 +33,30 @@ class Process:
 
     @property
     def name(self) -> str:
-        return "gateway" if self.role == "gateway" else f"{self.service}-{self.role}"
+        if self.role == "gateway":
+            return "gateway"
+        return f"{self.service}-{self.role}"
 
     @property
     def module(self) -> str:
-        names = {"gateway": "gateway.main", "api": f"services.{self.service}.main"}
-        return names.get(self.role, f"services.{self.service}.worker")
+        if self.role == "gateway":
+            return "gateway.main"
+        if self.role == "api":
+            return f"services.{self.service}.main"
+        return f"services.{self.service}.worker"
 
 
 def processes(offset: int = 0) -> list[Process]:
-    """Every process in the order of starting: APIs (identity first, whose keys all need), workers, the gateway last."""
+    """Every process in the order of starting, its port moved by `offset`."""
     apis = [Process(name, "api", API_PORTS[name] + offset) for name in SERVICES]
-    workers = [
-        Process(name, "worker", API_PORTS[name] + WORKER_OFFSET + offset) for name in SERVICES
-    ]
+    workers = [Process(api.service, "worker", api.port + WORKER_PORT_OFFSET) for api in apis]
+    # Identity comes first, because all the others need its keys; the gateway needs every API.
     return [*apis, *workers, Process("gateway", "gateway", GATEWAY_PORT + offset)]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a set of processes runs: their database URLs and keys, the broker, how they find each other."""
+class Deployment:
+    """Where a set of processes runs: databases, keys, the broker, how they find each other."""
 
     database: Callable[[str], str]
     data_key: Callable[[str], str]
@@ -72,16 +70,18 @@ class Surroundings:
     development: bool
     processes: list[Process]
 
-    def url(self, service: str, role: Role = "api") -> str:
-        """Base URL under which the others reach a process."""
-        found = next(p for p in self.processes if p.service == service and p.role == role)
-        return f"http://{self.host_of(found)}:{found.port}"
+    def url(self, service: str) -> str:
+        """Base URL under which the others reach the API of a service."""
+        for process in self.processes:
+            if process.service == service and process.role == "api":
+                return f"http://{self.host_of(process)}:{process.port}"
+        raise LookupError(f"no API of {service} is deployed")
 
     def environment(self, process: Process) -> dict[str, str]:
-        """The settings of one process, complete: nothing else is read."""
+        """The settings of one process, complete: it reads nothing else."""
         if process.role == "gateway":
             return self._gateway(process)
-        prefix = process.service.upper()
+        port_setting = "PORT" if process.role == "api" else "WORKER_PORT"
         values = {
             "DATABASE_URL": self.database(process.service),
             "DATA_KEY": self.data_key(process.service),
@@ -90,15 +90,16 @@ class Surroundings:
             "BUS": "kafka",
             "KAFKA_BOOTSTRAP": self.kafka,
             "HOST": self.listen,
-            "PORT" if process.role == "api" else "WORKER_PORT": str(process.port),
-            "DEVELOPMENT": "true" if self.development else "false",
+            port_setting: str(process.port),
+            "DEVELOPMENT": str(self.development).lower(),
         }
         if process.service == "cases":
             values["STORAGE_URL"] = self.storage
-        if process.service in LINKING:
+        if process.service in SERVICES_WITH_LINKS:
             values["PUBLIC_URL"] = self.public_url
         if process.service == "exchange" and self.regional_url:
             values["REGIONAL_URL"] = self.regional_url
+        prefix = process.service.upper()
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
     def _gateway(self, process: Process) -> dict[str, str]:

@@ -1,13 +1,12 @@
-"""The production topology without containers: PostgreSQL, a real Kafka broker, one process per part, the gateway.
+"""The production topology without containers: PostgreSQL, Kafka, a process per part, the gateway.
 
-`make stack`, or `python -m deploy.stack [--port 8000] [--data var] [--replicas cases-worker=3,…]`. Sample data is loaded once.
-A process that dies is started again, as an orchestrator would. Tests and benchmarks use `Stack` and kill what they like.
+`make stack`, or `python -m deploy.stack --help`. Sample data are loaded once. A process that dies
+is started again, as an orchestrator would. Tests and benchmarks use `Stack` and kill parts of it.
 """
 
 import asyncio
 import base64
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,48 +14,55 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 from urllib.request import urlopen
 
-from deploy.broker import BrokerError, KafkaBroker, die_with_parent
-from deploy.place import Place, refuse_taken
-from deploy.postgres import EmbeddedPostgres, PostgresError, free_port
-from deploy.processes import GATEWAY_PORT, SERVICES, Surroundings, processes
+import typer
+
+from deploy.broker import KafkaBroker, die_with_parent
+from deploy.command_line import DataRoot, GatewayPort, explained_errors, new_command
+from deploy.errors import DeployError
+from deploy.postgres import EmbeddedPostgres, free_port
+from deploy.processes import GATEWAY_PORT, SERVICES, Deployment, processes
+from deploy.run_folder import RunFolder, refuse_taken_ports
 from deploy.sample import load
+from deploy.stop_signals import StopSignals
 from shared.database import migrations
 from shared.database.session import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
-SERVER = {"shared_buffers": "256MB"}
-"""A production server has more than `make run` gives its own; with little, batches make it write its pages again and again."""
+STOP_SECONDS = 25.0
+SERVER_SETTINGS = {"shared_buffers": "256MB"}
+"""With the little memory that `make run` gives its server, batches write each page many times."""
 
 
-class StackError(RuntimeError):
+class StackError(DeployError):
     """A process does not come up; the text holds the end of its log."""
 
 
 class Stack:
-    """The processes of one platform on this machine, in `place`: all, or `only` those named.
+    """The processes of one platform on this machine, in `folder`: all, or `only` those named.
 
-    `replicas` adds copies of a process by its name; `settings` are added to every environment, `postgres` to the server's.
+    `replicas` adds copies of a process by its name. `settings` are added to every environment,
+    `postgres` to the server's settings.
     """
 
     def __init__(
         self,
-        place: Place,
+        folder: RunFolder,
         *,
         replicas: Mapping[str, int] | None = None,
         settings: Mapping[str, str] | None = None,
         postgres: Mapping[str, str] | None = None,
         only: Collection[str] | None = None,
     ) -> None:
-        self.place = place
+        self.folder = folder
         self.postgres = EmbeddedPostgres(
-            place.data / "postgres", settings={**SERVER, **(postgres or {})}
+            folder.path / "postgres", settings={**SERVER_SETTINGS, **(postgres or {})}
         )
-        self.kafka = KafkaBroker(place.data / "kafka")
-        self.topology = processes(place.port - GATEWAY_PORT)
+        self.kafka = KafkaBroker(folder.path / "kafka")
+        self.topology = processes(folder.port - GATEWAY_PORT)
         self.listed = {p.name: p for p in self.topology if only is None or p.name in only}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._settings = dict(settings or {})
@@ -74,99 +80,101 @@ class Stack:
         self.stop()
 
     @property
-    def surroundings(self) -> Surroundings:
-        return Surroundings(
+    def deployment(self) -> Deployment:
+        return Deployment(
             database=lambda service: self.postgres.dsn(f"tongban_{service}"),
-            data_key=lambda _service: self.place.key("data"),
-            platform_key=self.place.key("platform"),
+            data_key=lambda _service: self.folder.key("data"),
+            platform_key=self.folder.key("platform"),
             kafka=self.kafka.bootstrap,
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
-            storage=str(self.place.data / "uploads"),
-            public_url=self.place.url,
-            regional_url=self.place.regional_url,
+            storage=str(self.folder.path / "uploads"),
+            public_url=self.folder.url,
+            regional_url=self.folder.regional_url,
             development=True,
             processes=self.topology,
         )
 
     def start(self) -> None:
-        """Bring everything up, in order; returns when every process is ready."""
-        self.place.data.mkdir(parents=True, exist_ok=True)
+        """Start everything in order; return when every process is ready.
+
+        Raises: `DeployError`.
+        """
+        self.folder.path.mkdir(parents=True, exist_ok=True)
         self.postgres.start()
         self.postgres.create_databases(f"tongban_{service}" for service in SERVICES)
-        for service in SERVICES:
-            asyncio.run(
-                migrations.run_on(
-                    self.postgres.dsn(f"tongban_{service}"), migrations.upgrade, service
-                )
-            )
+        databases = {service: self.postgres.dsn(f"tongban_{service}") for service in SERVICES}
+        for service, url in databases.items():
+            asyncio.run(migrations.run_on(url, migrations.upgrade, service))
         self.kafka.start()
+        # A copy of the list, because replicas are added to it.
         for name in list(self.listed):
             self.launch(name)
             for number in range(2, self._replicas.get(name, 1) + 1):
                 self.launch(self.add_replica(name, number))
         for name in self.running:
             self.wait_ready(name)
-        self.place.write_state(
-            {
-                "kind": "stack",
-                "databases": {
-                    service: self.postgres.dsn(f"tongban_{service}") for service in SERVICES
-                },
-                "kafka": self.kafka.bootstrap,
-            }
-        )
+        self.folder.write_state("stack", databases, kafka=self.kafka.bootstrap)
 
     async def load_sample(self) -> None:
-        """The sample accounts and catalogue, once."""
-        url, key = self.postgres.dsn("tongban_identity"), self.place.key("data")
+        """Load the sample accounts and catalogue, once."""
+        url, key = self.postgres.dsn("tongban_identity"), self.folder.key("data")
         database = Database(url, data_key=base64.b64decode(key), pool_size=1)
         try:
-            await load.load_once(self.place, database)
+            await load.load_once(self.folder, database)
         finally:
             await database.close()
 
     def add_replica(self, name: str, number: int) -> str:
-        """A further copy of a process on a port of its own; its name."""
+        """List a further copy of a process, on a port of its own; returns its name."""
         copy = replace(self.listed[name], port=free_port())
         self.listed[f"{name}.{number}"] = copy
         return f"{name}.{number}"
 
     def launch(self, name: str, *through: str) -> None:
-        """Start one process and return at once; `through` names a module, with its arguments, that starts the process's own."""
+        """Start one process and return at once.
+
+        `through` names a module, with its arguments, that starts the process's own module.
+        """
         process = self.listed[name]
-        environment = {**self.surroundings.environment(process), **self._settings}
+        environment = {**self.deployment.environment(process), **self._settings}
         log = self.log_of(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", *through, process.module],
                 cwd=ROOT,
+                # Nothing else of our environment: the settings are complete, as in a container.
                 env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,
+                # Ctrl-C in the terminal would end all of them at once, in no order.
+                start_new_session=True,
             )
 
     def log_of(self, name: str) -> Path:
-        return self.place.data / f"logs/{name}.jsonl"
+        return self.folder.path / f"logs/{name}.jsonl"
 
     def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> None:
-        """Until `/readyz` of the process answers 200."""
+        """Return when `/readyz` of the process answers 200. Raises: `StackError`."""
         deadline = time.monotonic() + seconds
         while not self.is_ready(name):
-            ended = self.running[name].poll() is not None
-            if ended or time.monotonic() > deadline:
-                tail = self.log_of(name).read_text(errors="replace")[-1500:]
-                raise StackError(
-                    f"{name} {'ended' if ended else 'is not ready'}; its log ends with:\n{tail}"
-                )
+            if self.running[name].poll() is not None:
+                raise self._failure(name, "ended")
+            if time.monotonic() > deadline:
+                raise self._failure(name, "is not ready")
             time.sleep(0.1)
 
+    def _failure(self, name: str, what: str) -> StackError:
+        tail = self.log_of(name).read_text(errors="replace")[-1500:]
+        return StackError(f"{name} {what}; its log ends with:\n{tail}")
+
     def is_ready(self, name: str) -> bool:
+        url = f"http://127.0.0.1:{self.listed[name].port}/readyz"
         try:
-            with urlopen(f"http://127.0.0.1:{self.listed[name].port}/readyz", timeout=2) as answer:
+            with urlopen(url, timeout=2) as answer:
                 return answer.status == 200
         except (OSError, HTTPException):
             return False
@@ -181,13 +189,13 @@ class Stack:
         process = self.running.pop(name)
         process.terminate()
         try:
-            _ = process.wait(25)
+            _ = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             _ = process.wait()
 
     def revive(self) -> list[str]:
-        """Start again whatever has died; the names."""
+        """Start again whatever has died; returns the names."""
         dead = [name for name, process in self.running.items() if process.poll() is not None]
         for name in dead:
             self.launch(name)
@@ -195,7 +203,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything, callers before what they call."""
-        self.place.remove_state()
+        # First, so that no command finds a platform that is about to end.
+        self.folder.remove_state()
+        # All get the signal before the first is waited for: they finish side by side.
         for process in reversed(self.running.values()):
             process.terminate()
         for name in reversed(list(self.running)):
@@ -204,44 +214,66 @@ class Stack:
         self.postgres.stop()
 
 
+async def _load_sample(stack: Stack, signals: StopSignals) -> None:
+    loading = asyncio.create_task(stack.load_sample())
+    with signals.calling(loading.cancel):
+        _ = await asyncio.wait({loading})
+    if not loading.cancelled():
+        await loading
+
+
 def serve(stack: Stack) -> None:
     """Run until SIGINT or SIGTERM, starting again what dies."""
-    stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        _ = signal.signal(number, lambda signum, _frame: stopping.append(signum))
+    signals = StopSignals("Stopping … (a process that is being started is waited for)")
+    signals.install()
     started = time.monotonic()
     with stack:
-        asyncio.run(stack.load_sample())
-        print(load.greeting(stack.place, time.monotonic() - started), flush=True)
-        while not stopping:
+        # The sample goes through the gateway, so everything has to run before it.
+        asyncio.run(_load_sample(stack, signals))
+        if not signals.received:
+            print(load.greeting(stack.folder, time.monotonic() - started), flush=True)
+        while not signals.received:
             time.sleep(0.5)
             for name in stack.revive():
-                print(
-                    f"{name} had died and is started again; its log: {stack.log_of(name)}",
-                    flush=True,
-                )
-        print("Stopping …", flush=True)
+                log = stack.log_of(name)
+                print(f"{name} had died and is started again; its log: {log}", flush=True)
 
 
-def main(arguments: list[str]) -> int:
-    """`[--port 8000] [--data var] [--replicas cases-worker=3,cases-api=2]`."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    place = Place(
-        Path(options.get("--data", "var")).resolve() / "stack", int(options.get("--port", "8000"))
-    )
-    wanted = (entry.partition("=") for entry in options.get("--replicas", "").split(",") if entry)
-    stack = Stack(place, replicas={name: int(count) for name, _, count in wanted})
-    refuse_taken([process.port for process in stack.listed.values()])
-    try:
-        serve(stack)
-    except (PostgresError, BrokerError, StackError, migrations.UnknownVersionError) as error:
-        _ = sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        _ = sys.stderr.write(f"cannot use {place.data}: {error.strerror}\n")
-        return 1
-    return 0
+def parse_replicas(text: str) -> dict[str, int]:
+    """`cases-worker=3,cases-api=2` as a mapping. Raises: `typer.BadParameter`."""
+    names = {process.name for process in processes()}
+    replicas: dict[str, int] = {}
+    for entry in filter(None, text.split(",")):
+        name, _, number = entry.partition("=")
+        if name not in names or not number.isdecimal() or int(number) < 1:
+            raise typer.BadParameter(f"{entry!r} is not of the form PROCESS=NUMBER")
+        replicas[name] = int(number)
+    return replicas
+
+
+cli = new_command()
+
+
+@cli.command()
+def main(
+    *,
+    port: GatewayPort = GATEWAY_PORT,
+    data: DataRoot = Path("var"),
+    replicas: Annotated[
+        str,
+        typer.Option(metavar="cases-worker=3,…", help="how many of a process there are"),
+    ] = "",
+) -> None:
+    """Run the production topology as processes until Ctrl-C, with sample data."""
+    wanted = parse_replicas(replicas)
+    folder = RunFolder(data.resolve() / "stack", port)
+    with explained_errors(folder.path, more=migrations.UnknownVersionError):
+        folder.refuse_second_run()
+        stack = Stack(folder, replicas=wanted)
+        refuse_taken_ports({process.port: name for name, process in stack.listed.items()})
+        with folder.locked():
+            serve(stack)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    cli()

@@ -1,1 +1,1 @@
-"""The whole story played against a running platform, over REST alone, with every figure checked."""
+"""A whole day on a running platform, over REST alone, with every figure checked."""

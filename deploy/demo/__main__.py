@@ -1,7 +1,8 @@
-"""`make demo`, or `python -m deploy.demo [--target URL]`: play the story, print each step, end with 1 when a figure differs.
+"""`make demo`, or `python -m deploy.demo --help`: play the scenario, print each step.
 
-Without a target it plays on the platform on port 8000, and starts one of its own (in a folder that it removes) when none
-runs. The recount needs the databases, so the platform must run on this machine.
+It ends with status 1 when a figure differs. Without a target it plays on the platform on port
+8000. When none runs there it starts one in a folder that it removes afterwards. The recount needs
+the databases, so the platform must run on this machine.
 """
 
 import asyncio
@@ -14,142 +15,173 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import asyncpg
 import httpx
+import typer
 
 from deploy.broker import die_with_parent
-from deploy.demo import licences, peer, ratings, region, stage, story, subscriber
+from deploy.command_line import explained_errors, new_command
+from deploy.demo import licenses, peer, ratings, region, scenario, subscriber
+from deploy.demo.answers import Case, DailyReport
+from deploy.demo.context import DemoContext, ScenarioError, open_demo
 from deploy.demo.recount import recount
-from deploy.demo.stage import Difference, Stage
-from deploy.place import VAR, find_platform
+from deploy.demo.scenario import Cell, Citizen
+from deploy.errors import DeployError
 from deploy.postgres import free_port
+from deploy.processes import GATEWAY_PORT
+from deploy.run_folder import VAR, find_platform
 from deploy.sample.accounts import SYSTEM
 from shared import clock
 from shared.database import migrations
 
-DEFAULT = "http://127.0.0.1:8000"
-START_SECONDS = 120
+DEFAULT = f"http://127.0.0.1:{GATEWAY_PORT}"
 
 
 async def play(target: str, under: Path) -> list[str]:
-    """Play everything on the platform at `target`; the differences found."""
-    found = find_platform(target, under)
-    if found is None:
-        raise SystemExit(
+    """Play everything on the platform at `target`, whose data lie below the folder `under`.
+
+    Returns the differences that were found. Raises: `DeployError`.
+    """
+    platform = find_platform(target, under)
+    if platform is None:
+        raise DeployError(
             f"no platform of this machine serves {target}; start one with make run or make stack"
         )
-    place, state = found
-    async with stage.on(place, state["databases"]) as scene:
-        scene.say(f"Playing on {place.url} ({state['kind']})")
+    async with open_demo(platform) as demo:
+        demo.say(f"Playing on {platform.folder.url} ({platform.kind})")
         try:
-            await _scenes(scene)
-        except (Difference, httpx.HTTPError) as error:
-            scene.differences.append(f"the story stopped: {error or type(error).__name__}")
-        return scene.differences
+            await _play_sections(demo)
+        except (ScenarioError, httpx.HTTPError) as error:
+            demo.differences.append(f"the scenario stopped: {error or type(error).__name__}")
+        return demo.differences
 
 
-async def _scenes(scene: Stage) -> None:
+async def _play_sections(demo: DemoContext) -> None:
     day = clock.local_date(clock.now())
-    await story.import_catalogue(scene)
-    citizen, old_man = story.invent(scene, "卓玛央金", 1), story.invent(scene, "边巴次仁", 2)
-    await story.register(scene, citizen)
-    await licences.collect(scene, citizen)
-    market = await peer.register(scene, SYSTEM, ["cases"], subscriber.TYPES)
-    listening = subscriber.Subscriber()
-    pull = await subscriber.subscribe(scene, market, listening)
-    guide = await story.find_guide(scene)
-    held = await licences.match(scene, guide, citizen)
-    _ = await story.decide(scene, citizen, guide, held)
-    licence = await licences.issued_for(scene, citizen)
-    listening.down()
-    _ = await licences.withdraw(scene, citizen, licence)
-    waiting = await story.take_in(scene, guide, old_man)
-    await story.push(scene, market)
-    await subscriber.catch_up(scene, market, listening, pull)
-    (link,) = await ratings.invited(scene, citizen)
-    rating = await ratings.rate(scene, citizen, link)
-    await ratings.put_right(scene, citizen, link, rating)
-    await ratings.publish(scene, citizen, rating)
-    await region.reconcile(scene)
-    await story.leave_alone(scene, waiting)
-    await _count(scene, day)
+    await scenario.import_catalogue(demo)
+    citizen = scenario.invent_citizen(demo, "卓玛央金", number=1)
+    visitor = scenario.invent_citizen(demo, "边巴次仁", number=2)
+    await scenario.register(demo, citizen)
+    await licenses.collect(demo, citizen)
+    waiting = await _play_cases(demo, citizen, visitor=visitor)
+    await _play_rating(demo, citizen)
+    await region.reconcile(demo)
+    await scenario.let_deadlines_pass(demo, waiting)
+    await _count(demo, day)
 
 
-async def _count(scene: Stage, day: date) -> None:
+async def _play_cases(demo: DemoContext, citizen: Citizen, *, visitor: Citizen) -> Case:
+    """Cases and their events. Returns the visitor's case, which nobody has handled yet."""
+    market = await peer.register(demo, SYSTEM, resources=["cases"], types=subscriber.TYPES)
+    listener = subscriber.Subscriber()
+    pull = await subscriber.subscribe(demo, market, subscriber=listener)
+    guide = await scenario.find_guide(demo)
+    held = await licenses.match(demo, guide, citizen=citizen)
+    _ = await scenario.decide(demo, citizen, guide=guide, licenses=held)
+    license_ = await licenses.issued_for(demo, citizen)
+    # From here on its events have to wait.
+    listener.stop()
+    await licenses.use_and_cancel(demo, citizen, license_=license_)
+    waiting = await scenario.apply_at_window(demo, guide, visitor=visitor)
+    await scenario.push(demo, market)
+    await subscriber.catch_up(demo, market, subscriber=listener, pull=pull)
+    return waiting
+
+
+async def _play_rating(demo: DemoContext, citizen: Citizen) -> None:
+    (token,) = await ratings.invited(demo, citizen)
+    rating = await ratings.rate(demo, citizen, token=token)
+    await ratings.rectify(demo, citizen, token=token, rating=rating)
+    await ratings.publish(demo, citizen, rating=rating)
+
+
+async def _count(demo: DemoContext, day: date) -> None:
     """日报: equal to a recount of the services' own databases, before and after a rebuild."""
-    scene.scene("The daily report, and a count of the services' own databases")
-    counted = await recount(scene.databases, day)
-    report = await _report_equal_to(scene, day, counted)
+    demo.section("The daily report, and a count of the services' own databases")
+    # From here on nothing of the day changes, so the two must become equal.
+    counted = await recount(demo.databases, day)
+    figures = await _figures_equal_to(demo, counted, day=day)
     totals: Counter[str] = Counter()
-    for (_area, _department, measure), number in report.items():
+    for (_area, _department, measure), number in figures.items():
         totals[measure] += number
     for measure, number in sorted(totals.items()):
-        scene.say(f"   {measure}: {number}")
-    scene.check("figures that differ from the recount", _differences(report, counted), {})
-    frozen = await _publish(scene, day)
-    scene.scene("Assessment's database is dropped; the facts are replayed")
-    await _drop_assessment(scene.databases["assessment"])
-    rebuilt = await _report_equal_to(scene, day, counted, seconds=180)
-    scene.check("figures that differ after the replay", _differences(rebuilt, counted), {})
-    path, query = f"/assessment/daily-reports/{day}", {"revision": frozen["revision"]}
-    supervisor = await scene.officer(
-        "supervisor"
-    )  # Everybody else sees it without the figures of ratings.
-
-    async def reopened() -> Any:
-        answer = await scene.client.get(path, params=query, headers=supervisor)
-        return answer.json() if answer.status_code == 200 else None
-
-    again = await scene.until("the published report", reopened)
-    scene.confirm("the published report is as it was published", again == frozen)
+        demo.say(f"   {measure}: {number}")
+    different = _differences(figures, counted)
+    demo.check("figures that differ from the recount", different, expected={})
+    published = await _publish(demo, day)
+    demo.section("Assessment's database is dropped; the facts are replayed")
+    await _recreate_assessment(demo.databases["assessment"])
+    figures = await _figures_equal_to(demo, counted, day=day, seconds=180)
+    different = _differences(figures, counted)
+    demo.check("figures that differ after the replay", different, expected={})
+    again = await _published_report(demo, day, revision=published["revision"])
+    demo.confirm("the published report is as it was published", again == published)
 
 
-async def _report_equal_to(
-    scene: Stage, day: date, counted: Counter[tuple[str, str, str]], seconds: float = 60
-) -> Counter[tuple[str, str, str]]:
-    """The live figures once they equal the count, or as they are when the time is over."""
-    last: list[Counter[tuple[str, str, str]]] = [Counter()]
+async def _figures_equal_to(
+    demo: DemoContext, counted: Counter[Cell], *, day: date, seconds: float = 60
+) -> Counter[Cell]:
+    """The live figures once they equal the count, or as they are after so many seconds."""
+    last: Counter[Cell] = Counter()
 
-    async def ask() -> Any:
+    async def ask() -> Counter[Cell] | None:
+        nonlocal last
         try:
-            last[0] = await story.live_figures(scene, day)
-        except Difference:
-            return None  # Its database is just being made anew.
-        return last[0] if last[0] == counted else None
+            last = await scenario.live_figures(demo, day)
+        except ScenarioError:
+            # Assessment answers 503 while its database is made again.
+            return None
+        return last if last == counted else None
 
     try:
-        return await scene.until("equal figures", ask, seconds)
-    except Difference:
-        return last[0]
+        return await demo.until("equal figures", ask, seconds=seconds)
+    except ScenarioError:
+        return last
 
 
-def _differences(report: Counter[Any], counted: Counter[Any]) -> dict[str, Any]:
-    cells = sorted(report.keys() | counted.keys())
-    return {
-        "/".join(cell): (report[cell], counted[cell])
-        for cell in cells
-        if report[cell] != counted[cell]
-    }
+def _differences(figures: Counter[Cell], counted: Counter[Cell]) -> dict[str, tuple[int, int]]:
+    """What the report says and what was counted, of every cell in which the two differ."""
+    different: dict[str, tuple[int, int]] = {}
+    for cell in sorted(figures.keys() | counted.keys()):
+        if figures[cell] != counted[cell]:
+            different["/".join(cell)] = (figures[cell], counted[cell])
+    return different
 
 
-async def _publish(scene: Stage, day: date) -> Any:
+async def _publish(demo: DemoContext, day: date) -> DailyReport:
     """日发布, or a corrected revision when the day is published already."""
-    supervisor, path = await scene.officer("supervisor"), f"/assessment/daily-reports/{day}"
-    answer = await scene.client.post(
-        f"{path}/publication", headers={**supervisor, **scene.once("publish")}
-    )
+    supervisor = await demo.sign_in("supervisor")
+    path = f"/assessment/daily-reports/{day}"
+    headers = {**supervisor, **demo.once("publish")}
+    answer = await demo.client.post(f"{path}/publication", headers=headers)
     if answer.status_code == 409:
-        reason, once = {"reason": "演示期间又有办件"}, scene.once("correct")
-        return await scene.call(
-            "POST", f"{path}/revisions", supervisor, status=201, json=reason, headers=once
+        answer = await demo.post(
+            f"{path}/revisions",
+            who=supervisor,
+            headers=demo.once("correct"),
+            json={"reason": "演示期间又有办件"},
+            status=201,
         )
     return answer.raise_for_status().json()
 
 
-async def _drop_assessment(url: str) -> None:
-    """What an operator does: drop, create, migrate. The running workers notice the new database and fill it."""
+async def _published_report(demo: DemoContext, day: date, *, revision: int) -> DailyReport:
+    """A published report, once the replay has brought it back."""
+    path, query = f"/assessment/daily-reports/{day}", {"revision": revision}
+    # Everybody may read it, but only supervision sees the figures of ratings.
+    supervisor = await demo.sign_in("supervisor")
+
+    async def ask() -> DailyReport | None:
+        answer = await demo.client.get(path, params=query, headers=supervisor)
+        return answer.json() if answer.is_success else None
+
+    return await demo.until("the published report", ask)
+
+
+async def _recreate_assessment(url: str) -> None:
+    """What an operator does: drop, create, migrate. The running workers fill the new database."""
     server, _, name = url.rpartition("/")
     connection = await asyncpg.connect(f"{server}/postgres")
     try:
@@ -157,47 +189,75 @@ async def _drop_assessment(url: str) -> None:
         _ = await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         await connection.close()
-    await asyncio.to_thread(asyncio.run, migrations.run_on(url, migrations.upgrade, "assessment"))
+    migrating = migrations.run_on(url, migrations.upgrade, "assessment")
+    await asyncio.to_thread(asyncio.run, migrating)
 
 
 @contextmanager
 def _own_platform() -> Generator[tuple[str, Path]]:
-    """A platform of the demonstration's own, removed with its data at the end."""
+    """A platform for this demonstration alone: its URL, and the folder that is removed at the end.
+
+    Raises: `DeployError`.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="tongban-demo-") as folder:
-        print("No platform runs on port 8000: starting one for this demonstration …", flush=True)
+        print(f"No platform serves {DEFAULT}: starting one for this demonstration …", flush=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded", "--data", folder, "--port", str(port)],
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
         )
-        assert process.stdout is not None
         try:
-            for line in process.stdout:
-                if b"Tongban runs on" in line:
-                    break
-            else:
-                raise SystemExit("the platform did not start")
+            _wait_for_greeting(process)
             yield f"http://127.0.0.1:{port}", Path(folder)
         finally:
+            print("Stopping the platform of this demonstration …", flush=True)
             process.send_signal(signal.SIGTERM)
+            # Also reads what it still prints; a full pipe would hold it up.
             _ = process.communicate(timeout=60)
 
 
-def main(arguments: list[str]) -> int:
-    """`[--target URL]`."""
-    options = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    target = options.get("--target") or DEFAULT
-    if "--target" in options or find_platform(target) is not None:
-        differences = asyncio.run(play(target, VAR))
-    else:
-        with _own_platform() as (url, under):
-            differences = asyncio.run(play(url, under))
-    print(
-        f"\n{'Every figure is right.' if not differences else 'DIFFERENT: ' + '; '.join(differences)}"
-    )
-    return 1 if differences else 0
+def _wait_for_greeting(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if b"Tongban runs on" in line:
+            return
+    raise DeployError("the platform did not start")
+
+
+def _conclude(differences: list[str]) -> None:
+    """Print the result. Raises: `typer.Exit` with status 1 when something differs."""
+    if differences:
+        print(f"\nDIFFERENT: {'; '.join(differences)}")
+        raise typer.Exit(1)
+    print("\nEvery figure is right.")
+
+
+cli = new_command()
+
+
+@cli.command()
+def main(
+    *,
+    target: Annotated[
+        str | None, typer.Option(metavar="URL", help=f"the platform to play on  [{DEFAULT}]")
+    ] = None,
+    under: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="FOLDER", show_default="var", help="folder below which its data lie"
+        ),
+    ] = VAR,
+) -> None:
+    """Play a whole day on a platform of this machine, and check every figure."""
+    with explained_errors():
+        if target is not None or find_platform(DEFAULT, under) is not None:
+            differences = asyncio.run(play(target or DEFAULT, under))
+        else:
+            with _own_platform() as (url, folder):
+                differences = asyncio.run(play(url, folder))
+    _conclude(differences)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    cli()

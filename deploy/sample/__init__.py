@@ -1,1 +1,1 @@
-"""A small catalogue of Lhasa, written from general knowledge, for first contact; its units are made up."""
+"""A small catalogue of Lhasa, written from general knowledge, for trying out; units are made up."""

@@ -1,83 +1,105 @@
-"""Loading the sample once, through the REST API of a running platform, and what its user is told then."""
+"""Loading the sample once, over the REST API of a running platform, and greeting its user."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import httpx
 import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from deploy.place import Place
+from deploy.errors import DeployError
 from deploy.processes import GATEWAY_PORT
+from deploy.run_folder import VAR, RunFolder
 from deploy.sample import accounts, bundles, catalogue
+from deploy.sample.tables import Document
 from shared.database.session import Database
 
-BATCH = 50
+DOCUMENTS_PER_REQUEST = 50
 
 
-async def load_once(place: Place, identity: Database) -> None:
-    """Accounts, areas, departments, licence types and the catalogue, unless they are there already."""
-    if place.account_file.exists():
+async def load_once(folder: RunFolder, identity: Database) -> None:
+    """Accounts, areas, departments, licence types, the catalogue and bundles, unless all are there.
+
+    Every step may be done again, so that a load that was interrupted goes on at the next start.
+    `identity` is the service's database. Raises: `DeployError`, `httpx.HTTPError`.
+    """
+    if folder.account_file.exists():
         return
-    administrator = await accounts.make_administrator(identity)
-    async with httpx.AsyncClient(
-        base_url=f"{place.url}/api/v1", timeout=60, trust_env=False
-    ) as client:
+    unfinished = accounts.UnfinishedAccounts(folder)
+    administrator = await accounts.make_administrator(identity, unfinished)
+    url = f"{folder.url}/api/v1"
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         headers = await accounts.sign_in(client, administrator)
-        stored = await client.put("/matters/directory", json=catalogue.directory(), headers=headers)
-        _ = stored.raise_for_status()
-        await _load_types(client, headers, catalogue.license_types())
-        await _load_catalogue(client, headers, catalogue.documents())
+        body = catalogue.directory()
+        answer = await client.put("/matters/directory", json=body, headers=headers)
+        _ = answer.raise_for_status()
+        await _load_types(client, headers, types=catalogue.license_types())
+        await _load_catalogue(client, headers, documents=catalogue.documents())
+        _say("One-thing bundles and accounts …")
         await bundles.load(client, headers)
-        others = await accounts.make_others(client, headers)
-    accounts.save(place.account_file, [administrator, *others])
+        # Last: other people cannot do anything before there is a catalogue.
+        await accounts.make_others(client, headers, unfinished=unfinished)
+    unfinished.finish()
+
+
+def _say(message: str) -> None:
+    print(message, flush=True)
+
+
+def _progress() -> Progress:
+    return Progress(console=Console(file=sys.stdout))
 
 
 async def _load_types(
-    client: httpx.AsyncClient, headers: dict[str, str], types: dict[str, dict[str, Any]]
+    client: httpx.AsyncClient, headers: dict[str, str], *, types: Mapping[str, Document]
 ) -> None:
-    with Progress(console=Console(file=sys.stdout)) as progress:
+    with _progress() as progress:
         task = progress.add_task("Licence types", total=len(types))
         for code, document in types.items():
-            # The first version of a type; the same words again change nothing.
             answer = await client.put(f"/licenses/types/{code}", json=document, headers=headers)
             _ = answer.raise_for_status()
             progress.advance(task)
 
 
 async def _load_catalogue(
-    client: httpx.AsyncClient, headers: dict[str, str], documents: Sequence[dict[str, Any]]
+    client: httpx.AsyncClient, headers: dict[str, str], *, documents: Sequence[Document]
 ) -> None:
-    with Progress(console=Console(file=sys.stdout)) as progress:
+    with _progress() as progress:
         task = progress.add_task("Sample catalogue", total=len(documents))
-        for start in range(0, len(documents), BATCH):
-            body = b"\n".join(
-                orjson.dumps(document) for document in documents[start : start + BATCH]
-            )
+        for start in range(0, len(documents), DOCUMENTS_PER_REQUEST):
+            part = documents[start : start + DOCUMENTS_PER_REQUEST]
+            body = b"\n".join(orjson.dumps(document) for document in part)
             answer = await client.post(
                 "/matters/catalogue-documents", content=body, headers=headers
             )
             report = answer.raise_for_status().json()
             if report["refused"]:
-                raise SystemExit(f"the sample does not keep its own rules: {report['errors'][:3]}")
-            progress.advance(task, min(BATCH, len(documents) - start))
+                first = report["errors"][:3]
+                raise DeployError(f"the sample does not keep the platform's own rules: {first}")
+            progress.advance(task, len(part))
 
 
-def greeting(place: Place, seconds: float) -> str:
-    """What a user needs first."""
-    demo = "make demo" if place.port == GATEWAY_PORT else f"make demo TARGET={place.url}"
+def greeting(folder: RunFolder, seconds: float) -> str:
+    """What a user needs first; `seconds` is how long the start took."""
+    demo = "make demo"
+    token = f".venv/bin/python -m deploy.sample.accounts --port {folder.port}"
+    if folder.port != GATEWAY_PORT:
+        demo += f" TARGET={folder.url}"
+    if folder.path.parent != VAR:
+        demo += f" DATA={folder.path.parent}"
+        token += f" --data {folder.path.parent}"
+    usernames = ", ".join((*accounts.STAFF, *accounts.SYSTEMS))
     return f"""
-Tongban runs on {place.url}  (ready in {seconds:.1f} s; Ctrl-C stops it)
+Tongban runs on {folder.url}  (ready in {seconds:.1f} s; Ctrl-C stops it)
 
   Try first:
-    curl -sG {place.url}/api/v1/matters/suggestions --data-urlencode q=茶馆
-    curl -s '{place.url}/api/v1/matters/statistics'
-    {demo}            # the whole story, step by step, against this platform
-    {place.url}/docs  # every operation, to try in a browser
+    curl -sG {folder.url}/api/v1/matters/suggestions --data-urlencode q=茶馆
+    curl -s '{folder.url}/api/v1/matters/statistics'
+    {demo}            # a whole day, step by step, against this platform
+    {folder.url}/docs  # every operation, to try in a browser
 
-  Sample accounts ({", ".join((*accounts.STAFF, *accounts.SYSTEMS))}): {place.account_file}
-    a token for curl:  .venv/bin/python -m deploy.sample.accounts --port {place.port} clerk
-  Data: {place.data}
+  Sample accounts ({usernames}): {folder.account_file}
+    a token for curl:  {token} clerk
+  Data: {folder.path}
 """

@@ -1,9 +1,10 @@
-"""Reading one matter of the sample: short words of the tables become the fields of a matter document."""
+"""Reading one matter of the sample: short words of the tables become fields of a document."""
 
 import re
-from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deploy.sample.tables import Document, LicenseField, Matter, Paper
 
 KINDS = {
     "许可": "01",
@@ -20,10 +21,13 @@ STAGES = {1: "1", 2: "12", 3: "1234", 4: "123456"}
 VISITS = {1: 2, 2: 2, 3: 1, 4: 0}
 ROLES = {
     "intake": ("受理", "收件", "申请", "报名"),
-    "decision": ("决定", "审批", "核准", "登簿", "签发", "办结", "认定", "备案", "裁决", "批准"),
+    "decision": (
+        *("决定", "审批", "核准", "登簿", "签发", "办结"),
+        *("认定", "备案", "裁决", "批准"),
+    ),
     "delivery": ("发证", "送达", "制证", "发放", "交付", "拨付", "公布"),
 }
-MATERIAL_WORDS: dict[str, dict[str, Any]] = {
+MATERIAL_WORDS: dict[str, Document] = {
     "原件": {"kind": "1"},
     "复印件": {"kind": "2"},
     "纸质": {"form": "paper"},
@@ -37,225 +41,301 @@ MATERIAL_WORDS: dict[str, dict[str, Any]] = {
 }
 HOLDERS = {"个": "person", "企": "organisation", "皆": "any"}
 UNITS = {"年": "years", "月": "months", "日": "days"}
-FEE_WORDS: dict[str, dict[str, Any]] = {
+FEE_WORDS: dict[str, Document] = {
     "减免": {"reducible": True},
     "可网上缴": {},
     "另加": {"conditional": True},
 }
-Named = dict[str, tuple[str, str]]
-"""Kind and code of every part that an answer may add or drop, by its name."""
+DEFAULT_STEPS = "受理 当场办结"
 
 
-def matter(entry: dict[str, Any], papers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The fields of a matter document that do not depend on who offers it."""
+@dataclass
+class Parts:
+    """The parts of a matter that have codes, of one kind: conditions, materials, fees or steps."""
+
+    kind: str
+    letter: str
+    documents: list[Document] = field(default_factory=list[Document])
+    codes: dict[str, str] = field(default_factory=dict[str, str])
+    """Code of every part by its name: an answer of the question tree names parts."""
+
+    def add(self, name: str, document: Document) -> None:
+        code = f"{self.letter}{len(self.documents) + 1}"
+        self.documents.append({"code": code, **document})
+        self.codes[name] = code
+
+
+def matter(
+    entry: Matter, papers: Mapping[str, Paper], *, type_codes: Mapping[str, str]
+) -> Document:
+    """The fields of a matter document that do not depend on who offers it.
+
+    `type_codes` holds the code of the licence type of each of the `papers`.
+    """
     legal, promised = entry["days"]
-    visits = entry.get("visits", VISITS[entry["depth"]])
-    fees = list(_coded("F", map(_fee, entry.get("fees", []))))
-    conditions = list(_coded("C", map(_condition, entry["if"])))
-    materials = list(_coded("M", map(partial(_material, papers=papers), entry.get("needs", []))))
-    steps = list(_coded("S", map(_step, entry.get("steps", "受理 当场办结").split())))
-    named: Named = {part["text"]["zh"]: ("conditions", part["code"]) for part in conditions}
-    named |= {part["name"]["zh"]: ("materials", part["code"]) for part in materials}
-    named |= {part["name"]: ("fees", part["code"]) for part in fees}
-    named |= {part["name"]: ("steps", part["code"]) for part in steps}
+    # In this order, an answer that names a step and a material alike means the step.
+    parts = [
+        _steps(entry),
+        _fees(entry),
+        _materials(entry, papers, type_codes=type_codes),
+        _conditions(entry),
+    ]
     return {
         "name": {"zh": entry["name"], "bo": entry.get("bo")},
         "aliases": entry.get("aka", "").split(),
         "type": KINDS[entry["kind"]],
         "object_types": [OBJECTS[letter] for letter in entry["who"]],
         "topics": entry["topic"].split(),
-        "project_type": "1" if promised == 0 else "2",
+        "project_type": _project_type(promised),
         "legal_days": legal,
         "promised_days": promised,
-        "stages": list(STAGES[entry["depth"]]),
-        "visits": visits,
-        "visits_reason": entry.get("visit", "核验原件") if visits else None,
-        "handling_forms": ["1", "2", "3"] if entry["depth"] > 2 else ["1"],
-        "result": _result(entry["result"], papers) if "result" in entry else None,
-        "charged": bool(fees),
+        **_online(entry),
+        "result": _result(entry, type_codes),
+        "charged": bool(entry.get("fees")),
         "pay_online": any("可网上缴" in fee for fee in entry.get("fees", [])),
-        "fees": fees,
-        "conditions": conditions,
-        "materials": materials,
-        "steps": steps,
+        **{part.kind: part.documents for part in parts},
         "basis": [_basis(law) for law in entry.get("law", [])],
         "faq": [_faq(text) for text in entry.get("faq", [])],
-        **_tree(entry.get("tree", []), named),
+        **_tree(entry.get("tree", []), parts),
     }
 
 
-def _coded(letter: str, parts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return ({"code": f"{letter}{number}", **part} for number, part in enumerate(parts, start=1))
+def _project_type(promised_days: int) -> str:
+    """项目类型: 1 is settled on the spot (即办件), 2 has a promised term (承诺件)."""
+    return "1" if promised_days == 0 else "2"
 
 
-def _starred(text: str) -> tuple[str, bool]:
+def _online(entry: Matter) -> Document:
+    depth = entry["depth"]
+    visits = entry.get("visits", VISITS[depth])
+    reason = entry.get("visit", "核验原件") if visits else None
+    forms = ["1", "2", "3"] if depth > 2 else ["1"]
+    return {
+        "stages": list(STAGES[depth]),
+        "visits": visits,
+        "visits_reason": reason,
+        "handling_forms": forms,
+    }
+
+
+def _without_star(text: str) -> tuple[str, bool]:
+    """The text, and whether only an answer adds the part."""
     return text.removeprefix("*"), text.startswith("*")
 
 
-def _condition(text: str) -> dict[str, Any]:
-    zh, conditional = _starred(text)
-    return {"text": {"zh": zh}, "conditional": conditional}
+def _conditions(entry: Matter) -> Parts:
+    parts = Parts("conditions", "C")
+    for text in entry["if"]:
+        name, conditional = _without_star(text)
+        parts.add(name, {"text": {"zh": name}, "conditional": conditional})
+    return parts
 
 
-def _material(text: str, papers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    name, words, notes = _fields(text, 3)
-    found: dict[str, Any] = {"name": {"zh": name}, "fill_notes": notes or None}
-    if paper := papers.get(name):
-        found["name"]["bo"] = paper.get("bo")
-        found |= {"source": "20", "source_org": paper["by"], "license_type_code": paper["code"]}
-    for word in words.split():
-        found |= (
-            {"copies": int(word[:-1])} if re.fullmatch("[0-9]+份", word) else MATERIAL_WORDS[word]
-        )
-    return found
+def _materials(
+    entry: Matter, papers: Mapping[str, Paper], *, type_codes: Mapping[str, str]
+) -> Parts:
+    parts = Parts("materials", "M")
+    for text in entry.get("needs", []):
+        name, words, notes = _columns(text, 3)
+        document: Document = {"name": {"zh": name}, "fill_notes": notes or None}
+        if name in papers:
+            paper = papers[name]
+            document["name"] = {"zh": name, "bo": paper["bo"]}
+            document["source"] = "20"
+            document["source_org"] = paper["by"]
+            document["license_type_code"] = type_codes[name]
+        for word in words.split():
+            if re.fullmatch("[0-9]+份", word):
+                document["copies"] = int(word[:-1])
+            else:
+                document |= MATERIAL_WORDS[word]
+        parts.add(name, document)
+    return parts
 
 
-def _fee(text: str) -> dict[str, Any]:
-    name, standard, basis, words = _fields(text, 4)
-    amount = re.search(r"([0-9]+)元", standard)
-    found: dict[str, Any] = {"name": name, "standard": standard, "basis": basis}
-    found["amount_fen"] = int(amount[1]) * 100 if amount else None
-    for word in words.split():
-        found |= FEE_WORDS[word]
-    return found
+def _fees(entry: Matter) -> Parts:
+    parts = Parts("fees", "F")
+    for text in entry.get("fees", []):
+        name, standard, basis, words = _columns(text, 4)
+        document: Document = {"name": name, "standard": standard, "basis": basis}
+        amount = re.search(r"([0-9]+)元", standard)
+        document["amount_fen"] = int(amount[1]) * 100 if amount else None
+        for word in words.split():
+            document |= FEE_WORDS[word]
+        parts.add(name, document)
+    return parts
 
 
-def _step(text: str) -> dict[str, Any]:
-    word, conditional = _starred(text)
+def _steps(entry: Matter) -> Parts:
+    parts = Parts("steps", "S")
+    for text in entry.get("steps", DEFAULT_STEPS).split():
+        word, conditional = _without_star(text)
+        name, days = _name_and_days(word)
+        document: Document = {"name": name, "days": days or 0, "role": _role(name)}
+        document["conditional"] = conditional
+        parts.add(name, document)
+    return parts
+
+
+def _name_and_days(word: str) -> tuple[str, int | None]:
+    """`审查2` as a name and the number of days that follows it."""
     name = word.rstrip("0123456789")
-    role = next((role for role, words in ROLES.items() if any(w in name for w in words)), "review")
-    return {
-        "name": name,
-        "days": int(word[len(name) :] or 0),
-        "role": role,
-        "conditional": conditional,
-    }
+    digits = word[len(name) :]
+    return name, int(digits) if digits else None
 
 
-def _result(text: str, papers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    word, _, name = text.partition(" ")
+def _role(step: str) -> str:
+    for role, words in ROLES.items():
+        if any(word in step for word in words):
+            return role
+    return "review"
+
+
+def _result(entry: Matter, type_codes: Mapping[str, str]) -> Document | None:
+    if "result" not in entry:
+        return None
+    word, _, name = entry["result"].partition(" ")
     kind, type_ = RESULTS[word]
-    code = papers[name]["code"] if name in papers else None
     return {
         "kind": kind,
         "type": type_,
         "name": name,
         "sample": f"{name}（样本）",
-        "license_type_code": code,
+        "license_type_code": type_codes.get(name),
     }
 
 
-def _basis(text: str) -> dict[str, Any]:
+def _basis(text: str) -> dict[str, str | None]:
     found = re.fullmatch(r"(.+?)(第[一二三四五六七八九十百零]+条.*)?", text)
-    title = found[1] if found else text
-    law = title.endswith("法") and not title.endswith("办法")
-    return {
-        "title": f"中华人民共和国{title}" if law else title,
-        "article": found[2] if found else None,
-    }
+    title, article = (found[1], found[2]) if found else (text, None)
+    # Laws are quoted with their full title; regulations and measures (办法) are not laws.
+    if title.endswith("法") and not title.endswith("办法"):
+        title = f"中华人民共和国{title}"
+    return {"title": title, "article": article}
 
 
-def _faq(text: str) -> dict[str, str]:
+def _faq(text: str) -> Document:
     question, mark, answer = text.partition("？")
     return {"question": question + mark, "answer": answer}
 
 
-def _fields(text: str, number: int) -> list[str]:
-    parts = [part.strip() for part in text.split("|")]
-    return [*parts, *[""] * (number - len(parts))]
+def _columns(text: str, number: int) -> list[str]:
+    """The columns between `|`; those that are left out at the end are empty."""
+    columns = [column.strip() for column in text.split("|")]
+    return columns + [""] * (number - len(columns))
 
 
-def handling_items(text: str, code: str) -> Iterator[dict[str, Any]]:
-    """业务办理项 of the matter with this implementing code; a number after the name is the promised days."""
+def handling_items(text: str, code: str) -> Iterator[Document]:
+    """业务办理项 of the matter with this implementing code."""
     for number, word in enumerate(text.split(), start=1):
-        name = word.rstrip("0123456789")
-        item: dict[str, Any] = {
-            "sequence": f"{number:02d}",
-            "code": f"{code}{number:02d}",
-            "name": {"zh": name},
-        }
-        if days := word[len(name) :]:
-            item |= {"promised_days": int(days), "project_type": "2" if int(days) else "1"}
+        name, days = _name_and_days(word)
+        sequence = f"{number:02d}"
+        item: Document = {"sequence": sequence, "code": code + sequence, "name": {"zh": name}}
+        if days is not None:
+            item |= {"promised_days": days, "project_type": _project_type(days)}
         yield item
 
 
-def catalog_entry(code: str, text: dict[str, Any], *, counties: bool) -> dict[str, Any] | None:
+def catalog_entry(code: str, entry: Matter) -> Document | None:
     """基本目录 of a matter with a legal basis; the levels are those that offer it."""
-    if not text["basis"]:
+    laws = entry.get("law", [])
+    if not laws:
         return None
-    law = text["basis"][0]
+    law = _basis(laws[0])
+    levels = ["3", "4"] if entry.get("counties") else ["3"]
     return {
         "code": code,
-        "name": text["name"]["zh"],
-        "type": text["type"],
-        "by_law": law["title"] + (law["article"] or ""),
-        "use_levels": ["3", "4"] if counties else ["3"],
+        "name": entry["name"],
+        "type": KINDS[entry["kind"]],
+        "by_law": f"{law['title']}{law['article'] or ''}",
+        "use_levels": levels,
     }
 
 
-def _tree(questions: list[Any], named: Named) -> dict[str, Any]:
+def _tree(questions: Sequence[list[str | list[str]]], parts: Sequence[Parts]) -> Document:
     if not questions:
         return {}
-    last = len(questions)
-    return {
-        "first_question": "Q1",
-        "questions": [
+    documents: list[Document] = []
+    for number, (text, *options) in enumerate(questions, start=1):
+        next_question = f"Q{number + 1}" if number < len(questions) else None
+        documents.append(
             {
                 "code": f"Q{number}",
                 "text": {"zh": text},
                 "options": [
-                    _option(option, f"Q{number + 1}" if number < last else None, named)
+                    _option(option, next_question, parts=parts)
                     for option in options
+                    if isinstance(option, list)
                 ],
             }
-            for number, (text, *options) in enumerate(questions, start=1)
-        ],
-    }
+        )
+    return {"first_question": "Q1", "questions": documents}
 
 
-def _option(option: list[str], following: str | None, named: Named) -> dict[str, Any]:
+def _option(
+    option: Sequence[str], next_question: str | None, *, parts: Sequence[Parts]
+) -> Document:
+    """An option leads to `next_question` unless one of its effects says otherwise."""
     code, text, *effects = option
     changes: dict[str, dict[str, list[str]]] = {"+": {}, "-": {}}
     for effect in effects:
         sign, name = effect[0], effect[1:]
         if sign == ">":
-            following = None if name == "0" else f"Q{name}"
+            next_question = None if name == "0" else f"Q{name}"
         else:
-            kind, part = named[name]
+            kind, part = _find_part(name, parts)
             changes[sign].setdefault(kind, []).append(part)
     return {
         "code": code,
         "text": {"zh": text},
-        "next": following,
+        "next": next_question,
         "add": changes["+"],
         "drop": changes["-"],
     }
 
 
+def _find_part(name: str, parts: Sequence[Parts]) -> tuple[str, str]:
+    """Kind and code of the part with this name. Raises: `LookupError`."""
+    for candidates in parts:
+        if name in candidates.codes:
+            return candidates.kind, candidates.codes[name]
+    raise LookupError(f"no part of the matter is called {name}")
+
+
 def license_type(
     name: str,
-    paper: dict[str, Any],
-    fields: dict[str, dict[str, Any]],
-    issuers: list[dict[str, str]],
-) -> dict[str, Any]:
+    paper: Paper,
+    *,
+    fields: Mapping[str, LicenseField],
+    issuers: Sequence[Mapping[str, str]],
+) -> Document:
     """证照类型: the definition of a paper's licence type; the first of `issuers` defines it."""
-    valid = paper.get("valid")
+    words = paper.get("has", "").split()
+    template = "permit" if "许可" in name else "certificate"
     return {
         "name": {"zh": name, "bo": paper["bo"]},
         "defining_body": issuers[0],
         "issuing_bodies": issuers,
         "holder_kind": HOLDERS[paper["who"]],
-        "validity": {"unit": UNITS[valid[-1]], "amount": int(valid[:-1])}
-        if valid
-        else {"unit": "none"},
-        "fields": [_license_field(word, fields[word]) for word in paper.get("has", "").split()],
-        "template": "permit" if "许可" in name else "certificate",
+        "validity": _validity(paper.get("valid")),
+        "fields": [_license_field(word, fields[word]) for word in words],
+        "template": template,
     }
 
 
-def _license_field(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _validity(text: str | None) -> Document:
+    if text is None:
+        return {"unit": "none"}
+    return {"unit": UNITS[text[-1]], "amount": int(text[:-1])}
+
+
+def _license_field(name: str, entry: LicenseField) -> Document:
     """One field of a licence: text, unless it has choices or says otherwise."""
     kind = "choice" if "choices" in entry else entry.get("kind", "text")
-    label = {"zh": entry["zh"], "bo": entry["bo"]}
-    rest = {key: value for key, value in entry.items() if key in {"choices", "sensitivity"}}
-    return {"name": name, "label": label, "kind": kind, **rest}
+    document: Document = {"name": name, "label": {"zh": entry["zh"], "bo": entry["bo"]}}
+    document["kind"] = kind
+    if "choices" in entry:
+        document["choices"] = entry["choices"]
+    if "sensitivity" in entry:
+        document["sensitivity"] = entry["sensitivity"]
+    return document

@@ -1,20 +1,20 @@
-"""What the simulated regional platform holds, and what it does wrong: by a seed, or exactly as told."""
+"""What the simulated regional platform holds, and its mistakes: at random by a seed, or planted."""
 
 import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import orjson
 
 from services.exchange.region.use_cases.tables import COLUMNS, KEY
 from shared.domain.recon import (
     WORD,
-    Entry,
     Fingerprint,
+    Value,
     canonical,
     digest,
     entry,
@@ -24,46 +24,70 @@ from shared.domain.recon import (
     window_digest,
 )
 
-CONTROL = ("row_guid", "cd_batch", "cd_operation", "cd_time", "data_source", "version")
-DAY = {"cases": "receive_date", "ratings": "assess_date"}
+CONTROL_COLUMNS = ("row_guid", "cd_batch", "cd_operation", "cd_time", "data_source", "version")
+DAY_COLUMN = {"cases": "receive_date", "ratings": "assess_date"}
 """The column that is the immutable business day of a record."""
+SNAPSHOTS_KEPT = 8
+
+Row = dict[str, Value]
+Node = tuple[str | int, ...]
+"""A place in the tree of recon/1: (day), (day, b1) or (day, b1, b2)."""
+Sums = dict[Node, Fingerprint]
+Mistake = Literal["lose", "extra", "duplicate", "older", "newer", "corrupt", "forge", "lossy"]
 
 
-class Held(NamedTuple):
-    """One record as the region holds it: `record` in canonical form, put together from the rows of its tables."""
+class Push(TypedDict):
+    """The body of `POST /batches`."""
+
+    cd_batch: str
+    resource: str
+    number: int
+    tables: dict[str, list[Row]]
+
+
+class StoredRecord(NamedTuple):
+    """One record as the region holds it: `text` is its canonical form, from the rows of all tables.
+
+    `b1`, `b2`, `d1` and `d2` are its weight in recon/1.
+    """
 
     key: str
     version: int
     op: str
     day: str
-    record: str
+    text: str
     b1: int
     b2: int
     d1: int
     d2: int
 
 
-def held(
-    resource: str, key: str, version: int, op: str, record: dict[str, Any], day: str = ""
-) -> Held:
-    text = canonical(record)
-    weight = entry(stream(resource), key, version, op, digest(text))
-    return Held(
+def _stored(
+    resource: str, key: str, *, version: int, op: str, record: Row, day: str = ""
+) -> StoredRecord:
+    return _stored_text(
+        resource,
         key,
-        version,
-        op,
-        day or record[DAY[resource]],
-        text,
-        weight.b1,
-        weight.b2,
-        weight.d1,
-        weight.d2,
+        version=version,
+        op=op,
+        day=day or str(record[DAY_COLUMN[resource]]),
+        text=canonical(record),
     )
 
 
+def _stored_text(
+    resource: str, key: str, *, version: int, op: str, day: str, text: str
+) -> StoredRecord:
+    weight = entry(stream(resource), key, version, op, digest(text))
+    return StoredRecord(key, version, op, day, text, weight.b1, weight.b2, weight.d1, weight.d2)
+
+
 @dataclass
-class Faults:
-    """Of a thousand rows so many are lost, doubled, refused; of a thousand requests so many broken off. `delay` in seconds."""
+class FaultRates:
+    """How many of a thousand rows are lost, doubled or refused, and of a thousand requests broken.
+
+    `delay` is in seconds.
+    """
 
     lose: int = 0
     duplicate: int = 0
@@ -74,249 +98,285 @@ class Faults:
 
 @dataclass
 class Batch:
-    """A push as it came. Its rows are there when `ready_at` has come."""
+    """A push as it came. Its rows are checked and stored once `ready_at` has come."""
 
     resource: str
     number: int
     ready_at: float
-    rows: list[dict[str, dict[str, Any]]]
-    rejects: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows: list[dict[str, Row]]
+    """For every record, its row in each table."""
+    rejects: list[dict[str, Value | float]] = field(default_factory=list[dict[str, Value | float]])
     checked: bool = False
 
+    @property
+    def keys(self) -> set[str]:
+        return {_key_of(self.resource, row) for row in self.rows}
 
-Sums = dict[tuple[Any, ...], Fingerprint]
+
+def _key_of(resource: str, rows: Mapping[str, Row]) -> str:
+    first = next(iter(rows.values()))
+    return str(first[KEY[resource]])
 
 
 @dataclass
 class Snapshot:
-    """One reconciliation: what was there at its cut, without the open keys, by window and first byte, already summed."""
+    """What was there at the cut of a reconciliation, without the open keys, already summed."""
 
-    children: dict[tuple[str, int], list[Held]]
+    resource: str
+    children: dict[tuple[str, int], list[StoredRecord]]
+    """By window and first byte."""
 
     def __post_init__(self) -> None:
-        self.sums: Sums = {place: total_of(rows) for place, rows in self.children.items()}
+        self.sums = {node: total_of(records) for node, records in self.children.items()}
 
     def windows(self) -> Sums:
-        found: Sums = {}
-        for (day, _), one in self.sums.items():
-            found[day,] = found.get((day,), Fingerprint()).and_also(one)
-        return found
+        found: dict[str, Fingerprint] = defaultdict(Fingerprint)
+        for (day, _), fingerprint in self.sums.items():
+            found[day] = found[day].and_also(fingerprint)
+        return {(day,): fingerprint for day, fingerprint in found.items()}
 
-    def child(self, day: str, b1: int) -> list[Held]:
+    def child(self, day: str, b1: int) -> list[StoredRecord]:
         return self.children.get((day, b1), [])
 
 
-def total_of(rows: Sequence[Held]) -> Fingerprint:
-    """Of some rows, column by column."""
-    *_, d1, d2 = zip(*rows, strict=True)
-    return Fingerprint(len(rows), sum(d1) % WORD, sum(d2) % WORD)
+def total_of(records: Sequence[StoredRecord]) -> Fingerprint:
+    # Column by column: a benchmark sums a million of them.
+    *_, d1, d2 = zip(*records, strict=True)
+    return Fingerprint(len(records), sum(d1) % WORD, sum(d2) % WORD)
 
 
 class Store:
     """Tables of the region in memory, its reject tables, and the truth about what went wrong."""
 
-    def __init__(self, seed: int, faults: Faults) -> None:
-        self.faults = faults
-        self.held: dict[str, dict[str, list[Held]]] = {resource: {} for resource in KEY}
+    def __init__(self, seed: int, rates: FaultRates) -> None:
+        self.rates = rates
+        self.records: dict[str, dict[str, list[StoredRecord]]] = {name: {} for name in KEY}
         self.batches: dict[str, Batch] = {}
         self.acknowledged: dict[str, int] = dict.fromkeys(KEY, 0)
-        self.snapshots: dict[str, tuple[str, Snapshot]] = {}
+        self.snapshots: dict[str, Snapshot] = {}
         self.truth: dict[str, list[str]] = defaultdict(list)
         self._chance = random.Random(seed)  # noqa: S311 - repeatable faults
 
-    def hits(self, in_a_thousand: int) -> bool:
-        return self._chance.random() * 1000 < in_a_thousand
+    def fails(self, of_a_thousand: int) -> bool:
+        """Whether a fault that happens this often happens now."""
+        return self._chance.random() * 1000 < of_a_thousand
 
-    async def take(self, batch_id: str, batch: dict[str, Any]) -> None:
+    async def receive(self, push: Push) -> None:
         """Acknowledge a push; a repeat of one that is known changes nothing."""
+        batch_id, resource = push["cd_batch"], push["resource"]
         if batch_id in self.batches:
             return
-        resource: str = batch["resource"]
-        rows: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        for table, lines in batch["tables"].items():
-            for line in lines:
-                rows[line[KEY[resource]]][table] = line
-        ready = time.monotonic() + self.faults.delay
-        self.batches[batch_id] = Batch(resource, batch["number"], ready, list(rows.values()))
-        self.acknowledged[resource] = max(self.acknowledged[resource], batch["number"])
-        self.ripen()
+        records: dict[Value, dict[str, Row]] = defaultdict(dict)
+        for table, rows in push["tables"].items():
+            for row in rows:
+                records[row[KEY[resource]]][table] = row
+        ready_at = time.monotonic() + self.rates.delay
+        batch = Batch(resource, push["number"], ready_at, list(records.values()))
+        self.batches[batch_id] = batch
+        self.acknowledged[resource] = max(self.acknowledged[resource], push["number"])
+        self.check_due_batches()
+        # A large push takes long; other requests get a turn.
         await asyncio.sleep(0)
 
-    def ripen(self) -> None:
+    def check_due_batches(self) -> None:
         """Check and store the rows of every push whose time has come."""
         now = time.monotonic()
         for batch in self.batches.values():
             if not batch.checked and batch.ready_at <= now:
-                for row in batch.rows:
-                    self._store(batch, row)
+                for rows in batch.rows:
+                    self._check(batch, rows)
                 batch.checked, batch.rows = True, []
 
-    def _store(self, batch: Batch, row: dict[str, dict[str, Any]]) -> None:
-        resource = batch.resource
-        first = next(iter(row.values()))
-        key, version, op = first[KEY[resource]], first["version"], first["cd_operation"]
-        record = {
-            name: value
-            for part in row.values()
-            for name, value in part.items()
-            if name not in CONTROL
-        }
-        if not record.get("org_code") or self.hits(self.faults.reject):
-            cause = "org_code 未登记" if record.get("org_code") else "org_code 为空"
+    def _check(self, batch: Batch, rows: Mapping[str, Row]) -> None:
+        """The quality check of one record; then it is refused, lost or stored."""
+        first = next(iter(rows.values()))
+        key = _key_of(batch.resource, rows)
+        record: Row = {}
+        for row in rows.values():
+            record |= {name: row[name] for name in row if name not in CONTROL_COLUMNS}
+        cause = ""
+        if not record.get("org_code"):
+            cause = "org_code 为空"
+        elif self.fails(self.rates.reject):
+            cause = "org_code 未登记"
+        if cause:
             batch.rejects.append({**first, "error_msg": cause, "recordtime": time.time()})
             self.truth["rejected"].append(key)
-        elif self.hits(self.faults.lose):
+        elif self.fails(self.rates.lose):
             self.truth["lost"].append(key)
         else:
-            self._upsert(resource, held(resource, key, version, op, record))
+            version, op = int(first["version"] or 0), str(first["cd_operation"])
+            stored = _stored(batch.resource, key, version=version, op=op, record=record)
+            self._upsert(batch.resource, stored)
 
-    def _upsert(self, resource: str, row: Held) -> None:
-        before = self.held[resource].get(row.key)
-        if before is None:
-            doubled = self.hits(self.faults.duplicate)
-            self.held[resource][row.key] = [row, row] if doubled else [row]
-            if doubled:
-                self.truth["duplicated"].append(row.key)
-        elif before[0].version < row.version:
+    def _upsert(self, resource: str, record: StoredRecord) -> None:
+        mine = self.records[resource]
+        known = mine.get(record.key)
+        if known is None:
+            mine[record.key] = [record]
+            if self.fails(self.rates.duplicate):
+                mine[record.key].append(record)
+                self.truth["duplicated"].append(record.key)
+        elif known[0].version < record.version:
             # The window of a key never changes.
-            self.held[resource][row.key] = [row._replace(day=before[0].day)]
+            mine[record.key] = [record._replace(day=known[0].day)]
 
     def open_keys(self, resource: str) -> set[str]:
-        waiting = [
-            batch
-            for batch in self.batches.values()
-            if batch.resource == resource and not batch.checked
-        ]
-        return {next(iter(row.values()))[KEY[resource]] for batch in waiting for row in batch.rows}
+        """The keys that were pushed and are not yet checked."""
+        keys: set[str] = set()
+        for batch in self.batches.values():
+            if batch.resource == resource and not batch.checked:
+                keys |= batch.keys
+        return keys
 
     def cut(
-        self, run_id: str, resource: str, first: str, last: str, without: set[str]
+        self, run_id: str, resource: str, *, first: str, last: str, without: set[str]
     ) -> list[str]:
-        """Remember what is there now; the keys that are still on their way here."""
-        self.ripen()
+        """Keep what is there now, of the days `first` to `last`, for a reconciliation.
+
+        Returns the keys that are still open here.
+        """
+        self.check_due_batches()
         own = self.open_keys(resource)
         hidden = without | own
-        children: defaultdict[tuple[str, int], list[Held]] = defaultdict(list)
-        for rows in self.held[resource].values():
-            for row in rows:
-                if first <= row.day <= last and row.key not in hidden:
-                    children[row.day, row.b1].append(row)
-        while len(self.snapshots) >= 8:
-            del self.snapshots[next(iter(self.snapshots))]
+        children: dict[tuple[str, int], list[StoredRecord]] = defaultdict(list)
+        for records in self.records[resource].values():
+            for record in records:
+                if first <= record.day <= last and record.key not in hidden:
+                    children[record.day, record.b1].append(record)
+        # A cut that is asked for again replaces the first, and old ones make room.
         _ = self.snapshots.pop(run_id, None)
-        self.snapshots[run_id] = (resource, Snapshot(dict(children)))
+        while len(self.snapshots) >= SNAPSHOTS_KEPT:
+            del self.snapshots[next(iter(self.snapshots))]
+        self.snapshots[run_id] = Snapshot(resource, dict(children))
         return sorted(own)
 
-    def sums(self, run_id: str, level: int, places: Sequence[Sequence[Any]]) -> list[list[Any]]:
-        """Answers of recon/1 to the levels 0, 1 and 2."""
-        snapshot = self.snapshots[run_id][1]
+    def sums(
+        self, run_id: str, level: int, *, nodes: Sequence[tuple[str, int]]
+    ) -> list[list[Value]]:
+        """Count and sums of every node of level 0, or of those below the `nodes`."""
+        snapshot = self.snapshots[run_id]
+        found: Sums
         if level == 0:
             found = snapshot.windows()
         elif level == 1:
-            days = {place[0] for place in places}
-            found = {place: one for place, one in snapshot.sums.items() if place[0] in days}
+            days = {node[0] for node in nodes}
+            found = {node: total for node, total in snapshot.sums.items() if node[0] in days}
         else:
-            smaller: defaultdict[tuple[Any, ...], list[Held]] = defaultdict(list)
-            for day, b1 in places:
-                for row in snapshot.child(day, b1):
-                    smaller[day, b1, row.b2].append(row)
-            found = {place: total_of(rows) for place, rows in smaller.items()}
-        return [[*place, *one.as_list()] for place, one in sorted(found.items())]
+            smaller: dict[Node, list[StoredRecord]] = defaultdict(list)
+            for day, b1 in nodes:
+                for record in snapshot.child(day, b1):
+                    smaller[day, b1, record.b2].append(record)
+            found = {node: total_of(records) for node, records in smaller.items()}
+        return [[*node, *total.as_list()] for node, total in sorted(found.items())]
 
-    def leaves(self, run_id: str, places: Sequence[Sequence[Any]]) -> list[list[Any]]:
-        """(key, version, op, rd, loose digest, day) of every row below the places."""
-        snapshot = self.snapshots[run_id][1]
-        found: list[list[Any]] = []
-        for place in places:
-            rows = [
-                row
-                for row in snapshot.child(place[0], place[1])
-                if len(place) < 3 or row.b2 == place[2]
-            ]
-            for row in rows:
-                far = digest(loose(orjson.loads(row.record))).hex()
-                found.append([row.key, row.version, row.op, digest(row.record).hex(), far, row.day])
+    def leaves(
+        self, run_id: str, nodes: Sequence[tuple[str, int] | tuple[str, int, int]]
+    ) -> list[list[Value]]:
+        """(key, version, op, rd, loose digest, day) of every record below the nodes."""
+        snapshot = self.snapshots[run_id]
+        found: list[list[Value]] = []
+        for node in nodes:
+            for record in snapshot.child(node[0], node[1]):
+                if len(node) < 3 or record.b2 == node[2]:
+                    far = digest(loose(orjson.loads(record.text))).hex()
+                    near = digest(record.text).hex()
+                    found.append([record.key, record.version, record.op, near, far, record.day])
         return found
 
     def lists(self, run_id: str) -> dict[str, bytes]:
-        """List digest of every window, of the records as they are."""
-        resource, snapshot = self.snapshots[run_id]
-        found: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-        for (day, _), rows in snapshot.children.items():
-            found[day] += [
-                row_hash(stream(resource), r.key, r.version, r.op, digest(r.record)) for r in rows
-            ]
-        return {day: window_digest(rows) for day, rows in found.items()}
+        """List digest of every window, of the records as they are now."""
+        snapshot = self.snapshots[run_id]
+        name = stream(snapshot.resource)
+        found: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for (day, _), records in snapshot.children.items():
+            for r in records:
+                found[day].append(row_hash(name, r.key, r.version, r.op, digest(r.text)))
+        return {day: window_digest(hashes) for day, hashes in found.items()}
 
     def total(self, run_id: str) -> Fingerprint:
         result = Fingerprint()
-        for one in self.snapshots[run_id][1].windows().values():
-            result = result.and_also(one)
+        for fingerprint in self.snapshots[run_id].windows().values():
+            result = result.and_also(fingerprint)
         return result
 
-    def table(self, name: str, batch_id: str | None) -> list[dict[str, Any]]:
-        """Rows of a table, or of a reject table (`…_unqbak`), the latter of one push if named."""
+    def table(self, name: str, batch_id: str | None) -> Sequence[Mapping[str, Value | float]]:
+        """Rows of a table or of a reject table (`…_unqbak`), the latter of one push if named."""
         plain = name.removesuffix("_unqbak")
         resource = next(resource for resource, tables in COLUMNS.items() if plain in tables)
-        first = next(iter(COLUMNS[resource]))
         if name != plain:
-            chosen = [batch for key, batch in self.batches.items() if batch_id in (None, key)]
-            return [
-                row
-                for batch in chosen
-                if batch.resource == resource and plain == first
-                for row in batch.rejects
-            ]
+            return self._rejects(resource, plain, batch_id=batch_id)
         wanted = {KEY[resource], *COLUMNS[resource][plain]}
-        records = [
-            orjson.loads(row.record) for rows in self.held[resource].values() for row in rows
-        ]
-        shown = [
-            {name: value for name, value in record.items() if name in wanted} for record in records
-        ]
-        return [row for row in shown if len(row) > 1 or plain == first]
+        shown: list[Row] = []
+        for records in self.records[resource].values():
+            for record in records:
+                values: Row = orjson.loads(record.text)
+                row = {column: values[column] for column in values if column in wanted}
+                # Only the first table has a row of every record; the others need a column of it.
+                if len(row) > 1 or _is_first_table(resource, plain):
+                    shown.append(row)
+        return shown
 
-    def plant(self, resource: str, what: str, keys: Sequence[str]) -> None:
-        """Do exactly this wrong, and remember it."""
-        mine = self.held[resource]
+    def _rejects(
+        self, resource: str, table: str, *, batch_id: str | None
+    ) -> Sequence[Mapping[str, Value | float]]:
+        found: list[dict[str, Value | float]] = []
+        if not _is_first_table(resource, table):
+            return found
+        for key, batch in self.batches.items():
+            if batch.resource == resource and batch_id in (None, key):
+                found += batch.rejects
+        return found
+
+    def plant(self, resource: str, mistake: Mistake, *, keys: Sequence[str]) -> None:
+        """Make exactly this mistake with every key, and remember it."""
+        mine = self.records[resource]
         for key in keys:
-            self.truth[what].append(key)
-            if what == "lose":
+            self.truth[mistake].append(key)
+            if mistake == "lose":
                 del mine[key]
-                continue
-            if what == "extra":
-                record = {KEY[resource]: key, DAY[resource]: next(iter(mine.values()))[0].day}
-                mine[key] = [held(resource, key, 1, "I", record)]
-                continue
-            row = mine[key][0]
-            record = orjson.loads(row.record)
-            if what == "duplicate":
-                mine[key].append(row)
-            elif what == "older":
-                mine[key] = [held(resource, key, row.version - 1, row.op, record, row.day)]
-            elif what == "newer":
-                changed = {**record, "project_name": "他处改写"}
-                mine[key] = [held(resource, key, row.version + 1, "U", changed, row.day)]
-            elif what == "corrupt":
-                mine[key] = [
-                    held(resource, key, row.version, row.op, {**record, "org_code": "0"}, row.day)
-                ]
-            elif what == "forge":
-                mine[key] = [row._replace(record=canonical({**record, "project_name": "他处改写"}))]
-            elif what == "lossy":
-                short = {
-                    name: str(value)[:10] if name == "event_time" else value
-                    for name, value in record.items()
-                }
-                mine[key] = [held(resource, key, row.version, row.op, short, row.day)]
+            elif mistake == "extra":
+                mine[key] = [self._invent(resource, key)]
+            elif mistake == "duplicate":
+                mine[key].append(mine[key][0])
+            else:
+                mine[key] = [_spoiled(resource, mine[key][0], mistake=mistake)]
+
+    def _invent(self, resource: str, key: str) -> StoredRecord:
+        day = next(iter(self.records[resource].values()))[0].day
+        record: Row = {KEY[resource]: key, DAY_COLUMN[resource]: day}
+        return _stored(resource, key, version=1, op="I", record=record)
 
     def load(self, resource: str, lines: Iterable[bytes]) -> int:
-        """Rows that are simply there: for benchmarks."""
+        """Store records as they are, for benchmarks; returns their number."""
         number = 0
         for line in lines:
-            key, version, op, day, record = orjson.loads(line)
-            weight: Entry = entry(stream(resource), key, version, op, digest(record))
-            one = Held(key, version, op, day, record, weight.b1, weight.b2, weight.d1, weight.d2)
-            self.held[resource][key] = [one]
+            key, version, op, day, text = orjson.loads(line)
+            stored = _stored_text(resource, key, version=version, op=op, day=day, text=text)
+            self.records[resource][key] = [stored]
             number += 1
         return number
+
+
+def _is_first_table(resource: str, table: str) -> bool:
+    return table == next(iter(COLUMNS[resource]))
+
+
+def _spoiled(resource: str, stored: StoredRecord, *, mistake: Mistake) -> StoredRecord:
+    """The record with one mistake in it."""
+    record: Row = orjson.loads(stored.text)
+    version, op = stored.version, stored.op
+    if mistake == "older":
+        version -= 1
+    elif mistake == "newer":
+        version, op = version + 1, "U"
+        record["project_name"] = "他处改写"
+    elif mistake == "corrupt":
+        record["org_code"] = "0"
+    elif mistake == "lossy" and "event_time" in record:
+        record["event_time"] = str(record["event_time"])[:10]
+    elif mistake == "forge":
+        record["project_name"] = "他处改写"
+        # Its sums stay, so that only the list of the records shows it.
+        return stored._replace(text=canonical(record))
+    return _stored(resource, stored.key, version=version, op=op, record=record, day=stored.day)

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from deploy.broker import BrokerError, KafkaBroker, main
+from deploy.broker import BrokerError, KafkaBroker, cli
 from shared.messaging.bus import Message
 from shared.messaging.kafka import KafkaBus
 
@@ -39,4 +40,4 @@ def test_missing_jars_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(BrokerError, match=r"install\.sh"):
         KafkaBroker(tmp_path / "data").start()
-    assert main(["nonsense"]) == 2
+    assert CliRunner().invoke(cli, ["nonsense"]).exit_code == 2

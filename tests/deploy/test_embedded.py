@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -15,8 +16,9 @@ from uuid import UUID
 import httpx
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
-from deploy.embedded import INTERNAL, main
+from deploy.embedded import INTERNAL_PORT_OFFSET, cli
 from deploy.postgres import EmbeddedPostgres, free_port
 from deploy.sample import accounts, catalogue
 from services.identity import security
@@ -118,9 +120,9 @@ def content(guide: PersonalGuide) -> str:
     return guide.model_dump_json(exclude={"answers", "digest"})
 
 
-@contextlib.asynccontextmanager
-async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
+async def started(data: Path, port: int) -> asyncio.subprocess.Process:
+    """`make run` in a process group of its own, as a terminal gives it one."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "deploy.embedded",
@@ -129,12 +131,30 @@ async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Pr
         "--port",
         str(port),
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
+
+
+async def said(process: asyncio.subprocess.Process, words: str, seconds: float = 120) -> None:
+    """Return when a line with these words came."""
     assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(seconds):
+        while words.encode() not in (line := await process.stdout.readline()):
+            assert line, (await process.stderr.read()).decode()
+
+
+def press_ctrl_c(process: asyncio.subprocess.Process) -> None:
+    """The terminal sends SIGINT to every process of the group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+@contextlib.asynccontextmanager
+async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+    process = await started(data, port)
     try:
-        async with asyncio.timeout(60):
-            while b"Tongban runs on" not in (await process.stdout.readline()):
-                assert process.returncode is None
+        await said(process, "Tongban runs on", 60)
         yield process
     finally:
         if process.returncode is None:
@@ -316,9 +336,11 @@ async def test_taken_port_is_told(tmp_path: Path) -> None:
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    for taken in (port, port - INTERNAL):
-        with pytest.raises(SystemExit, match="is taken"):
-            _ = main(["--data", str(tmp_path), "--port", str(taken)])
+    for taken in (port, port - INTERNAL_PORT_OFFSET):
+        result = CliRunner().invoke(cli, ["--data", str(tmp_path), "--port", str(taken)])
+        assert result.exit_code == 1
+        assert "is taken" in result.stderr
+        assert f"Port {port} " in result.stderr
     server.close()
 
     assert list(tmp_path.iterdir()) == []
@@ -350,3 +372,100 @@ def _pretend(version: str, connection: sa.Connection) -> None:
     _ = connection.execute(
         sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version}
     )
+
+
+@pytest.mark.timeout(240)
+async def test_ready_only_with_the_sample_and_one_run_per_folder_and_a_quick_end(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    process = await started(tmp_path, port)
+    watching = asyncio.create_task(readiness(port))
+    await said(process, "One-thing bundles")
+    await said(process, "Tongban runs on")
+    seen = await watching
+    refused = [await second_run(tmp_path, other) for other in (port, free_port())]
+    still_ready = await ready(port)
+    _, half_sent = await asyncio.open_connection("127.0.0.1", port)
+    half_sent.write(
+        b"POST /api/v1/identity/sessions/password HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+    )
+    await half_sent.drain()
+    await asyncio.sleep(0.5)
+
+    pressed = time.monotonic()
+    press_ctrl_c(process)
+    rest, errors = await asyncio.wait_for(process.communicate(), 60)
+    seconds = time.monotonic() - pressed
+    half_sent.close()
+
+    assert seen == [503, 200]
+    for status, words in refused:
+        assert status == 1
+        assert words.startswith(
+            f"数据目录 {tmp_path / 'embedded'} 正由另一个通办进程(进程号 {process.pid})使用"
+        )
+        assert f"pid {process.pid}" in words
+    assert still_ready
+    assert (process.returncode, errors) == (0, b"")
+    told = rest.decode()
+    assert "Stopping …" in told
+    assert "waiting for open requests: 1" in told
+    assert told.endswith("Stopping PostgreSQL …\nStopped.\n")
+    assert seconds < 30
+
+
+async def readiness(port: int) -> list[int]:
+    """The statuses that `/readyz` answered one after the other, until the first 200."""
+    seen: list[int] = []
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(120):
+        while 200 not in seen:
+            with contextlib.suppress(httpx.HTTPError):
+                status = (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code
+                if seen[-1:] != [status]:
+                    seen.append(status)
+            await asyncio.sleep(0.05)
+    return seen
+
+
+async def ready(port: int) -> bool:
+    """Whether `/readyz` of the gateway and of the database of a service say so."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        answers = [await client.get(path) for path in ("/readyz", "/api/v1/matters/statistics")]
+    return all(answer.is_success for answer in answers)
+
+
+async def second_run(data: Path, port: int) -> tuple[int | None, str]:
+    """Status and words of a run that has to end at once."""
+    process = await started(data, port)
+    _, words = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, words.decode()
+
+
+@pytest.mark.timeout(300)
+async def test_interrupted_start_stops_cleanly_and_the_next_goes_on(tmp_path: Path) -> None:
+    port = free_port()
+    for words in ("Starting PostgreSQL", "Licence types"):
+        process = await started(tmp_path, port)
+        await said(process, words)
+        press_ctrl_c(process)
+        rest, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert (process.returncode, errors) == (0, b""), words
+        assert rest.decode().endswith("Stopping PostgreSQL …\nStopped.\n")
+        assert EmbeddedPostgres(tmp_path / "embedded/postgres").postmaster() is None
+    process = await started(tmp_path, port)
+    await said(process, "One-thing bundles")
+    await asyncio.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    _ = await process.communicate()
+
+    async with running(tmp_path, port):
+        names = set(accounts.read(tmp_path / "embedded/accounts.json"))
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False
+        ) as client:
+            _ = await administrator(client, tmp_path)
+            bundles = (await client.get("/matters/bundles")).json()["items"]
+
+    assert names == {*accounts.STAFF, *accounts.SYSTEMS}
+    assert len(bundles) == 10

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner
 
-from deploy.postgres import NOBODY, OTHER_USER, EmbeddedPostgres, PostgresError, main
+from deploy.postgres import NOBODY, OTHER_USER, EmbeddedPostgres, PostgresError, cli
 
 
 @pytest.fixture
@@ -60,6 +61,23 @@ def test_root_without_namespaces_serves_as_another_user(
 
     assert query(server, "SELECT count(*) FROM kept") == 0
     assert server.data_dir.stat().st_uid == int(NOBODY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_cluster_of_another_user_is_served_where_namespaces_work_again(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as forbidden:
+        forbidden.setattr("deploy.postgres.WAYS", (("false",), OTHER_USER))
+        server.start()
+        server.stop()
+
+    later = EmbeddedPostgres(server.data_dir)
+    later.start()
+    answered = query(later, "SELECT 1")
+    later.stop()
+
+    assert answered == 1
 
 
 def test_root_without_any_way_is_told_what_to_do(
@@ -141,20 +159,19 @@ def test_taken_port_is_refused_with_advice(tmp_path: Path) -> None:
             EmbeddedPostgres(tmp_path / "data", port=port).start()
 
 
-def test_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     _ = (tmp_path / "file").write_text("")
 
     with pytest.raises(PostgresError, match="cannot write"):
         EmbeddedPostgres(tmp_path / "file/data").start()
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(tmp_path: Path) -> None:
     data = ["--data", str(tmp_path / "data")]
+    verbs = ("status", "start", "status", "stop", "status", "nonsense")
 
-    statuses = [
-        main([verb, *data]) for verb in ("status", "start", "status", "stop", "status", "nonsense")
-    ]
+    results = [CliRunner().invoke(cli, [verb, *data]) for verb in verbs]
 
-    assert statuses == [3, 0, 0, 0, 3, 2]
-    assert "running, process" in capsys.readouterr().out
+    assert [result.exit_code for result in results] == [3, 0, 0, 0, 3, 2]
+    assert "running, process" in results[2].output
     assert sys.version_info >= (3, 11)

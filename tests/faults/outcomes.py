@@ -85,7 +85,7 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
         " JOIN license_version v ON (v.license_id, v.version) = (l.id, l.version)"
     )
     wrong = [str(row["id"]) for row in versions if not row["same"]]
-    with use_key(base64.b64decode(platform.place.key("data"))):
+    with use_key(base64.b64decode(platform.folder.key("data"))):
         for row in versions:
             record = decrypt(row["record"], RECORD).encode()
             if row["origin"] == "case" and not verify(

@@ -18,9 +18,9 @@ from urllib.request import urlopen
 import asyncpg
 import orjson
 
-from deploy.place import Place
 from deploy.postgres import is_free
 from deploy.processes import GATEWAY_PORT, SERVICES, processes
+from deploy.run_folder import RunFolder
 from deploy.stack import Stack
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.builders.subscriber import listening
@@ -88,7 +88,7 @@ class Platform(Stack):
         self._jwks = _serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
-            Place(data, _free_place()),
+            RunFolder(data, _free_place()),
             settings={
                 **{f"{name.upper()}_JWKS_URL": url for name in SERVICES},
                 "EXCHANGE_REGIONAL_URL": region,

@@ -22,9 +22,9 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from deploy.embedded import INTERNAL
-from deploy.place import Place
+from deploy.embedded import INTERNAL_PORT_OFFSET
 from deploy.postgres import free_port
+from deploy.run_folder import RunFolder
 from deploy.sample import accounts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,11 +61,11 @@ class Desk:
     hook: int
 
     @property
-    def place(self) -> Place:
-        return Place(self.folder / "embedded", self.port)
+    def platform(self) -> RunFolder:
+        return RunFolder(self.folder / "embedded", self.port)
 
     def _here(self, text: str) -> str:
-        own = f"--target {self.place.url} --under {self.folder}"
+        own = f"--target {self.platform.url} --under {self.folder}"
         for old, new in (
             ("127.0.0.1:8000", f"127.0.0.1:{self.port}"),
             ("127.0.0.1:9000", f"127.0.0.1:{self.hook}"),
@@ -120,10 +120,10 @@ class Desk:
             {**one, "source_number": f"N-{number}", "version": version} for number in numbers
         ]
         async with httpx.AsyncClient(
-            base_url=f"{self.place.url}/api/v1", timeout=60, trust_env=False
+            base_url=f"{self.platform.url}/api/v1", timeout=60, trust_env=False
         ) as client:
             headers = await accounts.sign_in(
-                client, accounts.read(self.place.account_file)[accounts.SYSTEM]
+                client, accounts.read(self.platform.account_file)[accounts.SYSTEM]
             )
             headers["Idempotency-Key"] = f"{numbers}-{version}"
             answer = await client.post("/cases/imports", json=body, headers=headers)
@@ -132,7 +132,7 @@ class Desk:
     def get(self, path: str, token: str = "", **params: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.get(
-            f"{self.place.url}/api/v1{path}",
+            f"{self.platform.url}/api/v1{path}",
             params=params,
             headers=headers,
             timeout=60,
@@ -204,7 +204,7 @@ def running(desk: Desk) -> Generator[None]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     """A platform in a new folder, with the sandbox peer of step 2."""
     folder = tmp_path_factory.mktemp("var")
-    port = next(port for port in iter(free_port, 0) if port + INTERNAL < 65_000)
+    port = next(port for port in iter(free_port, 0) if port + INTERNAL_PORT_OFFSET < 65_000)
     desk = Desk(folder, port, free_port())
     with running(desk):
         peer = [
@@ -212,7 +212,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
             "-m",
             "deploy.sandbox_peer",
             "--target",
-            desk.place.url,
+            desk.platform.url,
             "--under",
             str(folder),
         ]
@@ -327,7 +327,7 @@ def test_every_event_is_as_the_contract_of_the_running_platform_says(desk: Desk)
         "event_types": list(contract["channels"]["webhook"]["messages"]),
     }
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "all"}
-    url = f"{desk.place.url}/api/v1/exchange/subscriptions"
+    url = f"{desk.platform.url}/api/v1/exchange/subscriptions"
     made = httpx.post(url, json=body, headers=headers, trust_env=False).raise_for_status().json()
     page = desk.get("/exchange/events", token, subscription=made["id"], after=0, limit=200).json()
 

@@ -46,7 +46,7 @@ from services.cases.case_file.model.states import ALLOWED, IS_OPEN, CaseAct, Sta
 from services.cases.model_base import PLACE, Base
 from shared.database.columns import enum_column, json_column
 from shared.domain.codes import MatterType
-from shared.domain.guides import PersonalGuide
+from shared.domain.guides import MatterKind, PersonalGuide
 from shared.domain.workdays import Moment, WorkCalendar
 from shared.errors import ConflictError, ForbiddenError
 from shared.events.cases import (
@@ -90,7 +90,7 @@ class CaseFacts(TypedDict):
     matter_id: UUID
     matter_code: str
     matter_name: str
-    matter_type: str
+    matter_type: MatterKind
     immediate: bool
     channel: Literal["pc", "mobile", "window", "kiosk"]
     applicant_kind: Literal["person", "organisation"]

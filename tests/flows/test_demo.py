@@ -5,32 +5,31 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from deploy.demo.__main__ import main, play
-from deploy.place import Place
+from deploy.demo.__main__ import cli, play
 from deploy.postgres import free_port
 from deploy.processes import GATEWAY_PORT, processes
+from deploy.run_folder import RunFolder
 from deploy.stack import Stack
 
 
 @pytest.mark.timeout(300)
-def test_story_is_right_in_one_process(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scenario_is_right_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.demo.__main__.DEFAULT", "http://127.0.0.1:1")
 
-    status = main([])
+    result = CliRunner().invoke(cli, [])
 
-    assert status == 0, capfd.readouterr().out
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("stack")
-def test_story_is_right_on_the_production_topology(tmp_path: Path) -> None:
-    with Stack(Place(tmp_path / "stack", free_offset() + GATEWAY_PORT)) as stack:
+def test_scenario_is_right_on_the_production_topology(tmp_path: Path) -> None:
+    with Stack(RunFolder(tmp_path / "stack", free_offset() + GATEWAY_PORT)) as stack:
         asyncio.run(stack.load_sample())
 
-        differences = asyncio.run(play(stack.place.url, tmp_path))
+        differences = asyncio.run(play(stack.folder.url, tmp_path))
 
     assert differences == []
 
