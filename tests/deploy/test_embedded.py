@@ -120,9 +120,10 @@ def content(guide: PersonalGuide) -> str:
     return guide.model_dump_json(exclude={"answers", "digest"})
 
 
-async def started(data: Path, port: int) -> asyncio.subprocess.Process:
-    """`make run` in a process group of its own, as a terminal gives it one."""
-    return await asyncio.create_subprocess_exec(
+@contextlib.asynccontextmanager
+async def started(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """`make run` in a process group of its own, as a terminal gives it one; ended with the block."""
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "deploy.embedded",
@@ -134,6 +135,13 @@ async def started(data: Path, port: int) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                _ = await process.communicate()
 
 
 async def said(process: asyncio.subprocess.Process, words: str, seconds: float = 120) -> None:
@@ -152,15 +160,9 @@ def press_ctrl_c(process: asyncio.subprocess.Process) -> None:
 
 @contextlib.asynccontextmanager
 async def running(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
-    process = await started(data, port)
-    try:
+    async with started(data, port) as process:
         await said(process, "Tongban runs on", 60)
         yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            _ = await process.communicate()
 
 
 async def administrator(client: httpx.AsyncClient, data: Path) -> dict[str, str]:
@@ -379,25 +381,24 @@ async def test_ready_only_with_the_sample_and_one_run_per_folder_and_a_quick_end
     tmp_path: Path,
 ) -> None:
     port = free_port()
-    process = await started(tmp_path, port)
-    watching = asyncio.create_task(readiness(port))
-    await said(process, "One-thing bundles")
-    await said(process, "Tongban runs on")
-    seen = await watching
-    refused = [await second_run(tmp_path, other) for other in (port, free_port())]
-    still_ready = await ready(port)
-    _, half_sent = await asyncio.open_connection("127.0.0.1", port)
-    half_sent.write(
-        b"POST /api/v1/identity/sessions/password HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
-    )
-    await half_sent.drain()
-    await asyncio.sleep(0.5)
+    async with started(tmp_path, port) as process:
+        watching = asyncio.create_task(readiness(port))
+        await said(process, "One-thing bundles")
+        await said(process, "Tongban runs on")
+        seen = await watching
+        refused = [await second_run(tmp_path, other) for other in (port, free_port())]
+        still_ready = await ready(port)
+        _, half_sent = await asyncio.open_connection("127.0.0.1", port)
+        head = b"POST /api/v1/identity/sessions/password HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+        half_sent.write(head + b"{")
+        await half_sent.drain()
+        await asyncio.sleep(0.5)
 
-    pressed = time.monotonic()
-    press_ctrl_c(process)
-    rest, errors = await asyncio.wait_for(process.communicate(), 60)
-    seconds = time.monotonic() - pressed
-    half_sent.close()
+        pressed = time.monotonic()
+        press_ctrl_c(process)
+        rest, errors = await asyncio.wait_for(process.communicate(), 60)
+        seconds = time.monotonic() - pressed
+        half_sent.close()
 
     assert seen == [503, 200]
     for status, words in refused:
@@ -437,8 +438,8 @@ async def ready(port: int) -> bool:
 
 async def second_run(data: Path, port: int) -> tuple[int | None, str]:
     """Status and words of a run that has to end at once."""
-    process = await started(data, port)
-    _, words = await asyncio.wait_for(process.communicate(), 30)
+    async with started(data, port) as process:
+        _, words = await asyncio.wait_for(process.communicate(), 30)
     return process.returncode, words.decode()
 
 
@@ -446,26 +447,26 @@ async def second_run(data: Path, port: int) -> tuple[int | None, str]:
 async def test_interrupted_start_stops_cleanly_and_the_next_goes_on(tmp_path: Path) -> None:
     port = free_port()
     for words in ("Starting PostgreSQL", "Licence types"):
-        process = await started(tmp_path, port)
-        await said(process, words)
-        press_ctrl_c(process)
-        rest, errors = await asyncio.wait_for(process.communicate(), 30)
+        async with started(tmp_path, port) as process:
+            await said(process, words)
+            press_ctrl_c(process)
+            rest, errors = await asyncio.wait_for(process.communicate(), 60)
         assert (process.returncode, errors) == (0, b""), words
         assert rest.decode().endswith("Stopping PostgreSQL …\nStopped.\n")
         assert EmbeddedPostgres(tmp_path / "embedded/postgres").postmaster() is None
-    process = await started(tmp_path, port)
-    await said(process, "One-thing bundles")
-    await asyncio.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    _ = await process.communicate()
+    async with started(tmp_path, port) as process:
+        await said(process, "One-thing bundles")
+        await asyncio.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+        _ = await process.communicate()
 
     async with running(tmp_path, port):
-        names = set(accounts.read(tmp_path / "embedded/accounts.json"))
+        made = accounts.read(tmp_path / "embedded/accounts.json")
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False
         ) as client:
-            _ = await administrator(client, tmp_path)
+            _ = await accounts.sign_in(client, made["administrator"])
             bundles = (await client.get("/matters/bundles")).json()["items"]
 
-    assert names == {*accounts.STAFF, *accounts.SYSTEMS}
+    assert set(made) == {*accounts.STAFF, *accounts.SYSTEMS}
     assert len(bundles) == 10
