@@ -88,7 +88,9 @@ def report(tree: Tree) -> dict[str, str]:
     status, output = tree.run("lint-imports", "--no-cache")
     assert status == 1
     parts = re.split(r"^(.+)\n-+$", output.partition("Broken contracts")[2], flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    # The report wraps long chains at the width of a terminal.
+    chains = [" ".join(part.split()) for part in parts[2::2]]
+    return dict(zip(parts[1::2], chains, strict=True))
 
 
 def contracts() -> list[dict[str, Any]]:
