@@ -34,7 +34,7 @@ from services.licenses.settings import Settings
 from services.licenses.use_cases import checks, collect, issue, types
 from shared import clock
 from shared.database import migrations
-from shared.database.guess_limits import Budget
+from shared.database.guess_limits import GuessLimit
 from shared.database.session import Database
 from shared.domain import codes
 from shared.events.cases import CaseDecided
@@ -49,7 +49,7 @@ AT_ONCE = 8
 CHUNK = 1000
 KEYS = (b"b" * 32, b"p" * 32)
 LOTS = 10**9
-BUDGET = Budget(timedelta(hours=1), LOTS, LOTS)
+BUDGET = GuessLimit(timedelta(hours=1), LOTS, LOTS)
 
 
 @dataclass

@@ -7,7 +7,6 @@ pending changes of entities have been flushed. The price: entities do not see wh
 goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
 """
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -131,32 +130,3 @@ def _processor(kind: Any, way: str) -> Processor:
     if way == "bind":
         return under.bind_processor(DIALECT)
     return under.result_processor(DIALECT, None)
-
-
-class UntypedDirect(Direct[Any]):
-    """Transition: a statement without a row type, until each one names its own."""
-
-    def __init__(self, statement: str | ClauseElement) -> None:
-        super().__init__(statement, NoRow)
-
-    async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[Any]:
-        records = await self._run(session, values)
-        if not records:
-            return ()
-        names = tuple(records[0].keys())
-        # Transition: columns without a name of their own get one from `rename`.
-        kind: Any = namedtuple("UntypedRow", names, rename=True)  # pyright: ignore[reportUntypedNamedTuple]
-        rows: list[Any] = []
-        for record in records:
-            cells: list[Any] = []
-            for name, value in record.items():
-                process = self._processors.get(name)
-                if process is not None:
-                    value = process(value)
-                cells.append(value)
-            rows.append(kind(*cells))
-        return rows
-
-    async def first(self, session: AsyncSession, **values: Any) -> Any:
-        rows = await self.fetch(session, **values)
-        return rows[0] if rows else None

@@ -17,7 +17,7 @@ from sqlalchemy import DateTime, Integer, LargeBinary, Select, column, delete, s
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.direct import Direct, UntypedDirect
+from shared.database.direct import Direct
 from shared.errors import TooManyRequestsError
 from shared.security.crypto import lookup_hash
 
@@ -145,22 +145,3 @@ async def forget_guesses(
 ) -> None:
     """Delete the counts of windows that began before `before`."""
     _ = await session.execute(delete(counts).where(counts.since < before))
-
-
-# Transition: old names, removed when all services use the new ones.
-TriesRow = GuessCountRow
-Budget = GuessLimit
-Try = Guess
-forget_tries = forget_guesses
-
-
-def counting(found: Select[*tuple[Any, ...]], rows: type[GuessCountRow]) -> UntypedDirect:
-    return UntypedDirect(_counted(found, rows))
-
-
-async def ask(
-    session: AsyncSession, statement: UntypedDirect, one: Guess, **parameters: Any
-) -> Sequence[Any]:
-    rows = await statement.fetch(session, **parameters, **_parameters(one))
-    _check_spent(rows[0].spent_since, one)
-    return [row for row in rows if row.is_found]

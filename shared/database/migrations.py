@@ -254,10 +254,5 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if different else 0
 
 
-# Transition: old names, removed when all services use the new ones.
-ground_v1 = create_platform_tables_v1
-ground_v2 = create_platform_tables_v2
-
-
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

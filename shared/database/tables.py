@@ -137,7 +137,3 @@ class AuditRow(PlatformBase):
     sequence: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary)
-
-
-# Transition: old names, removed when all services use the new ones.
-Ground = PlatformBase

@@ -11,7 +11,3 @@ def tune_gc() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
-
-
-# Transition: old names, removed when all services use the new ones.
-collect_seldom = tune_gc

@@ -278,7 +278,3 @@ def open_client(url: str, *, timeout: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=url, timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False
     )
-
-
-# Transition: old names, removed when all services use the new ones.
-Reach = EgressPolicy

@@ -2,29 +2,37 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database.direct import UntypedDirect
+from shared.database.direct import Direct, command
 from shared.database.session import Database, is_database_trouble
 from shared.messaging import outbox
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory
 
-COUNT = UntypedDirect("SELECT count(*) AS number FROM outbox")
-ADD = UntypedDirect(
+
+class Counted(NamedTuple):
+    number: int
+
+
+COUNT = Direct("SELECT count(*) AS number FROM outbox", Counted)
+ADD = command(
     "INSERT INTO outbox (topic, key, event_id, payload) VALUES ('t', 'k', gen_random_uuid(), '')"
 )
-SLEEP = UntypedDirect("SELECT pg_sleep(20)")
-END = UntypedDirect("SELECT pg_terminate_backend(pg_backend_pid())")
+SLEEP = command("SELECT pg_sleep(20)")
+END = command("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def number(database: Database) -> int:
     async with database.reading() as session:
-        return (await COUNT.first(session)).number
+        row = await COUNT.first(session)
+        assert row is not None
+        return row.number
 
 
 async def test_both_ways_of_writing_are_one_transaction(database_of: DatabaseFactory) -> None:
@@ -32,12 +40,12 @@ async def test_both_ways_of_writing_are_one_transaction(database_of: DatabaseFac
 
     async with database.transaction() as session:
         outbox.add(session, a_fact())
-        _ = await ADD.fetch(session)
+        await ADD.execute(session)
     with pytest.raises(LookupError):
         async with database.transaction() as session:
             outbox.add(session, a_fact())
             await session.flush()
-            _ = await ADD.fetch(session)
+            await ADD.execute(session)
             raise LookupError
 
     assert await number(database) == 2
@@ -79,8 +87,8 @@ async def test_connection_that_breaks_within_is_not_used_again(
 
     with pytest.raises(asyncpg.PostgresError) as caught:
         async with database.transaction() as session:
-            _ = await ADD.fetch(session)
-            _ = await END.fetch(session)
+            await ADD.execute(session)
+            await END.execute(session)
 
     assert is_database_trouble(caught.value)
     assert await number(database) == 0
@@ -97,7 +105,7 @@ async def test_one_that_is_called_off_leaves_nothing_behind(
 
     async def slow() -> None:
         async with database.transaction() as session:
-            _ = await ADD.fetch(session)
+            await ADD.execute(session)
             begun.set()
             _ = await sleep(session)
 

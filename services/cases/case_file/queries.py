@@ -21,9 +21,8 @@ from services.cases.case_file.model.materials import CorrectionItem, StoredMater
 from services.cases.case_file.model.states import IS_OPEN, State
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.case_file.model.tracking import TrackingTries
-from shared.database import guess_limits
 from shared.database.direct import Direct
-from shared.database.guess_limits import Try
+from shared.database.guess_limits import Guess, LimitedLookup
 from shared.errors import NotFoundError
 
 BULKY = (Case.guide, Case.materials, Case.missing)
@@ -165,7 +164,7 @@ class TrackedRow(NamedTuple):
     sealed_phone: bytes
 
 
-TRACKED = guess_limits.counting(
+TRACKED = LimitedLookup(
     select(
         Case.number,
         Case.state,
@@ -174,23 +173,17 @@ TRACKED = guess_limits.counting(
         type_coerce(Case.phone, LargeBinary).label("sealed_phone"),
     ).where(Case.number == bindparam("number")),
     TrackingTries,
+    row=TrackedRow,
 )
 
 
-async def find_tracked(session: AsyncSession, attempt: Try) -> TrackedRow | None:
+async def find_tracked(session: AsyncSession, attempt: Guess) -> TrackedRow | None:
     """The case with this number. The look-up counts as an attempt.
 
     Raises `TooManyRequestsError` when the limit of attempts is reached.
     """
-    for row in await guess_limits.ask(session, TRACKED, attempt, number=attempt.number):
-        return TrackedRow(
-            number=row.number,
-            state=row.state,
-            matter_name=row.matter_name,
-            due_on=row.due_on,
-            sealed_phone=row.sealed_phone,
-        )
-    return None
+    rows = await TRACKED.find(session, attempt, number=attempt.number)
+    return rows[0] if rows else None
 
 
 async def list_own(

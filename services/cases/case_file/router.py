@@ -24,7 +24,7 @@ from services.cases.case_file.views import (
     summarize,
 )
 from shared import clock
-from shared.database.guess_limits import Budget
+from shared.database.guess_limits import GuessLimit
 from shared.errors import NotFoundError
 from shared.http.client_address import client_address
 from shared.http.dependencies import Db, ReadSession
@@ -117,7 +117,7 @@ async def track_case(
     Attempts are counted.
     """
     address = client_address(request, trust_gateway=settings.trust_gateway)
-    budget = Budget(
+    budget = GuessLimit(
         window=timedelta(seconds=settings.tracking_window_seconds),
         per_address=settings.tracking_tries_per_address,
         per_number=settings.tracking_tries_per_number,

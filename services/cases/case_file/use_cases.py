@@ -13,7 +13,7 @@ from services.cases.case_file.model.tracking import TrackingTries
 from services.cases.case_file.queries import TrackedRow
 from services.cases.case_file.schemas import Track
 from shared.database import guess_limits
-from shared.database.guess_limits import Budget, Try
+from shared.database.guess_limits import Guess, GuessLimit
 from shared.errors import NotFoundError
 from shared.security.crypto import decrypt, encrypt
 
@@ -22,13 +22,13 @@ NO_PHONE = "0" * 11
 
 
 async def track_case(
-    session: AsyncSession, command: Track, *, address: str, budget: Budget, now: datetime
+    session: AsyncSession, command: Track, *, address: str, budget: GuessLimit, now: datetime
 ) -> TrackedRow:
     """The case, if the digits are those of its applicant's phone.
 
     Raises `NotFoundError` for a wrong number and for a wrong phone alike.
     """
-    case = await queries.find_tracked(session, Try(command.number, address, budget, now))
+    case = await queries.find_tracked(session, Guess(command.number, address, budget, now))
     # The same work for a number that does not exist, so that the time of an answer says nothing.
     sealed_phone = encrypt(NO_PHONE, PHONE_PURPOSE)
     if case is not None:
@@ -43,4 +43,4 @@ async def track_case(
 
 async def forget_attempts(session: AsyncSession, before: datetime) -> None:
     """Delete the counts of windows that began before that time."""
-    await guess_limits.forget_tries(session, TrackingTries, before)
+    await guess_limits.forget_guesses(session, TrackingTries, before)

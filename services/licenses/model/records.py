@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
-from shared.database.guess_limits import TriesRow
+from shared.database.guess_limits import GuessCountRow
 from shared.security.crypto import Encrypted
 from shared.security.key_ring import KeyRow
 
@@ -178,7 +178,7 @@ class Count(Counted, Base):
     type_code: Mapped[str] = mapped_column(Text, primary_key=True)
 
 
-class CheckTries(TriesRow, Base):
+class CheckTries(GuessCountRow, Base):
     """Attempts to check a license without signing in."""
 
     __tablename__ = "check_tries"

@@ -14,9 +14,8 @@ from services.licenses.model.license import License, LicenseStep, LicenseVersion
 from services.licenses.model.records import CheckTries, SigningKey
 from services.licenses.model.states import HolderKind, Operation, Origin, Status, Trust
 from services.licenses.model.types import LicenseTypeVersion, TypeDocument
-from shared.database import guess_limits
-from shared.database.direct import Direct, UntypedDirect
-from shared.database.guess_limits import Try
+from shared.database.direct import Direct
+from shared.database.guess_limits import Guess, LimitedLookup
 from shared.errors import NotFoundError
 
 FIRST = UUID(int=0)
@@ -237,9 +236,9 @@ MOST_PAPERS = 5
 """Papers of different offices that may carry one number."""
 
 
-def _check_by(*conditions: ColumnElement[bool]) -> UntypedDirect:
+def _check_by(*conditions: ColumnElement[bool]) -> LimitedLookup[CheckRow]:
     statement = CHECK.where(*conditions).order_by(License.id).limit(MOST_PAPERS)
-    return guess_limits.counting(statement, CheckTries)
+    return LimitedLookup(statement, CheckTries, row=CheckRow)
 
 
 CHECK_BY_TOKEN = _check_by(
@@ -346,56 +345,21 @@ async def list_steps(session: AsyncSession, license_id: UUID) -> Sequence[Licens
 
 
 async def check_by_token(
-    session: AsyncSession, attempt: Try, *, license_id: UUID, version: int
+    session: AsyncSession, attempt: Guess, *, license_id: UUID, version: int
 ) -> Sequence[CheckRow]:
     """The version that a QR code names."""
-    rows = await guess_limits.ask(
-        session, CHECK_BY_TOKEN, attempt, token_id=license_id, token_version=version
-    )
-    return _check_rows(rows)
+    return await CHECK_BY_TOKEN.find(session, attempt, token_id=license_id, token_version=version)
 
 
 async def check_by_identifier(
-    session: AsyncSession, attempt: Try, *, identifier: str
+    session: AsyncSession, attempt: Guess, *, identifier: str
 ) -> Sequence[CheckRow]:
     """The version with this 证照标识."""
-    rows = await guess_limits.ask(session, CHECK_BY_IDENTIFIER, attempt, asked=identifier)
-    return _check_rows(rows)
+    return await CHECK_BY_IDENTIFIER.find(session, attempt, asked=identifier)
 
 
 async def check_by_number(
-    session: AsyncSession, attempt: Try, *, type_code: str, number: str
+    session: AsyncSession, attempt: Guess, *, type_code: str, number: str
 ) -> Sequence[CheckRow]:
     """The newest versions with this type and number."""
-    rows = await guess_limits.ask(
-        session, CHECK_BY_NUMBER, attempt, asked_type=type_code, asked_number=number
-    )
-    return _check_rows(rows)
-
-
-def _check_rows(rows: Sequence[Any]) -> list[CheckRow]:
-    # `guess_limits.ask` adds columns of its own, so its rows have no type.
-    found: list[CheckRow] = []
-    for row in rows:
-        found.append(
-            CheckRow(
-                id=row.id,
-                type_code=row.type_code,
-                type_name=row.type_name,
-                issuer_code=row.issuer_code,
-                status=row.status,
-                trust=row.trust,
-                issued_on=row.issued_on,
-                valid_from=row.valid_from,
-                valid_until=row.valid_until,
-                newest_version=row.newest_version,
-                version=row.version,
-                identifier=row.identifier,
-                digest=row.digest,
-                record=row.record,
-                signature=row.signature,
-                kid=row.kid,
-                public_key=row.public_key,
-            )
-        )
-    return found
+    return await CHECK_BY_NUMBER.find(session, attempt, asked_type=type_code, asked_number=number)

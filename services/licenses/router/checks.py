@@ -10,7 +10,7 @@ from services.licenses.schemas.checks import CheckLicense, CheckRead
 from services.licenses.settings import Settings
 from services.licenses.use_cases import checks
 from shared import clock
-from shared.database.guess_limits import Budget
+from shared.database.guess_limits import GuessLimit
 from shared.database.session import Database
 from shared.http.client_address import client_address
 
@@ -23,7 +23,7 @@ class Visitor:
 
     database: Database
     address: str
-    budget: Budget
+    budget: GuessLimit
 
     async def check(self, command: CheckLicense) -> CheckRead:
         async with self.database.reading() as session:
@@ -35,7 +35,7 @@ class Visitor:
 # One dependency for all parts: each dependency would cost half as much as the look-up itself.
 async def _visitor(request: Request) -> Visitor:
     settings: Settings = request.app.state.settings
-    budget = Budget(
+    budget = GuessLimit(
         timedelta(seconds=settings.check_window_seconds),
         settings.check_tries_per_address,
         settings.check_tries_per_number,

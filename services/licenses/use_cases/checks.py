@@ -32,7 +32,7 @@ from services.licenses.schemas.checks import (
 from services.licenses.signing import Ed25519Signer, canonical, digest_of, verify
 from shared import clock
 from shared.database import guess_limits
-from shared.database.guess_limits import Budget, Try
+from shared.database.guess_limits import Guess, GuessLimit
 from shared.domain import masking
 from shared.errors import NotFoundError
 from shared.security.key_ring import new_raw
@@ -70,11 +70,11 @@ PLACEHOLDER = _placeholder()
 
 async def forget_tries(session: AsyncSession, before: datetime) -> None:
     """Delete attempts of windows that began before."""
-    await guess_limits.forget_tries(session, CheckTries, before)
+    await guess_limits.forget_guesses(session, CheckTries, before)
 
 
 async def check_license(
-    session: AsyncSession, command: CheckLicense, *, address: str, budget: Budget, now: datetime
+    session: AsyncSession, command: CheckLicense, *, address: str, budget: GuessLimit, now: datetime
 ) -> CheckRead:
     """The findings on the license that the paper shows.
 
@@ -84,7 +84,7 @@ async def check_license(
         NotFoundError: no license with this number and code.
         TooManyRequestsError: the limit of attempts is used up.
     """
-    attempt = Try(command.target, address, budget, now)
+    attempt = Guess(command.target, address, budget, now)
     rows = await _find(session, command, attempt=attempt)
     found = _with_code(rows, command)
     examined = found
@@ -97,7 +97,7 @@ async def check_license(
 
 
 async def _find(
-    session: AsyncSession, command: CheckLicense, *, attempt: Try
+    session: AsyncSession, command: CheckLicense, *, attempt: Guess
 ) -> Sequence[CheckRow]:
     if command.qr is not None:
         # The QR's content is an address whose last part is the token, or the token alone.

@@ -23,7 +23,7 @@ from services.exchange.peers.model import Peer
 from services.exchange.settings import Settings
 from shared.errors import ConflictError
 from shared.ids import new_id
-from shared.runtime.http_client import Answer, EndpointError, Endpoints, Reach
+from shared.runtime.http_client import Answer, EgressPolicy, EndpointError, Endpoints
 from shared.security.crypto import signing_seed
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
@@ -62,7 +62,7 @@ class Target:
     """An endpoint, where it may lie, and what signs for it."""
 
     url: str
-    reach: Reach
+    reach: EgressPolicy
     signer: Signer
 
 
@@ -83,13 +83,13 @@ def public_key() -> str:
     return "whpk_" + _b64(platform_key().public_key().public_bytes_raw())
 
 
-def reach_of(peer: Peer, settings: Settings) -> Reach:
+def reach_of(peer: Peer, settings: Settings) -> EgressPolicy:
     """Where the peer's endpoints may lie."""
     networks = tuple(ipaddress.ip_network(network) for network in peer.networks)
     ports = settings.webhook_ports
     if settings.development:
         ports = None
-    return Reach(networks, ports, loopback=settings.development)
+    return EgressPolicy(networks, ports, loopback=settings.development)
 
 
 def target_of(

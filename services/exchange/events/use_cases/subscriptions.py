@@ -17,14 +17,19 @@ from shared.database.acts import Act
 from shared.errors import FieldError, InvalidInputError
 from shared.http.etags import check_version
 from shared.ids import new_id
-from shared.runtime.http_client import EndpointError, Reach, check_endpoint
+from shared.runtime.http_client import EgressPolicy, EndpointError, check_endpoint
 
 SUSPENDED = "suspended"
 """Cause of dead letters that a suspension made; activation sends them again by itself."""
 
 
 async def create_subscription(
-    session: AsyncSession, peer: Peer, *, command: NewSubscription, reach: Reach, now: datetime
+    session: AsyncSession,
+    peer: Peer,
+    *,
+    command: NewSubscription,
+    reach: EgressPolicy,
+    now: datetime,
 ) -> Subscription:
     """Under pull it is active at once; a webhook is pending until its endpoint has answered.
 
@@ -73,7 +78,7 @@ async def change_subscription(
     *,
     peer: Peer,
     command: ChangeSubscription,
-    reach: Reach,
+    reach: EgressPolicy,
 ) -> Subscription:
     """Other filters are valid from the next event on.
 
@@ -180,7 +185,7 @@ def _apply(command: ChangeSubscription, subscription: Subscription) -> None:
     subscription.sign_ed25519 = command.sign_ed25519
 
 
-def _check(command: ChangeSubscription, *, peer: Peer, reach: Reach) -> None:
+def _check(command: ChangeSubscription, *, peer: Peer, reach: EgressPolicy) -> None:
     """Every fault at once."""
     faults: list[FieldError] = []
     for place, name in enumerate(command.event_types):
