@@ -80,7 +80,7 @@ def small_disk(
         or subprocess.run([*limited(folder), "true"], capture_output=True, check=False).returncode
     ):
         pytest.skip("this machine allows no file system of one's own")
-    monkeypatch.setattr(embedded, "as_postgres_may", lambda: limited(folder))
+    monkeypatch.setattr(embedded, "unprivileged_prefix", lambda _data_dir=None: limited(folder))
     with EmbeddedPostgres(tmp_path / "data", settings=FAST) as server:
         yield server, folder
 

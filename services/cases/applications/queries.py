@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.applications.model import MatterCopy, Upload
+from services.cases.applications.model import Upload
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.license_copies import LicenseCopy, LicenseValues
 from services.cases.case_file.model.materials import StoredMaterial
@@ -119,11 +119,6 @@ async def get_inputs(
     assert matter is not None
     licenses = {values.license_id: LicenseCopy.of(values) for values in row.licenses or ()}
     return ApplicationInputs(matter, row.uploads or {}, licenses, row.calendar)
-
-
-async def lock_copy(session: AsyncSession, matter_id: UUID) -> MatterCopy | None:
-    """The copy of the matter, if there is one, locked."""
-    return await session.get(MatterCopy, matter_id, with_for_update=True)
 
 
 async def list_uploads(

@@ -1,10 +1,9 @@
 """The copies of the published matters."""
 
-from sqlalchemy import literal
+from sqlalchemy import literal, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.applications import queries as application_queries
 from services.cases.applications.model import MatterCopy
 from shared.events.matters import MatterCancelled, MatterPublished, MatterSuspended
 
@@ -27,7 +26,8 @@ async def upsert_copy(session: AsyncSession, event: MatterPublished) -> None:
 
 async def close_copy(session: AsyncSession, event: MatterSuspended | MatterCancelled) -> None:
     """Accept no new applications for the matter."""
-    matter = await application_queries.lock_copy(session, event.matter_id)
-    if matter is not None and matter.revision < event.revision:
-        matter.open = False
-        matter.revision = event.revision
+    # By a statement: the text need not be read for it, whatever version wrote it.
+    statement = update(MatterCopy).where(
+        MatterCopy.matter_id == event.matter_id, MatterCopy.revision < event.revision
+    )
+    _ = await session.execute(statement.values(open=False, revision=event.revision))

@@ -25,6 +25,19 @@ async def get_subscription(
     return found
 
 
+async def get_owner(session: AsyncSession, subscription_id: UUID, *, peer_id: UUID | None) -> UUID:
+    """The id of the peer that the subscription belongs to; the entity itself is not loaded.
+
+    Raises `NotFoundError` as `get_subscription` does.
+    """
+    owner = await session.scalar(
+        select(Subscription.peer_id).where(Subscription.id == subscription_id)
+    )
+    if owner is None or peer_id not in {None, owner}:
+        raise NotFoundError("no such subscription of yours")
+    return owner
+
+
 async def list_subscriptions(
     session: AsyncSession, peer_id: UUID | None, *, after: UUID, limit: int
 ) -> Sequence[Subscription]:

@@ -135,9 +135,10 @@ async def end_subscription(
 ) -> Subscription:
     """By its peer or an administrator (`peer_id` None), for good."""
     session = act.session
-    found = await subscriptions.get_subscription(session, subscription_id, peer_id=peer_id)
+    # Not the entity: once loaded, it would keep the version from before the lock.
+    owner = await subscriptions.get_owner(session, subscription_id, peer_id=peer_id)
     # First, in the order of all who lock several.
-    _ = await subscriptions.lock_subscriptions_of(session, found.peer_id)
+    _ = await subscriptions.lock_subscriptions_of(session, owner)
     subscription = await _lock(act, subscription_id, peer_id=peer_id)
     subscription.end(reason)
     await session.flush()
