@@ -21,8 +21,7 @@ from bench import proc
 from bench.harness import Figure, Options, at_most, run, say, scratch
 from bench.load import percentile
 from deploy.postgres import EmbeddedPostgres
-from services.assessment.model.base import MEASURES as DAILY
-from services.assessment.model.base import STOCKS
+from services.assessment.model.base import STOCKS, Measure
 from services.assessment.use_cases import show_figures as show_day
 from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.rating.model.rating import Rating
@@ -308,7 +307,9 @@ async def _daily(postgres: EmbeddedPostgres, options: Options) -> Sequence[Figur
     try:
         connection = await database.connect()
         _ = await connection.execute("SET statement_timeout = 0")
-        _ = await connection.execute(DAYS, days, list(DAILY), timeout=300)
+        _ = await connection.execute(
+            DAYS, days, [measure.value for measure in Measure], timeout=300
+        )
         _ = await connection.execute(TOTALS, list(STOCKS), timeout=300)
         cases = await connection.fetchval(
             "SELECT sum(value)::bigint FROM day_count WHERE measure = 'cases_received'"
