@@ -73,7 +73,7 @@ RATINGS = (
     "INSERT INTO rating (id, invitation_id, revision, grade, tags, dictionary, contents, pf, sub_channel, real_name,"
     f" suspicions, supplements, rated_at, rated_on, {COLUMNS}) SELECT {ID}, {ID}, 1,"
     f" CASE WHEN {_dice('g', 100)} < 4 THEN 1 + {_dice('b', 2)} ELSE 3 + {_dice('b', 3)} END, '{{}}', '2023', '{{}}',"
-    f" (1 + {_dice('c', 7)})::text, 'x', {_dice('r', 10)} > 0, '{{}}', '[]', {DAY}, {DAY}, {SERVICE}"
+    f" (1 + {_dice('c', 7)})::text, 'site', {_dice('r', 10)} > 0, '{{}}', '[]', {DAY}, {DAY}, {SERVICE}"
     " FROM generate_series($1::int, $2::int) n"
 )
 TICKETS = (
