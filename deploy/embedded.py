@@ -293,13 +293,14 @@ cli = new_command()
 def main(*, port: GatewayPort = GATEWAY_PORT, data: DataRoot = Path("var")) -> None:
     """Run the whole platform in one process until Ctrl-C, with sample data."""
     folder = RunFolder(data.resolve() / "embedded", port)
-    # Not an argument: exchange's consumer reads it where nobody hands it settings.
-    _ = os.environ.setdefault("EXCHANGE_PUBLIC_URL", folder.url)
     with explained_errors(folder.path, more=migrations.UnknownVersionError):
         folder.refuse_second_run()
         purposes = {port: "gateway", port + INTERNAL_PORT_OFFSET: "identity, PORT + 101"}
         refuse_taken_ports(purposes)
         with folder.locked():
+            # Not an argument: exchange's consumer reads it where nobody hands it settings. Only
+            # now, so that a refused run leaves its caller's environment as it was.
+            _ = os.environ.setdefault("EXCHANGE_PUBLIC_URL", folder.url)
             run(folder)
 
 
