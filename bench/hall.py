@@ -50,7 +50,7 @@ def token(**claims: Any) -> dict[str, str]:
         "sid": str(new_id()),
         **claims,
     }
-    return {"authorization": f"Bearer {sign_access_token(KEY, 'bench', claims)}"}
+    return {"authorization": f"Bearer {sign_access_token(KEY, 'bench', claims=claims)}"}
 
 
 def jwks() -> dict[str, Any]:

@@ -95,7 +95,7 @@ async def _consume(database: Database, bus: Bus, consumer: Consumer, count: int)
     """Events a second from joining the group until all are in the inbox."""
     connection = await asyncpg.connect(database.dsn)
     _ = await connection.execute("TRUNCATE inbox")
-    inbox = Inbox(database, bus, consumer)
+    inbox = Inbox(database, bus, consumer=consumer)
 
     async def all_in() -> bool:
         return await connection.fetchval("SELECT count(*) FROM inbox") >= count

@@ -90,7 +90,7 @@ def _chunks(peer: str, count: int, contact: dict[str, str] | None) -> Iterator[R
 
 async def _take(database: Database, chunks: Sequence[Record]) -> float:
     """Records a second."""
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     started = time.perf_counter()
     for first in range(0, len(chunks), POLL):
         await inbox.take(chunks[first : first + POLL])

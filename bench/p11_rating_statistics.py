@@ -145,7 +145,7 @@ async def _truth(session: AsyncSession, place: tuple[str, str], month: date) -> 
     )
     for rating, ticket in await session.execute(rated):
         for cell in cells_of_rating(rating):
-            cells.setdefault(cell, Counter()).update(figures(rating, ticket, None))
+            cells.setdefault(cell, Counter()).update(figures(rating, ticket, appeal=None))
     invited = select(Invitation).where(
         Invitation.area_code == place[0],
         Invitation.department_code == place[1],

@@ -145,7 +145,7 @@ class Town:
             "sid": str(new_id()),
             **claims,
         }
-        return {"authorization": f"Bearer {sign_access_token(self.key, self.kid, claims)}"}
+        return {"authorization": f"Bearer {sign_access_token(self.key, self.kid, claims=claims)}"}
 
     def officer(self, *roles: str) -> dict[str, str]:
         """A staff member of the department that the matter belongs to."""

@@ -219,7 +219,9 @@ async def _start_worker(
     database = open_database(settings, 3)
     _ = stack.push_async_callback(database.close)
     module.consumer.settings = settings
-    worker = Worker(name, database, bus, module.consumer, module.timers(settings))
+    worker = Worker(
+        name, database, bus=bus, consumer=module.consumer, timers=module.timers(settings)
+    )
     working = asyncio.create_task(worker.run())
 
     async def stop() -> None:

@@ -88,7 +88,7 @@ def extract(root: Path = ROOT) -> Found:
         for path in sorted((root / top).rglob("*.py")):
             relative = path.relative_to(root)
             if "migrations" not in relative.parts[:-1]:
-                _extract_file(found, relative, path.read_text(encoding="utf-8"))
+                _extract_file(found, relative, source=path.read_text(encoding="utf-8"))
     _extract_pydantic(found)
     return found
 
@@ -97,7 +97,7 @@ def _part_of(relative: Path) -> str:
     return relative.parts[1] if relative.parts[0] == "services" else relative.parts[0]
 
 
-def _extract_file(found: Found, relative: Path, source: str) -> None:
+def _extract_file(found: Found, relative: Path, *, source: str) -> None:
     tree = ast.parse(source)
     if not _says_anything(source):
         return
@@ -135,7 +135,7 @@ class _Extractor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
         if self._class is not None and _is_super_init(node):
-            detail = _argument(node, 0, "detail")
+            detail = _argument(node, 0, name="detail")
             # A class that takes its text from its caller passes it on.
             if not isinstance(detail, ast.Name) or not _takes_detail(self._class):
                 self._take(node, self._class.code, detail)
@@ -146,13 +146,17 @@ class _Extractor(ast.NodeVisitor):
 
     def _visit_construction(self, node: ast.Call, kind: type) -> None:
         if issubclass(kind, ProblemError) and _takes_detail(kind):
-            self._take(node, kind.code, _argument(node, 0, "detail"))
+            self._take(node, kind.code, _argument(node, 0, name="detail"))
         elif issubclass(kind, FieldError):
-            self._take_ruled(node, _argument(node, 1, "rule"), _argument(node, 2, "message"))
+            self._take_ruled(
+                node, _argument(node, 1, name="rule"), message=_argument(node, 2, name="message")
+            )
         elif issubclass(kind, Rule):
-            self._take_ruled(node, _argument(node, 0, "name"), _argument(node, 1, "message"))
+            self._take_ruled(
+                node, _argument(node, 0, name="name"), message=_argument(node, 1, name="message")
+            )
         elif issubclass(kind, InvalidValueError):
-            self._take(node, "value_error", _argument(node, 0, "message"))
+            self._take(node, "value_error", _argument(node, 0, name="message"))
 
     def _resolve(self, expression: ast.expr) -> object:
         """What a dotted name means in the module; None for anything else."""
@@ -164,7 +168,9 @@ class _Extractor(ast.NodeVisitor):
             case _:
                 return None
 
-    def _take_ruled(self, node: ast.Call, rule: ast.expr | None, message: ast.expr | None) -> None:
+    def _take_ruled(
+        self, node: ast.Call, rule: ast.expr | None, *, message: ast.expr | None
+    ) -> None:
         name = _literal(rule)
         if name is None:
             self._fault(node, "the rule is not a literal")
@@ -214,7 +220,7 @@ def _takes_detail(kind: type[ProblemError]) -> bool:
     return "detail" in kind.__init__.__code__.co_varnames[1:2]
 
 
-def _argument(node: ast.Call, place: int, name: str) -> ast.expr | None:
+def _argument(node: ast.Call, place: int, *, name: str) -> ast.expr | None:
     if len(node.args) > place:
         return node.args[place]
     for keyword in node.keywords:
@@ -269,7 +275,7 @@ def _key(message: Message) -> Key:
     return Key(message.context or "", str(message.id))
 
 
-def _read(language: str, part: str, locale: Path) -> Catalog | None:
+def _read(language: str, part: str, *, locale: Path) -> Catalog | None:
     path = locale / language / f"{part}.po"
     if not path.exists():
         return None
@@ -298,7 +304,7 @@ def merge(language: str, locale: Path = LOCALE) -> tuple[dict[Key, Message], lis
     owners: dict[Key, str] = {}
     faults: list[str] = []
     for part in _parts(language, locale):
-        catalog = _read(language, part, locale)
+        catalog = _read(language, part, locale=locale)
         for message in _entries(catalog) if catalog is not None else ():
             key = _key(message)
             if not message.string:
@@ -347,9 +353,9 @@ def faults_of(found: Found, locale: Path = LOCALE) -> list[str]:
         faults += merge(language, locale)[1]
         for part in _parts(language, locale):
             known = found.texts.get(part, {})
-            catalog = _read(language, part, locale)
+            catalog = _read(language, part, locale=locale)
             for message in _entries(catalog) if catalog is not None else ():
-                faults += _message_faults(message, f"{language}/{part}.po", known, part)
+                faults += _message_faults(message, f"{language}/{part}.po", known=known, part=part)
     for path, content in outputs(locale):
         if not path.exists() or path.read_bytes() != content:
             faults.append(f"{path.relative_to(locale)} is stale: python -m deploy.texts compile")
@@ -368,7 +374,7 @@ def _missing(found: Found, locale: Path) -> list[str]:
 
 
 def _message_faults(
-    message: Message, file: str, known: dict[Key, list[str]], part: str
+    message: Message, file: str, *, known: dict[Key, list[str]], part: str
 ) -> list[str]:
     key = _key(message)
     if key not in known:
@@ -407,18 +413,18 @@ def update() -> None:
     found = extract()
     merged = {language: merge(language)[0] for language in TRANSLATED}
     for part, texts in sorted(found.texts.items()):
-        write_part(REQUIRED, part, texts, merged[REQUIRED])
+        write_part(REQUIRED, part, texts=texts, merged=merged[REQUIRED])
         if (LOCALE / "bo" / f"{part}.po").exists():
-            write_part("bo", part, texts, merged["bo"], only_translated=True)
+            write_part("bo", part, texts=texts, merged=merged["bo"], only_translated=True)
     _report(found.faults)
 
 
 def write_part(
     language: str,
     part: str,
+    *,
     texts: dict[Key, list[str]],
     merged: dict[Key, Message],
-    *,
     only_translated: bool = False,
     locale: Path = LOCALE,
 ) -> None:
@@ -426,7 +432,7 @@ def write_part(
 
     A text that another part has already is not asked for twice.
     """
-    before = _read(language, part, locale) or _empty(language)
+    before = _read(language, part, locale=locale) or _empty(language)
     old = {_key(message): message for message in _entries(before)}
     catalog = _empty(language)
     for key in sorted(texts):
@@ -442,14 +448,14 @@ def write_part(
             context=key.context,
             auto_comments=comments,
         )
-    _keep_obsolete(catalog, before, texts)
+    _keep_obsolete(catalog, before, texts=texts)
     path = locale / language / f"{part}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         write_po(stream, catalog, width=0, no_location=True)
 
 
-def _keep_obsolete(catalog: Catalog, before: Catalog, texts: Collection[Key]) -> None:
+def _keep_obsolete(catalog: Catalog, before: Catalog, *, texts: Collection[Key]) -> None:
     """Texts that no code says any more stay as obsolete entries, for whoever words them anew."""
     for message in [*before.obsolete.values(), *_entries(before)]:
         if _key(message) not in texts and message.string:

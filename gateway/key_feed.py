@@ -31,7 +31,7 @@ class _Page(TypedDict):
 class KeyAndRevocationFeed:
     """Reads keys and revocations every `every` seconds; while identity is away the known ones stay."""
 
-    def __init__(self, verifier: TokenVerifier, revocations_url: str, every: float) -> None:
+    def __init__(self, verifier: TokenVerifier, revocations_url: str, *, every: float) -> None:
         self._verifier = verifier
         self._url = revocations_url
         self._every = every

@@ -35,8 +35,10 @@ def create_gateway(
     """
     tokens = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     services = settings.upstreams if upstreams is None else upstreams
-    forwarder = Forwarder(settings, services, tokens)
-    feed = KeyAndRevocationFeed(tokens, settings.revocations_url, settings.revocation_poll_seconds)
+    forwarder = Forwarder(settings, services, verifier=tokens)
+    feed = KeyAndRevocationFeed(
+        tokens, settings.revocations_url, every=settings.revocation_poll_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:

@@ -86,7 +86,7 @@ def value(headers: Headers, name: bytes) -> str:
     return ""
 
 
-def kept(headers: Headers, name: bytes, form: re.Pattern[str]) -> str | None:
+def kept(headers: Headers, name: bytes, *, form: re.Pattern[str]) -> str | None:
     """A header's value when it has the right form, else None."""
     found = value(headers, name)
     if form.fullmatch(found):
@@ -94,7 +94,7 @@ def kept(headers: Headers, name: bytes, form: re.Pattern[str]) -> str | None:
     return None
 
 
-def outgoing(headers: Headers, address: str, request_id: str) -> Headers:
+def outgoing(headers: Headers, address: str, *, request_id: str) -> Headers:
     """What the service gets: nothing hop-by-hop, and nothing that only the gateway may set.
 
     The length of the body is added by whoever sends the body.
@@ -104,7 +104,7 @@ def outgoing(headers: Headers, address: str, request_id: str) -> Headers:
     for name, content in headers:
         if name not in never and not name.startswith(SET_BY_GATEWAY_PREFIXES):
             passed.append((name, content))
-    trace = kept(headers, b"traceparent", TRACEPARENT) or _new_trace(request_id)
+    trace = kept(headers, b"traceparent", form=TRACEPARENT) or _new_trace(request_id)
     passed.append((b"x-forwarded-for", address.encode("latin-1")))
     passed.append((b"x-request-id", request_id.encode()))
     passed.append((b"traceparent", trace.encode()))

@@ -21,5 +21,5 @@ def _answers(service: str, status: int) -> Histogram:
     return ANSWERS.labels(service, status)
 
 
-def observe(service: str, status: int, seconds: float) -> None:
+def observe(service: str, status: int, *, seconds: float) -> None:
     _answers(service, status).observe(seconds)

@@ -80,7 +80,7 @@ class Forwarder:
     """`upstreams`: service → base URL, or an ASGI app in this process."""
 
     def __init__(
-        self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], verifier: TokenVerifier
+        self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], *, verifier: TokenVerifier
     ) -> None:
         self._settings = settings
         self._verifier = verifier
@@ -93,7 +93,9 @@ class Forwarder:
         for name, target in upstreams.items():
             if isinstance(target, str):
                 self._upstreams[name] = Upstream(
-                    target, settings.connect_timeout, settings.read_timeout
+                    target,
+                    connect_timeout=settings.connect_timeout,
+                    read_timeout=settings.read_timeout,
                 )
             else:
                 self._upstreams[name] = target
@@ -115,7 +117,9 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = kept(scope["headers"], b"x-request-id", REQUEST_ID) or os.urandom(16).hex()
+        request_id = (
+            kept(scope["headers"], b"x-request-id", form=REQUEST_ID) or os.urandom(16).hex()
+        )
         route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"
@@ -139,14 +143,14 @@ class Forwarder:
         finally:
             self._concurrency.leave(address)
             service = "none" if route is None else route.service
-            metrics.observe(service, answer.status, time.perf_counter() - started)
+            metrics.observe(service, answer.status, seconds=time.perf_counter() - started)
 
     async def _forward(self, request: _Request) -> None:
         route = request.route
         if route is None:
             raise NoRouteError("no service answers here")
         scope, answer = request.scope, request.answer
-        caller = await self._verify(route, scope, request.address)
+        caller = await self._verify(route, scope, address=request.address)
         verdict = self._limits.take(
             route, caller=caller, address=request.address, now=time.monotonic()
         )
@@ -158,13 +162,13 @@ class Forwarder:
         if upstream is None:
             raise UnavailableError("this service is not running here", wait=29)
         answer.added += verdict.headers()
-        headers = outgoing(scope["headers"], request.address, request.id)
+        headers = outgoing(scope["headers"], request.address, request_id=request.id)
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         if isinstance(upstream, Upstream):
             body = Body(scope, request.receive, settings=self._settings, length=length)
             call = _Call(scope["method"], _target(scope), headers, body, answer)
-            await self._over_http(route.service, upstream, call)
+            await self._over_http(route.service, upstream, call=call)
         else:
             await upstream({**scope, "headers": headers}, request.receive, answer)
 
@@ -178,7 +182,7 @@ class Forwarder:
         if self._concurrency.in_flight > most:
             raise OverloadedError("too much at once; come back soon", wait=1)
 
-    async def _verify(self, route: Route, scope: Scope, address: str) -> Caller | None:
+    async def _verify(self, route: Route, scope: Scope, *, address: str) -> Caller | None:
         """The caller, None where the route is public and no token was sent."""
         kind, _, token = value(scope["headers"], b"authorization").partition(" ")
         if not kind and route.public:
@@ -191,7 +195,7 @@ class Forwarder:
             _check_limit(self._limits.take_refused(address, time.monotonic()))
             raise InvalidTokenError("send a valid access token", wire_headers=[CHALLENGE]) from None
 
-    async def _over_http(self, service: str, upstream: Upstream, call: _Call) -> None:
+    async def _over_http(self, service: str, upstream: Upstream, *, call: _Call) -> None:
         """One exchange, repeated while it may be; the service's failures open its circuit."""
         breaker = self._breakers[service]
         wait = breaker.wait(time.monotonic())
@@ -223,7 +227,7 @@ class Forwarder:
 
     async def _exchange(self, upstream: Upstream, call: _Call) -> None:
         body = call.body
-        head = upstream.head(call.method, call.target, call.headers, chunked=body.chunked)
+        head = upstream.head(call.method, call.target, headers=call.headers, chunked=body.chunked)
         content = await body.content()
         connection = await upstream.connection()
         watch = self._watches.over(body, connection)

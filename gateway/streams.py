@@ -113,7 +113,7 @@ class Watch:
 
     __slots__ = ("_body", "_connection", "_watches", "_watching")
 
-    def __init__(self, body: Body, connection: Connection, watches: "Watches") -> None:
+    def __init__(self, body: Body, connection: Connection, *, watches: "Watches") -> None:
         self._body = body
         self._connection = connection
         self._watches = watches
@@ -141,7 +141,7 @@ class Watches:
 
     def over(self, body: Body, connection: Connection) -> Watch:
         """A watch over one exchange; the caller of this method ends it."""
-        watch = Watch(body, connection, self)
+        watch = Watch(body, connection, watches=self)
         self._new.add(watch)
         if self._timer is None:
             self._start_timer()

@@ -46,7 +46,7 @@ class Upstream:
         ValueError: `url` is not such an address.
     """
 
-    def __init__(self, url: str, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, url: str, *, connect_timeout: float, read_timeout: float) -> None:
         parts = urlsplit(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -90,7 +90,7 @@ class Upstream:
         )
         return connection
 
-    def head(self, method: str, target: bytes, headers: Headers, *, chunked: bool) -> bytes:
+    def head(self, method: str, target: bytes, *, headers: Headers, chunked: bool) -> bytes:
         """The head of a request as it is sent.
 
         Args:

@@ -54,7 +54,7 @@ class FieldError:
     """Of the text in the catalogues: the rule, or `value_error` for the text of a value's check."""
 
     def __init__(
-        self, field: str, rule: str, message: str, row: int | None = None, **params: object
+        self, field: str, rule: str, *, message: str, row: int | None = None, **params: object
     ) -> None:
         object.__setattr__(self, "field", field)
         object.__setattr__(self, "context", rule)
@@ -66,17 +66,17 @@ class FieldError:
     @classmethod
     def at(cls, field: str, rule: Rule, *, row: int | None = None) -> "FieldError":
         """The rule as broken by `field`."""
-        return cls(field, rule.name, rule.message, row=row, **rule.params)
+        return cls(field, rule.name, message=rule.message, row=row, **rule.params)
 
     @classmethod
     def of(
-        cls, field: str, rule: str, error: ValueError, *, row: int | None = None
+        cls, field: str, rule: str, *, error: ValueError, row: int | None = None
     ) -> "FieldError":
         """The rule as broken by `field`, with the text of the check that refused the value."""
         message, params = str(error), dict[str, object]()
         if isinstance(error, InvalidValueError):
             message, params = error.message, error.params
-        found = cls(field, rule, message, row, **params)
+        found = cls(field, rule, message=message, row=row, **params)
         object.__setattr__(found, "context", "value_error")
         return found
 
@@ -102,7 +102,7 @@ class FieldError:
         """The message in the language of `reader`, by default of the request at hand."""
         language, unreviewed = reader or current_reader()
         return render(
-            self.context, self.message, self.params, language=language, unreviewed=unreviewed
+            self.context, self.message, params=self.params, language=language, unreviewed=unreviewed
         )
 
     def as_dict(self, reader: Reader | None = None) -> dict[str, str | int]:
@@ -122,7 +122,7 @@ class InvalidValueError(ValueError):
     """
 
     def __init__(self, message: str, **params: object) -> None:
-        super().__init__(render("value_error", message, params, language="en"))
+        super().__init__(render("value_error", message, params=params, language="en"))
         self.message = message
         self.params = params
 
@@ -163,7 +163,7 @@ class ProblemError(Exception):
         """The detail in the language of `reader`, by default of the request at hand."""
         language, unreviewed = reader or current_reader()
         return render(
-            self.code, self.template, self.params, language=language, unreviewed=unreviewed
+            self.code, self.template, params=self.params, language=language, unreviewed=unreviewed
         )
 
     def __str__(self) -> str:
@@ -285,13 +285,13 @@ def pydantic_error(fault: ErrorDetails, field: str) -> FieldError:
     context: Mapping[str, Any] = fault.get("ctx", {})  # as Pydantic's validators fill it
     error = context.get("error")
     if isinstance(error, InvalidValueError):
-        return FieldError.of(field, rule, error)
+        return FieldError.of(field, rule, error=error)
     if rule in {"value_error", "assertion_error"}:
-        return FieldError(field, rule, fault["msg"].partition(", ")[2])
+        return FieldError(field, rule, message=fault["msg"].partition(", ")[2])
     template = _pydantic_template(rule, context)
     if template is None:
-        return FieldError(field, rule, fault["msg"])
-    return FieldError(field, rule, template, None, **_pydantic_params(context))
+        return FieldError(field, rule, message=fault["msg"])
+    return FieldError(field, rule, message=template, row=None, **_pydantic_params(context))
 
 
 def _pydantic_template(rule: str, context: Mapping[str, Any]) -> str | None:

@@ -47,7 +47,7 @@ def decode_cursor(cursor: str, *kinds: Any) -> list[Any]:
         return [kind(value) for kind, value in zip(kinds, found, strict=True)]
     except (ValueError, TypeError, binascii.Error, OverflowError) as error:
         fault = FieldError(
-            "cursor", "own_cursor", "send the `next` of an earlier page unchanged, or none"
+            "cursor", "own_cursor", message="send the `next` of an earlier page unchanged, or none"
         )
         raise InvalidInputError("the cursor is not one of ours", [fault]) from error
 

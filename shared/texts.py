@@ -109,8 +109,8 @@ def translate(context: str, message: str, *, language: str, unreviewed: bool = F
 def render(
     context: str,
     message: str,
-    params: Mapping[str, object],
     *,
+    params: Mapping[str, object],
     language: str = DEFAULT_LANGUAGE,
     unreviewed: bool = False,
 ) -> str:

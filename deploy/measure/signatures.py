@@ -31,8 +31,8 @@ def more_than_two(files: Sequence[SourceFile]) -> list[str]:
     """`file:line name` of each function that takes more than two parameters by position.
 
     Left out is what only a framework calls: endpoints, dependencies of FastAPI (a function named
-    in `Depends(…)`), listeners of SQLAlchemy (`@event.listens_for`), and ASGI apps (`scope,
-    receive, send`).
+    in `Depends(…)`), listeners of SQLAlchemy (`@event.listens_for`), ASGI apps (`scope, receive,
+    send`), and functions with a parameter `_name`: it is there because a library hands it over.
     """
     dependencies = {name for source in files for name in _dependencies(source.tree)}
     found: list[str] = []
@@ -62,6 +62,7 @@ def _is_called_by_framework(
         is_endpoint(function)
         or function.name in dependencies
         or list(names) == ["scope", "receive", "send"]
+        or any(name.startswith("_") for name in names)
     ):
         return True
     return any("listens_for" in ast.unparse(decorator) for decorator in function.decorator_list)

@@ -124,7 +124,7 @@ async def make_administrator(database: Database, unfinished: UnfinishedAccounts)
     )
     try:
         async with database.transaction() as session:
-            created = await create_staff(session, command, clock.now())
+            created = await create_staff(session, command, now=clock.now())
             # Before the commit: the account must not exist with a password that nobody knows.
             unfinished.add(
                 {

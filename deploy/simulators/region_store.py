@@ -78,7 +78,7 @@ def _stored(
 def _stored_text(
     resource: str, key: str, *, version: int, op: str, day: str, text: str
 ) -> StoredRecord:
-    weight = entry(stream(resource), key, version, op, digest(text))
+    weight = entry(stream(resource), key, version=version, op=op, rd=digest(text))
     return StoredRecord(key, version, op, day, text, weight.b1, weight.b2, weight.d1, weight.d2)
 
 
@@ -291,7 +291,9 @@ class Store:
         found: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for (day, _), records in snapshot.children.items():
             for r in records:
-                found[day].append(row_hash(name, r.key, r.version, r.op, digest(r.text)))
+                found[day].append(
+                    row_hash(name, r.key, version=r.version, op=r.op, rd=digest(r.text))
+                )
         return {day: window_digest(hashes) for day, hashes in found.items()}
 
     def total(self, run_id: str) -> Fingerprint:

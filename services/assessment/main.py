@@ -15,9 +15,9 @@ from shared.settings import load
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    return create_app("assessment", settings, [router], bus=bus, verifier=verifier)
+    return create_app("assessment", settings, parts=[router], bus=bus, verifier=verifier)
 
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_api("assessment", build(settings, bus=open_bus(settings)), settings)
+    run_api("assessment", build(settings, bus=open_bus(settings)), settings=settings)

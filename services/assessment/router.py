@@ -41,6 +41,7 @@ Live = Annotated[
 
 @router.get("/daily-reports/{day}")
 async def get_daily_report(
+    *,
     day: Day,
     session: ReadSession,
     caller: MaybeCaller,
@@ -99,4 +100,6 @@ async def correct_daily_report(
     day: Day, command: CorrectReport, session: Session, caller: Publisher, now: Now
 ) -> DailyReportRead:
     """A corrected revision with its reason."""
-    return await use_cases.correct_report(session, day, command, officer=caller.subject, now=now)
+    return await use_cases.correct_report(
+        session, day, command=command, officer=caller.subject, now=now
+    )

@@ -164,7 +164,7 @@ async def publish_report(
 
 
 async def correct_report(
-    session: AsyncSession, day: date, command: CorrectReport, *, officer: str, now: datetime
+    session: AsyncSession, day: date, *, command: CorrectReport, officer: str, now: datetime
 ) -> DailyReportRead:
     """A further revision of a published day from the present figures, with its reason.
 
@@ -200,8 +200,8 @@ async def _freeze(
     audit.record(
         session,
         "daily-report.publish",
-        "daily_report",
-        day,
+        object_type="daily_report",
+        object_id=day,
         reason=reason,
         revision=report.revision,
     )

@@ -12,4 +12,4 @@ def timers(_settings: Settings) -> list[Timer]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_worker("assessment", settings, consumer, timers(settings))
+    run_worker("assessment", settings, consumer=consumer, timers=timers(settings))

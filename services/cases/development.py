@@ -37,7 +37,7 @@ async def run_timers(
     if not settings.development:
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:
-        fault = FieldError("as_of", "offset", "send it with its offset")
+        fault = FieldError("as_of", "offset", message="send it with its offset")
         raise InvalidInputError("the time has no zone", [fault])
     run = await timers.run_clocks(database, command.as_of)
     return TimerRan(

@@ -147,7 +147,7 @@ class Journal:
         detail: Mapping[str, object],
     ) -> None:
         """An entry of the audit trail, with events, for what is no step of a case."""
-        entry = audit.entry(action, object_type, object_id, reason=reason, **detail)
+        entry = audit.entry(action, object_type, object_id=object_id, reason=reason, **detail)
         self._trail.append(entry)
         self._events.extend(events)
 

@@ -40,7 +40,9 @@ def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
     """The app of this service; `bus` and `verifier` are for tests and the single process."""
-    app = create_app("cases", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
+    app = create_app(
+        "cases", settings, parts=ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan
+    )
     app.state.storage = Storage(settings.storage_url)
     app.state.case_numbers = CaseNumberAllocator(app.state.database)
     return app
@@ -54,4 +56,4 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_api("cases", build(settings, bus=open_bus(settings)), settings)
+    run_api("cases", build(settings, bus=open_bus(settings)), settings=settings)

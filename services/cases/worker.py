@@ -18,4 +18,4 @@ def timers(_settings: Settings) -> list[Timer]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_worker("cases", settings, consumer, timers(settings))
+    run_worker("cases", settings, consumer=consumer, timers=timers(settings))

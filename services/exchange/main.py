@@ -33,7 +33,9 @@ ROUTERS = (
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    app = create_app("exchange", settings, ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan)
+    app = create_app(
+        "exchange", settings, parts=ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan
+    )
     app.state.endpoints = Endpoints()
     # `peers` lies below `events` and must not import it.
     app.state.peer_events = EventRights(settings.city_name)
@@ -49,4 +51,4 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_api("exchange", build(settings, bus=open_bus(settings)), settings)
+    run_api("exchange", build(settings, bus=open_bus(settings)), settings=settings)

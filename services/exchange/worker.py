@@ -27,4 +27,4 @@ def timers(settings: Settings) -> list[Timer]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_worker("exchange", settings, consumer, timers(settings))
+    run_worker("exchange", settings, consumer=consumer, timers=timers(settings))

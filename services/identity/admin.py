@@ -42,6 +42,7 @@ async def _create(command: NewStaff, settings: Settings, *, another: bool) -> St
 
 @cli.command("create-administrator")
 def create_administrator_command(
+    *,
     username: Annotated[str, typer.Option(help="3 to 60 letters, digits, . _ -")],
     area: Annotated[str, typer.Option(help="12-digit area code (区划代码)")],
     department: Annotated[str, typer.Option(help="code of the department")],

@@ -15,9 +15,11 @@ from shared.settings import load
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    return create_app("identity", settings, parts, others=[internal], bus=bus, verifier=verifier)
+    return create_app(
+        "identity", settings, parts=parts, others=[internal], bus=bus, verifier=verifier
+    )
 
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_api("identity", build(settings, bus=open_bus(settings)), settings)
+    run_api("identity", build(settings, bus=open_bus(settings)), settings=settings)

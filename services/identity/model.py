@@ -328,7 +328,7 @@ def _excluding(one: StaffRole, other: StaffRole) -> FieldError:
     return FieldError(
         "roles",
         "excluding_duties",
-        "{first} and {second} must be different people",
+        message="{first} and {second} must be different people",
         first=one.value,
         second=other.value,
     )

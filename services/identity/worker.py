@@ -13,4 +13,4 @@ def timers(_settings: Settings) -> list[Timer]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_worker("identity", settings, consumer, timers(settings))
+    run_worker("identity", settings, consumer=consumer, timers=timers(settings))

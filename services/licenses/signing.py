@@ -81,7 +81,7 @@ def _public_key(x: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(decode(x))
 
 
-def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
+def _verify_ed25519(jwk: Jwk, content: bytes, *, signature: bytes) -> bool:
     try:
         _public_key(jwk["x"]).verify(signature, content)
     except InvalidSignature:
@@ -89,10 +89,14 @@ def _verify_ed25519(jwk: Jwk, content: bytes, signature: bytes) -> bool:
     return True
 
 
+class Verifier(Protocol):
+    """Whether `signature` was made with the key over `content`."""
+
+    def __call__(self, jwk: Jwk, content: bytes, *, signature: bytes) -> bool: ...
+
+
 SIGNERS: Mapping[str, Callable[[str, str], Signer]] = {Ed25519Signer.algorithm: Ed25519Signer}
-VERIFIERS: Mapping[str, Callable[[Jwk, bytes, bytes], bool]] = {
-    Ed25519Signer.algorithm: _verify_ed25519
-}
+VERIFIERS: Mapping[str, Verifier] = {Ed25519Signer.algorithm: _verify_ed25519}
 
 
 def verify(jwk: Jwk, payload: bytes, *, signature: str) -> bool:
@@ -104,6 +108,6 @@ def verify(jwk: Jwk, payload: bytes, *, signature: str) -> bool:
         if middle or named != {"alg": jwk["alg"], "kid": jwk["kid"]}:
             return False
         signed = f"{header}.{encode(payload)}".encode()
-        return VERIFIERS[jwk["alg"]](jwk, signed, decode(mac))
+        return VERIFIERS[jwk["alg"]](jwk, signed, signature=decode(mac))
     except (ValueError, KeyError, binascii.Error):
         return False

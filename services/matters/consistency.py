@@ -54,25 +54,25 @@ def _code_structure(d: MatterDocument) -> Iterator[FieldError]:
             yield FieldError(
                 "code",
                 "code_structure",
-                "give the implementing code (实施编码) or the local code",
+                message="give the implementing code (实施编码) or the local code",
             )
         return
     try:
         basic_code = codes.check_implementing_code(d.code)[19:]
     except ValueError as error:
-        yield FieldError.of("code", "code_structure", error)
+        yield FieldError.of("code", "code_structure", error=error)
         return
     if d.catalog_code and d.catalog_code != basic_code:
         yield FieldError(
             "catalog_code",
             "code_structure",
-            "differs from the basic code inside the implementing code",
+            message="differs from the basic code inside the implementing code",
         )
     if d.code[21:23] != d.type:
         yield FieldError(
             "type",
             "code_structure",
-            "differs from the matter type inside the implementing code",
+            message="differs from the matter type inside the implementing code",
         )
 
 
@@ -83,31 +83,33 @@ def _catalog_entry(d: MatterDocument) -> Iterator[FieldError]:
     try:
         code = codes.check_catalog_code(entry.code)
     except ValueError as error:
-        yield FieldError.of("catalog_entry.code", "catalog_entry", error)
+        yield FieldError.of("catalog_entry.code", "catalog_entry", error=error)
     else:
         yield from _catalog_code(d, code, entry_type=entry.type)
     if entry.type != d.type:
         yield FieldError(
-            "catalog_entry.type", "catalog_entry", "differs from the type of the matter"
+            "catalog_entry.type", "catalog_entry", message="differs from the type of the matter"
         )
 
 
 def _catalog_code(d: MatterDocument, code: str, *, entry_type: str) -> Iterator[FieldError]:
     if d.catalog_code and code != d.catalog_code:
         yield FieldError(
-            "catalog_entry.code", "catalog_entry", "differs from the basic code of the matter"
+            "catalog_entry.code",
+            "catalog_entry",
+            message="differs from the basic code of the matter",
         )
     if d.code is not None and code != d.code[19:]:
         yield FieldError(
             "catalog_entry.code",
             "catalog_entry",
-            "differs from the basic code inside the implementing code",
+            message="differs from the basic code inside the implementing code",
         )
     if code[2:4] != entry_type:
         yield FieldError(
             "catalog_entry.type",
             "catalog_entry",
-            "differs from the matter type inside the basic code",
+            message="differs from the matter type inside the basic code",
         )
 
 
@@ -119,13 +121,13 @@ def _catalog_entry_in_force(d: MatterDocument) -> Iterator[FieldError]:
         yield FieldError(
             "catalog_entry.state",
             "catalog_entry_in_force",
-            "the catalogue does not have it in use",
+            message="the catalogue does not have it in use",
         )
     if d.level not in entry.use_levels:
         yield FieldError(
             "catalog_entry.use_levels",
             "catalog_entry_in_force",
-            "the catalogue does not let level {level} exercise it",
+            message="the catalogue does not let level {level} exercise it",
             level=d.level,
         )
 
@@ -135,7 +137,7 @@ def _handling_item_codes(d: MatterDocument) -> Iterator[FieldError]:
     yield from _doubled("local_code", [item.local_code for item in d.handling_items])
     for item in d.handling_items:
         if item.code is not None:
-            yield from _handling_item_code(d, item, item.code)
+            yield from _handling_item_code(d, item, code=item.code)
 
 
 def _doubled(name: str, values: Sequence[str | None]) -> Iterator[FieldError]:
@@ -144,34 +146,38 @@ def _doubled(name: str, values: Sequence[str | None]) -> Iterator[FieldError]:
             yield FieldError(
                 f"handling_items.{name}",
                 "handling_item_codes",
-                "{value} is used {number} times",
+                message="{value} is used {number} times",
                 value=value,
                 number=number,
             )
 
 
-def _handling_item_code(d: MatterDocument, item: HandlingItem, code: str) -> Iterator[FieldError]:
+def _handling_item_code(
+    d: MatterDocument, item: HandlingItem, *, code: str
+) -> Iterator[FieldError]:
     field = f"handling_items.{item.sequence}.code"
     if d.code is None:
         yield FieldError(
             field,
             "handling_item_codes",
-            "the matter has only a local code, so its items have no national one",
+            message="the matter has only a local code, so its items have no national one",
         )
         return
     try:
         code = codes.check_handling_item_code(code)
     except ValueError as error:
-        yield FieldError.of(field, "handling_item_codes", error)
+        yield FieldError.of(field, "handling_item_codes", error=error)
         return
     if code[:31] != d.code.strip().upper():
         yield FieldError(
             field,
             "handling_item_codes",
-            "does not begin with the implementing code of the matter",
+            message="does not begin with the implementing code of the matter",
         )
     if code[31:] != item.sequence:
-        yield FieldError(field, "handling_item_codes", "does not end in the sequence of the item")
+        yield FieldError(
+            field, "handling_item_codes", message="does not end in the sequence of the item"
+        )
 
 
 def _handling_item_days(d: MatterDocument) -> Iterator[FieldError]:
@@ -187,11 +193,13 @@ def _handling_item_days(d: MatterDocument) -> Iterator[FieldError]:
             yield FieldError(
                 field,
                 "handling_item_days",
-                "must not be longer than the legal days of the item and of the matter",
+                message="must not be longer than the legal days of the item and of the matter",
             )
         is_immediate = (item.project_type or d.project_type) == IMMEDIATE
         if (promised == 0) != is_immediate:
-            yield FieldError(field, "handling_item_days", "即办件 has 0 promised days, 承诺件 more")
+            yield FieldError(
+                field, "handling_item_days", message="即办件 has 0 promised days, 承诺件 more"
+            )
 
 
 def _immediate_means_zero_days(d: MatterDocument) -> Iterator[FieldError]:
@@ -202,18 +210,20 @@ def _immediate_means_zero_days(d: MatterDocument) -> Iterator[FieldError]:
         yield FieldError(
             "promised_days",
             "immediate_means_zero_days",
-            "即办件 has 0 promised days, 承诺件 more",
+            message="即办件 has 0 promised days, 承诺件 more",
         )
 
 
 def _promise_within_law(d: MatterDocument) -> Iterator[FieldError]:
     if d.promised_days is None:
         if d.type != codes.MatterType.PUBLIC_SERVICE:
-            yield FieldError("promised_days", "promise_within_law", "is required for applications")
+            yield FieldError(
+                "promised_days", "promise_within_law", message="is required for applications"
+            )
         return
     if d.legal_days is not None and d.promised_days > d.legal_days:
         yield FieldError(
-            "promised_days", "promise_within_law", "must not be longer than the legal days"
+            "promised_days", "promise_within_law", message="must not be longer than the legal days"
         )
 
 
@@ -223,7 +233,7 @@ def _steps_within_promise(d: MatterDocument) -> Iterator[FieldError]:
         yield FieldError(
             "steps",
             "steps_within_promise",
-            "the steps take {total} days, {promised} are promised",
+            message="the steps take {total} days, {promised} are promised",
             total=total,
             promised=d.promised_days,
         )
@@ -232,34 +242,38 @@ def _steps_within_promise(d: MatterDocument) -> Iterator[FieldError]:
 def _visits_explained(d: MatterDocument) -> Iterator[FieldError]:
     if d.visits > 0:
         if not d.visits_reason:
-            yield FieldError("visits_reason", "visits_explained", "say why the applicant must come")
+            yield FieldError(
+                "visits_reason", "visits_explained", message="say why the applicant must come"
+            )
         return
     if d.visits_reason:
         yield FieldError(
-            "visits_reason", "visits_explained", "nobody must come, so there is no reason"
+            "visits_reason", "visits_explained", message="nobody must come, so there is no reason"
         )
     if online_level(d.stages, 0) < WHOLLY_ONLINE and not d.accepts_post:
         yield FieldError(
             "accepts_post",
             "visits_explained",
-            "no visit and not wholly online: applications must be taken by post",
+            message="no visit and not wholly online: applications must be taken by post",
         )
 
 
 def _fees_complete(d: MatterDocument) -> Iterator[FieldError]:
     if d.charged:
         if not d.fees:
-            yield FieldError("fees", "fees_complete", "name the fee, its standard and its basis")
+            yield FieldError(
+                "fees", "fees_complete", message="name the fee, its standard and its basis"
+            )
     elif d.pay_online or d.fees:
         yield FieldError(
             "charged",
             "fees_complete",
-            "no fee is charged, so there is no fee item and no online payment",
+            message="no fee is charged, so there is no fee item and no online payment",
         )
     for fee in d.fees:
         if not fee.basis:
             yield FieldError(
-                f"fees.{fee.code}.basis", "fees_complete", "name the legal basis of the fee"
+                f"fees.{fee.code}.basis", "fees_complete", message="name the legal basis of the fee"
             )
 
 
@@ -267,13 +281,13 @@ def _result_complete(d: MatterDocument) -> Iterator[FieldError]:
     if d.result is None:
         return
     if not d.result.sample:
-        yield FieldError("result.sample", "result_complete", "show a sample of the result")
+        yield FieldError("result.sample", "result_complete", message="show a sample of the result")
     expected = RESULT_TYPES[d.result.kind]
     if d.result.type != expected:
         yield FieldError(
             "result.type",
             "result_complete",
-            "this kind of result is {expected}",
+            message="this kind of result is {expected}",
             expected=expected,
         )
 
@@ -282,23 +296,25 @@ def _phones(d: MatterDocument) -> Iterator[FieldError]:
     numbers = {"consult_phone": d.consult_phone, "complaint_phone": d.complaint_phone}
     for field, phone in numbers.items():
         if phone is None:
-            yield FieldError(field, "phones", "is required")
+            yield FieldError(field, "phones", message="is required")
         elif not PHONE.fullmatch(phone):
             yield FieldError(
-                field, "phones", "write it with its area code (Lhasa 0891), as 0891-6000001"
+                field, "phones", message="write it with its area code (Lhasa 0891), as 0891-6000001"
             )
     if d.consult_phone and d.consult_phone == d.complaint_phone:
-        yield FieldError("complaint_phone", "phones", "must differ from the number for advice")
+        yield FieldError(
+            "complaint_phone", "phones", message="must differ from the number for advice"
+        )
 
 
 def _objects_named(d: MatterDocument) -> Iterator[FieldError]:
     if not d.object_types:
-        yield FieldError("object_types", "objects_named", "say whom it serves")
+        yield FieldError("object_types", "objects_named", message="say whom it serves")
 
 
 def _place_precise(d: MatterDocument) -> Iterator[FieldError]:
     if d.visits > 0 and not any(place.window for place in d.places):
-        yield FieldError("places", "place_precise", "give an address precise to the window")
+        yield FieldError("places", "place_precise", message="give an address precise to the window")
 
 
 def _licensing_has_faq(d: MatterDocument) -> Iterator[FieldError]:
@@ -310,7 +326,7 @@ def _licensing_has_faq(d: MatterDocument) -> Iterator[FieldError]:
 
 def _basis_named(d: MatterDocument) -> Iterator[FieldError]:
     if d.type != codes.MatterType.PUBLIC_SERVICE and not d.basis:
-        yield FieldError("basis", "basis_named", "name the legal basis")
+        yield FieldError("basis", "basis_named", message="name the legal basis")
 
 
 def _question_tree(d: MatterDocument) -> Iterator[FieldError]:
@@ -320,7 +336,7 @@ def _question_tree(d: MatterDocument) -> Iterator[FieldError]:
 
 def _tibetan_name(d: MatterDocument) -> Iterator[FieldError]:
     if not d.name.bo:
-        yield FieldError("name.bo", "tibetan_name", "has no Tibetan name")
+        yield FieldError("name.bo", "tibetan_name", message="has no Tibetan name")
 
 
 RULES: dict[str, Check] = {

@@ -13,4 +13,4 @@ consumer = Consumer("matters")
 @consumer.on(RecordReceived)
 async def record_supervision(session: AsyncSession, event: RecordReceived) -> None:
     if event.resource == "supervision":
-        await supervision.record_supervision(session, event, clock.now())
+        await supervision.record_supervision(session, event, now=clock.now())

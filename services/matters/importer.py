@@ -170,13 +170,17 @@ def find_columns(heading: Sequence[str]) -> dict[str, int]:
     for name, names in HEADINGS.items():
         places = [place for place, cell in enumerate(cells) if cell in names]
         if len(places) > 1:
-            errors.append(FieldError(name, "unique", "the column is there twice", row=1))
+            errors.append(FieldError(name, "unique", message="the column is there twice", row=1))
         elif places:
             found[name] = places[0]
         elif name in REQUIRED:
             errors.append(
                 FieldError(
-                    name, "required", "no column is headed {names}", row=1, names=Choices(names)
+                    name,
+                    "required",
+                    message="no column is headed {names}",
+                    row=1,
+                    names=Choices(names),
                 )
             )
     if errors:
@@ -195,7 +199,7 @@ def read_rows(content: bytes, known_areas: frozenset[str]) -> Sequence[ImportedR
     for number, cells in enumerate(table[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
-        row = read_row(number, _values_of(cells, columns), known_areas)
+        row = read_row(number, _values_of(cells, columns), known_areas=known_areas)
         rows.append(row)
         if row.identity:
             matters.setdefault(_matter_of(row.values), []).append(row)
@@ -226,7 +230,7 @@ def _gather(rows: Sequence[ImportedRow]) -> None:
     seen: dict[RowPlace, int] = {}
     good: list[ImportedRow] = []
     for row in rows:
-        for name, rule in list(_item_conflicts(row, first, seen)):
+        for name, rule in list(_item_conflicts(row, first, seen=seen)):
             row.add(name, rule)
         if row.errors:
             row.document = None
@@ -241,7 +245,7 @@ def _names_item(values: dict[str, str]) -> bool:
 
 
 def _item_conflicts(
-    row: ImportedRow, first: ImportedRow, seen: dict[RowPlace, int]
+    row: ImportedRow, first: ImportedRow, *, seen: dict[RowPlace, int]
 ) -> Iterator[tuple[str, Rule]]:
     """Why a row cannot stand beside the others of its code: column and rule."""
     if row is not first and not (_names_item(row.values) and _names_item(first.values)):
@@ -308,7 +312,7 @@ def _item(values: dict[str, str], sequence: str, *, is_national: bool) -> Handli
     )
 
 
-def read_row(number: int, values: dict[str, str], known_areas: frozenset[str]) -> ImportedRow:
+def read_row(number: int, values: dict[str, str], *, known_areas: frozenset[str]) -> ImportedRow:
     """Judge one row.
 
     A code that claims to be national is checked; any other becomes the local code.
@@ -319,7 +323,7 @@ def read_row(number: int, values: dict[str, str], known_areas: frozenset[str]) -
             row.add(name, Rule("required", "must not be empty"))
     is_national = bool(values["item_code"]) and codes.claims_to_be_national(values["item_code"])
     if is_national:
-        _ = _checked(row, "item_code", codes.check_implementing_code)
+        _ = _checked(row, "item_code", check=codes.check_implementing_code)
         _check_item_code(row)
     area = _checked_area(row, known_areas)
     kind = values["task_type"].zfill(2)
@@ -334,7 +338,7 @@ def _checked_area(row: ImportedRow, known_areas: frozenset[str]) -> str:
     """The area code in 12 digits; empty when it is missing or wrong."""
     if not row.values["area_code"]:
         return ""
-    area = _checked(row, "area_code", codes.check_area) or ""
+    area = _checked(row, "area_code", check=codes.check_area) or ""
     if area and area not in known_areas:
         row.add("area_code", Rule("known_area", "area {area} is not known here", area=area))
     return area
@@ -344,7 +348,7 @@ def _check_item_code(row: ImportedRow) -> None:
     """The code of a handling item of a matter with a national code is a national one too."""
     if not row.values.get("handling_item_code"):
         return
-    code = _checked(row, "handling_item_code", codes.check_handling_item_code)
+    code = _checked(row, "handling_item_code", check=codes.check_handling_item_code)
     if code is not None and code[:31] != row.values["item_code"].upper():
         row.add(
             "handling_item_code",
@@ -352,12 +356,12 @@ def _check_item_code(row: ImportedRow) -> None:
         )
 
 
-def _checked(row: ImportedRow, name: str, check: Callable[[str], str]) -> str | None:
+def _checked(row: ImportedRow, name: str, *, check: Callable[[str], str]) -> str | None:
     """The value of a column as its check returns it; None when the check refuses it."""
     try:
         return check(row.values[name])
     except ValueError as error:
-        row.errors.append(FieldError.of(name, "structure", error, row=row.row))
+        row.errors.append(FieldError.of(name, "structure", error=error, row=row.row))
         return None
 
 

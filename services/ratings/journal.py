@@ -136,7 +136,7 @@ class Journal:
         columns = audit.entry(
             entry.action.value,
             entry.action.object_type,
-            entry.object_id,
+            object_id=entry.object_id,
             reason=entry.reason,
             **entry.detail,
         )

@@ -33,9 +33,9 @@ ROUTERS = (
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    return create_app("ratings", settings, ROUTERS, bus=bus, verifier=verifier)
+    return create_app("ratings", settings, parts=ROUTERS, bus=bus, verifier=verifier)
 
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_api("ratings", build(settings, bus=open_bus(settings)), settings)
+    run_api("ratings", build(settings, bus=open_bus(settings)), settings=settings)

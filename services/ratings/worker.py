@@ -25,4 +25,4 @@ def timers(settings: Settings) -> list[Timer]:
 
 if __name__ == "__main__":
     settings = load(Settings)
-    run_worker("ratings", settings, consumer, timers(settings))
+    run_worker("ratings", settings, consumer=consumer, timers=timers(settings))

@@ -49,18 +49,20 @@ log = structlog.get_logger(__name__)
 def record(
     session: AsyncSession,
     action: str,
+    *,
     object_type: str,
     object_id: object,
-    *,
     reason: str | None = None,
     **detail: Any,
 ) -> None:
     """Write one row in the caller's transaction. `detail` holds JSON values without personal data."""
-    session.add(AuditRow(**entry(action, object_type, object_id, reason=reason, **detail)))
+    session.add(
+        AuditRow(**entry(action, object_type, object_id=object_id, reason=reason, **detail))
+    )
 
 
 def entry(
-    action: str, object_type: str, object_id: object, *, reason: str | None = None, **detail: Any
+    action: str, object_type: str, *, object_id: object, reason: str | None = None, **detail: Any
 ) -> dict[str, Any]:
     """The columns of one row, for a statement that writes it together with others."""
     about = context.current()
@@ -78,7 +80,7 @@ def entry(
     }
 
 
-def _digest(row: "asyncpg.Record", sequence: int, previous: bytes) -> bytes:
+def _digest(row: "asyncpg.Record", sequence: int, *, previous: bytes) -> bytes:
     content = [sequence, previous.hex()]
     content += [
         str(row[name])
@@ -134,7 +136,7 @@ class Sealer:
             links: list[tuple[Any, int, bytes, bytes]] = []
             for row in rows:
                 sequence += 1
-                digest = _digest(row, sequence, previous)
+                digest = _digest(row, sequence, previous=previous)
                 links.append((row["id"], sequence, previous, digest))
                 previous = digest
             _ = await connection.execute(
@@ -162,7 +164,7 @@ async def verify(connection: asyncpg.Connection, batch: int = 5000) -> Verdict:
     while broken is None:
         rows = await connection.fetch(CHAIN, sequence, batch)
         for row in rows:
-            expected = _digest(row, sequence + 1, previous)
+            expected = _digest(row, sequence + 1, previous=previous)
             if (row["sequence"], row["previous_hash"], row["hash"]) != (
                 sequence + 1,
                 previous,

@@ -141,7 +141,7 @@ def _check_spent(spent_since: datetime | None, guess: Guess) -> None:
 
 
 async def forget_guesses(
-    session: AsyncSession, counts: type[GuessCountRow], before: datetime
+    session: AsyncSession, counts: type[GuessCountRow], *, before: datetime
 ) -> None:
     """Delete the counts of windows that began before `before`."""
     _ = await session.execute(delete(counts).where(counts.since < before))

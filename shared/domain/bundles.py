@@ -165,7 +165,11 @@ def _duplicates(place: str, values: Sequence[object]) -> Iterator[FieldError]:
     for value, number in Counter(values).items():
         if number > 1:
             yield FieldError(
-                place, "unique", "{value} is used {number} times", value=value, number=number
+                place,
+                "unique",
+                message="{value} is used {number} times",
+                value=value,
+                number=number,
             )
 
 
@@ -175,7 +179,9 @@ def _children(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
     for child in document.children:
         if child.matter_id not in texts:
             yield FieldError(
-                f"children.{child.code}.matter_id", "published", "no published matter has this id"
+                f"children.{child.code}.matter_id",
+                "published",
+                message="no published matter has this id",
             )
 
 
@@ -187,14 +193,16 @@ def check_order(document: BundleDocument) -> list[FieldError]:
         for other in after:
             if other not in waits:
                 place = f"children.{code}.after"
-                errors.append(FieldError(place, "exists", "there is no child {child}", child=other))
+                errors.append(
+                    FieldError(place, "exists", message="there is no child {child}", child=other)
+                )
     cycle = find_cycle(waits)
     if cycle:
         errors.append(
             FieldError(
                 "children.after",
                 "no_cycle",
-                "children wait for each other: {cycle}",
+                message="children wait for each other: {cycle}",
                 cycle=" → ".join(cycle),
             )
         )
@@ -255,11 +263,11 @@ def _fields(document: BundleDocument) -> Iterator[FieldError]:
                 yield FieldError(
                     f"children.{child.code}.fields",
                     "exists",
-                    "there is no field {code}",
+                    message="there is no field {code}",
                     code=code,
                 )
     for code in sorted(known - used):
-        yield FieldError(f"fields.{code}", "used", "no child uses this field")
+        yield FieldError(f"fields.{code}", "used", message="no child uses this field")
 
 
 def _results(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
@@ -273,7 +281,7 @@ def _results(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
             if code not in matters:
                 missing = True
                 yield FieldError(
-                    f"{place}.{name}", "exists", "there is no child {child}", child=code
+                    f"{place}.{name}", "exists", message="there is no child {child}", child=code
                 )
         if missing:
             continue
@@ -281,7 +289,7 @@ def _results(document: BundleDocument, texts: Texts) -> Iterator[FieldError]:
             yield FieldError(
                 f"{place}.of",
                 "in_order",
-                "{child} does not wait for {other}",
+                message="{child} does not wait for {other}",
                 child=link.child,
                 other=link.of,
             )
@@ -295,7 +303,10 @@ def _link_fits(
     """Whether the one matter has a result and the other the material."""
     if of_text is not None and of_text.document.result is None:
         yield FieldError(
-            f"{place}.of", "has_result", "the matter of {child} names no result", child=link.of
+            f"{place}.of",
+            "has_result",
+            message="the matter of {child} names no result",
+            child=link.of,
         )
     if child_text is None:
         return
@@ -304,7 +315,7 @@ def _link_fits(
         yield FieldError(
             f"{place}.material",
             "exists",
-            "{child} has no material {material}",
+            message="{child} has no material {material}",
             child=link.child,
             material=link.material,
         )
@@ -352,7 +363,7 @@ def merge_materials(
         for material in materials:
             if (child, material.code) in linked:
                 continue
-            group = _find_group(groups, child, material)
+            group = _find_group(groups, child, material=material)
             if group is None:
                 group = _Group(material)
                 groups.append(group)
@@ -360,7 +371,7 @@ def merge_materials(
     return tuple(_merged(f"B{number}", group) for number, group in enumerate(groups, start=1))
 
 
-def _find_group(groups: Sequence[_Group], child: str, material: Material) -> _Group | None:
+def _find_group(groups: Sequence[_Group], child: str, *, material: Material) -> _Group | None:
     for group in groups:
         if group.fits(child, material):
             return group
@@ -438,8 +449,8 @@ def snapshot(document: BundleDocument, texts: Texts) -> BundleSnapshot:
 def bundle_guide(
     document: BundleDocument,
     texts: Texts,
-    answers: Mapping[str, Mapping[str, str]],
     *,
+    answers: Mapping[str, Mapping[str, str]],
     bundle_id: UUID,
     version: int,
 ) -> BundleGuide:
@@ -448,7 +459,7 @@ def bundle_guide(
     Raises:
         InvalidInputError: naming every wrong answer of every child.
     """
-    guides = _child_guides(document, texts, answers)
+    guides = _child_guides(document, texts, answers=answers)
     materials: list[tuple[str, Sequence[Material]]] = []
     asked: set[tuple[str, str]] = set()
     for child in guides:
@@ -468,14 +479,16 @@ def bundle_guide(
 
 
 def _child_guides(
-    document: BundleDocument, texts: Texts, answers: Mapping[str, Mapping[str, str]]
+    document: BundleDocument, texts: Texts, *, answers: Mapping[str, Mapping[str, str]]
 ) -> list[ChildGuide]:
     codes = {child.code for child in document.children}
     errors: list[FieldError] = []
     for code in answers:
         if code not in codes:
             errors.append(
-                FieldError(f"answers.{code}", "exists", "there is no child {child}", child=code)
+                FieldError(
+                    f"answers.{code}", "exists", message="there is no child {child}", child=code
+                )
             )
     guides: list[ChildGuide] = []
     for child in document.children:

@@ -174,7 +174,7 @@ def claims_to_be_national(text: str) -> bool:
     )
 
 
-def case_number(implementing_code: str, day: date, serial: int) -> str:
+def case_number(implementing_code: str, day: date, *, serial: int) -> str:
     """办件编号: implementing code, date, serial of at least four digits."""
     return f"{implementing_code}{day:%Y%m%d}{serial:04d}"
 

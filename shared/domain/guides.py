@@ -301,7 +301,9 @@ def check_question_tree(document: MatterDocument) -> list[FieldError]:
     questions = {question.code: question for question in document.questions}
     if questions and document.first_question not in questions:
         errors.append(
-            FieldError("first_question", "exists", "names the question that the tree begins with")
+            FieldError(
+                "first_question", "exists", message="names the question that the tree begins with"
+            )
         )
         return errors
     cycle = _find_cycle(questions)
@@ -310,7 +312,7 @@ def check_question_tree(document: MatterDocument) -> list[FieldError]:
             FieldError(
                 "questions",
                 "no_cycle",
-                "questions lead back to themselves: {cycle}",
+                message="questions lead back to themselves: {cycle}",
                 cycle=" → ".join(cycle),
             )
         )
@@ -318,7 +320,9 @@ def check_question_tree(document: MatterDocument) -> list[FieldError]:
     for code in questions:
         if code not in reached:
             errors.append(
-                FieldError(f"questions.{code}", "reachable", "no answer leads to this question")
+                FieldError(
+                    f"questions.{code}", "reachable", message="no answer leads to this question"
+                )
             )
     return errors
 
@@ -331,11 +335,15 @@ def _duplicates(document: MatterDocument) -> Iterator[FieldError]:
     for kind, codes in coded.items():
         for code, number in _repeated(codes):
             place = f"{kind}.{code}"
-            yield FieldError(place, "unique", "the code is used {number} times", number=number)
+            yield FieldError(
+                place, "unique", message="the code is used {number} times", number=number
+            )
     for question in document.questions:
         for code, number in _repeated([option.code for option in question.options]):
             place = f"questions.{question.code}.{code}"
-            yield FieldError(place, "unique", "the option is used {number} times", number=number)
+            yield FieldError(
+                place, "unique", message="the option is used {number} times", number=number
+            )
 
 
 def _repeated(codes: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -355,14 +363,17 @@ def _unknown_codes(document: MatterDocument) -> Iterator[FieldError]:
             place = f"questions.{question.code}.{option.code}"
             if option.next is not None and option.next not in questions:
                 yield FieldError(
-                    f"{place}.next", "exists", "there is no question {code}", code=option.next
+                    f"{place}.next",
+                    "exists",
+                    message="there is no question {code}",
+                    code=option.next,
                 )
-            yield from _unknown_effects(f"{place}.add", option.add, known)
-            yield from _unknown_effects(f"{place}.drop", option.drop, known)
+            yield from _unknown_effects(f"{place}.add", option.add, known=known)
+            yield from _unknown_effects(f"{place}.drop", option.drop, known=known)
 
 
 def _unknown_effects(
-    place: str, effects: Effects, known: Mapping[Kind, set[str]]
+    place: str, effects: Effects, *, known: Mapping[Kind, set[str]]
 ) -> Iterator[FieldError]:
     for kind, codes in _effects(effects).items():
         for code in codes:
@@ -370,7 +381,7 @@ def _unknown_effects(
                 yield FieldError(
                     f"{place}.{kind}",
                     "exists",
-                    "there is no entry {code} in {kind}",
+                    message="there is no entry {code} in {kind}",
                     code=code,
                     kind=kind,
                 )

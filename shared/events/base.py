@@ -34,13 +34,13 @@ class Event(BaseModel):
     """When it happened, with offset."""
 
     def __init_subclass__(
-        cls, service: str = "", fact: str = "", version: int = 1, **kwargs: Any
+        cls, *, service: str = "", fact: str = "", version: int = 1, **kwargs: Any
     ) -> None:
         super().__init_subclass__(**kwargs)
         if service:
             cls.service = service
         if fact:
-            cls.wire_type = event_type(cls.service, fact, version)
+            cls.wire_type = event_type(cls.service, fact, version=version)
             _registry[cls.wire_type] = cls
 
     @property
@@ -49,7 +49,7 @@ class Event(BaseModel):
         raise NotImplementedError(f"{type(self).__name__} names no aggregate")
 
 
-def event_type(service: str, fact: str, version: int = 1) -> str:
+def event_type(service: str, fact: str, *, version: int = 1) -> str:
     return f"tongban.{service}.{fact}.v{version}"
 
 

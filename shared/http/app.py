@@ -63,8 +63,8 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def create_app(
     service: str,
     settings: ServiceSettings,
-    parts: Sequence[APIRouter],
     *,
+    parts: Sequence[APIRouter],
     others: Sequence[APIRouter] = (),
     bus: Bus | None = None,
     verifier: TokenVerifier | None = None,
@@ -155,7 +155,7 @@ def _operations(service: str) -> APIRouter:
     async def ready(  # pyright: ignore[reportUnusedFunction] - a route
         request: Request, response: Response
     ) -> dict[str, object]:
-        checks = await readiness(service, request.app.state.database, request.app.state.bus)
+        checks = await readiness(service, request.app.state.database, bus=request.app.state.bus)
         # The bus does not count: without it events wait in the outbox, and requests still succeed.
         response.status_code = 200 if checks["database"] and checks["migrations"] else 503
         return {"service": service, "checks": checks}

@@ -89,7 +89,7 @@ def router(service: str) -> APIRouter:
     async def discard_dead_letter(  # pyright: ignore[reportUnusedFunction] - a route
         event_id: UUID, command: Discard, session: Session, _administrator: Administrator
     ) -> None:
-        await discard(session, event_id, command.reason)
+        await discard(session, event_id, reason=command.reason)
 
     return api
 

@@ -72,6 +72,7 @@ def act_by(caller: Dependency[Caller], at: Dependency[T]) -> Dependency[Act[T]]:
     """
 
     async def act(
+        *,
         by: Annotated[Caller, Depends(caller)],
         expected: IfMatch,
         session: Session,

@@ -31,7 +31,8 @@ async def required_version(
         or not text[1:-1].isdigit()
     ):
         raise InvalidInputError(
-            "If-Match is no ETag of ours", [FieldError("If-Match", "etag", 'send it as "3"')]
+            "If-Match is no ETag of ours",
+            [FieldError("If-Match", "etag", message='send it as "3"')],
         )
     return int(text[1:-1]) if len(text) <= 12 else -1
 

@@ -69,7 +69,7 @@ class ReplayedAnswer(Exception):  # noqa: N818 - ends a request that succeeded b
 class Claim:
     """One claimed key; `store` keeps the answer beside the effect."""
 
-    def __init__(self, session: AsyncSession, caller: str, key: str) -> None:
+    def __init__(self, session: AsyncSession, caller: str, *, key: str) -> None:
         self._session = session
         self._identity = {"caller": caller, "key": key}
 
@@ -97,7 +97,11 @@ class Claim:
         if stored.request_hash != request_hash:
             raise UnprocessableError(
                 "this Idempotency-Key was used with another request",
-                [FieldError("Idempotency-Key", "one_request", "use a new key for a new request")],
+                [
+                    FieldError(
+                        "Idempotency-Key", "one_request", message="use a new key for a new request"
+                    )
+                ],
             )
         body = decrypt(stored.body, PURPOSE)
         headers = {**stored.headers, "idempotent-replayed": "true"}
@@ -132,13 +136,13 @@ async def claim_key(
         missing = FieldError(
             "Idempotency-Key",
             "required",
-            "send 1 to {longest} printable characters, new for each intended effect",
+            message="send 1 to {longest} printable characters, new for each intended effect",
             longest=MAX_KEY,
         )
         raise InvalidInputError("Idempotency-Key is required", [missing])
     target = f"{request.method} {request.url.path}?{request.url.query}\n"
     content = target.encode() + await request.body()
-    claim = Claim(session, caller.subject, key)
+    claim = Claim(session, caller.subject, key=key)
     await claim.take(hashlib.sha256(content).digest())
     request.state.claim = claim
 

@@ -69,7 +69,7 @@ class RefusedError(ProblemError):
     status, code, title = 400, "refused", "The request is refused"
 
 
-TOO_LARGE = FieldError("body", "max_bytes", "larger than this endpoint takes")
+TOO_LARGE = FieldError("body", "max_bytes", message="larger than this endpoint takes")
 
 
 def problem_response(
@@ -142,7 +142,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _cut_off(request: Request, _error: Exception) -> Response:
     """The client left in the middle of its body; nothing is stored."""
-    fault = FieldError("body", "complete", "the connection ended before the body did")
+    fault = FieldError("body", "complete", message="the connection ended before the body did")
     return problem_response(request, InvalidInputError("the body is cut off", [fault]))
 
 
@@ -153,7 +153,7 @@ async def _http(request: Request, error: Exception) -> Response:
     code = None
     match status:
         case 400:
-            unreadable = FieldError("body", "readable", "cannot be read")
+            unreadable = FieldError("body", "readable", message="cannot be read")
             problem = MalformedRequestError("the body cannot be read", [unreadable])
         case 404:
             problem = NotFoundError("there is nothing at this address")

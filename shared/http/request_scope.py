@@ -41,11 +41,11 @@ class RequestScope:
         reader = Reader(choose_language(accepted), self._unreviewed)
         about = Context(actor="anonymous", request_id=request_id, traceparent=trace)
         with context.using(about), reading(reader):
-            await self._answer(scope, receive, send, request_id)
+            await self._answer(scope, receive, send=send, request_id=request_id)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, *, send: Send, request_id: str) -> None:
         started = time.perf_counter()
-        answer = _Answer(scope, receive, send, request_id)
+        answer = _Answer(scope, receive, send=send, request_id=request_id)
         try:
             await self.app(scope, receive, answer)
         except Exception as error:
@@ -64,7 +64,7 @@ class RequestScope:
 class _Answer:
     """Sends the answer of one request with its id; FastAPI's plain 413 becomes a problem."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, *, send: Send, request_id: str) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send

@@ -8,7 +8,7 @@ from shared.runtime.gc_tuning import tune_gc
 from shared.settings import ServiceSettings
 
 
-def run_api(service: str, app: FastAPI, settings: ServiceSettings) -> None:
+def run_api(service: str, app: FastAPI, *, settings: ServiceSettings) -> None:
     """Main of `services/<name>/main.py`: serve until SIGTERM or SIGINT.
 
     Requests in flight are finished, for at most 20 seconds.

@@ -122,12 +122,16 @@ async def redrive(session: AsyncSession, command: Redrive) -> int:
     chosen = {"ids": command.event_ids, "key": command.key, "type": command.type}
     number = len((await session.execute(REDRIVE, chosen)).all())
     audit.record(
-        session, "dead-letter.redrive", "dead_letter", command.key or "many", redriven=number
+        session,
+        "dead-letter.redrive",
+        object_type="dead_letter",
+        object_id=command.key or "many",
+        redriven=number,
     )
     return number
 
 
-async def discard(session: AsyncSession, event_id: UUID, reason: str) -> None:
+async def discard(session: AsyncSession, event_id: UUID, *, reason: str) -> None:
     """Remove the letter for good: its event counts as handled, and the next of its key goes on.
 
     Raises:
@@ -135,7 +139,9 @@ async def discard(session: AsyncSession, event_id: UUID, reason: str) -> None:
     """
     if (await session.execute(DISCARD, {"event_id": event_id})).one_or_none() is None:
         raise NotFoundError("no dead letter with this event id")
-    audit.record(session, "dead-letter.discard", "dead_letter", event_id, reason=reason)
+    audit.record(
+        session, "dead-letter.discard", object_type="dead_letter", object_id=event_id, reason=reason
+    )
 
 
 cli = typer.Typer(help="Dead letters of one service", no_args_is_help=True)
@@ -157,7 +163,7 @@ def _with_session(service: str, work: Callable[[AsyncSession], Awaitable[T]]) ->
 
 @cli.command("list")
 def list_command(
-    service: str, key: str | None = None, type: str | None = None, limit: int = 50
+    service: str, *, key: str | None = None, type: str | None = None, limit: int = 50
 ) -> None:
     """One line per letter: event id, key, type, attempts, state, error."""
 
@@ -173,6 +179,7 @@ def list_command(
 @cli.command("redrive")
 def redrive_command(
     service: str,
+    *,
     event_id: Annotated[list[UUID] | None, typer.Option()] = None,
     key: str | None = None,
     type: str | None = None,
@@ -189,12 +196,14 @@ def redrive_command(
 
 
 @cli.command("discard")
-def discard_command(service: str, event_id: UUID, reason: Annotated[str, typer.Option()]) -> None:
+def discard_command(
+    service: str, *, event_id: UUID, reason: Annotated[str, typer.Option()]
+) -> None:
     """Give up on one event for good, with the reason kept in the audit trail."""
     checked = Discard(reason=reason).reason
 
     async def work(session: AsyncSession) -> None:
-        await discard(session, event_id, checked)
+        await discard(session, event_id, reason=checked)
 
     _with_session(service, work)
     typer.echo("discarded")

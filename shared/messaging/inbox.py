@@ -253,8 +253,8 @@ class Inbox:
         self,
         database: Database,
         bus: Bus,
-        consumer: Consumer,
         *,
+        consumer: Consumer,
         pauses: Sequence[float] = PAUSES,
         batch: int = BATCH,
     ) -> None:
@@ -435,11 +435,13 @@ class Inbox:
             except Exception as error:
                 if is_database_trouble(error):
                     raise
-                postponed = self._postponed(letter.position, letter.attempts, error)
+                postponed = self._postponed(letter.position, letter.attempts, error=error)
                 _ = await session.execute(POSTPONE, postponed)
         return True
 
-    def _postponed(self, position: int, attempts: int, error: BaseException) -> dict[str, object]:
+    def _postponed(
+        self, position: int, attempts: int, *, error: BaseException
+    ) -> dict[str, object]:
         gave_up = attempts >= len(self._pauses)
         pause = 0.0
         if self._pauses:

@@ -89,7 +89,7 @@ class KafkaPublisher:
                 batches = waiting.setdefault(
                     TopicPartition(topic, partition_of(key, partitions)), []
                 )
-                self._append(batches, key, message.value)
+                self._append(batches, key, value=message.value)
         for wave in zip_longest(*waiting.values()):
             sent = []
             for place, batch in zip(waiting, wave, strict=True):
@@ -101,7 +101,7 @@ class KafkaPublisher:
                     )
             _ = await asyncio.gather(*sent)
 
-    def _append(self, batches: list[BatchBuilder], key: bytes, value: bytes) -> None:
+    def _append(self, batches: list[BatchBuilder], key: bytes, *, value: bytes) -> None:
         if not batches or batches[-1].append(key=key, value=value, timestamp=None) is None:
             batches.append(self._producer.create_batch())
             if batches[-1].append(key=key, value=value, timestamp=None) is None:

@@ -59,7 +59,7 @@ class LocalPublisher:
 class LocalSubscription:
     """See `shared.messaging.bus.Subscription`."""
 
-    def __init__(self, bus: "LocalBus", group: str, positions: dict[str, int]) -> None:
+    def __init__(self, bus: "LocalBus", group: str, *, positions: dict[str, int]) -> None:
         self._bus = bus
         self._group = group
         self._positions = positions
@@ -150,7 +150,9 @@ class LocalBus:
                 "SELECT topic, next_offset FROM bus_group WHERE name = $1", group
             )
         known = {row["topic"]: row["next_offset"] for row in rows}
-        yield LocalSubscription(self, group, {topic: known.get(topic, 0) for topic in topics})
+        yield LocalSubscription(
+            self, group, positions={topic: known.get(topic, 0) for topic in topics}
+        )
 
     async def ready(self) -> bool:
         try:

@@ -173,8 +173,8 @@ class Endpoints:
         self,
         method: str,
         url: str,
-        policy: EgressPolicy,
         *,
+        policy: EgressPolicy,
         headers: Mapping[str, str],
         content: bytes = b"",
     ) -> Answer:
@@ -187,7 +187,9 @@ class Endpoints:
         try:
             async with asyncio.timeout(self._timeout):
                 address = await self._pin(target, policy)
-                request = _request(method, target, address, headers=headers, content=content)
+                request = _request(
+                    method, target, address=address, headers=headers, content=content
+                )
                 return await self._exchange(target, request)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise EndpointError("timeout") from error
@@ -251,8 +253,8 @@ class Endpoints:
 def _request(
     method: str,
     target: httpx.URL,
-    address: str,
     *,
+    address: str,
     headers: Mapping[str, str],
     content: bytes,
 ) -> httpx.Request:

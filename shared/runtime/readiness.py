@@ -9,7 +9,7 @@ from shared.messaging.bus import Bus
 log = structlog.get_logger(__name__)
 
 
-async def readiness(service: str, database: Database, bus: Bus | None) -> dict[str, bool]:
+async def readiness(service: str, database: Database, *, bus: Bus | None) -> dict[str, bool]:
     """Which of the things that a process needs are there.
 
     An API works without the bus, because events wait in the outbox.

@@ -59,6 +59,7 @@ class Worker:
         self,
         service: str,
         database: Database,
+        *,
         bus: Bus,
         consumer: Consumer,
         timers: Sequence[Timer] = (),
@@ -67,7 +68,7 @@ class Worker:
         self.database = database
         self.bus = bus
         self.relay = Relay(database, bus)
-        self.inbox = Inbox(database, bus, consumer)
+        self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
         self._topics = sorted({topic_of(service), *consumer.topics})
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
@@ -136,7 +137,7 @@ def health_app(worker: Worker) -> FastAPI:
 
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
-        checks = await readiness(worker.service, worker.database, worker.bus)
+        checks = await readiness(worker.service, worker.database, bus=worker.bus)
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
 
@@ -155,7 +156,7 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-async def _serve(worker: Worker, host: str, port: int) -> None:
+async def _serve(worker: Worker, host: str, *, port: int) -> None:
     server = _QuietServer(
         uvicorn.Config(
             health_app(worker),
@@ -193,12 +194,12 @@ async def _serve(worker: Worker, host: str, port: int) -> None:
 
 
 def run_worker(
-    service: str, settings: ServiceSettings, consumer: Consumer, timers: Sequence[Timer] = ()
+    service: str, settings: ServiceSettings, *, consumer: Consumer, timers: Sequence[Timer] = ()
 ) -> None:
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
     tune_gc()
     database = open_database(settings)
     consumer.settings = settings
-    worker = Worker(service, database, open_bus(settings), consumer, timers)
-    uvloop.run(_serve(worker, settings.host, settings.worker_port))
+    worker = Worker(service, database, bus=open_bus(settings), consumer=consumer, timers=timers)
+    uvloop.run(_serve(worker, settings.host, port=settings.worker_port))

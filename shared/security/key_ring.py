@@ -94,9 +94,9 @@ class KeyRing(Generic[Row]):
             await self._lock(session)
             found = await self._in_turn(session, "current")
         if found is None:
-            found = self._add(session, "current", now)
+            found = self._add(session, "current", now=now)
             if self.ahead:
-                _ = self._add(session, "next", now)
+                _ = self._add(session, "next", now=now)
             await session.flush()
         return found
 
@@ -108,11 +108,11 @@ class KeyRing(Generic[Row]):
         before.state, before.retired_at = "old", now
         await session.flush()  # first, because the index forbids two current keys
         if following is None:
-            following = self._add(session, "current", now)
+            following = self._add(session, "current", now=now)
         following.state = "current"
         await session.flush()
         if self.ahead:
-            _ = self._add(session, "next", now)
+            _ = self._add(session, "next", now=now)
             await session.flush()
         return following
 
@@ -124,7 +124,7 @@ class KeyRing(Generic[Row]):
     async def _in_turn(self, session: AsyncSession, state: str) -> Row | None:
         return await session.scalar(select(self.rows).where(self.rows.state == state))
 
-    def _add(self, session: AsyncSession, state: str, now: datetime) -> Row:
+    def _add(self, session: AsyncSession, state: str, *, now: datetime) -> Row:
         kid = self.new_id()
         private, public = self.new_key(kid)
         row = self.rows()

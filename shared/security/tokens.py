@@ -148,7 +148,7 @@ def read_jwks(jwks: Mapping[str, Any]) -> dict[str, OKPKey]:
     return keys
 
 
-def sign_access_token(key: OKPKey, kid: str, claims: Mapping[str, Any]) -> str:
+def sign_access_token(key: OKPKey, kid: str, *, claims: Mapping[str, Any]) -> str:
     """Sign `claims` (with `iss`, `aud`, `iat`, `exp` set) as an access token."""
     header = {"alg": "Ed25519", "kid": kid, "typ": TYPE}
     return jwt.encode(header, dict(claims), key, algorithms=ALGORITHMS)
@@ -161,7 +161,7 @@ class TokenVerifier:
     revoked sessions and subjects.
     """
 
-    def __init__(self, keys: KeySource, issuer: str, audience: str = AUDIENCE) -> None:
+    def __init__(self, keys: KeySource, issuer: str, *, audience: str = AUDIENCE) -> None:
         self.keys = keys
         self._issuer = issuer
         self._audience = audience

@@ -96,7 +96,7 @@ def a_matter(matter_id: UUID, level: int = 3, **changes: Any) -> MatterPublished
 
 
 async def take(database: Database, events: Sequence[Event], *, size: int = 500) -> None:
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     records = [a_record(event) for event in events]
     for start in range(0, len(records), size):
         await inbox.take(records[start : start + size])
@@ -124,7 +124,7 @@ async def test_report_counts_each_fact_once(
         for event in a_finished_case(case, overdue=number == 0)
     ]
 
-    inbox = Inbox(client.database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     records = [a_record(event) for event in events]
     await inbox.take(records)
     await inbox.take(records[4:])

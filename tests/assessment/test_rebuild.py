@@ -35,8 +35,8 @@ async def test_dropped_database_is_filled_again_under_a_running_worker(
     async with source.transaction() as session:
         await outbox.add_many(session, events)
     working = [
-        asyncio.create_task(Worker("cases", source, bus, Consumer("cases")).run()),
-        asyncio.create_task(Worker("assessment", database, bus, consumer).run()),
+        asyncio.create_task(Worker("cases", source, bus=bus, consumer=Consumer("cases")).run()),
+        asyncio.create_task(Worker("assessment", database, bus=bus, consumer=consumer).run()),
     ]
     try:
         before = await settled(database, department, 20)

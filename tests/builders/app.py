@@ -34,7 +34,9 @@ async def create(
         raise ConflictError("refused by a rule")
     fact = a_fact()
     outbox.add(session, fact)
-    audit.record(session, "item.create", "item", fact.account_id, count=item.count)
+    audit.record(
+        session, "item.create", object_type="item", object_id=fact.account_id, count=item.count
+    )
     await session.flush()
     if item.name == "slow":
         _ = await session.execute(text("SELECT pg_sleep(0.3)"))

@@ -42,5 +42,7 @@ class TestKeys:
             "exp": now + 600,
         }
         return sign_access_token(
-            self.key, self.kid, {**base, **{k: v for k, v in claims.items() if v is not None}}
+            self.key,
+            self.kid,
+            claims={**base, **{k: v for k, v in claims.items() if v is not None}},
         )

@@ -58,7 +58,7 @@ class Hall:
             document=self.document.model_dump(mode="json"),
             occurred_at=clock.now(),
         )
-        await Inbox(self.client.database, None, consumer).take([a_record(event)])  # pyright: ignore[reportArgumentType]
+        await Inbox(self.client.database, None, consumer=consumer).take([a_record(event)])  # pyright: ignore[reportArgumentType]
 
     async def upload(self, headers: Headers, content: bytes = PDF) -> httpx.Response:
         return await self.client.post(f"{BASE}/uploads", content=content, headers=headers)

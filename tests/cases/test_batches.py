@@ -57,7 +57,7 @@ def a_chunk(records: list[Any], **changes: Any) -> RecordReceived:
 
 
 async def receive(database: Database, *chunks: RecordReceived) -> None:
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     await inbox.take([events.a_record(chunk, number) for number, chunk in enumerate(chunks)])
 
 
@@ -153,7 +153,7 @@ async def test_versions_rule_across_the_chunks_of_a_batch(database: Database) ->
 async def test_chunk_redelivered_or_sent_again_changes_nothing(database: Database) -> None:
     chunk = a_chunk([a_record(number) for number in range(20)])
     record = events.a_record(chunk)
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
 
     for _ in range(2):
         await inbox.take([record])

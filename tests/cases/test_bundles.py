@@ -49,7 +49,7 @@ class BundleHall(Hall):
         self.version = 0
 
     async def take(self, event: Any) -> None:
-        await Inbox(self.client.database, None, consumer).take([a_record(event)])  # pyright: ignore[reportArgumentType]
+        await Inbox(self.client.database, None, consumer=consumer).take([a_record(event)])  # pyright: ignore[reportArgumentType]
 
     async def publish_matter(self, code: str, document: MatterDocument) -> None:
         self.texts[code] = document
@@ -88,7 +88,7 @@ class BundleHall(Hall):
 
     def guide(self, answers: Any) -> BundleGuide:
         return bundle_guide(
-            self.bundle, self.known, answers, bundle_id=self.bundle_id, version=self.version
+            self.bundle, self.known, answers=answers, bundle_id=self.bundle_id, version=self.version
         )
 
     async def bundle_application(self, headers: Headers, **changes: Any) -> dict[str, Any]:

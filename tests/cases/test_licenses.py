@@ -96,7 +96,7 @@ def later(
 
 
 async def tell(hall: Hall, *facts: LicenseEvent) -> None:
-    inbox = Inbox(hall.client.database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(hall.client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     await inbox.take([a_record(fact, number) for number, fact in enumerate(facts)])
 
 

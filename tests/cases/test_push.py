@@ -113,7 +113,7 @@ async def test_pushed_cases_are_counted_by_assessment(
 ) -> None:
     _ = await push(client, system, planted(), "push-1")
     assessment = await database_of("assessment")
-    inbox = Inbox(assessment, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(assessment, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     connection = await client.database.connect()
     rows = await connection.fetch("SELECT key, payload FROM outbox ORDER BY position")
     await connection.close()

@@ -146,7 +146,7 @@ class Desk:
             ]
 
     async def judge(self, *events: Any) -> None:
-        await Inbox(self.client.database, None, consumer).take(
+        await Inbox(self.client.database, None, consumer=consumer).take(
             [a_record(event) for event in events]
         )  # pyright: ignore[reportArgumentType]
 

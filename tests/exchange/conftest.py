@@ -160,7 +160,7 @@ class Bureau:
     async def happen(self, *events: Event) -> list[str]:
         """These facts reach exchange in one batch; their ids."""
         records = [a_record(event) for event in events]
-        await Inbox(self.client.database, None, consumer).take(records)  # pyright: ignore[reportArgumentType]
+        await Inbox(self.client.database, None, consumer=consumer).take(records)  # pyright: ignore[reportArgumentType]
         connection = await self.client.database.connect()
         rows = await connection.fetch(
             "SELECT event_id FROM logged_event ORDER BY sequence DESC LIMIT $1", len(events)

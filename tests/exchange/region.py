@@ -109,7 +109,9 @@ class Link:
         )
 
     async def take(self, events: Sequence[Event]) -> None:
-        await Inbox(self.database, None, consumer).take([a_record(event) for event in events])  # pyright: ignore[reportArgumentType]
+        await Inbox(self.database, None, consumer=consumer).take(
+            [a_record(event) for event in events]
+        )  # pyright: ignore[reportArgumentType]
 
     async def push(self) -> int:
         """Push until nothing waits any more."""

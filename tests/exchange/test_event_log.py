@@ -128,7 +128,7 @@ async def test_internal_facts_stay_inside(bureau: Bureau) -> None:
 
 async def test_redelivered_facts_are_logged_once(database_of: DatabaseFactory) -> None:
     database = await database_of("exchange")
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     records = [a_record(a_case(revision=n), n) for n in range(1, 6)]
 
     await inbox.take(records + records[2:])
@@ -152,7 +152,7 @@ async def test_reader_beside_many_writers_misses_nothing(database_of: DatabaseFa
     seen, done = list[int](), asyncio.Event()
 
     async def write() -> None:
-        inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+        inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
         for _ in range(10):
             await inbox.take([a_record(a_case()) for _ in range(7)])
 
@@ -198,7 +198,7 @@ async def test_thousands_of_facts_a_second_are_logged(
     database_of: DatabaseFactory, number: int
 ) -> None:
     database = await database_of("exchange")
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     records = [a_record(a_case(CaseReceived, new_id())) for _ in range(number)]
 
     started = time.perf_counter()

@@ -70,7 +70,7 @@ async def test_every_column_of_a_record_has_its_table() -> None:
         record |= set(event_type)
     owed = None
     for event in a_life(a_case(1)):
-        owed = case_after(owed, "k", event)  # pyright: ignore[reportArgumentType]
+        owed = case_after(owed, event, key="k")  # pyright: ignore[reportArgumentType]
 
     assert owed is not None
     assert set(owed.record) <= record

@@ -65,7 +65,7 @@ async def test_poison_waits_with_its_key_and_is_driven_again_in_order(
         for step in range(len(stories[0]))
         for story in stories
     ]
-    inbox = Inbox(database, bus, consumer, pauses=())
+    inbox = Inbox(database, bus, consumer=consumer, pauses=())
     async with bus.publisher() as publisher:
         await publisher.publish(messages)
 

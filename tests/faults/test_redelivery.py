@@ -194,7 +194,7 @@ def shuffled(sequences: Sequence[Sequence[Record]], chance: random.Random) -> li
 async def deliver(
     database: Database, consumer: Consumer, records: Sequence[Record], sizes: random.Random
 ) -> None:
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     rest = deque(record for record in records if record.topic in consumer.topics)
     while rest:
         await inbox.take([rest.popleft() for _ in range(min(len(rest), sizes.randint(1, 40)))])

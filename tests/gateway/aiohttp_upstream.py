@@ -18,7 +18,7 @@ class AiohttpUpstream:
     """See `gateway.upstreams.Upstream`."""
 
     def __init__(self, url: str, connect_timeout: float, read_timeout: float) -> None:
-        self._heads = Upstream(url, connect_timeout, read_timeout)
+        self._heads = Upstream(url, connect_timeout=connect_timeout, read_timeout=read_timeout)
         parts = urlsplit(url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._session = aiohttp.ClientSession(
@@ -34,7 +34,7 @@ class AiohttpUpstream:
         return AiohttpConnection(self._session, self._origin)
 
     def head(self, method: str, target: bytes, headers: Headers, *, chunked: bool) -> bytes:
-        return self._heads.head(method, target, headers, chunked=chunked)
+        return self._heads.head(method, target, headers=headers, chunked=chunked)
 
     async def close(self) -> None:
         await self._session.close()

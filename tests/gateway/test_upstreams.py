@@ -71,7 +71,11 @@ async def listening(
 
     server = await asyncio.start_server(kept, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    upstream = Upstream(f"http{'s' if tls else ''}://127.0.0.1:{port}", 2.0, read_timeout)
+    upstream = Upstream(
+        f"http{'s' if tls else ''}://127.0.0.1:{port}",
+        connect_timeout=2.0,
+        read_timeout=read_timeout,
+    )
     try:
         yield upstream
     finally:
@@ -91,7 +95,7 @@ async def exchanged(
 ) -> tuple[int, Headers, bytes]:
     connection = await upstream.connection()
     try:
-        head = upstream.head(method, b"/a?b=c", headers, chunked=chunked)
+        head = upstream.head(method, b"/a?b=c", headers=headers, chunked=chunked)
         await connection.ask(method, head, content=content, chunked=chunked)
         body = b""
         while piece := await connection.chunk():
@@ -422,7 +426,7 @@ async def test_answer_that_is_slowly_taken_is_not_read_ahead_without_end_nor_lat
         connection = await upstream.connection()
         await connection.ask(
             "GET",
-            upstream.head("GET", b"/", HEADERS, chunked=False),
+            upstream.head("GET", b"/", headers=HEADERS, chunked=False),
             content=None,
             chunked=False,
         )
@@ -459,7 +463,7 @@ async def test_service_that_speaks_but_takes_nothing_is_sent_no_more_than_it_has
 
     async with listening(speaking, read_timeout=0.5) as upstream:
         connection = await upstream.connection()
-        head = upstream.head("POST", b"/", HEADERS, chunked=True)
+        head = upstream.head("POST", b"/", headers=HEADERS, chunked=True)
         with pytest.raises(ServiceError):
             await connection.ask("POST", head, content=much(), chunked=True)
             await asyncio.sleep(0.5)
@@ -480,7 +484,7 @@ async def test_connection_that_ended_is_forgotten_at_once() -> None:
         connection = await upstream.connection()
         await connection.ask(
             "GET",
-            upstream.head("GET", b"/", HEADERS, chunked=False),
+            upstream.head("GET", b"/", headers=HEADERS, chunked=False),
             content=None,
             chunked=False,
         )
@@ -518,7 +522,7 @@ async def test_free_connections_end_after_a_while(monkeypatch: pytest.MonkeyPatc
         for connection in connections:
             await connection.ask(
                 "GET",
-                upstream.head("GET", b"/", HEADERS, chunked=False),
+                upstream.head("GET", b"/", headers=HEADERS, chunked=False),
                 content=None,
                 chunked=False,
             )
@@ -546,10 +550,10 @@ async def test_free_connections_end_after_a_while(monkeypatch: pytest.MonkeyPatc
     ],
 )
 async def test_head_with_two_meanings_is_refused(target: bytes, headers: Headers) -> None:
-    upstream = Upstream("http://127.0.0.1:1", 1, 1)
+    upstream = Upstream("http://127.0.0.1:1", connect_timeout=1, read_timeout=1)
 
     with pytest.raises(BadRequestError) as refused:
-        _ = upstream.head("GET", target, headers, chunked=False)
+        _ = upstream.head("GET", target, headers=headers, chunked=False)
 
     assert refused.value.status == 400
 
@@ -557,13 +561,13 @@ async def test_head_with_two_meanings_is_refused(target: bytes, headers: Headers
 @pytest.mark.parametrize("url", ["127.0.0.1:80", "ftp://h", "http://", ""])
 def test_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="no address of a service"):
-        _ = Upstream(url, 1, 1)
+        _ = Upstream(url, connect_timeout=1, read_timeout=1)
 
 
 async def test_head_names_host_prefix_and_framing() -> None:
-    upstream = Upstream("http://services:8001/base/", 1, 1)
+    upstream = Upstream("http://services:8001/base/", connect_timeout=1, read_timeout=1)
 
-    head = upstream.head("POST", b"/a?b=c", HEADERS, chunked=True)
+    head = upstream.head("POST", b"/a?b=c", headers=HEADERS, chunked=True)
 
     assert head == (
         b"POST /base/a?b=c HTTP/1.1\r\nhost: services:8001\r\naccept: */*\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -118,7 +118,7 @@ async def exchange(upstream: Upstream | AiohttpUpstream, request: Request) -> Ou
     connection = await upstream.connection()
     body, error = b"", ""
     head = upstream.head(
-        request.method, request.target, list(request.headers), chunked=request.chunked
+        request.method, request.target, headers=list(request.headers), chunked=request.chunked
     )
     content: bytes | AsyncGenerator[bytes] | None = request.body
     if request.streamed and request.body is not None:

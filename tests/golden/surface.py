@@ -66,7 +66,7 @@ async def deliver(service: str, database: Any, *, events: Sequence[Sent]) -> Non
         for offset, event in enumerate(events)
     ]
     no_bus: Any = None  # the events are handed over here, so none is polled
-    await Inbox(database, no_bus, consumer).take(records)
+    await Inbox(database, no_bus, consumer=consumer).take(records)
 
 
 @dataclass

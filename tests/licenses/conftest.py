@@ -119,7 +119,7 @@ class Office:
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
         self.client = client
         self.token = token
-        self.inbox = Inbox(client.database, None, consumer, pauses=(0.0,) * 5)  # pyright: ignore[reportArgumentType]
+        self.inbox = Inbox(client.database, None, consumer=consumer, pauses=(0.0,) * 5)  # pyright: ignore[reportArgumentType]
         self.administrator = token(kind="staff", roles=["administrator"])
         self.officer = self.staff("leader")
         self.system = token(

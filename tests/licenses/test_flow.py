@@ -25,7 +25,7 @@ async def carry(client: ServiceClient, service: str, office: Office) -> None:
         Record(topic_of(service), row["key"], bytes(row["payload"]), 0, n)
         for n, row in enumerate(rows)
     ]
-    await Inbox(office.client.database, None, consumer).take(records)  # pyright: ignore[reportArgumentType]
+    await Inbox(office.client.database, None, consumer=consumer).take(records)  # pyright: ignore[reportArgumentType]
 
 
 async def test_decided_case_becomes_the_licence_of_the_verified_applicant(

@@ -281,7 +281,7 @@ async def test_licence_of_a_validity_runs_from_its_first_day(office: Office) -> 
 
 async def test_second_consumer_of_the_same_event_does_nothing(office: Office) -> None:
     record = a_record(a_decision(), 1)
-    inboxes = [Inbox(office.client.database, None, consumer) for _ in range(3)]  # pyright: ignore[reportArgumentType]
+    inboxes = [Inbox(office.client.database, None, consumer=consumer) for _ in range(3)]  # pyright: ignore[reportArgumentType]
 
     await asyncio.gather(*(inbox.take([record]) for inbox in inboxes))
 

@@ -67,7 +67,7 @@ class Desk:
 
     async def send(self, records: Sequence[Any], **changes: Any) -> list[Verdict]:
         before = len(await published(self.client.database))
-        await Inbox(self.client.database, None, consumer).take(
+        await Inbox(self.client.database, None, consumer=consumer).take(
             [a_record(self.chunk(records, **changes))]
         )  # pyright: ignore[reportArgumentType]
         told = (await published(self.client.database))[before:]

@@ -86,7 +86,7 @@ class Giving:
         self.system = token(kind="system", scope="ratings:push", area=CITY, department=DEPARTMENT)
 
     async def tell(self, *events: Event) -> None:
-        inbox = Inbox(self.client.database, None, consumer)  # pyright: ignore[reportArgumentType]
+        inbox = Inbox(self.client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
         await inbox.take([a_record(event, n) for n, event in enumerate(events)])
 
     async def rows(self, query: str) -> list[dict[str, Any]]:

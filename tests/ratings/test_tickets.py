@@ -294,7 +294,7 @@ async def test_agent_sees_tickets_of_the_mandates_matters_alone(bureau: Bureau) 
 
 def test_every_clock_climbs_three_levels() -> None:
     found = sorted(
-        escalations({"callback": date(2026, 6, 8)}, Deadlines().escalation_step, CALENDAR)
+        escalations({"callback": date(2026, 6, 8)}, Deadlines().escalation_step, calendar=CALENDAR)
     )
 
     assert [(str(one.day), one.level) for one in found] == [

@@ -312,7 +312,7 @@ async def play_events(database: Database) -> None:
             "database": ValueError(PHONE),
         }[event.method]
 
-    inbox = Inbox(database, None, planted, pauses=(0.0,))  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=planted, pauses=(0.0,))  # pyright: ignore[reportArgumentType]
     await inbox.take(
         [
             a_record(a_fact(method=method), n)
@@ -373,7 +373,7 @@ async def test_no_canary_is_found_in_clear_anywhere(
         for name in ("identity", "cases", "licenses", "ratings")
         for fact in await events_of(clients[name].database, name)
     ]
-    await Inbox(assessment, None, consumer).take(facts)  # pyright: ignore[reportArgumentType]
+    await Inbox(assessment, None, consumer=consumer).take(facts)  # pyright: ignore[reportArgumentType]
 
     databases = [*(client.database for client in clients.values()), assessment]
     contents = [await everything(database) for database in databases]

@@ -20,8 +20,8 @@ async def a_trail(database: Database, rows: int) -> None:
                 audit.record(
                     session,
                     "case.accept",
-                    "case",
-                    number,
+                    object_type="case",
+                    object_id=number,
                     reason="complete",
                     step=number,
                     name="受理",

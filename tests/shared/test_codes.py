@@ -76,8 +76,8 @@ def test_implementing_code_vector_and_refusals() -> None:
     code = "11540100MB0Q01904W3000117051000"
 
     assert codes.check_implementing_code(code) == code
-    assert codes.case_number(code, date(2021, 1, 22), 1) == code + "202101220001"
-    assert len(codes.case_number(code, date(2021, 1, 22), 1)) == 43
+    assert codes.case_number(code, date(2021, 1, 22), serial=1) == code + "202101220001"
+    assert len(codes.case_number(code, date(2021, 1, 22), serial=1)) == 43
     for text, rule in [
         (code[:-1], "31 characters"),
         (code[:18] + "8" + code[19:], "level"),

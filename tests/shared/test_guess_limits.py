@@ -49,7 +49,7 @@ async def test_lookup_counts_by_number_and_address(database_of: DatabaseFactory)
     assert await look("A", "one", minutes=11) == [Found(b"A")]
 
     async with database.transaction() as session:
-        await forget_guesses(session, TrackingTries, now + timedelta(minutes=1))
+        await forget_guesses(session, TrackingTries, before=now + timedelta(minutes=1))
     connection = await database.connect()
     left = await connection.fetchval(f"SELECT count(*) FROM {TrackingTries.__tablename__}")
     await connection.close()

@@ -56,7 +56,7 @@ async def an_inbox(database: Database, bad: set[UUID], **options: Any) -> Inbox:
     async with database.transaction() as session:
         _ = await session.execute(text(EFFECTS))
     consumer = a_consumer(bad, batches=options.pop("batches", False))
-    return Inbox(database, None, consumer, **{"pauses": (0.0, 0.0), **options})  # pyright: ignore[reportArgumentType]
+    return Inbox(database, None, consumer=consumer, **{"pauses": (0.0, 0.0), **options})  # pyright: ignore[reportArgumentType]
 
 
 async def effects(database: Database) -> list[tuple[str, int]]:
@@ -182,7 +182,7 @@ async def test_discarding_the_first_frees_the_next_and_never_comes_back(
     first = (await letters(database))[0].event_id
 
     async with database.transaction() as session:
-        await discard(session, first, "cannot be mended")
+        await discard(session, first, reason="cannot be mended")
     bad.clear()
     while await inbox.retry_one():
         pass
@@ -191,7 +191,7 @@ async def test_discarding_the_first_frees_the_next_and_never_comes_back(
     assert await effects(database) == [(str(account), 2)]
     with pytest.raises(NotFoundError):
         async with database.transaction() as session:
-            await discard(session, first, "again")
+            await discard(session, first, reason="again")
 
 
 async def test_unreadable_record_is_set_aside(database_of: DatabaseFactory) -> None:
@@ -273,7 +273,7 @@ async def test_envelopes_of_a_batch_are_kept_together_beside_the_typed_handlers(
     async def keep(_session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
         kept.append(list(envelopes))
 
-    inbox = Inbox(database, None, consumer)  # pyright: ignore[reportArgumentType]
+    inbox = Inbox(database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
     registered = AccountRegistered(
         account_id=new_id(), kind="person", revision=7, occurred_at=clock.now()
     )
@@ -299,6 +299,6 @@ async def test_failing_keeper_of_envelopes_sets_the_event_aside(
         if any(envelope.key == str(bad) for envelope in envelopes):
             raise Poison
 
-    await Inbox(database, None, consumer).take([a_record(a_fact()), a_record(a_fact(bad))])  # pyright: ignore[reportArgumentType]
+    await Inbox(database, None, consumer=consumer).take([a_record(a_fact()), a_record(a_fact(bad))])  # pyright: ignore[reportArgumentType]
 
     assert [row.key for row in await letters(database)] == [str(bad)]

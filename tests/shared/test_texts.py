@@ -101,16 +101,16 @@ def test_placeholders_are_filled_in_every_language() -> None:
 
     assert str(problem) == "conflict: at 3 of 'a', 'b' or 'c'"
     assert problem.text(CHINESE) == "at 3 of “a”、“b”、“c”"
-    assert render("x", "{one}", {"one": Choices(["a"])}, language="en") == "'a'"
-    assert render("x", "no {placeholder}", {}, language="en") == "no {placeholder}"
+    assert render("x", "{one}", params={"one": Choices(["a"])}, language="en") == "'a'"
+    assert render("x", "no {placeholder}", params={}, language="en") == "no {placeholder}"
 
 
 def test_rule_and_text_of_a_check_become_an_error_of_a_field() -> None:
     ruled = FieldError.at("days", Rule("limit", "at most {most}", most=5), row=2)
     checked = FieldError.of(
-        "phone", "own_rule", InvalidValueError("digits 7 to 14 are no date"), row=1
+        "phone", "own_rule", error=InvalidValueError("digits 7 to 14 are no date"), row=1
     )
-    plain = FieldError.of("phone", "own_rule", ValueError("as it is: {x}"))
+    plain = FieldError.of("phone", "own_rule", error=ValueError("as it is: {x}"))
 
     assert ruled.as_dict(ENGLISH) == {
         "row": 2,
@@ -124,7 +124,7 @@ def test_rule_and_text_of_a_check_become_an_error_of_a_field() -> None:
 
 
 def test_text_is_for_the_reader_at_hand() -> None:
-    error = FieldError("phone", "missing", "Field required")
+    error = FieldError("phone", "missing", message="Field required")
 
     with reading(ENGLISH):
         english = error.as_dict()
@@ -133,7 +133,7 @@ def test_text_is_for_the_reader_at_hand() -> None:
 
 
 def test_problem_document_keeps_its_members_in_every_language() -> None:
-    problem = ConflictError("x", [FieldError("a", "b", "c")], extra={"more": 1})
+    problem = ConflictError("x", [FieldError("a", "b", message="c")], extra={"more": 1})
 
     body = problem_body(
         problem, instance="/i", trace_id="t", reader=ENGLISH, status=418, code="teapot"
@@ -239,7 +239,7 @@ answering = APIRouter(prefix=BASE)
 
 @answering.get("/judged")
 async def _judged() -> list[dict[str, str | int]]:
-    return [FieldError("phone", "missing", "Field required").as_dict()]
+    return [FieldError("phone", "missing", message="Field required").as_dict()]
 
 
 async def test_errors_within_an_answer_are_in_the_callers_language(client: ServiceClient) -> None:
@@ -436,7 +436,7 @@ def test_update_adds_and_keeps_texts(planted: Path) -> None:
     write(locale, [*ENTRIES[:-1], ("own", "nobody says this", "无")])
     texts = found_in(planted).texts["shared"]
 
-    tool.write_part("zh", "shared", texts, {}, locale=locale)
+    tool.write_part("zh", "shared", texts=texts, merged={}, locale=locale)
 
     written = (locale / "zh" / "shared.po").read_text(encoding="utf-8")
     assert '#~ msgid "nobody says this"' in written

@@ -70,8 +70,8 @@ async def test_facts_travel_from_one_database_to_another(
     account = a_fact().account_id
 
     async with running(
-        Worker("identity", source, bus, Consumer("identity")),
-        Worker(group, target, bus, a_consumer(group)),
+        Worker("identity", source, bus=bus, consumer=Consumer("identity")),
+        Worker(group, target, bus=bus, consumer=a_consumer(group)),
     ):
         for revision in range(1, 31):
             async with source.transaction() as session:
@@ -97,8 +97,8 @@ async def test_work_goes_on_after_the_database_dropped_every_connection(
         _ = await session.execute(text("CREATE TABLE seen (account text, revision int)"))
 
     async with running(
-        Worker("identity", source, bus, Consumer("identity")),
-        Worker("other", target, bus, a_consumer("other")),
+        Worker("identity", source, bus=bus, consumer=Consumer("identity")),
+        Worker("other", target, bus=bus, consumer=a_consumer("other")),
     ):
         await asyncio.sleep(0.3)
         for database in (source, target):
@@ -144,9 +144,9 @@ async def test_timer_runs_again_after_a_fault(
         Worker(
             "assessment",
             database,
-            bus,
-            Consumer("assessment"),
-            [Timer("sometimes", 0.05, sometimes)],
+            bus=bus,
+            consumer=Consumer("assessment"),
+            timers=[Timer("sometimes", 0.05, sometimes)],
         )
     ):
 
@@ -165,7 +165,7 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
 
     name, url = await databases.empty()
     bus, database = LocalBus(url), await database_of("assessment")
-    app = health_app(Worker("assessment", database, bus, Consumer("assessment")))
+    app = health_app(Worker("assessment", database, bus=bus, consumer=Consumer("assessment")))
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://test"
@@ -241,8 +241,8 @@ async def test_worker_with_a_period_takes_one_alone_at_once_and_the_others_toget
         return sum(batches) == 4
 
     async with running(
-        Worker("identity", source, bus, Consumer("identity")),
-        Worker("other", target, bus, consumer),
+        Worker("identity", source, bus=bus, consumer=Consumer("identity")),
+        Worker("other", target, bus=bus, consumer=consumer),
     ):
         await happen()
         async with asyncio.timeout(10):

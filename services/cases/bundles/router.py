@@ -23,6 +23,7 @@ router = APIRouter(route_class=IdempotentRoute)
 
 @router.post("/bundle-applications", status_code=201, dependencies=[Once])
 async def apply_for_bundle(
+    *,
     command: ApplyBundle,
     session: Session,
     caller: CurrentCaller,

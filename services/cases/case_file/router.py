@@ -137,6 +137,7 @@ async def track_case(
 
 @router.get("/work-list")
 async def list_work(
+    *,
     session: ReadSession,
     officer: Officer,
     state: Annotated[State | None, Query()] = None,

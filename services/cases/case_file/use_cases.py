@@ -43,4 +43,4 @@ async def track_case(
 
 async def forget_attempts(session: AsyncSession, before: datetime) -> None:
     """Delete the counts of windows that began before that time."""
-    await guess_limits.forget_guesses(session, TrackingTries, before)
+    await guess_limits.forget_guesses(session, TrackingTries, before=before)

@@ -273,7 +273,7 @@ def _newer_versions(
             error = FieldError(
                 "version",
                 "same_version_different",
-                "another content was sent under this version; raise the version",
+                message="another content was sent under this version; raise the version",
             )
             rejected[record.row] = [_as_fault(error)]
     return newer
@@ -321,7 +321,10 @@ def _check(
             correct.append(Accepted(row, case))
         else:
             fault = FieldError(
-                "source_number", "unique", "stands in row {earlier} already", earlier=earlier
+                "source_number",
+                "unique",
+                message="stands in row {earlier} already",
+                earlier=earlier,
             )
             rejected[row] = [_as_fault(fault)]
     return correct, rejected

@@ -85,7 +85,7 @@ async def _claim(
         digest = read_digest(content_digest)
         signature = base64.b64decode(batch_signature)
     except ValueError as error:
-        fault = FieldError("Content-Digest", "digest", "is not the base64 of a SHA-256")
+        fault = FieldError("Content-Digest", "digest", message="is not the base64 of a SHA-256")
         raise InvalidInputError("the digest cannot be read", [fault]) from error
     return BatchClaim(
         number=batch_id,
@@ -155,6 +155,7 @@ async def take_batch(
 
 @router.get("/batches")
 async def list_batches(
+    *,
     session: ReadSession,
     viewer: BatchViewer,
     settings: Config,

@@ -31,6 +31,7 @@ Events = Annotated[PeerEvents, Depends(_peer_events)]
 
 @router.post("/peers", status_code=201, dependencies=[Once])
 async def create_peer(
+    *,
     command: NewPeer,
     session: Session,
     _administrator: Administrator,

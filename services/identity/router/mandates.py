@@ -111,6 +111,7 @@ async def revoke_mandate(
 
 @router.post("/oauth/token-exchange")
 async def act_under_mandate(
+    *,
     session: Session,
     settings: Config,
     caller: VerifiedPerson,

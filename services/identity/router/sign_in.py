@@ -105,6 +105,7 @@ async def refresh_session(command: Refresh, database: Db, settings: Config, now:
 
 @router.post("/oauth/token")
 async def sign_in_system(
+    *,
     session: Session,
     settings: Config,
     now: Now,

@@ -24,7 +24,7 @@ async def create_staff(
     command: NewStaff, session: Session, _administrator: Administrator, now: Now
 ) -> StaffCreated:
     """A staff member; password and TOTP secret are shown this once."""
-    return await accounts.create_staff(session, command, now)
+    return await accounts.create_staff(session, command, now=now)
 
 
 def _show(account: Account) -> StaffRead:
@@ -54,7 +54,7 @@ async def list_staff(
 @router.patch("/staff/{account_id}")
 async def change_staff(account_id: UUID, command: ChangeStaff, act: AdministratorAct) -> StaffRead:
     """Another area, department or set of roles; open sessions end."""
-    account = await accounts.change_staff(act, account_id, command)
+    account = await accounts.change_staff(act, account_id, command=command)
     act.headers["etag"] = etag(account.revision)
     return _show(account)
 

@@ -122,7 +122,7 @@ async def _verify(
     stated = IdCard(card.name, card.id_number, card.id_valid_until)
     if not await provider.verify(stated, clock.local_date(now)):
         fault = FieldError(
-            "id_number", "real_name", "name, number and validity do not belong together"
+            "id_number", "real_name", message="name, number and validity do not belong together"
         )
         raise InvalidInputError("the identity could not be verified", [fault])
     event = account.verify(
@@ -137,8 +137,8 @@ async def _verify(
     audit.record(
         session,
         "identity.verify",
-        "account",
-        account.id,
+        object_type="account",
+        object_id=account.id,
         reason=reason,
         level=account.level,
         method=method,
@@ -157,10 +157,10 @@ async def create_administrator(
     await advisory_lock(session, lookup_hash("administrator", "first"))
     if not another and await queries.is_administered(session):
         raise ConflictError("there is an administrator already; say --another to create one more")
-    return await create_staff(session, command, now)
+    return await create_staff(session, command, now=now)
 
 
-async def create_staff(session: AsyncSession, command: NewStaff, now: datetime) -> StaffCreated:
+async def create_staff(session: AsyncSession, command: NewStaff, *, now: datetime) -> StaffCreated:
     """A staff member with a first password and TOTP secret, which only this answer shows.
 
     Raises:
@@ -185,13 +185,15 @@ async def create_staff(session: AsyncSession, command: NewStaff, now: datetime) 
     await session.flush()
     outbox.add(session, account.registered())
     outbox.add(session, account.changed(now))
-    audit.record(session, "staff.create", "account", account.id, roles=account.roles)
+    audit.record(
+        session, "staff.create", object_type="account", object_id=account.id, roles=account.roles
+    )
     return StaffCreated(
         id=account.id, username=command.username, initial_password=password, totp_secret=secret
     )
 
 
-async def change_staff(act: Act[datetime], account_id: UUID, command: ChangeStaff) -> Account:
+async def change_staff(act: Act[datetime], account_id: UUID, *, command: ChangeStaff) -> Account:
     """Another post. Sessions end, so that no token carries the old one.
 
     Raises:
@@ -208,7 +210,13 @@ async def change_staff(act: Act[datetime], account_id: UUID, command: ChangeStaf
     account.department_code = command.department_code
     account.roles = roles
     outbox.add(act.session, account.changed(act.at))
-    audit.record(act.session, "staff.change", "account", account_id, roles=account.roles)
+    audit.record(
+        act.session,
+        "staff.change",
+        object_type="account",
+        object_id=account_id,
+        roles=account.roles,
+    )
     _ = await end_sessions(act.session, account_id, reason=EndReason.POST_CHANGED, now=act.at)
     return account
 
@@ -226,6 +234,8 @@ async def depart_staff(
         raise ConflictError("has left already")
     account.active = False
     outbox.add(session, account.changed(now))
-    audit.record(session, "staff.depart", "account", account_id, reason=reason)
+    audit.record(
+        session, "staff.depart", object_type="account", object_id=account_id, reason=reason
+    )
     _ = await end_sessions(session, account_id, reason=EndReason.POST_LEFT, now=now)
     return account

@@ -154,4 +154,6 @@ async def sign(
         "department": account.department_code,
     }
     present = {name: value for name, value in (common | claims).items() if value is not None}
-    return sign_access_token(OKPKey.import_key(orjson.loads(key.private_key)), key.kid, present)
+    return sign_access_token(
+        OKPKey.import_key(orjson.loads(key.private_key)), key.kid, claims=present
+    )

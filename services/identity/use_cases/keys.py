@@ -25,7 +25,7 @@ async def ensure_keys(session: AsyncSession, now: datetime) -> SigningKey:
 async def rotate_keys(session: AsyncSession, now: datetime) -> None:
     """Sign with the next key from now on; verifiers know it already, so nothing stops."""
     _ = await RING.rotate(session, now)
-    audit.record(session, "signing-keys.rotate", "signing_key", "all")
+    audit.record(session, "signing-keys.rotate", object_type="signing_key", object_id="all")
 
 
 async def list_keys(session: AsyncSession, now: datetime) -> Sequence[Jwk]:

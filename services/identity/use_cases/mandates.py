@@ -36,7 +36,9 @@ async def grant_mandate(
     faults: list[FieldError] = []
     if agent_id_hash == principal.id_number_hash:
         faults.append(
-            FieldError("agent_id_number", "another", "one needs no mandate to act for oneself")
+            FieldError(
+                "agent_id_number", "another", message="one needs no mandate to act for oneself"
+            )
         )
     term_fault = _check_term(command.valid_until, clock.local_date(now))
     if term_fault is not None:
@@ -53,7 +55,11 @@ async def grant_mandate(
     )
     session.add(mandate)
     audit.record(
-        session, "mandate.offer", "mandate", mandate.id, valid_until=str(mandate.valid_until)
+        session,
+        "mandate.offer",
+        object_type="mandate",
+        object_id=mandate.id,
+        valid_until=str(mandate.valid_until),
     )
     return mandate
 
@@ -62,7 +68,9 @@ def _check_term(valid_until: date, today: date) -> FieldError | None:
     latest = today + LONGEST
     if today <= valid_until <= latest:
         return None
-    return FieldError("valid_until", "term", "from today to {latest}", latest=latest.isoformat())
+    return FieldError(
+        "valid_until", "term", message="from today to {latest}", latest=latest.isoformat()
+    )
 
 
 def no_such_mandate() -> NotFoundError:
@@ -84,7 +92,7 @@ async def accept_mandate(
     if not mandate.names(agent):
         raise no_such_mandate()
     outbox.add(session, mandate.accept(agent, now))
-    audit.record(session, "mandate.accept", "mandate", mandate.id)
+    audit.record(session, "mandate.accept", object_type="mandate", object_id=mandate.id)
     return mandate
 
 
@@ -109,7 +117,9 @@ async def revoke_mandate(
     event = mandate.revoke(reason, now)
     if event is not None:
         outbox.add(session, event)
-    audit.record(session, "mandate.revoke", "mandate", mandate.id, reason=reason)
+    audit.record(
+        session, "mandate.revoke", object_type="mandate", object_id=mandate.id, reason=reason
+    )
     if mandate.agent_id is not None:
         _ = await end_sessions(
             session,
@@ -143,7 +153,13 @@ async def act_under_mandate(
     if mandate.agent_id != agent.id and not mandate.names(agent):
         raise no_such_mandate()
     mandate.check_running(now)
-    audit.record(session, "mandate.act", "mandate", mandate.id, principal=str(mandate.principal_id))
+    audit.record(
+        session,
+        "mandate.act",
+        object_type="mandate",
+        object_id=mandate.id,
+        principal=str(mandate.principal_id),
+    )
     return await open_acting_session(
         session,
         agent,

@@ -65,7 +65,13 @@ async def register_organisation(
     )
     session.add(link)
     outbox.add(session, person.linked(organisation, now))
-    audit.record(session, "organisation.link", "account", organisation.id, person=str(person_id))
+    audit.record(
+        session,
+        "organisation.link",
+        object_type="account",
+        object_id=organisation.id,
+        person=str(person_id),
+    )
     return organisation
 
 
@@ -82,7 +88,7 @@ async def _check_register(
         fault = FieldError(
             "uscc",
             "legal_representative",
-            "the register does not name you as its legal representative",
+            message="the register does not name you as its legal representative",
         )
         raise InvalidInputError("the organisation could not be verified", [fault])
 
@@ -95,7 +101,7 @@ async def _add(session: AsyncSession, command: RegisterOrganisation, *, now: dat
     session.add(organisation)
     await session.flush()
     outbox.add(session, organisation.registered())
-    audit.record(session, "account.register", "account", organisation.id)
+    audit.record(session, "account.register", object_type="account", object_id=organisation.id)
     return organisation
 
 
@@ -130,8 +136,8 @@ async def _end(
     audit.record(
         session,
         "organisation.unlink",
-        "account",
-        organisation.id,
+        object_type="account",
+        object_id=organisation.id,
         reason=reason,
         person=str(link.person_id),
     )
@@ -162,7 +168,7 @@ async def act_for_organisation(
     """
     person = await queries.get_account(session, person_id, lock=True)
     link = await queries.lock_own_link(session, organisation_id, person_id=person_id)
-    audit.record(session, "organisation.act", "account", organisation_id)
+    audit.record(session, "organisation.act", object_type="account", object_id=organisation_id)
     return await open_acting_session(
         session,
         person,

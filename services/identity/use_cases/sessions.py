@@ -100,7 +100,12 @@ async def end_sessions(
         ids = [one.id for one in ended]
         outbox.add(session, account.sessions_revoked(ids, reason=reason, now=now))
         audit.record(
-            session, "session.revoke", "account", account_id, reason=reason, sessions=len(ended)
+            session,
+            "session.revoke",
+            object_type="account",
+            object_id=account_id,
+            reason=reason,
+            sessions=len(ended),
         )
     return len(ended)
 

@@ -156,7 +156,13 @@ async def _link(
     )
     linked = await session.scalar(row.on_conflict_do_nothing().returning(MiniProgramLink.app_id))
     if linked is not None:
-        audit.record(session, "mini-program.bind", "account", account.id, app_id=user.app_id)
+        audit.record(
+            session,
+            "mini-program.bind",
+            object_type="account",
+            object_id=account.id,
+            app_id=user.app_id,
+        )
 
 
 async def sign_in_by_password(
@@ -188,7 +194,9 @@ async def sign_in_by_password(
         if await _proves(account, command, now=now) and account is not None:
             # Failures of the address stay: others may be guessing from it.
             await FORGET.execute(session, subjects=[of_account, of_pair])
-            audit.record(session, "session.open", "account", account.id, amr="pwd otp")
+            audit.record(
+                session, "session.open", object_type="account", object_id=account.id, amr="pwd otp"
+            )
             methods = [SignInMethod.PASSWORD, SignInMethod.TOTP]
             return await open_session(session, account, methods=methods, settings=settings, now=now)
         for subject in subjects:

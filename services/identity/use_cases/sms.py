@@ -113,6 +113,6 @@ async def account_of_phone(session: AsyncSession, phone: str, *, now: datetime) 
         account.phone_hash = phone_hash
         session.add(account)
         outbox.add(session, account.registered())
-        audit.record(session, "account.register", "account", account.id)
+        audit.record(session, "account.register", object_type="account", object_id=account.id)
         await session.flush()
     return account

@@ -50,7 +50,13 @@ async def register_system(session: AsyncSession, command: NewSystem, *, now: dat
     session.add(account)
     await session.flush()
     outbox.add(session, account.registered())
-    audit.record(session, "system.register", "account", account.id, scopes=account.scopes)
+    audit.record(
+        session,
+        "system.register",
+        object_type="account",
+        object_id=account.id,
+        scopes=account.scopes,
+    )
     return account.id
 
 
@@ -60,7 +66,8 @@ def _checked_key(command: NewSystem) -> SystemKey:
     is_ed25519 = key.get("kty") == "OKP" and key.get("crv") == "Ed25519"
     if not is_ed25519 or len(x) != KEY_CHARACTERS:
         raise InvalidInputError(
-            "the key cannot be used", [FieldError("public_key", "ed25519", "send an Ed25519 JWK")]
+            "the key cannot be used",
+            [FieldError("public_key", "ed25519", message="send an Ed25519 JWK")],
         )
     return SystemKey(x=x)
 
@@ -84,7 +91,9 @@ async def withdraw_system(
     await revoke(session, [Revocation(subject=account_id, at=now)])
     event = account.sessions_revoked([], reason=EndReason.SYSTEM_WITHDRAWN, now=now)
     outbox.add(session, event)
-    audit.record(session, "system.withdraw", "account", account_id, reason=reason)
+    audit.record(
+        session, "system.withdraw", object_type="account", object_id=account_id, reason=reason
+    )
 
 
 async def sign_in_system(
@@ -116,7 +125,9 @@ async def sign_in_system(
     }
     seconds = settings.access_token_seconds
     token = await sign(session, account, claims=claims, seconds=seconds, now=now)
-    audit.record(session, "system.sign-in", "account", account.id, scope=granted)
+    audit.record(
+        session, "system.sign-in", object_type="account", object_id=account.id, scope=granted
+    )
     return SystemTokens(access_token=token, expires_in=seconds, scope=granted)
 
 

@@ -166,14 +166,16 @@ class TypeDocument(Part):
         if not set(values) <= known:
             # The unknown name itself is not repeated: it may be a value in the wrong place.
             faults.append(
-                FieldError("fields", "unknown", "holds a field that the type does not have")
+                FieldError("fields", "unknown", message="holds a field that the type does not have")
             )
         for field in self.fields:
             path = f"fields.{field.name}"
             value = values.get(field.name)
             if value is None:
                 if complete and field.required:
-                    faults.append(FieldError(path, "required", "is required by the licence type"))
+                    faults.append(
+                        FieldError(path, "required", message="is required by the licence type")
+                    )
                 continue
             rule = field.check(value)
             if rule is not None:

@@ -69,6 +69,7 @@ async def list_own(
 
 @router.get("/department-licenses")
 async def list_issued(
+    *,
     session: ReadSession,
     officer: Reader,
     type_code: Annotated[TypeCode | None, Query()] = None,
@@ -158,7 +159,7 @@ async def get_pdf(
     check_reader(view, caller)
     if not is_holder(view, caller):
         fault = FieldError(
-            "reason", "required", "say why the whole page must be seen, by POST to …/prints"
+            "reason", "required", message="say why the whole page must be seen, by POST to …/prints"
         )
         raise ForbiddenError(
             "the page shows everything unmasked: without a reason its holder alone gets it", [fault]
@@ -168,6 +169,7 @@ async def get_pdf(
 
 @router.post("/licenses/{license_id}/prints", response_class=Response, responses=PDF)
 async def print_license(
+    *,
     license_id: UUID,
     command: Why,
     session: Session,

@@ -57,6 +57,7 @@ async def get_job(job_id: UUID, session: ReadSession, officer: Officer) -> JobRe
 
 @router.get("/statistics")
 async def get_statistics(
+    *,
     session: ReadSession,
     caller: Overseer,
     settings: Config,
@@ -88,7 +89,8 @@ async def run_timers(
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:
         raise InvalidInputError(
-            "the time has no zone", [FieldError("as_of", "offset", "send it with its offset")]
+            "the time has no zone",
+            [FieldError("as_of", "offset", message="send it with its offset")],
         )
     ran = await timers.run_all(database, command.as_of)
     return TimerRan(expired=ran.expired, signed=ran.signed)

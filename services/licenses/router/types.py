@@ -76,6 +76,7 @@ async def get_type_version(
 
 @router.put("/{code}")
 async def publish_type(
+    *,
     code: Code,
     document: TypeDocument,
     session: Session,
@@ -102,12 +103,16 @@ def _checked_code(text: str, document: TypeDocument) -> str:
         code = check_type_code(text)
     except ValueError:
         fault = FieldError(
-            "code", "type_code", "send the defining body's USCC (18 characters) and three digits"
+            "code",
+            "type_code",
+            message="send the defining body's USCC (18 characters) and three digits",
         )
         raise InvalidInputError("no licence type code", [fault]) from None
     if code[:18] != document.defining_body.code:
         fault = FieldError(
-            "defining_body.code", "type_code", "the type code begins with another body's code"
+            "defining_body.code",
+            "type_code",
+            message="the type code begins with another body's code",
         )
         raise InvalidInputError("code and body do not fit", [fault])
     return code

@@ -68,6 +68,7 @@ async def list_uses(
 
 @router.post("/uses", status_code=201, dependencies=[Once])
 async def use_license(
+    *,
     license_id: UUID,
     command: UseLicense,
     session: Session,

@@ -70,7 +70,7 @@ PLACEHOLDER = _placeholder()
 
 async def forget_tries(session: AsyncSession, before: datetime) -> None:
     """Delete attempts of windows that began before."""
-    await guess_limits.forget_guesses(session, CheckTries, before)
+    await guess_limits.forget_guesses(session, CheckTries, before=before)
 
 
 async def check_license(

@@ -178,7 +178,7 @@ async def _check_rows(
             continue
         type_ = types.get(row.record.type_code)
         if type_ is None:
-            row.reject(FieldError("type_code", "known_type", "is not published"))
+            row.reject(FieldError("type_code", "known_type", message="is not published"))
             continue
         _check_against_type(row, row.record, type_=type_, sender=sender)
         if row.status is None:
@@ -190,10 +190,14 @@ def _check_against_type(row: Row, record: CollectedLicense, *, type_: Type, send
     for error in type_.document.faults(record.fields):
         row.reject(error)
     if not type_.document.fits_holder(record.holder_kind):
-        row.reject(FieldError("holder_kind", "holder_kind", "is not what this type is issued to"))
+        row.reject(
+            FieldError("holder_kind", "holder_kind", message="is not what this type is issued to")
+        )
     if type_.document.issuer(sender.department) is None:
         row.reject(
-            FieldError("type_code", "issuer", "your department is no issuing body of this type")
+            FieldError(
+                "type_code", "issuer", message="your department is no issuing body of this type"
+            )
         )
 
 
@@ -286,7 +290,7 @@ def _brings_something(sound: SoundRow, known: Known, *, digest: str) -> bool:
             FieldError(
                 "source_number",
                 "identifier_free",
-                "the identifier made of type and number belongs to another licence",
+                message="the identifier made of type and number belongs to another licence",
             )
         )
         return False
@@ -295,7 +299,7 @@ def _brings_something(sound: SoundRow, known: Known, *, digest: str) -> bool:
             FieldError(
                 "source_number",
                 "issued_here",
-                "a licence with this number was issued here; change that one",
+                message="a licence with this number was issued here; change that one",
             )
         )
         return False
@@ -306,14 +310,16 @@ def _brings_something(sound: SoundRow, known: Known, *, digest: str) -> bool:
         _compare_content(row, before, digest=digest)
         return False
     if before.status in IRREVERSIBLE:
-        row.reject(FieldError("status", "irreversible", "was revoked; nothing follows that"))
+        row.reject(
+            FieldError("status", "irreversible", message="was revoked; nothing follows that")
+        )
         return False
     if before.holder != row.holder:
         row.reject(
             FieldError(
                 "holder_id_number",
                 "same_holder",
-                "a licence keeps its holder; send the other's under its own number",
+                message="a licence keeps its holder; send the other's under its own number",
             )
         )
         return False
@@ -329,7 +335,7 @@ def _compare_content(row: Row, before: KnownLicense, *, digest: str) -> None:
         FieldError(
             "version",
             "same_version_different",
-            "another content was sent under this version; raise the version",
+            message="another content was sent under this version; raise the version",
         )
     )
 

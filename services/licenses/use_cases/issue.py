@@ -152,7 +152,8 @@ async def issue_license(
 def _published(inputs: IssueInputs) -> Type:
     if inputs.type is None:
         raise InvalidInputError(
-            "no such licence type", [FieldError("type_code", "known_type", "is not published")]
+            "no such licence type",
+            [FieldError("type_code", "known_type", message="is not published")],
         )
     return inputs.type
 
@@ -171,9 +172,9 @@ def _check_content(type_: Type, command: IssueLicense, *, today: date) -> None:
     faults = type_.document.faults(command.fields)
     if not type_.document.fits_holder(command.holder.kind):
         faults.append(
-            FieldError("holder.kind", "holder_kind", "is not what this type is issued to")
+            FieldError("holder.kind", "holder_kind", message="is not what this type is issued to")
         )
     if command.issued_on and command.issued_on > today:
-        faults.append(FieldError("issued_on", "past", "lies in the future"))
+        faults.append(FieldError("issued_on", "past", message="lies in the future"))
     if faults:
         raise InvalidInputError("{count} fault(s) in the licence", faults, count=len(faults))

@@ -26,21 +26,21 @@ from shared.http.etags import check_version
 # PreconditionFailedError when the license has changed since it was read.
 
 
-async def suspend_license(act: Act[datetime], license_id: UUID, command: Why) -> None:
+async def suspend_license(act: Act[datetime], license_id: UUID, *, command: Why) -> None:
     """暂扣."""
     found = await _lock_own(act, license_id)
     event = found.suspend(command.reason, act.at)
     await _record(act, found, operation=Operation.SUSPEND, event=event, reason=command.reason)
 
 
-async def release_license(act: Act[datetime], license_id: UUID, command: Why) -> None:
+async def release_license(act: Act[datetime], license_id: UUID, *, command: Why) -> None:
     """暂扣发还."""
     found = await _lock_own(act, license_id)
     event = found.release(act.at)
     await _record(act, found, operation=Operation.RELEASE, event=event, reason=command.reason)
 
 
-async def end_license(act: Act[datetime], license_id: UUID, command: EndLicense) -> None:
+async def end_license(act: Act[datetime], license_id: UUID, *, command: EndLicense) -> None:
     """撤销, 注销 or 吊销."""
     operation = Operation(command.kind)
     found = await _lock_own(act, license_id)
@@ -48,21 +48,21 @@ async def end_license(act: Act[datetime], license_id: UUID, command: EndLicense)
     await _record(act, found, operation=operation, event=event, reason=command.reason)
 
 
-async def transfer_license(act: Act[datetime], license_id: UUID, command: Why) -> None:
+async def transfer_license(act: Act[datetime], license_id: UUID, *, command: Why) -> None:
     """转出."""
     found = await _lock_own(act, license_id)
     event = found.transfer(act.at)
     await _record(act, found, operation=Operation.TRANSFER, event=event, reason=command.reason)
 
 
-async def change_license(act: Act[datetime], license_id: UUID, command: ChangeLicense) -> None:
+async def change_license(act: Act[datetime], license_id: UUID, *, command: ChangeLicense) -> None:
     """变更: the next version, made under the newest definition of its type and signed."""
     found = await _lock_own(act, license_id)
     changes = Changes(command.reason, fields=command.fields, holder_name=command.holder_name)
     await _make_version(act, found, operation=Operation.CHANGE, changes=changes)
 
 
-async def renew_license(act: Act[datetime], license_id: UUID, command: RenewLicense) -> None:
+async def renew_license(act: Act[datetime], license_id: UUID, *, command: RenewLicense) -> None:
     """延续: the next version is valid until a later day."""
     found = await _lock_own(act, license_id)
     changes = Changes(command.reason, valid_until=command.valid_until)
@@ -201,6 +201,6 @@ def _renewed_until(type_: Type, license: License, *, wanted: date | None) -> dat
     next_first = license.valid_until + timedelta(days=1)
     last = wanted or type_.document.validity.last_day(next_first)
     if last is not None and last <= license.valid_until:
-        fault = FieldError("valid_until", "later", "is not later than the present last day")
+        fault = FieldError("valid_until", "later", message="is not later than the present last day")
         raise InvalidInputError("a renewal lengthens", [fault])
     return last

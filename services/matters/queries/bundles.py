@@ -134,7 +134,7 @@ async def list_child_states(session: AsyncSession, matters: Sequence[UUID]) -> d
     return {row.id: row for row in rows}
 
 
-async def find_bundle(session: AsyncSession, area: str, code: str) -> UUID | None:
+async def find_bundle(session: AsyncSession, area: str, *, code: str) -> UUID | None:
     """The bundle with this code in the area."""
     return await session.scalar(
         select(Bundle.id).where(Bundle.area_code == area, Bundle.code == code)

@@ -37,7 +37,7 @@ def clean_words(q: str) -> str:
     if has_control or not q.strip():
         raise InvalidInputError(
             "the search words cannot be used",
-            [FieldError("q", "text", "send printable characters")],
+            [FieldError("q", "text", message="send printable characters")],
         )
     return q
 

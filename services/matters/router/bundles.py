@@ -49,6 +49,7 @@ router = APIRouter(prefix="/bundles", route_class=IdempotentRoute)
 
 @router.get("")
 async def list_bundles(
+    *,
     session: ReadSession,
     _caller: MaybeCaller,
     q: Words = None,
@@ -121,7 +122,7 @@ async def get_bundle_draft(
 @router.put("/drafts/{bundle_id}")
 async def change_bundle(bundle_id: UUID, document: BundleDocument, act: LeadAct) -> BundleDraftRead:
     """Rewrite the draft, or begin the next version of a published bundle."""
-    return _draft(await bundles.change_bundle(act, bundle_id, document), act.headers)
+    return _draft(await bundles.change_bundle(act, bundle_id, document=document), act.headers)
 
 
 @router.post("/drafts/{bundle_id}/publication")
@@ -132,7 +133,7 @@ async def publish_bundle(bundle_id: UUID, act: LeadAct) -> BundleDraftRead:
 
 def _draft(draft: BundleDraft, headers: Headers) -> BundleDraftRead:
     headers["etag"] = etag(draft.bundle.revision)
-    return BundleDraftRead.with_breaches(draft.bundle, draft.document, draft.breaches)
+    return BundleDraftRead.with_breaches(draft.bundle, draft.document, breaches=draft.breaches)
 
 
 @router.get("/{bundle_id}")
@@ -197,7 +198,7 @@ async def ask_bundle_guide(
 
     The answer is one checklist (一次告知) with its digest.
     """
-    return await bundles.ask_bundle_guide(session, bundle_id, command.answers)
+    return await bundles.ask_bundle_guide(session, bundle_id, answers=command.answers)
 
 
 @router.post("/{bundle_id}/withdrawal")

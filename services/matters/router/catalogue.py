@@ -145,6 +145,7 @@ def _summary(row: MatterSummaryRow | MatterHit, language: str) -> MatterSummary:
 
 @router.get("/catalogue")
 async def list_matters(
+    *,
     session: ReadSession,
     _caller: MaybeCaller,
     filters: Filters,
@@ -260,7 +261,7 @@ async def write_draft(
 @router.put("/drafts/{matter_id}")
 async def change_draft(matter_id: UUID, document: MatterDocument, act: EditorAct) -> DraftRead:
     """Rewrite the draft, or begin the next version of a published matter."""
-    return _draft(await drafts.change_draft(act, matter_id, document), act.headers)
+    return _draft(await drafts.change_draft(act, matter_id, document=document), act.headers)
 
 
 @router.post("/drafts/{matter_id}/review")
@@ -329,7 +330,7 @@ async def list_differences(
     _ = await queries.get_matter(session, matter_id, place=place_of(editor))
     if not (0 < before <= MAX_VERSION and 0 < after <= MAX_VERSION):
         raise InvalidInputError(
-            "versions are counted from 1", [FieldError("before", "version", "1 or more")]
+            "versions are counted from 1", [FieldError("before", "version", message="1 or more")]
         )
     old = await queries.get_version(session, matter_id, version=before)
     new = await queries.get_version(session, matter_id, version=after)
@@ -367,6 +368,7 @@ async def import_file(
 
 @router.get("/imports/{import_id}/rows")
 async def list_import_rows(
+    *,
     import_id: UUID,
     session: ReadSession,
     _administrator: Administrator,
@@ -406,6 +408,7 @@ async def import_documents(
     lines = [line for line in body.splitlines() if line.strip()]
     if len(lines) > MAX_LINES:
         raise InvalidInputError(
-            "too many lines", [FieldError("body", "max_lines", "at most 20,000 lines at once")]
+            "too many lines",
+            [FieldError("body", "max_lines", message="at most 20,000 lines at once")],
         )
     return await imports.import_documents(session, lines, actor=caller.subject, now=now)

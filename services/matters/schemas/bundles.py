@@ -89,7 +89,7 @@ class BundleDraftRead(BundleHead):
 
     @classmethod
     def with_breaches(
-        cls, bundle: Bundle, document: BundleDocument, breaches: Sequence[Breach]
+        cls, bundle: Bundle, document: BundleDocument, *, breaches: Sequence[Breach]
     ) -> Self:
         head = BundleHead.of(bundle)
         return cls(

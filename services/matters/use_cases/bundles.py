@@ -51,11 +51,13 @@ async def write_bundle(
     """
     if place_of(caller) not in {None, (document.area_code, document.department_code)}:
         error = FieldError(
-            "department_code", "own_department", "write bundles that your own department leads"
+            "department_code",
+            "own_department",
+            message="write bundles that your own department leads",
         )
         raise InvalidInputError("another department's bundle", [error])
     await _check_department(session, document)
-    known = await bundles.find_bundle(session, document.area_code, document.code)
+    known = await bundles.find_bundle(session, document.area_code, code=document.code)
     if known is not None:
         raise ConflictError("the area has a bundle with this code", extra={"bundle_id": str(known)})
     bundle = Bundle(
@@ -78,19 +80,19 @@ async def write_bundle(
         # Somebody wrote the same code at this moment.
         raise ConflictError("the area has a bundle with this code") from error
     session.add(_new_version(bundle, document, writer=caller.subject, now=now))
-    audit.record(session, "bundle.draft", "bundle", bundle.id, version=1)
+    audit.record(session, "bundle.draft", object_type="bundle", object_id=bundle.id, version=1)
     return BundleDraft(bundle, document, await _find_breaches(session, document))
 
 
 async def change_bundle(
-    act: Act[datetime], bundle_id: UUID, document: BundleDocument
+    act: Act[datetime], bundle_id: UUID, *, document: BundleDocument
 ) -> BundleDraft:
     """Rewrite the draft; of a published bundle this begins the next version beside it."""
     bundle = await _own_bundle(act, bundle_id)
     own = (bundle.area_code, bundle.department_code, bundle.code)
     if own != (document.area_code, document.department_code, document.code):
         error = FieldError(
-            "code", "same_bundle", "area, lead department and code of a bundle never change"
+            "code", "same_bundle", message="area, lead department and code of a bundle never change"
         )
         raise InvalidInputError("another bundle's text", [error])
     if bundle.draft_version is None:
@@ -107,7 +109,11 @@ async def change_bundle(
         _ = bundle.describe(document)
     bundle.revision += 1
     audit.record(
-        act.session, "bundle.change-draft", "bundle", bundle_id, version=bundle.draft_version
+        act.session,
+        "bundle.change-draft",
+        object_type="bundle",
+        object_id=bundle_id,
+        version=bundle.draft_version,
     )
     return BundleDraft(bundle, document, await _find_breaches(act.session, document))
 
@@ -144,7 +150,13 @@ async def publish_bundle(act: Act[datetime], bundle_id: UUID) -> BundleDraft:
     words = bindparam("words", bundle.describe(document), type_=ARRAY(Text))
     bundle.search = func.array_to_tsvector(words)
     outbox.add(session, bundle.publish(published, act.at))
-    audit.record(session, "bundle.publish", "bundle", bundle_id, version=bundle.published_version)
+    audit.record(
+        session,
+        "bundle.publish",
+        object_type="bundle",
+        object_id=bundle_id,
+        version=bundle.published_version,
+    )
     await session.flush()
     return BundleDraft(bundle, document, [])
 
@@ -157,11 +169,15 @@ async def withdraw_bundle(act: Act[datetime], bundle_id: UUID, *, reason: str) -
         act.session, bundle_id, version=bundle.published_version
     )
     outbox.add(act.session, bundle.withdraw(version.snapshot, act.at))
-    audit.record(act.session, "bundle.withdraw", "bundle", bundle_id, reason=reason)
+    audit.record(
+        act.session, "bundle.withdraw", object_type="bundle", object_id=bundle_id, reason=reason
+    )
     return bundle
 
 
-async def ask_bundle_guide(session: AsyncSession, bundle_id: UUID, answers: Answers) -> BundleGuide:
+async def ask_bundle_guide(
+    session: AsyncSession, bundle_id: UUID, *, answers: Answers
+) -> BundleGuide:
     """One merged checklist for a situation, from the children's present guides.
 
     Its digest freezes it. Raises `ConflictError` when a child takes no applications now.
@@ -175,7 +191,7 @@ async def ask_bundle_guide(session: AsyncSession, bundle_id: UUID, answers: Answ
             "the bundle takes no applications now", extra={"closed_children": closed}
         )
     return bundle_guide(
-        published.document, texts, answers, bundle_id=bundle_id, version=published.version
+        published.document, texts, answers=answers, bundle_id=bundle_id, version=published.version
     )
 
 
@@ -197,7 +213,9 @@ async def _check_department(session: AsyncSession, document: BundleDocument) -> 
     names = await catalogue.department_names(session)
     if (document.area_code, document.department_code) not in names:
         error = FieldError(
-            "department_code", "known_department", "this department is not known in this area"
+            "department_code",
+            "known_department",
+            message="this department is not known in this area",
         )
         raise InvalidInputError("an unknown department", [error])
 

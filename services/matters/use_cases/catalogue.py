@@ -25,13 +25,19 @@ async def store_directory(session: AsyncSession, directory: Directory) -> None:
         error = FieldError(
             "departments.area_code",
             "known_area",
-            "these areas are not known: {areas}",
+            message="these areas are not known: {areas}",
             areas=Choices(missing),
         )
         raise InvalidInputError("departments of unknown areas", [error])
     await _store_areas(session, directory)
     await _store_departments(session, directory)
-    audit.record(session, "directory.store", "directory", "all", areas=len(directory.areas))
+    audit.record(
+        session,
+        "directory.store",
+        object_type="directory",
+        object_id="all",
+        areas=len(directory.areas),
+    )
 
 
 async def _store_areas(session: AsyncSession, directory: Directory) -> None:

@@ -40,7 +40,9 @@ async def write_draft(
     _check_place(document, place_of(caller))
     identity = identity_of(document)
     if not identity:
-        error = FieldError("local_code", "required", "give the implementing code or the local code")
+        error = FieldError(
+            "local_code", "required", message="give the implementing code or the local code"
+        )
         raise InvalidInputError("the matter has no code", [error])
     known = await lock_known(session, [document])
     if known:
@@ -73,11 +75,11 @@ async def write_draft(
     session.add(matter)
     await session.flush()
     session.add(_new_version(matter, document, writer=caller.subject, now=now))
-    audit.record(session, "matter.draft", "matter", matter.id, version=1)
+    audit.record(session, "matter.draft", object_type="matter", object_id=matter.id, version=1)
     return Draft(matter, find_breaches(document))
 
 
-async def change_draft(act: Act[datetime], matter_id: UUID, document: MatterDocument) -> Draft:
+async def change_draft(act: Act[datetime], matter_id: UUID, *, document: MatterDocument) -> Draft:
     """Rewrite the draft; of a published matter this begins the next version beside it."""
     matter = await _own_matter(act, matter_id)
     _check_same_matter(matter, document)
@@ -93,7 +95,11 @@ async def change_draft(act: Act[datetime], matter_id: UUID, document: MatterDocu
     matter.reviewing = False
     matter.revision += 1
     audit.record(
-        act.session, "matter.change-draft", "matter", matter_id, version=matter.draft_version
+        act.session,
+        "matter.change-draft",
+        object_type="matter",
+        object_id=matter_id,
+        version=matter.draft_version,
     )
     return Draft(matter, find_breaches(document))
 
@@ -108,7 +114,13 @@ async def review_draft(act: Act[datetime], matter_id: UUID, *, warnings: frozens
     breaches = _refuse_breaches(document, warnings)
     matter.reviewing = True
     matter.revision += 1
-    audit.record(act.session, "matter.review", "matter", matter_id, version=matter.draft_version)
+    audit.record(
+        act.session,
+        "matter.review",
+        object_type="matter",
+        object_id=matter_id,
+        version=matter.draft_version,
+    )
     return Draft(matter, breaches)
 
 
@@ -132,7 +144,9 @@ async def close_matter(act: Act[datetime], matter_id: UUID, *, state: State, rea
     """Suspend (挂起) or cancel (取消) a matter."""
     matter = await _own_matter(act, matter_id)
     outbox.add(act.session, matter.close(state, reason, now=act.at))
-    audit.record(act.session, f"matter.{state}", "matter", matter_id, reason=reason)
+    audit.record(
+        act.session, f"matter.{state}", object_type="matter", object_id=matter_id, reason=reason
+    )
     return matter
 
 
@@ -169,7 +183,9 @@ def _check_not_cancelled(matter: Matter) -> None:
 def _check_place(document: MatterDocument, place: Place) -> None:
     if place not in {None, (document.area_code, document.department_code)}:
         error = FieldError(
-            "department_code", "own_department", "write matters of your own area and department"
+            "department_code",
+            "own_department",
+            message="write matters of your own area and department",
         )
         raise InvalidInputError("another department's matter", [error])
 
@@ -178,7 +194,7 @@ def _check_same_matter(matter: Matter, document: MatterDocument) -> None:
     own = (matter.area_code, matter.department_code, matter.identity)
     if own != (document.area_code, document.department_code, identity_of(document)):
         error = FieldError(
-            "code", "same_matter", "area, department and code of a matter never change"
+            "code", "same_matter", message="area, department and code of a matter never change"
         )
         raise InvalidInputError("another matter's text", [error])
 

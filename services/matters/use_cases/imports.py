@@ -93,7 +93,14 @@ async def import_file(
     session.add(run)
     await session.flush()
     session.add_all(records)
-    audit.record(session, "catalogue.import", "import", run.id, rows=len(rows), refused=run.refused)
+    audit.record(
+        session,
+        "catalogue.import",
+        object_type="import",
+        object_id=run.id,
+        rows=len(rows),
+        refused=run.refused,
+    )
     return run, records
 
 
@@ -168,7 +175,10 @@ async def import_documents(
                 earlier = documents.setdefault(key, NumberedDocument(line, document)).line
                 if earlier != line:
                     error = FieldError(
-                        "code", "unique", "is used in row {earlier} already", earlier=earlier
+                        "code",
+                        "unique",
+                        message="is used in row {earlier} already",
+                        earlier=earlier,
                     )
                     errors = [error]
         refused += [error.in_row(line) for error in errors]
@@ -199,13 +209,17 @@ def _place_errors(
     """Whether area and department are known here."""
     area, department = document.area_code, document.department_code
     if area not in areas:
-        return [FieldError("area_code", "known_area", "area {area} is not known here", area=area)]
+        return [
+            FieldError(
+                "area_code", "known_area", message="area {area} is not known here", area=area
+            )
+        ]
     if (area, department) not in departments:
         return [
             FieldError(
                 "department_code",
                 "known_department",
-                "department {department} is not known in area {area}",
+                message="department {department} is not known in area {area}",
                 department=department,
                 area=area,
             )

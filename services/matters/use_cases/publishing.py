@@ -201,7 +201,13 @@ async def _store(
             {"id": row["id"], "version": row["version"], "document": publication.content}
         )
         event = publication.event
-        audit.record(session, "matter.publish", "matter", event.matter_id, version=event.version)
+        audit.record(
+            session,
+            "matter.publish",
+            object_type="matter",
+            object_id=event.matter_id,
+            version=event.version,
+        )
     await UPSERT.execute(session, rows=orjson.dumps(rows).decode())
     await STORE_VERSIONS.execute(
         session, rows=orjson.dumps(versions).decode(), actor=actor, now=now

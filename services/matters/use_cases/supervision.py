@@ -102,7 +102,9 @@ class Judged(NamedTuple):
     sound: list[tuple[int, SentSupervision]]
 
 
-async def record_supervision(session: AsyncSession, event: RecordReceived, now: datetime) -> None:
+async def record_supervision(
+    session: AsyncSession, event: RecordReceived, *, now: datetime
+) -> None:
     """Judge one chunk of a batch and answer with a verdict for every row of it."""
     place = Place(event.area_code, event.department_code, event.peer_code)
     await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
@@ -144,7 +146,7 @@ async def record_supervision(session: AsyncSession, event: RecordReceived, now: 
             rows=orjson.dumps(rows).decode(),
             now=now,
         )
-        await _count(session, place, counts)
+        await _count(session, place, counts=counts)
         await outbox.add_many(session, facts)
     _answer(session, event, verdicts=[verdicts[row] for row in sorted(verdicts)], now=now)
 
@@ -167,13 +169,13 @@ def _judge(records: Sequence[object], first_row: int) -> Judged:
             sound.append((row, sent))
             continue
         error = FieldError(
-            "source_number", "unique", "is used in row {earlier} already", earlier=earlier
+            "source_number", "unique", message="is used in row {earlier} already", earlier=earlier
         )
-        verdicts[row] = _rejected(row, sent, error)
+        verdicts[row] = _rejected(row, sent, error=error)
     return Judged(verdicts, sound)
 
 
-def _rejected(row: int, record: SentSupervision, error: FieldError) -> Verdict:
+def _rejected(row: int, record: SentSupervision, *, error: FieldError) -> Verdict:
     fault = Fault(field=error.field, rule=error.rule, message=error.text())
     return Verdict(row=row, key=record.source_number, status="rejected", faults=[fault])
 
@@ -204,9 +206,9 @@ def _verdict(
         error = FieldError(
             "version",
             "same_version_different",
-            "another content was sent under this version; raise the version",
+            message="another content was sent under this version; raise the version",
         )
-        return _rejected(row, record, error)
+        return _rejected(row, record, error=error)
     return Verdict(row=row, key=record.source_number, status="unchanged")
 
 
@@ -231,7 +233,7 @@ def _fact(
     )
 
 
-async def _count(session: AsyncSession, place: Place, counts: Counter[str]) -> None:
+async def _count(session: AsyncSession, place: Place, *, counts: Counter[str]) -> None:
     # Sorted, so that two transactions lock the counters in one order.
     changes = sorted((behaviour, change) for behaviour, change in counts.items() if change)
     if changes:
@@ -258,8 +260,8 @@ def _answer(
     audit.record(
         session,
         "supervision.record",
-        "batch",
-        event.batch_id,
+        object_type="batch",
+        object_id=event.batch_id,
         chunk=event.chunk,
         verdicts=dict(Counter(verdict.status for verdict in verdicts)),
     )

@@ -43,14 +43,17 @@ async def claim_key(
         return
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
         error = FieldError(
-            "Idempotency-Key", "form", "1 to {limit} printable characters, or none", limit=MAX_KEY
+            "Idempotency-Key",
+            "form",
+            message="1 to {limit} printable characters, or none",
+            limit=MAX_KEY,
         )
         raise InvalidInputError("the Idempotency-Key has faults", [error])
     # The hash, because the key of the table must not hold a token in clear.
     sender = "token/" + hashlib.sha256((command.token or "").encode()).hexdigest()
     if rater.caller is not None:
         sender = rater.caller.subject
-    claim = Claim(session, sender, key)
+    claim = Claim(session, sender, key=key)
     await claim.take(hashlib.sha256(command.model_dump_json().encode()).digest())
     # The route stores the answer under the claim.
     request.state.claim = claim

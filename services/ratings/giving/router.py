@@ -72,6 +72,7 @@ async def show_invitation(
 
 @router.post("/ratings", status_code=201)
 async def submit_rating(
+    *,
     command: SubmitRating,
     request: Request,
     response: Response,
@@ -124,6 +125,7 @@ async def get_rating(
 
 @router.post("/ratings/{rating_id}/supplements", status_code=201)
 async def supplement_rating(
+    *,
     rating_id: UUID,
     command: SupplementRating,
     session: Session,

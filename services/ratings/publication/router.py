@@ -44,6 +44,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @router.get("/published")
 async def list_published(
+    *,
     session: ReadSession,
     area: Value = None,
     department: Value = None,
@@ -91,10 +92,10 @@ def _check_filter(which: PublishedFilter) -> None:
     """
     errors: list[FieldError] = []
     if which.window is not None and which.hall is None:
-        errors.append(FieldError("hall", "required", "a window is named within its hall"))
+        errors.append(FieldError("hall", "required", message="a window is named within its hall"))
     if (which.hall or which.window) is not None and which.area_code is None:
         errors.append(
-            FieldError("area", "narrow", "halls and windows are told apart within one area")
+            FieldError("area", "narrow", message="halls and windows are told apart within one area")
         )
     if errors:
         raise InvalidInputError("ratings are not listed by this", errors)
@@ -109,7 +110,7 @@ def _finished_months(asked: QuestionInQuery) -> Question:
     newest = months_before(clock.local_date(clock.now()), 1)
     question = asked.question(newest)
     if question.last > newest:
-        error = FieldError("last", "over", "at most {month}", month=f"{newest:%Y-%m}")
+        error = FieldError("last", "over", message="at most {month}", month=f"{newest:%Y-%m}")
         raise InvalidInputError("not published yet", [error])
     return question
 
@@ -163,6 +164,6 @@ async def get_publication(
 @router.post("/publications/{rating_id}/moderation")
 async def moderate_text(rating_id: UUID, command: Moderate, act: ModeratorAct) -> PublicationRead:
     """Take words from view with a coded reason, or restore them. Grade, tags and counts stay."""
-    publication = await use_cases.moderate_text(act, rating_id, command)
+    publication = await use_cases.moderate_text(act, rating_id, command=command)
     act.headers["etag"] = etag(publication.revision)
     return await _read(act.session, publication)

@@ -62,7 +62,7 @@ async def publish_due(session: AsyncSession, now: datetime) -> int:
     return len(due)
 
 
-async def moderate_text(act: Act[Moment], rating_id: UUID, command: Moderate) -> Publication:
+async def moderate_text(act: Act[Moment], rating_id: UUID, *, command: Moderate) -> Publication:
     """Take words from view or restore them, with a coded reason.
 
     By the department's handler, or by an auditor in any department of the area.

@@ -40,6 +40,7 @@ class QuestionInQuery:
 
     def __init__(
         self,
+        *,
         group_by: Annotated[
             list[Dimension] | None, Query(max_length=7, description="One or two dimensions")
         ] = None,
@@ -96,6 +97,7 @@ def slice_of(cursor: str | None, question: Question, *, limit: int) -> Slice:
 
 @router.get("")
 async def get_statistics(
+    *,
     asked: Asked,
     session: ReadSession,
     caller: Overseer,

@@ -118,24 +118,26 @@ def check_question(question: Question, *, public: bool) -> None:
     """
     errors: list[FieldError] = []
     if len(question.group_by) > 2:
-        errors.append(FieldError("group_by", "two", "at most two dimensions"))
+        errors.append(FieldError("group_by", "two", message="at most two dimensions"))
     crossed = _not_counted_together(question, public=public)
     if crossed:
         errors.append(
             FieldError(
                 "group_by",
                 "counted_together",
-                "not counted together: {dimensions}",
+                message="not counted together: {dimensions}",
                 dimensions=", ".join(crossed),
             )
         )
     if "window" in question.named and "hall" not in question.named:
-        errors.append(FieldError("group_by", "hall", "a window is named within its hall"))
+        errors.append(FieldError("group_by", "hall", message="a window is named within its hall"))
     needs_area = {"matter", "hall", "window"} & set(question.group_by)
     if needs_area and "area" not in dict(question.only):
         errors.append(
             FieldError(
-                "area", "narrow", "matters, halls and windows are told apart within one area"
+                "area",
+                "narrow",
+                message="matters, halls and windows are told apart within one area",
             )
         )
     if not 0 <= _months_between(question.first, question.last) < MONTHS_MAX:
@@ -143,7 +145,7 @@ def check_question(question: Question, *, public: bool) -> None:
             FieldError(
                 "last",
                 "span",
-                "from the first month on, at most {months} months",
+                message="from the first month on, at most {months} months",
                 months=MONTHS_MAX,
             )
         )
@@ -239,7 +241,7 @@ def _cut(groups: list[RankedGroup], part: Slice) -> tuple[list[RankedGroup], str
     return kept, encode_cursor(*kept[-1].key)
 
 
-def _ranked(question: Question, lines: Sequence[Line], least: int) -> list[RankedGroup]:
+def _ranked(question: Question, lines: Sequence[Line], *, least: int) -> list[RankedGroup]:
     """The groups with their names and ranks; none where the question asks for a total alone."""
     if not question.group_by:
         return []
@@ -265,7 +267,7 @@ async def show_figures(
     lines = [line for line in found if not _is_without_channel(question, line)]
     total = _sum(lines)
     whole = rated(total)
-    shown, next_cursor = _cut(_ranked(question, lines, least), part)
+    shown, next_cursor = _cut(_ranked(question, lines, least=least), part)
     groups: list[dict[str, object]] = []
     for name, line, rank in shown:
         figures = staff_figures(line.counts, whole)
@@ -295,7 +297,7 @@ async def show_public_figures(
     # are.
     named = [
         group
-        for group in _ranked(question, lines, least)
+        for group in _ranked(question, lines, least=least)
         if group.line.shown or question.breakdown is None
     ]
     shown, next_cursor = _cut(named, part)

@@ -37,6 +37,7 @@ async def upload_file(
 
 @router.post("/applications", status_code=201, dependencies=[Once])
 async def apply_for(
+    *,
     command: Apply,
     session: Session,
     caller: CurrentCaller,

@@ -83,7 +83,7 @@ def submitter_of(caller: Caller, channel: ChannelName, *, matter_ids: Iterable[U
         )
     if channel == Channel.WINDOW:
         fault = FieldError(
-            "channel", "own_channel", "applications at a window are taken in by its clerk"
+            "channel", "own_channel", message="applications at a window are taken in by its clerk"
         )
         raise InvalidInputError("the channel does not fit", [fault])
     return Submitter(caller, account_id=UUID(caller.subject), clerk=None)
@@ -145,7 +145,9 @@ def checked_guide(command: Guided, matter: PublishedMatter) -> PersonalGuide:
     )
     if guide.digest != command.guide_digest:
         fault = FieldError(
-            "guide_digest", "shown_guide", "is not the digest of the guide for these answers"
+            "guide_digest",
+            "shown_guide",
+            message="is not the digest of the guide for these answers",
         )
         raise InvalidInputError("another guide than the one shown", [fault])
     return guide
@@ -264,7 +266,7 @@ def _number_code(matter: PublishedMatter) -> str:
 async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, at: Moment) -> str:
     """办件编号: the code of the matter, the day, and the serial number of the day."""
     code = _number_code(matter)
-    return codes.case_number(code, at.today, await numbers.allocate(code, at.today))
+    return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))
 
 
 async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:

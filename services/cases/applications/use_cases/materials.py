@@ -146,14 +146,14 @@ class MaterialSources:
             else:
                 resolved.append(found)
         if len({material.code for material in given}) < len(given):
-            faults.append(FieldError("materials", "unique", "each material is met once"))
+            faults.append(FieldError("materials", "unique", message="each material is met once"))
         return resolved, faults
 
     def _resolve_upload(self, material: UploadedMaterial) -> StoredMaterial | list[FieldError]:
         file = self.uploads.get(material.upload_id)
         if file is None:
             place = f"materials.{material.code}.upload_id"
-            return [FieldError(place, "own_upload", "no upload of yours has this id")]
+            return [FieldError(place, "own_upload", message="no upload of yours has this id")]
         return Uploaded(code=material.code, digest=file.digest, media_type=file.media_type)
 
     def _resolve_earlier(self, material: EarlierMaterial) -> StoredMaterial | list[FieldError]:
@@ -162,7 +162,9 @@ class MaterialSources:
             place = f"materials.{material.code}.earlier_case_id"
             return [
                 FieldError(
-                    place, "own_case", "no earlier case of this applicant holds this material"
+                    place,
+                    "own_case",
+                    message="no earlier case of this applicant holds this material",
                 )
             ]
         digest, media_type = file
@@ -203,26 +205,32 @@ def check_completeness(
         if material.necessity in {"1", "3"} and code not in given:
             name = material.name.zh
             fault = FieldError(
-                f"materials.{code}", "required", "{material} is required", material=name
+                f"materials.{code}", "required", message="{material} is required", material=name
             )
             faults.append(fault)
     for code in sorted(set(given) - set(asked)):
         faults.append(
             FieldError(
-                f"materials.{code}", "asked", "your personal guide does not ask for this material"
+                f"materials.{code}",
+                "asked",
+                message="your personal guide does not ask for this material",
             )
         )
     for code in promised:
         if code in asked and asked[code].necessity != "3":
             faults.append(
                 FieldError(
-                    f"materials.{code}", "promise_allowed", "the guide does not let this come later"
+                    f"materials.{code}",
+                    "promise_allowed",
+                    message="the guide does not let this come later",
                 )
             )
         elif gap_days(promised_days) < 1:
             faults.append(
                 FieldError(
-                    f"materials.{code}", "promise_time", "the promised time leaves no room for it"
+                    f"materials.{code}",
+                    "promise_time",
+                    message="the promised time leaves no room for it",
                 )
             )
     return faults
@@ -254,7 +262,9 @@ async def resolve_additional(
     for material in given:
         if isinstance(material, PromisedMaterial):
             place = f"materials.{material.code}"
-            faults.append(FieldError(place, "no_promise", "a promise is made with the application"))
+            faults.append(
+                FieldError(place, "no_promise", message="a promise is made with the application")
+            )
     if faults:
         raise InvalidInputError("the materials cannot be taken", faults)
     return resolved

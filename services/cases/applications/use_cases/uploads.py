@@ -20,7 +20,7 @@ async def store_upload(
     """
     media_type = sniff(content)
     if media_type is None:
-        fault = FieldError("body", "media_type", "send PDF, PNG or JPEG")
+        fault = FieldError("body", "media_type", message="send PDF, PNG or JPEG")
         raise InvalidInputError("the file cannot be taken", [fault])
     digest = await storage.put(content)
     statement = insert(Upload).values(

@@ -169,7 +169,7 @@ async def _checked_children(
                 FieldError(
                     "guide_digest",
                     "shown_guide",
-                    "is not the digest of the checklist for these answers",
+                    message="is not the digest of the checklist for these answers",
                 )
             )
     if faults:
@@ -184,7 +184,7 @@ def _guide(command: ApplyBundle, inputs: BundleInputs) -> BundleGuide:
     return bundle_guide(
         inputs.document,
         texts,
-        command.answers,
+        answers=command.answers,
         bundle_id=command.bundle_id,
         version=command.bundle_version,
     )
@@ -260,7 +260,9 @@ def _completeness_faults(
     unknown = {material.code for material in materials} - set(merged_codes.values())
     for code in sorted(unknown):
         faults.append(
-            FieldError(f"materials.{code}", "asked", "the checklist does not ask for this material")
+            FieldError(
+                f"materials.{code}", "asked", message="the checklist does not ask for this material"
+            )
         )
     # A material that several children need is reported once.
     reported: set[tuple[str, str]] = set()
@@ -338,7 +340,7 @@ async def _parent_number(
 ) -> str:
     """A number of our own: there is no national structure for the parent of an application."""
     code = f"B{inputs.document.area_code}{command.bundle_id.hex[-18:].upper()}"
-    return codes.case_number(code, at.today, await numbers.allocate(code, at.today))
+    return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))
 
 
 async def _store(

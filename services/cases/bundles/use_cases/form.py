@@ -19,7 +19,7 @@ def check_form(
     faults: list[FieldError] = []
     fields = {field.code: field for field in asked}
     for code in sorted(filled.keys() - fields.keys()):
-        faults.append(FieldError(f"fields.{code}", "asked", "the form has no such field"))
+        faults.append(FieldError(f"fields.{code}", "asked", message="the form has no such field"))
     for code, field in fields.items():
         value = filled.get(code)
         fault: FieldError | None = None
@@ -27,7 +27,9 @@ def check_form(
             fault = _check_value(field, value, today=today)
         elif field.required:
             label = field.label.zh
-            fault = FieldError(f"fields.{code}", "required", "{label} is required", label=label)
+            fault = FieldError(
+                f"fields.{code}", "required", message="{label} is required", label=label
+            )
         if fault is not None:
             faults.append(fault)
     return faults
@@ -38,11 +40,11 @@ def _check_value(field: FormField, value: str, *, today: date) -> FieldError | N
     try:
         match field.kind:
             case "date" if not _is_date(value):
-                return FieldError(place, "date", "is no date, as 2026-03-10")
+                return FieldError(place, "date", message="is no date, as 2026-03-10")
             case "number" if not NUMBER.fullmatch(value):
-                return FieldError(place, "number", "does not read as number")
+                return FieldError(place, "number", message="does not read as number")
             case "yes_no" if value not in YES_NO:
-                return FieldError(place, "yes_no", "does not read as yes_no")
+                return FieldError(place, "yes_no", message="does not read as yes_no")
             case "phone":
                 _ = codes.check_phone(value)
             case "id_number":
@@ -52,7 +54,7 @@ def _check_value(field: FormField, value: str, *, today: date) -> FieldError | N
             case _:
                 pass
     except InvalidValueError as error:
-        return FieldError.of(place, field.kind, error)
+        return FieldError.of(place, field.kind, error=error)
     return None
 
 

@@ -40,7 +40,7 @@ async def accept_case(act: ClerkAct, case_id: UUID) -> CaseRead:
 @router.post("/files/{case_id}/non-acceptance")
 async def refuse_acceptance(act: ClerkAct, case_id: UUID, command: RefuseAcceptance) -> CaseRead:
     """Refuse to accept the case (不予受理), with reasons."""
-    return answer_act(act, await acts.refuse_acceptance(act, case_id, command))
+    return answer_act(act, await acts.refuse_acceptance(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/correction-requests")
@@ -51,31 +51,31 @@ async def request_correction(
 
     Again, also after acceptance, for what a lapsed license leaves open.
     """
-    return answer_act(act, await acts.request_correction(act, case_id, command))
+    return answer_act(act, await acts.request_correction(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/corrections")
 async def correct_case(act: CallerAct, case_id: UUID, command: Correct) -> CaseRead:
     """The applicant supplies what was missing."""
-    return answer_act(act, await acts.correct_case(act, case_id, command))
+    return answer_act(act, await acts.correct_case(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/supplements")
 async def supply_materials(act: CallerAct, case_id: UUID, command: Correct) -> CaseRead:
     """The applicant brings what was promised (容缺后补), or replaces what has lapsed."""
-    return answer_act(act, await acts.supply_materials(act, case_id, command))
+    return answer_act(act, await acts.supply_materials(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/reviews")
 async def review_case(act: ApproverAct, case_id: UUID, command: Review) -> CaseRead:
     """Review the case (审查): one of at least two people."""
-    return answer_act(act, await acts.review_case(act, case_id, command))
+    return answer_act(act, await acts.review_case(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/suspension")
 async def suspend_case(act: ApproverAct, case_id: UUID, command: SuspendCase) -> CaseRead:
     """Suspend the case for a special procedure (特别程序), whose time is not counted (art. 45)."""
-    return answer_act(act, await acts.suspend_case(act, case_id, command))
+    return answer_act(act, await acts.suspend_case(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/resumption")
@@ -90,19 +90,19 @@ async def extend_case(
 ) -> CaseRead:
     """Extend the time (延期), once, approved by the organ's head (art. 42)."""
     limit = settings.extension_days_max
-    return answer_act(act, await acts.extend_case(act, case_id, command, limit=limit))
+    return answer_act(act, await acts.extend_case(act, case_id, command=command, limit=limit))
 
 
 @router.post("/files/{case_id}/decision")
 async def decide_case(act: LeaderAct, case_id: UUID, command: Decide) -> CaseRead:
     """Decide the case (决定), by a leader."""
-    return answer_act(act, await acts.decide_case(act, case_id, command))
+    return answer_act(act, await acts.decide_case(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/delivery")
 async def deliver_case(act: DelivererAct, case_id: UUID, command: Deliver) -> CaseRead:
     """Deliver the result (送达), by a third person."""
-    return answer_act(act, await acts.deliver_case(act, case_id, command))
+    return answer_act(act, await acts.deliver_case(act, case_id, command=command))
 
 
 @router.post("/files/{case_id}/withdrawal")
@@ -114,4 +114,4 @@ async def withdraw_case(act: CallerAct, case_id: UUID) -> CaseRead:
 @router.post("/files/{case_id}/return")
 async def return_case(act: ClerkAct, case_id: UUID, command: RefuseAcceptance) -> CaseRead:
     """Return the case (退件): the gaps were never filled."""
-    return answer_act(act, await acts.return_case(act, case_id, command))
+    return answer_act(act, await acts.return_case(act, case_id, command=command))

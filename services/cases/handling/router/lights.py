@@ -53,6 +53,7 @@ def _show(light: Light) -> LightRead:
 
 @router.get("/lights")
 async def list_lights(
+    *,
     session: ReadSession,
     caller: Overseer,
     settings: Config,
@@ -104,6 +105,6 @@ async def get_light(
 @router.post("/lights/{light_id}/answer")
 async def answer_light(act: OfficerAct, light_id: UUID, command: AnswerLight) -> LightRead:
     """The department answers; the light goes out."""
-    light = await lights.answer_light(act, light_id, command)
+    light = await lights.answer_light(act, light_id, command=command)
     act.headers["etag"] = etag(light.revision)
     return _show(light)

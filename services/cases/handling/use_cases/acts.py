@@ -51,7 +51,7 @@ async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
     return await _complete(act, case, step=step, events=[accepted])
 
 
-async def refuse_acceptance(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
+async def refuse_acceptance(act: Act[Moment], case_id: UUID, *, command: RefuseAcceptance) -> Case:
     """Refuse to accept the case (不予受理), with reasons."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
@@ -60,7 +60,9 @@ async def refuse_acceptance(act: Act[Moment], case_id: UUID, command: RefuseAcce
     return await _complete(act, case, step=step, events=events)
 
 
-async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCorrection) -> Case:
+async def request_correction(
+    act: Act[Moment], case_id: UUID, *, command: RequestCorrection
+) -> Case:
     """Ask the applicant for everything that is missing, at once (补正).
 
     Before acceptance a window clerk does it. Later, any officer may ask for what a lapsed license
@@ -77,7 +79,7 @@ async def request_correction(act: Act[Moment], case_id: UUID, command: RequestCo
     return await _complete(act, case, step=step, events=[requested])
 
 
-async def correct_case(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
+async def correct_case(act: Act[Moment], case_id: UUID, *, command: Correct) -> Case:
     """Take in what the applicant supplies after a correction request."""
     case, materials = await _attach(act, case_id, given=command.materials)
     before = case.materials
@@ -88,7 +90,7 @@ async def correct_case(act: Act[Moment], case_id: UUID, command: Correct) -> Cas
     )
 
 
-async def supply_materials(act: Act[Moment], case_id: UUID, command: Correct) -> Case:
+async def supply_materials(act: Act[Moment], case_id: UUID, *, command: Correct) -> Case:
     """Take in materials that were promised, or that replace lapsed ones (容缺后补)."""
     case, materials = await _attach(act, case_id, given=command.materials)
     before = case.materials
@@ -99,7 +101,7 @@ async def supply_materials(act: Act[Moment], case_id: UUID, command: Correct) ->
     )
 
 
-async def review_case(act: Act[Moment], case_id: UUID, command: Review) -> Case:
+async def review_case(act: Act[Moment], case_id: UUID, *, command: Review) -> Case:
     """Record the opinion of one reviewer (审查); a case needs two, or one if it is simple."""
     case = await _departments_case(act, case_id)
     case.review(act.caller.subject, act.at)
@@ -113,7 +115,7 @@ async def review_case(act: Act[Moment], case_id: UUID, command: Review) -> Case:
     return await _complete(act, case, step=step, events=[])
 
 
-async def suspend_case(act: Act[Moment], case_id: UUID, command: SuspendCase) -> Case:
+async def suspend_case(act: Act[Moment], case_id: UUID, *, command: SuspendCase) -> Case:
     """Stop the clocks for a special procedure (特别程序), such as a hearing."""
     case = await _departments_case(act, case_id)
     suspended = case.suspend(SpecialProcedure(command.kind), command.planned_days, at=act.at)
@@ -129,10 +131,12 @@ async def resume_case(act: Act[Moment], case_id: UUID) -> Case:
     return await _complete(act, case, step=step, events=[resumed])
 
 
-async def extend_case(act: Act[Moment], case_id: UUID, command: ExtendTime, *, limit: int) -> Case:
+async def extend_case(act: Act[Moment], case_id: UUID, *, command: ExtendTime, limit: int) -> Case:
     """Extend the time by at most `limit` working days (延期), approved by the organ's head."""
     if command.days > limit:
-        fault = FieldError("days", "extension_limit", "at most {limit} working days", limit=limit)
+        fault = FieldError(
+            "days", "extension_limit", message="at most {limit} working days", limit=limit
+        )
         raise InvalidInputError("the extension is too long", [fault])
     case = await _departments_case(act, case_id)
     extended = case.extend(command.days, act.at)
@@ -140,7 +144,7 @@ async def extend_case(act: Act[Moment], case_id: UUID, command: ExtendTime, *, l
     return await _complete(act, case, step=step, events=[extended])
 
 
-async def decide_case(act: Act[Moment], case_id: UUID, command: Decide) -> Case:
+async def decide_case(act: Act[Moment], case_id: UUID, *, command: Decide) -> Case:
     """Decide: grant or refuse (决定), by a leader."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
@@ -150,7 +154,7 @@ async def decide_case(act: Act[Moment], case_id: UUID, command: Decide) -> Case:
     return await _complete(act, case, step=step, events=[decided])
 
 
-async def deliver_case(act: Act[Moment], case_id: UUID, command: Deliver) -> Case:
+async def deliver_case(act: Act[Moment], case_id: UUID, *, command: Deliver) -> Case:
     """Deliver the result to the applicant (送达), by a third person."""
     case = await _departments_case(act, case_id)
     events = case.deliver(act.caller.subject, command.method, at=act.at)
@@ -167,7 +171,7 @@ async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
     return await _complete(act, case, step=step, events=events)
 
 
-async def return_case(act: Act[Moment], case_id: UUID, command: RefuseAcceptance) -> Case:
+async def return_case(act: Act[Moment], case_id: UUID, *, command: RefuseAcceptance) -> Case:
     """Return the case (退件): the gaps were never filled."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)

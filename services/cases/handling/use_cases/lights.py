@@ -108,7 +108,7 @@ async def update_due_lights(session: AsyncSession, now: datetime) -> LightChange
     return await update_lights(session, cases, at=at)
 
 
-async def answer_light(act: Act[Moment], light_id: UUID, command: AnswerLight) -> Light:
+async def answer_light(act: Act[Moment], light_id: UUID, *, command: AnswerLight) -> Light:
     """An officer of the department says why, and what is done; the light goes out."""
     light = await handling_queries.get_light(act.session, light_id)
     if not belongs_to(act.caller, light.area_code, department_code=light.department_code):

@@ -117,12 +117,15 @@ async def fill(file: IO[bytes], body: AsyncIterator[bytes], *, packed: bool) -> 
             if written > MAX_BYTES:
                 raise _refused(
                     FieldError(
-                        "body", "max_bytes", "it holds more than {limit:,} bytes", limit=MAX_BYTES
+                        "body",
+                        "max_bytes",
+                        message="it holds more than {limit:,} bytes",
+                        limit=MAX_BYTES,
                     )
                 )
             _ = file.write(plain)
     if gzip is not None and (not gzip.eof or gzip.unused_data):
-        raise _refused(FieldError("body", "gzip", "it is not one whole gzip stream"))
+        raise _refused(FieldError("body", "gzip", message="it is not one whole gzip stream"))
     return digest.digest()
 
 
@@ -136,9 +139,9 @@ def _unpack(gzip: Decompressor | None, part: bytes) -> Generator[bytes]:
             yield gzip.decompress(part, UNPACKED_AT_ONCE)
             part = gzip.unconsumed_tail
     except zlib.error:
-        raise _refused(FieldError("body", "gzip", "it is not gzip")) from None
+        raise _refused(FieldError("body", "gzip", message="it is not gzip")) from None
     if part or gzip.unused_data:
-        raise _refused(FieldError("body", "gzip", "something follows its gzip stream"))
+        raise _refused(FieldError("body", "gzip", message="something follows its gzip stream"))
 
 
 def _depth(line: bytes) -> int:
@@ -245,7 +248,10 @@ class _Examination:
         if row > MAX_RECORDS:
             raise _refused(
                 FieldError(
-                    "body", "max_records", "it holds more than {limit:,} records", limit=MAX_RECORDS
+                    "body",
+                    "max_records",
+                    message="it holds more than {limit:,} records",
+                    limit=MAX_RECORDS,
                 )
             )
         self._contents.records = row
@@ -276,7 +282,7 @@ class _Examination:
                 FieldError(
                     "body",
                     "ndjson",
-                    "more than {limit:,} of its lines are no JSON objects",
+                    message="more than {limit:,} of its lines are no JSON objects",
                     limit=MAX_MALFORMED,
                 )
             )

@@ -110,7 +110,7 @@ def _is_fresh(claim: BatchClaim, now: datetime) -> bool:
 def check_digest(claim: BatchClaim, digest: bytes) -> None:
     """Whether the body is the one that was signed; nothing else is looked into before."""
     if digest != claim.digest:
-        fault = FieldError("Content-Digest", "digest", "the body has another SHA-256")
+        fault = FieldError("Content-Digest", "digest", message="the body has another SHA-256")
         raise InvalidInputError(
             "the batch is refused whole: its body is not the one that was signed", [fault]
         )
@@ -120,7 +120,10 @@ def check_count(claim: BatchClaim, contents: Contents) -> None:
     """Whether the body holds as many records as were signed."""
     if contents.records != claim.records:
         fault = FieldError(
-            "Batch-Records", "count", "the body holds {records} records", records=contents.records
+            "Batch-Records",
+            "count",
+            message="the body holds {records} records",
+            records=contents.records,
         )
         raise InvalidInputError(
             "the batch is refused whole: it does not hold what was signed", [fault]
@@ -143,7 +146,7 @@ def record_refusal(
 
 def _record(session: AsyncSession, action: str, *, batch: object, **detail: Any) -> None:
     """The only writer of audit rows about batches; `detail` is JSON, as `audit.record` takes it."""
-    audit.record(session, action, "batch", batch, **detail)
+    audit.record(session, action, object_type="batch", object_id=batch, **detail)
 
 
 async def take_batch(
@@ -201,7 +204,7 @@ async def _store(session: AsyncSession, batch: Batch, *, contents: Contents) -> 
 def _must_be_same(before: Batch, claim: BatchClaim) -> None:
     stored = (before.digest, before.resource, before.area_code)
     if stored != (claim.digest, claim.resource, claim.area_code):
-        fault = FieldError("Batch-Id", "one_batch", "use a new id for another batch")
+        fault = FieldError("Batch-Id", "one_batch", message="use a new id for another batch")
         raise ConflictError("this batch id was used for another batch", [fault])
 
 

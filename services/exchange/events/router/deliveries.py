@@ -31,6 +31,7 @@ router = APIRouter(route_class=IdempotentRoute)
 
 @router.get("/subscriptions/{subscription_id}/deliveries")
 async def list_deliveries(
+    *,
     subscription_id: UUID,
     session: Session,
     viewer: EventViewer,

@@ -32,6 +32,7 @@ CACHED = "public, max-age=3600"
 
 @router.get("/events", response_model=EventPage)
 async def list_events(
+    *,
     database: Db,
     caller: CurrentCaller,
     subscription: Annotated[

@@ -44,6 +44,7 @@ router = APIRouter(prefix="/subscriptions", route_class=IdempotentRoute)
 
 @router.post("", status_code=201, dependencies=[Once])
 async def create_subscription(
+    *,
     command: NewSubscription,
     session: Session,
     peer: Subscriber,
@@ -110,6 +111,7 @@ async def change_subscription(
 
 @router.post("/{subscription_id}/activation")
 async def activate_subscription(
+    *,
     subscription_id: UUID,
     database: Db,
     caller: CurrentCaller,

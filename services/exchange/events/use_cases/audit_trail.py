@@ -15,4 +15,11 @@ def record(
     **detail: object,
 ) -> None:
     """Who did what with the subscription; the agent is that of the request or timer."""
-    audit.record(session, action, "subscription", subscription.id, reason=reason, **detail)
+    audit.record(
+        session,
+        action,
+        object_type="subscription",
+        object_id=subscription.id,
+        reason=reason,
+        **detail,
+    )

@@ -127,7 +127,7 @@ async def shake_hands(endpoints: Endpoints, target: Target, *, origin: str, now:
 
 async def _ask_permission(endpoints: Endpoints, target: Target, *, origin: str) -> None:
     headers = {"webhook-request-origin": origin, "webhook-request-rate": "*"}
-    answer = await endpoints.call("OPTIONS", target.url, target.reach, headers=headers)
+    answer = await endpoints.call("OPTIONS", target.url, policy=target.reach, headers=headers)
     _check_success(answer)
     if answer.headers.get("webhook-allowed-origin") not in {origin, "*"}:
         raise EndpointError("origin_not_allowed")
@@ -140,7 +140,9 @@ async def _challenge(endpoints: Endpoints, target: Target, *, now: datetime) -> 
         "content-type": "application/json",
         **target.signer.headers(str(new_id()), body=body, now=now),
     }
-    answer = await endpoints.call("POST", target.url, target.reach, headers=headers, content=body)
+    answer = await endpoints.call(
+        "POST", target.url, policy=target.reach, headers=headers, content=body
+    )
     _check_success(answer)
     # In constant time, so that the challenge cannot be guessed step by step.
     if not hmac.compare_digest(_echo(answer.body), challenge.encode()):
@@ -174,7 +176,9 @@ async def send_event(
         "content-type": CONTENT_TYPE,
         **target.signer.headers(event_id, body=body, now=now),
     }
-    return await endpoints.call("POST", target.url, target.reach, headers=headers, content=body)
+    return await endpoints.call(
+        "POST", target.url, policy=target.reach, headers=headers, content=body
+    )
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

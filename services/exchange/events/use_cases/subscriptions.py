@@ -91,7 +91,9 @@ async def change_subscription(
     subscription = await _lock(act, subscription_id, peer_id=peer.id)
     _check(command, peer=peer, reach=reach)
     if (command.endpoint is None) != (subscription.endpoint is None):
-        fault = FieldError("endpoint", "mode", "a webhook needs an endpoint, and pull has none")
+        fault = FieldError(
+            "endpoint", "mode", message="a webhook needs an endpoint, and pull has none"
+        )
         raise InvalidInputError("the way of delivery cannot be changed", [fault])
     subscription.must_not_have_ended()
     subscription.change_endpoint(command.endpoint)
@@ -192,13 +194,17 @@ def _check(command: ChangeSubscription, *, peer: Peer, reach: EgressPolicy) -> N
     for place, name in enumerate(command.event_types):
         if name not in peer.event_types:
             faults.append(
-                FieldError(f"event_types[{place}]", "granted", "this peer may not subscribe to it")
+                FieldError(
+                    f"event_types[{place}]", "granted", message="this peer may not subscribe to it"
+                )
             )
     for place, area in enumerate(command.filters.area_codes):
         if area not in peer.areas:
             faults.append(
                 FieldError(
-                    f"filters.area_codes[{place}]", "granted", "this peer may not see this area"
+                    f"filters.area_codes[{place}]",
+                    "granted",
+                    message="this peer may not see this area",
                 )
             )
     if command.endpoint is not None:
@@ -212,9 +218,9 @@ def _check(command: ChangeSubscription, *, peer: Peer, reach: EgressPolicy) -> N
 
 def _endpoint_fault(cause: str) -> FieldError:
     if cause == "https_required":
-        return FieldError("endpoint", "https_required", "begin it with https://")
+        return FieldError("endpoint", "https_required", message="begin it with https://")
     if cause == "port_not_allowed":
-        return FieldError("endpoint", "port_not_allowed", "this port is not allowed")
+        return FieldError("endpoint", "port_not_allowed", message="this port is not allowed")
     if cause == "invalid_url":
-        return FieldError("endpoint", "invalid_url", "this is no address of an endpoint")
+        return FieldError("endpoint", "invalid_url", message="this is no address of an endpoint")
     raise ValueError(cause)

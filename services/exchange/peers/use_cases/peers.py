@@ -94,7 +94,7 @@ async def _lock_peer(act: Act[datetime], peer_id: UUID) -> Peer:
 
 def _record(session: AsyncSession, action: str, *, peer: Peer, **detail: Any) -> None:
     """The only writer of audit rows about peers; `detail` is JSON, as `audit.record` takes it."""
-    audit.record(session, action, "peer", peer.id, **detail)
+    audit.record(session, action, object_type="peer", object_id=peer.id, **detail)
 
 
 def _rights(peer: Peer) -> Rights:
@@ -128,7 +128,7 @@ def _check_event_types(command: ChangePeer, known: Collection[str]) -> None:
             FieldError(
                 f"event_types[{place}]",
                 "exists",
-                "no event of this type leaves the platform; see /exchange/schemas",
+                message="no event of this type leaves the platform; see /exchange/schemas",
             )
         )
     if faults:

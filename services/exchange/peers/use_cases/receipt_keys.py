@@ -28,7 +28,7 @@ async def rotate_key(session: AsyncSession, now: datetime) -> None:
     The old one stays published, because what it signed stays evidence.
     """
     key = await RING.rotate(session, now)
-    audit.record(session, "receipt-keys.rotate", "receipt_key", key.kid)
+    audit.record(session, "receipt-keys.rotate", object_type="receipt_key", object_id=key.kid)
 
 
 async def list_keys(session: AsyncSession, now: datetime) -> list[dict[str, str]]:

@@ -8,7 +8,14 @@ from shared.database import audit
 
 
 def record_on_push(session: AsyncSession, action: str, *, push: Push) -> None:
-    audit.record(session, action, "push", push.id, resource=push.resource, rows=push.rows)
+    audit.record(
+        session,
+        action,
+        object_type="push",
+        object_id=push.id,
+        resource=push.resource,
+        rows=push.rows,
+    )
 
 
 def record_on_run(
@@ -19,4 +26,6 @@ def record_on_run(
     reason: str | None = None,
     **detail: object,
 ) -> None:
-    audit.record(session, action, "reconciliation", run.id, reason=reason, **detail)
+    audit.record(
+        session, action, object_type="reconciliation", object_id=run.id, reason=reason, **detail
+    )

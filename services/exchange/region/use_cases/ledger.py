@@ -3,9 +3,9 @@
 There is one record per key, and its newest version goes out.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import NamedTuple, TypedDict, TypeVar
+from typing import NamedTuple, Protocol, TypedDict, TypeVar
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,6 +31,7 @@ from shared.events.cases import (
 from shared.events.ratings import RatingExcluded, RatingSubmitted
 
 E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event, contravariant=True)
 Fields = dict[str, Value]
 
 CHANNELS = {"window": "0", "pc": "1", "mobile": "2", "kiosk": "3", "import": "9"}
@@ -107,6 +108,12 @@ class NewRow(TypedDict):
     loose: str
 
 
+class After(Protocol[F]):
+    """How one key stands after a fact; `before` is None at its first one."""
+
+    def __call__(self, before: Owed | None, event: F, *, key: str) -> Owed: ...
+
+
 async def upsert_cases(
     session: AsyncSession, events: Sequence[CaseEvent], *, now: datetime
 ) -> None:
@@ -128,7 +135,7 @@ async def _upsert(
     resource: LedgerResource,
     *,
     events: Sequence[tuple[str, E]],
-    after: Callable[[Owed | None, str, E], Owed],
+    after: After[E],
     now: datetime,
 ) -> None:
     """Apply facts, given with their keys, to what is owed; `after` applies one."""
@@ -138,7 +145,7 @@ async def _upsert(
         known = owed.get(key)
         # What comes twice, or late, changes nothing.
         if known is None or known.version < event.revision:
-            owed[key] = after(known, key, event)
+            owed[key] = after(known, event, key=key)
     changed: list[NewRow] = []
     for key, one in owed.items():
         if one == before.get(key):
@@ -221,7 +228,7 @@ def _first_case(key: str, event: CaseEvent) -> Owed:
     return Owed(0, day, event.area_code, event.department_code, record)
 
 
-def case_after(before: Owed | None, key: str, event: CaseEvent) -> Owed:
+def case_after(before: Owed | None, event: CaseEvent, *, key: str) -> Owed:
     """The case as it stands after a fact."""
     owed = before or _first_case(key, event)
     fact = event.wire_type.split(".")[2]
@@ -279,7 +286,7 @@ def _day(day: date | None) -> str | None:
     return day.isoformat()
 
 
-def rating_after(before: Owed | None, key: str, event: RatingSubmitted | RatingExcluded) -> Owed:
+def rating_after(before: Owed | None, event: RatingSubmitted | RatingExcluded, *, key: str) -> Owed:
     """The rating as it stands: grade and tags, and whether it counts.
 
     An excluded rating is not deleted, it is no longer effective (有效性).

@@ -87,13 +87,13 @@ async def show_offer(
         case VisitClaims(window):
             return _offer_visit(window, open_until=at.today)
         case BatchClaims() as claims:
-            return await _offer_printed(session, token, claims)
+            return await _offer_printed(session, token, claims=claims)
         case LinkClaims() as claims:
             return await _offer_link(session, claims)
 
 
-async def _offer_printed(session: AsyncSession, token: Token, claims: BatchClaims) -> Offer:
-    batch = batch_of(token, claims, await tokens.find_batches(session, [claims.batch_id]))
+async def _offer_printed(session: AsyncSession, token: Token, *, claims: BatchClaims) -> Offer:
+    batch = batch_of(token, claims, batches=await tokens.find_batches(session, [claims.batch_id]))
     redemption = await tokens.find_redemption(session, batch_subject(batch.id, claims.number))
     ticket = None
     if redemption is not None:

@@ -64,7 +64,7 @@ async def submit_rating(attempt: Attempt) -> Rating:
     invitation = credential.invitation
     # Before the deadline is looked at: a repetition is answered also when time is over.
     if invitation.rated:
-        return await _find_repeated(attempt.session, invitation, command.fingerprint())
+        return await _find_repeated(attempt.session, invitation, fingerprint=command.fingerprint())
     if invitation.open_until < attempt.at.today:
         raise TokenExpiredError(
             "this could be rated until {open_until}",
@@ -102,13 +102,15 @@ async def _prove(attempt: Attempt) -> Credential:
         case VisitClaims():
             return await window_code.prove(attempt, token)
         case BatchClaims() as claims:
-            return await printed_token.prove(attempt, token, claims, token_text=command.token)
+            return await printed_token.prove(
+                attempt, token, claims=claims, token_text=command.token
+            )
         case LinkClaims() as claims:
             return await link.prove(attempt, claims)
 
 
 async def _find_repeated(
-    session: AsyncSession, invitation: Invitation, fingerprint: bytes
+    session: AsyncSession, invitation: Invitation, *, fingerprint: bytes
 ) -> Rating:
     """The stored rating, where it was given with the same content."""
     rating = await find_rating_of(session, invitation.id)
@@ -185,7 +187,9 @@ def _has_real_name(credential: Credential, *, wanted: bool | None) -> bool:
         return credential.named
     if wanted and not credential.named:
         error = FieldError(
-            "real_name", "needs_identity", "sign in with your verified name to rate under it"
+            "real_name",
+            "needs_identity",
+            message="sign in with your verified name to rate under it",
         )
         raise InvalidInputError("nobody knows whose name this is", [error])
     return wanted

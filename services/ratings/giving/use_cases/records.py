@@ -183,7 +183,7 @@ async def _match_batches(
         assert row.printed is not None
         token, claims = row.printed
         try:
-            batch = batch_of(token, claims, batches)
+            batch = batch_of(token, claims, batches=batches)
         except ProblemError as error:
             row.refuse_token(error)
             continue
@@ -193,11 +193,15 @@ async def _match_batches(
         first_row = first_rows.setdefault(row.subject, row.number)
         if batch.office != office:
             row.refuse(
-                FieldError("token", "token_foreign", "this token was issued to another department")
+                FieldError(
+                    "token", "token_foreign", message="this token was issued to another department"
+                )
             )
         elif first_row != row.number:
             row.refuse(
-                FieldError("token", "unique", "stands in row {first} already", first=first_row)
+                FieldError(
+                    "token", "unique", message="stands in row {first} already", first=first_row
+                )
             )
         else:
             _check_time(row, record, batch=batch, at=at)
@@ -206,11 +210,16 @@ async def _match_batches(
 def _check_time(row: Row, record: RatingRecord, *, batch: TokenBatch, at: Moment) -> None:
     """The token was used while it could be, and not in the future."""
     if not batch.ordered_at <= record.rated_at <= at.now:
-        row.refuse(FieldError("rated_at", "range", "lies between the order of its batch and now"))
+        row.refuse(
+            FieldError("rated_at", "range", message="lies between the order of its batch and now")
+        )
     elif record.rated_at.timestamp() >= end_of(batch.expires_on):
         row.refuse(
             FieldError(
-                "token", "token_expired", "could be used until {last}", last=batch.expires_on
+                "token",
+                "token_expired",
+                message="could be used until {last}",
+                last=batch.expires_on,
             )
         )
 
@@ -230,7 +239,9 @@ async def _find_cases(
     for row, record in _sound(rows):
         case = cases.get(record.case_number or "")
         if case is not None and case.office != office:
-            row.refuse(FieldError("case_number", "own_case", "no such case of this department"))
+            row.refuse(
+                FieldError("case_number", "own_case", message="no such case of this department")
+            )
     return cases
 
 
@@ -337,7 +348,7 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
         before = known.get(row.target)
         if before is None:
             invitation = locked[row.target]
-            rating = _new_rating_of(row, record, invitation)
+            rating = _new_rating_of(row, record, invitation=invitation)
             if rating is not None:
                 # A second record of the same service in this chunk meets the first one.
                 known[row.target] = rating
@@ -346,12 +357,14 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
             row.unchanged = True
         else:
             row.refuse(
-                FieldError("token", "already_rated", "this service was rated with another content")
+                FieldError(
+                    "token", "already_rated", message="this service was rated with another content"
+                )
             )
     return given
 
 
-def _new_rating_of(row: Row, record: RatingRecord, invitation: Invitation) -> Rating | None:
+def _new_rating_of(row: Row, record: RatingRecord, *, invitation: Invitation) -> Rating | None:
     """The rating of a record; None when it has faults, which the row then has."""
     credential = Credential(
         invitation,

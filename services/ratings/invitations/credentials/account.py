@@ -22,7 +22,7 @@ async def prove(attempt: Attempt) -> Credential:
         )
     if command.case_number is None:
         error = FieldError(
-            "case_number", "required", "name the case, or send the token of its link"
+            "case_number", "required", message="name the case, or send the token of its link"
         )
         raise InvalidInputError("what is rated?", [error])
     invitation = await invitations.find_of_case(

@@ -62,9 +62,9 @@ async def verify_digits(
 def _missing(case_number: str | None, digits: str | None) -> tuple[FieldError, ...]:
     missing: list[FieldError] = []
     if not case_number:
-        missing.append(FieldError("case_number", "required", "proves whose case it is"))
+        missing.append(FieldError("case_number", "required", message="proves whose case it is"))
     if not digits:
-        missing.append(FieldError("phone_last4", "required", "proves whose case it is"))
+        missing.append(FieldError("phone_last4", "required", message="proves whose case it is"))
     return tuple(missing)
 
 

@@ -17,7 +17,7 @@ from services.ratings.rating.model.rating import Source
 
 
 async def prove(
-    attempt: Attempt, token: Token, claims: BatchClaims, *, token_text: str
+    attempt: Attempt, token: Token, *, claims: BatchClaims, token_text: str
 ) -> Credential:
     """The right of whoever holds the token: to rate its own visit, or the case it is bound to.
 
@@ -28,7 +28,7 @@ async def prove(
     case = None
     if attempt.command.case_number is not None:
         case = await attempt.known_case.lock(session)
-    batch = batch_of(token, claims, await tokens.find_batches(session, [claims.batch_id]))
+    batch = batch_of(token, claims, batches=await tokens.find_batches(session, [claims.batch_id]))
     # A department cannot hand out tokens for another department's cases.
     if case is not None and case.office != batch.office:
         raise TokenForeignError("this token belongs to another department than the case")

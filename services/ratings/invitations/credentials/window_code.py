@@ -74,7 +74,9 @@ def _device_of(attempt: Attempt) -> str:
         return attempt.rater.caller.subject
     if attempt.command.device is None:
         error = FieldError(
-            "device", "required", "a window's code is used by one phone: name it, or sign in"
+            "device",
+            "required",
+            message="a window's code is used by one phone: name it, or sign in",
         )
         raise InvalidInputError("which phone is this?", [error])
     return attempt.command.device

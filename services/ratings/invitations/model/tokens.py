@@ -159,11 +159,11 @@ def link_claims(invitation_id: UUID, open_until: date) -> dict[str, object]:
     return {"jti": b64(invitation_id.bytes), "exp": end_of(open_until)}
 
 
-def batch_claims(batch_id: UUID, number: int, expires_on: date) -> dict[str, object]:
+def batch_claims(batch_id: UUID, number: int, *, expires_on: date) -> dict[str, object]:
     return {"bat": b64(batch_id.bytes), "n": number, "exp": end_of(expires_on)}
 
 
-def visit_claims(window: Window, step: int, expires_at: datetime) -> dict[str, object]:
+def visit_claims(window: Window, step: int, *, expires_at: datetime) -> dict[str, object]:
     return {"vis": [*window, step], "exp": int(expires_at.timestamp())}
 
 

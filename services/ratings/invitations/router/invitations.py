@@ -102,6 +102,7 @@ async def invite_visit(
 
 @router.get("/window-codes")
 async def show_window_code(
+    *,
     displayer: Displayer,
     settings: Config,
     session: ReadSession,

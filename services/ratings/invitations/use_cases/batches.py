@@ -48,7 +48,9 @@ async def order_batch(
 ) -> TokenBatch:
     last = at.today + timedelta(days=settings.batch_days_max)
     if not at.today <= form.expires_on <= last:
-        error = FieldError("expires_on", "range", "lies between today and {last}", last=last)
+        error = FieldError(
+            "expires_on", "range", message="lies between today and {last}", last=last
+        )
         raise InvalidInputError("tokens cannot live that long", [error])
     signer = await get_signer(session, at.now)
     batch = TokenBatch(
@@ -94,7 +96,9 @@ async def download_batch(
     return DownloadedBatch(batch, await tokens_of(session, batch))
 
 
-def batch_of(token: Token, claims: BatchClaims, batches: Mapping[UUID, TokenBatch]) -> TokenBatch:
+def batch_of(
+    token: Token, claims: BatchClaims, *, batches: Mapping[UUID, TokenBatch]
+) -> TokenBatch:
     """The batch that a verified token belongs to.
 
     Raises `TokenForeignError` where there is no such batch, or no such number in it.

@@ -89,7 +89,7 @@ async def tokens_of(session: AsyncSession, batch: TokenBatch) -> list[str]:
     signer = await signer_of(session, batch.kid)
     texts: list[str] = []
     for number in range(1, batch.size + 1):
-        texts.append(signer.sign(batch_claims(batch.id, number, batch.expires_on)))
+        texts.append(signer.sign(batch_claims(batch.id, number, expires_on=batch.expires_on)))
     return texts
 
 

@@ -35,7 +35,9 @@ class Message:
 class SmsSender(Protocol):
     """An operator's gateway, or what replaces it in development."""
 
-    async def send(self, session: AsyncSession, messages: Sequence[Message], now: datetime) -> None:
+    async def send(
+        self, session: AsyncSession, messages: Sequence[Message], *, now: datetime
+    ) -> None:
         """Hand over these messages, once, in the transaction that marks them as sent."""
         ...
 
@@ -43,7 +45,9 @@ class SmsSender(Protocol):
 class DevelopmentSender:
     """Stores the messages for operators to read; in production an operator's gateway sends them."""
 
-    async def send(self, session: AsyncSession, messages: Sequence[Message], now: datetime) -> None:
+    async def send(
+        self, session: AsyncSession, messages: Sequence[Message], *, now: datetime
+    ) -> None:
         for message in messages:
             session.add(
                 SmsMessage(
@@ -84,7 +88,7 @@ async def send_invitations(
         text = _message_text(invitation, link(public_url, token))
         messages.append(Message(invitation.phone, text))
     if messages:
-        await sender.send(session, messages, now)
+        await sender.send(session, messages, now=now)
         await _record_sent(session, waiting[0], number=len(messages))
     return len(waiting)
 

@@ -45,7 +45,7 @@ async def invite_visit(
 ) -> Invitation:
     """The invitation of this queue number of this day, made once."""
     if form.day != at.today:
-        error = FieldError("day", "today", "a visit is invited on its own day")
+        error = FieldError("day", "today", message="a visit is invited on its own day")
         raise InvalidInputError("this visit is not of today", [error])
     # The day is part of the name: queue numbers begin anew every day.
     visit = "queue:" + "/".join((*office, form.hall, f"{form.day}", form.queue_number))
@@ -101,7 +101,7 @@ def check_step(step: int, settings: Settings, *, now: datetime) -> None:
 async def grant_visit(session: AsyncSession, opened: WindowStep, *, now: datetime) -> str:
     """A token to rate with, in exchange for a code."""
     signer = await get_signer(session, now)
-    return signer.sign(visit_claims(opened.window, opened.step, now + GRANT_LIFE))
+    return signer.sign(visit_claims(opened.window, opened.step, expires_at=now + GRANT_LIFE))
 
 
 async def lock_window(session: AsyncSession, window_hash: bytes) -> None:

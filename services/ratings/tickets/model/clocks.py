@@ -27,7 +27,7 @@ class Escalation:
 
 
 def escalations(
-    clocks: Mapping[Clock, date], step: int, calendar: WorkCalendar
+    clocks: Mapping[Clock, date], step: int, *, calendar: WorkCalendar
 ) -> Iterator[Escalation]:
     """Everything that will be escalated if nobody stops these clocks, given with their due days."""
     for clock, due_on in clocks.items():

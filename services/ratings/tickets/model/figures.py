@@ -6,13 +6,13 @@ from services.ratings.tickets.model.appeal import Appeal
 from services.ratings.tickets.model.ticket import Ticket
 
 
-def figures(rating: Rating, ticket: Ticket | None, appeal: Appeal | None) -> Figures:
+def figures(rating: Rating, ticket: Ticket | None, *, appeal: Appeal | None) -> Figures:
     """What a rating counts for as things are now (`statistics.queries.CELLS` is the same rule)."""
     counted = figures_of_rating(rating)
     # Of an excluded rating nothing counts but that it is excluded, and its appeal.
     if ticket is not None and rating.excluded_on is None:
         if rating.is_bad:
-            _count_handling(counted, rating, ticket)
+            _count_handling(counted, rating, ticket=ticket)
         if ticket.satisfied is not None:
             counted["rerated"] = 1
         if ticket.satisfied:
@@ -30,7 +30,7 @@ def _count_appeal(counted: Figures, appeal: Appeal) -> None:
         counted["appeals_upheld"] = 1
 
 
-def _count_handling(counted: Figures, rating: Rating, ticket: Ticket) -> None:
+def _count_handling(counted: Figures, rating: Rating, *, ticket: Ticket) -> None:
     if rating.real_name and ticket.called_back_on is not None:
         counted["called_back"] = 1
     if ticket.rectified_on is not None:

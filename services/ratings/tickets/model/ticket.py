@@ -400,7 +400,7 @@ class Ticket(OfOffice, Base):
 
     def _pending(self, days: Deadlines, at: Moment) -> list[Escalation]:
         """What will be escalated, and was not yet, in the order of its days."""
-        coming = escalations(self.clocks(), days.escalation_step, at.calendar)
+        coming = escalations(self.clocks(), days.escalation_step, calendar=at.calendar)
         return sorted(one for one in coming if self._name(one) not in self.escalated)
 
     def _name(self, escalation: Escalation) -> str:

@@ -35,7 +35,7 @@ router = APIRouter()
 @router.post("/tickets/{ticket_id}/appeal", status_code=201)
 async def make_appeal(ticket_id: UUID, command: MakeAppeal, act: HandlerAct) -> AppealRead:
     """申诉: the department holds the rating to be a mistake or malicious."""
-    appeal = await handling.make_appeal(act, ticket_id, command)
+    appeal = await handling.make_appeal(act, ticket_id, command=command)
     act.headers["etag"] = etag(appeal.revision)
     return read_appeal(appeal)
 
@@ -83,7 +83,7 @@ async def review_appeal(
     appeal_id: UUID, command: ReviewAppeal, act: ReviewerAct, settings: Config
 ) -> AppealRead:
     """复核 by one of two; the second agreement excludes the rating."""
-    appeal = await handling.review_appeal(act, appeal_id, command, city=settings.city_code)
+    appeal = await handling.review_appeal(act, appeal_id, command=command, city=settings.city_code)
     act.headers["etag"] = etag(appeal.revision)
     return read_appeal(appeal)
 

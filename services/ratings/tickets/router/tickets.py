@@ -99,6 +99,7 @@ def _due_before(at: Moment, *, overdue: bool, due_within: int | None) -> date | 
 
 @router.get("")
 async def list_tickets(
+    *,
     session: ReadSession,
     caller: Overseer,
     settings: Config,
@@ -136,13 +137,13 @@ async def get_ticket(
 @router.post("/{ticket_id}/callbacks")
 async def record_callback(ticket_id: UUID, command: RecordCallback, act: HandlerAct) -> TicketRead:
     """回访: a call to the rater, answered or not."""
-    return await _answer(act, await handling.record_callback(act, ticket_id, command))
+    return await _answer(act, await handling.record_callback(act, ticket_id, command=command))
 
 
 @router.post("/{ticket_id}/verification")
 async def verify_ticket(ticket_id: UUID, command: VerifyTicket, act: HandlerAct) -> TicketRead:
     """核实: what was found."""
-    return await _answer(act, await handling.verify_ticket(act, ticket_id, command))
+    return await _answer(act, await handling.verify_ticket(act, ticket_id, command=command))
 
 
 @router.post("/{ticket_id}/rectification")
@@ -150,7 +151,7 @@ async def plan_rectification(
     ticket_id: UUID, command: PlanRectification, act: HandlerAct
 ) -> TicketRead:
     """整改方案: simple, or complex with reason and ledger."""
-    return await _answer(act, await handling.plan_rectification(act, ticket_id, command))
+    return await _answer(act, await handling.plan_rectification(act, ticket_id, command=command))
 
 
 @router.post("/{ticket_id}/rectification/approval")
@@ -164,19 +165,21 @@ async def complete_rectification(
     ticket_id: UUID, command: CloseTicket, act: HandlerAct
 ) -> TicketRead:
     """整改完成, with root cause and action."""
-    return await _answer(act, await handling.complete_rectification(act, ticket_id, command))
+    return await _answer(
+        act, await handling.complete_rectification(act, ticket_id, command=command)
+    )
 
 
 @router.post("/{ticket_id}/explanation")
 async def explain_ticket(ticket_id: UUID, command: CloseTicket, act: HandlerAct) -> TicketRead:
     """解释说明: what is asked for has no legal basis."""
-    return await _answer(act, await handling.explain_ticket(act, ticket_id, command))
+    return await _answer(act, await handling.explain_ticket(act, ticket_id, command=command))
 
 
 @router.post("/{ticket_id}/feedback")
 async def give_feedback(ticket_id: UUID, command: GiveFeedback, act: HandlerAct) -> TicketRead:
     """反馈: what the rater was told."""
-    return await _answer(act, await handling.give_feedback(act, ticket_id, command))
+    return await _answer(act, await handling.give_feedback(act, ticket_id, command=command))
 
 
 @router.post("/{ticket_id}/reveals")
@@ -204,6 +207,7 @@ async def get_outcome(
 
 @router.post("/{ticket_id}/re-rating")
 async def rerate_ticket(
+    *,
     ticket_id: UUID,
     command: Rerate,
     session: Session,

@@ -20,7 +20,7 @@ from shared.http.etags import check_version
 from shared.security.tokens import Caller
 
 
-async def make_appeal(act: Act[Moment], ticket_id: UUID, command: MakeAppeal) -> Appeal:
+async def make_appeal(act: Act[Moment], ticket_id: UUID, *, command: MakeAppeal) -> Appeal:
     """申诉 by the department, once, within the days from the ticket's opening."""
     locked = await lock_for(act, ticket_id)
     ticket = locked.ticket
@@ -68,7 +68,7 @@ def may_review(appeal: Appeal, caller: Caller, *, city: str) -> bool:
 
 
 async def review_appeal(
-    act: Act[Moment], appeal_id: UUID, command: ReviewAppeal, *, city: str
+    act: Act[Moment], appeal_id: UUID, *, command: ReviewAppeal, city: str
 ) -> Appeal:
     """复核: the second agreement excludes the rating; one refusal decides against the appeal."""
     appeal = await appeals.get_appeal(act.session, appeal_id)

@@ -66,7 +66,7 @@ class LockedTicket:
 
     def count(self) -> None:
         """Bring the counters up to date when the journal is written."""
-        after = figures(self.rating, self.ticket, self.appeal)
+        after = figures(self.rating, self.ticket, appeal=self.appeal)
         self.journal.count_rating(self.rating, before=self.before, after=after)
 
 
@@ -75,7 +75,7 @@ async def lock_rest(session: AsyncSession, ticket: Ticket) -> LockedTicket:
     rating = await get_rating(session, ticket.rating_id, lock=True)
     appeal = await appeals.find_appeal(session, ticket.id)
     days = await get_deadlines(session)
-    before = figures(rating, ticket, appeal)
+    before = figures(rating, ticket, appeal=appeal)
     return LockedTicket(ticket, rating, appeal, days, before, Journal(session))
 
 

@@ -29,7 +29,7 @@ class PossibleRater:
     token: str | None
 
 
-async def is_rater(session: AsyncSession, rating: Rating, who: PossibleRater) -> bool:
+async def is_rater(session: AsyncSession, rating: Rating, *, who: PossibleRater) -> bool:
     """Whether this is who rated.
 
     By the account (an agent only within the matters of the mandate), or by the token.
@@ -47,17 +47,17 @@ async def is_rater(session: AsyncSession, rating: Rating, who: PossibleRater) ->
     return await find_rated_invitation(session, token) == rating.invitation_id
 
 
-async def _check_rater(session: AsyncSession, ticket: Ticket, who: PossibleRater) -> None:
+async def _check_rater(session: AsyncSession, ticket: Ticket, *, who: PossibleRater) -> None:
     """Raise `NotFoundError` for all but who rated."""
     rating = await get_rating(session, ticket.rating_id)
-    if not await is_rater(session, rating, who):
+    if not await is_rater(session, rating, who=who):
         raise NotFoundError("no such ticket of yours")
 
 
 async def get_own(session: AsyncSession, ticket_id: UUID, *, who: PossibleRater) -> Ticket:
     """A ticket about one's own rating."""
     ticket = await tickets.get_ticket(session, ticket_id)
-    await _check_rater(session, ticket, who)
+    await _check_rater(session, ticket, who=who)
     return ticket
 
 
@@ -75,7 +75,7 @@ async def rerate_ticket(
     `expected` is the version that the rater has read.
     """
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
-    await _check_rater(session, ticket, who)
+    await _check_rater(session, ticket, who=who)
     check_version(ticket.revision, expected)
     # Now the rating is locked as well; until here it was only read.
     locked = await lock_rest(session, ticket)

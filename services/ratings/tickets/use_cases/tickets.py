@@ -28,7 +28,7 @@ from shared.domain.workdays import Moment
 from shared.security.tokens import Caller
 
 
-async def verify_ticket(act: Act[Moment], ticket_id: UUID, command: VerifyTicket) -> Ticket:
+async def verify_ticket(act: Act[Moment], ticket_id: UUID, *, command: VerifyTicket) -> Ticket:
     """核实."""
     locked = await lock_for(act, ticket_id)
     officer = act.caller.subject
@@ -46,7 +46,7 @@ async def verify_ticket(act: Act[Moment], ticket_id: UUID, command: VerifyTicket
     )
 
 
-async def record_callback(act: Act[Moment], ticket_id: UUID, command: RecordCallback) -> Ticket:
+async def record_callback(act: Act[Moment], ticket_id: UUID, *, command: RecordCallback) -> Ticket:
     """回访: one call."""
     locked = await lock_for(act, ticket_id)
     officer = act.caller.subject
@@ -65,7 +65,7 @@ async def record_callback(act: Act[Moment], ticket_id: UUID, command: RecordCall
 
 
 async def plan_rectification(
-    act: Act[Moment], ticket_id: UUID, command: PlanRectification
+    act: Act[Moment], ticket_id: UUID, *, command: PlanRectification
 ) -> Ticket:
     """整改方案."""
     locked = await lock_for(act, ticket_id)
@@ -86,7 +86,9 @@ async def approve_complex(act: Act[Moment], ticket_id: UUID) -> Ticket:
     return await locked.record(TicketAct.APPROVE, at=act.at, officer=officer)
 
 
-async def complete_rectification(act: Act[Moment], ticket_id: UUID, command: CloseTicket) -> Ticket:
+async def complete_rectification(
+    act: Act[Moment], ticket_id: UUID, *, command: CloseTicket
+) -> Ticket:
     """整改完成."""
     locked = await lock_for(act, ticket_id)
     officer = act.caller.subject
@@ -97,7 +99,7 @@ async def complete_rectification(act: Act[Moment], ticket_id: UUID, command: Clo
     )
 
 
-async def explain_ticket(act: Act[Moment], ticket_id: UUID, command: CloseTicket) -> Ticket:
+async def explain_ticket(act: Act[Moment], ticket_id: UUID, *, command: CloseTicket) -> Ticket:
     """解释说明: no legal basis."""
     locked = await lock_for(act, ticket_id)
     officer = act.caller.subject
@@ -108,7 +110,7 @@ async def explain_ticket(act: Act[Moment], ticket_id: UUID, command: CloseTicket
     )
 
 
-async def give_feedback(act: Act[Moment], ticket_id: UUID, command: GiveFeedback) -> Ticket:
+async def give_feedback(act: Act[Moment], ticket_id: UUID, *, command: GiveFeedback) -> Ticket:
     """反馈 to the rater."""
     locked = await lock_for(act, ticket_id)
     officer = act.caller.subject

@@ -47,14 +47,14 @@ async def watch_due(session: AsyncSession, now: datetime) -> Watched:
     for ticket in found:
         rating = ratings[ticket.rating_id]
         appeal = known_appeals.get(ticket.id)
-        before = figures(rating, ticket, appeal)
+        before = figures(rating, ticket, appeal=appeal)
         locked = LockedTicket(ticket, rating, appeal, days, before, journal)
-        watched += await _watch_one(session, locked, at)
+        watched += await _watch_one(session, locked, at=at)
     await journal.write()
     return watched
 
 
-async def _watch_one(session: AsyncSession, locked: LockedTicket, at: Moment) -> Watched:
+async def _watch_one(session: AsyncSession, locked: LockedTicket, *, at: Moment) -> Watched:
     ticket = locked.ticket
     escalations = ticket.escalate(locked.rating, days=locked.days, at=at)
     for escalation in escalations:
