@@ -61,6 +61,7 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
+	@$(BIN)/python -m deploy.contracts
 	@$(BIN)/python -m deploy.texts check
 
 measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)

@@ -86,8 +86,11 @@ class UnknownVersionError(RuntimeError):
     """The database was migrated by code that is newer than this; the text says what to do."""
 
 
-def upgrade(service: str, connection: Connection) -> None:
-    """Bring the database to the newest version of this service's tables."""
+def upgrade(service: str, connection: Connection, *, to: str = "head") -> None:
+    """Bring the database to the newest version of this service's tables, or to the revision `to`.
+
+    Raises: `UnknownVersionError`.
+    """
     config = _config(service)
     present = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -98,7 +101,7 @@ def upgrade(service: str, connection: Connection) -> None:
             " Start that version again, or restore a backup made before it."
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def is_current(service: str, connection: Connection) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy import backup, broker, compose, embedded, postgres, sandbox_peer, stack
+from deploy import backup, broker, compose, embedded, postgres, released, sandbox_peer, stack
 from deploy.command_line import HIGHEST_PORT
+from deploy.contracts import __main__ as contracts
 from deploy.demo import __main__ as demo
 from deploy.sample import accounts
 from deploy.simulators import regional
@@ -23,6 +24,8 @@ COMMANDS = {
     "sandbox_peer": sandbox_peer.cli,
     "postgres": postgres.cli,
     "compose": compose.cli,
+    "contracts": contracts.cli,
+    "released": released.cli,
     "sample.accounts": accounts.cli,
     "simulators.regional": regional.cli,
 }
@@ -32,6 +35,7 @@ VERBS = [
     ("backup", "receive"),
     ("backup", "restore"),
     ("postgres", "start"),
+    ("released", "keep"),
 ]
 DOORS = [(name,) for name in COMMANDS] + VERBS
 

@@ -125,5 +125,6 @@ def test_static_target_runs_every_gate() -> None:
         "lint-imports",
         "deploy.checks",
         "deploy.docs --check",
+        "deploy.contracts",
     ):
         assert gate in recipe
