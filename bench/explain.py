@@ -1,7 +1,9 @@
-"""`EXPLAIN (ANALYZE, BUFFERS)` of the hot statements at a million rows, as markdown: `python -m bench.explain [--quick]`.
+"""Print the plans of the hot statements at a million rows, as markdown.
 
-The statements are not kept here: the requests are made, and whatever the service sends to PostgreSQL meanwhile is explained
-with the same parameters, each in a transaction that is undone.
+`python -m bench.explain [--quick]` prints `EXPLAIN (ANALYZE, BUFFERS)` of each.
+
+The statements are not kept here: the requests are made, and whatever the service sends to
+PostgreSQL meanwhile is explained with the same parameters, each in a transaction that is undone.
 """
 
 import argparse
@@ -120,7 +122,8 @@ def main() -> None:
         postgres.create_databases(["tongban_cases", "tongban_matters"])
         place = machine()
         print(
-            f"At {number:,} rows, {clock.now():%Y-%m-%d}, {place['cores']} cores {place['cpu']}, shared_buffers 32 MB."
+            f"At {number:,} rows, {clock.now():%Y-%m-%d},"
+            f" {place['cores']} cores {place['cpu']}, shared_buffers 32 MB."
         )
         uvloop.run(_cases(postgres, folder, number))
         uvloop.run(_matters(postgres, number))

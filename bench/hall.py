@@ -1,4 +1,7 @@
-"""The cases service alone, in this process, on a database of its own: for counting, explaining and profiling."""
+"""The cases service alone, in this process, on a database of its own.
+
+For counting statements, explaining and profiling.
+"""
 
 import asyncio
 import base64
@@ -108,7 +111,10 @@ class Hall:
 
 @asynccontextmanager
 async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[Hall]:
-    """The cases app on the migrated database `tongban_cases` of `postgres`, with one matter open for applications."""
+    """The cases app on the migrated database `tongban_cases` of `postgres`.
+
+    One matter is open for applications.
+    """
     dsn = postgres.dsn("tongban_cases")
     settings = Settings(
         database_url=dsn,  # pyright: ignore[reportArgumentType]

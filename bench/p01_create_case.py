@@ -1,7 +1,9 @@
-"""P1: create a case through the gateway on the production topology, ten clients, against pgbench on the same PostgreSQL.
+"""P1: create a case through the gateway on the production topology, with ten clients.
 
-Each request carries a token and an idempotency key of its own and three materials; the case, its audit row, its events
-and the stored answer are one transaction.
+The baseline is pgbench on the same PostgreSQL.
+
+Each request carries a token and an idempotency key of its own and three materials; the case, its
+audit row, its events and the stored answer are one transaction.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,10 @@ CLIENTS = 10
 
 
 async def create(stack: Stack, options: Options, whole: float = 20.0) -> tuple[Outcome, Bill]:
-    """Create cases for the measured time after a warm-up; what it met and what it cost meanwhile."""
+    """Create cases for the measured time after a warm-up.
+
+    Returns the answers, and the CPU seconds that they cost.
+    """
     town = await settle(stack)
     url = stack.folder.url
     _ = await drive(url, town.application, clients=CLIENTS, seconds=options.pick(4.0, 0.5))

@@ -1,6 +1,9 @@
-"""P2: CPU seconds of everything per 1,000 created cases: gateway, APIs, PostgreSQL, relay and the effects in other services.
+"""P2: CPU seconds of everything per 1,000 created cases.
 
-A fixed number of cases is created; the bill is taken when every event has had its effect in assessment.
+Counted are the gateway, the APIs, PostgreSQL, the relay and the effects in other services.
+
+A fixed number of cases is created; the bill is taken when every event has had its effect in
+assessment.
 """
 
 import asyncio

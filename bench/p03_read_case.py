@@ -1,4 +1,7 @@
-"""P3: read one case through the gateway on the production topology, ten clients, each a case of her own among many."""
+"""P3: read one case through the gateway on the production topology, with ten clients.
+
+Each client reads a case of her own among many.
+"""
 
 from collections.abc import Sequence
 

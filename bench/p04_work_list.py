@@ -1,9 +1,12 @@
-"""P4: a clerk's work list, 100 items through the gateway, at 10 thousand and at 1 million cases, first page and page 1,000.
+"""P4: a clerk's work list, 100 items through the gateway, first page and page 1,000.
 
-At 10 thousand there is no page 1,000: the last full one stands for it. All cases belong to the clerk's department, nine in
-ten are open, so that the list is as long as it can be. The four are compared by the CPU seconds of everything per page, which
-say more than rates when the machine is shared; and turn by turn, each platform beside the other, because its pace changes
-from minute to minute.
+Measured at 10 thousand and at 1 million cases.
+
+At 10 thousand there is no page 1,000: the last full one stands for it. All cases belong to the
+clerk's department, nine in ten are open, so that the list is as long as it can be. The four are
+compared by the CPU seconds of everything per page, which say more than rates when the machine is
+shared; and turn by turn, each platform beside the other, because its pace changes from minute to
+minute.
 """
 
 from collections.abc import Sequence
@@ -89,7 +92,10 @@ async def _measured(small: Stack, large: Stack, options: Options) -> list[Page]:
 
 
 def spread(costs: Sequence[Sequence[float]]) -> float:
-    """Dearest ÷ cheapest: each by the median of its share of the turn, so that the machine's pace counts for nothing."""
+    """Dearest ÷ cheapest of the four lists.
+
+    Each counts by the median of its share of the turn, so that the machine's pace has no influence.
+    """
     means = [sum(turn) / len(turn) for turn in zip(*costs, strict=True)]
     shares = [median(cost / mean for cost, mean in zip(one, means, strict=True)) for one in costs]
     return max(shares) / min(shares)

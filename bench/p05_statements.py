@@ -1,6 +1,7 @@
 """P5: statements per read and per create, counted by PostgreSQL itself (`log_statement = all`).
 
-The cases app alone works on its database, in this process and without a worker, so that every line is the request's.
+The cases app alone works on its database, in this process and without a worker, so that every line
+is the request's.
 """
 
 import asyncio

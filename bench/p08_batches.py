@@ -1,10 +1,12 @@
 """P8: cases and licences that come by signed batch.
 
-Through the platform: from the first byte at the gateway over exchange, broker and the judging service to the receipt of
-stage 2, on the production topology. Then the judging service alone, one process: the chunks lie ready as exchange would send
-them, and the inbox of cases takes them in with its real consumer and database, also beside a million cases of the past.
+Through the platform: from the first byte at the gateway over exchange, broker and the judging
+service to the receipt of stage 2, on the production topology. Then the judging service alone, one
+process: the chunks lie ready as exchange would send them, and the inbox of cases takes them in with
+its real consumer and database, also beside a million cases of the past.
 
-The pass values were set on a machine on which pgbench made 5,043 transactions a second; the same for each of them is 0.397.
+The pass values were set on a machine on which pgbench made 5,043 transactions a second; the same
+for each of them is 0.397.
 """
 
 import asyncio
@@ -123,15 +125,17 @@ async def _measured(dsn: str, options: Options) -> tuple[dict[str, float], float
 
 
 FILL = (
-    "INSERT INTO imported_case (area_code, department_code, source_system, source_number, case_id, version, revision, record,"
-    " imported_at) SELECT area_code, department_code, 'fill', 'F-' || n, gen_random_uuid(), 1, 1, record, imported_at"
+    "INSERT INTO imported_case (area_code, department_code, source_system, source_number, case_id,"
+    " version, revision, record, imported_at)"
+    " SELECT area_code, department_code, 'fill', 'F-' || n, gen_random_uuid(),"
+    " 1, 1, record, imported_at"
     " FROM generate_series($1::int, $2::int) n, (SELECT * FROM imported_case LIMIT 1) one"
 )
 """A million cases of the past: what a further batch costs beside them."""
 
 
 async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
-    """CPU seconds of everything per 1,000 records at 100,000 and at 1,000,000 cases taken in before."""
+    """CPU seconds of everything per 1,000 records, with 100,000 and with 1,000,000 stored cases."""
     database = Database(
         postgres.dsn("tongban_cases"), data_key=DATA, platform_key=PLATFORM, pool_size=2
     )
@@ -199,7 +203,10 @@ class Bureau:
         )
 
     async def push(self, resource: str, *batches: Sequence[dict[str, Any]]) -> float:
-        """Records a second from the first byte to the last receipt of stage 2; a batch follows the receipt of the last."""
+        """Records a second from the first byte to the last receipt of stage 2.
+
+        A batch is sent when the receipt of the last one is there.
+        """
         started = time.perf_counter()
         sent = [await self._send(resource, records) for records in batches]
         for batch, records in zip(sent, batches, strict=True):
@@ -256,7 +263,8 @@ class Bureau:
 
 
 def _card(number: int, type_code: str) -> dict[str, Any]:
-    first = f"54010219{50 + number // 28000 % 50:02d}{1 + number // 28 % 12:02d}{1 + number % 28:02d}{number // 336 % 1000:03d}"
+    year, month, day = 50 + number // 28000 % 50, 1 + number // 28 % 12, 1 + number % 28
+    first = f"54010219{year:02d}{month:02d}{day:02d}{number // 336 % 1000:03d}"
     holder = {
         "holder_kind": "person",
         "holder_name": "旦增罗布",
@@ -274,7 +282,10 @@ def _card(number: int, type_code: str) -> dict[str, Any]:
 
 @dataclass
 class Taken:
-    """What went through the platform: records a second, pgbench's transactions a second around them, CPU ms per record."""
+    """What went through the platform.
+
+    Records a second, pgbench's transactions a second before and after, CPU milliseconds a record.
+    """
 
     rate: float
     pgbench: float
@@ -282,7 +293,10 @@ class Taken:
 
 
 async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Taken]:
-    """Signed batches through the gateway, the broker and both workers, until the last verdict is in the second receipt."""
+    """Send signed batches through the gateway, the broker and both workers.
+
+    It ends when the last verdict is in the second receipt.
+    """
     bureau, found = Bureau(await settle(stack, 1)), dict[str, Taken]()
     await bureau.enter()
     size, batches = options.pick(10_000, 200), options.pick(10, 5)

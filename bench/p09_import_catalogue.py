@@ -1,4 +1,7 @@
-"""P9: import and publish a catalogue of 6,181 matters with guides, through the gateway, against a plain COPY of the bytes."""
+"""P9: import and publish a catalogue of 6,181 matters with guides through the gateway.
+
+The baseline is a plain COPY of the bytes.
+"""
 
 import time
 from collections.abc import Sequence

@@ -1,7 +1,10 @@
-"""P10: search by two to four characters, top 20, through the gateway, at 6,181 matters and at 1 million names.
+"""P10: search by two to four characters through the gateway, top 20.
 
-The 6,181 are published through the API. The million are copies of a real row under generated names, indexed by the words
-that `services.matters.search` makes of them. One client asks, so that the figure is the answer's time, not a queue's.
+Measured at 6,181 matters and at 1 million names.
+
+The 6,181 are published through the API. The million are copies of a real row under generated names,
+indexed by the words that `services.matters.search` makes of them. One client asks, so that the
+figure is the answer's time, not a queue's.
 """
 
 import random
@@ -47,7 +50,10 @@ async def _copy(connection: asyncpg.Connection, lines: Iterable[bytes]) -> None:
 
 
 async def add_names(dsn: str, number: int) -> None:
-    """So many more published matters. The search index is dropped and built again: a million insertions would take minutes."""
+    """Add `number` published matters.
+
+    The search index is dropped and built again: a million insertions would take minutes.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         _ = await connection.execute(

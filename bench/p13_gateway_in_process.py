@@ -1,7 +1,9 @@
-"""P13: the gateway in one process with the services: CPU it adds per 1,000 requests to a direct call of the service's app.
+"""P13: CPU that the gateway adds per 1,000 requests to a direct call of the service's app.
 
-The app behind it answers 1 KB and does nothing else, so that the difference is the gateway alone: route, token, limits,
-headers, the way in and out. Rounds alternate.
+The gateway runs in one process with the services.
+
+The app behind it answers 1 KB and does nothing else, so that the difference is the gateway alone:
+route, token, limits, headers, the way in and out. Rounds alternate.
 """
 
 import time

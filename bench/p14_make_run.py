@@ -1,6 +1,9 @@
-"""P14: `make run` when warm: seconds until it is ready, and the memory of everything with PostgreSQL (PSS), at rest.
+"""P14: `make run` when warm: seconds until it is ready, and its memory at rest.
 
-The first start makes the databases and loads the sample; the second one is measured, in a process of its own.
+The memory is that of everything with PostgreSQL (PSS).
+
+The first start makes the databases and loads the sample; the second one is measured, in a process
+of its own.
 """
 
 import os

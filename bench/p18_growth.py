@@ -1,8 +1,9 @@
 """P18: how the cost of P1, P3 and P4 grows with ten times the data: 100,000 and 1,000,000 cases.
 
-Cost is CPU seconds of everything (the broker's JVM apart) per request: on a shared machine it says more than the rate,
-which stands beside it. Two platforms stand beside each other and are asked turn by turn, because the machine's pace
-changes from minute to minute; growth is the median over the turns.
+Cost is CPU seconds of everything (the broker's JVM apart) per request: on a shared machine it says
+more than the rate, which stands beside it. Two platforms stand beside each other and are asked turn
+by turn, because the machine's pace changes from minute to minute; growth is the median over the
+turns.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

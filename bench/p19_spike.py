@@ -1,8 +1,10 @@
-"""P19: five times the sustained load for 30 s through the gateway: what fails, what is shed, when it is as before.
+"""P19: five times the sustained load for 30 s through the gateway.
 
-The mix is four reads of one's own case to one new application. What the machine takes is measured first (closed loop); a
-third of it is the sustained load, so that the spike is well above what can be served and must be shed. Requests come at
-their pace whether or not earlier ones were answered.
+Measured: what fails, what is shed, and when the platform is as before.
+
+The mix is four reads of one's own case to one new application. What the machine takes is measured
+first (closed loop); a third of it is the sustained load, so that the spike is well above what can
+be served and must be shed. Requests come at their pace whether or not earlier ones were answered.
 """
 
 import time

@@ -1,7 +1,9 @@
-"""Where a request's CPU goes inside the cases app: `python -m bench.profile create|read|work-list [--count 300]`.
+"""Where a request's CPU goes inside the cases app.
 
-cProfile of the app alone, in this process, sorted by own time and by time below; its overhead makes small functions look
-dearer than they are, so it says where to look, never how much.
+`python -m bench.profile create|read|work-list [--count 300]`.
+
+cProfile of the app alone, in this process, sorted by own time and by time below; its overhead makes
+small functions look dearer than they are, so it says where to look, never how much.
 """
 
 import argparse
@@ -35,9 +37,8 @@ async def _profile(postgres: EmbeddedPostgres, folder: Path, name: str, count: i
         before = time.process_time()
         for _ in range(count):
             _ = await act()
-        print(
-            f"{name}: {(time.process_time() - before) / count * 1000:.2f} ms CPU each, httpx as the client included"
-        )
+        each = (time.process_time() - before) / count * 1000
+        print(f"{name}: {each:.2f} ms CPU each, httpx as the client included")
         profile = cProfile.Profile(time.process_time)
         with profile:
             for _ in range(count):

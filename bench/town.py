@@ -1,6 +1,9 @@
-"""A running platform to measure: the production topology with one published matter, citizens and a clerk.
+"""A running platform to measure: the production topology with data.
 
-The limits per caller are lifted, because one client here stands for a crowd; everything else runs as in production.
+One matter is published; citizens and officers have tokens.
+
+The limits per caller are lifted, because one client here stands for a crowd; everything else runs
+as in production.
 """
 
 import base64
@@ -153,7 +156,10 @@ class Town:
         return self.token(kind="staff", roles=list(roles), area=area, department=department)
 
     def application(self, number: int) -> bytes:
-        """The next application of citizen `number`: an effect of its own, under a key of its own."""
+        """The next application of citizen `number`.
+
+        It has a key of its own, so it creates a case of its own.
+        """
         citizen = number % len(self.citizens)
         keyed = {**self.citizens[citizen], "idempotency_key": f"bench-{next(self._numbers)}"}
         return request("POST", "/api/v1/cases/applications", self.applications[citizen], **keyed)

@@ -1,4 +1,7 @@
-"""Fixtures of cases: a published matter, a citizen with uploads, and every officer of the department."""
+"""Fixtures of cases: a published matter, a citizen with uploads, and officers.
+
+There is every officer of the department.
+"""
 
 from datetime import date, datetime
 from pathlib import Path

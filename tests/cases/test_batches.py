@@ -1,4 +1,7 @@
-"""Cases that come by signed batch through exchange: the rules of a direct push, a verdict for every row."""
+"""Cases that come by signed batch through exchange.
+
+The rules are those of a direct push, and every row gets a verdict.
+"""
 
 import base64
 from collections import Counter

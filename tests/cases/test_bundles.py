@@ -1,4 +1,7 @@
-"""One-thing applications (一件事): parent and children at once, in parallel or in order, all or nothing."""
+"""One-thing applications (一件事).
+
+Parent and children are created at once, in parallel or in order, all or nothing.
+"""
 
 import asyncio
 from typing import Any
@@ -38,7 +41,10 @@ REASONS = {"reasons": "不属于本机关职权范围"}
 
 
 class BundleHall(Hall):
-    """Plays a one-thing application over HTTP. The register is kept by another department than the licence."""
+    """Plays a one-thing application over HTTP.
+
+    The register is kept by another department than the licence.
+    """
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
         super().__init__(client, token)
@@ -376,7 +382,8 @@ async def test_decision_and_withdrawal_at_the_same_moment_leave_no_child_between
         )
 
         assert decided.status_code == 200
-        # Whoever comes second finds the child as the first left it: received meanwhile, or withdrawn.
+        # Whoever comes second finds the child as the first left it: received meanwhile, or
+        # withdrawn.
         assert withdrawn.status_code in {200, 412}
         state = (await hall.child(parent, LICENCE))["state"]
         assert state == ("withdrawn" if withdrawn.status_code == 200 else "received")

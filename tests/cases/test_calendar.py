@@ -1,4 +1,7 @@
-"""The calendar as data: read, changed, in force at once on every process, and the due dates of open cases follow."""
+"""The calendar as data: read, changed, and in force at once on every process.
+
+The due dates of open cases follow it.
+"""
 
 import asyncio
 from datetime import date, datetime, time, timedelta
@@ -139,7 +142,8 @@ async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
 
     _ = await asyncio.gather(*(follow_calendar(database, clock.now()) for _ in range(3)))
     first = await hall.get(f"calendar/changes/{answer['id']}", administrator)
-    # One whose transaction had read the calendar before the change, and committed after the first pass.
+    # One whose transaction had read the calendar before the change, and committed after the first
+    # pass.
     connection = await database.connect()
     _ = await connection.execute("UPDATE case_file SET due_on = $1 WHERE id = $2", *_old(cases[0]))
     await connection.close()

@@ -1,4 +1,7 @@
-"""Every act on a case leaves its step in the timeline, its audit row and its events, with agent and time."""
+"""Every act on a case leaves its step in the timeline, its audit row and its events.
+
+Each names the agent and the time.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta

@@ -1,4 +1,7 @@
-"""An e-licence meets a material (免提交): who may use which, what it leaves behind, what becomes of the case when it lapses."""
+"""An e-licence meets a material (免提交).
+
+Who may use which one, what the use leaves behind, and what happens to the case when it lapses.
+"""
 
 import asyncio
 from collections.abc import Sequence

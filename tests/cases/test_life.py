@@ -1,4 +1,7 @@
-"""A case's life over HTTP: applied for, accepted, corrected, reviewed, decided, delivered; and every illegal move refused."""
+"""A case's life over HTTP: from application to delivery.
+
+Every illegal move is refused.
+"""
 
 import asyncio
 from datetime import timedelta

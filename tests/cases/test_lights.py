@@ -1,4 +1,7 @@
-"""Lights (红黄灯): which burn when, raised and put out exactly once, answered by the department, seen by supervision."""
+"""Lights (红黄灯): which ones are raised, and that each is raised and put out exactly once.
+
+The department answers them, and supervision sees them.
+"""
 
 import asyncio
 from collections import Counter

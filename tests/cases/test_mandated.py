@@ -1,4 +1,7 @@
-"""An agent under a mandate (授权代办) applies for the principal, in the matters of the mandate alone."""
+"""An agent under a mandate (授权代办) applies for the principal.
+
+The agent may do so only in the matters of the mandate.
+"""
 
 from uuid import uuid4
 

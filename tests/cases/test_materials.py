@@ -1,4 +1,7 @@
-"""What meets a material: an upload, an earlier case's material of the same applicant, a promise where the guide allows it."""
+"""What meets a material: an upload, an earlier material, or a promise.
+
+An earlier material comes from a case of the same applicant; a promise needs the guide's leave.
+"""
 
 from datetime import date, timedelta
 from typing import Any

@@ -1,4 +1,7 @@
-"""How many statements a create and a read cost: a promise of the platform, because each is a round trip."""
+"""How many statements a create and a read cost.
+
+The platform promises these numbers, because each statement is a round trip.
+"""
 
 from bench.overhear import overhearing
 from services.cases.applications.model import MatterCopy
@@ -6,7 +9,8 @@ from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, Hall
 
 
-# The number of a case is taken beside the transaction (`use_cases/numbers.py`), on a connection outside the pool.
+# The number of a case is taken beside the transaction (`use_cases/numbers.py`), on a connection
+# outside the pool.
 async def test_create_takes_four_statements_and_the_number(hall: Hall) -> None:
     _ = await hall.apply()  # The first one fills the process's memory of calendar and matter.
     body = await hall.application(hall.citizen)

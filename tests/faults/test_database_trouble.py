@@ -1,4 +1,7 @@
-"""A database without a free connection or without space: 503 with Retry-After, no half work, well again by itself."""
+"""A database without a free connection or without space.
+
+The answer is 503 with Retry-After, no work is half done, and the service recovers by itself.
+"""
 
 import shutil
 import subprocess
@@ -26,10 +29,19 @@ from tests.conftest import (
     service_settings,
 )
 
-EFFECTS = "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox), (SELECT count(*) FROM idempotency)"
+EFFECTS = (
+    "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox),"
+    " (SELECT count(*) FROM idempotency)"
+)
 FILL = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, $1::int)"
-LIMITED = 'mount -t tmpfs -o size=4m,mode=0700 none "$0" && exec unshare --user --map-user=1000 --map-group=1000 "$@"'
-"""Runs a command beside a file system of 4 MB of its own; inside, it is an ordinary user, whom PostgreSQL accepts."""
+LIMITED = (
+    'mount -t tmpfs -o size=4m,mode=0700 none "$0"'
+    ' && exec unshare --user --map-user=1000 --map-group=1000 "$@"'
+)
+"""Runs a command beside a file system of 4 MB of its own.
+
+Inside, the command is an ordinary user, whom PostgreSQL accepts.
+"""
 
 
 async def a_hall(

@@ -1,6 +1,9 @@
-"""A hundred equal submissions at the same moment have exactly one effect, on every endpoint that creates or acts once.
+"""A hundred equal submissions at the same moment have exactly one effect.
 
-The endpoints come from the OpenAPI documents: a new one without a scenario, or without a reason why it needs none, fails.
+This holds on every endpoint that creates or acts once.
+
+The endpoints come from the OpenAPI documents: a new one without a scenario, or without a reason why
+it needs none, fails.
 """
 
 import asyncio
@@ -41,7 +44,10 @@ PARALLEL = 100
 
 @dataclass
 class Submission:
-    """What is sent a hundred times, and the number of facts and audit rows that one of it leaves."""
+    """What is sent a hundred times.
+
+    `facts` and `audit` are the numbers of facts and audit rows that one of it leaves.
+    """
 
     client: ServiceClient
     path: str
@@ -665,7 +671,9 @@ ELSEWHERE = {
     "batches": "its own id serves once: tests/exchange/test_batches.py sends one 100 times",
     "keys/rotations": "each is another key; an Idempotency-Key holds a repeat",
     "reconciliations": "each is another run; an Idempotency-Key holds a repeat",
-    "reconciliations/{run_id}/approval": "tests/exchange/test_reconciliations.py approves one 100 times",
+    "reconciliations/{run_id}/approval": (
+        "tests/exchange/test_reconciliations.py approves one 100 times"
+    ),
     "redrives": "tests/shared/test_inbox.py",
     "discard": "tests/shared/test_inbox.py",
 }

@@ -1,4 +1,7 @@
-"""Facts of the other services as they really are: a case is decided, a person is verified, an organisation is linked."""
+"""Facts of the other services as they really are.
+
+A case is decided, a person is verified, an organisation is linked.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""How many statements the typical acts cost: a promise of the platform, because each is a round trip."""
+"""How many statements the typical acts cost.
+
+The platform promises these numbers, because each statement is a round trip.
+"""
 
 from bench.overhear import overhearing
 from services.licenses.use_cases.issue import issue_for_case

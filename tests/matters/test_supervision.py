@@ -1,4 +1,7 @@
-"""Supervision records (监管) that came by batch: a verdict for every row, each record once, counted by department."""
+"""Supervision records (监管) that came by batch.
+
+Every row gets a verdict; each record is stored once and counted by department.
+"""
 
 import base64
 from collections.abc import Sequence

@@ -404,7 +404,10 @@ def shown_cells(town: Town) -> dict[str, set[tuple[str, ...]]]:
 
 
 class Solver:
-    """Which sums of atoms follow from the published ones: a basis of their equations, modulo a large prime."""
+    """Which sums of atoms follow from the published ones.
+
+    It is a basis of their equations, modulo a large prime.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[int, int]] = {}
@@ -444,7 +447,8 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(
         atoms = [
             atom for atom in within(unknown, figure.about) if atom[:3] in shown[figure.breakdown]
         ]
-        # The rule is known to everybody: each figure is the sum of just what it shows, no more and no less.
+        # The rule is known to everybody: each figure is the sum of just what it shows, no more and
+        # no less.
         assert figure.rated == town.holds(atoms), figure
         assert figure.rated == 0 or figure.rated >= LEAST
         solver.add({places[atom]: 1 for atom in atoms})
@@ -462,7 +466,10 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(
 
 
 def test_attack_succeeds_against_complete_totals() -> None:
-    """The attack is worth something: with true totals beside what is shown it finds hidden figures."""
+    """The attack works.
+
+    With true totals beside what is shown it finds hidden figures.
+    """
     town = Town.random(0)
     unknown = town.possible()
     solver, places = Solver(), {atom: n for n, atom in enumerate(unknown)}

@@ -1,4 +1,6 @@
-"""Bad input, of every kind, at every door: one RFC 9457 answer naming field and rule, every fault at once, nothing stored.
+"""Bad input of every kind, at every endpoint.
+
+The answer is one RFC 9457 problem that names field and rule of every fault; nothing is stored.
 
 The doors come from each service's OpenAPI, so that a new one is tried without being named.
 """

@@ -1,8 +1,11 @@
-"""Personal data planted in every door is found nowhere in clear: not in logs, events, dead letters, metrics, error texts,
-audit or idempotency rows, nor in any other column of any database.
+"""Personal data sent to every endpoint is found nowhere in clear.
 
-Names of unknown fields and the path asked for are repeated to the one who sent them; values never are. Free words of an
-official (reasons, gaps) are kept as written, as the law asks; the canaries stand where personal data belongs.
+Not in logs, events, dead letters, metrics, error texts, audit or idempotency rows, nor in any other
+column of any database.
+
+Names of unknown fields and the path asked for are repeated to the one who sent them; values never
+are. Free words of an official (reasons, gaps) are kept as written, as the law asks; the canaries
+stand where personal data belongs.
 """
 
 import base64
@@ -99,7 +102,10 @@ def assert_clean(content: str, secrets: list[str]) -> None:
 
 
 async def play_identity(play: Play, client: ServiceClient) -> list[str]:
-    """She signs in and proves her name; others fail at the same doors. The secrets that came up on the way."""
+    """She signs in and proves her name; others fail at the same endpoints.
+
+    Returns the secrets that came up on the way.
+    """
     code = await play.code(PHONE)
     wrong = await client.post(
         "/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": "000000"}
@@ -157,7 +163,10 @@ async def play_cases(hall: Hall) -> None:
 
 
 async def play_ratings(giving: Giving) -> list[str]:
-    """She is invited, rates, adds words, is read masked; others fail; a table is away. The tokens that came up on the way."""
+    """She is invited, rates, adds words, is read masked; others fail; a table is away.
+
+    Returns the tokens that came up on the way.
+    """
     words = f"我叫{NAME}，证件{ID_NUMBER}，电话{PHONE}，住{ADDRESS}"
     contact = sealed({"name": NAME, "phone": PHONE}, "case.contact")
     cases = [a_case(CaseClosed, f"CANARY-{number}", contact=contact) for number in range(3)]
@@ -213,7 +222,10 @@ def now_text() -> str:
 
 
 async def play_licenses(office: Office) -> None:
-    """Her licence is issued for a case, by an officer, collected, changed, printed, used, checked; refusals beside it."""
+    """Her licence is issued for a case and by an officer, then used in every way.
+
+    It is collected, changed, printed, used and checked, with refusals beside it.
+    """
     holder = {"kind": "person", "name": NAME, "id_number": ID_NUMBER}
     fields = {"place": ADDRESS, "phone": PHONE}
     _ = (await office.publish()).raise_for_status()
@@ -261,7 +273,10 @@ def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
 
 
 async def knock_wrongly(client: ServiceClient, callers: list[Headers]) -> int:
-    """Every operation with canaries in body, query and headers; the number of refusals for their form."""
+    """Every operation with canaries in body, query and headers.
+
+    Returns the number of refusals for their form.
+    """
     document, refused = client.app.openapi(), 0
     for path, methods in document["paths"].items():
         url = re.sub("{[^}]+}", "018f0000-0000-7000-8000-000000000000", path)

@@ -1,7 +1,10 @@
-"""Whoever has no business with an object learns nothing of it: not its data, not even whether it is there.
+"""Whoever has no business with an object learns nothing of it.
 
-The operations come from each service's OpenAPI. One that is new is swept without being named; when the sweep cannot build
-what it needs, the test fails and says what to add to `tests/security/world.py`.
+Not its data, and not even whether it exists.
+
+The operations come from each service's OpenAPI. One that is new is swept without being named; when
+the sweep cannot build what it needs, the test fails and says what to add to
+`tests/security/world.py`.
 """
 
 import re
@@ -125,7 +128,8 @@ async def test_only_the_rightful_reach_an_object_or_learn_that_it_is_there(world
 async def sweep(world: World, method: str, path: str) -> None:
     holding = holding_of(path)
     assert holding, (
-        f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches, and who may"
+        f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches,"
+        " and who may"
     )
     knocker, things = Knocker(world, method, path), world.things[holding.kind]
     if not is_public(method, path):
