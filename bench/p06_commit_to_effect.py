@@ -28,7 +28,7 @@ from bench.data import a_fact
 from bench.harness import Figure, Options, at_most, run
 from bench.load import percentile
 from bench.p02_cpu_per_create import drained
-from bench.town import running_stack
+from bench.seed_data import running_stack
 from deploy.stack import Stack
 from shared.database.session import Database
 from shared.events.base import parse_envelope, topic_of

@@ -26,7 +26,7 @@ from bench import proc
 from bench.baseline import pgbench_tps, prepare_pgbench
 from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
 from bench.load import Client, request
-from bench.town import Town, bill, running_stack, settle
+from bench.seed_data import SeedData, cpu_usage, make_seed_data, running_stack
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from deploy.stack import Stack
@@ -160,18 +160,18 @@ async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
 class Bureau:
     """A peer of a running platform that signs batches."""
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
+    def __init__(self, seed: SeedData) -> None:
+        self._seed = seed
         self._key = Ed25519PrivateKey.generate()
         self._account = str(new_id())
-        self._client = Client(town.stack.folder.url)
-        self._system = town.token(
+        self._client = Client(seed.stack.folder.url)
+        self._system = seed.token(
             kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY
         )
 
     async def enter(self) -> None:
         """Register, and publish the type of the licences that are collected."""
-        administrator = self._town.token(kind="staff", roles=["administrator"])
+        administrator = self._seed.token(kind="staff", roles=["administrator"])
         body = {
             "code": "bench",
             "name": "批次",
@@ -297,7 +297,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
 
     It ends when the last verdict is in the second receipt.
     """
-    bureau, found = Bureau(await settle(stack, 1)), dict[str, Taken]()
+    bureau, found = Bureau(await make_seed_data(stack, 1)), dict[str, Taken]()
     await bureau.enter()
     size, batches = options.pick(10_000, 200), options.pick(10, 5)
     sets: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -310,7 +310,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
             options.pick(8.0, 0.0)
         )  # not the five seconds after which the gateway ends a connection
         tps = await asyncio.to_thread(pgbench_tps, stack.postgres, options)
-        before = bill(stack)
+        before = cpu_usage(stack)
         rate = await bureau.push(
             kind,
             *(
@@ -318,7 +318,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
                 for first in range(1000, 1000 + size * batches, size)
             ),
         )
-        parts = bill(stack).since(before).parts
+        parts = cpu_usage(stack).since(before).parts
         each = 1000 / (size * batches)
         tps = (tps + await asyncio.to_thread(pgbench_tps, stack.postgres, options)) / 2
         found[kind] = Taken(

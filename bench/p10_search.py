@@ -19,7 +19,7 @@ from bench.data import clone, names
 from bench.harness import Figure, Options, at_most, run, say
 from bench.load import Outcome, drive, request
 from bench.p09_import_catalogue import MATTERS, publish
-from bench.town import running_stack, settle
+from bench.seed_data import make_seed_data, running_stack
 from deploy.stack import Stack
 from services.matters import search
 
@@ -95,8 +95,8 @@ async def _ask(stack: Stack, options: Options) -> Outcome:
 
 
 async def _measured(stack: Stack, options: Options) -> dict[str, Outcome]:
-    town = await settle(stack, 1)
-    headers = town.token(kind="staff", roles=["administrator"])
+    seed = await make_seed_data(stack, 1)
+    headers = seed.token(kind="staff", roles=["administrator"])
     few, many = options.pick((MATTERS, 1_000_000), (200, 2_000))
     _ = await publish(stack, few, headers)
     found = {"matters": await _ask(stack, options)}

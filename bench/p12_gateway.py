@@ -22,9 +22,9 @@ from urllib.request import urlopen
 import orjson
 
 from bench import proc
-from bench.hall import jwks, token
 from bench.harness import ROOT, Figure, Options, at_most, run, scratch
-from bench.town import NO_LIMITS
+from bench.seed_data import NO_LIMITS
+from bench.stack_fixture import jwks, token
 from deploy.broker import die_with_parent
 from deploy.postgres import free_port
 

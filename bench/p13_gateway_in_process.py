@@ -14,8 +14,8 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bench.hall import jwks, token
 from bench.harness import Figure, Options, at_most, run
+from bench.stack_fixture import jwks, token
 from gateway.main import create_gateway
 from gateway.settings import Settings
 from shared.security.tokens import StaticKeys, TokenVerifier

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import proc
 from bench.harness import ROOT, Figure, Options, at_most, run, say, scratch
-from bench.town import free_place
+from bench.seed_data import free_run_folder
 from deploy.broker import die_with_parent
 from deploy.postgres import EmbeddedPostgres
 
@@ -50,7 +50,7 @@ def _platform(folder: Path, port: int) -> Generator[tuple[subprocess.Popen[str],
 
 def measure(options: Options) -> Sequence[Figure]:
     with scratch() as folder:
-        port = free_place(folder).port
+        port = free_run_folder(folder).port
         say("first start, with the sample")
         with _platform(folder, port) as (_, first):
             pass

@@ -23,8 +23,8 @@ import uvloop
 from fastapi import FastAPI
 
 from bench.baseline import pgbench_tps, prepare_pgbench
-from bench.hall import jwks
 from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
+from bench.stack_fixture import jwks
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from services.licenses import printing

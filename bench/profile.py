@@ -15,25 +15,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from bench.hall import Hall, open_hall
 from bench.harness import scratch
+from bench.stack_fixture import StackFixture, open_stack_fixture
 from deploy.postgres import EmbeddedPostgres
 
 
-async def _acts(hall: Hall) -> dict[str, Callable[[], Awaitable[Any]]]:
-    case, clerk = await hall.apply(), hall.clerk
+async def _acts(fixture: StackFixture) -> dict[str, Callable[[], Awaitable[Any]]]:
+    case, clerk = await fixture.apply(), fixture.clerk
     return {
-        "create": hall.apply,
-        "read": lambda: hall.get(f"/files/{case['id']}", hall.citizen),
-        "work-list": lambda: hall.get("/work-list?limit=100", clerk),
+        "create": fixture.apply,
+        "read": lambda: fixture.get(f"/files/{case['id']}", fixture.citizen),
+        "work-list": lambda: fixture.get("/work-list?limit=100", clerk),
     }
 
 
 async def _profile(postgres: EmbeddedPostgres, folder: Path, name: str, count: int) -> None:
-    async with open_hall(postgres, folder) as hall:
-        act = (await _acts(hall))[name]
+    async with open_stack_fixture(postgres, folder) as fixture:
+        act = (await _acts(fixture))[name]
         for _ in range(120):
-            _ = await hall.apply()
+            _ = await fixture.apply()
         before = time.process_time()
         for _ in range(count):
             _ = await act()

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.cases.case_file.model.enums import LicenseStatus
 from services.cases.case_file.model.license_copies import LicenseCopy
 from services.cases.consumer import consumer
@@ -318,11 +318,11 @@ async def test_licence_costs_an_application_one_statement(hall: Hall) -> None:
     _ = await hall.apply()
     body = await using(hall, fact)
 
-    async with overhearing(hall.client.database) as heard:
+    async with capture_sql(hall.client.database) as captured:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
-    assert [statement.split(" ", 2)[0] for statement, _ in heard] == [
+    assert [statement.split(" ", 2)[0] for statement, _ in captured] == [
         "INSERT",
         "SELECT",
         "WITH",
@@ -607,12 +607,12 @@ async def test_collected_licences_come_in_by_set(hall: Hall) -> None:
     facts = [a_license(holder=f"h{number}", origin="collected") for number in range(500)]
 
     async with (
-        overhearing(hall.client.database) as heard,
+        capture_sql(hall.client.database) as captured,
         hall.client.database.transaction() as session,
     ):
         await follow_licenses(session, facts, now=clock.now())
 
-    assert len(heard) == 1
+    assert len(captured) == 1
 
 
 async def matches(hall: Hall, headers: dict[str, str], **changes: Any) -> Any:

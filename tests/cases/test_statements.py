@@ -3,7 +3,7 @@
 The platform promises these numbers, because each statement is a round trip.
 """
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.cases.applications.model import MatterCopy
 from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, Hall
@@ -15,11 +15,11 @@ async def test_create_takes_four_statements_and_the_number(hall: Hall) -> None:
     _ = await hall.apply()  # The first one fills the process's memory of calendar and matter.
     body = await hall.application(hall.citizen)
 
-    async with overhearing(hall.client.database) as heard:
+    async with capture_sql(hall.client.database) as captured:
         answer = await hall.post(body, hall.citizen)
 
     assert answer.status_code == 201
-    assert [statement.split(" ", 2)[0] for statement, _ in heard] == [
+    assert [statement.split(" ", 2)[0] for statement, _ in captured] == [
         "INSERT",
         "SELECT",
         "WITH",
@@ -34,22 +34,22 @@ async def test_changed_calendar_costs_the_next_create_one_statement_more(hall: H
     await connection.close()
     body = await hall.application(hall.citizen)
 
-    async with overhearing(hall.client.database) as heard:
+    async with capture_sql(hall.client.database) as captured:
         answer = await hall.post(body, hall.citizen)
 
-    assert (answer.status_code, len(heard)) == (201, 5)
+    assert (answer.status_code, len(captured)) == (201, 5)
 
 
 async def test_read_takes_one_statement(hall: Hall) -> None:
     case = await hall.apply()
 
-    async with overhearing(hall.client.database) as heard:
+    async with capture_sql(hall.client.database) as captured:
         for headers in (hall.citizen, hall.officer("leader")):
             assert (
                 await hall.client.get(f"{BASE}/files/{case['id']}", headers=headers)
             ).status_code == 200
 
-    assert len(heard) == 2
+    assert len(captured) == 2
 
 
 async def test_known_text_of_a_matter_is_not_fetched_again_until_it_changes(hall: Hall) -> None:

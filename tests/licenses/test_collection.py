@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.licenses.timers import sign
 from services.licenses.use_cases.jobs import sign_batch
 from services.licenses.use_cases.making import CHUNK
@@ -262,9 +262,9 @@ async def test_rows_of_a_chunk_are_stored_many_at_once(office: Office) -> None:
     counts: list[int] = []
     for part, rows in enumerate((1, 4 * CHUNK)):
         record = a_record(a_chunk([collected(2000 * part + n) for n in range(rows)]), part)
-        async with overhearing(office.client.database) as heard:
+        async with capture_sql(office.client.database) as captured:
             await office.inbox.take([record])
-        counts.append(len(heard))
+        counts.append(len(captured))
 
     assert counts[1] - counts[0] == 3, (
         "one statement each stores as many as go at once, and all else is one for all"

@@ -63,7 +63,13 @@ class Connection:
         self, query: str, *args: Any, output: object, format: str | None = None
     ) -> str: ...
     async def copy_to_table(
-        self, table_name: str, *, source: object, format: str | None = None
+        self,
+        table_name: str,
+        *,
+        source: object,
+        columns: Sequence[str] | None = None,
+        timeout: float | None = None,
+        format: str | None = None,
     ) -> str: ...
     def add_query_logger(self, callback: Callable[[Any], object]) -> None: ...
     def remove_query_logger(self, callback: Callable[[Any], object]) -> None: ...
