@@ -30,7 +30,7 @@ from shared.events.identity import IdentityVerified
 from shared.messaging.bus import Record
 from shared.messaging.inbox import Consumer, Inbox
 from tests.builders.events import a_fact, a_record
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play, bearer
 from tests.licenses.conftest import Office, a_chunk, a_decision, collected
@@ -139,25 +139,25 @@ async def play_identity(play: Play, client: ServiceClient) -> list[str]:
     return [*secrets, staff["initial_password"], staff["totp_secret"]]
 
 
-async def play_cases(hall: Hall) -> None:
+async def play_cases(stack: StackFixture) -> None:
     """She applies, is read, tracked, corrected; a table is away for a moment."""
     applicant = {"kind": "person", "name": NAME, "id_number": ID_NUMBER, "phone": PHONE}
-    case = await hall.apply(applicant=applicant)
-    clerk = hall.officer("window_clerk")
-    _ = await hall.client.get(f"/api/v1/cases/files/{case['id']}", headers=clerk)
+    case = await stack.apply(applicant=applicant)
+    clerk = stack.officer("window_clerk")
+    _ = await stack.client.get(f"/api/v1/cases/files/{case['id']}", headers=clerk)
     tracked = {"number": case["number"], "phone_last4": PHONE[-4:]}
-    assert (await hall.client.post("/api/v1/cases/tracking", json=tracked)).status_code == 200
-    case = await hall.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
-    body = await hall.application(hall.citizen, applicant=applicant)
-    async with hall.client.database.transaction() as session:
+    assert (await stack.client.post("/api/v1/cases/tracking", json=tracked)).status_code == 200
+    case = await stack.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
+    body = await stack.application(stack.citizen, applicant=applicant)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(
             text("ALTER TABLE case_file ADD CONSTRAINT planted CHECK (channel <> 'mobile')")
         )
-    broken = await hall.post({**body, "channel": "mobile"}, hall.citizen)
-    async with hall.client.database.transaction() as session:
+    broken = await stack.post({**body, "channel": "mobile"}, stack.citizen)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN phone TO elsewhere"))
-    away = await hall.post(body, hall.citizen)
-    async with hall.client.database.transaction() as session:
+    away = await stack.post(body, stack.citizen)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN elsewhere TO phone"))
     assert (broken.status_code, away.status_code) == (409, 500)
 
@@ -366,15 +366,15 @@ async def test_no_canary_is_found_in_clear_anywhere(
     }
     errors = Errors(*clients.values())
     administrator = token(kind="staff", roles=["administrator"])
-    hall = Hall(clients["cases"], token)
-    await hall.publish()
+    stack = StackFixture(clients["cases"], token)
+    await stack.publish()
     assessment = await database_of("assessment")
 
     secrets = [
         *CANARIES,
         *await play_identity(Play(clients["identity"], administrator), clients["identity"]),
     ]
-    await play_cases(hall)
+    await play_cases(stack)
     secrets += await play_ratings(Giving(clients["ratings"], token))
     await play_licenses(Office(clients["licenses"], token))
     everyone = token(

@@ -31,8 +31,8 @@ from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.builders.ratings import RATER
 from tests.builders.ratings import Bureau as RatingBureau
 from tests.builders.subscriber import Subscriber, listening
-from tests.cases.conftest import Hall
-from tests.cases.test_bundles import BundleHall
+from tests.cases.conftest import StackFixture
+from tests.cases.test_bundles import BundleStackFixture
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.exchange.batching import Bureau as SigningBureau
 from tests.exchange.batching import Desk, a_verdict, jwk
@@ -310,32 +310,32 @@ Made = tuple[str, dict[str, list[Thing]]]
 async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     """Her cases, received, waiting for her correction, and decided."""
     owner = str(uuid4())
-    hall = Hall(client, token)
-    hall.citizen = token(sub=owner)
-    await hall.publish()
-    clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
-    received, correcting, decided = [await hall.apply(applicant=APPLICANT) for _ in range(3)]
-    correcting = await hall.do(
+    stack = StackFixture(client, token)
+    stack.citizen = token(sub=owner)
+    await stack.publish()
+    clerk, leader = stack.officer("window_clerk"), stack.officer("leader")
+    received, correcting, decided = [await stack.apply(applicant=APPLICANT) for _ in range(3)]
+    correcting = await stack.do(
         correcting, "correction-requests", clerk, {"items": [{"text": "缺少联系人"}]}
     )
-    decided = await hall.do(decided, "acceptance", clerk)
+    decided = await stack.do(decided, "acceptance", clerk)
     for _ in range(2):
-        decided = await hall.do(
-            decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"}
+        decided = await stack.do(
+            decided, "reviews", stack.officer("approver"), {"opinion": "agree", "text": "符合条件"}
         )
-    decided = await hall.do(decided, "decision", leader, {"result": "0"})
+    decided = await stack.do(decided, "decision", leader, {"result": "0"})
     administrator = token(kind="staff", roles=["administrator"])
     # Long after every due day, so that lights burn over the cases that wait.
-    _ = await hall.clocks(clock.local_date(clock.now()) + timedelta(days=120))
-    light = (await hall.get("lights", hall.officer("department_head")))["items"][0]
+    _ = await stack.clocks(clock.local_date(clock.now()) + timedelta(days=120))
+    light = (await stack.get("lights", stack.officer("department_head")))["items"][0]
     days = {"days": [{"day": "2027-03-01", "is_working": False, "note": "扫仓盘点日"}]}
-    change = await hall.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
+    change = await stack.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
     marks = (APPLICANT["name"], APPLICANT["id_number"], PHONE)
-    bundles = BundleHall(client, token)
+    bundles = BundleStackFixture(client, token)
     await bundles.publish_matter(TRADE, the_trade_register())
     await bundles.publish_matter(LICENCE, the_licence())
     await bundles.publish_bundle()
-    parent = await bundles.apply_bundle(hall.citizen, applicant=APPLICANT)
+    parent = await bundles.apply_bundle(stack.citizen, applicant=APPLICANT)
     cases = [
         Thing("case_id", {"case_id": case["id"], "code": "M1"}, (*marks, case["number"]))
         for case in (received, correcting, decided)
