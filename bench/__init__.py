@@ -1,1 +1,4 @@
-"""Benchmarks: one command per row of the targets, each with its own data, each against a baseline of the same run."""
+"""Benchmarks: one command per row of the targets.
+
+Each makes its own data and is compared with a baseline that is measured in the same run.
+"""

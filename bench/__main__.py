@@ -1,4 +1,7 @@
-"""Run the benchmarks one after the other: all of them, or those named: `python -m bench [p01 p12 …] [--quick]`."""
+"""Run all benchmarks one after the other, or those that are named.
+
+`python -m bench [p01 p12 …] [--quick]`.
+"""
 
 import subprocess
 import sys

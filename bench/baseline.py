@@ -39,7 +39,10 @@ def prepare_pgbench(postgres: EmbeddedPostgres, options: Options) -> None:
 
 
 def pgbench_tps(postgres: EmbeddedPostgres, options: Options) -> float:
-    """Transactions a second of `pgbench -N -c10`: one update, one insert and one select, committed."""
+    """Transactions a second of `pgbench -N -c10`.
+
+    Each is one update, one insert and one select, committed.
+    """
     out = _pgbench(postgres, "-n", "-N", "-c", "10", "-j", "2", "-T", options.pick("6", "1"))
     found = re.search(r"tps = ([\d.]+)", out)
     assert found is not None, out

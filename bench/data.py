@@ -1,4 +1,7 @@
-"""Data by the million, made inside PostgreSQL from one real row, so that every column has its real shape."""
+"""Data by the million, made inside PostgreSQL from one real row.
+
+So every column has its real shape.
+"""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -12,7 +15,8 @@ from deploy.sample import catalogue
 from shared import clock
 from shared.events.cases import CaseReceived
 
-# Cases spread over 60 due days, far enough that no timer acts on them meanwhile; one in ten is closed.
+# Cases spread over 60 due days, far enough that no timer acts on them meanwhile; one in ten is
+# closed.
 CASES = {
     "id": "uuidv7(make_interval(secs => -(n % 5000000)))",
     "number": "'BENCH' || lpad(n::text, 38, '0')",
@@ -22,18 +26,23 @@ CASES = {
     "state": "CASE WHEN n % 10 = 0 THEN 'closed' ELSE 'received' END",
 }
 INDUSTRIES = (
-    "食品 药品 餐饮 旅馆 茶馆 商店 道路 建筑 水利 农机 种子 畜牧 林木 草原 矿产 出版 广播 文物 体育 旅游 教育 医疗 护士 教师 律师"
+    "食品 药品 餐饮 旅馆 茶馆 商店 道路 建筑 水利 农机 种子 畜牧 林木 草原 矿产 出版 广播 文物"
+    " 体育 旅游 教育 医疗 护士 教师 律师"
     " 消防 电力 燃气 供水 排水 户外广告 养老 殡葬 社会保险 公积金 不动产 户籍 婚姻 生育 残疾人"
 ).split()
 OBJECTS = (
-    "经营 生产 设立 使用 运输 施工 执业 采伐 加工 储存 销售 检验 占用 建设 资质 资格 场所 设备 人员 项目"
+    "经营 生产 设立 使用 运输 施工 执业 采伐 加工 储存 销售 检验 占用 建设 资质 资格"
+    " 场所 设备 人员 项目"
 ).split()
 ACTS = "许可 核准 备案 登记 审批 确认 给付 变更 注销 延续 补办 换发 年检 认定 查询".split()
 SCOPES = ("", "(新办)", "(变更)", "(延续)", "(注销)", "(简易)", "(一次性告知)")
 
 
 def names() -> Iterator[str]:
-    """Different plausible names of matters, without end: some 84,000 combinations, then numbered."""
+    """Different plausible names of matters, without end.
+
+    There are some 84,000 combinations; after them the names are numbered.
+    """
     kinds = [a + b + c + d for a, b, c, d in product(INDUSTRIES, OBJECTS, ACTS, SCOPES)]
     random.Random(1).shuffle(kinds)
     yield from kinds
@@ -42,7 +51,10 @@ def names() -> Iterator[str]:
 
 
 def documents(number: int) -> list[dict[str, Any]]:
-    """So many different matter documents with guides: the sample's, each under codes and a name of its own."""
+    """`number` different matter documents with guides.
+
+    They are copies of the sample's documents, each with codes and a name of its own.
+    """
     samples, made, named = catalogue.documents(), [], names()
     for n in range(number):
         sample = samples[n % len(samples)]
@@ -65,9 +77,13 @@ async def clone(
     source: str,
     template: str,
 ) -> None:
-    """One row of `table` for each row of `source`, like the row where `template` holds except for `changes` (SQL)."""
+    """Insert one row into `table` for each row of `source`.
+
+    The new rows are like the row where `template` holds, except for `changes` (SQL).
+    """
     columns = await connection.fetch(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public'",
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_name = $1 AND table_schema = 'public'",
         table,
     )
     named = {row["column_name"]: f't."{row["column_name"]}"' for row in columns}

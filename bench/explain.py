@@ -1,7 +1,9 @@
-"""`EXPLAIN (ANALYZE, BUFFERS)` of the hot statements at a million rows, as markdown: `python -m bench.explain [--quick]`.
+"""Print the plans of the hot statements at a million rows, as markdown.
 
-The statements are not kept here: the requests are made, and whatever the service sends to PostgreSQL meanwhile is explained
-with the same parameters, each in a transaction that is undone.
+`python -m bench.explain [--quick]` prints `EXPLAIN (ANALYZE, BUFFERS)` of each.
+
+The statements are not kept here: the requests are made, and whatever the service sends to
+PostgreSQL meanwhile is explained with the same parameters, each in a transaction that is undone.
 """
 
 import argparse
@@ -14,14 +16,14 @@ from typing import Any
 import asyncpg
 import uvloop
 
+from bench.capture_sql import capture_sql
 from bench.data import clone_cases
-from bench.hall import Hall, open_hall
 from bench.harness import Options, machine, say, scratch
-from bench.overhear import overhearing
 from bench.p10_search import add_names
+from bench.stack_fixture import StackFixture, open_stack_fixture
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
-from services.matters.queries import catalogue as queries_catalogue
+from services.matters.queries.catalogue import MatterFilter, SearchPlace, search_matters
 from services.matters.schemas.catalogue import Directory
 from services.matters.use_cases.catalogue import store_directory
 from services.matters.use_cases.publishing import publish_documents
@@ -52,33 +54,34 @@ def show(title: str, statement: str, plan: str) -> None:
     )
 
 
-async def _deep(hall: Hall, pages: int, clerk: dict[str, str]) -> str:
+async def _deep(fixture: StackFixture, pages: int, clerk: dict[str, str]) -> str:
     cursor = ""
     for _ in range(pages // 2):
-        cursor = f"&cursor={(await hall.get(f'/work-list?limit=200{cursor}', clerk))['next']}"
+        page = await fixture.get(f"/work-list?limit=200{cursor}", clerk)
+        cursor = f"&cursor={page['next']}"
     return cursor
 
 
 async def _cases(postgres: EmbeddedPostgres, folder: Path, number: int) -> None:
-    async with open_hall(postgres, folder) as hall:
-        case, clerk = await hall.apply(), hall.clerk
+    async with open_stack_fixture(postgres, folder) as fixture:
+        case, clerk = await fixture.apply(), fixture.clerk
         say(f"adding {number:,} cases")
-        await clone_cases(hall.dsn, 1, number)
-        deep = await _deep(hall, min(1000, number // 250), clerk)
+        await clone_cases(fixture.dsn, 1, number)
+        deep = await _deep(fixture, min(1000, number // 250), clerk)
         acts: dict[str, Callable[[], Awaitable[Any]]] = {
-            "read one case": lambda: hall.get(f"/files/{case['id']}", hall.citizen),
-            "a citizen's own cases": lambda: hall.get("/files?limit=50", hall.citizen),
-            "work list, first page": lambda: hall.get("/work-list?limit=100", clerk),
-            "work list, page 1,000": lambda: hall.get(f"/work-list?limit=100{deep}", clerk),
-            "work list by state": lambda: hall.get("/work-list?limit=100&state=received", clerk),
-            "create": hall.apply,
+            "read one case": lambda: fixture.get(f"/files/{case['id']}", fixture.citizen),
+            "a citizen's own cases": lambda: fixture.get("/files?limit=50", fixture.citizen),
+            "work list, first page": lambda: fixture.get("/work-list?limit=100", clerk),
+            "work list, page 1,000": lambda: fixture.get(f"/work-list?limit=100{deep}", clerk),
+            "work list by state": lambda: fixture.get("/work-list?limit=100&state=received", clerk),
+            "create": fixture.apply,
         }
         for title, act in acts.items():
-            async with overhearing(hall.app.state.database) as heard:
+            async with capture_sql(fixture.app.state.database) as captured:
                 _ = await act()
-            for statement, parameters in dict(heard).items():
-                show(f"{title}", statement, await _plan_of(hall.dsn, statement, parameters))
-        show("relay: claim", CLAIM, await explain(hall.dsn, CLAIM, [1000]))
+            for statement, parameters in dict(captured).items():
+                show(f"{title}", statement, await _plan_of(fixture.dsn, statement, parameters))
+        show("relay: claim", CLAIM, await explain(fixture.dsn, CLAIM, [1000]))
 
 
 async def _plan_of(dsn: str, statement: str, parameters: Any) -> str:
@@ -99,15 +102,12 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
         _ = await publish_documents(session, texts, actor="bench", now=clock.now())
     say(f"adding {number:,} names")
     await add_names(dsn, number)
-    filters = dict.fromkeys(
-        ("area", "department", "type", "object", "topic", "level", "max_visits")
-    )
     for words in ("茶馆", "经营许可"):
-        async with overhearing(database) as heard, database.reading() as session:
-            _ = await queries_catalogue.search_matters(
-                session, words, filters, (-1, 0, queries_catalogue.FIRST), 20
+        async with capture_sql(database) as captured, database.reading() as session:
+            _ = await search_matters(
+                session, words, filters=MatterFilter(), after=SearchPlace(), limit=20
             )
-        for statement, parameters in dict(heard).items():
+        for statement, parameters in dict(captured).items():
             show(f"search: {words}", statement, await explain(dsn, statement, parameters))
     await database.close()
 
@@ -120,7 +120,8 @@ def main() -> None:
         postgres.create_databases(["tongban_cases", "tongban_matters"])
         place = machine()
         print(
-            f"At {number:,} rows, {clock.now():%Y-%m-%d}, {place['cores']} cores {place['cpu']}, shared_buffers 32 MB."
+            f"At {number:,} rows, {clock.now():%Y-%m-%d},"
+            f" {place['cores']} cores {place['cpu']}, shared_buffers 32 MB."
         )
         uvloop.run(_cases(postgres, folder, number))
         uvloop.run(_matters(postgres, number))

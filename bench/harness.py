@@ -1,7 +1,8 @@
-"""What every benchmark has in common: its row, its figures with the values that pass, and the line it leaves behind.
+"""What every benchmark has in common: its row, its figures, and the line it leaves behind.
 
-`python -m bench.p01_create_case [--quick]` runs one row, prints its figures and appends a JSON line to
-`var/bench/results.jsonl`, from which `python -m bench.report` renders the table of `docs/benchmarks.md`.
+`python -m bench.p01_create_case [--quick]` runs one row, prints its figures and appends a JSON line
+to `var/bench/results.jsonl`, from which `python -m bench.report` renders the table of
+`docs/benchmarks.md`.
 """
 
 import argparse
@@ -30,7 +31,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. Without `passes` it stands there to be read; `more` tells whether more is better."""
+    """One measured value.
+
+    Without `passes` it is only shown; `more` says whether more is better.
+    """
 
     name: str
     value: float
@@ -59,7 +63,10 @@ def at_most(name: str, value: float, unit: str, passes: float, aims: float) -> F
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to measure: `quick` shows within seconds that everything works, its figures decide nothing."""
+    """How much to measure.
+
+    `quick` shows within seconds that everything works; its figures decide nothing.
+    """
 
     quick: bool = False
 
@@ -101,11 +108,15 @@ def show(figure: Figure) -> str:
     sign = "≥" if figure.more else "≤"
     bound = "" if figure.passes is None else f"  pass {sign} {number(figure.passes)}"
     bound += "" if figure.aims is None else f", aim {sign} {number(figure.aims)}"
-    return f"  {figure.name:<58} {number(figure.value):>10} {figure.unit:<6}{bound}  {figure.verdict.upper()}".rstrip()
+    measured = f"{figure.name:<58} {number(figure.value):>10} {figure.unit:<6}"
+    return f"  {measured}{bound}  {figure.verdict.upper()}".rstrip()
 
 
 def speed() -> float:
-    """Million steps a second of a plain loop, the best of three: shared machines change theirs from minute to minute."""
+    """Million steps a second of a plain loop, the best of three.
+
+    A shared machine changes its pace from minute to minute.
+    """
     best = 0.0
     for _ in range(3):
         started, steps = time.perf_counter(), 0
@@ -141,7 +152,10 @@ def _raise_exit(number: int, _frame: object) -> None:
 
 
 def run(row: str, what: str, measure: Callable[[Options], Sequence[Figure]]) -> None:
-    """Main of a benchmark: everything it starts is stopped and removed, also when it is ended early."""
+    """Main of a benchmark.
+
+    Everything that it starts is stopped and removed, also when it is ended early.
+    """
     parser = argparse.ArgumentParser(description=what)
     _ = parser.add_argument(
         "--quick",

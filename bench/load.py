@@ -18,7 +18,10 @@ Request = Callable[[int], bytes]
 
 
 class _Wire(asyncio.Protocol):
-    """One connection, one request at a time; reads answers that carry their length, as all of ours do."""
+    """One connection with one request at a time.
+
+    It reads only answers that carry their length, as all of ours do.
+    """
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -78,7 +81,10 @@ class Client:
 
 
 def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
-    """The bytes of a request; `body` as JSON, or as it is when it is bytes. `_` in a header's name means `-`."""
+    """The bytes of a request.
+
+    `body` is sent as JSON, or unchanged when it is bytes. `_` in a header's name means `-`.
+    """
     content = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
     named = {"host": "bench", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if body is not None:
@@ -134,7 +140,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 async def drive(
     url: str, make: Request, *, clients: int, seconds: float = 0.0, count: int = 0
 ) -> Outcome:
-    """Each client sends its next request when the last is answered, for `seconds` or until `count` are sent."""
+    """Send from each client its next request when the last one is answered.
+
+    It ends after `seconds` seconds, or when `count` requests are sent.
+    """
     outcome, left = Outcome(), count
     until = time.perf_counter() + (seconds or 600.0)
 
@@ -157,10 +166,12 @@ async def drive(
 
 
 async def pace(url: str, make: Request, *, rate: float, seconds: float) -> Outcome:
-    """Requests come at `rate` a second whether or not earlier ones were answered, as people do; each waits for its answer.
+    """Send `rate` requests a second, whether or not earlier ones were answered.
 
-    Connections are kept for the next, and a new one is made when all are busy. Refused and lost requests are noted like
-    answers (a lost one as status 0); nothing is checked here.
+    This is how people behave. Each request waits for its answer.
+
+    Connections are kept for the next, and a new one is made when all are busy. Refused and lost
+    requests are noted like answers (a lost one as status 0); nothing is checked here.
     """
     outcome, idle = Outcome(), list[Client]()
     begun = time.perf_counter()

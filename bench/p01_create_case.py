@@ -1,7 +1,9 @@
-"""P1: create a case through the gateway on the production topology, ten clients, against pgbench on the same PostgreSQL.
+"""P1: create a case through the gateway on the production topology, with ten clients.
 
-Each request carries a token and an idempotency key of its own and three materials; the case, its audit row, its events
-and the stored answer are one transaction.
+The baseline is pgbench on the same PostgreSQL.
+
+Each request carries a token and an idempotency key of its own and three materials; the case, its
+audit row, its events and the stored answer are one transaction.
 """
 
 from collections.abc import Sequence
@@ -11,20 +13,23 @@ import uvloop
 from bench.baseline import pgbench_tps, prepare_pgbench
 from bench.harness import Figure, Options, at_least, at_most, run
 from bench.load import Outcome, drive
-from bench.town import Bill, bill, running_stack, seconds, settle
+from bench.seed_data import CpuUsage, cpu_usage, make_seed_data, running_stack, seconds
 from deploy.stack import Stack
 
 CLIENTS = 10
 
 
-async def create(stack: Stack, options: Options, whole: float = 20.0) -> tuple[Outcome, Bill]:
-    """Create cases for the measured time after a warm-up; what it met and what it cost meanwhile."""
-    town = await settle(stack)
+async def create(stack: Stack, options: Options, whole: float = 20.0) -> tuple[Outcome, CpuUsage]:
+    """Create cases for the measured time after a warm-up.
+
+    Returns the answers, and the CPU seconds that they cost.
+    """
+    seed = await make_seed_data(stack)
     url = stack.folder.url
-    _ = await drive(url, town.application, clients=CLIENTS, seconds=options.pick(4.0, 0.5))
-    before = bill(stack)
-    outcome = await drive(url, town.application, clients=CLIENTS, seconds=seconds(options, whole))
-    return outcome, bill(stack).since(before)
+    _ = await drive(url, seed.application, clients=CLIENTS, seconds=options.pick(4.0, 0.5))
+    before = cpu_usage(stack)
+    outcome = await drive(url, seed.application, clients=CLIENTS, seconds=seconds(options, whole))
+    return outcome, cpu_usage(stack).since(before)
 
 
 def measure(options: Options) -> Sequence[Figure]:

@@ -1,6 +1,9 @@
-"""P2: CPU seconds of everything per 1,000 created cases: gateway, APIs, PostgreSQL, relay and the effects in other services.
+"""P2: CPU seconds of everything per 1,000 created cases.
 
-A fixed number of cases is created; the bill is taken when every event has had its effect in assessment.
+Counted are the gateway, the APIs, PostgreSQL, the relay and the effects in other services.
+
+A fixed number of cases is created; the CPU seconds are read when every event has had its
+effect in assessment.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ import uvloop
 from bench.harness import Figure, Options, at_most, run
 from bench.load import drive
 from bench.p01_create_case import CLIENTS
-from bench.town import Bill, bill, running_stack, settle
+from bench.seed_data import CpuUsage, cpu_usage, make_seed_data, running_stack
 from deploy.stack import Stack
 
 
@@ -27,14 +30,14 @@ async def drained(stack: Stack, cases: int, limit: float = 60.0) -> None:
         await connection.close()
 
 
-async def _create(stack: Stack, options: Options) -> tuple[int, Bill]:
-    town, count, warm = await settle(stack), options.pick(2000, 100), options.pick(300, 20)
-    warmed = await drive(stack.folder.url, town.application, clients=CLIENTS, count=warm)
+async def _create(stack: Stack, options: Options) -> tuple[int, CpuUsage]:
+    seed, count, warm = await make_seed_data(stack), options.pick(2000, 100), options.pick(300, 20)
+    warmed = await drive(stack.folder.url, seed.application, clients=CLIENTS, count=warm)
     await drained(stack, warmed.count)
-    before = bill(stack)
-    outcome = await drive(stack.folder.url, town.application, clients=CLIENTS, count=count)
+    before = cpu_usage(stack)
+    outcome = await drive(stack.folder.url, seed.application, clients=CLIENTS, count=count)
     await drained(stack, warmed.count + outcome.count)
-    return outcome.count, bill(stack).since(before)
+    return outcome.count, cpu_usage(stack).since(before)
 
 
 def measure(options: Options) -> Sequence[Figure]:

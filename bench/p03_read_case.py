@@ -1,4 +1,7 @@
-"""P3: read one case through the gateway on the production topology, ten clients, each a case of her own among many."""
+"""P3: read one case through the gateway on the production topology, with ten clients.
+
+Each client reads a case of her own among many.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +11,7 @@ from bench.baseline import pgbench_tps, prepare_pgbench
 from bench.data import clone_cases
 from bench.harness import Figure, Options, at_least, at_most, run, say
 from bench.load import Client, Outcome, Request, drive, request
-from bench.town import Bill, Town, bill, running_stack, seconds, settle
+from bench.seed_data import CpuUsage, SeedData, cpu_usage, make_seed_data, running_stack, seconds
 from deploy.stack import Stack
 
 CLIENTS = 10
@@ -16,11 +19,11 @@ OWN = 20
 """Cases of each client."""
 
 
-async def readers(town: Town) -> Request:
+async def readers(seed: SeedData) -> Request:
     """Requests for the citizens' own cases in turn."""
-    client, wanted = Client(town.stack.folder.url), []
-    for citizen, header in enumerate(town.citizens):
-        cases = [await town.apply(client, citizen) for _ in range(OWN)]
+    client, wanted = Client(seed.stack.folder.url), []
+    for citizen, header in enumerate(seed.citizens):
+        cases = [await seed.apply(client, citizen) for _ in range(OWN)]
         wanted.append(
             [request("GET", f"/api/v1/cases/files/{case['id']}", **header) for case in cases]
         )
@@ -36,16 +39,16 @@ async def readers(town: Town) -> Request:
 
 async def read(
     stack: Stack, make: Request, options: Options, whole: float = 15.0
-) -> tuple[Outcome, Bill]:
+) -> tuple[Outcome, CpuUsage]:
     """Read for the measured time after a warm-up."""
     _ = await drive(stack.folder.url, make, clients=CLIENTS, seconds=options.pick(3.0, 0.5))
-    before = bill(stack)
+    before = cpu_usage(stack)
     outcome = await drive(stack.folder.url, make, clients=CLIENTS, seconds=seconds(options, whole))
-    return outcome, bill(stack).since(before)
+    return outcome, cpu_usage(stack).since(before)
 
 
-async def _measured(stack: Stack, options: Options) -> tuple[Outcome, Bill]:
-    make = await readers(await settle(stack, CLIENTS))
+async def _measured(stack: Stack, options: Options) -> tuple[Outcome, CpuUsage]:
+    make = await readers(await make_seed_data(stack, CLIENTS))
     number = options.pick(100_000, 1000)
     say(f"adding {number:,} cases")
     await clone_cases(stack.postgres.dsn("tongban_cases"), 1, number)

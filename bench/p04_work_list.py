@@ -1,9 +1,12 @@
-"""P4: a clerk's work list, 100 items through the gateway, at 10 thousand and at 1 million cases, first page and page 1,000.
+"""P4: a clerk's work list, 100 items through the gateway, first page and page 1,000.
 
-At 10 thousand there is no page 1,000: the last full one stands for it. All cases belong to the clerk's department, nine in
-ten are open, so that the list is as long as it can be. The four are compared by the CPU seconds of everything per page, which
-say more than rates when the machine is shared; and turn by turn, each platform beside the other, because its pace changes
-from minute to minute.
+Measured at 10 thousand and at 1 million cases.
+
+At 10 thousand there is no page 1,000: the last full one stands for it. All cases belong to the
+clerk's department, nine in ten are open, so that the list is as long as it can be. The four are
+compared by the CPU seconds of everything per page, which say more than rates when the machine is
+shared; and turn by turn, each platform beside the other, because its pace changes from minute to
+minute.
 """
 
 from collections.abc import Sequence
@@ -16,16 +19,16 @@ from bench.baseline import pgbench_tps, prepare_pgbench
 from bench.data import clone_cases
 from bench.harness import Figure, Options, at_least, at_most, run, say
 from bench.load import Client, drive, percentile, request
-from bench.town import Town, bill, running_stack, seconds, settle
+from bench.seed_data import SeedData, cpu_usage, make_seed_data, running_stack, seconds
 from deploy.stack import Stack
 
 CLIENTS = 10
 PATH = "/api/v1/cases/work-list"
 
 
-async def deep_cursor(town: Town, clerk: dict[str, str], skipped: int) -> str:
+async def deep_cursor(seed: SeedData, clerk: dict[str, str], skipped: int) -> str:
     """The cursor after `skipped` items, found as a client finds it: page by page."""
-    client, cursor = Client(town.stack.folder.url), ""
+    client, cursor = Client(seed.stack.folder.url), ""
     for limit in [200] * (skipped // 200) + [100] * (skipped % 200 // 100):
         page = await client.json("GET", f"{PATH}?limit={limit}{cursor}", **clerk)
         cursor = f"&cursor={page['next']}"
@@ -38,7 +41,7 @@ class Page:
     """One of the four, and what each turn of asking for it met."""
 
     name: str
-    town: Town
+    seed: SeedData
     wanted: bytes
     rates: list[float] = field(default_factory=list[float])
     times: list[float] = field(default_factory=list[float])
@@ -46,11 +49,11 @@ class Page:
     """CPU milliseconds per page by part, a turn each."""
 
     async def turn(self, length: float) -> None:
-        before = bill(self.town.stack)
+        before = cpu_usage(self.seed.stack)
         outcome = await drive(
-            self.town.stack.folder.url, lambda _: self.wanted, clients=CLIENTS, seconds=length
+            self.seed.stack.folder.url, lambda _: self.wanted, clients=CLIENTS, seconds=length
         )
-        self.costs.append(bill(self.town.stack).since(before).each(outcome.count))
+        self.costs.append(cpu_usage(self.seed.stack).since(before).each(outcome.count))
         self.rates.append(outcome.rate)
         self.times += outcome.times
 
@@ -60,17 +63,17 @@ class Page:
 
 async def _pages(stack: Stack, number: int) -> list[Page]:
     """First and deep page of a platform with so many cases."""
-    town, client = await settle(stack), Client(stack.folder.url)
-    _ = await town.apply(client)
+    seed, client = await make_seed_data(stack), Client(stack.folder.url)
+    _ = await seed.apply(client)
     client.close()
     say(f"adding {number:,} cases")
     await clone_cases(stack.postgres.dsn("tongban_cases"), 1, number)
-    clerk = town.officer("window_clerk")
+    clerk = seed.officer("window_clerk")
     last = min(99_900, number * 9 // 10 // 100 * 100 - 100)
-    cursors = {"page 1": "", f"page {last // 100 + 1:,}": await deep_cursor(town, clerk, last)}
+    cursors = {"page 1": "", f"page {last // 100 + 1:,}": await deep_cursor(seed, clerk, last)}
     return [
         Page(
-            f"{number:,} cases, {name}", town, request("GET", f"{PATH}?limit=100{cursor}", **clerk)
+            f"{number:,} cases, {name}", seed, request("GET", f"{PATH}?limit=100{cursor}", **clerk)
         )
         for name, cursor in cursors.items()
     ]
@@ -89,7 +92,10 @@ async def _measured(small: Stack, large: Stack, options: Options) -> list[Page]:
 
 
 def spread(costs: Sequence[Sequence[float]]) -> float:
-    """Dearest ÷ cheapest: each by the median of its share of the turn, so that the machine's pace counts for nothing."""
+    """Dearest ÷ cheapest of the four lists.
+
+    Each counts by the median of its share of the turn, so that the machine's pace has no influence.
+    """
     means = [sum(turn) / len(turn) for turn in zip(*costs, strict=True)]
     shares = [median(cost / mean for cost, mean in zip(one, means, strict=True)) for one in costs]
     return max(shares) / min(shares)

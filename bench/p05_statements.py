@@ -1,6 +1,7 @@
 """P5: statements per read and per create, counted by PostgreSQL itself (`log_statement = all`).
 
-The cases app alone works on its database, in this process and without a worker, so that every line is the request's.
+The cases app alone works on its database, in this process and without a worker, so that every line
+is the request's.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench.hall import Hall, open_hall
 from bench.harness import Figure, Options, at_most, run, scratch
+from bench.stack_fixture import StackFixture, open_stack_fixture
 from deploy.postgres import EmbeddedPostgres
 
 STATEMENT = re.compile(r"LOG:  (?:statement|execute [^:]+): (.*)")
@@ -35,9 +36,9 @@ class Statements:
 
 
 @asynccontextmanager
-async def listening(hall: Hall, log: Path) -> AsyncGenerator[Statements]:
+async def listening(fixture: StackFixture, log: Path) -> AsyncGenerator[Statements]:
     """From here on every statement on the cases database is logged."""
-    await hall.log_statements()
+    await fixture.log_statements()
     statements = Statements(log)
     _ = statements.take()
     yield statements
@@ -46,14 +47,14 @@ async def listening(hall: Hall, log: Path) -> AsyncGenerator[Statements]:
 async def _counted(postgres: EmbeddedPostgres, folder: Path) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     async with (
-        open_hall(postgres, folder) as hall,
-        listening(hall, folder / "postgres.log") as statements,
+        open_stack_fixture(postgres, folder) as fixture,
+        listening(fixture, folder / "postgres.log") as statements,
     ):
-        case = await hall.apply()
+        case = await fixture.apply()
         wanted = {
-            "create": hall.apply,
-            "read": lambda: hall.get(f"/files/{case['id']}", hall.citizen),
-            "work list": lambda: hall.get("/work-list?limit=100", hall.clerk),
+            "create": fixture.apply,
+            "read": lambda: fixture.get(f"/files/{case['id']}", fixture.citizen),
+            "work list": lambda: fixture.get("/work-list?limit=100", fixture.clerk),
         }
         for name, act in wanted.items():
             for _ in range(2):

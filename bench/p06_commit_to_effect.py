@@ -1,11 +1,15 @@
-"""P6: from the commit in one service to the committed effect in another, over real Kafka, at 100 events a second.
+"""P6: from the commit in one service to the committed effect in another.
 
-Facts are committed into the outbox of cases at a steady pace; the running relay, broker and consumer carry them into
-assessment. Both moments are PostgreSQL's own commit times (`track_commit_timestamp`) of one server and clock, to the
-microsecond: no polling, no clock of ours. The measured span holds the flush of the first commit, not of the second.
+Over real Kafka, at 100 events a second.
 
-Two moments on the way tell where the time goes: the one at which the relay gave the event to the producer (the record's own
-time on the topic, in whole milliseconds) and the one at which the consumer's transaction began (`inbox.handled_at`).
+Facts are committed into the outbox of cases at a steady pace; the running relay, broker and
+consumer carry them into assessment. Both moments are PostgreSQL's own commit times
+(`track_commit_timestamp`) of one server and clock, to the microsecond: no polling, no clock of
+ours. The measured span holds the flush of the first commit, not of the second.
+
+Two moments on the way tell where the time goes: the one at which the relay gave the event to the
+producer (the record's own time on the topic, in whole milliseconds) and the one at which the
+consumer's transaction began (`inbox.handled_at`).
 """
 
 import asyncio
@@ -24,7 +28,7 @@ from bench.data import a_fact
 from bench.harness import Figure, Options, at_most, run
 from bench.load import percentile
 from bench.p02_cpu_per_create import drained
-from bench.town import running_stack
+from bench.seed_data import running_stack
 from deploy.stack import Stack
 from shared.database.session import Database
 from shared.events.base import parse_envelope, topic_of

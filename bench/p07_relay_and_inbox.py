@@ -1,8 +1,10 @@
-"""P7: how many events a relay hands to real Kafka, and how many a consumer takes in with inbox and effect, one process each.
+"""P7: how many events a relay sends to real Kafka, and how many a consumer handles.
 
-The outbox is filled beforehand inside PostgreSQL with real events; `shared.messaging.outbox.Relay` empties it. Then the inbox of this
-process drains the topic: with a handler for batches (one statement for its rows), with the real one of assessment, and
-with a handler for single events.
+The consumer handles them with inbox and effect. Each side is one process.
+
+The outbox is filled beforehand inside PostgreSQL with real events; `shared.messaging.outbox.Relay`
+empties it. Then the inbox of this process drains the topic: with a handler for batches (one
+statement for its rows), with the real one of assessment, and with a handler for single events.
 """
 
 import asyncio

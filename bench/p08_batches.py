@@ -1,10 +1,12 @@
 """P8: cases and licences that come by signed batch.
 
-Through the platform: from the first byte at the gateway over exchange, broker and the judging service to the receipt of
-stage 2, on the production topology. Then the judging service alone, one process: the chunks lie ready as exchange would send
-them, and the inbox of cases takes them in with its real consumer and database, also beside a million cases of the past.
+Through the platform: from the first byte at the gateway over exchange, broker and the judging
+service to the receipt of stage 2, on the production topology. Then the judging service alone, one
+process: the chunks lie ready as exchange would send them, and the inbox of cases takes them in with
+its real consumer and database, also beside a million cases of the past.
 
-The pass values were set on a machine on which pgbench made 5,043 transactions a second; the same for each of them is 0.397.
+The pass values were set on a machine on which pgbench made 5,043 transactions a second; the same
+for each of them is 0.397.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from bench import proc
 from bench.baseline import pgbench_tps, prepare_pgbench
 from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
 from bench.load import Client, request
-from bench.town import Town, bill, running_stack, settle
+from bench.seed_data import SeedData, cpu_usage, make_seed_data, running_stack
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from deploy.stack import Stack
@@ -123,15 +125,17 @@ async def _measured(dsn: str, options: Options) -> tuple[dict[str, float], float
 
 
 FILL = (
-    "INSERT INTO imported_case (area_code, department_code, source_system, source_number, case_id, version, revision, record,"
-    " imported_at) SELECT area_code, department_code, 'fill', 'F-' || n, gen_random_uuid(), 1, 1, record, imported_at"
+    "INSERT INTO imported_case (area_code, department_code, source_system, source_number, case_id,"
+    " version, revision, record, imported_at)"
+    " SELECT area_code, department_code, 'fill', 'F-' || n, gen_random_uuid(),"
+    " 1, 1, record, imported_at"
     " FROM generate_series($1::int, $2::int) n, (SELECT * FROM imported_case LIMIT 1) one"
 )
 """A million cases of the past: what a further batch costs beside them."""
 
 
 async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
-    """CPU seconds of everything per 1,000 records at 100,000 and at 1,000,000 cases taken in before."""
+    """CPU seconds of everything per 1,000 records, with 100,000 and with 1,000,000 stored cases."""
     database = Database(
         postgres.dsn("tongban_cases"), data_key=DATA, platform_key=PLATFORM, pool_size=2
     )
@@ -156,18 +160,18 @@ async def _growth(postgres: EmbeddedPostgres, options: Options) -> list[float]:
 class Bureau:
     """A peer of a running platform that signs batches."""
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
+    def __init__(self, seed: SeedData) -> None:
+        self._seed = seed
         self._key = Ed25519PrivateKey.generate()
         self._account = str(new_id())
-        self._client = Client(town.stack.folder.url)
-        self._system = town.token(
+        self._client = Client(seed.stack.folder.url)
+        self._system = seed.token(
             kind="system", sub=self._account, scope="exchange:push", area=catalogue.CITY
         )
 
     async def enter(self) -> None:
         """Register, and publish the type of the licences that are collected."""
-        administrator = self._town.token(kind="staff", roles=["administrator"])
+        administrator = self._seed.token(kind="staff", roles=["administrator"])
         body = {
             "code": "bench",
             "name": "批次",
@@ -199,7 +203,10 @@ class Bureau:
         )
 
     async def push(self, resource: str, *batches: Sequence[dict[str, Any]]) -> float:
-        """Records a second from the first byte to the last receipt of stage 2; a batch follows the receipt of the last."""
+        """Records a second from the first byte to the last receipt of stage 2.
+
+        A batch is sent when the receipt of the last one is there.
+        """
         started = time.perf_counter()
         sent = [await self._send(resource, records) for records in batches]
         for batch, records in zip(sent, batches, strict=True):
@@ -256,7 +263,8 @@ class Bureau:
 
 
 def _card(number: int, type_code: str) -> dict[str, Any]:
-    first = f"54010219{50 + number // 28000 % 50:02d}{1 + number // 28 % 12:02d}{1 + number % 28:02d}{number // 336 % 1000:03d}"
+    year, month, day = 50 + number // 28000 % 50, 1 + number // 28 % 12, 1 + number % 28
+    first = f"54010219{year:02d}{month:02d}{day:02d}{number // 336 % 1000:03d}"
     holder = {
         "holder_kind": "person",
         "holder_name": "旦增罗布",
@@ -274,7 +282,10 @@ def _card(number: int, type_code: str) -> dict[str, Any]:
 
 @dataclass
 class Taken:
-    """What went through the platform: records a second, pgbench's transactions a second around them, CPU ms per record."""
+    """What went through the platform.
+
+    Records a second, pgbench's transactions a second before and after, CPU milliseconds a record.
+    """
 
     rate: float
     pgbench: float
@@ -282,8 +293,11 @@ class Taken:
 
 
 async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Taken]:
-    """Signed batches through the gateway, the broker and both workers, until the last verdict is in the second receipt."""
-    bureau, found = Bureau(await settle(stack, 1)), dict[str, Taken]()
+    """Send signed batches through the gateway, the broker and both workers.
+
+    It ends when the last verdict is in the second receipt.
+    """
+    bureau, found = Bureau(await make_seed_data(stack, 1)), dict[str, Taken]()
     await bureau.enter()
     size, batches = options.pick(10_000, 200), options.pick(10, 5)
     sets: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -296,7 +310,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
             options.pick(8.0, 0.0)
         )  # not the five seconds after which the gateway ends a connection
         tps = await asyncio.to_thread(pgbench_tps, stack.postgres, options)
-        before = bill(stack)
+        before = cpu_usage(stack)
         rate = await bureau.push(
             kind,
             *(
@@ -304,7 +318,7 @@ async def _through_the_platform(stack: Stack, options: Options) -> dict[str, Tak
                 for first in range(1000, 1000 + size * batches, size)
             ),
         )
-        parts = bill(stack).since(before).parts
+        parts = cpu_usage(stack).since(before).parts
         each = 1000 / (size * batches)
         tps = (tps + await asyncio.to_thread(pgbench_tps, stack.postgres, options)) / 2
         found[kind] = Taken(

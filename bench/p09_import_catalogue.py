@@ -1,4 +1,7 @@
-"""P9: import and publish a catalogue of 6,181 matters with guides, through the gateway, against a plain COPY of the bytes."""
+"""P9: import and publish a catalogue of 6,181 matters with guides through the gateway.
+
+The baseline is a plain COPY of the bytes.
+"""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ from bench.baseline import copy_seconds
 from bench.data import documents
 from bench.harness import Figure, Options, at_most, run
 from bench.load import Client
-from bench.town import bill, running_stack, settle
+from bench.seed_data import cpu_usage, make_seed_data, running_stack
 from deploy.stack import Stack
 
 MATTERS = 6_181
@@ -32,11 +35,11 @@ async def publish(stack: Stack, number: int, headers: dict[str, str]) -> tuple[f
 
 
 async def _measured(stack: Stack, options: Options) -> list[Figure]:
-    town = await settle(stack, 1)
-    before = bill(stack)
-    headers = town.token(kind="staff", roles=["administrator"])
+    seed = await make_seed_data(stack, 1)
+    before = cpu_usage(stack)
+    headers = seed.token(kind="staff", roles=["administrator"])
     seconds, lines = await publish(stack, options.pick(MATTERS, 200), headers)
-    cost = bill(stack).since(before)
+    cost = cpu_usage(stack).since(before)
     copied = await copy_seconds(stack.postgres.dsn("tongban_matters"), lines)
     return [
         at_most("import and publish", seconds, "s", 30, 8),

@@ -1,7 +1,10 @@
-"""P10: search by two to four characters, top 20, through the gateway, at 6,181 matters and at 1 million names.
+"""P10: search by two to four characters through the gateway, top 20.
 
-The 6,181 are published through the API. The million are copies of a real row under generated names, indexed by the words
-that `services.matters.search` makes of them. One client asks, so that the figure is the answer's time, not a queue's.
+Measured at 6,181 matters and at 1 million names.
+
+The 6,181 are published through the API. The million are copies of a real row under generated names,
+indexed by the words that `services.matters.search` makes of them. One client asks, so that the
+figure is the answer's time, not a queue's.
 """
 
 import random
@@ -16,7 +19,7 @@ from bench.data import clone, names
 from bench.harness import Figure, Options, at_most, run, say
 from bench.load import Outcome, drive, request
 from bench.p09_import_catalogue import MATTERS, publish
-from bench.town import running_stack, settle
+from bench.seed_data import make_seed_data, running_stack
 from deploy.stack import Stack
 from services.matters import search
 
@@ -47,7 +50,10 @@ async def _copy(connection: asyncpg.Connection, lines: Iterable[bytes]) -> None:
 
 
 async def add_names(dsn: str, number: int) -> None:
-    """So many more published matters. The search index is dropped and built again: a million insertions would take minutes."""
+    """Add `number` published matters.
+
+    The search index is dropped and built again: a million insertions would take minutes.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         _ = await connection.execute(
@@ -89,8 +95,8 @@ async def _ask(stack: Stack, options: Options) -> Outcome:
 
 
 async def _measured(stack: Stack, options: Options) -> dict[str, Outcome]:
-    town = await settle(stack, 1)
-    headers = town.token(kind="staff", roles=["administrator"])
+    seed = await make_seed_data(stack, 1)
+    headers = seed.token(kind="staff", roles=["administrator"])
     few, many = options.pick((MATTERS, 1_000_000), (200, 2_000))
     _ = await publish(stack, few, headers)
     found = {"matters": await _ask(stack, options)}

@@ -1,9 +1,11 @@
-"""P11: rates of 好差评 of any department, channel and month at 1,000,000 ratings, and how their cost grows from 100,000; the
-daily report at a year of cases.
+"""P11: rates of 好差评 of any department, channel and month at 1,000,000 ratings.
 
-Ratings, invitations and tickets are made inside PostgreSQL; their counters by the rule as SQL (`queries.statistics.CELLS`),
-which is compared with the rule as Python (`model.statistics`) over the rows of some departments' months. What is measured
-is the use case: the statements and the making of the answer, without the way through the gateway.
+Also how their cost grows from 100,000, and the daily report at a year of cases.
+
+Ratings, invitations and tickets are made inside PostgreSQL; their counters by the rule as SQL
+(`queries.statistics.CELLS`), which is compared with the rule as Python (`model.statistics`) over
+the rows of some departments' months. What is measured is the use case: the statements and the
+making of the answer, without the way through the gateway.
 """
 
 import random
@@ -44,7 +46,10 @@ from shared.database.session import Database
 PAGE = Slice(limit=50)
 DATABASES = ("ratings", "ten_times_the_ratings")
 AREAS, DEPARTMENTS, MATTERS, MONTHS = 9, 8, 20, 24
-"""At 100,000 ratings a bureau has some sixty a month, as Lhasa's have; at 1,000,000 ten times as many."""
+"""At 100,000 ratings a bureau has some sixty a month, as Lhasa's have.
+
+At 1,000,000 it has ten times as many.
+"""
 YEAR, LAST = date(2025, 11, 1), date(2026, 10, 1)
 
 
@@ -63,25 +68,32 @@ SERVICE = (
     f"'closing', 'N' || lpad(n::text, 9, '0'), 1, {PLACE}, 'M' || {_dice('k', MATTERS)}, 'x',"
     f" 'H' || {_dice('h', 5)}, 'W' || {_dice('w', 10)}"
 )
-COLUMNS = 'stage, case_number, service_number, area_code, department_code, matter_code, matter_name, hall, "window"'
+COLUMNS = (
+    "stage, case_number, service_number, area_code, department_code, matter_code, matter_name,"
+    ' hall, "window"'
+)
 INVITATIONS = (
     f"INSERT INTO invitation (id, revision, token_hash, invited_at, open_until, {COLUMNS})"
     f" SELECT {ID}, 1, 'T' || lpad(n::text, 9, '0'), {DAY} + interval '4 hours', {DAY}, {SERVICE}"
     " FROM generate_series($1::int, $2::int) n"
 )
 RATINGS = (
-    "INSERT INTO rating (id, invitation_id, revision, grade, tags, dictionary, contents, pf, sub_channel, real_name,"
+    "INSERT INTO rating (id, invitation_id, revision, grade, tags, dictionary, contents, pf,"
+    " sub_channel, real_name,"
     f" suspicions, supplements, rated_at, rated_on, {COLUMNS}) SELECT {ID}, {ID}, 1,"
-    f" CASE WHEN {_dice('g', 100)} < 4 THEN 1 + {_dice('b', 2)} ELSE 3 + {_dice('b', 3)} END, '{{}}', '2023', '{{}}',"
-    f" (1 + {_dice('c', 7)})::text, 'site', {_dice('r', 10)} > 0, '{{}}', '[]', {DAY}, {DAY}, {SERVICE}"
+    f" CASE WHEN {_dice('g', 100)} < 4 THEN 1 + {_dice('b', 2)} ELSE 3 + {_dice('b', 3)} END,"
+    f" '{{}}', '2023', '{{}}', (1 + {_dice('c', 7)})::text, 'site', {_dice('r', 10)} > 0,"
+    f" '{{}}', '[]', {DAY}, {DAY}, {SERVICE}"
     " FROM generate_series($1::int, $2::int) n"
 )
 TICKETS = (
-    "INSERT INTO ticket (id, rating_id, revision, state, round, area_code, department_code, grade, real_name, opened_at,"
-    " opened_on, callback_due_on, verify_due_on, rectify_due_on, attempts, explained, rectify_late, escalated, level,"
-    " closed_on, called_back_on, rectified_on, satisfied)"
-    f" SELECT {ID}, r.id, 1, 'closed', 1, r.area_code, r.department_code, r.grade, r.real_name, r.rated_at,"
-    " r.rated_on, r.rated_on, r.rated_on, r.rated_on + 5, 1, false, false, '{}', 0, r.rated_on + 9, r.rated_on + 1,"
+    "INSERT INTO ticket (id, rating_id, revision, state, round, area_code, department_code, grade,"
+    " real_name, opened_at, opened_on, callback_due_on, verify_due_on, rectify_due_on, attempts,"
+    " explained, rectify_late, escalated, level, closed_on, called_back_on,"
+    " rectified_on, satisfied)"
+    f" SELECT {ID}, r.id, 1, 'closed', 1, r.area_code, r.department_code, r.grade,"
+    " r.real_name, r.rated_at, r.rated_on, r.rated_on, r.rated_on, r.rated_on + 5, 1,"
+    " false, false, '{}', 0, r.rated_on + 9, r.rated_on + 1,"
     f" r.rated_on + {_dice('f', 8)}, {_dice('s', 2)} = 0"
     f" FROM generate_series($1::int, $2::int) n JOIN rating r ON r.id = {ID} WHERE r.grade <= 2"
 )
@@ -111,7 +123,7 @@ async def add_ratings(database: Database, first: int, last: int) -> None:
 
 
 async def differing_months(database: Database, number: int) -> int:
-    """Of so many departments' months, those whose counters are not what the rule as Python makes of their rows."""
+    """Of `number` departments' months, how many counters differ from the rule as Python."""
     dice, wrong = random.Random(11), 0
     async with database.reading() as session:
         for _ in range(number):
@@ -187,7 +199,7 @@ Show = Callable[..., Awaitable[object]]
 
 @dataclass(slots=True)
 class Taken:
-    """Milliseconds of every answer, and the CPU seconds that all cost here and in PostgreSQL together."""
+    """Milliseconds of every answer, and CPU seconds of all answers here and in PostgreSQL."""
 
     times: list[float] = field(default_factory=list[float])
     spent: float = 0.0
@@ -202,7 +214,10 @@ class Taken:
 
 
 TURN = 25
-"""Questions to one database before the other is asked: the machine's pace changes from minute to minute."""
+"""Questions to one database before the other one is asked.
+
+The machine's pace changes from minute to minute.
+"""
 
 
 async def _times(
@@ -285,12 +300,17 @@ async def _measured(postgres: EmbeddedPostgres, options: Options) -> Sequence[Fi
 DAYS = (
     "INSERT INTO day_count (day, area_code, department_code, measure, value)"
     " SELECT date '2026-11-27' - d, 'A' || n % 9, 'D' || n, m, 1 + (n * 7 + d) % 30"
-    " FROM generate_series(0, $1::int - 1) d, generate_series(1, 225) n, unnest($2::text[]) m ORDER BY d DESC, random()"
+    " FROM generate_series(0, $1::int - 1) d, generate_series(1, 225) n, unnest($2::text[]) m"
+    " ORDER BY d DESC, random()"
 )
-"""A year of 225 departments in every measure, day after day: about as many cases as the report tells of."""
+"""A year of 225 departments in every measure, day after day.
+
+That is about as many cases as the report covers.
+"""
 
 TOTALS = (
-    "INSERT INTO stock_total (area_code, department_code, measure, value) SELECT area_code, department_code, measure, sum(value)"
+    "INSERT INTO stock_total (area_code, department_code, measure, value)"
+    " SELECT area_code, department_code, measure, sum(value)"
     " FROM day_count WHERE measure = ANY ($1::text[]) GROUP BY 1, 2, 3"
 )
 

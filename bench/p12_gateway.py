@@ -1,7 +1,9 @@
-"""P12: the gateway against nginx: GET 1 KB from the same small upstream, 32 connections, a token through the cache.
+"""P12: the gateway against nginx.
 
-One gateway worker and one nginx worker stand before the same upstream (a second nginx). Rounds alternate; the ratio is CPU
-seconds per request. The load comes from `wrk`.
+GET of 1 KB from the same small upstream, 32 connections, a token that is in the cache.
+
+One gateway worker and one nginx worker stand before the same upstream (a second nginx). Rounds
+alternate; the ratio is CPU seconds per request. The load comes from `wrk`.
 """
 
 import os
@@ -20,9 +22,9 @@ from urllib.request import urlopen
 import orjson
 
 from bench import proc
-from bench.hall import jwks, token
 from bench.harness import ROOT, Figure, Options, at_most, run, scratch
-from bench.town import NO_LIMITS
+from bench.seed_data import NO_LIMITS
+from bench.stack_fixture import jwks, token
 from deploy.broker import die_with_parent
 from deploy.postgres import free_port
 
@@ -33,7 +35,8 @@ daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log {folder}/{nam
 events {{ worker_connections 1024; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300;
-  client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy; fastcgi_temp_path {folder}/{name}-f;
+  client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
+  fastcgi_temp_path {folder}/{name}-f;
   uwsgi_temp_path {folder}/{name}-u; scgi_temp_path {folder}/{name}-s;
   {http}
 }}

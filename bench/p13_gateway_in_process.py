@@ -1,7 +1,9 @@
-"""P13: the gateway in one process with the services: CPU it adds per 1,000 requests to a direct call of the service's app.
+"""P13: CPU that the gateway adds per 1,000 requests to a direct call of the service's app.
 
-The app behind it answers 1 KB and does nothing else, so that the difference is the gateway alone: route, token, limits,
-headers, the way in and out. Rounds alternate.
+The gateway runs in one process with the services.
+
+The app behind it answers 1 KB and does nothing else, so that the difference is the gateway alone:
+route, token, limits, headers, the way in and out. Rounds alternate.
 """
 
 import time
@@ -12,8 +14,8 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bench.hall import jwks, token
 from bench.harness import Figure, Options, at_most, run
+from bench.stack_fixture import jwks, token
 from gateway.main import create_gateway
 from gateway.settings import Settings
 from shared.security.tokens import StaticKeys, TokenVerifier

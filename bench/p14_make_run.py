@@ -1,6 +1,9 @@
-"""P14: `make run` when warm: seconds until it is ready, and the memory of everything with PostgreSQL (PSS), at rest.
+"""P14: `make run` when warm: seconds until it is ready, and its memory at rest.
 
-The first start makes the databases and loads the sample; the second one is measured, in a process of its own.
+The memory is that of everything with PostgreSQL (PSS).
+
+The first start makes the databases and loads the sample; the second one is measured, in a process
+of its own.
 """
 
 import os
@@ -14,7 +17,7 @@ from pathlib import Path
 
 from bench import proc
 from bench.harness import ROOT, Figure, Options, at_most, run, say, scratch
-from bench.town import free_place
+from bench.seed_data import free_run_folder
 from deploy.broker import die_with_parent
 from deploy.postgres import EmbeddedPostgres
 
@@ -47,7 +50,7 @@ def _platform(folder: Path, port: int) -> Generator[tuple[subprocess.Popen[str],
 
 def measure(options: Options) -> Sequence[Figure]:
     with scratch() as folder:
-        port = free_place(folder).port
+        port = free_run_folder(folder).port
         say("first start, with the sample")
         with _platform(folder, port) as (_, first):
             pass

@@ -1,4 +1,7 @@
-"""P15: migrate every service's database from empty, as a deployment does: `python -m shared.migrations upgrade …`."""
+"""P15: migrate every service's database from empty, as a deployment does.
+
+`python -m shared.database.migrations upgrade …`.
+"""
 
 import os
 import subprocess

@@ -1,7 +1,10 @@
-"""P16: licences: issued and signed for decided cases, collected, checked through the service in process, printed.
+"""P16: licences issued and signed for decided cases, collected, checked and printed.
 
-Issuing goes as it does behind the inbox: one transaction per decision, several at once, committed to disk. Beside it stands
-`pgbench -N` on the same server in the same run, for what the machine itself allows.
+All through the service, in process.
+
+Issuing goes as it does behind the inbox: one transaction per decision, several at once, committed
+to disk. Beside it stands `pgbench -N` on the same server in the same run, for what the machine
+itself allows.
 """
 
 import asyncio
@@ -20,8 +23,8 @@ import uvloop
 from fastapi import FastAPI
 
 from bench.baseline import pgbench_tps, prepare_pgbench
-from bench.hall import jwks
 from bench.harness import Figure, Options, at_least, at_most, run, say, scratch
+from bench.stack_fixture import jwks
 from deploy.postgres import EmbeddedPostgres
 from deploy.sample import catalogue
 from services.licenses import printing
@@ -54,7 +57,10 @@ BUDGET = GuessLimit(timedelta(hours=1), LOTS, LOTS)
 
 @dataclass
 class Office:
-    """The licences service alone on a database of its own, with the sample's type of a teahouse's licence."""
+    """The licences service alone on a database of its own.
+
+    It has the sample's type of a teahouse's licence.
+    """
 
     app: FastAPI
     code: str
@@ -265,9 +271,10 @@ def _pages(office: Office, count: int) -> list[float]:
     }
     times: list[float] = []
     for number in range(count + 3):
+        serial = f"20261127ABCD{number:08}"
         record: dict[str, Any] = {
-            "identifier": f"1.2.156.3005.2.{office.code}.{office.issuer}.20261127ABCD{number:08}.001.A",
-            "number": f"20261127ABCD{number:08}",
+            "identifier": f"1.2.156.3005.2.{office.code}.{office.issuer}.{serial}.001.A",
+            "number": serial,
             "version": 1,
             "type": {"code": office.code, "version": 1, "name": document["name"]},
             "issuer": {"name": document["issuing_bodies"][0]["name"], "code": office.issuer},

@@ -1,6 +1,9 @@
-"""P17: reconcile 500,000 rows with 100 differences against the simulated region over real HTTP (recon/1).
+"""P17: reconcile 500,000 rows with 100 differences against the simulated region.
 
-The baseline is what it costs to send everything instead: a plain COPY of the same rows, and their bytes as a full list.
+It goes over real HTTP (recon/1).
+
+The baseline is what it costs to send everything instead: a plain COPY of the same rows, and their
+bytes as a full list.
 """
 
 import asyncio
@@ -146,7 +149,10 @@ async def simulator() -> AsyncGenerator[str]:
 async def _one(
     database: Database, url: str, number: int, days: int
 ) -> tuple[float, int, int, bool]:
-    """Seconds, bytes and round trips of one comparison, and whether exactly what was planted was found."""
+    """Seconds, bytes and round trips of one comparison.
+
+    And whether it found exactly the differences that were planted.
+    """
     keys = [
         f"5401{n:012}"
         for n in random.Random(7).sample(range(number), min(DIFFERENCES, number // 10))

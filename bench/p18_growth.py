@@ -1,8 +1,9 @@
 """P18: how the cost of P1, P3 and P4 grows with ten times the data: 100,000 and 1,000,000 cases.
 
-Cost is CPU seconds of everything (the broker's JVM apart) per request: on a shared machine it says more than the rate,
-which stands beside it. Two platforms stand beside each other and are asked turn by turn, because the machine's pace
-changes from minute to minute; growth is the median over the turns.
+Cost is CPU seconds of everything (the broker's JVM apart) per request: on a shared machine it says
+more than the rate, which stands beside it. Two platforms stand beside each other and are asked turn
+by turn, because the machine's pace changes from minute to minute; growth is the median over the
+turns.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +19,7 @@ from bench.p01_create_case import CLIENTS
 from bench.p02_cpu_per_create import drained
 from bench.p03_read_case import OWN, readers
 from bench.p04_work_list import PATH, deep_cursor
-from bench.town import Town, bill, running_stack, seconds, settle
+from bench.seed_data import SeedData, cpu_usage, make_seed_data, running_stack, seconds
 from deploy.stack import Stack
 
 Costs = dict[str, float]
@@ -26,38 +27,38 @@ Costs = dict[str, float]
 
 
 @dataclass
-class City:
+class GrownPlatform:
     """A platform with so many cases, and what each turn of each act cost it."""
 
-    town: Town
+    seed: SeedData
     acts: dict[str, Callable[[float], Awaitable[Outcome]]]
     costs: dict[str, list[Costs]] = field(default_factory=dict[str, list[Costs]])
     rates: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
     async def turn(self, name: str, length: float) -> None:
-        before = bill(self.town.stack)
+        before = cpu_usage(self.seed.stack)
         outcome = await self.acts[name](length)
         self.costs.setdefault(name, []).append(
-            bill(self.town.stack).since(before).each(outcome.count)
+            cpu_usage(self.seed.stack).since(before).each(outcome.count)
         )
         self.rates.setdefault(name, []).append(outcome.rate)
 
 
-async def _city(stack: Stack, number: int) -> City:
-    town = await settle(stack, CLIENTS)
+async def _grown(stack: Stack, number: int) -> GrownPlatform:
+    seed = await make_seed_data(stack, CLIENTS)
     client = Client(stack.folder.url)
-    _ = await town.apply(client)
+    _ = await seed.apply(client)
     client.close()
     say(f"adding {number:,} cases")
     await clone_cases(stack.postgres.dsn("tongban_cases"), 1, number)
-    reading, clerk, url = await readers(town), town.officer("window_clerk"), stack.folder.url
-    deep = await deep_cursor(town, clerk, min(40_000, number // 4))
+    reading, clerk, url = await readers(seed), seed.officer("window_clerk"), stack.folder.url
+    deep = await deep_cursor(seed, clerk, min(40_000, number // 4))
     made = 1 + CLIENTS * OWN
 
     async def create(length: float) -> Outcome:
         """Their events' effects in assessment included."""
         nonlocal made
-        outcome = await drive(url, town.application, clients=CLIENTS, seconds=length)
+        outcome = await drive(url, seed.application, clients=CLIENTS, seconds=length)
         made += outcome.count
         await drained(stack, made)
         return outcome
@@ -73,21 +74,23 @@ async def _city(stack: Stack, number: int) -> City:
         f"work list, page {name}": asking(lambda _, wanted=wanted: wanted)
         for name, wanted in pages.items()
     }
-    return City(town, {"create": create, "read": asking(reading), **lists})
+    return GrownPlatform(seed, {"create": create, "read": asking(reading), **lists})
 
 
-async def _measured(small: Stack, large: Stack, options: Options) -> tuple[City, City]:
+async def _measured(
+    small: Stack, large: Stack, options: Options
+) -> tuple[GrownPlatform, GrownPlatform]:
     few, many = options.pick((100_000, 1_000_000), (500, 5_000))
-    cities = await _city(small, few), await _city(large, many)
-    for city in cities:
-        for name in city.acts:
-            await city.turn(name, seconds(options, 3.0))
-        city.costs, city.rates = {}, {}
+    platforms = await _grown(small, few), await _grown(large, many)
+    for platform in platforms:
+        for name in platform.acts:
+            await platform.turn(name, seconds(options, 3.0))
+        platform.costs, platform.rates = {}, {}
     for turn in range(options.pick(7, 2)):
-        for name in cities[0].acts:
-            for city in cities if turn % 2 else reversed(cities):
-                await city.turn(name, seconds(options, 1.5))
-    return cities
+        for name in platforms[0].acts:
+            for platform in platforms if turn % 2 else reversed(platforms):
+                await platform.turn(name, seconds(options, 1.5))
+    return platforms
 
 
 def _growth(small: Sequence[Costs], large: Sequence[Costs]) -> float:

@@ -1,8 +1,10 @@
-"""P19: five times the sustained load for 30 s through the gateway: what fails, what is shed, when it is as before.
+"""P19: five times the sustained load for 30 s through the gateway.
 
-The mix is four reads of one's own case to one new application. What the machine takes is measured first (closed loop); a
-third of it is the sustained load, so that the spike is well above what can be served and must be shed. Requests come at
-their pace whether or not earlier ones were answered.
+Measured: what fails, what is shed, and when the platform is as before.
+
+The mix is four reads of one's own case to one new application. What the machine takes is measured
+first (closed loop); a third of it is the sustained load, so that the spike is well above what can
+be served and must be shed. Requests come at their pace whether or not earlier ones were answered.
 """
 
 import time
@@ -13,7 +15,7 @@ import uvloop
 from bench.harness import Figure, Options, at_most, run, say
 from bench.load import Outcome, Request, drive, pace
 from bench.p03_read_case import readers
-from bench.town import Town, running_stack, settle
+from bench.seed_data import SeedData, make_seed_data, running_stack
 from deploy.stack import Stack
 
 CITIZENS = 10
@@ -21,11 +23,11 @@ STEP = 2.0
 """Seconds of sustained load between two looks at the p95 after the spike."""
 
 
-def mixed(town: Town, read: Request) -> Request:
+def mixed(seed: SeedData, read: Request) -> Request:
     """Four reads, one application."""
 
     def make(number: int) -> bytes:
-        return town.application(number) if number % 5 == 0 else read(number % CITIZENS)
+        return seed.application(number) if number % 5 == 0 else read(number % CITIZENS)
 
     return make
 
@@ -40,8 +42,8 @@ async def _recovery(url: str, make: Request, rate: float, bound: float, limit: f
 
 
 async def _measured(stack: Stack, options: Options) -> tuple[float, Outcome, Outcome, float]:
-    town = await settle(stack, CITIZENS)
-    make, url = mixed(town, await readers(town)), stack.folder.url
+    seed = await make_seed_data(stack, CITIZENS)
+    make, url = mixed(seed, await readers(seed)), stack.folder.url
     _ = await drive(url, make, clients=CITIZENS, seconds=options.pick(5.0, 0.5))
     taken = (await drive(url, make, clients=32, seconds=options.pick(10.0, 1.0))).rate
     rate = taken / 3

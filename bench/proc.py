@@ -38,7 +38,10 @@ def cpu_seconds(*roots: int | None) -> float:
 
 
 def pss_megabytes(*roots: int | None) -> float:
-    """Proportional set size of the trees: shared pages are counted once, divided among those that share them."""
+    """Proportional set size of the process trees.
+
+    Shared pages are counted once, divided among the processes that share them.
+    """
     total = 0
     for pid in tree(pid for pid in roots if pid is not None):
         try:

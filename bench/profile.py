@@ -1,7 +1,9 @@
-"""Where a request's CPU goes inside the cases app: `python -m bench.profile create|read|work-list [--count 300]`.
+"""Where a request's CPU goes inside the cases app.
 
-cProfile of the app alone, in this process, sorted by own time and by time below; its overhead makes small functions look
-dearer than they are, so it says where to look, never how much.
+`python -m bench.profile create|read|work-list [--count 300]`.
+
+cProfile of the app alone, in this process, sorted by own time and by time below; its overhead makes
+small functions look dearer than they are, so it says where to look, never how much.
 """
 
 import argparse
@@ -13,31 +15,30 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from bench.hall import Hall, open_hall
 from bench.harness import scratch
+from bench.stack_fixture import StackFixture, open_stack_fixture
 from deploy.postgres import EmbeddedPostgres
 
 
-async def _acts(hall: Hall) -> dict[str, Callable[[], Awaitable[Any]]]:
-    case, clerk = await hall.apply(), hall.clerk
+async def _acts(fixture: StackFixture) -> dict[str, Callable[[], Awaitable[Any]]]:
+    case, clerk = await fixture.apply(), fixture.clerk
     return {
-        "create": hall.apply,
-        "read": lambda: hall.get(f"/files/{case['id']}", hall.citizen),
-        "work-list": lambda: hall.get("/work-list?limit=100", clerk),
+        "create": fixture.apply,
+        "read": lambda: fixture.get(f"/files/{case['id']}", fixture.citizen),
+        "work-list": lambda: fixture.get("/work-list?limit=100", clerk),
     }
 
 
 async def _profile(postgres: EmbeddedPostgres, folder: Path, name: str, count: int) -> None:
-    async with open_hall(postgres, folder) as hall:
-        act = (await _acts(hall))[name]
+    async with open_stack_fixture(postgres, folder) as fixture:
+        act = (await _acts(fixture))[name]
         for _ in range(120):
-            _ = await hall.apply()
+            _ = await fixture.apply()
         before = time.process_time()
         for _ in range(count):
             _ = await act()
-        print(
-            f"{name}: {(time.process_time() - before) / count * 1000:.2f} ms CPU each, httpx as the client included"
-        )
+        each = (time.process_time() - before) / count * 1000
+        print(f"{name}: {each:.2f} ms CPU each, httpx as the client included")
         profile = cProfile.Profile(time.process_time)
         with profile:
             for _ in range(count):

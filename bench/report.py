@@ -1,4 +1,7 @@
-"""Render the newest whole run of each row into `docs/benchmarks.md`: `python -m bench.report`. Quick runs are left out."""
+"""Render the newest whole run of each row into `docs/benchmarks.md`.
+
+`python -m bench.report`. Quick runs are left out.
+"""
 
 import sys
 from typing import Any
@@ -29,8 +32,8 @@ def _bound(figure: dict[str, Any], name: str) -> str:
 
 def _judged(row: str, run: dict[str, Any]) -> list[str]:
     return [
-        f"| {row} | {figure['name']} | {number(figure['value'])} {figure['unit']} | {_bound(figure, 'passes')}"
-        f" | {_bound(figure, 'aims')} | {figure['verdict']} |"
+        f"| {row} | {figure['name']} | {number(figure['value'])} {figure['unit']}"
+        f" | {_bound(figure, 'passes')} | {_bound(figure, 'aims')} | {figure['verdict']} |"
         for figure in run["figures"]
         if figure["passes"] is not None
     ]
@@ -47,7 +50,8 @@ def _beside(row: str, run: dict[str, Any]) -> str:
         f", a plain loop {speeds[0]:.1f} M steps/s before, {speeds[1]:.1f} after" if speeds else ""
     )
     return (
-        f"- **{row}** ({run['at'][:16].replace('T', ' ')} UTC, commit {run['commit']}, {place['cores']} cores {place['cpu']},"
+        f"- **{row}** ({run['at'][:16].replace('T', ' ')} UTC, commit {run['commit']},"
+        f" {place['cores']} cores {place['cpu']},"
         f" load before the run {run['load_before']:.1f}{pace}):"
         f" {words or 'nothing more'}."
     )

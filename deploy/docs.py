@@ -1,6 +1,9 @@
-"""The contracts as files: OpenAPI of every service, AsyncAPI of all facts and of what peers get, under `docs/api/`.
+"""The contracts as files under `docs/api/`.
 
-`python -m deploy.docs` writes them, `--check` ends with status 1 when the committed ones differ from the code.
+OpenAPI of every service, AsyncAPI of all facts and of what peers get.
+
+`python -m deploy.docs` writes them, `--check` ends with status 1 when the committed ones differ
+from the code.
 """
 
 import base64
@@ -63,7 +66,10 @@ def asyncapi() -> dict[str, Any]:
 
 
 def external() -> dict[str, Any]:
-    """AsyncAPI 3.0 of what leaves the platform; exchange serves the same with the settings of its city."""
+    """AsyncAPI 3.0 of what leaves the platform.
+
+    exchange serves the same document with the settings of its city.
+    """
     told = {name: field.default for name, field in CitySettings.model_fields.items()}
     return external_asyncapi(City(told["city_code"], told["city_name"], told["public_url"]))
 

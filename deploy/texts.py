@@ -50,7 +50,7 @@ LOOSE = frozenset(
 )
 """Placeholders of Pydantic that hold English words; a translation leaves them out."""
 FORWARDS = {
-    "shared/errors.py": "turns rules and Pydantic's errors, whose texts are known, into field errors",
+    "shared/errors.py": "makes field errors of rules and Pydantic's errors, whose texts are known",
 }
 """Modules that may pass on a template that is not a literal, with the reason."""
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -409,7 +409,10 @@ def _report(faults: Sequence[str]) -> None:
 
 @cli.command()
 def update() -> None:
-    """Add new templates to the catalogues; texts that no code says any more are kept as obsolete."""
+    """Add new templates to the catalogues.
+
+    Texts that are in no code any more stay as obsolete entries.
+    """
     found = extract()
     merged = {language: merge(language)[0] for language in TRANSLATED}
     for part, texts in sorted(found.texts.items()):

@@ -1,6 +1,6 @@
 """A subscriber to copy: handshake, verified webhooks, every event once whatever dies, catching up by pull at its start.
 
-`python subscriber.py PEER.json SUBSCRIPTION.json PORT STORE [TOKEN]`; needs `pip install standardwebhooks`, nothing else.
+`python subscriber.py PEER.json SUBSCRIPTION.json PORT STORE [TOKEN]`; needs only `pip install standardwebhooks`.
 """
 
 import json

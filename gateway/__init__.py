@@ -1,1 +1,4 @@
-"""The API gateway: one ASGI forwarder in front, everything else FastAPI. No database, no import of services."""
+"""The API gateway: one ASGI forwarder in front, everything else FastAPI.
+
+It has no database and imports no service.
+"""

@@ -29,7 +29,10 @@ class _Page(TypedDict):
 
 
 class KeyAndRevocationFeed:
-    """Reads keys and revocations every `every` seconds; while identity is away the known ones stay."""
+    """Reads keys and revocations every `every` seconds.
+
+    While identity is away the known ones stay.
+    """
 
     def __init__(self, verifier: TokenVerifier, revocations_url: str, *, every: float) -> None:
         self._verifier = verifier

@@ -6,7 +6,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ANSWERS = Histogram(
     "tongban_gateway_request_seconds",
-    "Time from the request's head to the end of its answer, by service and status (499: the caller left)",
+    "Time from the request's head to the end of its answer, by service and status"
+    " (499: the caller left)",
     ["service", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 35),
 )

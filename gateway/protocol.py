@@ -71,5 +71,8 @@ class CorkedProtocol(HttpToolsProtocol):
 
 
 def corked(send_timeout: float) -> type[CorkedProtocol]:
-    """The protocol class with this time-out in seconds: uvicorn makes one instance per connection."""
+    """The protocol class with this time-out in seconds.
+
+    It is a class because uvicorn makes one instance per connection.
+    """
     return type("CorkedProtocol", (CorkedProtocol,), {"send_timeout": send_timeout})

@@ -56,7 +56,8 @@ RULES = (
     Rule("GET exchange/keys", public=True),
     Rule(r"GET [a-z]+/openapi\.json", public=True),
     Rule(
-        "[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports|exchange/batches).*",
+        "[A-Z]+ (?:assessment|matters/imports|matters/catalogue-documents|cases/imports"
+        "|exchange/batches).*",
         low_priority=True,
     ),
     Rule("[A-Z]+ licenses/(?:statistics|signing-jobs).*", low_priority=True),

@@ -28,13 +28,19 @@ class Settings(BaseSettings):
     body_timeout: float = Field(default=30.0, gt=0)
     """Longest silence within a request's body, in seconds."""
     body_rate: float = Field(default=1024.0, gt=0)
-    """Mean bytes a second of a body once `body_timeout` is used up, so that pauses cannot add up."""
+    """Mean bytes a second of a body once `body_timeout` is used up.
+
+    Without it pauses could add up.
+    """
     send_timeout: float = Field(default=60.0, gt=0)
     """Longest time that a caller may not read its answer, in seconds."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=512, ge=1)
     max_per_address: int = Field(default=64, ge=1)
-    """Of `max_in_flight`, for one address (a whole service hall has one): none can fill the gateway."""
+    """The part of `max_in_flight` for one address, so that no address can fill the gateway.
+
+    A whole service hall has one address.
+    """
     rate_per_address: float = Field(default=50.0, gt=0)
     rate_per_caller: float = Field(default=100.0, gt=0)
     rate_per_client: float = Field(default=200.0, gt=0)

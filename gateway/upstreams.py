@@ -1,7 +1,7 @@
 """HTTP/1.1 client of the gateway, with what a forwarder needs and no more (docs/adr/0015).
 
-llhttp (`httptools`) parses the answers, as it parses the callers' requests. A connection carries one
-exchange at a time. It is used again only when both messages ended exactly where they should.
+llhttp (`httptools`) parses the answers, as it parses the callers' requests. A connection carries
+one exchange at a time. It is used again only when both messages ended exactly where they should.
 """
 
 import asyncio
@@ -226,7 +226,10 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def release(self) -> None:
-        """End the exchange: the connection becomes free if nothing is left on it, else it closes."""
+        """End the exchange.
+
+        The connection becomes free if nothing is left on it, else it is closed.
+        """
         sent = self._sending is None or self._sending.done()
         if self.ended and self._reusable and sent and not self._lost:
             self._parser, self._sending, self._due = None, None, math.inf
@@ -284,7 +287,10 @@ class Connection(asyncio.Protocol):
             )
 
     async def _send(self, content: AsyncGenerator[bytes], chunked: bool) -> None:
-        """Send the body as it comes; no deadline runs for the service while the caller is waited for."""
+        """Send the body as it comes.
+
+        While the caller is slow, no deadline of the service runs.
+        """
         try:
             async for piece in content:
                 self._due = self._loop.time() + self._patience

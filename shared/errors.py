@@ -280,7 +280,10 @@ _LISTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,'\"]+)")
 
 
 def pydantic_error(fault: ErrorDetails, field: str) -> FieldError:
-    """An error that Pydantic found, as one of ours about `field`. It never holds the refused value."""
+    """An error that Pydantic found, as one of ours about `field`.
+
+    It never holds the refused value.
+    """
     rule = fault["type"]
     context: Mapping[str, Any] = fault.get("ctx", {})  # as Pydantic's validators fill it
     error = context.get("error")

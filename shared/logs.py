@@ -46,7 +46,10 @@ def _dump(value: object, **_options: object) -> str:
 
 
 def configure(service: str, *, stream: TextIO | None = None) -> None:
-    """JSON lines on standard error; libraries' own records only from WARNING, without their arguments."""
+    """JSON lines on standard error.
+
+    Records of libraries come only from WARNING on, without their arguments.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

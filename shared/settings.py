@@ -1,6 +1,7 @@
 """Settings from the environment, checked at the start; all errors are reported at once.
 
-Each service subclasses `ServiceSettings` with its own prefix (`CASES_`, …). Nothing else reads the environment.
+Each service subclasses `ServiceSettings` with its own prefix (`CASES_`, …). Nothing else reads the
+environment.
 """
 
 import base64

@@ -1,6 +1,10 @@
-"""Fixtures: a real PostgreSQL per test process, a fresh migrated database per test, signed tokens, clients in process.
+"""Fixtures that all tests share.
 
-Every database is a copy of a template migrated once per run (about 30 ms), so tests commit as production does.
+A real PostgreSQL per test process, a fresh migrated database per test, signed tokens, clients in
+process.
+
+Every database is a copy of a template migrated once per run (about 30 ms), so tests commit as
+production does.
 """
 
 import asyncio
@@ -50,7 +54,10 @@ UNWATCHED = (
     "released/",
     "security/test_object_access.py",
 )
-"""They go again and again over lines that other tests cover: to count them there too would double what they cost."""
+"""Tests whose lines other tests cover as well.
+
+Tracing them too would double what coverage costs.
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -89,7 +96,10 @@ def postgres() -> Generator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Generator[KafkaBroker]:
-    """A real Apache Kafka broker for this test process; tests that use it carry `xdist_group("kafka")`."""
+    """A real Apache Kafka broker for this test process.
+
+    Tests that use it carry `xdist_group("kafka")`.
+    """
     with tempfile.TemporaryDirectory(prefix="tongban-kafka-") as folder:
         broker = KafkaBroker(Path(folder))
         broker.start()
@@ -101,7 +111,10 @@ def kafka() -> Generator[KafkaBroker]:
 
 @dataclass
 class Databases:
-    """Makes databases on the test server: one migrated template per service, copies of it per test."""
+    """Makes databases on the test server.
+
+    There is one migrated template per service, and a copy of it per test.
+    """
 
     postgres: EmbeddedPostgres
     templates: dict[str, str] = field(default_factory=dict[str, str])
@@ -131,7 +144,10 @@ class Databases:
         return name, self.postgres.dsn(name)
 
     async def make(self, name: str, service: str) -> None:
-        """Copy the template; the copy reads the bus under its own name, as a migrated database would."""
+        """Copy the template.
+
+        The copy reads the bus under its own name, as a migrated database would.
+        """
         await self._execute(
             f"CREATE DATABASE {name} TEMPLATE {await self.template(service)} STRATEGY file_copy"
         )
@@ -177,7 +193,10 @@ DatabaseFactory = Callable[[str], Awaitable[Database]]
 
 @pytest.fixture
 async def database_of(databases: Databases) -> AsyncGenerator[DatabaseFactory]:
-    """`await database_of("cases")`: a `Database` on a fresh migrated database, dropped after the test."""
+    """`await database_of("cases")`: a `Database` on a fresh migrated database.
+
+    It is dropped after the test.
+    """
     opened: list[tuple[str, Database]] = []
 
     async def make(service: str) -> Database:
@@ -216,7 +235,10 @@ TokenFactory = Callable[..., Headers]
 
 @pytest.fixture(scope="session")
 def token(keys: TestKeys) -> TokenFactory:
-    """`token(kind="staff", roles=["approver"], area=…, department=…)` → the Authorization header of that caller."""
+    """The Authorization header of a caller.
+
+    `token(kind="staff", roles=["approver"], area=…, department=…)`.
+    """
 
     def make(**claims: Any) -> Headers:
         return {"Authorization": f"Bearer {keys.token(**claims)}"}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import cast
 
 import asyncpg
 from sqlalchemy import TextClause
@@ -68,8 +69,10 @@ def statements(source: SourceFile) -> Iterator[Statement]:
 def _held(value: object) -> Sequence[object]:
     """A constant, or what a dict, list or tuple of them holds."""
     if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list | tuple) else [value]
+        return list(cast("dict[object, object]", value).values())
+    if isinstance(value, list | tuple):
+        return cast("Sequence[object]", value)
+    return [value]
 
 
 async def unprepared(url: str, found: Sequence[Statement]) -> list[str]:

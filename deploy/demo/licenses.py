@@ -158,7 +158,7 @@ async def _apply_with(
     """A case of another matter; also the licences that meet its materials."""
     query = {"q": HALAL, "area": catalogue.CITY}
     hits: Page[Hit] = (await demo.get("/matters/catalogue", params=query)).json()
-    body = {"matter_id": hits["items"][0]["id"], "answers": {}}
+    body: dict[str, object] = {"matter_id": hits["items"][0]["id"], "answers": {}}
     guide: Guide = (await demo.post("/matters/personal-guides", json=body)).json()
 
     async def ask() -> dict[str, str] | None:

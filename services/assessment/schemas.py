@@ -31,7 +31,8 @@ class DepartmentFigures(BaseModel):
 
 
 class DailyReportRead(BaseModel):
-    """日报: figures per department, per area, and in all. `revision` 0: not published, live figures.
+    """日报: figures per department, per area, and in all.
+    `revision` 0: not published, live figures.
 
     Figures of ratings are for staff: a month of exact days would tell the figures that the
     publication of ratings hides (docs/adr/0010).

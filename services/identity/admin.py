@@ -1,4 +1,6 @@
-"""Command for whoever installs the platform: `python -m services.identity.admin create-administrator …`.
+"""Command for whoever installs the platform.
+
+`python -m services.identity.admin create-administrator …`.
 
 It needs the settings of the identity service (`IDENTITY_…`). It is no endpoint, because before the
 first administrator nobody may call one.

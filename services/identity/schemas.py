@@ -160,7 +160,9 @@ class OrganisationRead(BaseModel):
 
 
 class GrantMandate(Strict):
-    """To whom, by name and ID number; `matters` by id, at most 20, or null for all; the last day."""
+    """To whom, by name and ID number; `matters` by id, at most 20, or null for all;
+    the last day.
+    """
 
     agent_name: Line
     agent_id_number: IdNumber

@@ -96,7 +96,10 @@ class Journal:
         reason: str | None = None,
         **detail: object,
     ) -> None:
-        """An act that is audited and is no step of a license; of a license unless said otherwise."""
+        """Audit an act that is no step of a license.
+
+        Its object is a license unless said otherwise.
+        """
         entry = audit.entry(action, object_type, object_id=object_id, reason=reason, **detail)
         self._audits.append(AuditRow(**entry))
 

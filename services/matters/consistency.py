@@ -1,4 +1,7 @@
-"""Consistency checks of an implementing item (norms §2.4), each named, all breaches told at once."""
+"""Consistency checks of an implementing item (norms §2.4).
+
+Each has a name; all breaches are told at once.
+"""
 
 import re
 from collections import Counter

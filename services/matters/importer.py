@@ -189,7 +189,10 @@ def find_columns(heading: Sequence[str]) -> dict[str, int]:
 
 
 def read_rows(content: bytes, known_areas: frozenset[str]) -> Sequence[ImportedRow]:
-    """The rows of a catalogue file, each with its document, its place in another's, or its errors."""
+    """The rows of a catalogue file.
+
+    Each has its document, its place in another's document, or its errors.
+    """
     table = read_table(content)
     if not table:
         raise _refusal(Rule("empty", "the file has no heading"))

@@ -1,10 +1,13 @@
-"""Words of the search: Chinese by characters and pairs, Tibetan by syllables and pairs, the rest by words.
+"""Words of the search.
 
-Any two neighbouring characters of a name find it, with PostgreSQL alone. Colloquial words lead to the official ones through
-`synonyms.csv`, which matters more than any segmenter.
+Chinese by characters and pairs, Tibetan by syllables and pairs, the rest by words.
 
-Beside the words stand marks, which no typed word can equal: `^登记` how the name begins, `=准生证` a whole line, `@area=…` what
-is filtered by, `@size=2` about how long the name is. So one index answers words and filters together, the best first.
+Any two neighbouring characters of a name find it, with PostgreSQL alone. Colloquial words lead to
+the official ones through `synonyms.csv`, which matters more than any segmenter.
+
+Beside the words stand marks, which no typed word can equal: `^登记` how the name begins, `=准生证`
+a whole line, `@area=…` what is filtered by, `@size=2` about how long the name is. So one index
+answers words and filters together, the best first.
 """
 
 import csv
@@ -48,7 +51,10 @@ def tokens(texts: Iterable[str]) -> list[str]:
 
 
 def query_words(text: str) -> list[str]:
-    """The words that all must be there for `text` to be found: pairs where there are any, else single characters."""
+    """The words that must all be there for `text` to be found.
+
+    Pairs where there are any, else single characters.
+    """
     chinese, tibetan, words = _pieces(text)
     wanted = set(words)
     for run in [*chinese, *tibetan]:
@@ -78,7 +84,10 @@ def variants(text: str) -> list[str]:
 
 
 def marks(lines: Iterable[str], facets: Mapping[str, Iterable[object]]) -> list[str]:
-    """Marks of a text: `lines` are its normalised lines, the name first; `facets` what it can be filtered by."""
+    """Marks of a text.
+
+    `lines` are its normalised lines, the name first; `facets` what it can be filtered by.
+    """
     lines = list(lines)
     found = {
         f"^{lines[0][:2]}",
@@ -106,7 +115,10 @@ def quoted(word: str) -> str:
 
 
 def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
-    """A tsquery text: all words of any form, and all facets. Empty when there is no word in any form."""
+    """A tsquery text: all words of any form, and all facets.
+
+    It is empty when there is no word in any form.
+    """
     groups = [query_words(form) for form in forms]
     return (
         _all([_any([_all(map(quoted, group)) for group in groups if group]), *map(quoted, facets)])
@@ -116,7 +128,10 @@ def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
 
 
 def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
-    """A tsquery text: a name that begins like any form and has its words, or a line that is one, and all facets."""
+    """A tsquery text for the hits that come first, with all facets.
+
+    A name that begins like any form and has its words, or a line that equals a form.
+    """
     heads = [
         _any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")])
         for form in forms

@@ -1,7 +1,10 @@
-"""The cells of an XLSX file from stdin, as JSON on stdout: a process of its own, because a small file can ask for any memory.
+"""The cells of an XLSX file from stdin, as JSON on stdout.
 
-Its first sheet may claim a cell in the last row and column, or repeat one long text in every cell. Whatever it is, it is this
-process that dies of it, within its limits, and not the one that serves everybody.
+It is a process of its own, because a small file can ask for any amount of memory.
+
+Its first sheet may claim a cell in the last row and column, or repeat one long text in every cell.
+Whatever it is, it is this process that dies of it, within its limits, and not the one that serves
+everybody.
 """
 
 import io

@@ -108,7 +108,8 @@ class Entry:
 class Step:
     """One step of a ticket in its present `round`.
 
-    `officer` is None where nobody may learn who it was. `words` may tell of a person: they are stored encrypted.
+    `officer` is None where nobody may learn who it was. `words` may tell of a person: they are
+    stored encrypted.
     """
 
     ticket_id: UUID

@@ -1,1 +1,4 @@
-"""PostgreSQL: sessions, direct statements, platform tables, migrations, audit trail, idempotency, guess limits."""
+"""PostgreSQL: sessions, direct statements, platform tables and migrations.
+
+Also the audit trail, idempotency and guess limits.
+"""

@@ -55,7 +55,10 @@ def record(
     reason: str | None = None,
     **detail: Any,
 ) -> None:
-    """Write one row in the caller's transaction. `detail` holds JSON values without personal data."""
+    """Write one row in the caller's transaction.
+
+    `detail` holds JSON values without personal data.
+    """
     session.add(
         AuditRow(**entry(action, object_type, object_id=object_id, reason=reason, **detail))
     )
@@ -147,7 +150,9 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of `verify`: numbers of linked rows and of rows not linked yet, and the first broken link.
+    """Result of `verify`.
+
+    It holds the numbers of linked rows and of rows not linked yet, and the first broken link.
 
     `broken_at` is None when the chain is whole.
     """
@@ -158,7 +163,10 @@ class Verdict:
 
 
 async def verify(connection: asyncpg.Connection, batch: int = 5000) -> Verdict:
-    """Check the chain from its start; a changed, removed or inserted row breaks it at its number."""
+    """Check the chain from its start.
+
+    A changed, removed or inserted row breaks it at that row.
+    """
     sequence, previous = 0, GENESIS
     broken: int | None = None
     while broken is None:

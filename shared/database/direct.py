@@ -4,7 +4,8 @@ SQLAlchemy takes five times as long over a statement as the driver does (docs/ad
 decides what a request or an event costs, a statement is made `Direct`: written as always (`:name`,
 or a Core construct), with the column types' own conversions, in the session's transaction and after
 pending changes of entities have been flushed. The price: entities do not see what changes, a list
-goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own (`asyncpg.PostgresError`).
+goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own
+(`asyncpg.PostgresError`).
 """
 
 from collections.abc import Callable, Sequence

@@ -49,7 +49,7 @@ class GuessLimit:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One guess: the number that is asked for, the address it comes from, and the limit for both."""
+    """One guess: the number asked for, the address it comes from, and the limit for both."""
 
     number: str
     address: str

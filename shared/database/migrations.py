@@ -37,8 +37,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox();
 """
 # Rows live for milliseconds: without an eager vacuum the relay would read through dead ones.
 BUSY_TABLE = (
-    "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,"
-    " autovacuum_vacuum_cost_delay = 0)"
+    "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0,"
+    " autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)"
 )
 
 

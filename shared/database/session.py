@@ -1,4 +1,7 @@
-"""PostgreSQL: engine, naming convention, and `Database.transaction`, the only place that commits."""
+"""PostgreSQL: engine, naming convention, and `Database.transaction`.
+
+Nothing else commits.
+"""
 
 import base64
 from collections.abc import AsyncGenerator

@@ -1,6 +1,7 @@
 """The tables of every service's database: outbox, inbox, dead letters, idempotency keys, audit.
 
-`shared.database.migrations.create_platform_tables_v1` creates them in each service's first migration.
+`shared.database.migrations.create_platform_tables_v1` creates them in each service's first
+migration.
 """
 
 from datetime import datetime
@@ -116,7 +117,10 @@ class IdempotencyRow(PlatformBase):
 
 
 class AuditRow(PlatformBase):
-    """Who did what, for whom, on which object, why and when. Sealed into a hash chain by the worker."""
+    """Who did what, for whom, on which object, why and when.
+
+    Sealed into a hash chain by the worker.
+    """
 
     __tablename__ = "audit"
     __table_args__ = (

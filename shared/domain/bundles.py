@@ -1,4 +1,6 @@
-"""Bundles (一件事): several matters applied for at once, and the one checklist made of their guides.
+"""Bundles (一件事): several matters applied for at once.
+
+One checklist is made of their guides.
 
 `BundleDocument` is what the lead department writes. `BundleSnapshot`, the published version, is
 part of `bundle-published`. matters and cases compute the same guide from it and the children's
@@ -53,7 +55,9 @@ class FormField(Part):
 
 
 class ResultLink(Part):
-    """The result of the child `of` is the material `material` of `child`; nobody has to bring it."""
+    """The result of the child `of` is the material `material` of `child`;
+    nobody has to bring it.
+    """
 
     of: ChildCode
     child: ChildCode

@@ -1,8 +1,8 @@
 """National codes: structure and check characters (GB 11643, GB 32100, GB/T 36904, GB/T 39554).
 
-Each `check_…` returns the normalised code or raises `InvalidValueError`, whose text names the broken
-rule: for Pydantic validators and for importers. `stdnum.cn.ric` is not used for ID numbers, because
-it refuses people born before their county's code existed.
+Each `check_…` returns the normalised code or raises `InvalidValueError`, whose text names the
+broken rule: for Pydantic validators and for importers. `stdnum.cn.ric` is not used for ID numbers,
+because it refuses people born before their county's code existed.
 """
 
 import re
@@ -50,7 +50,10 @@ PROVINCES = frozenset(
 
 
 class MatterType(StrEnum):
-    """事项类型 (GB/T 39046 Annex A). The six application types and public service are reported apart."""
+    """事项类型 (GB/T 39046 Annex A).
+
+    The six application types and public service are reported apart.
+    """
 
     LICENSING = "01"  # 行政许可
     PENALTY = "02"  # 行政处罚
@@ -84,7 +87,10 @@ def id_check_character(first17: str) -> str:
 
 
 def check_id_number(text: str, today: date) -> str:
-    """公民身份号码, also residence permits (81, 82, 83); the birth date must be real and not after `today`."""
+    """公民身份号码, also residence permits (81, 82, 83).
+
+    The birth date must be real and not after `today`.
+    """
     number = text.strip().upper()
     if not re.fullmatch(r"[0-9]{17}[0-9X]", number):
         raise InvalidValueError("an ID number has 17 digits and a digit or X")
@@ -109,7 +115,10 @@ def uscc_check_character(first17: str) -> str:
 
 @lru_cache(maxsize=4096)  # departments and types come again and again
 def check_uscc(text: str) -> str:
-    """统一社会信用代码: 18 characters of the alphabet without I O S V Z, with its check character."""
+    """统一社会信用代码: 18 characters with its check character.
+
+    The alphabet has no I, O, S, V and Z.
+    """
     code = text.strip().upper()
     if len(code) != 18:
         raise InvalidValueError(

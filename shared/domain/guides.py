@@ -57,7 +57,9 @@ class Condition(Part):
 
 
 class Material(Part):
-    """申请材料: `necessity` 1 必要 2 非必要 3 容缺后补; `source` 10 自备 20 政府部门核发 99 其他."""
+    """申请材料: `necessity` 1 必要 2 非必要 3 容缺后补;
+    `source` 10 自备 20 政府部门核发 99 其他.
+    """
 
     code: Code
     name: Bilingual
@@ -264,7 +266,7 @@ class PersonalGuide(Part):
 
 
 def online_level(stages: Iterable[str], visits: int) -> int:
-    """网办深度 1 to 4, derived from the stages done online and the number of visits (norms §2.5)."""
+    """网办深度 1 to 4, from the stages done online and the number of visits (norms §2.5)."""
     done = set(stages)
     if "5" in done and visits == 0:
         return 4

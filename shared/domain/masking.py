@@ -1,9 +1,9 @@
 """Masks of personal data for every answer (norms: 个人信息保护法; common practice).
 
-`mask_free_text` removes from a text what identifies a person: ID numbers, phones, bank cards, number
-plates, addresses, e-mail, WeChat ids, names that follow 我叫, 本人, 联系人. It searches a copy of the
-text in which full-width, Tibetan and Chinese digits are written as 0–9, and masks the same places in
-the original. In doubt it masks.
+`mask_free_text` removes from a text what identifies a person: ID numbers, phones, bank cards,
+number plates, addresses, e-mail, WeChat ids, names that follow 我叫, 本人, 联系人. It searches a
+copy of the text in which full-width, Tibetan and Chinese digits are written as 0–9, and masks the
+same places in the original. In doubt it masks.
 """
 
 import re
@@ -60,7 +60,8 @@ _ID_15 = re.compile(r"[1-9]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}")
 _MOBILE = re.compile(r"1[3-9]\d{9}")
 _CARD = re.compile(r"[3-689]\d{15,18}")
 _NOT_PERSONAL = re.compile(
-    # Item and case numbers (a USCC and more behind it), the 12-digit form of an area code, amounts, dates.
+    # Item and case numbers (a USCC and more behind it), the 12-digit form of an area code, amounts,
+    # dates.
     r"(?<![0-9A-Za-z])(?:11|12|13|51|52|53|54|91|92|93)[0-9A-Z]{26,44}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[1-8]\d{5}0{6}(?!\d)"
     r"|(?<![\d,.])\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?(?![\d,])"
@@ -82,7 +83,10 @@ _CHAT = re.compile(
     re.IGNORECASE,
 )
 _N = "[0-9一二三四五六七八九十百〇零]"
-_PLACE = r"(?:[^\W\d_住在到于是去从区县市州省镇乡]{1,8}?(?:路|街|巷|大道|胡同|弄|小区|花园|家园|新村|公寓|社区|苑|村|大院))"
+_PLACE = (
+    r"(?:[^\W\d_住在到于是去从区县市州省镇乡]{1,8}?"
+    r"(?:路|街|巷|大道|胡同|弄|小区|花园|家园|新村|公寓|社区|苑|村|大院))"
+)
 _PART = rf"{_N}{{1,5}} ?(?:号院|号楼|单元|栋|幢|室|户)"
 _ADDRESS = re.compile(
     rf"{_PLACE}{{1,3}}(?:{_N}{{1,3}}[组队排])?{_N}{{1,5}}(?:-{_N}{{1,4}})?(?:号院|号楼|号(?!窗|线|台|文|公告|通知))"
@@ -114,7 +118,8 @@ _RELATIVE = (
 _NAME = re.compile(
     rf"(?:我叫|名叫|姓名|联系人|我的名字|{_RELATIVE}叫)[叫是为::  ,]{{0,3}}"
     rf"(?P<told>{_TIBETAN}{_HAN}{{0,2}}|(?![号写错着过几半]){_HAN}{{2,4}})"
-    rf"|(?:本人|我是|申请人|经办人|办事人)[叫是为::  ,]{{0,3}}(?P<known>{_TIBETAN}{_HAN}{{0,2}}|[{_SURNAMES}]{_HAN}{{1,2}})"
+    rf"|(?:本人|我是|申请人|经办人|办事人)[叫是为::  ,]{{0,3}}"
+    rf"(?P<known>{_TIBETAN}{_HAN}{{0,2}}|[{_SURNAMES}]{_HAN}{{1,2}})"
     r"|ངའི་མིང་(?:ལ་|ནི་)?(?P<tibetan>[\u0f40-\u0fbc]+(?:་[\u0f40-\u0fbc]+){0,3})"
 )
 

@@ -5,17 +5,17 @@ row: its version, its operation (I, U, or D for a deleted record) and its record
 record is RFC 8785 JSON of the exchanged fields: text normalised (NFC) and trimmed, nulls left out,
 no control columns. Derived from it are
 
-- `kh` = SHA-256(stream ‖ 0x00 ‖ key); its first two bytes `b1`, `b2` place the row in the tree below
-  its window (a business day);
+- `kh` = SHA-256(stream ‖ 0x00 ‖ key); its first two bytes `b1`, `b2` place the row in the tree
+  below its window (a business day);
 - `rd` = SHA-256(record);
 - `e` = SHA-256(kh ‖ version as 8 bytes ‖ op ‖ rd); its first two 64-bit words are `d1`, `d2`;
 - the *fingerprint* of any set of rows: (count, Σd1 mod 2⁶⁴, Σd2 mod 2⁶⁴). It is a sum, so that
   doubled rows do not cancel each other out.
 
-The sums are quick to update, but no proof against somebody who may choose rows, or whose stored sums
-no longer fit the records. So a weekly comparison also uses the *list digest*: for each window
-SHA-256 over the `e` of its rows in the order of `kh`, and SHA-256 over the digests of all windows in
-the order of their days.
+The sums are quick to update, but no proof against somebody who may choose rows, or whose stored
+sums no longer fit the records. So a weekly comparison also uses the *list digest*: for each window
+SHA-256 over the `e` of its rows in the order of `kh`, and SHA-256 over the digests of all windows
+in the order of their days.
 
 The *loose* digest is that of the record in capitals, without blanks and times of day. When it is
 equal and `rd` is not, a field changed in the other side's columns, not in transport.
@@ -61,7 +61,10 @@ def canonical(record: Record) -> str:
 
 
 def loose(record: Record) -> str:
-    """The canonical form without what a column may lose: case, blanks, the time of day, empty fields."""
+    """The canonical form without what a column may lose.
+
+    That is letter case, blanks, the time of day and empty fields.
+    """
     kept: dict[str, str] = {}
     for name, value in record.items():
         if value is None:

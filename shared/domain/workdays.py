@@ -1,8 +1,8 @@
 """Working days of a city: Monday to Friday unless its calendar says otherwise (行政许可法 art. 82).
 
-The start day is not counted; day 1 is the next working day (民法典 art. 201). A year is covered when
-the calendar has rows of it. A computation that reaches an uncovered year is provisional, because the
-holidays of that year have not been announced yet.
+The start day is not counted; day 1 is the next working day (民法典 art. 201). A year is covered
+when the calendar has rows of it. A computation that reaches an uncovered year is provisional,
+because the holidays of that year have not been announced yet.
 """
 
 import csv
@@ -40,7 +40,10 @@ class WorkCalendar:
         return self.exceptions.get(day, day.weekday() < 5)
 
     def add_working_days(self, start: date, number: int) -> date:
-        """The `number`-th working day after `start` (which is not counted); for 0 `start` itself."""
+        """The `number`-th working day after `start`, which is not counted.
+
+        For 0 it is `start` itself.
+        """
         if number < 0:
             raise ValueError("working days are added forward")
         if number == 0:
@@ -58,7 +61,10 @@ class WorkCalendar:
         return day
 
     def working_days_between(self, start: date, end: date) -> int:
-        """Working days after `start` up to and including `end`; negative when `end` is before `start`."""
+        """Working days after `start` up to and including `end`.
+
+        The number is negative when `end` is before `start`.
+        """
         if end < start:
             return -self.working_days_between(end, start)
         if start >= self._days[0] and end <= self._days[-1]:

@@ -15,7 +15,10 @@ Exact daily numbers of ratings add up to what published statistics hide (docs/ad
 
 
 def without_ratings(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a report as everybody may see them; a department that had nothing but ratings is not named at all."""
+    """Rows of a report as everybody may see them.
+
+    A department that had nothing but ratings is not named at all.
+    """
     cut = [{**row, "figures": unrated(row["figures"])} for row in rows]
     return [row for row in cut if any(row["figures"].values())]
 
@@ -30,8 +33,8 @@ def unrated(figures: Mapping[str, int]) -> dict[str, int]:
 class DailyReportPublished(Event, service="assessment", fact="daily-report-published"):
     """A day's report was published (日发布), or corrected.
 
-    `revision` 1 is the publication, later ones have a `reason`. `figures` is the whole report, a row
-    per department, so that a report outlives the database that made it.
+    `revision` 1 is the publication, later ones have a `reason`. `figures` is the whole report, a
+    row per department, so that a report outlives the database that made it.
     """
 
     report_id: UUID

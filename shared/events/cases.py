@@ -46,8 +46,8 @@ class CaseEvent(Event, service="cases"):
     """About one case, with all that a consumer needs to count it.
 
     It never holds the applicant's name, number or phone. `account_id` is the applicant's account,
-    where there is one. `immediate` tells 即办件 from 承诺件. `bundle_case_id` is the bundle (一件事)
-    that the case belongs to.
+    where there is one. `immediate` tells 即办件 from 承诺件. `bundle_case_id` is the bundle
+    (一件事) that the case belongs to.
     """
 
     case_id: UUID

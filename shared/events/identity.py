@@ -75,7 +75,10 @@ class MandateRevoked(MandateEvent, fact="mandate-revoked"):
 
 
 class StaffChanged(AccountEvent, fact="staff-changed"):
-    """A staff member's post: area, department, roles; `active` is False from the moment of leaving."""
+    """A staff member's post: area, department, roles.
+
+    `active` is False from the moment of leaving.
+    """
 
     area_code: str
     department_code: str

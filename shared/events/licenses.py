@@ -15,11 +15,12 @@ Origin = Literal["case", "api", "collected"]
 class LicenseEvent(Event, service="licenses"):
     """About one license, with all that a service needs to let it replace a material.
 
-    It never holds the holder's name or number. `identifier` is the 证照标识 with its check character.
-    `holder` is the pseudonym (`shared.security.crypto.pseudonym`) of the holder's ID number or USCC,
-    by which a service recognises the licenses of an applicant. `digest` is the SHA-256 (hex) of the
-    canonical record in this version. `trust` is A (made and signed by the issuer) to D. Before
-    `valid_from`, which older events lack, a license is no evidence whatever its status.
+    It never holds the holder's name or number. `identifier` is the 证照标识 with its check
+    character. `holder` is the pseudonym (`shared.security.crypto.pseudonym`) of the holder's ID
+    number or USCC, by which a service recognises the licenses of an applicant. `digest` is the
+    SHA-256 (hex) of the canonical record in this version. `trust` is A (made and signed by the
+    issuer) to D. Before `valid_from`, which older events lack, a license is no evidence whatever
+    its status.
     """
 
     license_id: UUID
@@ -55,8 +56,8 @@ class LicenseIssued(LicenseEvent, fact="license-issued"):
 class LicenseChanged(LicenseEvent, fact="license-changed"):
     """Another version, status or account of the license, with the same holder and type.
 
-    Changed (变更), renewed (延续), released (暂扣发还), signed (签发), transferred (转出), or linked to
-    the account of its holder.
+    Changed (变更), renewed (延续), released (暂扣发还), signed (签发), transferred (转出), or
+    linked to the account of its holder.
     """
 
     change: Literal["changed", "renewed", "released", "signed", "transferred", "linked"]

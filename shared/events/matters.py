@@ -74,7 +74,10 @@ class BundlePublished(Event, service="matters", fact="bundle-published"):
 
 
 class SupervisionRecorded(Event, service="matters", fact="supervision-recorded"):
-    """A bureau recorded an act of supervision (监管行为): inspection, penalty, compulsion or other."""
+    """A bureau recorded an act of supervision (监管行为).
+
+    It is an inspection, a penalty, a compulsion or another one.
+    """
 
     record_id: UUID
     regulatory_code: str

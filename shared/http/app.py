@@ -1,4 +1,7 @@
-"""The HTTP app that every service has: its routers, health, metrics, administration of dead letters."""
+"""The HTTP app that every service has.
+
+It carries the routers, health, metrics and the administration of dead letters.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -103,7 +106,8 @@ def create_app(
     app.include_router(_operations(service))
     add_handlers(app)
     _describe_problems(app)
-    # Outermost, so that FastAPI's own refusals (413, 500) also carry the request id and are problems.
+    # Outermost, so that FastAPI's own refusals (413, 500) also carry the request id and are
+    # problems.
     inner = app.build_middleware_stack
     app.build_middleware_stack = lambda: RequestScope(
         inner(), service, unreviewed=settings.show_unreviewed_texts

@@ -184,7 +184,7 @@ async def _database(request: Request, error: Exception) -> Response:
 
 
 def _constraint(error: Exception) -> str:
-    """The constraint's name, from the driver's error below whatever SQLAlchemy wrapped around it."""
+    """The constraint's name, from the driver's error below what SQLAlchemy wrapped around it."""
     under = getattr(getattr(error, "orig", None), "__cause__", None) or error
     return str(getattr(under, "constraint_name", ""))
 

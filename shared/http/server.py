@@ -25,7 +25,8 @@ def run_api(service: str, app: FastAPI, *, settings: ServiceSettings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        # Longer than the gateway keeps a connection, so that it never uses one that was just closed.
+        # Longer than the gateway keeps a connection, so that it never uses one that was just
+        # closed.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=20,
     )

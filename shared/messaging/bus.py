@@ -1,8 +1,10 @@
-"""The interface of the bus: topics of messages with a key, read by consumer groups in order per key.
+"""The interface of the bus.
+
+Topics hold messages with a key; consumer groups read them in order per key.
 
 Two buses implement it, `shared.messaging.kafka` and `shared.messaging.local_bus`; the same tests
-check both (`tests/contracts/test_bus.py`). Delivery is at least once. Topics are kept, so that a new
-group can read them from the start.
+check both (`tests/contracts/test_bus.py`). Delivery is at least once. Topics are kept, so that a
+new group can read them from the start.
 """
 
 from collections.abc import Sequence
@@ -46,7 +48,10 @@ class Subscription(Protocol):
     """One member of a consumer group."""
 
     async def poll(self, limit: int, timeout: float) -> Sequence[Record]:
-        """The next records, at most `limit`, in order per key; empty after `timeout` seconds without any."""
+        """The next records, at most `limit`, in order per key.
+
+        Empty after `timeout` seconds without any.
+        """
         ...
 
     async def acknowledge(self, records: Sequence[Record]) -> None:

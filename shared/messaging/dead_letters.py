@@ -1,7 +1,8 @@
 """Dead letters, for the person who decides: list, read, re-drive, discard with a reason.
 
 The administrator's API is `/api/v1/<service>/dead-letters`; the command is
-`python -m shared.messaging.dead_letters SERVICE list|redrive|discard …` with `<SERVICE>_DATABASE_URL` set.
+`python -m shared.messaging.dead_letters SERVICE list|redrive|discard …` with
+`<SERVICE>_DATABASE_URL` set.
 """
 
 import asyncio
@@ -70,7 +71,9 @@ DISCARD = text(
 
 
 class Redrive(BaseModel):
-    """Which dead letters are tried again: by id, by key, by type (all given ones must match), or `all`."""
+    """Which dead letters are tried again:
+    by id, by key, by type (all given ones must match), or `all`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -98,7 +98,8 @@ GROUP = text("SELECT id FROM inbox_group")
 FORGET = text("DELETE FROM dead_letter WHERE position = :position")
 POSTPONE = text(
     "UPDATE dead_letter SET attempts = attempts + 1, error = :error, gave_up = :gave_up,"
-    " next_attempt_at = clock_timestamp() + make_interval(secs => :pause) WHERE position = :position"
+    " next_attempt_at = clock_timestamp() + make_interval(secs => :pause)"
+    " WHERE position = :position"
 )
 
 log = structlog.get_logger(__name__)
@@ -124,7 +125,10 @@ def describe(error: BaseException) -> str:
 
 
 class OtherDatabaseError(Exception):
-    """The database was replaced since the subscription began; what was read for it does not count."""
+    """The database was replaced since the subscription began.
+
+    What was read for it does not count.
+    """
 
 
 class Consumer:
@@ -214,7 +218,10 @@ class Consumer:
                 await keep(session, kept)
 
     async def _handle_typed(self, session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-        """Each event to its handler, in order; neighbours with the same batch handler go together."""
+        """Give each event to its handler, in order.
+
+        Neighbours with the same batch handler go together.
+        """
         run: list[Event] = []
         running: BatchHandler | None = None
         for envelope in envelopes:
@@ -409,7 +416,10 @@ class Inbox:
                 await asyncio.sleep(DATABASE_PAUSE)
 
     async def run_retries(self) -> None:
-        """Try due dead letters again, the first of each key, until cancelled; in any number of replicas."""
+        """Try due dead letters again, the first of each key, until cancelled.
+
+        Any number of replicas may do so.
+        """
         while True:
             try:
                 while await self.retry_one():
@@ -420,7 +430,10 @@ class Inbox:
             await asyncio.sleep(RETRY_POLL)
 
     async def retry_one(self) -> bool:
-        """Try one due dead letter; False when none is due. Its success frees the next of its key."""
+        """Try one due dead letter; False when none is due.
+
+        Its success frees the next of its key.
+        """
         async with self._database.transaction() as session:
             due = (await session.execute(NEXT_DUE)).one_or_none()
             if due is None:

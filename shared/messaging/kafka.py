@@ -111,11 +111,12 @@ class KafkaPublisher:
 class KafkaSubscription:
     """See `shared.messaging.bus.Subscription`.
 
-    Offsets are committed a few times a second and at the end, not after every batch: a commit costs the broker as much as
-    an event, and whatever is read again after a crash the inbox knows.
+    Offsets are committed a few times a second and at the end, not after every batch: a commit costs
+    the broker as much as an event, and whatever is read again after a crash the inbox knows.
 
-    Nothing is fetched between two polls. The client would fetch ahead, get the one event that is there, and fetch no more
-    before that is taken, so that a consumer under load would have its events one by one, each at the price of a batch.
+    Nothing is fetched between two polls. The client would fetch ahead, get the one event that is
+    there, and fetch no more before that is taken, so that a consumer under load would have its
+    events one by one, each at the price of a batch.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:

@@ -1,8 +1,10 @@
-"""The in-process bus of the embedded run: a log per topic in PostgreSQL, offsets per consumer group.
+"""The in-process bus of the embedded run.
 
-It gives Kafka's guarantees on one machine: messages are durable when `publish` returns, in order per
-topic, readable from the start, and redelivered until acknowledged. One process reads and writes it,
-so an `asyncio.Condition` wakes the readers.
+It keeps a log per topic in PostgreSQL, and offsets per consumer group.
+
+It gives Kafka's guarantees on one machine: messages are durable when `publish` returns, in order
+per topic, readable from the start, and redelivered until acknowledged. One process reads and writes
+it, so an `asyncio.Condition` wakes the readers.
 """
 
 import asyncio
@@ -14,26 +16,32 @@ import asyncpg
 from shared.messaging.bus import Message, Record
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS bus_topic (topic text PRIMARY KEY, next_offset bigint NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS bus_topic (
+    topic text PRIMARY KEY, next_offset bigint NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS bus_log (
     topic text NOT NULL, log_offset bigint NOT NULL, key text NOT NULL, value bytea NOT NULL,
     PRIMARY KEY (topic, log_offset));
 CREATE TABLE IF NOT EXISTS bus_group (
-    name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (name, topic));
+    name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL,
+    PRIMARY KEY (name, topic));
 """
 # Offsets come from the topic's row, whose lock makes the order of commits the order of offsets: a
 # reader never skips a row.
 APPEND = """
-WITH taken AS (UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1 RETURNING next_offset - $2 AS first)
+WITH taken AS (
+    UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1
+    RETURNING next_offset - $2 AS first)
 INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value
 FROM taken, unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS m (key, value, place)
 """
 READ = """
-SELECT topic, log_offset, key, value FROM bus_log WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
+SELECT topic, log_offset, key, value FROM bus_log
+WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
 """
 ADVANCE = """
 INSERT INTO bus_group VALUES ($1, $2, $3)
-ON CONFLICT (name, topic) DO UPDATE SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
+ON CONFLICT (name, topic) DO UPDATE
+SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
 """
 
 
@@ -120,7 +128,10 @@ class LocalBus:
             self._changed.notify_all()
 
     async def wait(self, generation: int, timeout: float) -> bool:
-        """Wait for something newer than `generation`, at most `timeout` seconds; tells whether there is."""
+        """Wait for something newer than `generation`, at most `timeout` seconds.
+
+        Returns whether there is something.
+        """
         try:
             async with asyncio.timeout(timeout), self._changed:
                 _ = await self._changed.wait_for(lambda: self.generation != generation)

@@ -276,7 +276,10 @@ def _request(
 
 
 def open_client(url: str, *, timeout: float) -> httpx.AsyncClient:
-    """A client for many requests to one address; whoever opens it closes it. `timeout` in seconds."""
+    """A client for many requests to one address; whoever opens it closes it.
+
+    `timeout` in seconds.
+    """
     return httpx.AsyncClient(
         base_url=url, timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False
     )

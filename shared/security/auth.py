@@ -89,8 +89,8 @@ def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
 def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """Dependency: a caller of `kinds` (default: persons and organisations), signed in at `level`.
 
-    1 is by phone, 2 with the real name, 3 with the card seen at a counter. For an organisation it is
-    the level of the person who acts. A lower level gets a step-up challenge.
+    1 is by phone, 2 with the real name, 3 with the card seen at a counter. For an organisation it
+    is the level of the person who acts. A lower level gets a step-up challenge.
     """
     allowed = kinds or ("person", "organisation")
 

@@ -10,8 +10,8 @@ names the format, for later algorithms (SM4). The hash is HMAC-SHA256 under a ke
 purpose.
 
 The platform key is the same in every service. With it `seal_for` hides personal data in an event
-from everybody who only carries or keeps the event, and `pseudonym` gives all services one name for a
-person that says nothing about her.
+from everybody who only carries or keeps the event, and `pseudonym` gives all services one name for
+a person that says nothing about her.
 """
 
 import base64
@@ -100,7 +100,8 @@ def _platform() -> bytes:
 def seal_for(value: Any, purpose: str) -> str:
     """`value` (anything that JSON can hold), sealed for services with the platform key, as base64.
 
-    `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved to another.
+    `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved
+    to another.
     """
     nonce = os.urandom(_NONCE)
     cipher = _cipher(_platform(), "seal/" + purpose)

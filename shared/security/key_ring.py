@@ -23,7 +23,10 @@ Jwk = dict[str, Any]
 
 
 class KeyRow:
-    """Columns of a table of keys; its own `private_key` is encrypted. State: (next →) current → old."""
+    """Columns of a table of keys; its own `private_key` is encrypted.
+
+    State: (next →) current → old.
+    """
 
     __tablename__: str
 

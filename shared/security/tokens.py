@@ -27,7 +27,10 @@ LEEWAY = 5
 MAX_VERDICTS = 20_000
 """Tokens whose verdict is kept."""
 LONGEST_LIFE = 900.0
-"""Seconds after which no access token of a revoked session can still be alive (they live ten minutes)."""
+"""Seconds after which no access token of a revoked session can still be alive.
+
+Access tokens live ten minutes.
+"""
 
 
 class TokenError(Exception):

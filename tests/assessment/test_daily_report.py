@@ -1,4 +1,7 @@
-"""日报: the day's figures equal a recount, whatever is repeated; published days stay as published."""
+"""日报: the figures of the day equal a recount, whatever is repeated.
+
+Published days stay as they were published.
+"""
 
 import random
 from collections import Counter

@@ -1,4 +1,7 @@
-"""The read model is rebuilt from the facts: drop its database, and a running worker fills the new one."""
+"""The read model is rebuilt from the facts.
+
+When its database is dropped, a running worker fills the new one.
+"""
 
 import asyncio
 import contextlib
@@ -62,7 +65,10 @@ async def test_dropped_database_is_filled_again_under_a_running_worker(
 
 
 async def settled(database: Database, department: str, closed: int) -> Counter[tuple[Any, ...]]:
-    """The department's counters once that many cases are closed; a database that is being made anew is waited for."""
+    """The department's counters once that many cases are closed.
+
+    It also waits for a database that is being made anew.
+    """
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(asyncpg.PostgresError, OSError):

@@ -1,4 +1,7 @@
-"""The benchmark commands start, make their data and leave a line behind, on the smallest size. No figure is judged."""
+"""The benchmark commands start, make their data and leave a line behind.
+
+They run at the smallest size; no figure is judged.
+"""
 
 import asyncio
 import re

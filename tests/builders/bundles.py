@@ -1,4 +1,7 @@
-"""A plausible bundle: 开茶馆 of a trade register entry and the food licence that needs its result."""
+"""A plausible bundle: 开茶馆.
+
+A trade register entry, and the food licence that needs its result.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -11,7 +11,10 @@ from cryptography.x509.oid import NameOID
 
 
 def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Files of a self-signed certificate for `name` (a host or an address): with its key, and alone."""
+    """Files of a self-signed certificate for `name` (a host or an address).
+
+    Returns the file with its key, and the one without.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     try:

@@ -1,4 +1,7 @@
-"""Invitations and ratings as the first half of the service stores them, and everybody who works on them."""
+"""Invitations and ratings as the first half of the service stores them.
+
+Also everybody who works on them.
+"""
 
 import hashlib
 from collections import Counter
@@ -80,8 +83,8 @@ def an_invitation(when: datetime, **changes: Any) -> Invitation:
 def a_rating(invitation: Invitation, when: datetime, **changes: Any) -> Rating:
     """5 stars without words, by the mini-program, under a real name."""
     copied = (
-        "stage case_id case_number service_number area_code department_code matter_id matter_code matter_name hall window"
-        " account_id"
+        "stage case_id case_number service_number area_code department_code"
+        " matter_id matter_code matter_name hall window account_id"
     )
     words = changes.get("text")
     values: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""A real HTTP subscriber: takes webhooks, verifies them with an off-the-shelf library, and misbehaves when it is told to."""
+"""A real HTTP subscriber.
+
+It takes webhooks, verifies them with an off-the-shelf library, and misbehaves on demand.
+"""
 
 import threading
 import time
@@ -30,7 +33,10 @@ class Received:
 
 @dataclass
 class Subscriber:
-    """`status` is what to answer; `secret` verifies, when it is known; `any_age` also what is signed at another time."""
+    """`status` is the answer that it gives.
+
+    `secret` verifies, when it is known; `any_age` also accepts what was signed at another time.
+    """
 
     status: int = 200
     secret: str | None = None
@@ -100,7 +106,10 @@ class Subscriber:
         return True
 
     def _signed_then(self, received: Received) -> bool:
-        """The library's own signature for the moment that the message names: for tests that move time."""
+        """The library's own signature for the time that the message names.
+
+        For tests that move the clock.
+        """
         stamp = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), UTC)
         wanted = Webhook(self.secret or "").sign(
             received.headers["webhook-id"], stamp, received.body.decode()
@@ -110,7 +119,10 @@ class Subscriber:
 
 @contextmanager
 def listening(subscriber: Subscriber | None = None) -> Generator[Subscriber]:
-    """The subscriber on a port of its own, until the block ends; on `subscriber.port` again when it had one."""
+    """The subscriber on a port of its own, until the block ends.
+
+    It uses `subscriber.port` again when it had one.
+    """
     own = subscriber or Subscriber()
 
     class Handler(BaseHTTPRequestHandler):

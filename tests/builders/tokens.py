@@ -27,7 +27,10 @@ class TestKeys:
         return TokenVerifier(StaticKeys(self.jwks()), issuer=ISSUER)
 
     def token(self, **claims: Any) -> str:
-        """A token of ten minutes; `scope` and `roles` as in production, everything can be overridden."""
+        """A token of ten minutes.
+
+        `scope` and `roles` are as in production; everything can be overridden.
+        """
         now = int(time.time())
         base = {
             "iss": ISSUER,

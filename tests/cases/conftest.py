@@ -1,4 +1,7 @@
-"""Fixtures of cases: a published matter, a citizen with uploads, and every officer of the department."""
+"""Fixtures of cases: a published matter, a citizen with uploads, and officers.
+
+There is every officer of the department.
+"""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -33,7 +36,7 @@ async def client(client_of: ClientFactory, tmp_path: Path) -> ServiceClient:
     return await client_of("cases", development=True, storage_url=str(tmp_path / "uploads"))
 
 
-class Hall:
+class StackFixture:
     """Plays a case over HTTP."""
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
@@ -138,10 +141,10 @@ class Hall:
 
 
 @pytest.fixture
-async def hall(client: ServiceClient, token: TokenFactory) -> Hall:
-    hall = Hall(client, token)
-    await hall.publish()
-    return hall
+async def stack(client: ServiceClient, token: TokenFactory) -> StackFixture:
+    stack = StackFixture(client, token)
+    await stack.publish()
+    return stack
 
 
 def at(text: str) -> datetime:

@@ -1,4 +1,7 @@
-"""Cases that come by signed batch through exchange: the rules of a direct push, a verdict for every row."""
+"""Cases that come by signed batch through exchange.
+
+The rules are those of a direct push, and every row gets a verdict.
+"""
 
 import base64
 from collections import Counter
@@ -7,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.cases.consumer import consumer
 from shared import clock
 from shared.database.session import Database
@@ -233,9 +236,9 @@ async def test_statements_of_a_chunk_do_not_grow_with_its_rows(database: Databas
     counts: list[int] = []
     for number, rows in enumerate((1, 200)):
         chunk = a_chunk([a_record(row) for row in range(rows)], peer_code=f"p{number}")
-        async with overhearing(database) as heard:
+        async with capture_sql(database) as captured:
             await receive(database, chunk)
-        counts.append(len(heard))
+        counts.append(len(captured))
 
     assert counts[0] == counts[1] <= 8
     assert {fact.case_id.version for fact in await imported(database)} == {7}

@@ -1,4 +1,7 @@
-"""One-thing applications (一件事): parent and children at once, in parallel or in order, all or nothing."""
+"""One-thing applications (一件事).
+
+Parent and children are created at once, in parallel or in order, all or nothing.
+"""
 
 import asyncio
 from typing import Any
@@ -27,7 +30,7 @@ from tests.assessment.test_daily_report import a_matter
 from tests.builders.bundles import LICENCE, TRADE, a_bundle, the_licence, the_trade_register
 from tests.builders.events import a_record
 from tests.builders.matters import CITY, DEPARTMENT
-from tests.cases.conftest import ANSWERS, APPLICANT, BASE, Hall
+from tests.cases.conftest import ANSWERS, APPLICANT, BASE, StackFixture
 from tests.cases.test_licenses import later, licensed, material, meeting, tell
 from tests.cases.test_materials import replaced
 from tests.conftest import Headers, ServiceClient, TokenFactory, published
@@ -37,8 +40,11 @@ REFUSAL = {"result": "1", "reasons": "场所不符合要求"}
 REASONS = {"reasons": "不属于本机关职权范围"}
 
 
-class BundleHall(Hall):
-    """Plays a one-thing application over HTTP. The register is kept by another department than the licence."""
+class BundleStackFixture(StackFixture):
+    """Plays a one-thing application over HTTP.
+
+    The register is kept by another department than the licence.
+    """
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
         super().__init__(client, token)
@@ -146,22 +152,24 @@ class BundleHall(Hall):
 
 
 @pytest.fixture
-async def hall(client: ServiceClient, token: TokenFactory) -> BundleHall:
-    hall = BundleHall(client, token)
-    await hall.publish_matter(
+async def stack(client: ServiceClient, token: TokenFactory) -> BundleStackFixture:
+    stack = BundleStackFixture(client, token)
+    await stack.publish_matter(
         TRADE, the_trade_register(department_code=NEXT_DOOR, code=None, local_code="T-1")
     )
-    await hall.publish_matter(LICENCE, the_licence())
-    await hall.publish_bundle()
-    return hall
+    await stack.publish_matter(LICENCE, the_licence())
+    await stack.publish_bundle()
+    return stack
 
 
 def states(parent: dict[str, Any]) -> list[str]:
     return [child["state"] for child in parent["children"]]
 
 
-async def test_one_application_makes_a_parent_and_a_case_for_each_child(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
+async def test_one_application_makes_a_parent_and_a_case_for_each_child(
+    stack: BundleStackFixture,
+) -> None:
+    parent = await stack.apply_bundle()
 
     first, second = (child["case"] for child in parent["children"])
     assert (parent["state"], states(parent)) == ("handling", ["received", "waiting"])
@@ -172,7 +180,7 @@ async def test_one_application_makes_a_parent_and_a_case_for_each_child(hall: Bu
     assert parent["deliver_by"] > first["due_on"]
     facts = [
         event
-        for event in await published(hall.client.database)
+        for event in await published(stack.client.database)
         if event.type.startswith("tongban.cases.case-")
     ]
     assert [(fact.type.split(".")[2], fact.key) for fact in facts] == [
@@ -183,8 +191,10 @@ async def test_one_application_makes_a_parent_and_a_case_for_each_child(hall: Bu
     assert {fact.data["bundle_case_id"] for fact in facts} == {parent["id"]}
 
 
-async def test_material_given_once_is_there_for_every_child_that_needs_it(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
+async def test_material_given_once_is_there_for_every_child_that_needs_it(
+    stack: BundleStackFixture,
+) -> None:
+    parent = await stack.apply_bundle()
 
     given = [{m["code"] for m in child["case"]["materials"]} for child in parent["children"]]
 
@@ -199,12 +209,12 @@ async def test_material_given_once_is_there_for_every_child_that_needs_it(hall: 
 
 
 async def test_child_is_received_with_the_result_when_the_other_is_granted(
-    hall: BundleHall,
+    stack: BundleStackFixture,
 ) -> None:
-    parent = await hall.apply_bundle()
-    first = await hall.decide(parent, TRADE)
+    parent = await stack.apply_bundle()
+    first = await stack.decide(parent, TRADE)
 
-    second = await hall.child(parent, LICENCE)
+    second = await stack.child(parent, LICENCE)
 
     assert second["state"] == "received"
     assert second["due_on"] is not None
@@ -216,48 +226,50 @@ async def test_child_is_received_with_the_result_when_the_other_is_granted(
             "earlier_code": "result",
         }
     ]
-    work = await hall.get("work-list", hall.of(LICENCE, "window_clerk"))
+    work = await stack.get("work-list", stack.of(LICENCE, "window_clerk"))
     assert [case["id"] for case in work["items"]] == [second["id"]]
-    timeline = await hall.get(f"files/{second['id']}/timeline", hall.citizen)
+    timeline = await stack.get(f"files/{second['id']}/timeline", stack.citizen)
     assert [step["act"] for step in timeline] == ["wait", "receive"]
-    _ = await hall.decide(parent, LICENCE)
-    assert (await hall.shown(parent))["state"] == "decided"
+    _ = await stack.decide(parent, LICENCE)
+    assert (await stack.shown(parent))["state"] == "decided"
 
 
-async def test_waiting_child_is_in_no_work_list_and_has_no_clock(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
-    second = await hall.child(parent, LICENCE)
+async def test_waiting_child_is_in_no_work_list_and_has_no_clock(stack: BundleStackFixture) -> None:
+    parent = await stack.apply_bundle()
+    second = await stack.child(parent, LICENCE)
 
-    work = await hall.get("work-list", hall.of(LICENCE, "window_clerk"))
-    refused = await hall.act(second, "acceptance", hall.of(LICENCE, "window_clerk"))
-    ran = await hall.clocks(clock.local_date(clock.now()).replace(year=2099))
+    work = await stack.get("work-list", stack.of(LICENCE, "window_clerk"))
+    refused = await stack.act(second, "acceptance", stack.of(LICENCE, "window_clerk"))
+    ran = await stack.clocks(clock.local_date(clock.now()).replace(year=2099))
 
     assert work["items"] == []
     assert (refused.status_code, refused.json()["allowed"]) == (409, ["withdraw"])
     assert ran["deemed_accepted"] == 1
-    assert (await hall.child(parent, LICENCE))["state"] == "waiting"
+    assert (await stack.child(parent, LICENCE))["state"] == "waiting"
 
 
-async def test_licence_revoked_while_a_child_waits_stops_its_grant(hall: BundleHall) -> None:
-    await hall.publish_bundle(results=[])
-    fact = await licensed(hall)
+async def test_licence_revoked_while_a_child_waits_stops_its_grant(
+    stack: BundleStackFixture,
+) -> None:
+    await stack.publish_bundle(results=[])
+    fact = await licensed(stack)
     code = next(
-        one.code for one in hall.guide({LICENCE: ANSWERS}).materials if one.name.zh == "营业执照"
+        one.code for one in stack.guide({LICENCE: ANSWERS}).materials if one.name.zh == "营业执照"
     )
-    body = replaced(await hall.bundle_application(hall.citizen), code, meeting(fact, code))
-    parent = (await hall.post_bundle(body, hall.citizen)).json()
-    before = await hall.child(parent, LICENCE)
+    body = replaced(await stack.bundle_application(stack.citizen), code, meeting(fact, code))
+    parent = (await stack.post_bundle(body, stack.citizen)).json()
+    before = await stack.child(parent, LICENCE)
 
-    await tell(hall, later(fact, LicenseRevoked))
-    waiting = await hall.child(parent, LICENCE)
-    _ = await hall.decide(parent, TRADE)
-    case = await hall.do(
-        await hall.child(parent, LICENCE), "acceptance", hall.of(LICENCE, "window_clerk")
+    await tell(stack, later(fact, LicenseRevoked))
+    waiting = await stack.child(parent, LICENCE)
+    _ = await stack.decide(parent, TRADE)
+    case = await stack.do(
+        await stack.child(parent, LICENCE), "acceptance", stack.of(LICENCE, "window_clerk")
     )
     for _ in range(2):
         opinion = {"opinion": "agree", "text": "符合条件"}
-        case = await hall.do(case, "reviews", hall.of(LICENCE, "approver"), opinion)
-    granted = await hall.act(case, "decision", hall.of(LICENCE, "leader"), {"result": "0"})
+        case = await stack.do(case, "reviews", stack.of(LICENCE, "approver"), opinion)
+    granted = await stack.act(case, "decision", stack.of(LICENCE, "leader"), {"result": "0"})
 
     assert (before["state"], waiting["state"], waiting["revision"]) == (
         "waiting",
@@ -273,129 +285,134 @@ async def test_licence_revoked_while_a_child_waits_stops_its_grant(hall: BundleH
 
 @pytest.mark.parametrize("end", ["refusal", "non-acceptance", "withdrawal", "return"])
 async def test_waiting_child_is_closed_with_the_reason_when_the_other_ends_without_a_grant(
-    hall: BundleHall, end: str
+    stack: BundleStackFixture, end: str
 ) -> None:
-    parent = await hall.apply_bundle()
-    first = await hall.child(parent, TRADE)
+    parent = await stack.apply_bundle()
+    first = await stack.child(parent, TRADE)
     match end:
         case "refusal":
-            _ = await hall.decide(parent, TRADE, REFUSAL)
+            _ = await stack.decide(parent, TRADE, REFUSAL)
         case "non-acceptance":
-            _ = await hall.do(first, "non-acceptance", hall.of(TRADE, "window_clerk"), REASONS)
+            _ = await stack.do(first, "non-acceptance", stack.of(TRADE, "window_clerk"), REASONS)
         case "withdrawal":
-            _ = await hall.do(first, "withdrawal", hall.citizen)
+            _ = await stack.do(first, "withdrawal", stack.citizen)
         case _:
-            clerk = hall.of(TRADE, "window_clerk")
-            first = await hall.do(
+            clerk = stack.of(TRADE, "window_clerk")
+            first = await stack.do(
                 first, "correction-requests", clerk, {"items": [{"text": "缺件"}]}
             )
-            _ = await hall.do(first, "return", clerk, REASONS)
+            _ = await stack.do(first, "return", clerk, REASONS)
 
-    second = await hall.child(parent, LICENCE)
+    second = await stack.child(parent, LICENCE)
 
     assert (second["state"], second["result"]) == ("returned", "5")
     assert "个体工商户设立登记" in second["reasons"]
-    closed = [event for event in await published(hall.client.database) if event.key == second["id"]]
+    closed = [
+        event for event in await published(stack.client.database) if event.key == second["id"]
+    ]
     assert [event.type.split(".")[2] for event in closed] == ["case-submitted", "case-closed"]
     assert closed[-1].revision == second["revision"]
 
 
-async def test_chain_falls_as_a_whole_and_parallel_children_go_on(hall: BundleHall) -> None:
-    hall.matters |= {"third": new_id(), "free": new_id()}
+async def test_chain_falls_as_a_whole_and_parallel_children_go_on(
+    stack: BundleStackFixture,
+) -> None:
+    stack.matters |= {"third": new_id(), "free": new_id()}
     for code in ("third", "free"):
-        await hall.publish_matter(
+        await stack.publish_matter(
             code, the_trade_register(code=None, local_code=code, name={"zh": f"事项{code}"})
         )
     children = [
-        {"code": "third", "matter_id": hall.matters["third"], "after": [LICENCE]},
+        {"code": "third", "matter_id": stack.matters["third"], "after": [LICENCE]},
         {
             "code": LICENCE,
-            "matter_id": hall.matters[LICENCE],
+            "matter_id": stack.matters[LICENCE],
             "after": [TRADE],
             "fields": ["shop", "area"],
         },
-        {"code": TRADE, "matter_id": hall.matters[TRADE]},
-        {"code": "free", "matter_id": hall.matters["free"]},
+        {"code": TRADE, "matter_id": stack.matters[TRADE]},
+        {"code": "free", "matter_id": stack.matters["free"]},
     ]
-    await hall.publish_bundle(children=children)
-    parent = await hall.apply_bundle()
+    await stack.publish_bundle(children=children)
+    parent = await stack.apply_bundle()
     begun = states(parent)
 
-    _ = await hall.do(await hall.child(parent, TRADE), "withdrawal", hall.citizen)
+    _ = await stack.do(await stack.child(parent, TRADE), "withdrawal", stack.citizen)
 
     assert begun == ["waiting", "waiting", "received", "received"]
-    assert states(await hall.shown(parent)) == ["returned", "returned", "withdrawn", "received"]
+    assert states(await stack.shown(parent)) == ["returned", "returned", "withdrawn", "received"]
 
 
 async def test_child_that_waits_for_two_is_received_once_however_close_they_are_decided(
-    hall: BundleHall,
+    stack: BundleStackFixture,
 ) -> None:
-    hall.matters["second"] = new_id()
-    await hall.publish_matter(
+    stack.matters["second"] = new_id()
+    await stack.publish_matter(
         "second", the_trade_register(code=None, local_code="second", name={"zh": "另一事项"})
     )
     children = [
-        {"code": TRADE, "matter_id": hall.matters[TRADE]},
-        {"code": "second", "matter_id": hall.matters["second"]},
+        {"code": TRADE, "matter_id": stack.matters[TRADE]},
+        {"code": "second", "matter_id": stack.matters["second"]},
         {
             "code": LICENCE,
-            "matter_id": hall.matters[LICENCE],
+            "matter_id": stack.matters[LICENCE],
             "after": [TRADE, "second"],
             "fields": ["shop", "area"],
         },
     ]
-    await hall.publish_bundle(children=children)
-    parent = await hall.apply_bundle()
+    await stack.publish_bundle(children=children)
+    parent = await stack.apply_bundle()
 
-    _ = await asyncio.gather(hall.decide(parent, TRADE), hall.decide(parent, "second"))
+    _ = await asyncio.gather(stack.decide(parent, TRADE), stack.decide(parent, "second"))
 
-    third = await hall.child(parent, LICENCE)
+    third = await stack.child(parent, LICENCE)
     facts = [
-        event.type for event in await published(hall.client.database) if event.key == third["id"]
+        event.type for event in await published(stack.client.database) if event.key == third["id"]
     ]
     assert third["state"] == "received"
     assert facts == ["tongban.cases.case-submitted.v1", "tongban.cases.case-received.v1"]
 
 
 async def test_decision_and_withdrawal_at_the_same_moment_leave_no_child_between(
-    hall: BundleHall,
+    stack: BundleStackFixture,
 ) -> None:
     for _ in range(5):
-        parent = await hall.apply_bundle()
-        case = await hall.do(
-            await hall.child(parent, TRADE), "acceptance", hall.of(TRADE, "window_clerk")
+        parent = await stack.apply_bundle()
+        case = await stack.do(
+            await stack.child(parent, TRADE), "acceptance", stack.of(TRADE, "window_clerk")
         )
         for _ in range(2):
             opinion = {"opinion": "agree", "text": "符合条件"}
-            case = await hall.do(case, "reviews", hall.of(TRADE, "approver"), opinion)
-        second = await hall.child(parent, LICENCE)
+            case = await stack.do(case, "reviews", stack.of(TRADE, "approver"), opinion)
+        second = await stack.child(parent, LICENCE)
 
         decided, withdrawn = await asyncio.gather(
-            hall.act(case, "decision", hall.of(TRADE, "leader"), {"result": "0"}),
-            hall.act(second, "withdrawal", hall.citizen),
+            stack.act(case, "decision", stack.of(TRADE, "leader"), {"result": "0"}),
+            stack.act(second, "withdrawal", stack.citizen),
         )
 
         assert decided.status_code == 200
-        # Whoever comes second finds the child as the first left it: received meanwhile, or withdrawn.
+        # Whoever comes second finds the child as the first left it: received meanwhile, or
+        # withdrawn.
         assert withdrawn.status_code in {200, 412}
-        state = (await hall.child(parent, LICENCE))["state"]
+        state = (await stack.child(parent, LICENCE))["state"]
         assert state == ("withdrawn" if withdrawn.status_code == 200 else "received")
 
 
-async def test_waiting_child_can_be_withdrawn_alone(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
+async def test_waiting_child_can_be_withdrawn_alone(stack: BundleStackFixture) -> None:
+    parent = await stack.apply_bundle()
 
-    _ = await hall.do(await hall.child(parent, LICENCE), "withdrawal", hall.citizen)
-    _ = await hall.decide(parent, TRADE)
+    _ = await stack.do(await stack.child(parent, LICENCE), "withdrawal", stack.citizen)
+    _ = await stack.decide(parent, TRADE)
 
-    assert states(await hall.shown(parent)) == ["decided", "withdrawn"]
+    assert states(await stack.shown(parent)) == ["decided", "withdrawn"]
 
 
 async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stored(
-    hall: BundleHall,
+    stack: BundleStackFixture,
 ) -> None:
-    body = await hall.bundle_application(hall.citizen)
-    guide = hall.guide({LICENCE: ANSWERS})
+    body = await stack.bundle_application(stack.citizen)
+    guide = stack.guide({LICENCE: ANSWERS})
     codes = {one.name.zh: one.code for one in guide.materials}
     upload = body["materials"][0]["upload_id"]
     body |= {
@@ -408,7 +425,7 @@ async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stor
         ],
     }
 
-    answer = await hall.post_bundle(body, hall.citizen)
+    answer = await stack.post_bundle(body, stack.citizen)
 
     assert answer.status_code == 400
     assert {(error["field"], error["rule"]) for error in answer.json()["errors"]} == {
@@ -421,40 +438,44 @@ async def test_all_faults_of_all_children_come_in_one_answer_and_nothing_is_stor
         (f"materials.{codes['个体工商户开业登记申请表']}", "required"),
         (f"materials.{codes['经营场所布局图']}", "required"),
     }
-    assert await published(hall.client.database) == []
-    assert (await hall.get("bundle-files", hall.citizen))["items"] == []
-    assert (await hall.get("files", hall.citizen))["items"] == []
+    assert await published(stack.client.database) == []
+    assert (await stack.get("bundle-files", stack.citizen))["items"] == []
+    assert (await stack.get("files", stack.citizen))["items"] == []
 
 
 async def test_wrong_answers_and_foreign_uploads_come_together(
-    hall: BundleHall, token: TokenFactory
+    stack: BundleStackFixture, token: TokenFactory
 ) -> None:
-    body = await hall.bundle_application(token())
+    body = await stack.bundle_application(token())
 
-    answer = await hall.post_bundle({**body, "answers": {LICENCE: {"Q1": "lent"}}}, hall.citizen)
+    answer = await stack.post_bundle({**body, "answers": {LICENCE: {"Q1": "lent"}}}, stack.citizen)
 
     rules = {error["rule"] for error in answer.json()["errors"]}
     assert (answer.status_code, rules) == (400, {"known_option", "own_upload"})
 
 
-async def test_same_key_makes_one_parent_and_the_same_answer(hall: BundleHall) -> None:
-    body = await hall.bundle_application(hall.citizen)
+async def test_same_key_makes_one_parent_and_the_same_answer(stack: BundleStackFixture) -> None:
+    body = await stack.bundle_application(stack.citizen)
 
-    answers = await asyncio.gather(*(hall.post_bundle(body, hall.citizen, "one") for _ in range(5)))
+    answers = await asyncio.gather(
+        *(stack.post_bundle(body, stack.citizen, "one") for _ in range(5))
+    )
 
     assert {(answer.status_code, answer.content) for answer in answers} == {
         (201, answers[0].content)
     }
-    assert len((await hall.get("bundle-files", hall.citizen))["items"]) == 1
-    assert len((await hall.get("files", hall.citizen))["items"]) == 2
+    assert len((await stack.get("bundle-files", stack.citizen))["items"]) == 1
+    assert len((await stack.get("files", stack.citizen))["items"]) == 2
 
 
-async def test_another_version_is_told_and_a_closed_bundle_takes_nothing(hall: BundleHall) -> None:
-    body = await hall.bundle_application(hall.citizen)
-    await hall.publish_bundle(summary="新版")
-    stale = await hall.post_bundle(body, hall.citizen)
+async def test_another_version_is_told_and_a_closed_bundle_takes_nothing(
+    stack: BundleStackFixture,
+) -> None:
+    body = await stack.bundle_application(stack.citizen)
+    await stack.publish_bundle(summary="新版")
+    stale = await stack.post_bundle(body, stack.citizen)
     suspended = MatterSuspended(
-        matter_id=hall.matters[LICENCE],
+        matter_id=stack.matters[LICENCE],
         code=None,
         local_code="L",
         area_code=CITY,
@@ -464,34 +485,34 @@ async def test_another_version_is_told_and_a_closed_bundle_takes_nothing(hall: B
         revision=2,
         occurred_at=clock.now(),
     )
-    await hall.take(suspended)
-    closed = await hall.post_bundle(await hall.bundle_application(hall.citizen), hall.citizen)
-    await hall.publish_bundle(is_open=False)
-    gone = await hall.post_bundle(await hall.bundle_application(hall.citizen), hall.citizen)
+    await stack.take(suspended)
+    closed = await stack.post_bundle(await stack.bundle_application(stack.citizen), stack.citizen)
+    await stack.publish_bundle(is_open=False)
+    gone = await stack.post_bundle(await stack.bundle_application(stack.citizen), stack.citizen)
 
     assert (stale.status_code, stale.json()["current_version"]) == (409, 2)
     assert (closed.status_code, closed.json()["closed_children"]) == (409, [LICENCE])
     assert gone.status_code == 404
 
 
-async def test_older_event_never_takes_the_place_of_a_newer(hall: BundleHall) -> None:
-    await hall.publish_bundle(summary="新版")
-    hall.version = 0
-    await hall.publish_bundle(is_open=False)
+async def test_older_event_never_takes_the_place_of_a_newer(stack: BundleStackFixture) -> None:
+    await stack.publish_bundle(summary="新版")
+    stack.version = 0
+    await stack.publish_bundle(is_open=False)
 
-    hall.version = 2
-    hall.bundle = a_bundle(hall.matters, summary="新版")
-    assert (await hall.apply_bundle())["bundle_version"] == 2
+    stack.version = 2
+    stack.bundle = a_bundle(stack.matters, summary="新版")
+    assert (await stack.apply_bundle())["bundle_version"] == 2
 
 
 async def test_applicant_sees_the_whole_and_officers_their_own_child(
-    hall: BundleHall, token: TokenFactory
+    stack: BundleStackFixture, token: TokenFactory
 ) -> None:
-    parent = await hall.apply_bundle()
+    parent = await stack.apply_bundle()
 
-    own = await hall.shown(parent)
-    register = await hall.shown(parent, hall.of(TRADE, "approver"))
-    licence = await hall.shown(parent, hall.of(LICENCE, "approver"))
+    own = await stack.shown(parent)
+    register = await stack.shown(parent, stack.of(TRADE, "approver"))
+    licence = await stack.shown(parent, stack.of(LICENCE, "approver"))
 
     assert own == parent
     assert own["applicant_name"] == "卓玛央金"
@@ -504,27 +525,27 @@ async def test_applicant_sees_the_whole_and_officers_their_own_child(
         assert APPLICANT["id_number"] not in str(seen)
     others = (
         token(),
-        hall.officer("approver", area="540102000000"),
-        hall.officer(),
+        stack.officer("approver", area="540102000000"),
+        stack.officer(),
         token(kind="system"),
     )
     for headers in others:
         assert (
-            await hall.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=headers)
+            await stack.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=headers)
         ).status_code == 404
-    missing = await hall.client.get(f"{BASE}/bundle-files/{uuid4()}", headers=hall.citizen)
+    missing = await stack.client.get(f"{BASE}/bundle-files/{uuid4()}", headers=stack.citizen)
     assert missing.status_code == 404
 
 
 async def test_lists_of_the_applicant_show_the_parent(
-    hall: BundleHall, token: TokenFactory
+    stack: BundleStackFixture, token: TokenFactory
 ) -> None:
-    parents = [await hall.apply_bundle() for _ in range(3)]
-    _ = await hall.decide(parents[0], TRADE)
+    parents = [await stack.apply_bundle() for _ in range(3)]
+    _ = await stack.decide(parents[0], TRADE)
 
-    first = await hall.get("bundle-files", hall.citizen, limit=2)
-    rest = await hall.get("bundle-files", hall.citizen, limit=2, cursor=first["next"])
-    cases = await hall.get("files", hall.citizen)
+    first = await stack.get("bundle-files", stack.citizen, limit=2)
+    rest = await stack.get("bundle-files", stack.citizen, limit=2, cursor=first["next"])
+    cases = await stack.get("files", stack.citizen)
 
     assert [item["id"] for item in (*first["items"], *rest["items"])] == [
         parent["id"] for parent in parents
@@ -537,36 +558,38 @@ async def test_lists_of_the_applicant_show_the_parent(
         parent["id"] for parent in parents
     }
     assert {case["state"]: case["due_on"] is None for case in cases["items"]}["waiting"] is True
-    assert (await hall.get("bundle-files", token()))["items"] == []
+    assert (await stack.get("bundle-files", token()))["items"] == []
 
 
-async def test_mandate_must_cover_every_child(hall: BundleHall, token: TokenFactory) -> None:
+async def test_mandate_must_cover_every_child(
+    stack: BundleStackFixture, token: TokenFactory
+) -> None:
     principal, agent = str(uuid4()), {"sub": str(uuid4())}
     statuses: list[int] = []
-    for matters in ([hall.matters[TRADE]], list(hall.matters.values())):
+    for matters in ([stack.matters[TRADE]], list(stack.matters.values())):
         acting = token(
             sub=principal, act=agent, mandate=str(uuid4()), matters=[str(one) for one in matters]
         )
         statuses.append(
-            (await hall.post_bundle(await hall.bundle_application(acting), acting)).status_code
+            (await stack.post_bundle(await stack.bundle_application(acting), acting)).status_code
         )
-        listed = (await hall.get("bundle-files", acting))["items"]
+        listed = (await stack.get("bundle-files", acting))["items"]
         assert len(listed) == (1 if statuses[-1] == 201 else 0)
     narrow = token(
-        sub=principal, act=agent, mandate=str(uuid4()), matters=[str(hall.matters[TRADE])]
+        sub=principal, act=agent, mandate=str(uuid4()), matters=[str(stack.matters[TRADE])]
     )
-    parent = (await hall.get("bundle-files", token(sub=principal)))["items"][0]
+    parent = (await stack.get("bundle-files", token(sub=principal)))["items"][0]
 
-    read = await hall.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=narrow)
+    read = await stack.client.get(f"{BASE}/bundle-files/{parent['id']}", headers=narrow)
 
     assert (statuses, read.status_code) == ([403, 201], 404)
-    assert (await hall.get("bundle-files", narrow))["items"] == []
+    assert (await stack.get("bundle-files", narrow))["items"] == []
 
 
-async def test_window_clerk_takes_it_in_on_behalf(hall: BundleHall) -> None:
-    clerk = hall.officer("window_clerk", department="11540100MB0Q01906B")
+async def test_window_clerk_takes_it_in_on_behalf(stack: BundleStackFixture) -> None:
+    clerk = stack.officer("window_clerk", department="11540100MB0Q01906B")
 
-    parent = await hall.apply_bundle(clerk, channel="window")
+    parent = await stack.apply_bundle(clerk, channel="window")
 
     assert states(parent) == ["received", "waiting"]
     assert [child["case"] for child in parent["children"]] == [None, None]
@@ -575,21 +598,21 @@ async def test_window_clerk_takes_it_in_on_behalf(hall: BundleHall) -> None:
 
 
 async def test_low_assurance_and_other_callers_do_not_apply(
-    hall: BundleHall, token: TokenFactory
+    stack: BundleStackFixture, token: TokenFactory
 ) -> None:
-    body = await hall.bundle_application(hall.citizen)
+    body = await stack.bundle_application(stack.citizen)
 
-    callers = (token(acr="1"), token(kind="system"), hall.officer("approver"))
-    statuses = [(await hall.post_bundle(body, headers)).status_code for headers in callers]
+    callers = (token(acr="1"), token(kind="system"), stack.officer("approver"))
+    statuses = [(await stack.post_bundle(body, headers)).status_code for headers in callers]
 
     assert statuses == [401, 403, 403]
 
 
-async def test_tracking_a_waiting_child_shows_no_due_date(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
-    second = await hall.child(parent, LICENCE)
+async def test_tracking_a_waiting_child_shows_no_due_date(stack: BundleStackFixture) -> None:
+    parent = await stack.apply_bundle()
+    second = await stack.child(parent, LICENCE)
 
-    tracked = await hall.client.post(
+    tracked = await stack.client.post(
         f"{BASE}/tracking",
         json={"number": second["number"], "phone_last4": APPLICANT["phone"][-4:]},
     )
@@ -597,10 +620,10 @@ async def test_tracking_a_waiting_child_shows_no_due_date(hall: BundleHall) -> N
     assert (tracked.json()["state"], tracked.json()["due_on"]) == ("waiting", None)
 
 
-async def test_the_form_is_encrypted_at_rest(hall: BundleHall) -> None:
-    parent = await hall.apply_bundle()
+async def test_the_form_is_encrypted_at_rest(stack: BundleStackFixture) -> None:
+    parent = await stack.apply_bundle()
 
-    connection = await hall.client.database.connect()
+    connection = await stack.client.database.connect()
     row = await connection.fetchval(
         "SELECT bundle_case::text FROM bundle_case WHERE id = $1", UUID(parent["id"])
     )

@@ -1,4 +1,7 @@
-"""Every act on a case leaves its step in the timeline, its audit row and its events, with agent and time."""
+"""Every act on a case leaves its step in the timeline, its audit row and its events.
+
+Each names the agent and the time.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -14,8 +17,8 @@ from shared.domain.workdays import seed_calendar
 from shared.events.base import Envelope
 from shared.events.licenses import LicenseChanged, LicenseSuspended
 from tests.builders.bundles import LICENCE, TRADE, the_licence, the_trade_register
-from tests.cases.conftest import BASE, Hall
-from tests.cases.test_bundles import NEXT_DOOR, BundleHall
+from tests.cases.conftest import BASE, StackFixture
+from tests.cases.test_bundles import NEXT_DOOR, BundleStackFixture
 from tests.cases.test_licenses import later, licensed, meeting, tell
 from tests.cases.test_materials import promising, replaced, with_gap
 from tests.cases.test_suspension import EXTENSION, SUSPENSION
@@ -27,7 +30,7 @@ REASONS = {"reasons": "不属于本机关职权范围"}
 MISSING = {"items": [{"material_code": "M4", "text": "合同缺少签字页"}]}
 
 
-class Scene(BundleHall):
+class Scene(BundleStackFixture):
     """Plays each act; the applicant always acts through an agent."""
 
     def __init__(self, client: ServiceClient, token: TokenFactory) -> None:
@@ -203,8 +206,8 @@ def test_every_act_has_its_scene() -> None:
     assert SCENES.keys() == set(CaseAct)
 
 
-async def row_of(hall: Hall, statement: str, *values: object) -> asyncpg.Record:
-    connection = await hall.client.database.connect()
+async def row_of(stack: StackFixture, statement: str, *values: object) -> asyncpg.Record:
+    connection = await stack.client.database.connect()
     row = await connection.fetchrow(statement, *values)
     await connection.close()
     assert row is not None

@@ -1,4 +1,7 @@
-"""Lights (红黄灯): which burn when, raised and put out exactly once, answered by the department, seen by supervision."""
+"""Lights (红黄灯): which ones are raised, and that each is raised and put out exactly once.
+
+The department answers them, and supervision sees them.
+"""
 
 import asyncio
 from collections import Counter
@@ -14,7 +17,7 @@ from services.cases.case_file.model.states import State
 from shared import clock
 from shared.domain.workdays import seed_calendar
 from tests.builders.matters import CITY
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import TokenFactory, published
 
 CALENDAR = seed_calendar()
@@ -108,22 +111,24 @@ def test_nothing_goes_on_before_the_next_day_and_something_on_it(
             assert new
 
 
-async def rows(hall: Hall, **params: Any) -> list[tuple[str, str, bool]]:
-    items = (await hall.get("lights", hall.officer("approver"), **params))["items"]
+async def rows(stack: StackFixture, **params: Any) -> list[tuple[str, str, bool]]:
+    items = (await stack.get("lights", stack.officer("approver"), **params))["items"]
     return [(light["rule"], light["level"], light["cleared_at"] is None) for light in items]
 
 
-async def facts(hall: Hall) -> Counter[str]:
-    about = (event for event in await published(hall.client.database) if "light" in event.type)
+async def facts(stack: StackFixture) -> Counter[str]:
+    about = (event for event in await published(stack.client.database) if "light" in event.type)
     return Counter(
         f"{event.data['rule']} {event.data['level']} {event.type.split('-')[1][:-3]}"
         for event in about
     )
 
 
-async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(hall: Hall) -> None:
+async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(
+    stack: StackFixture,
+) -> None:
     today = clock.local_date(clock.now())
-    _ = await hall.apply()
+    _ = await stack.apply()
     acceptance = CALENDAR.add_working_days(today, 5)
     promise, statute = CALENDAR.add_working_days(today, 10), CALENDAR.add_working_days(today, 20)
     story = [
@@ -136,7 +141,7 @@ async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(h
         statute + DAY,
     ]
 
-    runs = [tuple((await hall.clocks(day)).values()) for day in story for _ in range(2)]
+    runs = [tuple((await stack.clocks(day)).values()) for day in story for _ in range(2)]
 
     assert runs[::2] == [
         (0, 0, 0),
@@ -148,7 +153,7 @@ async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(h
         (0, 1, 0),
     ]
     assert runs[1::2] == [(0, 0, 0)] * 7
-    assert await rows(hall) == [
+    assert await rows(stack) == [
         ("step_intake", "yellow", False),
         ("acceptance", "yellow", False),
         ("deemed_acceptance", "red", True),
@@ -157,7 +162,7 @@ async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(h
         ("promise", "red", True),
         ("statute", "deep_red", True),
     ]
-    assert await facts(hall) == Counter(
+    assert await facts(stack) == Counter(
         {
             "step_intake yellow raised": 1,
             "step_intake yellow cleared": 1,
@@ -173,79 +178,81 @@ async def test_case_left_alone_goes_yellow_red_and_deep_red_with_one_fact_each(h
     )
 
 
-async def test_many_timers_at_once_raise_each_light_once(hall: Hall) -> None:
+async def test_many_timers_at_once_raise_each_light_once(stack: StackFixture) -> None:
     for _ in range(12):
-        _ = await hall.accepted()
+        _ = await stack.accepted()
     last = CALENDAR.add_working_days(clock.local_date(clock.now()), 10)
 
-    runs = await asyncio.gather(*(hall.clocks(last + DAY) for _ in range(8)))
+    runs = await asyncio.gather(*(stack.clocks(last + DAY) for _ in range(8)))
 
     assert sum(run["lights_raised"] for run in runs) == 24
-    assert await facts(hall) == Counter({"promise red raised": 12, "step_review yellow raised": 12})
-    assert Counter(await rows(hall)) == Counter(
+    assert await facts(stack) == Counter(
+        {"promise red raised": 12, "step_review yellow raised": 12}
+    )
+    assert Counter(await rows(stack)) == Counter(
         {("promise", "red", True): 12, ("step_review", "yellow", True): 12}
     )
 
 
-async def test_step_of_the_next_role_counts_from_the_last_review(hall: Hall) -> None:
-    _ = await hall.reviewed()
+async def test_step_of_the_next_role_counts_from_the_last_review(stack: StackFixture) -> None:
+    _ = await stack.reviewed()
     decided_by = CALENDAR.add_working_days(clock.local_date(clock.now()), 2)
 
-    early, late = await hall.clocks(decided_by), await hall.clocks(decided_by + DAY)
+    early, late = await stack.clocks(decided_by), await stack.clocks(decided_by + DAY)
 
     assert (early["lights_raised"], late["lights_raised"]) == (0, 1)
-    assert await rows(hall) == [("step_decision", "yellow", True)]
+    assert await rows(stack) == [("step_decision", "yellow", True)]
 
 
-async def test_answer_puts_a_light_out_for_good(hall: Hall) -> None:
-    _ = await hall.accepted()
+async def test_answer_puts_a_light_out_for_good(stack: StackFixture) -> None:
+    _ = await stack.accepted()
     last = CALENDAR.add_working_days(clock.local_date(clock.now()), 10)
-    _ = await hall.clocks(last + DAY)
-    (light, other) = (await hall.get("lights", hall.officer("leader"), open=True))["items"]
+    _ = await stack.clocks(last + DAY)
+    (light, other) = (await stack.get("lights", stack.officer("leader"), open=True))["items"]
     path, text = f"/api/v1/cases/lights/{light['id']}/answer", {"text": "材料核验延误, 今日办结"}
     version = {"If-Match": f'"{light["revision"]}"'}
 
     async def answer(headers: dict[str, str], body: Any = text) -> int:
-        return (await hall.client.post(path, json=body, headers=headers)).status_code
+        return (await stack.client.post(path, json=body, headers=headers)).status_code
 
     refused = [
-        await answer(hall.officer("leader")),
-        await answer({**hall.officer("leader"), "If-Match": '"9"'}),
-        await answer({**hall.officer("leader", department="OTHER"), **version}),
-        await answer({**hall.officer("supervisor"), **version}),
-        await answer({**hall.citizen, **version}),
-        await answer({**hall.officer("leader"), **version}, {"text": ""}),
+        await answer(stack.officer("leader")),
+        await answer({**stack.officer("leader"), "If-Match": '"9"'}),
+        await answer({**stack.officer("leader", department="OTHER"), **version}),
+        await answer({**stack.officer("supervisor"), **version}),
+        await answer({**stack.citizen, **version}),
+        await answer({**stack.officer("leader"), **version}, {"text": ""}),
     ]
-    answers = [await answer({**hall.officer("approver"), **version}) for _ in range(2)]
-    one = await hall.get(f"lights/{light['id']}", hall.officer("leader"))
-    again = await hall.client.post(
-        path, json=text, headers={**hall.officer("leader"), "If-Match": f'"{one["revision"]}"'}
+    answers = [await answer({**stack.officer("approver"), **version}) for _ in range(2)]
+    one = await stack.get(f"lights/{light['id']}", stack.officer("leader"))
+    again = await stack.client.post(
+        path, json=text, headers={**stack.officer("leader"), "If-Match": f'"{one["revision"]}"'}
     )
-    rerun = await hall.clocks(last + 2 * DAY)
+    rerun = await stack.clocks(last + 2 * DAY)
 
     assert refused == [428, 412, 404, 403, 403, 400]
     assert (answers, again.status_code, rerun["lights_raised"]) == ([200, 412], 409, 0)
     assert (one["answer"], one["cleared_at"] is None) == (text["text"], False)
     assert [
         item["id"]
-        for item in (await hall.get("lights", hall.officer("leader"), open=True))["items"]
+        for item in (await stack.get("lights", stack.officer("leader"), open=True))["items"]
     ] == [other["id"]]
-    assert (await facts(hall))[f"{light['rule']} {light['level']} cleared"] == 1
+    assert (await facts(stack))[f"{light['rule']} {light['level']} cleared"] == 1
 
 
-async def test_parallel_answers_have_one_effect(hall: Hall) -> None:
-    _ = await hall.accepted()
-    _ = await hall.clocks(CALENDAR.add_working_days(clock.local_date(clock.now()), 10))
-    light = (await hall.get("lights", hall.officer("leader"), level="yellow"))["items"][0]
-    headers = {**hall.officer("leader"), "If-Match": f'"{light["revision"]}"'}
+async def test_parallel_answers_have_one_effect(stack: StackFixture) -> None:
+    _ = await stack.accepted()
+    _ = await stack.clocks(CALENDAR.add_working_days(clock.local_date(clock.now()), 10))
+    light = (await stack.get("lights", stack.officer("leader"), level="yellow"))["items"][0]
+    headers = {**stack.officer("leader"), "If-Match": f'"{light["revision"]}"'}
     path = f"/api/v1/cases/lights/{light['id']}/answer"
 
     answers = await asyncio.gather(
-        *(hall.client.post(path, json={"text": "已说明原因"}, headers=headers) for _ in range(30))
+        *(stack.client.post(path, json={"text": "已说明原因"}, headers=headers) for _ in range(30))
     )
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 29}
-    assert (await facts(hall))[f"{light['rule']} yellow cleared"] == 1
+    assert (await facts(stack))[f"{light['rule']} yellow cleared"] == 1
 
 
 @pytest.mark.parametrize(
@@ -258,82 +265,84 @@ async def test_parallel_answers_have_one_effect(hall: Hall) -> None:
     ],
 )
 async def test_act_that_makes_a_light_untrue_puts_it_out_at_once(
-    hall: Hall, path: str, body: Any, role: str
+    stack: StackFixture, path: str, body: Any, role: str
 ) -> None:
-    case = await hall.reviewed()
+    case = await stack.reviewed()
     last = CALENDAR.add_working_days(clock.local_date(clock.now()), 10)
-    _ = await hall.clocks(last)
-    before = await rows(hall, open=True)
+    _ = await stack.clocks(last)
+    before = await rows(stack, open=True)
 
-    _ = await hall.do(case, path, hall.officer(role) if role else hall.citizen, body)
+    _ = await stack.do(case, path, stack.officer(role) if role else stack.citizen, body)
 
     assert before == [("promise", "yellow", True), ("step_decision", "yellow", True)]
-    assert await rows(hall, open=True) == []
-    assert await rows(hall, open=False) == [(rule, level, False) for rule, level, _ in before]
-    assert (await facts(hall))["promise yellow cleared"] == 1
+    assert await rows(stack, open=True) == []
+    assert await rows(stack, open=False) == [(rule, level, False) for rule, level, _ in before]
+    assert (await facts(stack))["promise yellow cleared"] == 1
 
 
-async def test_extended_case_gets_its_notice_again_before_the_new_day(hall: Hall) -> None:
-    case = await hall.accepted()
+async def test_extended_case_gets_its_notice_again_before_the_new_day(stack: StackFixture) -> None:
+    case = await stack.accepted()
     today = clock.local_date(clock.now())
-    _ = await hall.clocks(CALENDAR.add_working_days(today, 9))
+    _ = await stack.clocks(CALENDAR.add_working_days(today, 9))
     extension = {"days": 5, "reasons": "案情复杂需核查"}
-    _ = await hall.do(case, "extension", hall.officer("leader"), extension)
-    quiet = await hall.clocks(CALENDAR.add_working_days(today, 10))
-    _ = await hall.clocks(CALENDAR.add_working_days(today, 14))
+    _ = await stack.do(case, "extension", stack.officer("leader"), extension)
+    quiet = await stack.clocks(CALENDAR.add_working_days(today, 10))
+    _ = await stack.clocks(CALENDAR.add_working_days(today, 14))
 
-    promised = [light for light in await rows(hall) if light[0] == "promise"]
+    promised = [light for light in await rows(stack) if light[0] == "promise"]
 
     assert quiet["lights_raised"] == 0
     assert promised == [("promise", "yellow", False), ("promise", "yellow", True)]
 
 
-async def test_delivery_has_ten_days(hall: Hall) -> None:
-    case = await hall.reviewed()
-    _ = await hall.do(case, "decision", hall.officer("leader"), {"result": "0"})
+async def test_delivery_has_ten_days(stack: StackFixture) -> None:
+    case = await stack.reviewed()
+    _ = await stack.do(case, "decision", stack.officer("leader"), {"result": "0"})
     tenth = CALENDAR.add_working_days(clock.local_date(clock.now()), 10)
 
-    _ = [await hall.clocks(day) for day in (tenth, tenth + DAY)]
+    _ = [await stack.clocks(day) for day in (tenth, tenth + DAY)]
 
-    assert [light for light in await rows(hall) if light[0] == "delivery"] == [
+    assert [light for light in await rows(stack) if light[0] == "delivery"] == [
         ("delivery", "yellow", False),
         ("delivery", "red", True),
     ]
 
 
 async def test_lights_are_seen_by_the_department_and_by_supervision_of_the_area(
-    hall: Hall, token: TokenFactory
+    stack: StackFixture, token: TokenFactory
 ) -> None:
     for _ in range(3):
-        _ = await hall.accepted()
-    _ = await hall.clocks(CALENDAR.add_working_days(clock.local_date(clock.now()), 10) + DAY)
+        _ = await stack.accepted()
+    _ = await stack.clocks(CALENDAR.add_working_days(clock.local_date(clock.now()), 10) + DAY)
     county = "540102000000"
 
     async def seen(headers: dict[str, str], **params: Any) -> int:
         found: set[str] = set()
         following: str | None = ""
         while following is not None:
-            page = await hall.get(
+            page = await stack.get(
                 "lights", headers, limit=2, **params, **({"cursor": following} if following else {})
             )
             found |= {light["id"] for light in page["items"]}
             following = page["next"]
         return len(found)
 
-    assert await seen(hall.officer("approver")) == 6
-    assert await seen(hall.officer("approver"), level="red", open=True) == 3
-    assert await seen(hall.officer("approver", department="OTHER")) == 0
-    assert await seen(hall.officer("supervisor", department="OTHER")) == 6
-    assert await seen(hall.officer("supervisor", area=county)) == 0
-    light = (await hall.get("lights", hall.officer("supervisor", area=CITY)))["items"][0]
+    assert await seen(stack.officer("approver")) == 6
+    assert await seen(stack.officer("approver"), level="red", open=True) == 3
+    assert await seen(stack.officer("approver", department="OTHER")) == 0
+    assert await seen(stack.officer("supervisor", department="OTHER")) == 6
+    assert await seen(stack.officer("supervisor", area=county)) == 0
+    light = (await stack.get("lights", stack.officer("supervisor", area=CITY)))["items"][0]
     for headers in (
-        hall.officer("supervisor", area=county),
-        hall.officer("leader", department="OTHER"),
+        stack.officer("supervisor", area=county),
+        stack.officer("leader", department="OTHER"),
     ):
         assert (
-            await hall.client.get(f"/api/v1/cases/lights/{light['id']}", headers=headers)
+            await stack.client.get(f"/api/v1/cases/lights/{light['id']}", headers=headers)
         ).status_code == 404
-    assert (await hall.client.get("/api/v1/cases/lights", headers=hall.citizen)).status_code == 403
     assert (
-        await hall.client.get("/api/v1/cases/lights", headers=hall.officer("auditor"))
+        await stack.client.get("/api/v1/cases/lights", headers=stack.citizen)
+    ).status_code == 403
+    assert (
+        await stack.client.get("/api/v1/cases/lights", headers=stack.officer("auditor"))
     ).status_code == 403

@@ -1,4 +1,7 @@
-"""办件编号: every number once, without waiting for each other's commits, also over a connection that was lost."""
+"""办件编号: every number once, also over a connection that was lost.
+
+Allocations do not wait for each other's commits.
+"""
 
 import asyncio
 from datetime import date

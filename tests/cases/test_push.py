@@ -1,4 +1,7 @@
-"""办件推送: good records land, faulty ones come back with row, field and reason, a repeat changes nothing."""
+"""办件推送: good records are stored, faulty ones are reported, a repeat changes nothing.
+
+A fault names row, field and reason.
+"""
 
 import asyncio
 from collections import Counter

@@ -17,7 +17,7 @@ from shared.domain.workdays import Moment, seed_calendar
 from shared.errors import ConflictError
 from shared.ids import new_id
 from shared.security.crypto import use_key
-from tests.cases.conftest import BASE, Hall, at
+from tests.cases.conftest import BASE, StackFixture, at
 from tests.conftest import published
 
 CALENDAR = seed_calendar()
@@ -109,17 +109,17 @@ def test_extend_refused_when_its_time_is_over() -> None:
         _ = case.extend(5, late)
 
 
-async def test_case_is_suspended_resumed_and_decided(hall: Hall) -> None:
-    case = await hall.reviewed()
+async def test_case_is_suspended_resumed_and_decided(stack: StackFixture) -> None:
+    case = await stack.reviewed()
     due = (case["due_on"], case["legal_due_on"])
-    suspended = await hall.do(case, "suspension", hall.officer("approver"), SUSPENSION)
-    refused = await hall.act(suspended, "decision", hall.officer("leader"), {"result": "0"})
-    grey = await hall.clocks(date.fromisoformat(case["legal_due_on"]) + timedelta(days=9))
-    resumed = await hall.do(suspended, "resumption", hall.officer("approver"))
-    decided = await hall.do(resumed, "decision", hall.officer("leader"), {"result": "0"})
-    steps = await hall.get(f"files/{case['id']}/timeline", hall.citizen)
+    suspended = await stack.do(case, "suspension", stack.officer("approver"), SUSPENSION)
+    refused = await stack.act(suspended, "decision", stack.officer("leader"), {"result": "0"})
+    grey = await stack.clocks(date.fromisoformat(case["legal_due_on"]) + timedelta(days=9))
+    resumed = await stack.do(suspended, "resumption", stack.officer("approver"))
+    decided = await stack.do(resumed, "decision", stack.officer("leader"), {"result": "0"})
+    steps = await stack.get(f"files/{case['id']}/timeline", stack.citizen)
     events = {
-        event.type.split(".")[2]: event.data for event in await published(hall.client.database)
+        event.type.split(".")[2]: event.data for event in await published(stack.client.database)
     }
 
     today = clock.local_date(clock.now()).isoformat()
@@ -140,20 +140,20 @@ async def test_case_is_suspended_resumed_and_decided(hall: Hall) -> None:
     assert events["case-resumed"]["promised_due_on"] == due[0]
 
 
-async def test_extension_is_given_once_by_the_organs_head(hall: Hall) -> None:
-    case = await hall.accepted()
+async def test_extension_is_given_once_by_the_organs_head(stack: StackFixture) -> None:
+    case = await stack.accepted()
     today = clock.local_date(clock.now())
 
     async def status(role: str, body: Any = EXTENSION) -> int:
-        return (await hall.act(case, "extension", hall.officer(role), body)).status_code
+        return (await stack.act(case, "extension", stack.officer(role), body)).status_code
 
     refused = [await status("approver"), await status("leader", {**EXTENSION, "days": 11})]
     refused += [
         await status("leader", {**EXTENSION, "days": 0}),
         await status("leader", {"days": 3}),
     ]
-    extended = await hall.do(case, "extension", hall.officer("department_head"), EXTENSION)
-    again = await hall.act(extended, "extension", hall.officer("leader"), EXTENSION)
+    extended = await stack.do(case, "extension", stack.officer("department_head"), EXTENSION)
+    again = await stack.act(extended, "extension", stack.officer("leader"), EXTENSION)
 
     assert refused == [403, 400, 400, 400]
     assert (extended["extended_days"], again.status_code) == (10, 409)
@@ -161,31 +161,31 @@ async def test_extension_is_given_once_by_the_organs_head(hall: Hall) -> None:
     assert extended["legal_due_on"] == CALENDAR.add_working_days(today, 30).isoformat()
     fact = [
         event.data
-        for event in await published(hall.client.database)
+        for event in await published(stack.client.database)
         if event.type.endswith("case-extended.v1")
     ]
     assert [(data["days"], data["promised_due_on"]) for data in fact] == [(10, extended["due_on"])]
-    audit = await (connection := await hall.client.database.connect()).fetch(
+    audit = await (connection := await stack.client.database.connect()).fetch(
         "SELECT reason FROM audit WHERE action = 'case.extend'"
     )
     await connection.close()
     assert [row["reason"] for row in audit] == [EXTENSION["reasons"]]
 
 
-async def test_suspension_refused_out_of_its_place(hall: Hall) -> None:
-    case = await hall.apply()
-    approver = hall.officer("approver")
+async def test_suspension_refused_out_of_its_place(stack: StackFixture) -> None:
+    case = await stack.apply()
+    approver = stack.officer("approver")
 
-    early = await hall.act(case, "suspension", approver, SUSPENSION)
-    case = await hall.do(case, "acceptance", hall.officer("window_clerk"))
-    not_running = await hall.act(case, "resumption", approver)
-    unknown = await hall.act(
+    early = await stack.act(case, "suspension", approver, SUSPENSION)
+    case = await stack.do(case, "acceptance", stack.officer("window_clerk"))
+    not_running = await stack.act(case, "resumption", approver)
+    unknown = await stack.act(
         case, "suspension", approver, {**SUSPENSION, "kind": "午休", "planned_days": 0}
     )
-    stranger = await hall.act(
-        case, "suspension", hall.officer("approver", department="OTHER"), SUSPENSION
+    stranger = await stack.act(
+        case, "suspension", stack.officer("approver", department="OTHER"), SUSPENSION
     )
-    clerk = await hall.act(case, "suspension", hall.officer("window_clerk"), SUSPENSION)
+    clerk = await stack.act(case, "suspension", stack.officer("window_clerk"), SUSPENSION)
 
     assert [a.status_code for a in (early, not_running, unknown, stranger, clerk)] == [
         409,
@@ -198,17 +198,21 @@ async def test_suspension_refused_out_of_its_place(hall: Hall) -> None:
     assert "suspend" in not_running.json()["allowed"]
 
 
-async def test_suspended_case_can_be_withdrawn_and_stays_on_the_work_list(hall: Hall) -> None:
-    case = await hall.do(await hall.accepted(), "suspension", hall.officer("approver"), SUSPENSION)
-    listed = await hall.get("work-list", hall.officer("approver"), state="suspended")
+async def test_suspended_case_can_be_withdrawn_and_stays_on_the_work_list(
+    stack: StackFixture,
+) -> None:
+    case = await stack.do(
+        await stack.accepted(), "suspension", stack.officer("approver"), SUSPENSION
+    )
+    listed = await stack.get("work-list", stack.officer("approver"), state="suspended")
 
-    withdrawn = await hall.do(case, "withdrawal", hall.citizen)
+    withdrawn = await stack.do(case, "withdrawal", stack.citizen)
 
     assert [item["id"] for item in listed["items"]] == [case["id"]]
     assert (
         withdrawn["state"],
-        (await hall.get("work-list", hall.officer("approver")))["items"],
+        (await stack.get("work-list", stack.officer("approver")))["items"],
     ) == ("withdrawn", [])
-    assert (await hall.client.get(f"{BASE}/files/{case['id']}", headers=hall.citizen)).json()[
+    assert (await stack.client.get(f"{BASE}/files/{case['id']}", headers=stack.citizen)).json()[
         "state"
     ] == "withdrawn"

@@ -9,7 +9,7 @@ import httpx
 
 from services.cases.timers import forget_tracking_attempts
 from shared import clock
-from tests.cases.conftest import BASE, Hall
+from tests.cases.conftest import BASE, StackFixture
 from tests.conftest import ClientFactory, TokenFactory
 
 PER_NUMBER = 10
@@ -17,10 +17,10 @@ PER_ADDRESS = 30
 
 
 async def track(
-    hall: Hall, number: str, phone: str = "1234", address: str = "203.0.113.1"
+    stack: StackFixture, number: str, phone: str = "1234", address: str = "203.0.113.1"
 ) -> httpx.Response:
     body = {"number": number, "phone_last4": phone}
-    return await hall.client.post(
+    return await stack.client.post(
         f"{BASE}/tracking", json=body, headers={"X-Forwarded-For": address}
     )
 
@@ -29,29 +29,29 @@ def other(number: str, n: int) -> str:
     return f"{number[:-4]}{9000 + n}"
 
 
-async def test_guesses_at_one_case_end_even_from_many_addresses(hall: Hall) -> None:
-    number = (await hall.apply())["number"]
+async def test_guesses_at_one_case_end_even_from_many_addresses(stack: StackFixture) -> None:
+    number = (await stack.apply())["number"]
 
     answers = [
-        await track(hall, number, f"{n:04}", f"203.0.113.{n}") for n in range(PER_NUMBER + 2)
+        await track(stack, number, f"{n:04}", f"203.0.113.{n}") for n in range(PER_NUMBER + 2)
     ]
-    right = await track(hall, number, address="203.0.113.99")
+    right = await track(stack, number, address="203.0.113.99")
 
     assert [answer.status_code for answer in answers] == [404] * PER_NUMBER + [429] * 2
     assert (right.status_code, 0 < int(right.headers["Retry-After"]) <= 600) == (429, True)
-    assert (await track(hall, other(number, 1))).status_code == 404
+    assert (await track(stack, other(number, 1))).status_code == 404
 
 
-async def test_guesses_from_one_address_end_even_at_many_cases(hall: Hall) -> None:
-    number = (await hall.apply())["number"]
+async def test_guesses_from_one_address_end_even_at_many_cases(stack: StackFixture) -> None:
+    number = (await stack.apply())["number"]
 
     answers = await asyncio.gather(
-        *(track(hall, other(number, n)) for n in range(PER_ADDRESS + 10))
+        *(track(stack, other(number, n)) for n in range(PER_ADDRESS + 10))
     )
 
     assert Counter(answer.status_code for answer in answers) == {404: PER_ADDRESS, 429: 10}
-    assert (await track(hall, number)).status_code == 429
-    assert (await track(hall, number, address="203.0.113.2")).status_code == 200
+    assert (await track(stack, number)).status_code == 429
+    assert (await track(stack, number, address="203.0.113.2")).status_code == 200
 
 
 async def test_window_passes_and_old_tries_are_forgotten(
@@ -63,14 +63,14 @@ async def test_window_passes_and_old_tries_are_forgotten(
         tracking_tries_per_number=1,
         storage_url=str(tmp_path / "uploads"),
     )
-    hall = Hall(client, token)
-    await hall.publish()
-    number = (await hall.apply())["number"]
+    stack = StackFixture(client, token)
+    await stack.publish()
+    number = (await stack.apply())["number"]
 
-    statuses = [(await track(hall, number)).status_code for _ in range(2)]
+    statuses = [(await track(stack, number)).status_code for _ in range(2)]
     connection = await client.database.connect()
     _ = await connection.execute("UPDATE tracking_tries SET since = since - interval '2 seconds'")
-    statuses.append((await track(hall, number)).status_code)
+    statuses.append((await track(stack, number)).status_code)
     await forget_tracking_attempts(client.database, clock.now() + timedelta(days=2))
     kept = await connection.fetchval("SELECT count(*) FROM tracking_tries")
     await connection.close()
@@ -87,10 +87,12 @@ async def test_address_of_a_client_is_not_believed_behind_no_gateway(
         tracking_tries_per_address=2,
         storage_url=str(tmp_path / "uploads"),
     )
-    hall = Hall(client, token)
-    await hall.publish()
-    number = (await hall.apply())["number"]
+    stack = StackFixture(client, token)
+    await stack.publish()
+    number = (await stack.apply())["number"]
 
-    statuses = [(await track(hall, number, address=f"203.0.113.{n}")).status_code for n in range(3)]
+    statuses = [
+        (await track(stack, number, address=f"203.0.113.{n}")).status_code for n in range(3)
+    ]
 
     assert statuses == [200, 200, 429]

@@ -165,7 +165,10 @@ async def test_more_than_a_batch_of_one_key_arrives_in_order(bus: Bus, topic: st
 
 
 class Forgetful(AIOKafkaProducer):
-    """Gives up the second batch that it is handed, as the client does when a batch has waited for a leader too long."""
+    """Gives up the second batch that it is handed.
+
+    The client does so when a batch has waited for a leader too long.
+    """
 
     handed = 0
 
@@ -207,8 +210,10 @@ def test_keys_lie_where_every_kafka_client_puts_them(key: bytes, count: int) -> 
 
 @pytest.mark.xdist_group("kafka")
 def test_a_request_into_a_connection_that_just_broke_is_told_as_such(kafka: KafkaBroker) -> None:
-    """On the event loop of the processes, whose transports raise an error of their own: the client's task that looks for the
-    broker did not outlive it, and a consumer without that task waits for ever.
+    """On the event loop of the processes, whose transports raise an error of their own.
+
+    The client's task that looks for the broker did not survive that error, and a consumer without
+    this task waits for ever.
     """
 
     async def work() -> None:

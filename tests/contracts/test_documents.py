@@ -62,7 +62,10 @@ def resolve(document: Any, pointer: str) -> Any:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_operation_that_reads_a_raw_body_describes_it(service: str) -> None:
-    """A body that no parameter declares would be missing from the document, from schemathesis and from the page."""
+    """A body that no parameter declares would be missing from the document.
+
+    schemathesis and the page would not know of it either.
+    """
     paths = orjson.loads((docs.FOLDER / f"{service}.openapi.json").read_bytes())["paths"]
     described = {
         o["operationId"].split("_api_v1")[0]: o.get("requestBody")

@@ -1,6 +1,9 @@
-"""schemathesis against every service's OpenAPI, in process: no answer that the document does not promise.
+"""schemathesis against every service's OpenAPI, in process.
 
-Hypothesis is synchronous and the app lives on this test's loop, so the search runs in a thread and hands each request over.
+No answer may differ from what the document promises.
+
+Hypothesis is synchronous and the app lives on this test's loop, so the search runs in a thread and
+hands each request over.
 """
 
 import asyncio

@@ -42,7 +42,10 @@ DOORS = [(name,) for name in COMMANDS] + VERBS
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The default of `--data` lies in the current directory: what a command makes, it makes here."""
+    """The default of `--data` lies in the current directory.
+
+    So what a command makes in these tests, it makes here.
+    """
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

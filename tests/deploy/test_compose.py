@@ -1,4 +1,7 @@
-"""The containers: equal to the list of processes, and sound as far as can be told without an engine."""
+"""The containers equal the list of processes.
+
+They are checked as far as can be told without a container engine.
+"""
 
 import base64
 import re

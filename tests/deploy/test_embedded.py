@@ -1,4 +1,7 @@
-"""`make run` as its user meets it: a new directory, first data, a hard kill, the same data again."""
+"""`make run` as its user meets it.
+
+A new directory, the first data, a hard kill, and the same data again.
+"""
 
 import asyncio
 import contextlib
@@ -122,7 +125,10 @@ def content(guide: PersonalGuide) -> str:
 
 @contextlib.asynccontextmanager
 async def started(data: Path, port: int) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """`make run` in a process group of its own, as a terminal gives it one; ended with the block."""
+    """`make run` in a process group of its own, as a terminal gives it one.
+
+    It is ended with the block.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -204,7 +210,10 @@ async def decided_case(
     refresh: str,
     guide: dict[str, Any],
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """The story through the gateway: she proves her name, applies with uploads, and five officers bring it to delivery."""
+    """A case through the gateway.
+
+    She proves her name and applies with uploads, and five officers bring the case to delivery.
+    """
     card = {"name": "卓玛央金", "id_number": "540102199001010011", "id_valid_until": "2036-01-01"}
     _ = (
         await client.post("/identity/verifications", json=card, headers=citizen)
@@ -389,7 +398,10 @@ async def test_ready_only_with_the_sample_and_one_run_per_folder_and_a_quick_end
         refused = [await second_run(tmp_path, other) for other in (port, free_port())]
         still_ready = await ready(port)
         _, half_sent = await asyncio.open_connection("127.0.0.1", port)
-        head = b"POST /api/v1/identity/sessions/password HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+        head = (
+            b"POST /api/v1/identity/sessions/password HTTP/1.1\r\n"
+            b"Host: x\r\nContent-Length: 99\r\n\r\n"
+        )
         half_sent.write(head + b"{")
         await half_sent.drain()
         await asyncio.sleep(0.5)

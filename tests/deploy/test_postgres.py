@@ -1,4 +1,8 @@
-"""The embedded PostgreSQL: keeps data, is adopted after a crash of its supervisor, says what to do when it cannot run."""
+"""The embedded PostgreSQL.
+
+It keeps its data, is adopted after a crash of its supervisor, and says what to do when it cannot
+run.
+"""
 
 import asyncio
 import os

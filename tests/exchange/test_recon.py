@@ -416,7 +416,8 @@ async def test_statement_under_another_key_is_not_taken(database_of: DatabaseFac
     async with simulator() as control:
         link = await a_link(await database_of("exchange"), control, number=5)
         _ = await link.value(
-            "UPDATE peer SET keys = jsonb_set(keys, '{0,x}', '\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"')"
+            "UPDATE peer SET keys = jsonb_set(keys, '{0,x}',"
+            " '\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"')"
         )
 
         run = await link.reconcile(await begin(link))
@@ -480,8 +481,9 @@ async def test_cadence_plans_windows_every_quarter_weeks_every_night_and_all_eve
             await link.regional.plan(link.database, friday + timedelta(hours=hours))
 
         rows = await link.rows(
-            "SELECT (created_at AT TIME ZONE 'Asia/Shanghai')::date - $1::date AS after, only_windows, listed,"
-            " last_day - first_day AS days, count(*) AS n FROM reconciliation WHERE resource = 'cases'"
+            "SELECT (created_at AT TIME ZONE 'Asia/Shanghai')::date - $1::date AS after,"
+            " only_windows, listed, last_day - first_day AS days, count(*) AS n"
+            " FROM reconciliation WHERE resource = 'cases'"
             " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3",
             DAY,
         )

@@ -1,4 +1,7 @@
-"""One platform for all fault tests of a run: started once, broken and healed by each, checked whole every time."""
+"""One platform for all fault tests of a run.
+
+It is started once; each test breaks and heals it, and the whole of it is checked every time.
+"""
 
 import os
 import random

@@ -1,7 +1,10 @@
-"""Run a module of the platform as it is, with one function made to kill its process (SIGKILL) at its n-th call.
+"""Run a module of the platform with one function that kills its process (SIGKILL).
 
-`python -m tests.faults.crash shared.messaging.kafka:KafkaPublisher.publish after 1 services.cases.worker`: the real worker, dead the
-moment the broker has acknowledged its first batch. Production code knows nothing of it.
+The function does so at its n-th call; everything else is as it is.
+
+`python -m tests.faults.crash shared.messaging.kafka:KafkaPublisher.publish after 1
+services.cases.worker`: the real worker, dead the moment the broker has acknowledged its first
+batch. Production code knows nothing of it.
 """
 
 import functools
@@ -16,7 +19,10 @@ from typing import Any
 
 
 def arm(target: str, when: str, number: int) -> None:
-    """Wrap `module:name` or `module:Class.method` so that its `number`-th call kills, `before` or `after` its work."""
+    """Wrap `module:name` or `module:Class.method` so that its `number`-th call kills the process.
+
+    It does so `before` or `after` the work of the function.
+    """
     module, _, path = target.partition(":")
     owner_path, _, name = path.rpartition(".")
     owner: Any = (

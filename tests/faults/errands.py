@@ -53,7 +53,10 @@ class Answer:
 
 @dataclass
 class Client:
-    """Sends requests until they are answered; `refused` counts the answers that asked to come back later."""
+    """Sends requests until they are answered.
+
+    `refused` counts the answers that asked to come back later.
+    """
 
     platform: Platform
     session: aiohttp.ClientSession
@@ -92,7 +95,10 @@ class Client:
 
 
 class Errands:
-    """What clients come for. Each ends when the platform has acknowledged it, and is then remembered."""
+    """What clients come for.
+
+    Each errand ends when the platform has acknowledged it, and is then remembered.
+    """
 
     def __init__(
         self, platform: Platform, client: Client, gate: Callable[[], Awaitable[None]]
@@ -153,7 +159,10 @@ class Errands:
         return answer.body["id"]
 
     async def act(self, case_id: str, act: str, officer: Headers | None = None) -> None:
-        """One act at the version that was read. After a lost answer, 412 may mean that it was done: then look."""
+        """One act at the version that was read.
+
+        After a lost answer, 412 may mean that the act was done, so it is read again.
+        """
         path, _, body = ACTS[act]
         known, headers = self.memory.cases[case_id], officer or self.officers[act]
         url, expected = f"/api/v1/cases/files/{case_id}", len(known.acts)
@@ -193,7 +202,10 @@ class Errands:
             await self.rate(case_id, service, chance)
 
     async def rate(self, case_id: str, service: int, chance: random.Random) -> None:
-        """评价 by her account or by the link that was sent to her; whatever comes of a repeat, it is one rating."""
+        """评价 by her account or by the link that was sent to her.
+
+        However often it is repeated, it is one rating.
+        """
         known, grade = self.memory.cases[case_id], chance.choice((5, 5, 4, 3, 2, 1))
         said: dict[str, Any] = {"grade": grade, "pf": "1", "sub_channel": "site"}
         headers: Headers = {}
@@ -283,7 +295,10 @@ class Errands:
         self.memory.collected |= versions
 
     async def batch(self, resource: str, records: Sequence[Any], chance: random.Random) -> None:
-        """Sent until there is a receipt, and sometimes once more: the receipt is the same byte for byte."""
+        """Send until there is a receipt, and sometimes once more.
+
+        The receipt is then the same byte for byte.
+        """
         number, (content, size, faulty) = uuid4().hex, with_faults(records)
         for _ in range(1 + chance.randrange(2)):
             # Signed anew each time, as a bureau's system would.
@@ -326,7 +341,10 @@ def next_versions(
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask again while the platform does not know yet what is asked about; in the end its last answer."""
+    """Ask again while the platform does not know yet what is asked about.
+
+    Returns the last answer in the end.
+    """
     deadline = time.monotonic() + PATIENCE
     while (answer := await ask()).status == 404 and time.monotonic() < deadline:
         await asyncio.sleep(0.2)

@@ -1,8 +1,9 @@
 """The invariant, checked from the databases and the topics against what was acknowledged.
 
-Every acknowledged change is there and nothing else; it has exactly one event, in order per key; every consumer has its
-effect exactly once; nothing waits, nothing is set aside, and the audit chain holds. An event may come twice on the wire
-(the relay died between publishing and deleting), but only as the same bytes.
+Every acknowledged change is there and nothing else; it has exactly one event, in order per key;
+every consumer has its effect exactly once; nothing waits, nothing is set aside, and the audit chain
+holds. An event may come twice on the wire (the relay died between publishing and deleting), but
+only as the same bytes.
 """
 
 import asyncio
@@ -59,14 +60,20 @@ CONSUMERS: dict[str, Consumer] = {
 
 
 class Invariant:
-    """`holds()` waits until the platform has come to rest and nothing differs; else it fails with every difference."""
+    """`holds()` waits until the platform has come to rest and nothing differs.
+
+    Else it fails and lists every difference.
+    """
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.topics = Topics()
 
     def holds(self, seconds: float = 150.0) -> None:
-        """To be asked while no client is at work. What a dead sender had claimed is sent again after a minute."""
+        """Call it while no client is at work.
+
+        What a dead sender had claimed is sent again after a minute.
+        """
         deadline = time.monotonic() + seconds
         while found := asyncio.run(self.differences()):
             if time.monotonic() > deadline:
@@ -74,7 +81,10 @@ class Invariant:
             time.sleep(0.2)
 
     async def differences(self) -> list[str]:
-        """What is not as it must be; empty while all is well. Cheap questions first: most of the time something still waits."""
+        """What is not as it must be; empty while all is well.
+
+        Cheap questions come first, because most of the time something still waits.
+        """
         connections = {service: await self.platform.connect(service) for service in DATABASES}
         try:
             waiting = [
@@ -178,7 +188,10 @@ async def _chain(service: str, connection: asyncpg.Connection) -> list[str]:
 
 
 async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[str]:
-    """Cases, their acts, revisions, audit rows and numbers are those acknowledged, without a gap and without one more."""
+    """Cases, their acts, revisions, audit rows and numbers are those acknowledged.
+
+    None is missing, and there is none besides.
+    """
     acts: dict[str, list[str]] = defaultdict(list)
     for row in await connection.fetch(
         "SELECT case_id, act FROM case_step ORDER BY case_id, at, id"
@@ -202,7 +215,8 @@ async def _changes(connection: asyncpg.Connection, known: Acknowledged) -> list[
             {r["object_id"]: r["n"] for r in audited},
             {c: v[1] for c, v in expected.items()},
         ),
-        # An application that fails at its last step leaves a gap in the numbers; one number for two cases is impossible.
+        # An application that fails at its last step leaves a gap in the numbers; one number for two
+        # cases is impossible.
         *(
             []
             if serials >= len(expected)
@@ -253,7 +267,10 @@ async def _imported_cases(connection: asyncpg.Connection) -> dict[str, dict[str,
 
 
 async def _counts(connections: dict[str, asyncpg.Connection], known: Acknowledged) -> list[str]:
-    """Assessment's counters equal a recount of its records, and of all else that was acknowledged."""
+    """Assessment's counters equal a recount of its records.
+
+    They also equal a count of all else that was acknowledged.
+    """
     connection, expected = connections["assessment"], Counter[Any]()
     for row in await connection.fetch("SELECT * FROM case_record"):
         expected.update(

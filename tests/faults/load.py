@@ -1,5 +1,7 @@
-"""Careful clients at work while the platform is broken, in a thread with a loop of its own, so that a test can break and heal
-in plain order beside it.
+"""Careful clients at work while the platform is broken.
+
+They run in a thread with a loop of its own, so that a test can break and heal beside it, step by
+step.
 """
 
 import asyncio
@@ -131,7 +133,10 @@ def a_session() -> aiohttp.ClientSession:
 
 
 async def prepare(client: Client) -> tuple[MatterDocument, UUID]:
-    """What must be there before anybody can apply: the licence that is issued, the bureau beside, the matter."""
+    """What must be there before anybody can apply.
+
+    The licence that is issued, the bureau beside the platform, and the matter.
+    """
     administrator = client.platform.caller(kind="staff", roles=["administrator"])
     published = await client.send(
         "licenses-api", "PUT", f"/api/v1/licenses/types/{TYPE}", administrator, a_type()

@@ -1,4 +1,7 @@
-"""What must have come of the cases and batches in licences, ratings and exchange: each effect once, and nothing else."""
+"""The effects that cases and batches must have in licences, ratings and exchange.
+
+Each effect is there once, and there is nothing else.
+"""
 
 import base64
 from collections import Counter, defaultdict
@@ -30,7 +33,10 @@ BAD = 2
 async def of_licenses(
     connection: asyncpg.Connection, platform: Platform, topics: Topics
 ) -> list[str]:
-    """One licence per decided case, one per collected number in its newest version, all of them told, the signatures good."""
+    """One licence per decided case, and one per collected number in its newest version.
+
+    All of them are told to other services, and the signatures are good.
+    """
     known = platform.acknowledged
     rows = await connection.fetch("SELECT * FROM license")
     issued = [row for row in rows if row["origin"] == "case"]
@@ -48,8 +54,9 @@ async def of_licenses(
         if of[0][0] != "records-judged"
     }
     counted = await connection.fetchrow(
-        "SELECT coalesce(sum(collected), 0)::int, coalesce(sum(issued), 0)::int, coalesce(sum(signed), 0)::int FROM"
-        " (SELECT collected, issued, signed FROM license_count UNION ALL"
+        "SELECT coalesce(sum(collected), 0)::int, coalesce(sum(issued), 0)::int,"
+        " coalesce(sum(signed), 0)::int FROM ("
+        "  SELECT collected, issued, signed FROM license_count UNION ALL"
         "  SELECT collected, issued, signed FROM license_counting) AS counts"
     )
     collected = {row["number"]: row["version"] for row in rows if row["origin"] == "collected"}
@@ -81,7 +88,8 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
         for row in await connection.fetch("SELECT kid, public_key FROM signing_key")
     }
     versions = await connection.fetch(
-        "SELECT l.id, l.origin, l.digest = v.digest AS same, v.record, v.kid, v.signature FROM license l"
+        "SELECT l.id, l.origin, l.digest = v.digest AS same, v.record, v.kid, v.signature"
+        " FROM license l"
         " JOIN license_version v ON (v.license_id, v.version) = (l.id, l.version)"
     )
     wrong = [str(row["id"]) for row in versions if not row["same"]]
@@ -105,7 +113,10 @@ async def _signatures(connection: asyncpg.Connection, platform: Platform) -> lis
 async def of_ratings(
     connection: asyncpg.Connection, platform: Platform, topics: Topics
 ) -> list[str]:
-    """The invitations that the cases imply, one rating of each that was rated, a ticket for each bad one, counters exact."""
+    """The invitations that the cases imply, and one rating of each that was rated.
+
+    Each bad rating has a ticket, and the counters are exact.
+    """
     known, code = platform.acknowledged, platform.partner.bureau.code
     expected = {
         (of.number, ACCEPTANCE_NUMBER): case
@@ -234,7 +245,10 @@ async def of_batches(
 
 
 async def of_log(connection: asyncpg.Connection, partner: Partner, topics: Topics) -> list[str]:
-    """Each visible fact once, without a gap, in order per key; and the subscriber has what it asked for, as it stands there."""
+    """Each visible fact once, without a gap, in order per key.
+
+    The subscriber has what it asked for, as it stands in the log.
+    """
     rows = await connection.fetch(
         "SELECT sequence, event_id, type, key, payload FROM logged_event ORDER BY sequence"
     )
@@ -294,7 +308,8 @@ async def at_work(connection: asyncpg.Connection) -> list[str]:
     waiting = {
         "batches": "SELECT count(*) FROM batch WHERE state <> 'finished'",
         "deliveries": "SELECT count(*) FROM delivery WHERE state <> 'delivered'",
-        "subscriptions behind": "SELECT count(*) FROM subscription, log_head h WHERE cursor < h.sequence",
+        "subscriptions behind": "SELECT count(*) FROM subscription, log_head h"
+        " WHERE cursor < h.sequence",
         "rows for the region": "SELECT count(*) FROM ledger WHERE push_state IN ('waiting', 'sent')"
         " AND EXISTS (SELECT FROM peer WHERE kind = 'regional')",
         "pushes": "SELECT count(*) FROM push WHERE state <> 'settled'",

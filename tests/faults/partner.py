@@ -1,4 +1,7 @@
-"""A bureau beside the platform: its system signs batches, and its endpoint takes webhooks and is careless now and then."""
+"""A bureau beside the platform.
+
+Its system signs batches. Its endpoint takes webhooks and is careless now and then.
+"""
 
 import base64
 import random
@@ -38,7 +41,10 @@ CARELESS = 0.01
 
 @dataclass
 class Careless(Subscriber):
-    """Keeps what each event did: one effect per id, the newest version per key. Sometimes its answer is lost after that."""
+    """Keeps what each event did: one effect per id, the newest version per key.
+
+    Sometimes its answer is lost after that.
+    """
 
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     effects: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -50,7 +56,8 @@ class Careless(Subscriber):
 
     def take(self, received: Received) -> tuple[int, bytes]:
         if len(received.body) != int(received.headers.get("content-length") or 0):
-            # The sender died amid its request: what came is no request, and nobody waits for an answer.
+            # The sender died amid its request: what came is no request, and nobody waits for an
+            # answer.
             self.cut_off += 1
             return 400, b""
         status, body = super().take(received)
@@ -117,7 +124,10 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class SentBatch:
-    """A batch as it was acknowledged: its size, the rows that must come back, and the receipt's bytes."""
+    """A batch as it was acknowledged.
+
+    Its size, the rows that must come back, and the receipt's bytes.
+    """
 
     resource: str
     records: int
@@ -126,7 +136,10 @@ class SentBatch:
 
 
 def with_faults(records: Sequence[Any]) -> tuple[bytes, int, tuple[int, ...]]:
-    """The lines of a batch with a record that nobody can take and a line that is no record, and the rows of both."""
+    """The lines of a batch with two faults, and the rows of both.
+
+    One is a record that nobody can take, the other a line that is no record.
+    """
     good = [orjson.dumps(record) for record in records]
     lines = [*good[:1], b"no record", *good[1:], orjson.dumps({"source_number": "faulty"})]
     return b"".join(line + b"\n" for line in lines), len(lines), (2, len(lines))

@@ -1,7 +1,10 @@
-"""A part of the production topology to break: from a matter to the daily report, with tokens signed by the tests.
+"""A part of the production topology to break.
 
-`Platform` is a `Stack` of the processes that carry a case, on a real PostgreSQL and a real Kafka broker. It lives for the
-whole test run, and so does its memory of everything that the platform ever acknowledged: every check covers all of it.
+It reaches from a matter to the daily report; its tokens are signed by the tests.
+
+`Platform` is a `Stack` of the processes that carry a case, on a real PostgreSQL and a real Kafka
+broker. It lives for the whole test run, and so does its memory of everything that the platform ever
+acknowledged: every check covers all of it.
 """
 
 import secrets
@@ -34,14 +37,20 @@ PROCESSES = (
 )
 HOURS = 6 * 3600
 DURABLE = {"fsync": "off"}
-"""Nothing here cuts the power, so a commit need not reach the disk; it must reach the kernel before it is answered."""
+"""Nothing here cuts the power, so a commit need not reach the disk.
+
+It must reach the kernel before it is answered.
+"""
 
 Headers = dict[str, str]
 
 
 @dataclass
 class Known:
-    """A case as the platform acknowledged it: its number, every act in order, and the phone that its applicant gave."""
+    """A case as the platform acknowledged it.
+
+    Its number, every act in order, and the phone that its applicant gave.
+    """
 
     number: str
     acts: list[str] = field(default_factory=list[str])
@@ -76,8 +85,9 @@ class Acknowledged:
         """How much of everything there is."""
         decided = sum("decide" in case.acts for case in self.cases.values())
         return (
-            f"{len(self)} changes: {len(self.cases)} cases, {decided} decided, {len(self.ratings)} ratings,"
-            f" {len(self.batches)} batches, {len(self.collected)} licences collected"
+            f"{len(self)} changes: {len(self.cases)} cases, {decided} decided,"
+            f" {len(self.ratings)} ratings, {len(self.batches)} batches,"
+            f" {len(self.collected)} licences collected"
         )
 
 
@@ -166,7 +176,10 @@ class Platform(Stack):
                     self.end(name)
 
     def relaunch(self, name: str, *through: str) -> Self:
-        """Start a process again (after a kill, or instead of the one that runs) and wait until it is ready."""
+        """Start a process again and wait until it is ready.
+
+        It was killed, or it is replaced while it runs.
+        """
         if name in self.running:
             self.kill(name)
         self.launch(name, *through)

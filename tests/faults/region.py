@@ -1,4 +1,7 @@
-"""The simulated regional platform beside the broken one: it loses rows and breaks off pushes now and then."""
+"""The simulated regional platform beside the broken one.
+
+It loses rows and breaks off pushes now and then.
+"""
 
 import subprocess
 import sys
@@ -21,7 +24,10 @@ FAULTS = ("--lose", "5", "--breaks", "10", "--delay", "0.5")
 
 @contextmanager
 def regional_simulator(seed: int) -> Generator[str]:
-    """Its address, until the block ends. It keeps everything in memory and so is not killed itself."""
+    """Its address, until the block ends.
+
+    It keeps everything in memory and so is not killed itself.
+    """
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [
         sys.executable,

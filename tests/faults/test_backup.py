@@ -1,4 +1,7 @@
-"""F7: the database's disk is gone; the archive brings back everything that was acknowledged, and nothing else is lost."""
+"""F7: the database's disk is gone.
+
+The archive brings back everything that was acknowledged, and nothing else is lost.
+"""
 
 import asyncio
 import signal

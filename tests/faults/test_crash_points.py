@@ -1,4 +1,7 @@
-"""SIGKILL at every step of an event's way, one test each: what was acknowledged is there once, whatever step was the last."""
+"""SIGKILL at every step of an event's way, one test each.
+
+Whatever step was the last, what was acknowledged is there once.
+"""
 
 import random
 import signal
@@ -40,7 +43,10 @@ async def a_text(errands: Errands) -> None:
 
 
 def crash(platform: Platform, process: str, point: tuple[str, str, int], work: Work) -> None:
-    """The process dies at `point` while a client works, and is started again; returns when the client has its answers."""
+    """The process dies at `point` while a client works, and is started again.
+
+    Returns when the client has its answers.
+    """
     target, when, number = point
     platform.end(process)
     platform.launch(process, "tests.faults.crash", target, when, str(number))

@@ -1,4 +1,7 @@
-"""A database without a free connection or without space: 503 with Retry-After, no half work, well again by itself."""
+"""A database without a free connection or without space.
+
+The answer is 503 with Retry-After, no work is half done, and the service recovers by itself.
+"""
 
 import shutil
 import subprocess
@@ -16,7 +19,7 @@ from deploy.postgres import EmbeddedPostgres
 from services.cases.main import build
 from shared.database.session import Database
 from shared.security.tokens import TokenVerifier
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import (
     FAST,
     ClientFactory,
@@ -26,21 +29,30 @@ from tests.conftest import (
     service_settings,
 )
 
-EFFECTS = "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox), (SELECT count(*) FROM idempotency)"
+EFFECTS = (
+    "SELECT (SELECT count(*) FROM case_file), (SELECT count(*) FROM outbox),"
+    " (SELECT count(*) FROM idempotency)"
+)
 FILL = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, $1::int)"
-LIMITED = 'mount -t tmpfs -o size=4m,mode=0700 none "$0" && exec unshare --user --map-user=1000 --map-group=1000 "$@"'
-"""Runs a command beside a file system of 4 MB of its own; inside, it is an ordinary user, whom PostgreSQL accepts."""
+LIMITED = (
+    'mount -t tmpfs -o size=4m,mode=0700 none "$0"'
+    ' && exec unshare --user --map-user=1000 --map-group=1000 "$@"'
+)
+"""Runs a command beside a file system of 4 MB of its own.
+
+Inside, the command is an ordinary user, whom PostgreSQL accepts.
+"""
 
 
-async def a_hall(
+async def a_stack_fixture(
     client_of: ClientFactory, token: TokenFactory, folder: Path, **settings: Any
-) -> Hall:
+) -> StackFixture:
     client = await client_of(
         "cases", development=True, storage_url=str(folder / "uploads"), **settings
     )
-    hall = Hall(client, token)
-    await hall.publish()
-    return hall
+    stack = StackFixture(client, token)
+    await stack.publish()
+    return stack
 
 
 async def effects(database: Database) -> tuple[int, ...]:
@@ -51,17 +63,17 @@ async def effects(database: Database) -> tuple[int, ...]:
 async def test_pool_exhausted_is_503_and_passes(
     client_of: ClientFactory, token: TokenFactory, tmp_path: Path
 ) -> None:
-    hall = await a_hall(client_of, token, tmp_path, pool_size=1)
-    body = await hall.application(hall.citizen)
+    stack = await a_stack_fixture(client_of, token, tmp_path, pool_size=1)
+    body = await stack.application(stack.citizen)
 
-    async with hall.client.database.transaction() as session:
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(text("SELECT 1"))
-        refused = await hall.post(body, hall.citizen)
-    accepted = await hall.post(body, hall.citizen)
+        refused = await stack.post(body, stack.citizen)
+    accepted = await stack.post(body, stack.citizen)
 
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
     assert accepted.status_code == 201
-    assert await effects(hall.client.database) == (1, 2, 1)
+    assert await effects(stack.client.database) == (1, 2, 1)
 
 
 def limited(folder: Path) -> list[str]:
@@ -106,18 +118,18 @@ async def test_disk_full_is_503_without_half_work_and_passes(
         ServiceClient(transport=transport, base_url="http://test") as client,
     ):
         client.database = app.state.database
-        hall = Hall(client, token)
-        await hall.publish()
-        body = await hall.application(hall.citizen)
+        stack = StackFixture(client, token)
+        await stack.publish()
+        body = await stack.application(stack.citizen)
         for rows in (100, 1):
             with pytest.raises(asyncpg.DiskFullError):
                 while True:
                     _ = await owner.execute(FILL, rows)
 
-        refused = await hall.post(body, hall.citizen)
+        refused = await stack.post(body, stack.citizen)
         left = await effects(client.database)
         _ = await owner.execute("DROP TABLE filler")
-        accepted = await hall.post(body, hall.citizen)
+        accepted = await stack.post(body, stack.citizen)
         done = await effects(client.database)
     await owner.close()
 

@@ -1,4 +1,7 @@
-"""The broker or the database away under load: nobody is sent away for good, nothing is half done, all heals alone."""
+"""The broker or the database is away under load.
+
+Nobody is refused for good, nothing is half done, and everything recovers by itself.
+"""
 
 import asyncio
 import time

@@ -1,6 +1,9 @@
-"""A hundred equal submissions at the same moment have exactly one effect, on every endpoint that creates or acts once.
+"""A hundred equal submissions at the same moment have exactly one effect.
 
-The endpoints come from the OpenAPI documents: a new one without a scenario, or without a reason why it needs none, fails.
+This holds on every endpoint that creates or acts once.
+
+The endpoints come from the OpenAPI documents: a new one without a scenario, or without a reason why
+it needs none, fails.
 """
 
 import asyncio
@@ -23,8 +26,8 @@ from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.builders.ratings import CLOSING
 from tests.builders.ratings import Bureau as RatingBureau
 from tests.builders.subscriber import listening
-from tests.cases.conftest import Hall
-from tests.cases.test_bundles import BundleHall
+from tests.cases.conftest import StackFixture
+from tests.cases.test_bundles import BundleStackFixture
 from tests.cases.test_materials import promising, with_gap
 from tests.cases.test_push import a_record
 from tests.cases.test_suspension import EXTENSION, SUSPENSION
@@ -41,7 +44,10 @@ PARALLEL = 100
 
 @dataclass
 class Submission:
-    """What is sent a hundred times, and the number of facts and audit rows that one of it leaves."""
+    """What is sent a hundred times.
+
+    `facts` and `audit` are the numbers of facts and audit rows that one of it leaves.
+    """
 
     client: ServiceClient
     path: str
@@ -67,11 +73,11 @@ class Desk:
         self.head = token(kind="staff", roles=["department_head"], area=CITY, department=DEPARTMENT)
         self.administrator = token(kind="staff", roles=["administrator"])
 
-    async def hall(self) -> Hall:
+    async def stack(self) -> StackFixture:
         client = await self._client_of("cases", development=True, storage_url=str(self._folder))
-        hall = Hall(client, self.token)
-        await hall.publish()
-        return hall
+        stack = StackFixture(client, self.token)
+        await stack.publish()
+        return stack
 
     async def matters(self) -> Keeper:
         client = await self._client_of("matters")
@@ -103,35 +109,35 @@ BUNDLES = "/api/v1/matters/bundles"
 
 
 async def an_application(desk: Desk) -> Submission:
-    hall = await desk.hall()
-    body = await hall.application(hall.citizen)
+    stack = await desk.stack()
+    body = await stack.application(stack.citizen)
     return Submission(
-        hall.client,
+        stack.client,
         "/api/v1/cases/applications",
-        {**hall.citizen, "Idempotency-Key": "k"},
+        {**stack.citizen, "Idempotency-Key": "k"},
         2,
         json=body,
     )
 
 
 async def a_bundle_application(desk: Desk) -> Submission:
-    hall = BundleHall((await desk.hall()).client, desk.token)
-    await hall.publish_matter(TRADE, the_trade_register())
-    await hall.publish_matter(LICENCE, the_licence())
-    await hall.publish_bundle()
-    body = await hall.bundle_application(hall.citizen)
-    headers = {**hall.citizen, "Idempotency-Key": "k"}
+    stack = BundleStackFixture((await desk.stack()).client, desk.token)
+    await stack.publish_matter(TRADE, the_trade_register())
+    await stack.publish_matter(LICENCE, the_licence())
+    await stack.publish_bundle()
+    body = await stack.bundle_application(stack.citizen)
+    headers = {**stack.citizen, "Idempotency-Key": "k"}
     return Submission(
-        hall.client, "/api/v1/cases/bundle-applications", headers, 3, audit=3, json=body
+        stack.client, "/api/v1/cases/bundle-applications", headers, 3, audit=3, json=body
     )
 
 
 async def a_push(desk: Desk) -> Submission:
-    hall = await desk.hall()
+    stack = await desk.stack()
     headers = desk.token(kind="system", scope="cases:push", area=CITY, department=DEPARTMENT)
     body = {"source_system": "fangguan", "records": [a_record(number) for number in range(10)]}
     return Submission(
-        hall.client, "/api/v1/cases/imports", {**headers, "Idempotency-Key": "k"}, 11, json=body
+        stack.client, "/api/v1/cases/imports", {**headers, "Idempotency-Key": "k"}, 11, json=body
     )
 
 
@@ -141,18 +147,18 @@ def an_act(
     """An act on a case that has come as far as `before` says."""
 
     async def prepare(desk: Desk) -> Submission:
-        hall = await desk.hall()
-        case = await hall.apply()
+        stack = await desk.stack()
+        case = await stack.apply()
         for step in before:
-            case = await hall.do(case, step, hall.officer(STEPS[step][0]), STEPS[step][1])
-        headers = hall.citizen if role == "citizen" else hall.officer(role)
+            case = await stack.do(case, step, stack.officer(STEPS[step][0]), STEPS[step][1])
+        headers = stack.citizen if role == "citizen" else stack.officer(role)
         sent = body
         if path == "corrections":
-            upload = (await hall.upload(hall.citizen)).json()["id"]
+            upload = (await stack.upload(stack.citizen)).json()["id"]
             sent = {"materials": [{"code": "M4", "upload_id": upload}]}
         versioned = {**headers, "If-Match": f'"{case["revision"]}"'}
         return Submission(
-            hall.client, f"/api/v1/cases/files/{case['id']}/{path}", versioned, facts, json=sent
+            stack.client, f"/api/v1/cases/files/{case['id']}/{path}", versioned, facts, json=sent
         )
 
     return prepare
@@ -251,27 +257,27 @@ def a_closing(step: str) -> Scenario:
 
 async def a_supplement(desk: Desk) -> Submission:
     """The material that was promised at intake (容缺)."""
-    hall = await desk.hall()
-    await hall.publish(with_gap(), revision=2)
-    case = (await hall.post(await promising(hall), hall.citizen)).json()
-    case = await hall.do(case, "acceptance", hall.officer("window_clerk"))
-    upload = (await hall.upload(hall.citizen)).json()["id"]
-    headers = {**hall.citizen, "If-Match": f'"{case["revision"]}"'}
+    stack = await desk.stack()
+    await stack.publish(with_gap(), revision=2)
+    case = (await stack.post(await promising(stack), stack.citizen)).json()
+    case = await stack.do(case, "acceptance", stack.officer("window_clerk"))
+    upload = (await stack.upload(stack.citizen)).json()["id"]
+    headers = {**stack.citizen, "If-Match": f'"{case["revision"]}"'}
     body = {"materials": [{"code": "M3", "upload_id": upload}]}
     return Submission(
-        hall.client, f"/api/v1/cases/files/{case['id']}/supplements", headers, 0, json=body
+        stack.client, f"/api/v1/cases/files/{case['id']}/supplements", headers, 0, json=body
     )
 
 
 async def an_answer_to_a_light(desk: Desk) -> Submission:
-    hall = await desk.hall()
-    _ = await hall.accepted()
-    _ = await hall.clocks(clock.local_date(clock.now()) + timedelta(days=60))
-    light = (await hall.get("lights", hall.officer("leader"), open=True))["items"][0]
-    headers = {**hall.officer("leader"), "If-Match": f'"{light["revision"]}"'}
+    stack = await desk.stack()
+    _ = await stack.accepted()
+    _ = await stack.clocks(clock.local_date(clock.now()) + timedelta(days=60))
+    light = (await stack.get("lights", stack.officer("leader"), open=True))["items"][0]
+    headers = {**stack.officer("leader"), "If-Match": f'"{light["revision"]}"'}
     body = {"text": "材料核验延误, 今日办结"}
     return Submission(
-        hall.client, f"/api/v1/cases/lights/{light['id']}/answer", headers, 1, json=body
+        stack.client, f"/api/v1/cases/lights/{light['id']}/answer", headers, 1, json=body
     )
 
 
@@ -665,7 +671,9 @@ ELSEWHERE = {
     "batches": "its own id serves once: tests/exchange/test_batches.py sends one 100 times",
     "keys/rotations": "each is another key; an Idempotency-Key holds a repeat",
     "reconciliations": "each is another run; an Idempotency-Key holds a repeat",
-    "reconciliations/{run_id}/approval": "tests/exchange/test_reconciliations.py approves one 100 times",
+    "reconciliations/{run_id}/approval": (
+        "tests/exchange/test_reconciliations.py approves one 100 times"
+    ),
     "redrives": "tests/shared/test_inbox.py",
     "discard": "tests/shared/test_inbox.py",
 }

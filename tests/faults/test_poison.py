@@ -1,4 +1,7 @@
-"""A poison message on a real broker: set aside with its key's later events, the other keys go on, re-driven in order."""
+"""A poison message on a real broker.
+
+It is set aside with its key's later events, the other keys go on, and a redrive keeps the order.
+"""
 
 import asyncio
 from typing import Any
@@ -56,7 +59,8 @@ async def test_poison_waits_with_its_key_and_is_driven_again_in_order(
     await bus.ensure_topics(consumer.topics)
     good, bad = [new_id() for _ in range(20)], new_id()
     stories = [a_finished_case(case, "D1") for case in [*good[:10], bad, *good[10:]]]
-    # Step by step through all cases, so that the poison stands amid a batch. No column takes its department.
+    # Step by step through all cases, so that the poison stands amid a batch. No column takes its
+    # department.
     messages = [
         a_message(
             story[step],
@@ -80,7 +84,10 @@ async def test_poison_waits_with_its_key_and_is_driven_again_in_order(
             ):
                 await asyncio.sleep(0.1)
         async with database.transaction() as session:
-            mend = "UPDATE dead_letter SET payload = decode(replace(encode(payload, 'escape'), :poison, 'D1'), 'escape')"
+            mend = (
+                "UPDATE dead_letter SET payload ="
+                " decode(replace(encode(payload, 'escape'), :poison, 'D1'), 'escape')"
+            )
             _ = await session.execute(text(mend), {"poison": "\\\\u0000"})
             _ = await redrive(session, Redrive(key=str(bad)))
         await until_there(database, [bad])
@@ -93,7 +100,8 @@ async def test_poison_waits_with_its_key_and_is_driven_again_in_order(
     assert [letter.type for letter in waiting] == [type(event).wire_type for event in stories[10]]
     assert await letters(database) == []
     async with database.reading() as session:
-        # The broker keeps what other tests told: all that is recorded must be counted, and ours be among it.
+        # The broker keeps what other tests told: all that is recorded must be counted, and ours be
+        # among it.
         mine = text(
             "SELECT count(*) FROM case_record WHERE decided_on = :day AND case_id = ANY(:ids)"
         )

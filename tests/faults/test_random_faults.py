@@ -24,7 +24,10 @@ PROGRESS = 10
 """Changes that must be acknowledged after each fault before the next."""
 
 REPLICATED = ("cases-api", "cases-worker", "exchange-worker")
-"""Kept few: all of them share the machine with the clients. Two workers of one service share its relay, inbox and timers."""
+"""Kept few, because all of them share the machine with the clients.
+
+Two workers of one service share its relay, inbox and timers.
+"""
 APIS = {
     "cases-api": 2,
     "cases-api.2": 2,
@@ -92,7 +95,10 @@ def one_of(weights: dict[str, int], chance: random.Random) -> str:
 
 
 def kill(platform: Platform, names: list[str], chance: random.Random) -> None:
-    """Dead at the same moment, while at work; started again at once. Their replicas go on meanwhile."""
+    """Dead at the same moment, while at work, and started again at once.
+
+    Their replicas go on meanwhile.
+    """
     for name in names:
         platform.wait_ready(name)
     time.sleep(chance.uniform(0, 0.5))
@@ -115,7 +121,10 @@ FAULTS: dict[Fault, int] = {
 
 
 def reconcile(platform: Platform, resource: str, chance: random.Random) -> None:
-    """对账, its worker killed meanwhile: in the end the region has what the ledger says, and both have signed it."""
+    """对账 whose worker is killed meanwhile.
+
+    In the end the region has what the ledger says, and both have signed it.
+    """
     today = clock.local_date(clock.now())
     days = {"first_day": str(today - timedelta(days=300)), "last_day": str(today)}
 
@@ -172,9 +181,11 @@ def test_nothing_is_lost_doubled_or_disordered(
     assert sum(told.values()) == rounds
     subscriber = platform.partner.subscriber
     print(
-        f"the subscriber: {len(subscriber.effects)} events, {subscriber.repeated} again, {subscriber.cut_off} cut off"
+        f"the subscriber: {len(subscriber.effects)} events, {subscriber.repeated} again,"
+        f" {subscriber.cut_off} cut off"
     )
     print(
         dict(told),
-        f"{invariant.topics.redelivered} events came twice, {len(load.refused)} requests were put off",
+        f"{invariant.topics.redelivered} events came twice,"
+        f" {len(load.refused)} requests were put off",
     )

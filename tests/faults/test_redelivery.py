@@ -1,4 +1,7 @@
-"""Every event delivered twice, in pieces and shuffled across keys, gives every consumer the state of one delivery."""
+"""Every event twice gives every consumer the state of one delivery.
+
+The deliveries come in pieces and shuffled across keys.
+"""
 
 import random
 from collections import deque
@@ -57,18 +60,25 @@ MADE_ANEW: dict[str, dict[str, str]] = {
         "invitation": "kid token_hash contact_name phone",
         "signing_key": "kid private_key public_key created_at",
     },
-    # Whether a row was new in its batch (`op`, and with it its weight) follows from how the batches were cut.
+    # Whether a row was new in its batch (`op`, and with it its weight) follows from how the batches
+    # were cut.
     "exchange": {
         "logged_event": "sequence logged_at payload",
         "ledger": "last_seq changed_at op d1 d2",
     },
 }
-"""Columns, by service and table, that are drawn, signed or taken from the clock when a row is made."""
+"""Columns by service and table that are drawn, signed or taken from the clock.
+
+They differ between two runs with the same events.
+"""
 ORDER = "SELECT key, array_agg(event_id ORDER BY sequence) AS events FROM logged_event GROUP BY key"
 
 
 def stories() -> list[list[Event]]:
-    """The facts of each key in order: cases, imports, and matters in every order of publishing and closing."""
+    """The facts of each key in order.
+
+    Cases, imports, and matters in every order of publishing and closing.
+    """
     found: list[list[Event]] = [
         a_finished_case(new_id(), f"D{n % 3}", overdue=n % 4 == 0) for n in range(12)
     ]
@@ -141,7 +151,10 @@ def with_number(event: Event) -> Event:
 
 
 def chunks() -> list[list[Event]]:
-    """Chunks of signed batches, which keep their order: new records, further versions, what nobody takes."""
+    """Chunks of signed batches, which keep their order.
+
+    They hold new records, further versions, and records that nobody takes.
+    """
     supervised = {
         "regulatory_code": "54011200010001",
         "behaviour": "06",
@@ -173,7 +186,10 @@ def chunks() -> list[list[Event]]:
 
 
 def twice(records: Sequence[Record], chance: random.Random) -> list[Record]:
-    """One key's records with every one of them again: what a member that died hands over begins anew at some earlier place."""
+    """One key's records with every one of them again.
+
+    What a consumer that died hands over begins anew at some earlier place.
+    """
     sent: list[Record] = []
     start = 0
     while start < len(records):
@@ -216,7 +232,10 @@ async def prepared(database: Database, service: str) -> Database:
 
 
 async def state(database: Database, service: str) -> dict[str, list[Any]]:
-    """Every row of the service's own tables without what is made anew, and the dead letters, of which there are none."""
+    """Every row of the service's own tables without what is made anew.
+
+    Also the dead letters, of which there are none.
+    """
     connection = await database.connect()
     try:
         found = await connection.fetch(

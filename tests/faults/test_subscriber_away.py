@@ -1,4 +1,7 @@
-"""F6: the subscriber is away while work goes on and its sender dies; back, it is caught up in order, without hand work."""
+"""F6: the subscriber is away while work goes on and its sender dies.
+
+When it is back it catches up in order, without work by hand.
+"""
 
 import pytest
 
@@ -17,7 +20,8 @@ def test_subscriber_that_was_away_is_caught_up_in_order(
     with Load(platform, seed=6) as load:
         _ = until("events arrive", lambda: load.check() or len(subscriber.effects) > 20)
         platform.hang_up()
-        # Not longer than 35 s: the third attempt would follow after five minutes. A day is tests/exchange/test_redelivery.py.
+        # Not longer than 35 s: the third attempt would follow after five minutes. A day is
+        # tests/exchange/test_redelivery.py.
         had, reached = len(subscriber.effects), len(platform.acknowledged) + 25
         _ = until(
             "work goes on without it", lambda: load.check() or len(platform.acknowledged) >= reached

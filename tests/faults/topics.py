@@ -14,7 +14,10 @@ Fact = tuple[str, int]
 
 
 class Topics:
-    """Everything on the topics, read on from where the last look ended: the first occurrence of each event counts."""
+    """Everything on the topics, read on from where the last reading ended.
+
+    Only the first occurrence of each event counts.
+    """
 
     def __init__(self) -> None:
         self.facts: dict[str, dict[str, list[Fact]]] = defaultdict(lambda: defaultdict(list))

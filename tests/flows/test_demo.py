@@ -1,4 +1,7 @@
-"""The demonstration is right on both ways of running: one process, and the production topology on a real broker."""
+"""The demonstration is right on both ways of running.
+
+One process, and the production topology on a real broker.
+"""
 
 import asyncio
 import socket

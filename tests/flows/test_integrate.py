@@ -1,4 +1,7 @@
-"""docs/integrate.md as an integrator works through it: its own commands, a platform, a subscriber that dies, a replay."""
+"""docs/integrate.md as an integrator works through it.
+
+Its own commands, a platform, a subscriber that dies, and a replay.
+"""
 
 import asyncio
 import os
@@ -54,7 +57,10 @@ def test_an_example_is_short_enough_to_copy(name: str) -> None:
 
 @dataclass
 class Desk:
-    """An integrator's desk: a running platform, its folder, and the guide's commands with addresses of this test."""
+    """An integrator's desk: a running platform and its folder.
+
+    The guide's commands are changed only in their addresses, to those of this test.
+    """
 
     folder: Path
     port: int
@@ -79,7 +85,10 @@ class Desk:
         return text
 
     def type(self, *scripts: str) -> str:
-        """Type the terminal's first commands (step 2) and then these into one shell; what they print."""
+        """Run the terminal's first commands (step 2) and then these in one shell.
+
+        Returns what they print.
+        """
         done = run(
             ["bash", "-euo", "pipefail", "-c", self._here("\n".join([*blocks(2), *scripts]))],
             cwd=ROOT,

@@ -1,4 +1,7 @@
-"""Commits made after the check is there are held to the convention of messages; those before are not."""
+"""Commits made after the check exists are held to the convention of messages.
+
+Older ones are not.
+"""
 
 import subprocess
 from pathlib import Path

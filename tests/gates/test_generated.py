@@ -1,4 +1,7 @@
-"""Models against migrations, commits outside their home, contracts against code: a drift is found and named."""
+"""Models against migrations, commits outside their home, contracts against code.
+
+Any drift is found and named.
+"""
 
 import pytest
 

@@ -80,7 +80,10 @@ def module(file: str) -> str:
 
 @pytest.fixture(scope="module")
 def report(tree: Tree) -> dict[str, str]:
-    """Broken contract → the chains that break it, in a tree with every plant and one undeclared drawer."""
+    """Broken contract → the chains that break it.
+
+    The tree holds every plant and one undeclared drawer.
+    """
     for _, file, target in PLANTS:
         tree.plant(file, f"\nimport {target}\n")
     for folder in NEW_DRAWERS.values():

@@ -16,7 +16,12 @@ from deploy.source.names import CodeBase
 
 pytestmark = pytest.mark.xdist_group("gates")
 
-SIX = "def {name}(session, case):\n    a = one(case)\n    b = two(case)\n    return store(session, a, b)\n"
+SIX = (
+    "def {name}(session, case):\n"
+    "    a = one(case)\n"
+    "    b = two(case)\n"
+    "    return store(session, a, b)\n"
+)
 
 
 def source(text: str, file: str = "services/cases/planted.py") -> SourceFile:
@@ -154,7 +159,9 @@ def show(case: Case) -> CaseRead: ...
 class Apply(BaseModel): ...
 class CaseRead(BaseModel): ...
 """,
-    "services/cases/use_cases/__init__.py": "from services.cases.use_cases.apply import apply_for\n",
+    "services/cases/use_cases/__init__.py": (
+        "from services.cases.use_cases.apply import apply_for\n"
+    ),
     "services/cases/use_cases/apply.py": """
 from services.cases.model import Case
 from services.cases.numbers import Numbers

@@ -1,6 +1,9 @@
-"""Mistakes of business code are planted into copies of real files: the type checker or the database finds them.
+"""Mistakes of business code are planted into copies of real files.
 
-Which are missed is said by `python -m deploy.mistakes`; with `--with-tests` the tests of their services are asked too.
+The type checker or the database must find them.
+
+Which are missed is said by `python -m deploy.mistakes`; with `--with-tests` the tests of their
+services are asked too.
 """
 
 import pytest

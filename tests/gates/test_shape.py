@@ -1,4 +1,7 @@
-"""Too large, too nested or too branched a function is found; the list of allowed ones can only shrink."""
+"""Too large, too nested or too branched a function is found.
+
+The list of allowed ones can only shrink.
+"""
 
 from pathlib import Path
 
@@ -58,7 +61,12 @@ def test_plain_expression_is_no_fault(text: str) -> None:
 
 
 def test_fault_names_file_line_and_function() -> None:
-    text = f"class Case:\n    def accept(self, a: int) -> None:\n        say(1 if a else 2)\n\n\n{BRANCHED}"
+    text = (
+        "class Case:\n"
+        "    def accept(self, a: int) -> None:\n"
+        "        say(1 if a else 2)\n\n\n"
+        f"{BRANCHED}"
+    )
 
     faults = [fault for fault in shape_faults([SourceFile(FILE, text)]) if fault.rule != "median"]
     conditional, branched = sorted(faults, key=lambda fault: fault.line)

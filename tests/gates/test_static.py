@@ -13,11 +13,17 @@ pytestmark = pytest.mark.xdist_group("gates")
 BANNED = {
     "services/cases/planted_environ.py": "import os\n\nHOME = os.environ['HOME']\n",
     "services/cases/planted_getenv.py": "from os import getenv\n\nHOME = getenv('HOME')\n",
-    "shared/planted_engine.py": "from sqlalchemy.ext.asyncio import create_async_engine\n\n_ = create_async_engine\n",
+    "shared/planted_engine.py": (
+        "from sqlalchemy.ext.asyncio import create_async_engine\n\n_ = create_async_engine\n"
+    ),
     "shared/planted_engine_too.py": "import sqlalchemy\n\n_ = sqlalchemy.create_engine\n",
     "gateway/planted_exception.py": "from fastapi import HTTPException\n\n_ = HTTPException\n",
-    "gateway/planted_exception_too.py": "from fastapi.exceptions import HTTPException\n\n_ = HTTPException\n",
-    "services/identity/planted_starlette.py": "from starlette.exceptions import HTTPException\n\n_ = HTTPException\n",
+    "gateway/planted_exception_too.py": (
+        "from fastapi.exceptions import HTTPException\n\n_ = HTTPException\n"
+    ),
+    "services/identity/planted_starlette.py": (
+        "from starlette.exceptions import HTTPException\n\n_ = HTTPException\n"
+    ),
 }
 BROAD = {
     "T201": "print('seen')\n",
@@ -37,7 +43,11 @@ TYPES = {
         "reportUnusedCallResult",
     ),
     "services/matters/planted_await.py": (
-        "from shared.runtime.storage import Storage\n\n\nasync def keep(storage: Storage) -> None:\n    storage.put(b'')\n",
+        (
+            "from shared.runtime.storage import Storage\n\n\n"
+            "async def keep(storage: Storage) -> None:\n"
+            "    storage.put(b'')\n"
+        ),
         "reportUnusedCoroutine",
     ),
     "shared/planted_untyped.py": (

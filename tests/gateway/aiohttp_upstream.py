@@ -1,4 +1,7 @@
-"""A second client behind the methods of `gateway.upstreams`, on aiohttp: the oracle of the tests."""
+"""A second client with the methods of `gateway.upstreams`, on aiohttp.
+
+The tests compare the first one with it.
+"""
 
 from collections.abc import AsyncGenerator
 from urllib.parse import urlsplit

@@ -112,7 +112,10 @@ GateFactory = Callable[..., Awaitable[Gate]]
 
 @pytest.fixture
 async def gate(keys: TestKeys) -> AsyncGenerator[GateFactory]:
-    """`await gate(handler, read_timeout=0.3)`: a gateway whose matters service is `handler`; cases is not there at all."""
+    """A gateway whose matters service is `handler`: `await gate(handler, read_timeout=0.3)`.
+
+    cases is not there at all.
+    """
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(handler: Handler = plain, **changes: Any) -> Gate:

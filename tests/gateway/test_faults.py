@@ -1,4 +1,7 @@
-"""Right answers to faults of services and callers, each before a real upstream or a raw caller that misbehaves."""
+"""Right answers to faults of services and callers.
+
+Each stands before a real upstream, or a raw caller that misbehaves.
+"""
 
 import asyncio
 import contextlib
@@ -59,7 +62,10 @@ async def test_caller_gone_within_its_upload_cuts_the_service(
 
     g = await gate(storing)
     _, writer = await asyncio.open_connection("127.0.0.1", g.port)
-    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\n"
+        f"Authorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    )
     writer.write(head.encode() + b"first part")
     await writer.drain()
     async with asyncio.timeout(5):
@@ -75,7 +81,10 @@ async def test_body_that_stops_coming_is_408(gate: GateFactory, token: TokenFact
         _ = await reader.readexactly(1000)
 
     g = await gate(storing, body_timeout=0.3)
-    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\n"
+        f"Authorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    )
 
     answer = await raw(g.port, head.encode() + b"a little")
 
@@ -91,7 +100,10 @@ async def test_body_that_drips_is_408_however_short_its_silences(
         _ = await reader.readexactly(1000)
 
     g = await gate(storing, body_timeout=0.5, body_rate=100.0)
-    head = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    head = (
+        f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\n"
+        f"Authorization: {token()['Authorization']}\r\nContent-Length: 1000\r\n\r\n"
+    )
     reader, writer = await asyncio.open_connection("127.0.0.1", g.port)
     writer.write(head.encode())
     answering, started = asyncio.create_task(reader.read(100)), time.monotonic()
@@ -240,7 +252,10 @@ def test_retries_never_exceed_their_share_and_what_was_saved(
     "answer",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\n\r\n"
+        ),
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
         b"nonsense\r\n\r\n",
     ],
@@ -279,7 +294,10 @@ async def test_request_with_two_meanings_is_refused_and_reaches_nobody(
 ) -> None:
     g = await gate()
     inner = "0\r\n\r\nGET /api/v1/matters/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
-    request = f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\nAuthorization: {token()['Authorization']}\r\n{head}\r\n{inner}"
+    request = (
+        f"POST {CLOSED} HTTP/1.1\r\nHost: h\r\n"
+        f"Authorization: {token()['Authorization']}\r\n{head}\r\n{inner}"
+    )
 
     answer = await raw(g.port, request.encode())
 
@@ -335,7 +353,10 @@ async def test_upgrade_cannot_announce_a_body_that_never_goes_on(
 
 async def test_headers_named_by_any_connection_line_go_no_further(gate: GateFactory) -> None:
     g = await gate()
-    head = f"GET {PUBLIC} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: x-own\r\nX-Own: 1\r\nX-Kept: 1\r\n\r\n"
+    head = (
+        f"GET {PUBLIC} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n"
+        "Connection: x-own\r\nX-Own: 1\r\nX-Kept: 1\r\n\r\n"
+    )
 
     _ = await raw(g.port, head.encode())
 

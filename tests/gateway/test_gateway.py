@@ -1,4 +1,7 @@
-"""The gateway: who passes, what is stripped, limits, and the right answer to every fault of a service."""
+"""The gateway: who passes, what is stripped, and the limits.
+
+Every fault of a service gets the right answer.
+"""
 
 import asyncio
 import time
@@ -216,7 +219,8 @@ async def test_caller_gone_while_the_service_is_silent_cuts_it_too(gate: GateFac
 async def test_first_event_of_a_stream_arrives_at_once(gate: GateFactory) -> None:
     async def events(_r: Reader, writer: Writer, _h: bytes) -> None:
         writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
         )
         writer.write(b"9\r\ndata: 1\n\n\r\n")
         await writer.drain()
@@ -262,7 +266,10 @@ async def test_bodies_stream_up_and_the_limit_holds(gate: GateFactory, token: To
         ("GET", b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n', 304),
         (
             "GET",
-            b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            (
+                b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+                b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+            ),
             200,
         ),
         ("GET", b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", 302),

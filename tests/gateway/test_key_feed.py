@@ -1,4 +1,7 @@
-"""What the gateway believes: tokens of ended sessions and withdrawn subjects stop, `/readyz` tells the truth."""
+"""The keys and revocations that the gateway applies.
+
+Tokens of ended sessions and withdrawn subjects stop, and `/readyz` tells the truth.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,7 @@
-"""The gateway's own pages: health, metrics, the merged OpenAPI, the API catalogue, and the pages that people open."""
+"""The gateway's own pages.
+
+Health, metrics, the merged OpenAPI, the API catalogue, and the pages that people open.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,7 @@
-"""Tokens that must not pass (targets S3): refused at the gateway and again by a service, always in the same words."""
+"""Tokens that must not pass (targets S3).
+
+They are refused at the gateway and again by a service, always in the same words.
+"""
 
 import base64
 import time
@@ -56,7 +59,10 @@ def signed(key: Any, algorithm: str, **header: str) -> str:
 
 
 def with_public_key_as_secret(keys: TestKeys) -> str:
-    """The old confusion: the public key, which everybody has, used as the secret of a symmetric signature."""
+    """The old confusion of algorithms.
+
+    The public key, which everybody has, is used as the secret of a symmetric signature.
+    """
     public = keys.key.as_dict(private=False)["x"]
     assert isinstance(public, str)
     secret = OctKey.import_key(base64.urlsafe_b64decode(public + "="))

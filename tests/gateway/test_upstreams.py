@@ -1,4 +1,7 @@
-"""The client before the services as a protocol: every answer whole however it is cut, nothing of one exchange in the next."""
+"""The client in front of the services, as a protocol.
+
+Every answer is whole however it is cut, and nothing of one exchange gets into the next.
+"""
 
 import asyncio
 import contextlib
@@ -112,12 +115,18 @@ ANSWERS = {
         b"hello world",
     ),
     "chunks": (
-        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n",
+        (
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n"
+        ),
         201,
         b"hello world",
     ),
     "trailers": (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n",
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"
+        ),
         200,
         b"ok",
     ),
@@ -251,7 +260,10 @@ async def test_connection_with_anything_left_on_it_is_not_used_again(surplus: by
 
 async def test_body_in_answer_to_head_is_never_the_next_answer() -> None:
     service = Service(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        ),
         OK,
     )
 
@@ -313,7 +325,10 @@ async def test_message_that_is_cut_off_is_never_a_whole_one(answer: bytes) -> No
     [
         b"nonsense\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\n\r\n"
+        ),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nok\r\n0\r\n\r\n",
@@ -570,7 +585,8 @@ async def test_head_names_host_prefix_and_framing() -> None:
     head = upstream.head("POST", b"/a?b=c", headers=HEADERS, chunked=True)
 
     assert head == (
-        b"POST /base/a?b=c HTTP/1.1\r\nhost: services:8001\r\naccept: */*\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"POST /base/a?b=c HTTP/1.1\r\nhost: services:8001\r\naccept: */*\r\n"
+        b"transfer-encoding: chunked\r\n\r\n"
     )
 
 

@@ -55,7 +55,9 @@ REQUESTS = {
     "POST chunked in pieces": Request("POST", body=b"hello", chunked=True, streamed=True),
 }
 MORE_ANSWERS = {
-    "an error": b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 2\r\n\r\nno",
+    "an error": (
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 2\r\n\r\nno"
+    ),
     "a redirect": b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
     "headers that come twice": (
         b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"

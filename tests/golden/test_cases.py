@@ -18,7 +18,7 @@ EXTENSION = {"days": 10, "reasons": "案情复杂, 需补充核查"}
 PROMISE = {"kind": "promise", "code": "M3"}
 
 
-class Hall:
+class StackFixture:
     """The cases service with the teahouse published, and the acts on one case after another."""
 
     def __init__(self, golden: Golden, played: Played) -> None:
@@ -119,150 +119,154 @@ class Hall:
 
 
 @pytest.fixture
-async def hall(golden: Golden, tmp_path: Path) -> Hall:
+async def stack(golden: Golden, tmp_path: Path) -> StackFixture:
     played = await golden.service("cases", development=True, storage_url=str(tmp_path / "uploads"))
     await played.take(inputs.matter_published(1, TEAHOUSE, text=inputs.document("teahouse")))
-    return Hall(golden, played)
+    return StackFixture(golden, played)
 
 
-async def finish(hall: Hall, *, whole: bool = False) -> None:
+async def finish(stack: StackFixture, *, whole: bool = False) -> None:
     """Show the tables; the copy of the matter only where `whole`."""
-    hall.golden.section("Tables")
-    await hall.cases.dump(leave_out=() if whole else ("matter_copy",))
-    hall.golden.check()
+    stack.golden.section("Tables")
+    await stack.cases.dump(leave_out=() if whole else ("matter_copy",))
+    stack.golden.check()
 
 
-async def test_life_granted(hall: Hall) -> None:
-    hall.golden.section("From application to delivery")
-    await hall.apply()
-    hall.golden.clock.move("2026-03-11T10:00")
-    _ = await hall.act("acceptance", hall.clerk)
-    hall.golden.clock.move("2026-03-12T11:15")
-    await hall.review()
-    _ = await hall.act("decision", hall.leader, body={"result": "0"})
-    hall.golden.clock.move("2026-03-13T16:00")
-    _ = await hall.act(
-        "delivery", hall.deliverer, body={"method": "post", "tracking_number": "EMS123456"}
+async def test_life_granted(stack: StackFixture) -> None:
+    stack.golden.section("From application to delivery")
+    await stack.apply()
+    stack.golden.clock.move("2026-03-11T10:00")
+    _ = await stack.act("acceptance", stack.clerk)
+    stack.golden.clock.move("2026-03-12T11:15")
+    await stack.review()
+    _ = await stack.act("decision", stack.leader, body={"result": "0"})
+    stack.golden.clock.move("2026-03-13T16:00")
+    _ = await stack.act(
+        "delivery", stack.deliverer, body={"method": "post", "tracking_number": "EMS123456"}
     )
-    await hall.show()
-    _ = await hall.cases.get(f"files/{hall.case['id']}/materials/M1", hall.citizen)
-    _ = await hall.cases.get("files", hall.citizen)
-    track = {"number": hall.case["number"], "phone_last4": "1234"}
-    _ = await hall.cases.post(
+    await stack.show()
+    _ = await stack.cases.get(f"files/{stack.case['id']}/materials/M1", stack.citizen)
+    _ = await stack.cases.get("files", stack.citizen)
+    track = {"number": stack.case["number"], "phone_last4": "1234"}
+    _ = await stack.cases.post(
         "tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"}
     )
-    await finish(hall, whole=True)
+    await finish(stack, whole=True)
 
 
-async def test_life_refused(hall: Hall) -> None:
-    hall.golden.section("Decided against")
-    await hall.apply(applicant=inputs.FIRM, channel="mobile")
-    _ = await hall.act("acceptance", hall.clerk)
-    await hall.review()
-    _ = await hall.act("decision", hall.leader, body={"result": "1", "reasons": "不符合卫生条件"})
-    _ = await hall.act("delivery", hall.deliverer, body={"method": "window"})
+async def test_life_refused(stack: StackFixture) -> None:
+    stack.golden.section("Decided against")
+    await stack.apply(applicant=inputs.FIRM, channel="mobile")
+    _ = await stack.act("acceptance", stack.clerk)
+    await stack.review()
+    _ = await stack.act("decision", stack.leader, body={"result": "1", "reasons": "不符合卫生条件"})
+    _ = await stack.act("delivery", stack.deliverer, body={"method": "window"})
 
-    hall.golden.section("Not accepted")
-    await hall.apply()
-    _ = await hall.act("non-acceptance", hall.clerk, body=REASONS)
+    stack.golden.section("Not accepted")
+    await stack.apply()
+    _ = await stack.act("non-acceptance", stack.clerk, body=REASONS)
 
-    hall.golden.section("Withdrawn")
-    await hall.apply()
-    _ = await hall.act("acceptance", hall.clerk)
-    _ = await hall.act("withdrawal", hall.citizen)
+    stack.golden.section("Withdrawn")
+    await stack.apply()
+    _ = await stack.act("acceptance", stack.clerk)
+    _ = await stack.act("withdrawal", stack.citizen)
 
-    hall.golden.section("Never corrected and returned")
-    await hall.apply()
-    _ = await hall.act("correction-requests", hall.clerk, body={"items": [{"text": "缺件"}]})
-    _ = await hall.act("return", hall.clerk, body={"reasons": "逾期未补正"})
-    await hall.show()
-    await finish(hall)
+    stack.golden.section("Never corrected and returned")
+    await stack.apply()
+    _ = await stack.act("correction-requests", stack.clerk, body={"items": [{"text": "缺件"}]})
+    _ = await stack.act("return", stack.clerk, body={"reasons": "逾期未补正"})
+    await stack.show()
+    await finish(stack)
 
 
-async def test_correction_suspension_extension(hall: Hall) -> None:
-    await hall.apply()
-    hall.golden.section("Correction")
+async def test_correction_suspension_extension(stack: StackFixture) -> None:
+    await stack.apply()
+    stack.golden.section("Correction")
     items = {"items": [{"material_code": "M4", "text": "合同缺少签字页"}, {"text": "请补充联系人"}]}
-    _ = await hall.act("correction-requests", hall.clerk, body=items)
-    hall.golden.clock.move("2026-03-16T09:00")
-    upload = await hall.upload(content=inputs.PNG)
-    _ = await hall.act(
-        "corrections", hall.citizen, body={"materials": [{"code": "M4", "upload_id": upload}]}
+    _ = await stack.act("correction-requests", stack.clerk, body=items)
+    stack.golden.clock.move("2026-03-16T09:00")
+    upload = await stack.upload(content=inputs.PNG)
+    _ = await stack.act(
+        "corrections", stack.citizen, body={"materials": [{"code": "M4", "upload_id": upload}]}
     )
-    _ = await hall.act("correction-requests", hall.clerk, body=items, status=409)
-    _ = await hall.act("acceptance", hall.clerk)
+    _ = await stack.act("correction-requests", stack.clerk, body=items, status=409)
+    _ = await stack.act("acceptance", stack.clerk)
 
-    hall.golden.section("Suspension")
-    _ = await hall.act("suspension", hall.approver, body=SUSPENSION)
-    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
-    await hall.cases.dump("case_file")
-    hall.golden.clock.move("2026-03-23T09:00")
-    _ = await hall.act("resumption", hall.approver)
+    stack.golden.section("Suspension")
+    _ = await stack.act("suspension", stack.approver, body=SUSPENSION)
+    _ = await stack.act("decision", stack.leader, body={"result": "0"}, status=409)
+    await stack.cases.dump("case_file")
+    stack.golden.clock.move("2026-03-23T09:00")
+    _ = await stack.act("resumption", stack.approver)
 
-    hall.golden.section("Extension")
-    _ = await hall.act("extension", hall.head, body={**EXTENSION, "days": 11}, status=400)
-    _ = await hall.act("extension", hall.head, body=EXTENSION)
-    _ = await hall.act("extension", hall.head, body=EXTENSION, status=409)
-    await hall.show()
-    await finish(hall)
+    stack.golden.section("Extension")
+    _ = await stack.act("extension", stack.head, body={**EXTENSION, "days": 11}, status=400)
+    _ = await stack.act("extension", stack.head, body=EXTENSION)
+    _ = await stack.act("extension", stack.head, body=EXTENSION, status=409)
+    await stack.show()
+    await finish(stack)
 
 
-async def test_materials_from_other_sources(hall: Hall) -> None:
-    await hall.cases.take(
+async def test_materials_from_other_sources(stack: StackFixture) -> None:
+    await stack.cases.take(
         inputs.matter_published(
             2, TEAHOUSE, text=inputs.with_promise(inputs.document("teahouse")), version=2
         )
     )
     license_id = fixed(2001)
-    await hall.cases.take(inputs.license_event(3, "license-issued", license_id=license_id))
+    await stack.cases.take(inputs.license_event(3, "license-issued", license_id=license_id))
     guided = {
         "matter_id": TEAHOUSE,
         "matter_version": 2,
         "answers": RENT,
         "guide_digest": inputs.GAP_DIGEST,
     }
-    hall.golden.section("Which licences could be used")
-    _ = await hall.cases.post("license-matches", hall.citizen, body=guided)
+    stack.golden.section("Which licences could be used")
+    _ = await stack.cases.post("license-matches", stack.citizen, body=guided)
 
-    hall.golden.section("A licence and a promise")
-    body = await hall.application(matter_version=2, guide_digest=inputs.GAP_DIGEST)
+    stack.golden.section("A licence and a promise")
+    body = await stack.application(matter_version=2, guide_digest=inputs.GAP_DIGEST)
     upload = body["materials"][0]
     licensed = {"kind": "license", "code": "M2", "license_id": license_id}
     body["materials"] = [upload, licensed, PROMISE, {**upload, "code": "M4"}]
-    assert (await hall.post(body)).status == 201
-    first = hall.case
-    _ = await hall.act("acceptance", hall.clerk)
-    await hall.cases.dump("case_file")
-    hall.golden.clock.move("2026-03-17T09:00")
-    _ = await hall.act("supplements", hall.citizen, body={"materials": [{**upload, "code": "M3"}]})
+    assert (await stack.post(body)).status == 201
+    first = stack.case
+    _ = await stack.act("acceptance", stack.clerk)
+    await stack.cases.dump("case_file")
+    stack.golden.clock.move("2026-03-17T09:00")
+    _ = await stack.act(
+        "supplements", stack.citizen, body={"materials": [{**upload, "code": "M3"}]}
+    )
 
-    hall.golden.section("The licence lapses and is restored")
-    await hall.cases.take(
+    stack.golden.section("The licence lapses and is restored")
+    await stack.cases.take(
         inputs.license_event(
             4, "license-suspended", license_id=license_id, revision=2, status="02", reason="暂扣"
         )
     )
-    await hall.cases.dump("license_copy", "case_license")
-    await hall.cases.take(
+    await stack.cases.dump("license_copy", "case_license")
+    await stack.cases.take(
         inputs.license_event(
             5, "license-changed", license_id=license_id, revision=3, change="released"
         )
     )
-    await hall.cases.take(
+    await stack.cases.take(
         inputs.license_event(
             6, "license-revoked", license_id=license_id, revision=4, status="03", reason="撤销"
         )
     )
-    await hall.read()
-    _ = await hall.act(
+    await stack.read()
+    _ = await stack.act(
         "correction-requests",
-        hall.approver,
+        stack.approver,
         body={"items": [{"material_code": "M2", "text": "执照已撤销"}]},
     )
-    _ = await hall.act("corrections", hall.citizen, body={"materials": [{**upload, "code": "M2"}]})
-    await hall.show()
+    _ = await stack.act(
+        "corrections", stack.citizen, body={"materials": [{**upload, "code": "M2"}]}
+    )
+    await stack.show()
 
-    hall.golden.section("Materials of an earlier case")
+    stack.golden.section("Materials of an earlier case")
     earlier = [
         {"kind": "earlier_case", "code": "M1", "earlier_case_id": first["id"]},
         {
@@ -274,12 +278,12 @@ async def test_materials_from_other_sources(hall: Hall) -> None:
         upload | {"code": "M3"},
         upload | {"code": "M4"},
     ]
-    assert (await hall.post({**body, "materials": earlier})).status == 201
-    await finish(hall)
+    assert (await stack.post({**body, "materials": earlier})).status == 201
+    await finish(stack)
 
 
-async def test_refusals(hall: Hall) -> None:
-    good = await hall.application()
+async def test_refusals(stack: StackFixture) -> None:
+    good = await stack.application()
     zeros = "sha256:" + "0" * 64
     bad_number = {**PERSON, "id_number": "540102199001010012", "phone": "1"}
     extra = [*good["materials"], {"code": "M9", "upload_id": good["materials"][0]["upload_id"]}]
@@ -301,138 +305,138 @@ async def test_refusals(hall: Hall) -> None:
         {"channel": "window"},
         {"surplus": 1},
     ):
-        assert (await hall.post({**good, **changes})).status >= 400
-    hall.golden.section("Who may not")
+        assert (await stack.post({**good, **changes})).status >= 400
+    stack.golden.section("Who may not")
     for caller in (
         {},
-        hall.golden.as_.person(2, acr="1"),
-        hall.golden.as_.system("cases:push"),
-        hall.approver,
+        stack.golden.as_.person(2, acr="1"),
+        stack.golden.as_.system("cases:push"),
+        stack.approver,
     ):
-        assert (await hall.post(good, caller or {"Authorization": ""})).status >= 400
+        assert (await stack.post(good, caller or {"Authorization": ""})).status >= 400
 
-    hall.golden.section("Acts out of their place")
-    await hall.apply()
-    repeated = await hall.cases.post("applications", hall.citizen, body=good, key="apply-21")
+    stack.golden.section("Acts out of their place")
+    await stack.apply()
+    repeated = await stack.cases.post("applications", stack.citizen, body=good, key="apply-21")
     assert repeated.status == 201
-    _ = await hall.cases.post(
-        "applications", hall.citizen, body={**good, "channel": "mobile"}, key="apply-21"
+    _ = await stack.cases.post(
+        "applications", stack.citizen, body={**good, "channel": "mobile"}, key="apply-21"
     )
-    _ = await hall.cases.post("applications", hall.citizen, body=good)
-    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
-    _ = await hall.act("acceptance", hall.approver, status=403)
-    _ = await hall.act(
-        "acceptance", hall.officer("window_clerk", 107, department=NEXT_DOOR), status=404
+    _ = await stack.cases.post("applications", stack.citizen, body=good)
+    _ = await stack.act("decision", stack.leader, body={"result": "0"}, status=409)
+    _ = await stack.act("acceptance", stack.approver, status=403)
+    _ = await stack.act(
+        "acceptance", stack.officer("window_clerk", 107, department=NEXT_DOOR), status=404
     )
-    _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk, version=7)
-    _ = await hall.cases.post(f"files/{hall.case['id']}/acceptance", hall.clerk)
-    _ = await hall.act("suspension", hall.approver, body=SUSPENSION, status=409)
-    _ = await hall.act("reviews", hall.approver, body={"opinion": "maybe"}, status=400)
-    _ = await hall.act("acceptance", hall.clerk)
-    _ = await hall.act("resumption", hall.approver, status=409)
-    _ = await hall.act("decision", hall.leader, body={"result": "1"}, status=400)
-    _ = await hall.act("decision", hall.leader, body={"result": "0"}, status=409)
-    _ = await hall.cases.get(f"files/{fixed(2006)}", hall.citizen)
-    _ = await hall.cases.get("files/nonsense", hall.citizen)
-    _ = await hall.cases.post("uploads", hall.citizen, content=b"no file that we take")
-    _ = await hall.cases.get("files", hall.citizen, cursor="nonsense", limit=0)
-    track = {"number": hall.case["number"], "phone_last4": "0000"}
-    _ = await hall.cases.post(
+    _ = await stack.cases.post(f"files/{stack.case['id']}/acceptance", stack.clerk, version=7)
+    _ = await stack.cases.post(f"files/{stack.case['id']}/acceptance", stack.clerk)
+    _ = await stack.act("suspension", stack.approver, body=SUSPENSION, status=409)
+    _ = await stack.act("reviews", stack.approver, body={"opinion": "maybe"}, status=400)
+    _ = await stack.act("acceptance", stack.clerk)
+    _ = await stack.act("resumption", stack.approver, status=409)
+    _ = await stack.act("decision", stack.leader, body={"result": "1"}, status=400)
+    _ = await stack.act("decision", stack.leader, body={"result": "0"}, status=409)
+    _ = await stack.cases.get(f"files/{fixed(2006)}", stack.citizen)
+    _ = await stack.cases.get("files/nonsense", stack.citizen)
+    _ = await stack.cases.post("uploads", stack.citizen, content=b"no file that we take")
+    _ = await stack.cases.get("files", stack.citizen, cursor="nonsense", limit=0)
+    track = {"number": stack.case["number"], "phone_last4": "0000"}
+    _ = await stack.cases.post(
         "tracking", None, body=track, headers={"X-Forwarded-For": "203.0.113.1"}
     )
-    await finish(hall)
+    await finish(stack)
 
 
-async def test_clocks_lights_and_lists(hall: Hall) -> None:
-    hall.golden.section("Silence is acceptance")
-    await hall.apply()
-    hall.golden.clock.move("2026-03-16T12:00")
-    await hall.clocks("2026-03-16T12:00:00+08:00")
-    hall.golden.clock.move("2026-03-18T12:00")
-    await hall.clocks("2026-03-18T12:00:00+08:00")
-    _ = await hall.cases.get(f"files/{hall.case['id']}", hall.citizen)
+async def test_clocks_lights_and_lists(stack: StackFixture) -> None:
+    stack.golden.section("Silence is acceptance")
+    await stack.apply()
+    stack.golden.clock.move("2026-03-16T12:00")
+    await stack.clocks("2026-03-16T12:00:00+08:00")
+    stack.golden.clock.move("2026-03-18T12:00")
+    await stack.clocks("2026-03-18T12:00:00+08:00")
+    _ = await stack.cases.get(f"files/{stack.case['id']}", stack.citizen)
 
-    hall.golden.section("A light, answered")
-    await hall.read()
-    hall.golden.clock.move("2026-03-25T12:00")
-    await hall.clocks("2026-03-25T12:00:00+08:00")
-    lights = await hall.cases.get("lights", hall.approver)
+    stack.golden.section("A light, answered")
+    await stack.read()
+    stack.golden.clock.move("2026-03-25T12:00")
+    await stack.clocks("2026-03-25T12:00:00+08:00")
+    lights = await stack.cases.get("lights", stack.approver)
     first = next(light["id"] for light in lights.json["items"] if light["cleared_at"] is None)
-    shown = await hall.cases.get(f"lights/{first}", hall.approver)
+    shown = await stack.cases.get(f"lights/{first}", stack.approver)
     answer = {"text": "材料复杂, 已加派人员"}
-    _ = await hall.cases.post(
-        f"lights/{first}/answer", hall.approver, body=answer, version=shown.version
+    _ = await stack.cases.post(
+        f"lights/{first}/answer", stack.approver, body=answer, version=shown.version
     )
-    supervisor = hall.golden.as_.staff("supervisor", number=110)
-    _ = await hall.cases.get("lights", supervisor, open="true", level="yellow")
+    supervisor = stack.golden.as_.staff("supervisor", number=110)
+    _ = await stack.cases.get("lights", supervisor, open="true", level="yellow")
 
-    hall.golden.section("Red and deep red")
-    hall.golden.clock.move("2026-04-20T12:00")
-    await hall.clocks("2026-04-20T12:00:00+08:00")
-    _ = await hall.cases.get("work-list", hall.approver, overdue="true")
-    _ = await hall.cases.get("lights", supervisor)
+    stack.golden.section("Red and deep red")
+    stack.golden.clock.move("2026-04-20T12:00")
+    await stack.clocks("2026-04-20T12:00:00+08:00")
+    _ = await stack.cases.get("work-list", stack.approver, overdue="true")
+    _ = await stack.cases.get("lights", supervisor)
 
-    hall.golden.section("Work lists")
-    await hall.apply()
-    await hall.apply()
-    page = await hall.cases.get("work-list", hall.clerk, limit=2)
-    _ = await hall.cases.get("work-list", hall.clerk, limit=2, cursor=page.json["next"])
-    _ = await hall.cases.get("work-list", hall.clerk, state="received", mine="true")
-    own = await hall.cases.get("files", hall.citizen, limit=1)
-    _ = await hall.cases.get("files", hall.citizen, limit=2, cursor=own.json["next"])
+    stack.golden.section("Work lists")
+    await stack.apply()
+    await stack.apply()
+    page = await stack.cases.get("work-list", stack.clerk, limit=2)
+    _ = await stack.cases.get("work-list", stack.clerk, limit=2, cursor=page.json["next"])
+    _ = await stack.cases.get("work-list", stack.clerk, state="received", mine="true")
+    own = await stack.cases.get("files", stack.citizen, limit=1)
+    _ = await stack.cases.get("files", stack.citizen, limit=2, cursor=own.json["next"])
 
-    hall.golden.section("The late case is decided and the lights go out")
-    late = (await hall.cases.get("work-list", hall.approver, overdue="true")).json["items"][0]
-    await hall.read(late["id"])
-    await hall.review()
-    _ = await hall.act("decision", hall.leader, body={"result": "0"})
-    _ = await hall.act("delivery", hall.deliverer, body={"method": "online"})
-    await finish(hall)
+    stack.golden.section("The late case is decided and the lights go out")
+    late = (await stack.cases.get("work-list", stack.approver, overdue="true")).json["items"][0]
+    await stack.read(late["id"])
+    await stack.review()
+    _ = await stack.act("decision", stack.leader, body={"result": "0"})
+    _ = await stack.act("delivery", stack.deliverer, body={"method": "online"})
+    await finish(stack)
 
 
-async def test_calendar(hall: Hall) -> None:
-    await hall.apply()
-    _ = await hall.act("acceptance", hall.clerk)
-    administrator = hall.golden.as_.administrator()
-    _ = await hall.cases.get("calendar", hall.citizen, year=2026)
+async def test_calendar(stack: StackFixture) -> None:
+    await stack.apply()
+    _ = await stack.act("acceptance", stack.clerk)
+    administrator = stack.golden.as_.administrator()
+    _ = await stack.cases.get("calendar", stack.citizen, year=2026)
     days = {"days": [{"day": "2026-03-18", "is_working": False, "note": "调休"}]}
-    changed = await hall.cases.put("calendar/days", administrator, body=days)
-    _ = await hall.cases.put("calendar/days", administrator, body=days)
-    hall.golden.clock.move("2026-03-10T09:40")
-    await hall.cases.timer("calendar")
-    _ = await hall.cases.get(f"calendar/changes/{changed.json['id']}", administrator)
-    await hall.show()
-    await finish(hall)
+    changed = await stack.cases.put("calendar/days", administrator, body=days)
+    _ = await stack.cases.put("calendar/days", administrator, body=days)
+    stack.golden.clock.move("2026-03-10T09:40")
+    await stack.cases.timer("calendar")
+    _ = await stack.cases.get(f"calendar/changes/{changed.json['id']}", administrator)
+    await stack.show()
+    await finish(stack)
 
 
-async def test_window_and_agent(hall: Hall) -> None:
-    hall.golden.section("A clerk takes in for somebody")
-    await hall.apply(hall.clerk, channel="window")
-    _ = await hall.act(
+async def test_window_and_agent(stack: StackFixture) -> None:
+    stack.golden.section("A clerk takes in for somebody")
+    await stack.apply(stack.clerk, channel="window")
+    _ = await stack.act(
         "correction-requests",
-        hall.clerk,
+        stack.clerk,
         body={"items": [{"material_code": "M4", "text": "缺少签字页"}]},
     )
-    upload = await hall.upload(hall.clerk)
-    _ = await hall.act(
-        "corrections", hall.clerk, body={"materials": [{"code": "M4", "upload_id": upload}]}
+    upload = await stack.upload(stack.clerk)
+    _ = await stack.act(
+        "corrections", stack.clerk, body={"materials": [{"code": "M4", "upload_id": upload}]}
     )
 
-    hall.golden.section("An agent under a mandate")
+    stack.golden.section("An agent under a mandate")
     mandate = {"act": {"sub": fixed(9)}, "mandate": fixed(901), "matters": [TEAHOUSE]}
-    agent = hall.golden.as_.person(1, **mandate)
-    await hall.apply(agent)
-    _ = await hall.cases.get(f"files/{hall.case['id']}", agent)
-    _ = await hall.cases.get(f"files/{hall.case['id']}/timeline", hall.citizen)
-    _ = await hall.act("withdrawal", agent)
-    elsewhere = hall.golden.as_.person(1, **{**mandate, "matters": [fixed(1098)]})
-    _ = await hall.cases.get("files", elsewhere)
-    _ = await hall.cases.get(f"files/{hall.case['id']}", elsewhere)
-    await finish(hall)
+    agent = stack.golden.as_.person(1, **mandate)
+    await stack.apply(agent)
+    _ = await stack.cases.get(f"files/{stack.case['id']}", agent)
+    _ = await stack.cases.get(f"files/{stack.case['id']}/timeline", stack.citizen)
+    _ = await stack.act("withdrawal", agent)
+    elsewhere = stack.golden.as_.person(1, **{**mandate, "matters": [fixed(1098)]})
+    _ = await stack.cases.get("files", elsewhere)
+    _ = await stack.cases.get(f"files/{stack.case['id']}", elsewhere)
+    await finish(stack)
 
 
-async def test_push_and_batches(hall: Hall) -> None:
-    system = hall.golden.as_.system("cases:push")
+async def test_push_and_batches(stack: StackFixture) -> None:
+    system = stack.golden.as_.system("cases:push")
 
     def record(number: int, **changes: Any) -> dict[str, Any]:
         return {
@@ -459,37 +463,37 @@ async def test_push_and_batches(hall: Hall) -> None:
         record(1),
     ]
 
-    hall.golden.section("A push, twice, and a newer version")
+    stack.golden.section("A push, twice, and a newer version")
     body = {"source_system": "fangguan", "records": good + faulty}
-    _ = await hall.cases.post("imports", system, body=body, key="push-1")
-    _ = await hall.cases.post("imports", system, body=body, key="push-1")
-    _ = await hall.cases.post("imports", system, body=body, key="push-2")
+    _ = await stack.cases.post("imports", system, body=body, key="push-1")
+    _ = await stack.cases.post("imports", system, body=body, key="push-1")
+    _ = await stack.cases.post("imports", system, body=body, key="push-2")
     newer = {"source_system": "fangguan", "records": [record(2, version=2, overdue=True)]}
-    _ = await hall.cases.post("imports", system, body=newer, key="push-3")
+    _ = await stack.cases.post("imports", system, body=newer, key="push-3")
 
-    hall.golden.section("A signed batch")
-    await hall.cases.take(
+    stack.golden.section("A signed batch")
+    await stack.cases.take(
         inputs.records_received(
             10, "cases", records=[*good, *faulty, [1], {"source_number": "中文"}]
         )
     )
-    await hall.cases.take(
+    await stack.cases.take(
         inputs.records_received(
             11, "cases", records=[record(7), record(1, version=3)], chunk=2, chunks=2, first_row=8
         )
     )
-    await finish(hall)
+    await finish(stack)
 
 
-async def test_bundle(hall: Hall) -> None:
-    cases = hall.cases
+async def test_bundle(stack: StackFixture) -> None:
+    cases = stack.cases
     trade = inputs.document("trade")
     await cases.take(
         inputs.matter_published(2, inputs.TRADE, text=trade), inputs.bundle_published(3)
     )
 
     async def apply(caller: Headers | None = None, **changes: Any) -> dict[str, Any]:
-        upload = await hall.upload(caller)
+        upload = await stack.upload(caller)
         body = {
             "bundle_id": inputs.BUNDLE,
             "bundle_version": 1,
@@ -503,53 +507,53 @@ async def test_bundle(hall: Hall) -> None:
         return (
             await cases.post(
                 "bundle-applications",
-                caller or hall.citizen,
+                caller or stack.citizen,
                 body=body,
                 key=f"bundle-{len(cases.sent)}",
             )
         ).json
 
     async def child(parent: dict[str, Any], code: str) -> dict[str, Any]:
-        shown = (await cases.get(f"bundle-files/{parent['id']}", hall.citizen)).json
+        shown = (await cases.get(f"bundle-files/{parent['id']}", stack.citizen)).json
         return next(one["case"] for one in shown["children"] if one["code"] == code)
 
     def neighbour(role: str, number: int) -> Headers:
-        return hall.officer(role, number, department=NEXT_DOOR)
+        return stack.officer(role, number, department=NEXT_DOOR)
 
     async def decide_trade(decision: dict[str, Any]) -> None:
-        _ = await hall.act("acceptance", neighbour("window_clerk", 121))
-        _ = await hall.act("reviews", neighbour("approver", 122), body=OPINION)
-        _ = await hall.act("reviews", neighbour("approver", 123), body=OPINION)
-        _ = await hall.act("decision", neighbour("leader", 124), body=decision)
+        _ = await stack.act("acceptance", neighbour("window_clerk", 121))
+        _ = await stack.act("reviews", neighbour("approver", 122), body=OPINION)
+        _ = await stack.act("reviews", neighbour("approver", 123), body=OPINION)
+        _ = await stack.act("decision", neighbour("leader", 124), body=decision)
 
-    hall.golden.section("Faults")
+    stack.golden.section("Faults")
     _ = await apply(fields={}, materials=[])
     _ = await apply(answers={}, guide_digest="sha256:" + "0" * 64)
 
-    hall.golden.section("Both children granted, one after the other")
+    stack.golden.section("Both children granted, one after the other")
     parent = await apply()
-    hall.case = await child(parent, "trade")
+    stack.case = await child(parent, "trade")
     await decide_trade({"result": "0"})
-    hall.case = await child(parent, "licence")
-    _ = await hall.act("acceptance", hall.clerk)
-    await hall.review()
-    _ = await hall.act("decision", hall.leader, body={"result": "0"})
-    _ = await hall.act("delivery", hall.deliverer, body={"method": "window"})
-    _ = await cases.get(f"bundle-files/{parent['id']}", hall.approver)
-    _ = await cases.get("bundle-files", hall.citizen)
+    stack.case = await child(parent, "licence")
+    _ = await stack.act("acceptance", stack.clerk)
+    await stack.review()
+    _ = await stack.act("decision", stack.leader, body={"result": "0"})
+    _ = await stack.act("delivery", stack.deliverer, body={"method": "window"})
+    _ = await cases.get(f"bundle-files/{parent['id']}", stack.approver)
+    _ = await cases.get("bundle-files", stack.citizen)
 
-    hall.golden.section("The first child refused: the second is returned")
+    stack.golden.section("The first child refused: the second is returned")
     parent = await apply()
-    hall.case = await child(parent, "trade")
+    stack.case = await child(parent, "trade")
     await decide_trade({"result": "1", "reasons": "场所不符合要求"})
-    _ = await cases.get(f"bundle-files/{parent['id']}", hall.citizen)
+    _ = await cases.get(f"bundle-files/{parent['id']}", stack.citizen)
 
-    hall.golden.section("Taken in at a window")
-    parent = await apply(hall.clerk, channel="window")
-    _ = await cases.get(f"bundle-files/{parent['id']}", hall.clerk)
-    _ = await cases.get(f"bundle-files/{parent['id']}", hall.citizen)
+    stack.golden.section("Taken in at a window")
+    parent = await apply(stack.clerk, channel="window")
+    _ = await cases.get(f"bundle-files/{parent['id']}", stack.clerk)
+    _ = await cases.get(f"bundle-files/{parent['id']}", stack.citizen)
 
-    hall.golden.section("Closed")
+    stack.golden.section("Closed")
     await cases.take(inputs.bundle_published(4, is_open=False, version=2))
     _ = await apply()
-    await finish(hall)
+    await finish(stack)

@@ -1,4 +1,7 @@
-"""Mandates (授权代办): offered to a person by ID number, accepted by her, used by token exchange, ended by either."""
+"""Mandates (授权代办): offered to a person by ID number and accepted by her.
+
+They are used by token exchange, and either side can end them.
+"""
 
 import asyncio
 from collections import Counter

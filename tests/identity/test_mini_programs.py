@@ -1,4 +1,7 @@
-"""Mini-programs: their users are joined to accounts by a phone, one account per person whatever comes at once."""
+"""Mini-programs: their users are joined to accounts by a phone.
+
+There is one account per person, whatever comes at the same moment.
+"""
 
 import asyncio
 from typing import Any

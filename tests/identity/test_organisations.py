@@ -1,4 +1,7 @@
-"""Organisations: registered by their legal representative, who acts for them until the link ends."""
+"""Organisations: registered by their legal representative.
+
+She acts for them until the link ends.
+"""
 
 import asyncio
 from typing import Any

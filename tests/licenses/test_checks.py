@@ -1,4 +1,7 @@
-"""Checking without signing in: four findings apart, masked, and one answer for every wrong guess."""
+"""Checking without signing in.
+
+Four findings are told apart, masked, and every wrong guess gets the same answer.
+"""
 
 import asyncio
 import re
@@ -173,7 +176,8 @@ async def test_wrong_code_and_unknown_number_take_the_same_time(
             times[name].append(time.process_time() - started)
 
     quick, slow = sorted(statistics.median(values) for values in times.values())
-    # The machine is shared: a quarter is noise, a missing signature check or decryption would be more.
+    # The machine is shared: a quarter is noise, a missing signature check or decryption would be
+    # more.
     assert slow / quick < 1.25
 
 

@@ -1,4 +1,7 @@
-"""采集 and 签发: a verdict for every row, the same again changes nothing, kill it wherever, and the job that signs the rest."""
+"""采集 and 签发: collecting licences by batch, and the job that signs the rest.
+
+Every row gets a verdict, a repeat changes nothing, and a kill anywhere does no harm.
+"""
 
 import asyncio
 import resource
@@ -8,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.licenses.timers import sign
 from services.licenses.use_cases.jobs import sign_batch
 from services.licenses.use_cases.making import CHUNK
@@ -259,9 +262,9 @@ async def test_rows_of_a_chunk_are_stored_many_at_once(office: Office) -> None:
     counts: list[int] = []
     for part, rows in enumerate((1, 4 * CHUNK)):
         record = a_record(a_chunk([collected(2000 * part + n) for n in range(rows)]), part)
-        async with overhearing(office.client.database) as heard:
+        async with capture_sql(office.client.database) as captured:
             await office.inbox.take([record])
-        counts.append(len(heard))
+        counts.append(len(captured))
 
     assert counts[1] - counts[0] == 3, (
         "one statement each stores as many as go at once, and all else is one for all"
@@ -370,7 +373,8 @@ async def test_job_that_dies_amid_a_batch_goes_on_where_it_was(
 async def test_record_that_was_tampered_with_is_not_signed(office: Office) -> None:
     _ = await office.collect([collected(n) for n in range(3)])
     _ = await office.fetch(
-        "UPDATE license_version SET record = '\\x0102' WHERE license_id = (SELECT min(id::text)::uuid FROM license)"
+        "UPDATE license_version SET record = '\\x0102'"
+        " WHERE license_id = (SELECT min(id::text)::uuid FROM license)"
     )
     job = await start(office)
 
@@ -391,7 +395,10 @@ async def test_job_of_another_department_is_not_there(office: Office) -> None:
 
 
 async def test_signed_are_counted_as_they_stand_whatever_versions_come(office: Office) -> None:
-    """Of licences that were signed and changed at their source, and of one that was changed before anybody signed."""
+    """Licences that were signed and changed at their source.
+
+    And one that was changed before anybody signed it.
+    """
     choose = Random(5)
     versions = dict.fromkeys(range(6), 0)
     for _ in range(8):

@@ -1,4 +1,7 @@
-"""Facts of the other services as they really are: a case is decided, a person is verified, an organisation is linked."""
+"""Facts of the other services as they really are.
+
+A case is decided, a person is verified, an organisation is linked.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ from shared.events.base import topic_of
 from shared.messaging.bus import Record
 from shared.messaging.inbox import Inbox
 from tests.builders.matters import a_document
-from tests.cases.conftest import APPLICANT, Hall
+from tests.cases.conftest import APPLICANT, StackFixture
 from tests.conftest import ClientFactory, ServiceClient, TokenFactory
 from tests.identity.conftest import Play
 from tests.identity.test_organisations import register, verified
@@ -31,18 +34,22 @@ async def carry(client: ServiceClient, service: str, office: Office) -> None:
 async def test_decided_case_becomes_the_licence_of_the_verified_applicant(
     office: Office, client_of: ClientFactory, token: TokenFactory, tmp_path: Path
 ) -> None:
-    hall = Hall(await client_of("cases", development=True, storage_url=str(tmp_path)), token)
+    stack = StackFixture(
+        await client_of("cases", development=True, storage_url=str(tmp_path)), token
+    )
     document = a_document()
     result = document.result
     assert result is not None
     result = result.model_copy(update={"license_type_code": TYPE})
-    await hall.publish(document.model_copy(update={"result": result}))
-    case = await hall.do(await hall.reviewed(), "decision", hall.officer("leader"), {"result": "0"})
+    await stack.publish(document.model_copy(update={"result": result}))
+    case = await stack.do(
+        await stack.reviewed(), "decision", stack.officer("leader"), {"result": "0"}
+    )
     identity = await client_of("identity", development=True)
     play = Play(identity, token(kind="staff", roles=["administrator"]))
     person = await verified(play, APPLICANT["phone"], APPLICANT["id_number"])
 
-    await carry(hall.client, "cases", office)
+    await carry(stack.client, "cases", office)
     await carry(identity, "identity", office)
 
     (row,) = await office.fetch("SELECT * FROM license")

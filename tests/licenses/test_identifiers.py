@@ -80,7 +80,10 @@ def test_serial_of_any_number_has_the_form_and_is_always_the_same(number: str) -
 
 
 def test_serial_of_her_own_id_number_is_one_that_only_the_key_finds() -> None:
-    """And in the number itself it is masked, whatever stands around it; an organisation's number is public."""
+    """In the number itself it is masked, whatever stands around it.
+
+    An organisation's number is public.
+    """
     number = "540102199001010011"
     with use_key(b"k" * 32, b"p" * 32):
         her, firm = pseudonym(number), pseudonym("915401001234567890")

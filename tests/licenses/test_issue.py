@@ -1,4 +1,7 @@
-"""Issuing: exactly one licence per case whatever is redelivered, by API, signed over the canonical record."""
+"""Issuing: exactly one licence per case, whatever is redelivered, and issuing by API.
+
+The signature is over the canonical record.
+"""
 
 import asyncio
 from datetime import timedelta

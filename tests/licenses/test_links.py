@@ -1,4 +1,7 @@
-"""Whose account a licence belongs to: told when it changes, and right whatever happens at the same moment."""
+"""Whose account a licence belongs to.
+
+A change is told, and the link is right whatever happens at the same moment.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

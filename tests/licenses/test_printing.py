@@ -1,4 +1,7 @@
-"""The sealed page: it is a PDF of one page, Tibetan stacks are shaped, and no character is ever printed as a box."""
+"""The sealed page: a PDF of one page with shaped Tibetan stacks.
+
+No character is ever printed as a box.
+"""
 
 import struct
 import zlib
@@ -96,7 +99,8 @@ def test_tibetan_stacks_are_shaped_and_no_box_stands_for_them() -> None:
     apart = _words("ས ྒ ྲ ུ བ", "Noto Serif Tibetan")
     missing = _words("སྒྲུབ", "Noto Serif CJK SC")
 
-    # The five signs of the stack are fewer glyphs when shaped; a font without them draws its box for each.
+    # The five signs of the stack are fewer glyphs when shaped; a font without them draws its box
+    # for each.
     assert stack.count(b"<use ") < apart.count(b"<use ")
     assert stack.count(b"<use ") == 2
     assert stack.count(b"<symbol") > missing.count(b"<symbol")

@@ -1,4 +1,7 @@
-"""The licence types of the sample: they keep the platform's own rules, and every one that a matter names is there."""
+"""The licence types of the sample.
+
+They keep the platform's own rules, and every one that a matter names is there.
+"""
 
 from deploy.sample import catalogue
 from services.licenses.model.types import TypeDocument, check_type_code

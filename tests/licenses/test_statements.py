@@ -1,6 +1,9 @@
-"""How many statements the typical acts cost: a promise of the platform, because each is a round trip."""
+"""How many statements the typical acts cost.
 
-from bench.overhear import overhearing
+The platform promises these numbers, because each statement is a round trip.
+"""
+
+from bench.capture_sql import capture_sql
 from services.licenses.use_cases.issue import issue_for_case
 from shared import clock
 from tests.licenses.conftest import BASE, Office, a_decision
@@ -21,9 +24,9 @@ async def test_reads_take_one_statement(office: Office) -> None:
     counts: list[int] = []
     for path in paths:
         caller = office.administrator if path == "statistics" else holder
-        async with overhearing(office.client.database) as heard:
+        async with capture_sql(office.client.database) as captured:
             assert (await office.client.get(f"{BASE}/{path}", headers=caller)).status_code == 200
-        counts.append(len(heard))
+        counts.append(len(captured))
 
     assert counts == [1] * len(paths)
 
@@ -34,10 +37,10 @@ async def test_check_takes_one_statement_that_counts_the_try_too(office: Office)
     seen_by_her = await office.get(f"licenses/{made['id']}", holder)
     body = {"identifier": made["identifier"], "code": seen_by_her["check_code"]}
 
-    async with overhearing(office.client.database) as heard:
+    async with capture_sql(office.client.database) as captured:
         assert (await office.client.post(f"{BASE}/checks", json=body)).status_code == 200
 
-    ((statement, _),) = heard
+    ((statement, _),) = captured
     assert "INSERT INTO check_tries" in statement
 
 
@@ -48,9 +51,9 @@ async def test_issue_takes_a_lock_what_it_rests_on_and_one_statement_for_all_it_
         await issue_for_case(session, a_decision(), now=clock.now())
 
     async with (
-        overhearing(office.client.database) as heard,
+        capture_sql(office.client.database) as captured,
         office.client.database.transaction() as session,
     ):
         await issue_for_case(session, a_decision(), now=clock.now())
 
-    assert [statement.split(" ", 1)[0] for statement, _ in heard] == ["SELECT", "SELECT", "WITH"]
+    assert [statement.split(" ", 1)[0] for statement, _ in captured] == ["SELECT", "SELECT", "WITH"]

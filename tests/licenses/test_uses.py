@@ -18,8 +18,9 @@ from tests.security.world import NEXT_DOOR
 
 MATTER = "11540100MB0Q01904W4540131001000"
 FACTS = {
-    "number", "area_code", "department_code", "matter_id", "matter_code", "matter_name", "matter_type", "immediate",
-    "channel", "applicant_kind", "account_id", "case_id", "revision", "occurred_at",
+    "number", "area_code", "department_code", "matter_id", "matter_code", "matter_name",
+    "matter_type", "immediate", "channel",
+    "applicant_kind", "account_id", "case_id", "revision", "occurred_at",
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Fixtures of matters: a client with the city, its department and the callers who keep its catalogue."""
+"""Fixtures of matters: a client with the city and its department.
+
+The callers are those who keep its catalogue.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""One-thing bundles (一件事): order, one set of materials, publication, the guide over all children."""
+"""One-thing bundles (一件事).
+
+Their order, one set of materials, publication, and the guide over all children.
+"""
 
 import itertools
 from typing import Any
@@ -81,7 +84,10 @@ def of(waits: dict[str, tuple[str, ...]]) -> BundleDocument:
 
 @st.composite
 def orders(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
-    """Any order without a cycle: each child waits for some that stand before it in a hidden sequence."""
+    """Any order without a cycle.
+
+    Each child waits for some that stand before it in a hidden sequence.
+    """
     hidden = draw(st.permutations([f"c{n}" for n in range(draw(st.integers(2, 12)))]))
     before = {code: hidden[:place] for place, code in enumerate(hidden)}
     chosen = {

@@ -141,7 +141,8 @@ async def test_rows_from_before_the_marks_get_the_same_ones(
     connection = await client.database.connect()
     expected = await connection.fetchval("SELECT search::text FROM matter")
     _ = await connection.execute(
-        "UPDATE matter SET search = array_to_tsvector(ARRAY(SELECT lexeme FROM unnest(search) WHERE lexeme !~ '^[@=^]'))"
+        "UPDATE matter SET search = array_to_tsvector("
+        "ARRAY(SELECT lexeme FROM unnest(search) WHERE lexeme !~ '^[@=^]'))"
     )
     words = await connection.fetchval("SELECT search::text FROM matter")
 

@@ -1,4 +1,7 @@
-"""Supervision records (监管) that came by batch: a verdict for every row, each record once, counted by department."""
+"""Supervision records (监管) that came by batch.
+
+Every row gets a verdict; each record is stored once and counted by department.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -6,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.overhear import overhearing
+from bench.capture_sql import capture_sql
 from services.matters.consumer import consumer
 from shared import clock
 from shared.events.exchange import RecordReceived
@@ -226,9 +229,9 @@ async def test_records_of_another_resource_are_no_business_of_matters(
 async def test_a_chunk_takes_as_many_statements_however_many_records(desk: Desk) -> None:
     numbers: list[int] = []
     for first, size in ((0, 1), (1000, 500)):
-        async with overhearing(desk.client.database) as heard:
+        async with capture_sql(desk.client.database) as captured:
             verdicts = await desk.send([record(first + number) for number in range(size)])
-        numbers.append(len(heard))
+        numbers.append(len(captured))
         assert [v.status for v in verdicts] == ["accepted"] * size
 
     assert numbers[0] == numbers[1]

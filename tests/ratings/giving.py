@@ -1,4 +1,7 @@
-"""Plays the first half of 好差评 over HTTP and the inbox: cases are told, invitations follow, people rate."""
+"""Plays the first half of 好差评 over HTTP and the inbox.
+
+Cases are told, invitations follow, people rate.
+"""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta

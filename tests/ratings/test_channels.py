@@ -1,4 +1,7 @@
-"""Channels: codes and sub-channels belong together; a window's rotating code resists replays and bulk rating."""
+"""Channels: codes and sub-channels belong together.
+
+A window's rotating code resists replays and bulk rating.
+"""
 
 from datetime import timedelta
 from typing import Any

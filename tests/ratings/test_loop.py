@@ -1,4 +1,8 @@
-"""The whole loop: a case is told, she is invited, rates by the link's token, is called, told what changed, and judges that."""
+"""The whole loop of a bad rating.
+
+A case is told, she is invited, rates by the link's token, is called, is told what changed, and
+judges that.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""专网: tokens issued ahead, checked without us, used once; what was rated inside comes with the token as its proof."""
+"""专网: tokens are issued ahead, checked without us and used once.
+
+What was rated inside comes with the token as its proof.
+"""
 
 import asyncio
 from datetime import timedelta

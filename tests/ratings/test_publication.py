@@ -258,13 +258,13 @@ PRIME = 2**61 - 1
 
 
 @dataclass
-class Town:
+class SeedData:
     """Ratings with many small cells: how many lie in every atom."""
 
     atoms: dict[Atom, int]
 
     @classmethod
-    def random(cls, seed: int) -> "Town":
+    def random(cls, seed: int) -> "SeedData":
         """Some departments are small, some large with small parts, some large in every part."""
         dice, atoms = random.Random(seed), Counter[Atom]()
         for area, department, month in (
@@ -288,7 +288,7 @@ class Town:
                 atoms[atom] += dice.randint(*kinds)
         return cls(dict(atoms))
 
-    async def settle(self, bureau: Bureau) -> None:
+    async def store(self, bureau: Bureau) -> None:
         invitations: list[Invitation] = []
         async with bureau.client.database.transaction() as session:
             for (area, department, month, matter, hall, window, pf), number in self.atoms.items():
@@ -393,18 +393,21 @@ def within(atoms: Iterable[Atom], group: Mapping[Any, str]) -> list[Atom]:
     return [atom for atom in atoms if all(atom[place] == value for place, value in places)]
 
 
-def shown_cells(town: Town) -> dict[str, set[tuple[str, ...]]]:
+def shown_cells(data: SeedData) -> dict[str, set[tuple[str, ...]]]:
     """What the rule shows, reckoned here from the ratings: breakdown → departments' months."""
-    base, shown = town.sizes("area", "department", "month"), dict[str, set[tuple[str, ...]]]()
+    base, shown = data.sizes("area", "department", "month"), dict[str, set[tuple[str, ...]]]()
     for breakdown, parts in PARTS.items():
-        sizes = town.sizes("area", "department", "month", *parts)
+        sizes = data.sizes("area", "department", "month", *parts)
         small = {key[:3] for key, number in sizes.items() if number < LEAST}
         shown[breakdown] = {key for key, number in base.items() if number >= LEAST} - small
     return shown
 
 
 class Solver:
-    """Which sums of atoms follow from the published ones: a basis of their equations, modulo a large prime."""
+    """Which sums of atoms follow from the published ones.
+
+    It is a basis of their equations, modulo a large prime.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[int, int]] = {}
@@ -434,9 +437,9 @@ class Solver:
 async def test_no_suppressed_figure_follows_from_all_the_published_ones(
     bureau: Bureau, seed: int
 ) -> None:
-    town = Town.random(seed)
-    await town.settle(bureau)
-    shown, unknown = shown_cells(town), town.possible()
+    data = SeedData.random(seed)
+    await data.store(bureau)
+    shown, unknown = shown_cells(data), data.possible()
     places = {atom: n for n, atom in enumerate(unknown)}
     solver, seen = Solver(), 0
 
@@ -444,8 +447,9 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(
         atoms = [
             atom for atom in within(unknown, figure.about) if atom[:3] in shown[figure.breakdown]
         ]
-        # The rule is known to everybody: each figure is the sum of just what it shows, no more and no less.
-        assert figure.rated == town.holds(atoms), figure
+        # The rule is known to everybody: each figure is the sum of just what it shows, no more and
+        # no less.
+        assert figure.rated == data.holds(atoms), figure
         assert figure.rated == 0 or figure.rated >= LEAST
         solver.add({places[atom]: 1 for atom in atoms})
         seen += 1
@@ -453,7 +457,7 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(
     assert seen > 300
     for size in range(1, 8):
         for names in combinations(NAMES, size):
-            for values, number in town.sizes(*names).items():
+            for values, number in data.sizes(*names).items():
                 if number < LEAST:
                     group = dict(zip(names, values, strict=True))
                     assert not solver.determines(
@@ -462,13 +466,16 @@ async def test_no_suppressed_figure_follows_from_all_the_published_ones(
 
 
 def test_attack_succeeds_against_complete_totals() -> None:
-    """The attack is worth something: with true totals beside what is shown it finds hidden figures."""
-    town = Town.random(0)
-    unknown = town.possible()
+    """The attack works.
+
+    With true totals beside what is shown it finds hidden figures.
+    """
+    data = SeedData.random(0)
+    unknown = data.possible()
     solver, places = Solver(), {atom: n for n, atom in enumerate(unknown)}
     for size in range(4):
         for names in combinations(NAMES, size):
-            for values, number in town.sizes(*names).items():
+            for values, number in data.sizes(*names).items():
                 if number >= LEAST:
                     solver.add(
                         {
@@ -477,7 +484,7 @@ def test_attack_succeeds_against_complete_totals() -> None:
                         }
                     )
 
-    base = town.sizes("area", "department", "month")
+    base = data.sizes("area", "department", "month")
     hidden = [
         dict(zip(NAMES, values, strict=False)) for values, number in base.items() if number < LEAST
     ]
@@ -540,8 +547,8 @@ async def test_withheld_breakdown_tells_not_even_which_parts_there_are(bureau: B
 
 
 async def test_export_says_what_the_answer_says(bureau: Bureau) -> None:
-    town = Town.random(1)
-    await town.settle(bureau)
+    data = SeedData.random(1)
+    await data.store(bureau)
     for names in ([], ["area"], ["department", "month"], ["channel"], ["month", "channel"]):
         asked = {"group_by": names, "last": "2026-09"}
         answer = (await bureau.client.get(f"{PATH}/statistics", params=asked)).json()

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import ClientFactory, TokenFactory
 
 
 @pytest.fixture
-async def hall(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> Hall:
+async def stack(client_of: ClientFactory, token: TokenFactory, tmp_path: Path) -> StackFixture:
     """The cases service with a published matter."""
-    hall = Hall(
+    stack = StackFixture(
         await client_of("cases", development=True, storage_url=str(tmp_path / "uploads")), token
     )
-    await hall.publish()
-    return hall
+    await stack.publish()
+    return stack

@@ -1,4 +1,6 @@
-"""Bad input, of every kind, at every door: one RFC 9457 answer naming field and rule, every fault at once, nothing stored.
+"""Bad input of every kind, at every endpoint.
+
+The answer is one RFC 9457 problem that names field and rule of every fault; nothing is stored.
 
 The doors come from each service's OpenAPI, so that a new one is tried without being named.
 """
@@ -17,7 +19,7 @@ from shared.database.session import Database
 from shared.errors import PROBLEM_TYPE
 from shared.runtime.storage import MAX_FILE
 from tests.builders.matters import CITY, DEPARTMENT, a_document
-from tests.cases.conftest import APPLICANT, PDF, Hall
+from tests.cases.conftest import APPLICANT, PDF, StackFixture
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.security.test_object_access import Knocker
 from tests.security.world import SCOPES, STAFF, World, build_world, holding_of
@@ -252,17 +254,17 @@ async def test_bad_codes_are_named_together(
     ],
 )
 async def test_bad_applicant_is_named_together_with_every_other_fault(
-    hall: Hall, changes: dict[str, str], fields: list[str]
+    stack: StackFixture, changes: dict[str, str], fields: list[str]
 ) -> None:
-    good = await hall.application(hall.citizen)
-    before = await counts(hall.client.database)
+    good = await stack.application(stack.citizen)
+    before = await counts(stack.client.database)
 
-    answer = await hall.post(
-        {**good, "guide_digest": "none", "applicant": {**APPLICANT, **changes}}, hall.citizen
+    answer = await stack.post(
+        {**good, "guide_digest": "none", "applicant": {**APPLICANT, **changes}}, stack.citizen
     )
 
     assert sorted(problem(answer, 400)) == [*fields, "guide_digest"]
-    assert await counts(hall.client.database) == before
+    assert await counts(stack.client.database) == before
 
 
 async def chunks(content: bytes, size: int = 65536) -> AsyncGenerator[bytes]:
@@ -275,36 +277,36 @@ async def chunks(content: bytes, size: int = 65536) -> AsyncGenerator[bytes]:
     "content", [b"MZ\x90\x00 program", b"<script>alert(1)</script>", b"PK\x03\x04 archive", b"%PDX"]
 )
 async def test_mislabelled_upload_is_refused_and_not_kept(
-    hall: Hall, tmp_path: Path, kind: str, content: bytes
+    stack: StackFixture, tmp_path: Path, kind: str, content: bytes
 ) -> None:
-    before = await counts(hall.client.database)
+    before = await counts(stack.client.database)
 
-    answer = await hall.client.post(
-        "/api/v1/cases/uploads", content=content, headers={**hall.citizen, "content-type": kind}
+    answer = await stack.client.post(
+        "/api/v1/cases/uploads", content=content, headers={**stack.citizen, "content-type": kind}
     )
 
     assert problem(answer, 400) == ["body"]
     assert answer.json()["errors"][0]["rule"] == "media_type"
-    assert await counts(hall.client.database) == before
+    assert await counts(stack.client.database) == before
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 async def test_chunked_upload_is_taken_whole_and_refused_over_the_limit(
-    hall: Hall, tmp_path: Path
+    stack: StackFixture, tmp_path: Path
 ) -> None:
-    taken = await hall.client.post(
-        "/api/v1/cases/uploads", content=chunks(PDF, 5), headers=hall.citizen
+    taken = await stack.client.post(
+        "/api/v1/cases/uploads", content=chunks(PDF, 5), headers=stack.citizen
     )
-    before = await counts(hall.client.database)
+    before = await counts(stack.client.database)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
 
-    refused = await hall.client.post(
-        "/api/v1/cases/uploads", content=chunks(PDF + bytes(MAX_FILE)), headers=hall.citizen
+    refused = await stack.client.post(
+        "/api/v1/cases/uploads", content=chunks(PDF + bytes(MAX_FILE)), headers=stack.citizen
     )
 
     assert (taken.status_code, taken.json()["size"]) == (201, len(PDF))
     assert problem(refused, 413) == ["body"]
-    assert await counts(hall.client.database) == before
+    assert await counts(stack.client.database) == before
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == files
 
 
@@ -313,15 +315,15 @@ async def test_chunked_upload_is_taken_whole_and_refused_over_the_limit(
     [("/api/v1/cases/uploads", PDF), ("/api/v1/cases/applications", b'{"matter_id": "018f')],
 )
 async def test_truncated_body_stores_nothing(
-    hall: Hall, tmp_path: Path, path: str, content: bytes
+    stack: StackFixture, tmp_path: Path, path: str, content: bytes
 ) -> None:
-    before = await counts(hall.client.database)
+    before = await counts(stack.client.database)
 
-    await cut_off(hall.client, path, content, hall.citizen)
+    await cut_off(stack.client, path, content, stack.citizen)
 
-    assert await counts(hall.client.database) == before
+    assert await counts(stack.client.database) == before
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert (await hall.client.get("/healthz")).status_code == 200
+    assert (await stack.client.get("/healthz")).status_code == 200
 
 
 async def cut_off(client: ServiceClient, path: str, content: bytes, headers: Headers) -> None:

@@ -1,8 +1,11 @@
-"""Personal data planted in every door is found nowhere in clear: not in logs, events, dead letters, metrics, error texts,
-audit or idempotency rows, nor in any other column of any database.
+"""Personal data sent to every endpoint is found nowhere in clear.
 
-Names of unknown fields and the path asked for are repeated to the one who sent them; values never are. Free words of an
-official (reasons, gaps) are kept as written, as the law asks; the canaries stand where personal data belongs.
+Not in logs, events, dead letters, metrics, error texts, audit or idempotency rows, nor in any other
+column of any database.
+
+Names of unknown fields and the path asked for are repeated to the one who sent them; values never
+are. Free words of an official (reasons, gaps) are kept as written, as the law asks; the canaries
+stand where personal data belongs.
 """
 
 import base64
@@ -27,7 +30,7 @@ from shared.events.identity import IdentityVerified
 from shared.messaging.bus import Record
 from shared.messaging.inbox import Consumer, Inbox
 from tests.builders.events import a_fact, a_record
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory
 from tests.identity.conftest import Play, bearer
 from tests.licenses.conftest import Office, a_chunk, a_decision, collected
@@ -99,7 +102,10 @@ def assert_clean(content: str, secrets: list[str]) -> None:
 
 
 async def play_identity(play: Play, client: ServiceClient) -> list[str]:
-    """She signs in and proves her name; others fail at the same doors. The secrets that came up on the way."""
+    """She signs in and proves her name; others fail at the same endpoints.
+
+    Returns the secrets that came up on the way.
+    """
     code = await play.code(PHONE)
     wrong = await client.post(
         "/api/v1/identity/sessions/sms", json={"phone": PHONE, "code": "000000"}
@@ -133,31 +139,34 @@ async def play_identity(play: Play, client: ServiceClient) -> list[str]:
     return [*secrets, staff["initial_password"], staff["totp_secret"]]
 
 
-async def play_cases(hall: Hall) -> None:
+async def play_cases(stack: StackFixture) -> None:
     """She applies, is read, tracked, corrected; a table is away for a moment."""
     applicant = {"kind": "person", "name": NAME, "id_number": ID_NUMBER, "phone": PHONE}
-    case = await hall.apply(applicant=applicant)
-    clerk = hall.officer("window_clerk")
-    _ = await hall.client.get(f"/api/v1/cases/files/{case['id']}", headers=clerk)
+    case = await stack.apply(applicant=applicant)
+    clerk = stack.officer("window_clerk")
+    _ = await stack.client.get(f"/api/v1/cases/files/{case['id']}", headers=clerk)
     tracked = {"number": case["number"], "phone_last4": PHONE[-4:]}
-    assert (await hall.client.post("/api/v1/cases/tracking", json=tracked)).status_code == 200
-    case = await hall.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
-    body = await hall.application(hall.citizen, applicant=applicant)
-    async with hall.client.database.transaction() as session:
+    assert (await stack.client.post("/api/v1/cases/tracking", json=tracked)).status_code == 200
+    case = await stack.do(case, "correction-requests", clerk, {"items": [{"text": "合同缺页"}]})
+    body = await stack.application(stack.citizen, applicant=applicant)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(
             text("ALTER TABLE case_file ADD CONSTRAINT planted CHECK (channel <> 'mobile')")
         )
-    broken = await hall.post({**body, "channel": "mobile"}, hall.citizen)
-    async with hall.client.database.transaction() as session:
+    broken = await stack.post({**body, "channel": "mobile"}, stack.citizen)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN phone TO elsewhere"))
-    away = await hall.post(body, hall.citizen)
-    async with hall.client.database.transaction() as session:
+    away = await stack.post(body, stack.citizen)
+    async with stack.client.database.transaction() as session:
         _ = await session.execute(text("ALTER TABLE case_file RENAME COLUMN elsewhere TO phone"))
     assert (broken.status_code, away.status_code) == (409, 500)
 
 
 async def play_ratings(giving: Giving) -> list[str]:
-    """She is invited, rates, adds words, is read masked; others fail; a table is away. The tokens that came up on the way."""
+    """She is invited, rates, adds words, is read masked; others fail; a table is away.
+
+    Returns the tokens that came up on the way.
+    """
     words = f"我叫{NAME}，证件{ID_NUMBER}，电话{PHONE}，住{ADDRESS}"
     contact = sealed({"name": NAME, "phone": PHONE}, "case.contact")
     cases = [a_case(CaseClosed, f"CANARY-{number}", contact=contact) for number in range(3)]
@@ -213,7 +222,10 @@ def now_text() -> str:
 
 
 async def play_licenses(office: Office) -> None:
-    """Her licence is issued for a case, by an officer, collected, changed, printed, used, checked; refusals beside it."""
+    """Her licence is issued for a case and by an officer, then used in every way.
+
+    It is collected, changed, printed, used and checked, with refusals beside it.
+    """
     holder = {"kind": "person", "name": NAME, "id_number": ID_NUMBER}
     fields = {"place": ADDRESS, "phone": PHONE}
     _ = (await office.publish()).raise_for_status()
@@ -261,7 +273,10 @@ def wrong_bodies(schema: dict[str, Any]) -> Iterator[Any]:
 
 
 async def knock_wrongly(client: ServiceClient, callers: list[Headers]) -> int:
-    """Every operation with canaries in body, query and headers; the number of refusals for their form."""
+    """Every operation with canaries in body, query and headers.
+
+    Returns the number of refusals for their form.
+    """
     document, refused = client.app.openapi(), 0
     for path, methods in document["paths"].items():
         url = re.sub("{[^}]+}", "018f0000-0000-7000-8000-000000000000", path)
@@ -351,15 +366,15 @@ async def test_no_canary_is_found_in_clear_anywhere(
     }
     errors = Errors(*clients.values())
     administrator = token(kind="staff", roles=["administrator"])
-    hall = Hall(clients["cases"], token)
-    await hall.publish()
+    stack = StackFixture(clients["cases"], token)
+    await stack.publish()
     assessment = await database_of("assessment")
 
     secrets = [
         *CANARIES,
         *await play_identity(Play(clients["identity"], administrator), clients["identity"]),
     ]
-    await play_cases(hall)
+    await play_cases(stack)
     secrets += await play_ratings(Giving(clients["ratings"], token))
     await play_licenses(Office(clients["licenses"], token))
     everyone = token(

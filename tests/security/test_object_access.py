@@ -1,7 +1,10 @@
-"""Whoever has no business with an object learns nothing of it: not its data, not even whether it is there.
+"""Whoever has no business with an object learns nothing of it.
 
-The operations come from each service's OpenAPI. One that is new is swept without being named; when the sweep cannot build
-what it needs, the test fails and says what to add to `tests/security/world.py`.
+Not its data, and not even whether it exists.
+
+The operations come from each service's OpenAPI. One that is new is swept without being named; when
+the sweep cannot build what it needs, the test fails and says what to add to
+`tests/security/world.py`.
 """
 
 import re
@@ -23,7 +26,7 @@ from shared.errors import PROBLEM_TYPE, ForbiddenError, NotFoundError
 from shared.http.dependencies import ReadSession
 from shared.security.auth import CurrentCaller
 from tests.builders.matters import a_document
-from tests.cases.conftest import Hall
+from tests.cases.conftest import StackFixture
 from tests.conftest import ClientFactory, TokenFactory
 from tests.contracts.problem_texts import text_faults
 from tests.matters.conftest import Keeper
@@ -125,7 +128,8 @@ async def test_only_the_rightful_reach_an_object_or_learn_that_it_is_there(world
 async def sweep(world: World, method: str, path: str) -> None:
     holding = holding_of(path)
     assert holding, (
-        f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches, and who may"
+        f"tests/security/world.py: say in HOLDINGS which object {method} {path} reaches,"
+        " and who may"
     )
     knocker, things = Knocker(world, method, path), world.things[holding.kind]
     if not is_public(method, path):
@@ -222,25 +226,25 @@ def test_every_id_in_a_body_or_query_is_accounted_for(service: str) -> None:
 
 
 async def test_upload_of_another_is_as_one_that_is_not_there(
-    hall: Hall, token: TokenFactory
+    stack: StackFixture, token: TokenFactory
 ) -> None:
     other = token()
-    foreign = (await hall.upload(other)).json()["id"]
-    body = await hall.application(hall.citizen)
-    case = await hall.do(
-        await hall.apply(),
+    foreign = (await stack.upload(other)).json()["id"]
+    body = await stack.application(stack.citizen)
+    case = await stack.do(
+        await stack.apply(),
         "correction-requests",
-        hall.officer("window_clerk"),
+        stack.officer("window_clerk"),
         {"items": [{"text": "缺件"}]},
     )
     answers: list[list[tuple[int, str]]] = []
     for upload in (foreign, str(MISSING)):
         given = [{"code": material["code"], "upload_id": upload} for material in body["materials"]]
-        headers = {**hall.citizen, "Idempotency-Key": upload, "x-request-id": "sweep-request"}
-        applied = await hall.client.post(
+        headers = {**stack.citizen, "Idempotency-Key": upload, "x-request-id": "sweep-request"}
+        applied = await stack.client.post(
             "/api/v1/cases/applications", json={**body, "materials": given}, headers=headers
         )
-        corrected = await hall.act(case, "corrections", headers, {"materials": given})
+        corrected = await stack.act(case, "corrections", headers, {"materials": given})
         answers.append([without_id(applied, upload), without_id(corrected, upload)])
 
     assert answers[0] == answers[1]

@@ -1,7 +1,10 @@
-"""Real objects of every service and everybody who may knock at them, for the sweep and for schemathesis.
+"""Real objects of every service, and everybody who may ask for them.
 
-An operation with an id in its path needs an object. `HOLDINGS` tells by the path which object that is, who may rightly reach
-it, and how it is made; it is found by the path's beginning, so that a new operation on a known object is covered unnamed.
+For the sweep of object access and for schemathesis.
+
+An operation with an id in its path needs an object. `HOLDINGS` tells by the path which object that
+is, who may rightly reach it, and how it is made; it is found by the path's beginning, so that a new
+operation on a known object is covered unnamed.
 """
 
 import re
@@ -28,8 +31,8 @@ from tests.builders.matters import CITY, DEPARTMENT, a_document
 from tests.builders.ratings import RATER
 from tests.builders.ratings import Bureau as RatingBureau
 from tests.builders.subscriber import Subscriber, listening
-from tests.cases.conftest import Hall
-from tests.cases.test_bundles import BundleHall
+from tests.cases.conftest import StackFixture
+from tests.cases.test_bundles import BundleStackFixture
 from tests.conftest import ClientFactory, Headers, ServiceClient, TokenFactory
 from tests.exchange.batching import Bureau as SigningBureau
 from tests.exchange.batching import Desk, a_verdict, jwk
@@ -46,7 +49,10 @@ from tests.ratings.giving import Giving, a_case
 STAFF = ["window_clerk", "approver", "leader", "delivery", "department_head", "rating_handler"]
 ELSEWHERE = "540102000000"
 NEXT_DOOR = "11540100MB0Q01905U"
-SCOPES = "cases:push matters:read licenses:read licenses:issue ratings:push exchange:events exchange:push"
+SCOPES = (
+    "cases:push matters:read licenses:read licenses:issue ratings:push"
+    " exchange:events exchange:push"
+)
 PHONE = "13989007788"
 AUTH_CODE = "SWEEPSWEEPSWEEP1"
 APPLICANT: dict[str, str] = {
@@ -58,7 +64,10 @@ APPLICANT: dict[str, str] = {
 
 
 def people(token: TokenFactory, owner: str, peer: str) -> dict[str, Headers]:
-    """Everybody: the owner, the staff of her case's department, the administrator, and all whom it is no business of."""
+    """Everybody: the owner, the staff of her case's department, the administrator, and others.
+
+    The others have no business with her objects.
+    """
     return {
         "owner": token(sub=owner),
         "department": token(kind="staff", roles=STAFF, area=CITY, department=DEPARTMENT),
@@ -82,7 +91,10 @@ def people(token: TokenFactory, owner: str, peer: str) -> dict[str, Headers]:
 
 @dataclass
 class Thing:
-    """An object: the path parameters that lead to it, the one that is its id, and words that only the rightful may read."""
+    """An object: the path parameters that lead to it, and the one that is its id.
+
+    `marks` are words that only those may read who have a right to the object.
+    """
 
     id_name: str
     params: dict[str, str]
@@ -172,7 +184,8 @@ HOLDINGS = (
     _holding("appeal", r"/api/v1/ratings/appeals/\{appeal_id\}", "department", "auditor"),
     _holding("publication", r"/api/v1/ratings/publications/\{rating_id\}", "department", "auditor"),
     _holding("peer", r"/api/v1/exchange/peers/\{peer_id\}", "administrator"),
-    # Administrators see a subscription, suspend and end it; its endpoint and secret are its peer's alone.
+    # Administrators see a subscription, suspend and end it; its endpoint and secret are its peer's
+    # alone.
     _holding(
         "endpoint",
         r"/api/v1/exchange/subscriptions/\{subscription_id\}/(activation|secret-rotation)",
@@ -225,33 +238,65 @@ BODIES: Mapping[str, Any] = {
         "reason": "核验经营资格",
     },
 }
-"""Bodies of operations on an object for which the smallest that the document allows is refused before the object is sought."""
+"""Bodies of operations on an object.
+
+For these the smallest body that the document allows is refused before the object is looked up.
+"""
 
 BODY_IDS: Mapping[str, str] = {
-    "POST /api/v1/identity/sessions/organisation organisation_id": "test_others_find_no_such_organisation",
-    "POST /api/v1/identity/oauth/token-exchange subject_token": "test_nobody_else_can_use_or_take_a_mandate",
+    "POST /api/v1/identity/sessions/organisation organisation_id": (
+        "test_others_find_no_such_organisation"
+    ),
+    "POST /api/v1/identity/oauth/token-exchange subject_token": (
+        "test_nobody_else_can_use_or_take_a_mandate"
+    ),
     "POST /api/v1/identity/mandates matters": "published matters are public by nature",
     "POST /api/v1/cases/applications matter_id": "published matters are public by nature",
     "POST /api/v1/cases/bundle-applications bundle_id": "published bundles are public by nature",
-    "POST /api/v1/cases/bundle-applications upload_id": "test_wrong_answers_and_foreign_uploads_come_together",
-    "POST /api/v1/matters/bundles/drafts matter_id": "published matters are public by nature, others are told as a breach",
-    "PUT /api/v1/matters/bundles/drafts/{bundle_id} matter_id": "published matters are public by nature",
-    "POST /api/v1/cases/applications upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
-    "POST /api/v1/cases/files/{case_id}/corrections upload_id": "test_upload_of_another_is_as_one_that_is_not_there",
+    "POST /api/v1/cases/bundle-applications upload_id": (
+        "test_wrong_answers_and_foreign_uploads_come_together"
+    ),
+    "POST /api/v1/matters/bundles/drafts matter_id": (
+        "published matters are public by nature, others are told as a breach"
+    ),
+    "PUT /api/v1/matters/bundles/drafts/{bundle_id} matter_id": (
+        "published matters are public by nature"
+    ),
+    "POST /api/v1/cases/applications upload_id": (
+        "test_upload_of_another_is_as_one_that_is_not_there"
+    ),
+    "POST /api/v1/cases/files/{case_id}/corrections upload_id": (
+        "test_upload_of_another_is_as_one_that_is_not_there"
+    ),
     "POST /api/v1/cases/license-matches matter_id": "published matters are public by nature",
-    "POST /api/v1/cases/applications license_id": "test_licence_of_another_is_as_one_that_is_not_there",
-    "POST /api/v1/cases/files/{case_id}/corrections license_id": "test_licence_of_another_is_as_one_that_is_not_there",
-    "POST /api/v1/matters/personal-guides matter_id": "test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there",
+    "POST /api/v1/cases/applications license_id": (
+        "test_licence_of_another_is_as_one_that_is_not_there"
+    ),
+    "POST /api/v1/cases/files/{case_id}/corrections license_id": (
+        "test_licence_of_another_is_as_one_that_is_not_there"
+    ),
+    "POST /api/v1/matters/personal-guides matter_id": (
+        "test_guide_of_an_unpublished_matter_is_as_one_that_is_not_there"
+    ),
     "POST /api/v1/exchange/peers account_id": "administrators alone; see the sweep of roles",
-    "PUT /api/v1/exchange/peers/{peer_id} account_id": "administrators alone; see the sweep of roles",
-    "POST /api/v1/exchange/subscriptions/{subscription_id}/redeliveries event_ids": "test_event_of_another_is_not_driven",
+    "PUT /api/v1/exchange/peers/{peer_id} account_id": (
+        "administrators alone; see the sweep of roles"
+    ),
+    "POST /api/v1/exchange/subscriptions/{subscription_id}/redeliveries event_ids": (
+        "test_event_of_another_is_not_driven"
+    ),
     "GET /api/v1/exchange/events subscription": "test_another_peers_subscription_is_not_there",
     **{
-        f"POST /api/v1/{service}/dead-letters/redrives event_ids": "administrators alone; see the sweep of roles"
+        f"POST /api/v1/{service}/dead-letters/redrives event_ids": (
+            "administrators alone; see the sweep of roles"
+        )
         for service in SERVICES
     },
 }
-"""Ids inside bodies and queries: the test, or the reason why there is nothing to keep from anybody."""
+"""Ids inside bodies and queries.
+
+Each names the test, or the reason why there is nothing to keep from anybody.
+"""
 
 
 def holding_of(path: str) -> Holding | None:
@@ -265,32 +310,32 @@ Made = tuple[str, dict[str, list[Thing]]]
 async def _cases(client: ServiceClient, token: TokenFactory) -> Made:
     """Her cases, received, waiting for her correction, and decided."""
     owner = str(uuid4())
-    hall = Hall(client, token)
-    hall.citizen = token(sub=owner)
-    await hall.publish()
-    clerk, leader = hall.officer("window_clerk"), hall.officer("leader")
-    received, correcting, decided = [await hall.apply(applicant=APPLICANT) for _ in range(3)]
-    correcting = await hall.do(
+    stack = StackFixture(client, token)
+    stack.citizen = token(sub=owner)
+    await stack.publish()
+    clerk, leader = stack.officer("window_clerk"), stack.officer("leader")
+    received, correcting, decided = [await stack.apply(applicant=APPLICANT) for _ in range(3)]
+    correcting = await stack.do(
         correcting, "correction-requests", clerk, {"items": [{"text": "缺少联系人"}]}
     )
-    decided = await hall.do(decided, "acceptance", clerk)
+    decided = await stack.do(decided, "acceptance", clerk)
     for _ in range(2):
-        decided = await hall.do(
-            decided, "reviews", hall.officer("approver"), {"opinion": "agree", "text": "符合条件"}
+        decided = await stack.do(
+            decided, "reviews", stack.officer("approver"), {"opinion": "agree", "text": "符合条件"}
         )
-    decided = await hall.do(decided, "decision", leader, {"result": "0"})
+    decided = await stack.do(decided, "decision", leader, {"result": "0"})
     administrator = token(kind="staff", roles=["administrator"])
     # Long after every due day, so that lights burn over the cases that wait.
-    _ = await hall.clocks(clock.local_date(clock.now()) + timedelta(days=120))
-    light = (await hall.get("lights", hall.officer("department_head")))["items"][0]
+    _ = await stack.clocks(clock.local_date(clock.now()) + timedelta(days=120))
+    light = (await stack.get("lights", stack.officer("department_head")))["items"][0]
     days = {"days": [{"day": "2027-03-01", "is_working": False, "note": "扫仓盘点日"}]}
-    change = await hall.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
+    change = await stack.client.put("/api/v1/cases/calendar/days", json=days, headers=administrator)
     marks = (APPLICANT["name"], APPLICANT["id_number"], PHONE)
-    bundles = BundleHall(client, token)
+    bundles = BundleStackFixture(client, token)
     await bundles.publish_matter(TRADE, the_trade_register())
     await bundles.publish_matter(LICENCE, the_licence())
     await bundles.publish_bundle()
-    parent = await bundles.apply_bundle(hall.citizen, applicant=APPLICANT)
+    parent = await bundles.apply_bundle(stack.citizen, applicant=APPLICANT)
     cases = [
         Thing("case_id", {"case_id": case["id"], "code": "M1"}, (*marks, case["number"]))
         for case in (received, correcting, decided)
@@ -402,7 +447,10 @@ async def _assessment(client: ServiceClient, token: TokenFactory) -> Made:
 
 
 async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
-    """Her licence with an authorisation, a signing job of its department, its type, the way of its QR."""
+    """Her licence with an authorisation.
+
+    Also a signing job of its department, its type, and the token of its QR code.
+    """
     office = Office(client, token)
     _ = (await office.publish()).raise_for_status()
     account, owner = await office.verify(APPLICANT["id_number"], APPLICANT["name"])
@@ -441,9 +489,10 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
 
 
 async def _ratings(client: ServiceClient, token: TokenFactory) -> Made:
-    """The end of her case, rated with her name in the words, one that is not rated, a batch of tokens; her bad ratings, one of
+    """The end of her case, rated with her name in the words, and one that is not rated.
 
-    them appealed against, and one with words that will be published.
+    Also batches of tokens, and her bad ratings: one with an appeal, one with words that will be
+    published.
     """
     bureau, giving = RatingBureau(client, token), Giving(client, token)
     owner = str(bureau.owner)
@@ -488,9 +537,9 @@ async def _a_batch(giving: Giving) -> str:
 
 
 async def _exchange(client: ServiceClient, token: TokenFactory) -> Made:
-    """A peer with a key, its subscriptions by webhook (one delivery failed) and by pull, a batch of it with a record that came
+    """A peer with a key and its subscriptions by webhook (one delivery failed) and by pull.
 
-    back, and a reconciliation.
+    Also its batch with a record that came back, and a reconciliation.
     """
     bureau = Bureau(client, token)
     peer = await bureau.register(name="不动产登记中心", resources=["cases"])
@@ -541,7 +590,8 @@ async def _batch_and_reconciliation(desk: Desk) -> dict[str, list[Thing]]:
     run = await desk.client.post("/api/v1/exchange/reconciliations", json=days, headers=headers)
     connection = await desk.client.database.connect()
     _ = await connection.execute(
-        "UPDATE reconciliation SET state = 'needs_approval', statement = 'ours', peer_statement = 'theirs'"
+        "UPDATE reconciliation SET state = 'needs_approval',"
+        " statement = 'ours', peer_statement = 'theirs'"
     )
     await connection.close()
     batch = {"batch_id": str(fact.batch_id)}
@@ -582,7 +632,10 @@ async def _dead_letter(client: ServiceClient) -> Thing:
 async def build_world(
     service: str, client_of: ClientFactory, token: TokenFactory, folder: Path, *planted: APIRouter
 ) -> World:
-    """The service with its objects, and operations planted by a test. A service without a maker fails with what to add."""
+    """The service with its objects, and operations planted by a test.
+
+    A service without a maker fails and says what to add.
+    """
     assert service in MAKERS, (
         f"tests/security/world.py: add to MAKERS how the objects of {service} are made"
     )

@@ -1,4 +1,7 @@
-"""What every HTTP process does alike: problem details, tokens, idempotency, ETags, paging, health."""
+"""What every HTTP process does alike.
+
+Problem details, tokens, idempotency, ETags, paging and health.
+"""
 
 import asyncio
 from typing import Any

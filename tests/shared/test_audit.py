@@ -53,7 +53,8 @@ async def test_sealed_trail_verifies(database_of: DatabaseFactory) -> None:
 
 INSERTED = (
     "UPDATE audit SET sequence = 7 WHERE sequence = 6;"
-    " INSERT INTO audit SELECT gen_random_uuid(), at, 'intruder', on_behalf_of, action, object_type, object_id, reason,"
+    " INSERT INTO audit SELECT gen_random_uuid(), at, 'intruder', on_behalf_of, action,"
+    " object_type, object_id, reason,"
     " detail, request_id, 6, previous_hash, hash FROM audit WHERE sequence = 7"
 )
 

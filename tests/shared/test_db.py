@@ -1,4 +1,7 @@
-"""`Database.transaction`: all or nothing for what goes through SQLAlchemy and past it, also on connections that break."""
+"""`Database.transaction`: all or nothing, also on connections that break.
+
+This holds for what goes through SQLAlchemy and for what goes past it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

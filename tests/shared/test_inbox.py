@@ -1,4 +1,7 @@
-"""The inbox: one effect per event, whatever is redelivered; failures set aside in order, other keys go on."""
+"""The inbox: one effect per event, whatever is redelivered.
+
+Failures are set aside in order, and other keys go on.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -221,7 +224,10 @@ async def test_events_nobody_listens_to_pass_by(database_of: DatabaseFactory) ->
 
 
 STEP = st.tuples(st.integers(0, 12), st.integers(1, 12), st.booleans())
-"""How far back a delivery starts again, how far beyond the furthest place it goes, whether the fault is mended after."""
+"""How far back a delivery starts again, and how far beyond the furthest place it goes.
+
+And whether the fault is mended afterwards.
+"""
 
 
 @settings(

@@ -1,4 +1,7 @@
-"""Error texts: Chinese by default, English and Tibetan on request, and catalogues that match the code."""
+"""Error texts: Chinese by default, English and Tibetan on request.
+
+The catalogues match the code.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,7 @@
-"""Tokens: keys read over HTTP and kept while their source is away; revocation; the cache of verdicts."""
+"""Tokens: keys read over HTTP and kept while their source is away.
+
+Also revocation, and the cache of verdicts.
+"""
 
 import asyncio
 import time
@@ -109,7 +112,7 @@ async def test_known_keys_serve_while_their_source_is_away(
     assert (await verifier.verify(keys.token(sub="still"), clock.now())).subject == "still"
 
 
-async def test_key_taken_out_of_the_set_is_refused_after_the_next_reading_though_its_token_is_cached(
+async def test_removed_key_is_refused_after_the_next_reading_though_its_token_is_cached(
     server: KeyServer, keys: TestKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier, token = a_verifier(server), keys.token()

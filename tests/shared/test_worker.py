@@ -1,4 +1,7 @@
-"""The background half: facts of one service have their effect in another, over both buses, through outages."""
+"""The background half: facts of one service have their effect in another.
+
+Over both buses, and through outages.
+"""
 
 import asyncio
 import contextlib

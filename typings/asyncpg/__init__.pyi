@@ -68,6 +68,7 @@ class Connection:
         *,
         source: object,
         columns: Sequence[str] | None = None,
+        timeout: float | None = None,
         format: str | None = None,
     ) -> str: ...
     def add_query_logger(self, callback: Callable[[Any], object]) -> None: ...

@@ -110,7 +110,10 @@ class DayCount(Base):
 
 
 class StockTotal(Base):
-    """The sum of all daily changes of a stock, so that no day's figure needs a sum over all days."""
+    """The sum of all daily changes of a stock.
+
+    No day's figure needs a sum over all days.
+    """
 
     __tablename__ = "stock_total"
 

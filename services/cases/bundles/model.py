@@ -1,4 +1,7 @@
-"""The parent of a one-thing application (一件事): the copy of the bundle, and the parent's state."""
+"""The parent of a one-thing application (一件事).
+
+It holds the copy of the bundle and the state of the parent.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime

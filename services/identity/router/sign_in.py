@@ -116,7 +116,9 @@ async def sign_in_system(
     client_assertion: Annotated[str, Form(max_length=4096)],
     scope: Annotated[str, Form(max_length=200)] = "",
 ) -> SystemTokens:
-    """A bureau's system gets a token by `private_key_jwt`; the assertion's audience is this path."""
+    """A bureau's system gets a token by `private_key_jwt`;
+    the assertion's audience is this path.
+    """
     _ = (grant_type, client_assertion_type)
     return await systems.sign_in_system(
         session, client_assertion, scope=scope, token_url=TOKEN_URL, settings=settings, now=now

@@ -68,7 +68,10 @@ async def refresh_session(
 async def end_session(
     session: AsyncSession, account_id: UUID, *, session_id: UUID, now: datetime
 ) -> bool:
-    """Sign out one of the account's sessions and those opened from it; False where there is none."""
+    """Sign out one of the account's sessions and those opened from it.
+
+    Returns False where there is none.
+    """
     ended = await end_sessions(
         session,
         account_id,

@@ -31,7 +31,10 @@ MAX_VERSION = 999
 
 
 def identifier(type_code: str, issuer: str, *, serial: str, version: int) -> str:
-    """证照标识: root, type, issuer, serial, version of three digits, check character (MOD 37,36)."""
+    """The identifier of a license (证照标识).
+
+    Root, type, issuer, serial, version of three digits, check character (MOD 37,36).
+    """
     payload = f"{type_code}.{issuer}.{serial}.{version:03d}"
     return f"{ROOT}.{payload}.{codes.license_check_character(payload)}"
 

@@ -85,7 +85,9 @@ async def publish_type(
     now: Now,
     response: Response,
 ) -> TypeRead:
-    """Publish the first version, or with If-Match the next one; what is published stays as it is."""
+    """Publish the first version, or with If-Match the next one;
+    what is published stays as it is.
+    """
     found = await publish_version(
         session,
         _checked_code(code, document),

@@ -202,7 +202,10 @@ def _check_against_type(row: Row, record: CollectedLicense, *, type_: Type, send
 
 
 def _first_of_each_license(waiting: Sequence[SoundRow]) -> list[SoundRow]:
-    """One row per license. Versions of one license within a chunk are stored one after the other."""
+    """One row per license.
+
+    Versions of one license within a chunk are stored one after the other.
+    """
     first: dict[tuple[str, str], SoundRow] = {}
     # Backwards, so that the first row of a license replaces the later ones.
     for sound in reversed(waiting):

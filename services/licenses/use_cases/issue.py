@@ -90,7 +90,10 @@ def _holder_of(event: CaseDecided) -> SealedHolder:
 
 
 def _owner(inputs: IssueInputs, applicant: UUID | None) -> UUID | None:
-    """The account of the verified holder, else the one that applied unless it is known as another."""
+    """The account of the verified holder.
+
+    Else the one that applied, unless it is known as another person.
+    """
     if inputs.owner is not None:
         return inputs.owner
     if inputs.is_other:

@@ -214,7 +214,10 @@ def content_hash(content: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the columns of `matter` say of a published text; `tokens` are the words it is found by."""
+    """What the columns of `matter` say of a published text.
+
+    `tokens` are the words by which it is found.
+    """
 
     name: str
     name_bo: str | None

@@ -1,4 +1,7 @@
-"""Supervision records (监管行为) that bureaus send, and their number by department and behaviour."""
+"""Supervision records (监管行为) that bureaus send.
+
+And their number by department and behaviour.
+"""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -28,7 +31,10 @@ class ObjectKind(StrEnum):
 
 
 class SupervisionRecord(Base):
-    """A record at its newest version. `object` is an organisation's USCC, or the pseudonym of a person."""
+    """A record at its newest version.
+
+    `object` is an organisation's USCC, or the pseudonym of a person.
+    """
 
     __tablename__ = "supervision_record"
 

@@ -134,15 +134,21 @@ FILTERS = """
     AND (CAST(:max_visits AS int) IS NULL OR visits <= :max_visits)
 """
 LIST = text(
-    f"SELECT {SUMMARY} FROM matter WHERE state = 'published' AND id > :after {FILTERS} ORDER BY id LIMIT :limit"
+    f"SELECT {SUMMARY} FROM matter WHERE state = 'published' AND id > :after {FILTERS}"
+    " ORDER BY id LIMIT :limit"
 )
-# Two kinds of hits: a name that begins with the words or a whole line (alias, topic, code), and any part. Each comes class by
-# class, short names first, until there are enough: what is left out when a word is in half the catalogue are the long names.
-HEAD = "(haystack LIKE ANY (CAST(:prefixes AS text[])) OR string_to_array(haystack, chr(10)) && CAST(:forms AS text[]))"
+# Two kinds of hits: a name that begins with the words or a whole line (alias, topic, code), and any
+# part. Each comes class by class, short names first, until there are enough: what is left out when
+# a word is in half the catalogue are the long names.
+HEAD = (
+    "(haystack LIKE ANY (CAST(:prefixes AS text[]))"
+    " OR string_to_array(haystack, chr(10)) && CAST(:forms AS text[]))"
+)
 HITS = """
     SELECT hit.* FROM unnest(CAST(:sizes AS text[])) AS size (mark) CROSS JOIN LATERAL (
         SELECT {summary}, haystack, {is_head} AS head FROM matter
-        WHERE search @@ (CAST({query} AS tsquery) && CAST(size.mark AS tsquery)) AND state = 'published' AND {condition}
+        WHERE search @@ (CAST({query} AS tsquery) && CAST(size.mark AS tsquery))
+            AND state = 'published' AND {condition}
         LIMIT {candidates}) AS hit LIMIT {candidates}
 """
 SEARCH = text(
@@ -169,9 +175,12 @@ SEARCH = text(
                     WHEN lower(identity) = ANY (CAST(:forms AS text[])) THEN 0
                     WHEN haystack LIKE ANY (CAST(:prefixes AS text[])) THEN 1
                     WHEN head THEN 2
-                    WHEN split_part(haystack, chr(10), 1) LIKE ANY (CAST(:patterns AS text[])) THEN 3 ELSE 4 END AS rank
+                    WHEN split_part(haystack, chr(10), 1)
+                        LIKE ANY (CAST(:patterns AS text[])) THEN 3
+                    ELSE 4 END AS rank
         FROM hit)
-    SELECT * FROM ranked WHERE (rank, size, id) > (:rank, :size, :after) ORDER BY rank, size, id LIMIT :limit
+    SELECT * FROM ranked WHERE (rank, size, id) > (:rank, :size, :after)
+    ORDER BY rank, size, id LIMIT :limit
     """
 )
 PUBLISHED = text(
@@ -184,7 +193,8 @@ STATISTICS = text(
     " count(*) FILTER (WHERE type = ANY (CAST(:six AS text[]))) AS six,"
     " count(*) FILTER (WHERE type = ANY (CAST(:six AS text[])) AND level >= 3) AS six_3,"
     " count(*) FILTER (WHERE type = ANY (CAST(:six AS text[])) AND level = 4) AS six_4,"
-    " count(*) FILTER (WHERE type = '20') AS public, count(*) FILTER (WHERE type = '20' AND level >= 3) AS public_3,"
+    " count(*) FILTER (WHERE type = '20') AS public,"
+    " count(*) FILTER (WHERE type = '20' AND level >= 3) AS public_3,"
     " count(*) FILTER (WHERE type = '20' AND level = 4) AS public_4,"
     " count(*) FILTER (WHERE visits <= 1) AS one_visit, count(*) FILTER (WHERE level = 4) AS online"
     " FROM matter WHERE state = 'published' AND (CAST(:area AS text) IS NULL OR area_code = :area)"

@@ -32,7 +32,10 @@ LeadAct = Annotated[Act[datetime], Depends(act_by(_lead, current_time))]
 
 
 def clean_words(q: str) -> str:
-    """The search words; raises `InvalidInputError` when they are blank or hold control characters."""
+    """The search words.
+
+    Raises `InvalidInputError` when they are blank or hold control characters.
+    """
     has_control = any(ord(character) < 32 or ord(character) == 127 for character in q)
     if has_control or not q.strip():
         raise InvalidInputError(

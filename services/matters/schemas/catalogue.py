@@ -70,7 +70,9 @@ class MatterSummary(BaseModel):
 
 
 class MatterRead(BaseModel):
-    """A published text with its guide and question tree. `online_level` is the derived depth 1–4."""
+    """A published text with its guide and question tree.
+    `online_level` is the derived depth 1–4.
+    """
 
     id: UUID
     version: int

@@ -18,7 +18,9 @@ SourceNumber = Annotated[str, Field(pattern=r"^[0-9A-Za-z_./-]{1,60}$")]
 
 
 class SupervisedObject(Strict):
-    """Who was inspected or punished: an organisation by its USCC, or a person by ID number, which is not kept."""
+    """Who was inspected or punished:
+    an organisation by its USCC, or a person by ID number, which is not kept.
+    """
 
     kind: Literal["person", "organisation"]
     number: Annotated[str, Field(max_length=18), CLEAN]

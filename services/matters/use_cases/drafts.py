@@ -125,7 +125,10 @@ async def review_draft(act: Act[datetime], matter_id: UUID, *, warnings: frozens
 
 
 async def publish_draft(act: Act[datetime], matter_id: UUID, *, warnings: frozenset[str]) -> Draft:
-    """Publish a reviewed draft: its text is immutable from now on, and other services hear of it."""
+    """Publish a reviewed draft.
+
+    From now on its text is immutable, and other services are told of it.
+    """
     matter = await _own_matter(act, matter_id)
     document = await _draft_document(act.session, matter)
     _check_not_cancelled(matter)

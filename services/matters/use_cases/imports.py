@@ -107,7 +107,10 @@ async def import_file(
 async def _publish_rows(
     session: AsyncSession, rows: Sequence[ImportedRow], *, actor: str, now: datetime
 ) -> dict[int, Outcome]:
-    """Publish the documents of these rows; the outcome by the number of the row that carries one."""
+    """Publish the documents of these rows.
+
+    Returns the outcome by the number of the row that carries the document.
+    """
     heads: list[int] = []
     documents: list[MatterDocument] = []
     for row in rows:

@@ -25,7 +25,10 @@ DEPARTMENT_COLUMNS: dict[str, str] = {
 
 
 class Breakdown(NamedTuple):
-    """What a department's month can be broken down by: the grain that counts it, and its columns."""
+    """What a department's month can be broken down by.
+
+    Each has the grain that counts it, and its columns.
+    """
 
     grain: Grain
     columns: dict[str, str]
@@ -106,7 +109,10 @@ def _months(question: Question) -> str:
 
 
 class Grouping(NamedTuple):
-    """Columns of the groups, each under its dimension's name, and the clause that groups by them."""
+    """Columns of the groups, and the clause that groups by them.
+
+    Each column has its dimension's name.
+    """
 
     columns: str
     clause: str

@@ -1,4 +1,7 @@
-"""Rates of 好差评: kept exact with every change, shown with their parts, compared with a recount."""
+"""Rates of 好差评, exact after every change.
+
+They are shown with their parts and compared with a recount.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

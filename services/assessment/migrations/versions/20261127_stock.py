@@ -18,7 +18,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("area_code", "department_code", "measure", name="pk_stock_total"),
     )
     op.execute(
-        "INSERT INTO stock_total SELECT area_code, department_code, measure, sum(value) FROM day_count"
+        "INSERT INTO stock_total SELECT area_code, department_code, measure, sum(value)"
+        " FROM day_count"
         " WHERE measure = 'matters_published' GROUP BY 1, 2, 3"
     )
 

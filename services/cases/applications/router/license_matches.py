@@ -15,5 +15,7 @@ router = APIRouter()
 async def match_licenses(
     command: MatchLicenses, session: Session, caller: VerifiedCitizen, now: Now
 ) -> list[LicenseMatch]:
-    """免提交: which of the caller's own licenses could meet which materials of her personal guide."""
+    """免提交: which of the caller's own licenses could meet which materials of her personal
+    guide.
+    """
     return await license_matches.match_licenses(session, command, caller=caller, now=now)

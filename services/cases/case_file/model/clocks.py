@@ -1,4 +1,6 @@
-"""Which warning lights are raised over a case (红黄灯, norms §3.4), and on which days. Pure functions.
+"""Which warning lights are raised over a case (红黄灯, norms §3.4), and on which days.
+
+Pure functions.
 
 Yellow: at most one working day is left of a clock, or a step of the guide has overrun, even when
 the whole is in time. Red: the promise has overrun, the 10 days of delivery have, or the organ's

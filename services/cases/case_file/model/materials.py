@@ -126,7 +126,9 @@ StoredMaterial = Annotated[
 
 
 class CorrectionItem(StoredPart):
-    """One gap that the applicant is asked to fill (补正): a material of the guide, or only a text."""
+    """One gap that the applicant is asked to fill (补正):
+    a material of the guide, or only a text.
+    """
 
     material_code: str | None
     text: str

@@ -1,4 +1,4 @@
-"""The states of a case (办件状态), the acts on it, and which state allows which act (norms §3.2)."""
+"""The states of a case (办件状态), the acts on it, and which state allows which (norms §3.2)."""
 
 from enum import StrEnum
 

@@ -1,4 +1,7 @@
-"""The calendar's version, so that every process knows when to read it again; its changes, so that due dates follow them."""
+"""The calendar's version and its changes.
+
+By the version every process knows when to read the calendar again; due dates follow its changes.
+"""
 
 import sqlalchemy as sa
 from alembic import op

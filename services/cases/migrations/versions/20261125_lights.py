@@ -1,4 +1,7 @@
-"""Lights, suspension, extension; due dates that follow from a start and a number of working days; work-list indexes."""
+"""Lights, suspension, extension, and indexes of the work list.
+
+Due dates follow from a start and a number of working days.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,12 +28,17 @@ ADDED = {
     "officer": sa.Text,
 }
 NEEDED = ("clock_from", "due_days", "deemed", "extended_days")
-# A clock whose start is no longer known (delivery, a corrected application) keeps its due date: 0 days from there.
+# A clock whose start is no longer known (delivery, a corrected application) keeps its due date: 0
+# days from there.
 FILL = """
 UPDATE case_file SET deemed = false, extended_days = 0,
   clock_from = CASE WHEN state = 'accepted' THEN accepted_on
-    WHEN state = 'received' AND corrections = 0 THEN (received_at AT TIME ZONE 'Asia/Shanghai')::date ELSE due_on END,
-  due_days = CASE WHEN state = 'accepted' THEN promised_days WHEN state = 'received' AND corrections = 0 THEN 5 ELSE 0 END,
+    WHEN state = 'received' AND corrections = 0
+      THEN (received_at AT TIME ZONE 'Asia/Shanghai')::date
+    ELSE due_on END,
+  due_days = CASE WHEN state = 'accepted' THEN promised_days
+    WHEN state = 'received' AND corrections = 0 THEN 5
+    ELSE 0 END,
   legal_due_days = CASE WHEN state = 'accepted' THEN legal_days END,
   watch_on = CASE WHEN state IN ('received', 'accepted', 'decided') THEN CURRENT_DATE END
 """

@@ -1,4 +1,7 @@
-"""Reconciliations (对账): comparisons of the ledger with what the peer holds, and the differences."""
+"""Reconciliations (对账): comparisons of the ledger with what the peer holds.
+
+Each keeps the differences that it found.
+"""
 
 from datetime import date, datetime
 from enum import StrEnum

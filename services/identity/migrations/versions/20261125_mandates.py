@@ -41,7 +41,8 @@ def upgrade() -> None:
     op.create_index("ix_mandate_agent", "mandate", ["agent_id_hash", "id"])
     op.alter_column("session", "organisation_id", new_column_name="principal_id")
     op.execute(
-        "ALTER TABLE session RENAME CONSTRAINT fk_session_organisation_id TO fk_session_principal_id"
+        "ALTER TABLE session"
+        " RENAME CONSTRAINT fk_session_organisation_id TO fk_session_principal_id"
     )
     op.add_column("session", sa.Column("mandate_id", sa.Uuid))
     op.create_foreign_key("fk_session_mandate_id", "session", "mandate", ["mandate_id"], ["id"])
@@ -52,6 +53,7 @@ def downgrade() -> None:
     op.drop_column("session", "mandate_id")
     op.alter_column("session", "principal_id", new_column_name="organisation_id")
     op.execute(
-        "ALTER TABLE session RENAME CONSTRAINT fk_session_principal_id TO fk_session_organisation_id"
+        "ALTER TABLE session"
+        " RENAME CONSTRAINT fk_session_principal_id TO fk_session_organisation_id"
     )
     op.drop_table("mandate")

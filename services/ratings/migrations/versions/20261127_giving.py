@@ -1,4 +1,7 @@
-"""Giving a rating: the calendar, keys and batches of tokens, messages, codes of windows, what detectors compare."""
+"""Tables for giving a rating.
+
+The calendar, keys and batches of tokens, messages, codes of windows, what detectors compare.
+"""
 
 import sqlalchemy as sa
 from alembic import op

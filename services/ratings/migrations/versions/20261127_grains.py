@@ -14,12 +14,15 @@ def upgrade() -> None:
     op.execute("DROP INDEX ix_rating_count_month")
     op.execute(
         "CREATE TABLE rating_count (LIKE whole, CONSTRAINT pk_rating_count PRIMARY KEY"
-        " (grain, area_code, department_code, month, item, part, pf, sub_channel)) PARTITION BY LIST (grain)"
+        " (grain, area_code, department_code, month, item, part, pf, sub_channel))"
+        " PARTITION BY LIST (grain)"
     )
     for grain in GRAINS:
-        # A department's row of the month changes with every rating: room for new versions keeps the indexes still.
+        # A department's row of the month changes with every rating: room for new versions keeps the
+        # indexes still.
         op.execute(
-            f"CREATE TABLE rating_count_{grain} PARTITION OF rating_count FOR VALUES IN ('{grain}') WITH (fillfactor = 70)"
+            f"CREATE TABLE rating_count_{grain} PARTITION OF rating_count"
+            f" FOR VALUES IN ('{grain}') WITH (fillfactor = 70)"
         )
     op.execute(
         "CREATE INDEX ix_rating_count_month ON rating_count (month) WHERE grain = 'department'"

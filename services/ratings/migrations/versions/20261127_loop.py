@@ -1,4 +1,7 @@
-"""The bad-rating loop: tickets and their steps, appeals, publications, deadlines, and the counters of the rates."""
+"""The bad-rating loop.
+
+Tickets and their steps, appeals, publications, deadlines, and the counters of the rates.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,8 +16,8 @@ RUNNING = sa.text("closed_on IS NULL")
 PENDING = sa.text("decided_on IS NULL")
 SHOWN = sa.text("place IS NOT NULL")
 COUNTED = (
-    "invited grade_1 grade_2 grade_3 grade_4 grade_5 real_bad called_back rectify_due rectified rectified_in_time rerated"
-    " satisfied excluded appeals_decided appeals_upheld"
+    "invited grade_1 grade_2 grade_3 grade_4 grade_5 real_bad called_back rectify_due rectified"
+    " rectified_in_time rerated satisfied excluded appeals_decided appeals_upheld"
 )
 
 
@@ -35,8 +38,8 @@ def _tickets() -> None:
         *_columns(sa.Date, "opened_on callback_due_on verify_due_on rectify_due_on"),
         *_columns(
             sa.Date,
-            "first_call_on reached_on called_back_on verified_on planned_on rectified_on feedback_on closed_on silent_on"
-            " next_due_on watch_on",
+            "first_call_on reached_on called_back_on verified_on planned_on rectified_on"
+            " feedback_on closed_on silent_on next_due_on watch_on",
             nullable=True,
         ),
         *_columns(sa.Boolean, "confirmed satisfied", nullable=True),
@@ -155,7 +158,8 @@ def _counts() -> None:
     )
     department = sa.text("grain = 'department'")
     op.create_index("ix_rating_count_month", "rating_count", ["month"], postgresql_where=department)
-    # A department's row of the month changes with every rating: room for new versions keeps the indexes still.
+    # A department's row of the month changes with every rating: room for new versions keeps the
+    # indexes still.
     op.execute("ALTER TABLE rating_count SET (fillfactor = 70)")
 
 

@@ -43,8 +43,10 @@ Measure = Literal[
     "appeals_decided",
     "appeals_upheld",
 ]
-"""`real_bad`: bad ratings under a real name. `rectify_due`: bad ratings that are rectified, or whose
-time for that is over."""
+"""`real_bad`: bad ratings under a real name.
+
+`rectify_due`: bad ratings that are rectified, or whose time for that is over.
+"""
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 GRADE_MEASURES: dict[Grade, Measure] = {
     1: "grade_1",

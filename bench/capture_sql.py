@@ -1,4 +1,4 @@
-"""What is sent to a database meanwhile: by SQLAlchemy, and past it by `shared.database.direct`."""
+"""Capture what is sent to a database by SQLAlchemy and, past it, by `shared.database.direct`."""
 
 import asyncio
 import re
@@ -14,22 +14,22 @@ OF_THE_DRIVER = re.compile(
     r"(BEGIN|COMMIT|ROLLBACK)\b|\s*(WITH RECURSIVE typeinfo_tree|SELECT\s+current_setting\(.jit)"
 )
 """Frames of transactions, and how asyncpg learns of a type that it does not know yet."""
-Heard = list[tuple[str, Sequence[Any]]]
+CapturedSql = list[tuple[str, Sequence[Any]]]
 """Statements with their parameters, in order."""
 
 
 @asynccontextmanager
-async def overhearing(database: Database) -> AsyncGenerator[Heard]:
-    """Every statement on connections of the pool, without the frame of transactions."""
-    heard: Heard = []
+async def capture_sql(database: Database) -> AsyncGenerator[CapturedSql]:
+    """Capture every statement on connections of the pool, without the frame of transactions."""
+    captured: CapturedSql = []
     drivers: list[Any] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        heard.append((statement, parameters))
+        captured.append((statement, parameters))
 
     def note_direct(query: Any) -> None:
         if not OF_THE_DRIVER.match(query.query):
-            heard.append((query.query, query.args))
+            captured.append((query.query, query.args))
 
     def attach(adapter: Any, *_: Any) -> None:
         drivers.append(adapter.driver_connection)
@@ -39,7 +39,7 @@ async def overhearing(database: Database) -> AsyncGenerator[Heard]:
     event.listen(engine, "before_cursor_execute", note)
     event.listen(engine, "checkout", attach)
     try:
-        yield heard
+        yield captured
         await asyncio.sleep(0)  # the driver tells of a statement in the next turn
     finally:
         event.remove(engine, "before_cursor_execute", note)

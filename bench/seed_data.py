@@ -1,6 +1,9 @@
-"""A running platform to measure: the production topology with one published matter, citizens and a clerk.
+"""A running platform to measure: the production topology with data.
 
-The limits per caller are lifted, because one client here stands for a crowd; everything else runs as in production.
+One matter is published; citizens and officers have tokens.
+
+The limits per caller are lifted, because one client here stands for a crowd; everything else runs
+as in production.
 """
 
 import base64
@@ -64,7 +67,7 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def free_place(data: Any) -> RunFolder:
+def free_run_folder(data: Any) -> RunFolder:
     """A gateway port from which all the others, at their fixed distances, are free too."""
     for offset in random.sample(OFFSETS, len(OFFSETS)):
         if all(_is_free(8000 + offset + step) for step in (0, *range(101, 108), *range(201, 208))):
@@ -76,20 +79,20 @@ def free_place(data: Any) -> RunFolder:
 def running_stack(postgres: Mapping[str, str] | None = None) -> Generator[Stack]:
     """The production topology on this machine, in a folder of its own, gone afterwards."""
     with scratch() as folder:
-        stack = Stack(free_place(folder), settings=NO_LIMITS, postgres=postgres)
+        stack = Stack(free_run_folder(folder), settings=NO_LIMITS, postgres=postgres)
         say("starting PostgreSQL, Kafka and every process")
         with stack:
             yield stack
 
 
 @dataclass
-class Bill:
+class CpuUsage:
     """CPU seconds by part."""
 
     parts: dict[str, float]
 
-    def since(self, before: "Bill") -> "Bill":
-        return Bill({name: value - before.parts[name] for name, value in self.parts.items()})
+    def since(self, before: "CpuUsage") -> "CpuUsage":
+        return CpuUsage({name: value - before.parts[name] for name, value in self.parts.items()})
 
     def each(self, count: int) -> dict[str, float]:
         """CPU milliseconds a request of the gateway, the APIs, the workers and PostgreSQL."""
@@ -106,17 +109,17 @@ class Bill:
         return sum(value for name, value in self.parts.items() if name != "kafka")
 
 
-def bill(stack: Stack) -> Bill:
-    """What every part of the platform has cost so far."""
+def cpu_usage(stack: Stack) -> CpuUsage:
+    """CPU seconds of every part of the platform so far."""
     parts = {name: proc.cpu_seconds(process.pid) for name, process in stack.running.items()}
     parts["postgres"] = proc.cpu_seconds(stack.postgres.postmaster())
     parts["kafka"] = proc.cpu_seconds(stack.kafka.pid)
-    return Bill(parts)
+    return CpuUsage(parts)
 
 
 @dataclass
-class Town:
-    """People with tokens before a running stack, and one matter that takes applications."""
+class SeedData:
+    """A running stack with citizens who have tokens, and one matter that takes applications."""
 
     stack: Stack
     key: OKPKey
@@ -153,7 +156,10 @@ class Town:
         return self.token(kind="staff", roles=list(roles), area=area, department=department)
 
     def application(self, number: int) -> bytes:
-        """The next application of citizen `number`: an effect of its own, under a key of its own."""
+        """The next application of citizen `number`.
+
+        It has a key of its own, so it creates a case of its own.
+        """
         citizen = number % len(self.citizens)
         keyed = {**self.citizens[citizen], "idempotency_key": f"bench-{next(self._numbers)}"}
         return request("POST", "/api/v1/cases/applications", self.applications[citizen], **keyed)
@@ -168,14 +174,14 @@ class Town:
         return orjson.loads(body)
 
 
-async def settle(stack: Stack, citizens: int = 10) -> Town:
-    """Publish the sample's matter through the API and let `citizens` come with their uploads."""
+async def make_seed_data(stack: Stack, citizens: int = 10) -> SeedData:
+    """Publish the sample's matter through the API, and add `citizens` citizens with uploads."""
     key = await _signing_key(stack)
-    town = Town(stack, key, str(key.kid))
+    seed = SeedData(stack, key, str(key.kid))
     client = Client(stack.folder.url)
     document = a_matter()
-    town.place = {name: document[name] for name in ("area_code", "department_code")}
-    administrator = town.token(kind="staff", roles=["administrator"])
+    seed.place = {name: document[name] for name in ("area_code", "department_code")}
+    administrator = seed.token(kind="staff", roles=["administrator"])
     _ = await client.json(
         "PUT", "/api/v1/matters/directory", catalogue.directory(), **administrator
     )
@@ -186,12 +192,12 @@ async def settle(stack: Stack, citizens: int = 10) -> Town:
     assert report["accepted"] == 1, report
     found = await client.json("GET", f"/api/v1/matters/catalogue?area={document['area_code']}")
     wish = {"matter_id": found["items"][0]["id"], "answers": {}}
-    town.guide = await client.json("POST", "/api/v1/matters/personal-guides", wish)
-    await _wait_for_copy(stack, UUID(town.guide["matter_id"]))
+    seed.guide = await client.json("POST", "/api/v1/matters/personal-guides", wish)
+    await _wait_for_copy(stack, UUID(seed.guide["matter_id"]))
     for _ in range(citizens):
-        await _come(town, client)
+        await _add_citizen(seed, client)
     client.close()
-    return town
+    return seed
 
 
 async def _signing_key(stack: Stack) -> OKPKey:
@@ -223,24 +229,24 @@ async def _wait_for_copy(stack: Stack, matter_id: UUID) -> None:
         await connection.close()
 
 
-async def _come(town: Town, client: Client) -> None:
+async def _add_citizen(seed: SeedData, client: Client) -> None:
     """A citizen with an upload for each material of the guide."""
-    citizen = town.token()
+    citizen = seed.token()
     materials = [
         {
             "code": m["code"],
             "upload_id": (await client.json("POST", "/api/v1/cases/uploads", PDF, **citizen))["id"],
         }
-        for m in town.guide["materials"]
+        for m in seed.guide["materials"]
     ]
     assert len(materials) == 3, materials
-    town.citizens.append(citizen)
-    town.applications.append(
+    seed.citizens.append(citizen)
+    seed.applications.append(
         {
-            "matter_id": town.guide["matter_id"],
-            "matter_version": town.guide["version"],
+            "matter_id": seed.guide["matter_id"],
+            "matter_version": seed.guide["version"],
             "answers": {},
-            "guide_digest": town.guide["digest"],
+            "guide_digest": seed.guide["digest"],
             "applicant": APPLICANT,
             "materials": materials,
             "channel": "mobile",

@@ -1,4 +1,7 @@
-"""The cases service alone, in this process, on a database of its own: for counting, explaining and profiling."""
+"""The cases service alone, in this process, on a database of its own.
+
+For counting statements, explaining and profiling.
+"""
 
 import asyncio
 import base64
@@ -16,7 +19,7 @@ import httpx
 from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
-from bench.town import APPLICANT, PDF, a_matter
+from bench.seed_data import APPLICANT, PDF, a_matter
 from deploy.postgres import EmbeddedPostgres
 from services.cases.consumer import copy_matter
 from services.cases.main import build
@@ -58,8 +61,8 @@ def jwks() -> dict[str, Any]:
 
 
 @dataclass
-class Hall:
-    """A citizen and a clerk before the cases app."""
+class StackFixture:
+    """The cases app with a citizen, a clerk and one matter."""
 
     app: FastAPI
     client: httpx.AsyncClient
@@ -75,7 +78,7 @@ class Hall:
         area, department = self.place["area_code"], self.place["department_code"]
         return token(kind="staff", roles=["window_clerk"], area=area, department=department)
 
-    async def bring(self) -> None:
+    async def upload_materials(self) -> None:
         """Upload a file for each material."""
         for material in self.guide.materials:
             answer = await self.client.post(f"{BASE}/uploads", content=PDF, headers=self.citizen)
@@ -91,7 +94,7 @@ class Hall:
             "applicant": APPLICANT,
             "materials": self.uploads,
         }
-        keyed = {**self.citizen, "Idempotency-Key": f"hall-{next(self._numbers)}"}
+        keyed = {**self.citizen, "Idempotency-Key": f"bench-{next(self._numbers)}"}
         answer = await self.client.post(f"{BASE}/applications", json=body, headers=keyed)
         return answer.raise_for_status().json()
 
@@ -107,8 +110,13 @@ class Hall:
 
 
 @asynccontextmanager
-async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[Hall]:
-    """The cases app on the migrated database `tongban_cases` of `postgres`, with one matter open for applications."""
+async def open_stack_fixture(
+    postgres: EmbeddedPostgres, folder: Path
+) -> AsyncGenerator[StackFixture]:
+    """The cases app on the migrated database `tongban_cases` of `postgres`.
+
+    One matter is open for applications.
+    """
     dsn = postgres.dsn("tongban_cases")
     settings = Settings(
         database_url=dsn,  # pyright: ignore[reportArgumentType]
@@ -132,9 +140,9 @@ async def open_hall(postgres: EmbeddedPostgres, folder: Path) -> AsyncGenerator[
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://bench") as client,
     ):
-        hall = Hall(app, client, dsn, guide, place)
-        await hall.bring()
-        yield hall
+        fixture = StackFixture(app, client, dsn, guide, place)
+        await fixture.upload_materials()
+        yield fixture
 
 
 async def _publish(app: FastAPI, document: MatterDocument) -> UUID:

@@ -1,0 +1,1 @@
+# radon has no types of its own. These are the parts that this project uses.
