@@ -15,7 +15,7 @@ from services.cases.bundles.model import BundleCase, BundleCopy
 from services.cases.calendar.model import CalendarVersion
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import CaseResult
-from services.cases.case_file.model.license_copies import LicenseCopy
+from services.cases.case_file.model.materials import LicenseCopy
 from services.cases.case_file.model.states import State
 from services.cases.case_file.queries import CASE_ROW, CaseRow
 from services.cases.licenses.queries import lock_licenses

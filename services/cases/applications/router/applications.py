@@ -1,11 +1,13 @@
 """HTTP endpoints of uploads and applications."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from services.cases.access import Files
-from services.cases.applications.dependencies import CaseNumbers
-from services.cases.applications.schemas.applications import Apply, UploadRead
+from services.cases.applications.schemas import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
+from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.case_file.schemas import CaseRead
 from services.cases.case_file.views import answer_case
 from shared.http.bodies import file_body
@@ -15,6 +17,14 @@ from shared.runtime.storage import MAX_FILE
 from shared.security.auth import CurrentCaller
 
 router = APIRouter(route_class=IdempotentRoute)
+
+
+async def case_numbers(request: Request) -> CaseNumberAllocator:
+    """The allocator of this process."""
+    return request.app.state.case_numbers
+
+
+CaseNumbers = Annotated[CaseNumberAllocator, Depends(case_numbers)]
 
 
 @router.post(

@@ -9,13 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
 from services.cases.applications.queries import ApplicationInputs, PublishedMatter
-from services.cases.applications.schemas.applications import (
+from services.cases.applications.schemas import (
     Applicant,
     Apply,
     ChannelName,
+    GivenMaterial,
     Guided,
+    PromisedMaterial,
 )
-from services.cases.applications.schemas.materials import GivenMaterial, PromisedMaterial
 from services.cases.applications.use_cases.materials import (
     ApplicantMatch,
     MaterialSources,
@@ -31,7 +32,6 @@ from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRol
 from services.cases.case_file.model.materials import StoredMaterial
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
-from services.cases.licenses.use_cases import add_uses, licenses_among, record_uses
 from shared.domain import codes
 from shared.domain.codes import MatterType
 from shared.domain.guides import PersonalGuide, personal_guide
@@ -275,10 +275,8 @@ async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:
     journal = Journal(session, at.now)
     submitted, received = case.submit(at)
     journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
-    licenses = licenses_among(case.materials)
-    record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
+    journal.use_licenses(case, case.materials, role=StepRole.INTAKE, at=at)
     await journal.write_with(case)
-    await add_uses(session, [(case.id, material) for material in licenses])
 
 
 def intake_step(case: Case, act: CaseAct) -> Step:

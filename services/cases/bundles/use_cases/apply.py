@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications.queries import PublishedMatter
-from services.cases.applications.schemas.materials import GivenMaterial, LicensedMaterial
+from services.cases.applications.schemas import GivenMaterial, LicensedMaterial
 from services.cases.applications.use_cases.apply import (
     Submitter,
     applicant_match,
@@ -36,11 +36,13 @@ from services.cases.bundles.use_cases.form import check_form
 from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
-from services.cases.case_file.model.license_copies import LicenseUse
-from services.cases.case_file.model.materials import FromLicense, Promised, StoredMaterial
+from services.cases.case_file.model.materials import (
+    LicenseUse,
+    Promised,
+    StoredMaterial,
+)
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal
-from services.cases.licenses.use_cases import add_uses, licenses_among, record_uses
 from shared.domain import codes
 from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, bundle_guide
 from shared.domain.workdays import Moment
@@ -366,13 +368,9 @@ async def _store(
         object_id=parent.id,
         detail={"channel": parent.channel.value, "children": len(cases)},
     )
-    uses: list[tuple[UUID, FromLicense]] = []
     for case in cases:
-        licenses = licenses_among(case.materials)
-        record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
-        uses += [(case.id, material) for material in licenses]
+        journal.use_licenses(case, case.materials, role=StepRole.INTAKE, at=at)
     # The journal writes what the session knows before its own rows, which refer to it.
     session.add(parent)
     session.add_all(cases)
     await journal.write()
-    await add_uses(session, uses)
