@@ -9,7 +9,7 @@ from services.cases import development
 from services.cases.applications.router import applications, license_matches
 from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.bundles import router as bundles
-from services.cases.calendar_changes import router as calendar_changes
+from services.cases.calendar import router as calendar
 from services.cases.case_file import router as case_file
 from services.cases.handling.router import acts, lights
 from services.cases.imports import router as imports
@@ -30,7 +30,7 @@ ROUTERS = (
     acts.router,
     lights.router,
     license_matches.router,
-    calendar_changes.router,
+    calendar.router,
     development.router,
 )
 """Below `/api/v1/cases`; the router tries them in this order, so the most frequent come first."""

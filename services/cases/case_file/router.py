@@ -9,7 +9,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from services.cases.access import FIRST, Config, Files, Officer
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file import queries
 from services.cases.case_file import use_cases as case_file
 from services.cases.case_file.model.materials import file_of
@@ -24,6 +23,7 @@ from services.cases.case_file.views import (
     summarize,
 )
 from shared import clock
+from shared.database.calendar import get_calendar
 from shared.database.guess_limits import GuessLimit
 from shared.errors import NotFoundError
 from shared.http.client_address import client_address
@@ -59,7 +59,7 @@ async def get_case(
     """One case: whole for its applicant, masked for the officers of its department."""
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
-    calendar = await calendar_queries.get_calendar(session, case.calendar)
+    calendar = await get_calendar(session, case.calendar)
     return answer_case(case, caller, headers=response.headers, calendar=calendar)
 
 

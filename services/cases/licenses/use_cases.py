@@ -13,7 +13,6 @@ import orjson
 from sqlalchemy import Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import (
     ApplicantKind,
@@ -30,6 +29,7 @@ from services.cases.case_file.model.materials import (
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
 from services.cases.licenses import queries as license_queries
+from shared.database.calendar import get_calendar
 from shared.database.direct import Direct, command
 from shared.domain import masking
 from shared.domain.workdays import Moment
@@ -97,7 +97,7 @@ async def follow_licenses(
         return
     cases = await license_queries.lock_cases_using(session, changed)
     if cases:
-        at = Moment(now, await calendar_queries.get_calendar(session))
+        at = Moment(now, await get_calendar(session))
         await _recheck_cases(session, cases, licenses=changed, at=at)
 
 

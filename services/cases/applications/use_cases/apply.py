@@ -26,12 +26,12 @@ from services.cases.applications.use_cases.materials import (
     upload_ids,
 )
 from services.cases.applications.use_cases.numbers import CaseNumberAllocator
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
 from services.cases.case_file.model.materials import StoredMaterial
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
+from shared.database.calendar import get_calendar
 from shared.domain import codes
 from shared.domain.codes import MatterType
 from shared.domain.guides import PersonalGuide, personal_guide
@@ -109,7 +109,7 @@ async def apply_for(
         license_ids=license_ids(command.materials),
         owner=submitter.caller.subject,
     )
-    at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
+    at = Moment(now, await get_calendar(session, inputs.calendar))
     guide = checked_guide(command, inputs.matter)
     materials = await _resolve_materials(
         session, command, guide=guide, inputs=inputs, submitter=submitter, at=at

@@ -33,7 +33,6 @@ from services.cases.bundles.model import FORM, BundleCase, PlanEntry, PlannedRes
 from services.cases.bundles.queries import BundleInputs
 from services.cases.bundles.schemas import ApplyBundle
 from services.cases.bundles.use_cases.form import check_form
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
 from services.cases.case_file.model.materials import (
@@ -43,6 +42,7 @@ from services.cases.case_file.model.materials import (
 )
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal
+from shared.database.calendar import get_calendar
 from shared.domain import codes
 from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, bundle_guide
 from shared.domain.workdays import Moment
@@ -91,7 +91,7 @@ async def apply_for_bundle(
         owner=submitter.caller.subject,
     )
     _check_open(command, inputs, submitter=submitter)
-    at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
+    at = Moment(now, await get_calendar(session))
     children = await _checked_children(session, command, inputs=inputs, submitter=submitter, at=at)
     parent = _new_parent(command, inputs, submitter=submitter, at=at)
     cases: list[Case] = []
