@@ -9,9 +9,9 @@ from services.cases.applications.schemas import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
 from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.case_file.schemas import CaseRead
-from services.cases.case_file.views import answer_case
 from shared.http.bodies import file_body
 from shared.http.dependencies import Now, Session
+from shared.http.etags import etag
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.runtime.storage import MAX_FILE
 from shared.security.auth import CurrentCaller
@@ -61,4 +61,5 @@ async def apply_for(
         session, command, numbers=numbers, submitter=submitter, now=now
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
-    return answer_case(case, caller, headers=response.headers, calendar=at.calendar)
+    response.headers["etag"] = etag(case.revision)
+    return CaseRead.of(case, caller, calendar=at.calendar)
