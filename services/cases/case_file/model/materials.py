@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.case_file.model.enums import ApplicantKind, LicenseStatus, LicenseTrust
 from services.cases.model_base import Base
-from shared.database.columns import enum_column
+from shared.database.columns import enum_column, is_none
 from shared.errors import Rule
 
 GAP_RESERVE = 2
@@ -52,11 +52,6 @@ class StoredPart(BaseModel):
         return part
 
 
-def _is_none(value: object) -> bool:
-    """For keys that a document has only while there is something to say."""
-    return value is None
-
-
 class Uploaded(StoredPart):
     """A file that the applicant uploaded."""
 
@@ -74,8 +69,8 @@ class FromEarlierCase(StoredPart):
 
     code: str
     kind: Literal["earlier_case"] = "earlier_case"
-    digest: str | None = Field(default=None, exclude_if=_is_none)
-    media_type: str | None = Field(default=None, exclude_if=_is_none)
+    digest: str | None = Field(default=None, exclude_if=is_none)
+    media_type: str | None = Field(default=None, exclude_if=is_none)
     earlier_case_id: UUID
     earlier_code: str
 
@@ -97,8 +92,8 @@ class FromLicense(StoredPart):
     digest: str
     valid_until: date | None
     consent: bool
-    current_digest: str | None = Field(default=None, exclude_if=_is_none)
-    lapsed: LicenseStatus | None = Field(default=None, exclude_if=_is_none)
+    current_digest: str | None = Field(default=None, exclude_if=is_none)
+    lapsed: LicenseStatus | None = Field(default=None, exclude_if=is_none)
 
     def lapsed_status(self, day: date) -> LicenseStatus | None:
         """Why the license is no evidence on that day; None where all is well."""
