@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.cases.access import Files
 from services.cases.applications.schemas import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.case_file.schemas import CaseRead
+from shared.database.serials import SerialAllocator
 from shared.http.bodies import file_body
 from shared.http.dependencies import Now, Session
 from shared.http.etags import etag
@@ -19,12 +19,12 @@ from shared.security.auth import CurrentCaller
 router = APIRouter(route_class=IdempotentRoute)
 
 
-async def case_numbers(request: Request) -> CaseNumberAllocator:
+async def case_numbers(request: Request) -> SerialAllocator:
     """The allocator of this process."""
     return request.app.state.case_numbers
 
 
-CaseNumbers = Annotated[CaseNumberAllocator, Depends(case_numbers)]
+CaseNumbers = Annotated[SerialAllocator, Depends(case_numbers)]
 
 
 @router.post(

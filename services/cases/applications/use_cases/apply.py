@@ -25,13 +25,13 @@ from services.cases.applications.use_cases.materials import (
     license_use,
     upload_ids,
 )
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
 from services.cases.case_file.model.materials import StoredMaterial
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
 from shared.database.calendar import get_calendar
+from shared.database.serials import SerialAllocator
 from shared.domain import codes
 from shared.domain.codes import MatterType
 from shared.domain.guides import PersonalGuide, personal_guide
@@ -93,7 +93,7 @@ async def apply_for(
     session: AsyncSession,
     command: Apply,
     *,
-    numbers: CaseNumberAllocator,
+    numbers: SerialAllocator,
     submitter: Submitter,
     now: datetime,
 ) -> tuple[Case, Moment]:
@@ -263,7 +263,7 @@ def _number_code(matter: PublishedMatter) -> str:
     return f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
 
 
-async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, at: Moment) -> str:
+async def next_number(numbers: SerialAllocator, matter: PublishedMatter, *, at: Moment) -> str:
     """办件编号: the code of the matter, the day, and the serial number of the day."""
     code = _number_code(matter)
     return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))

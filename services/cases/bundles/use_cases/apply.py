@@ -27,7 +27,6 @@ from services.cases.applications.use_cases.materials import (
     license_ids,
     upload_ids,
 )
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.model import FORM, BundleCase, PlanEntry, PlannedResult
 from services.cases.bundles.queries import BundleInputs
@@ -43,6 +42,7 @@ from services.cases.case_file.model.materials import (
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal
 from shared.database.calendar import get_calendar
+from shared.database.serials import SerialAllocator
 from shared.domain import codes
 from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, bundle_guide
 from shared.domain.workdays import Moment
@@ -75,7 +75,7 @@ async def apply_for_bundle(
     session: AsyncSession,
     command: ApplyBundle,
     *,
-    numbers: CaseNumberAllocator,
+    numbers: SerialAllocator,
     submitter: Submitter,
     now: datetime,
 ) -> tuple[BundleCase, list[Case], Moment]:
@@ -338,7 +338,7 @@ def _plan(
 
 
 async def _parent_number(
-    command: ApplyBundle, inputs: BundleInputs, *, numbers: CaseNumberAllocator, at: Moment
+    command: ApplyBundle, inputs: BundleInputs, *, numbers: SerialAllocator, at: Moment
 ) -> str:
     """A number of our own: there is no national structure for the parent of an application."""
     code = f"B{inputs.document.area_code}{command.bundle_id.hex[-18:].upper()}"
