@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from services.cases.calendar import queries as calendar_queries
 from services.cases.settings import Settings
 from shared.database.acts import Act
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.http.dependencies import Now, Session, act_by, settings_of
 from shared.runtime.storage import Storage
@@ -21,7 +21,7 @@ FIRST = UUID(int=0)
 
 async def current_moment(session: Session, now: Now) -> Moment:
     """The present time with the newest calendar."""
-    return Moment(now, await calendar_queries.get_calendar(session))
+    return Moment(now, await get_calendar(session))
 
 
 At = Annotated[Moment, Depends(current_moment)]

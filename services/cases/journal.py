@@ -2,7 +2,7 @@
 
 Whoever changes a case appends the step with its events and writes the journal in the same
 transaction. The agent who acts for the applicant is taken from the request; the time of a step is
-the one given to the journal.
+the one given to the journal. E-licenses that a case begins to use cost a second statement.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +17,13 @@ from sqlalchemy.sql.elements import TextClause
 
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import StepRole
+from services.cases.case_file.model.materials import FromLicense, StoredMaterial, licenses_among
 from services.cases.case_file.model.states import CaseAct
 from services.cases.case_file.model.timeline import OPINION_PURPOSE
 from shared import context
 from shared.database import audit
 from shared.database.direct import command
+from shared.domain.workdays import Moment
 from shared.events.base import Event
 from shared.ids import new_id
 from shared.messaging import outbox
@@ -60,6 +62,13 @@ def _write_with_case() -> TextClause:
 
 WRITE_WITH_CASE = command(_write_with_case())
 """The same with the row of a new case: applying is what officers and citizens wait for most."""
+
+ADD_USES = command(
+    "WITH used AS (SELECT * FROM unnest(CAST(:licenses AS uuid[]), CAST(:cases AS uuid[]),"
+    " CAST(:codes AS text[])) AS u (license_id, case_id, material_code))"
+    " INSERT INTO case_license (license_id, case_id, material_code)"
+    " SELECT license_id, case_id, material_code FROM used ON CONFLICT DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,7 @@ class Journal:
         self._steps: list[dict[str, object]] = []
         self._trail: list[Mapping[str, object]] = []
         self._events: list[Event] = []
+        self._uses: list[tuple[UUID, FromLicense]] = []
 
     def append(self, step: Step, *events: Event) -> None:
         """A step of a case, with the events that tell other services of it."""
@@ -151,6 +161,30 @@ class Journal:
         self._trail.append(entry)
         self._events.extend(events)
 
+    def use_licenses(
+        self, case: Case, materials: Iterable[StoredMaterial], *, role: StepRole, at: Moment
+    ) -> None:
+        """用证: a step with its event for each of these materials that a license meets.
+
+        Which case uses which licenses is remembered, to find it when one of them changes.
+        """
+        used = licenses_among(materials)
+        events = case.license_uses(used, context.current().actor, at=at)
+        for material, event in zip(used, events, strict=True):
+            step = Step(
+                case_id=case.id,
+                act=CaseAct.USE_LICENSE,
+                role=role,
+                note=f"{material.code}: {material.type_name.get('zh', '')}",
+                detail={
+                    "material": material.code,
+                    "license": str(material.license_id),
+                    "consent": material.consent,
+                },
+            )
+            self.append(step, event)
+            self._uses.append((case.id, material))
+
     def publish(self, events: Iterable[Event]) -> None:
         """Events without an entry of the audit trail: of many records that one entry counts."""
         self._events.extend(events)
@@ -159,11 +193,25 @@ class Journal:
         """Write everything that was appended; pending changes of entities are written first."""
         if self._trail or self._events:
             await WRITE.execute(self._session, **self._values())
+        await self._add_uses()
 
     async def write_with(self, case: Case) -> None:
         """Write a new case, which the session does not know, and everything that was appended."""
         values = {f"case_{name}": getattr(case, name) for name in CASE_NAMES}
         await WRITE_WITH_CASE.execute(self._session, **values, **self._values())
+        await self._add_uses()
+
+    async def _add_uses(self) -> None:
+        """The rows refer to their cases, which must have been written before."""
+        if not self._uses:
+            return
+        await ADD_USES.execute(
+            self._session,
+            licenses=[material.license_id for _, material in self._uses],
+            cases=[case_id for case_id, _ in self._uses],
+            codes=[material.code for _, material in self._uses],
+        )
+        self._uses.clear()
 
     def _values(self) -> dict[str, object]:
         """Parameters of the statements."""

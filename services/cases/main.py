@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.cases import development
+from services.cases.applications.model import CaseSerial
 from services.cases.applications.router import applications, license_matches
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.bundles import router as bundles
-from services.cases.calendar_changes import router as calendar_changes
+from services.cases.calendar import router as calendar
 from services.cases.case_file import router as case_file
 from services.cases.handling.router import acts, lights
 from services.cases.imports import router as imports
 from services.cases.settings import Settings
+from shared.database.serials import SerialAllocator
 from shared.http.app import create_app
 from shared.http.server import run_api
 from shared.messaging.bus import Bus
@@ -30,7 +31,7 @@ ROUTERS = (
     acts.router,
     lights.router,
     license_matches.router,
-    calendar_changes.router,
+    calendar.router,
     development.router,
 )
 """Below `/api/v1/cases`; the router tries them in this order, so the most frequent come first."""
@@ -44,7 +45,7 @@ def build(
         "cases", settings, parts=ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan
     )
     app.state.storage = Storage(settings.storage_url)
-    app.state.case_numbers = CaseNumberAllocator(app.state.database)
+    app.state.case_numbers = SerialAllocator(app.state.database, CaseSerial)
     return app
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.cases.calendar_changes import use_cases as calendar_changes
+from services.cases.calendar import use_cases as calendar
 from services.cases.case_file import use_cases as case_file
 from services.cases.handling.use_cases import deemed_acceptance, lights
 from services.cases.handling.use_cases.lights import LightChanges
@@ -58,12 +58,12 @@ async def run_clocks(database: Database, now: datetime) -> ClockRun:
 async def follow_calendar(database: Database, now: datetime) -> None:
     """Finish what changes of the calendar began, with a second pass a little later."""
     async with database.reading() as session:
-        change_ids = await calendar_changes.list_unfinished(session, now)
+        change_ids = await calendar.list_unfinished(session, now)
     for change_id in change_ids:
         more = True
         while more:
             async with database.transaction() as session:
-                more = await calendar_changes.follow_change(session, change_id, now=now, passes=2)
+                more = await calendar.follow_change(session, change_id, now=now, passes=2)
 
 
 async def forget_tracking_attempts(database: Database, now: datetime) -> None:

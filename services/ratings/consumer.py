@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.calendar import use_cases as calendar
-from services.ratings.calendar.queries import get_calendar
 from services.ratings.giving.use_cases.records import judge_records
 from services.ratings.invitations.use_cases import invite
 from services.ratings.invitations.use_cases.invite import InvitingEvent
 from services.ratings.settings import Rules
 from shared import clock
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseImported
 from shared.events.exchange import RecordReceived

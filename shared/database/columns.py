@@ -2,15 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from sqlalchemy import Dialect, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import MappedColumn, mapped_column
@@ -48,25 +42,15 @@ def enum_column(enum: type[E], **options: Any) -> MappedColumn[E]:
 class StoredModel(BaseModel):
     """A document, or a part of one, in a JSONB column.
 
-    A key in `omitted_when_none` is left out while its value is None, as documents that were
-    stored before have it. Unknown keys are kept: a newer version beside this one may have
-    written them.
+    Unknown keys are kept: a newer version beside this one may have written them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    omitted_when_none: ClassVar[frozenset[str]] = frozenset()
 
-    @model_serializer(mode="wrap")
-    def _omit(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        values = cast("dict[str, object]", handler(self))
-        omitted = type(self).omitted_when_none
-        if not omitted:
-            return values
-        return {
-            name: value
-            for name, value in values.items()
-            if value is not None or name not in omitted
-        }
+
+def is_none(value: object) -> bool:
+    """For `Field(exclude_if=is_none)`: a key that a document has only while it has a value."""
+    return value is None
 
 
 class Json(TypeDecorator[D], Generic[D]):

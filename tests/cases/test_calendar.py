@@ -132,8 +132,8 @@ async def test_every_process_counts_by_the_new_calendar_without_a_restart(
 async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
     stack: StackFixture, administrator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cases.calendar_changes.use_cases.BATCH", 3)
-    monkeypatch.setattr("services.cases.calendar_changes.router.PATIENCE", 0.0)
+    monkeypatch.setattr("services.cases.calendar.use_cases.BATCH", 3)
+    monkeypatch.setattr("services.cases.calendar.router.PATIENCE", 0.0)
     today, holiday = (
         clock.local_date(clock.now()),
         CALENDAR.add_working_days(clock.local_date(clock.now()), 2),
@@ -166,7 +166,7 @@ async def test_many_cases_move_in_batches_and_a_second_pass_finds_the_late_one(
 async def test_light_over_a_day_that_has_moved_goes_out_the_same_day(
     stack: StackFixture, administrator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cases.calendar_changes.router.PATIENCE", 0.0)
+    monkeypatch.setattr("services.cases.calendar.router.PATIENCE", 0.0)
     await stack.publish(
         a_document(steps=[]), revision=2
     )  # So that no light over a step burns beside it.

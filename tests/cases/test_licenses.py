@@ -14,7 +14,7 @@ import pytest
 
 from bench.capture_sql import capture_sql
 from services.cases.case_file.model.enums import LicenseStatus
-from services.cases.case_file.model.license_copies import LicenseCopy
+from services.cases.case_file.model.materials import LicenseCopy
 from services.cases.consumer import consumer
 from services.cases.licenses import queries as license_queries
 from services.cases.licenses.use_cases import follow_licenses

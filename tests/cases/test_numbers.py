@@ -8,7 +8,8 @@ from datetime import date
 
 import pytest
 
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
+from services.cases.applications.model import CaseSerial
+from shared.database.serials import SerialAllocator
 from shared.database.session import Database
 from shared.errors import UnavailableError
 from tests.conftest import DatabaseFactory
@@ -16,7 +17,7 @@ from tests.conftest import DatabaseFactory
 DAY = date(2026, 3, 10)
 
 
-async def taken(numbers: CaseNumberAllocator, times: int, code: str = "A") -> list[int]:
+async def taken(numbers: SerialAllocator, times: int, code: str = "A") -> list[int]:
     return await asyncio.gather(*(numbers.allocate(code, DAY) for _ in range(times)))
 
 
@@ -24,7 +25,7 @@ async def test_hundred_at_once_from_two_processes_get_a_number_each(
     database_of: DatabaseFactory,
 ) -> None:
     database = await database_of("cases")
-    here, there = CaseNumberAllocator(database), CaseNumberAllocator(database)
+    here, there = SerialAllocator(database, CaseSerial), SerialAllocator(database, CaseSerial)
 
     first, second, other = await asyncio.gather(
         taken(here, 50), taken(there, 50), taken(here, 3, code="B")
@@ -38,7 +39,7 @@ async def test_hundred_at_once_from_two_processes_get_a_number_each(
 
 async def test_lost_connection_is_made_anew(database_of: DatabaseFactory) -> None:
     database = await database_of("cases")
-    numbers = CaseNumberAllocator(database)
+    numbers = SerialAllocator(database, CaseSerial)
     before = await numbers.allocate("A", DAY)
     connection = await database.connect()
     _ = await connection.execute(
@@ -55,7 +56,7 @@ async def test_lost_connection_is_made_anew(database_of: DatabaseFactory) -> Non
 
 async def test_database_away_is_told_to_every_waiting_caller() -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing", data_key=b"k" * 32)
-    numbers = CaseNumberAllocator(away)
+    numbers = SerialAllocator(away, CaseSerial)
 
     answers = await asyncio.gather(
         *(numbers.allocate("A", DAY) for _ in range(3)), return_exceptions=True
@@ -65,7 +66,7 @@ async def test_database_away_is_told_to_every_waiting_caller() -> None:
 
 
 async def test_caller_who_left_does_not_stop_the_others(database_of: DatabaseFactory) -> None:
-    numbers = CaseNumberAllocator(await database_of("cases"))
+    numbers = SerialAllocator(await database_of("cases"), CaseSerial)
     leaving = asyncio.create_task(numbers.allocate("A", DAY))
     await asyncio.sleep(0)
     _ = leaving.cancel()

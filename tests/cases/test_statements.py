@@ -9,8 +9,8 @@ from tests.builders.matters import a_document
 from tests.cases.conftest import BASE, StackFixture
 
 
-# The number of a case is taken beside the transaction (`use_cases/numbers.py`), on a connection
-# outside the pool.
+# The number of a case is taken beside the transaction (`shared/database/serials.py`), on a
+# connection outside the pool.
 async def test_create_takes_four_statements_and_the_number(stack: StackFixture) -> None:
     _ = await stack.apply()  # The first one fills the process's memory of calendar and matter.
     body = await stack.application(stack.citizen)

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from deploy.embedded import SERVICES
-from services.cases.applications.schemas.applications import UploadRead
+from services.cases.applications.schemas import UploadRead
 from shared.errors import PROBLEM_TYPE
 from shared.http.app import PROBLEM_SCHEMA
 from tests.conftest import ClientFactory, TokenFactory

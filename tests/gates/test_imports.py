@@ -39,6 +39,7 @@ PLANTS = [
     ("Features of ratings", "services/ratings/rating/queries.py", "services.ratings.worker"),
     (DRAWERS, "services/cases/bundles/queries.py", "services.cases.bundles.router"),
     (DRAWERS, "services/ratings/calendar/model.py", "services.ratings.calendar.queries"),
+    (DRAWERS, "services/cases/case_file/queries.py", "services.cases.case_file.schemas"),
     (PACKAGES, "shared/domain/codes.py", "shared.events.cases"),
     (PACKAGES, "shared/database/direct.py", "shared.http.app"),
     (

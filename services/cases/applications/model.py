@@ -1,13 +1,14 @@
 """Tables that applications rest on."""
 
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Integer, Text, UniqueConstraint, Uuid
+from sqlalchemy import Boolean, DateTime, Integer, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model_base import Base
 from shared.database.columns import json_column
+from shared.database.serials import SerialRow
 from shared.domain.guides import MatterDocument
 
 
@@ -23,14 +24,10 @@ class MatterCopy(Base):
     document: Mapped[MatterDocument] = json_column(MatterDocument)
 
 
-class CaseSerial(Base):
-    """The last serial number of a matter on a day."""
+class CaseSerial(SerialRow, Base):
+    """The last serial number of a matter (办件编号) on a day."""
 
     __tablename__ = "case_serial"
-
-    code: Mapped[str] = mapped_column(Text, primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    last: Mapped[int] = mapped_column(Integer)
 
 
 class Upload(Base):

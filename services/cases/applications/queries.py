@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications.model import Upload
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.license_copies import LicenseCopy, LicenseValues
-from services.cases.case_file.model.materials import StoredMaterial
+from services.cases.case_file.model.materials import LicenseCopy, LicenseValues, StoredMaterial
 from shared.database.columns import Json
 from shared.database.direct import Direct
 from shared.domain.guides import MatterDocument

@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.cases.applications.model import MatterCopy
 from services.cases.applications.queries import PublishedMatter, UploadedFile, list_uploads
 from services.cases.bundles.model import BundleCase, BundleCopy
-from services.cases.calendar.model import CalendarVersion
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import CaseResult
-from services.cases.case_file.model.license_copies import LicenseCopy
+from services.cases.case_file.model.materials import LicenseCopy
 from services.cases.case_file.model.states import State
 from services.cases.case_file.queries import CASE_ROW, CaseRow
 from services.cases.licenses.queries import lock_licenses
@@ -26,17 +25,13 @@ from shared.errors import NotFoundError
 
 @dataclass(frozen=True, slots=True)
 class BundleInputs:
-    """What an application for a bundle rests on.
-
-    `matters`: the children that take applications. `calendar`: the calendar's version.
-    """
+    """What an application for a bundle rests on; `matters` are the children that take any."""
 
     version: int
     document: BundleSnapshot
     matters: dict[UUID, PublishedMatter]
     uploads: dict[UUID, UploadedFile]
     licenses: dict[UUID, LicenseCopy]
-    calendar: UUID
 
 
 async def get_bundle_inputs(
@@ -60,14 +55,12 @@ async def get_bundle_inputs(
     for copy in await session.scalars(statement):
         matter = PublishedMatter(copy.matter_id, copy.revision, copy.version, copy.document)
         matters[copy.matter_id] = matter
-    calendar = (await session.execute(select(CalendarVersion.version))).scalar_one()
     return BundleInputs(
         version=bundle.version,
         document=bundle.document,
         matters=matters,
         uploads=await list_uploads(session, upload_ids, owner=owner),
         licenses=await lock_licenses(session, license_ids),
-        calendar=calendar,
     )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from services.cases.access import FIRST, At
-from services.cases.applications.dependencies import CaseNumbers
+from services.cases.applications.router.applications import CaseNumbers
 from services.cases.applications.use_cases.apply import submitter_of
 from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.queries import BundleSummaryRow

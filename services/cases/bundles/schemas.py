@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.cases.applications.schemas.applications import Applicant, ChannelName, Digest
-from services.cases.applications.schemas.materials import Materials
+from services.cases.applications.schemas import Applicant, ChannelName, Digest, Materials
 from services.cases.bundles.model import BundleState
 from services.cases.case_file.model.enums import ApplicantKind, CaseResult, Channel
 from services.cases.case_file.model.states import State

@@ -15,7 +15,7 @@ from services.cases.bundles.queries import BundleSummaryRow
 from services.cases.bundles.schemas import BundleCaseRead, BundleCaseSummary, BundleChildRead
 from services.cases.case_file.model.case import ACCEPTANCE_DAYS
 from services.cases.case_file.model.states import State
-from services.cases.case_file.views import AnyCase, ApplicantData, is_own, show_case
+from services.cases.case_file.schemas import AnyCase, ApplicantData, CaseRead, is_own
 from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.security.tokens import Caller
@@ -109,7 +109,7 @@ def _show_children(
             child.number = case.number
         if entry.code in visible:
             child.number = case.number
-            child.case = show_case(case, caller, calendar=at.calendar)
+            child.case = CaseRead.of(case, caller, calendar=at.calendar)
         shown.append(child)
     return shown
 

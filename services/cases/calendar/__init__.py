@@ -1,1 +1,1 @@
-"""Working days of the city, as data."""
+"""The working calendar of the city, its changes, and how due dates of open cases follow."""

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import LargeBinary, bindparam, select, text, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.calendar.queries import NEWEST_VERSION
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import (
     ApplicantKind,
@@ -21,6 +20,7 @@ from services.cases.case_file.model.materials import CorrectionItem, StoredMater
 from services.cases.case_file.model.states import IS_OPEN, State
 from services.cases.case_file.model.timeline import TimelineRow
 from services.cases.case_file.model.tracking import TrackingTries
+from shared.database.calendar import NEWEST_VERSION
 from shared.database.direct import Direct
 from shared.database.guess_limits import Guess, LimitedLookup
 from shared.errors import NotFoundError

@@ -9,25 +9,28 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from services.cases.access import FIRST, Config, Files, Officer
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file import queries
 from services.cases.case_file import use_cases as case_file
 from services.cases.case_file.model.materials import file_of
 from services.cases.case_file.model.states import State
 from services.cases.case_file.queries import CaseSummaryRow, WorkFilter
-from services.cases.case_file.schemas import CaseRead, CaseSummary, StepRead, Track, Tracked
-from services.cases.case_file.views import (
-    answer_case,
+from services.cases.case_file.schemas import (
+    CaseRead,
+    CaseSummary,
+    StepRead,
+    Track,
+    Tracked,
     check_reader,
     is_own,
     shown_due_date,
-    summarize,
 )
 from shared import clock
+from shared.database.calendar import get_calendar
 from shared.database.guess_limits import GuessLimit
 from shared.errors import NotFoundError
 from shared.http.client_address import client_address
 from shared.http.dependencies import Db, ReadSession
+from shared.http.etags import etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import CurrentCaller, MaybeCaller
 
@@ -49,7 +52,7 @@ async def list_own_cases(
     )
     rows: Sequence[CaseSummaryRow]
     rows, next_cursor = page_of(found, limit, "id")
-    return Page[CaseSummary](items=[summarize(row) for row in rows], next=next_cursor)
+    return Page[CaseSummary](items=[CaseSummary.of(row) for row in rows], next=next_cursor)
 
 
 @router.get("/files/{case_id}")
@@ -59,8 +62,9 @@ async def get_case(
     """One case: whole for its applicant, masked for the officers of its department."""
     case = await queries.read_case(session, case_id)
     check_reader(case, caller)
-    calendar = await calendar_queries.get_calendar(session, case.calendar)
-    return answer_case(case, caller, headers=response.headers, calendar=calendar)
+    calendar = await get_calendar(session, case.calendar)
+    response.headers["etag"] = etag(case.revision)
+    return CaseRead.of(case, caller, calendar=calendar)
 
 
 @router.get("/files/{case_id}/timeline")
@@ -167,4 +171,4 @@ async def list_work(
     )
     rows: Sequence[CaseSummaryRow]
     rows, next_cursor = page_of(found, limit, "due_on", "id")
-    return Page[CaseSummary](items=[summarize(row) for row in rows], next=next_cursor)
+    return Page[CaseSummary](items=[CaseSummary.of(row) for row in rows], next=next_cursor)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from services.cases.applications.schemas.materials import Materials
+from services.cases.applications.schemas import Materials
 from services.cases.case_file.model.case import DeliveryMethod
 from services.cases.case_file.model.clocks import Level, LightRule
 from services.cases.schema_base import Strict

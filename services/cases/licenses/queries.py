@@ -10,7 +10,7 @@ from sqlalchemy.orm import defer
 
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import LicenseStatus
-from services.cases.case_file.model.license_copies import LicenseCopy
+from services.cases.case_file.model.materials import LicenseCopy
 from services.cases.case_file.model.states import IS_OPEN, State
 from services.cases.case_file.queries import SECRET
 from services.cases.licenses.model import CaseLicense

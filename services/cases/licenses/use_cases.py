@@ -1,7 +1,7 @@
 """E-licenses in cases (用证).
 
-The copies follow the events of the licenses service, every use is recorded, and open cases are
-rechecked when a license that they use changes.
+The copies follow the events of the licenses service, and open cases are rechecked when a license
+that they use changes. The uses themselves are recorded by the journal.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,6 @@ import orjson
 from sqlalchemy import Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import (
     ApplicantKind,
@@ -21,12 +20,16 @@ from services.cases.case_file.model.enums import (
     LicenseTrust,
     StepRole,
 )
-from services.cases.case_file.model.license_copies import LicenseCopy, LicenseValues
-from services.cases.case_file.model.materials import FromLicense, StoredMaterial
+from services.cases.case_file.model.materials import (
+    LicenseCopy,
+    LicenseValues,
+    StoredMaterial,
+    licenses_among,
+)
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
 from services.cases.licenses import queries as license_queries
-from shared import context
+from shared.database.calendar import get_calendar
 from shared.database.direct import Direct, command
 from shared.domain import masking
 from shared.domain.workdays import Moment
@@ -63,12 +66,6 @@ KEEP_NEWEST = Direct(
     ).bindparams(bindparam("rows", type_=Text())),
     KeptRow,
 )
-ADD_USES = command(
-    "WITH used AS (SELECT * FROM unnest(CAST(:licenses AS uuid[]), CAST(:cases AS uuid[]),"
-    " CAST(:codes AS text[])) AS u (license_id, case_id, material_code))"
-    " INSERT INTO case_license (license_id, case_id, material_code)"
-    " SELECT license_id, case_id, material_code FROM used ON CONFLICT DO NOTHING"
-)
 FORGET_USES = command(
     "DELETE FROM case_license WHERE case_id = CAST(:case AS uuid)"
     " AND license_id = ANY (CAST(:licenses AS uuid[]))"
@@ -100,7 +97,7 @@ async def follow_licenses(
         return
     cases = await license_queries.lock_cases_using(session, changed)
     if cases:
-        at = Moment(now, await calendar_queries.get_calendar(session))
+        at = Moment(now, await get_calendar(session))
         await _recheck_cases(session, cases, licenses=changed, at=at)
 
 
@@ -163,50 +160,6 @@ async def _recheck_cases(
             )
             journal.append(step)
     await journal.write()
-
-
-def licenses_among(materials: Iterable[StoredMaterial]) -> list[FromLicense]:
-    """Those materials that a license meets."""
-    return [material for material in materials if isinstance(material, FromLicense)]
-
-
-def record_uses(
-    journal: Journal,
-    case: Case,
-    *,
-    materials: Sequence[FromLicense],
-    role: StepRole,
-    at: Moment,
-) -> None:
-    """用证: a step with its event for each material that a license meets."""
-    events = case.license_uses(materials, context.current().actor, at=at)
-    for material, event in zip(materials, events, strict=True):
-        step = Step(
-            case_id=case.id,
-            act=CaseAct.USE_LICENSE,
-            role=role,
-            note=f"{material.code}: {material.type_name.get('zh', '')}",
-            detail={
-                "material": material.code,
-                "license": str(material.license_id),
-                "consent": material.consent,
-            },
-        )
-        journal.append(step, event)
-
-
-async def add_uses(session: AsyncSession, uses: Sequence[tuple[UUID, FromLicense]]) -> None:
-    """Remember which case (id) uses which licenses, to find it when one of them changes.
-
-    The cases must have been written before.
-    """
-    if uses:
-        await ADD_USES.execute(
-            session,
-            licenses=[material.license_id for _, material in uses],
-            cases=[case_id for case_id, _ in uses],
-            codes=[material.code for _, material in uses],
-        )
 
 
 async def forget_uses(

@@ -4,12 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import BigInteger, Boolean, DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
-from shared.database.columns import StoredModel, enum_column, json_column
+from shared.database.columns import StoredModel, enum_column, is_none, json_column
 from shared.errors import ConflictError, NotFoundError
 from shared.events.exchange import Resource
 from shared.security.crypto import Encrypted
@@ -30,13 +31,11 @@ class PeerKey(StoredModel):
     The moments are ISO 8601 texts as they were stored. A key without `retired_at` is valid.
     """
 
-    omitted_when_none = frozenset({"added_at"})
-
     kty: str
     crv: str
     kid: str
     x: str
-    added_at: str | None = None
+    added_at: str | None = Field(default=None, exclude_if=is_none)
     retired_at: str | None = None
 
     @property

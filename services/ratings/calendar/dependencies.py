@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from services.ratings.calendar.queries import get_calendar
 from shared import clock
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.http.dependencies import Session
 

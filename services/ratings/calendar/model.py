@@ -6,7 +6,7 @@ from sqlalchemy import SmallInteger, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model_base import Base
-from shared.database.common_tables import CalendarDayRow, CalendarVersionRow
+from shared.database.calendar import CalendarDayRow, CalendarVersionRow
 
 
 class CalendarDay(CalendarDayRow, Base):

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.calendar.queries import get_calendar
 from services.ratings.invitations.queries.invitations import find_contact_names
 from services.ratings.journal import Action, Entry, Journal
 from services.ratings.model_base import Role
@@ -15,6 +14,7 @@ from services.ratings.publication.schemas import Moderate
 from services.ratings.rating.model.rating import Rating
 from services.ratings.rating.queries import lock_ratings
 from shared.database.acts import Act
+from shared.database.calendar import get_calendar
 from shared.domain import masking
 from shared.domain.workdays import Moment
 from shared.errors import NotFoundError

@@ -1,20 +1,30 @@
 """HTTP endpoints of uploads and applications."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from services.cases.access import Files
-from services.cases.applications.dependencies import CaseNumbers
-from services.cases.applications.schemas.applications import Apply, UploadRead
+from services.cases.applications.schemas import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
 from services.cases.case_file.schemas import CaseRead
-from services.cases.case_file.views import answer_case
+from shared.database.serials import SerialAllocator
 from shared.http.bodies import file_body
 from shared.http.dependencies import Now, Session
+from shared.http.etags import etag
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.runtime.storage import MAX_FILE
 from shared.security.auth import CurrentCaller
 
 router = APIRouter(route_class=IdempotentRoute)
+
+
+async def case_numbers(request: Request) -> SerialAllocator:
+    """The allocator of this process."""
+    return request.app.state.case_numbers
+
+
+CaseNumbers = Annotated[SerialAllocator, Depends(case_numbers)]
 
 
 @router.post(
@@ -51,4 +61,5 @@ async def apply_for(
         session, command, numbers=numbers, submitter=submitter, now=now
     )
     response.headers["location"] = f"/api/v1/cases/files/{case.id}"
-    return answer_case(case, caller, headers=response.headers, calendar=at.calendar)
+    response.headers["etag"] = etag(case.revision)
+    return CaseRead.of(case, caller, calendar=at.calendar)

@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.cases.applications.schemas.applications import MatchLicenses
-from services.cases.applications.schemas.materials import LicenseMatch
+from services.cases.applications.schemas import LicenseMatch, MatchLicenses
 from services.cases.applications.use_cases import license_matches
 from shared.http.dependencies import Now, Session
 from shared.security.auth import VerifiedCitizen

@@ -9,13 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
 from services.cases.applications.queries import ApplicationInputs, PublishedMatter
-from services.cases.applications.schemas.applications import (
+from services.cases.applications.schemas import (
     Applicant,
     Apply,
     ChannelName,
+    GivenMaterial,
     Guided,
+    PromisedMaterial,
 )
-from services.cases.applications.schemas.materials import GivenMaterial, PromisedMaterial
 from services.cases.applications.use_cases.materials import (
     ApplicantMatch,
     MaterialSources,
@@ -24,14 +25,13 @@ from services.cases.applications.use_cases.materials import (
     license_use,
     upload_ids,
 )
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
 from services.cases.case_file.model.materials import StoredMaterial
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
-from services.cases.licenses.use_cases import add_uses, licenses_among, record_uses
+from shared.database.calendar import get_calendar
+from shared.database.serials import SerialAllocator
 from shared.domain import codes
 from shared.domain.codes import MatterType
 from shared.domain.guides import PersonalGuide, personal_guide
@@ -93,7 +93,7 @@ async def apply_for(
     session: AsyncSession,
     command: Apply,
     *,
-    numbers: CaseNumberAllocator,
+    numbers: SerialAllocator,
     submitter: Submitter,
     now: datetime,
 ) -> tuple[Case, Moment]:
@@ -109,7 +109,7 @@ async def apply_for(
         license_ids=license_ids(command.materials),
         owner=submitter.caller.subject,
     )
-    at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
+    at = Moment(now, await get_calendar(session, inputs.calendar))
     guide = checked_guide(command, inputs.matter)
     materials = await _resolve_materials(
         session, command, guide=guide, inputs=inputs, submitter=submitter, at=at
@@ -263,7 +263,7 @@ def _number_code(matter: PublishedMatter) -> str:
     return f"L{matter.document.area_code}{matter.matter_id.hex[-18:].upper()}"
 
 
-async def next_number(numbers: CaseNumberAllocator, matter: PublishedMatter, *, at: Moment) -> str:
+async def next_number(numbers: SerialAllocator, matter: PublishedMatter, *, at: Moment) -> str:
     """办件编号: the code of the matter, the day, and the serial number of the day."""
     code = _number_code(matter)
     return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))
@@ -275,10 +275,8 @@ async def _store(session: AsyncSession, case: Case, *, at: Moment) -> None:
     journal = Journal(session, at.now)
     submitted, received = case.submit(at)
     journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
-    licenses = licenses_among(case.materials)
-    record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
+    journal.use_licenses(case, case.materials, role=StepRole.INTAKE, at=at)
     await journal.write_with(case)
-    await add_uses(session, [(case.id, material) for material in licenses])
 
 
 def intake_step(case: Case, act: CaseAct) -> Step:

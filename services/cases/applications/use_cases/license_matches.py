@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
-from services.cases.applications.schemas.applications import MatchLicenses
-from services.cases.applications.schemas.materials import LicenseMatch, UsableLicense
+from services.cases.applications.schemas import LicenseMatch, MatchLicenses, UsableLicense
 from services.cases.applications.use_cases.apply import checked_guide
 from services.cases.applications.use_cases.materials import acts_for_another
-from services.cases.case_file.model.license_copies import LicenseCopy
+from services.cases.case_file.model.materials import LicenseCopy
 from services.cases.licenses import queries as license_queries
 from shared import clock
 from shared.errors import ForbiddenError

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications import queries as application_queries
 from services.cases.applications.queries import EarlierCaseRow, UploadedFile
-from services.cases.applications.schemas.materials import (
+from services.cases.applications.schemas import (
     EarlierMaterial,
     GivenMaterial,
     LicensedMaterial,
@@ -20,9 +20,10 @@ from services.cases.applications.schemas.materials import (
     UploadedMaterial,
 )
 from services.cases.case_file.model.case import Case
-from services.cases.case_file.model.license_copies import LicenseCopy, LicenseUse
 from services.cases.case_file.model.materials import (
     FromEarlierCase,
+    LicenseCopy,
+    LicenseUse,
     Promised,
     StoredMaterial,
     Uploaded,

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications.queries import PublishedMatter
-from services.cases.applications.schemas.materials import GivenMaterial, LicensedMaterial
+from services.cases.applications.schemas import GivenMaterial, LicensedMaterial
 from services.cases.applications.use_cases.apply import (
     Submitter,
     applicant_match,
@@ -27,20 +27,22 @@ from services.cases.applications.use_cases.materials import (
     license_ids,
     upload_ids,
 )
-from services.cases.applications.use_cases.numbers import CaseNumberAllocator
 from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.model import FORM, BundleCase, PlanEntry, PlannedResult
 from services.cases.bundles.queries import BundleInputs
 from services.cases.bundles.schemas import ApplyBundle
 from services.cases.bundles.use_cases.form import check_form
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import ApplicantKind, Channel, StepRole
-from services.cases.case_file.model.license_copies import LicenseUse
-from services.cases.case_file.model.materials import FromLicense, Promised, StoredMaterial
+from services.cases.case_file.model.materials import (
+    LicenseUse,
+    Promised,
+    StoredMaterial,
+)
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal
-from services.cases.licenses.use_cases import add_uses, licenses_among, record_uses
+from shared.database.calendar import get_calendar
+from shared.database.serials import SerialAllocator
 from shared.domain import codes
 from shared.domain.bundles import BundleGuide, ChildGuide, ChildText, bundle_guide
 from shared.domain.workdays import Moment
@@ -73,7 +75,7 @@ async def apply_for_bundle(
     session: AsyncSession,
     command: ApplyBundle,
     *,
-    numbers: CaseNumberAllocator,
+    numbers: SerialAllocator,
     submitter: Submitter,
     now: datetime,
 ) -> tuple[BundleCase, list[Case], Moment]:
@@ -89,7 +91,7 @@ async def apply_for_bundle(
         owner=submitter.caller.subject,
     )
     _check_open(command, inputs, submitter=submitter)
-    at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
+    at = Moment(now, await get_calendar(session))
     children = await _checked_children(session, command, inputs=inputs, submitter=submitter, at=at)
     parent = _new_parent(command, inputs, submitter=submitter, at=at)
     cases: list[Case] = []
@@ -336,7 +338,7 @@ def _plan(
 
 
 async def _parent_number(
-    command: ApplyBundle, inputs: BundleInputs, *, numbers: CaseNumberAllocator, at: Moment
+    command: ApplyBundle, inputs: BundleInputs, *, numbers: SerialAllocator, at: Moment
 ) -> str:
     """A number of our own: there is no national structure for the parent of an application."""
     code = f"B{inputs.document.area_code}{command.bundle_id.hex[-18:].upper()}"
@@ -366,13 +368,9 @@ async def _store(
         object_id=parent.id,
         detail={"channel": parent.channel.value, "children": len(cases)},
     )
-    uses: list[tuple[UUID, FromLicense]] = []
     for case in cases:
-        licenses = licenses_among(case.materials)
-        record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
-        uses += [(case.id, material) for material in licenses]
+        journal.use_licenses(case, case.materials, role=StepRole.INTAKE, at=at)
     # The journal writes what the session knows before its own rows, which refer to it.
     session.add(parent)
     session.add_all(cases)
     await journal.write()
-    await add_uses(session, uses)

@@ -34,13 +34,15 @@ from services.cases.case_file.model.enums import (
     SpecialProcedure,
     StepRole,
 )
-from services.cases.case_file.model.license_copies import LicenseCopy, recheck_material
 from services.cases.case_file.model.materials import (
     CorrectionItem,
     FromLicense,
+    LicenseCopy,
     Promised,
     StoredMaterial,
     gap_days,
+    licenses_among,
+    recheck_material,
 )
 from services.cases.case_file.model.states import ALLOWED, IS_OPEN, CaseAct, State
 from services.cases.model_base import PLACE, Base
@@ -383,13 +385,12 @@ class Case(Base):
         self.state = State.RECEIVED
         self._start_clocks(at.today, ACCEPTANCE_DAYS, at=at)
         asked = [material for material in self.guide.materials if material.license_type_code]
-        used = [material for material in self.materials if isinstance(material, FromLicense)]
         return CaseReceived(
             **self.facts(at),
             received_on=at.today,
             acceptance_due_on=self.due_on,
             license_materials=len(asked),
-            licenses_used=len(used),
+            licenses_used=len(licenses_among(self.materials)),
         )
 
     def wait(self, at: Moment) -> CaseSubmitted:
@@ -544,11 +545,10 @@ class Case(Base):
     def lapsed(self, today: date) -> dict[str, LicenseStatus]:
         """The materials whose license is no evidence any more: code and the license's status."""
         lapsed: dict[str, LicenseStatus] = {}
-        for material in self.materials:
-            if isinstance(material, FromLicense):
-                status = material.lapsed_status(today)
-                if status is not None:
-                    lapsed[material.code] = status
+        for material in licenses_among(self.materials):
+            status = material.lapsed_status(today)
+            if status is not None:
+                lapsed[material.code] = status
         return lapsed
 
     def _replace_materials(self, materials: Sequence[StoredMaterial]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.cases.access import belongs_to
-from services.cases.applications.schemas.materials import GivenMaterial
+from services.cases.applications.schemas import GivenMaterial
 from services.cases.applications.use_cases.materials import license_ids, resolve_additional
 from services.cases.bundles import queries as bundle_queries
 from services.cases.bundles.use_cases.follow import follow_bundle
@@ -30,12 +30,7 @@ from services.cases.handling.schemas import (
 from services.cases.handling.use_cases.lights import update_lights
 from services.cases.journal import Journal, Step, step_of
 from services.cases.licenses import queries as license_queries
-from services.cases.licenses.use_cases import (
-    add_uses,
-    forget_uses,
-    licenses_among,
-    record_uses,
-)
+from services.cases.licenses.use_cases import forget_uses
 from shared.database.acts import Act
 from shared.domain.workdays import Moment
 from shared.errors import FieldError, ForbiddenError, InvalidInputError, NotFoundError
@@ -241,16 +236,15 @@ async def _complete_with_materials(
     added: Sequence[StoredMaterial],
 ) -> Case:
     """The same for a step that adds materials to those the case had before, or replaces them."""
-    journal = Journal(act.session, act.at.now)
-    licenses = licenses_among(added)
-    record_uses(journal, case, materials=licenses, role=StepRole.APPLICANT, at=act.at)
-    journal.append(step, *events)
-    await journal.write()
-    # Licenses that met replaced materials are used no longer.
+    # Licenses that met replaced materials are used no longer. The journal comes after that: the
+    # same license may meet the same material again.
     added_codes = {material.code for material in added}
     replaced = [material for material in before if material.code in added_codes]
     await forget_uses(act.session, case, materials=replaced)
-    await add_uses(act.session, [(case.id, material) for material in licenses])
+    journal = Journal(act.session, act.at.now)
+    journal.use_licenses(case, added, role=StepRole.APPLICANT, at=act.at)
+    journal.append(step, *events)
+    await journal.write()
     await _follow_up(act, case)
     return case
 

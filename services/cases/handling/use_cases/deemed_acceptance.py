@@ -4,11 +4,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file.model.enums import StepRole
 from services.cases.case_file.model.states import CaseAct
 from services.cases.handling import queries as handling_queries
 from services.cases.journal import Journal, Step
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 
 BATCH = 200
@@ -20,7 +20,7 @@ async def deem_accepted(session: AsyncSession, now: datetime) -> int:
 
     The timer raises the lights over them in the same run.
     """
-    at = Moment(now, await calendar_queries.get_calendar(session))
+    at = Moment(now, await get_calendar(session))
     cases = await handling_queries.list_silent(session, at.today, limit=BATCH)
     journal = Journal(session, at.now)
     for case in cases:

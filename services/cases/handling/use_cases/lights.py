@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.access import belongs_to
-from services.cases.calendar import queries as calendar_queries
 from services.cases.case_file import queries
 from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.clocks import LightKey
@@ -18,6 +17,7 @@ from services.cases.handling.model import Light
 from services.cases.handling.schemas import AnswerLight
 from services.cases.journal import Journal
 from shared.database.acts import Act
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.errors import NotFoundError
 from shared.events.cases import LightCleared, LightRaised
@@ -101,7 +101,7 @@ def _clear_lights(
 
 async def update_due_lights(session: AsyncSession, now: datetime) -> LightChanges:
     """Update the lights of the cases whose day has come: one batch, claimed for this worker."""
-    at = Moment(now, await calendar_queries.get_calendar(session))
+    at = Moment(now, await get_calendar(session))
     cases = await handling_queries.list_watched(session, at.today, limit=BATCH)
     if not cases:
         return LightChanges()

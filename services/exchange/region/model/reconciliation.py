@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
 from services.exchange.region.model.ledger import LedgerResource
-from shared.database.columns import StoredModel, enum_column, json_column
+from shared.database.columns import StoredModel, enum_column, is_none, json_column
 from shared.events.exchange import ReconciliationFinished
 
 FingerprintList = list[int | str]
@@ -75,9 +75,7 @@ class ListDigests(StoredModel):
 class Totals(StoredModel):
     """Fingerprints of both sides over all windows, and their list digests where asked for."""
 
-    omitted_when_none = frozenset({"list"})
-
-    list: ListDigests | None = None
+    list: ListDigests | None = Field(default=None, exclude_if=is_none)
     ours: FingerprintList
     peer: FingerprintList
 
@@ -91,35 +89,20 @@ class Progress(StoredModel):
 
     # Changed on copies, see `Reconciliation.copy_progress`.
     model_config = ConfigDict(frozen=False)
-    omitted_when_none = frozenset(
-        {
-            "open",
-            "after",
-            "before",
-            "rounds",
-            "failures",
-            "repaired",
-            "residual",
-            "wait_until",
-            "differences",
-            "push_windows",
-            "unequal_days",
-        }
-    )
 
     # In the order in which PostgreSQL returns members of JSONB (by length, then by name), so that
     # answers show a row that was just made and one that was read in the same order.
-    open: int | None = None
-    after: Totals | None = None
-    before: Totals | None = None
-    rounds: int | None = None
-    failures: int | None = None
-    repaired: int | None = None
-    residual: int | None = None
-    wait_until: str | None = None
-    differences: dict[str, int] | None = None
-    push_windows: list[str] | None = None
-    unequal_days: list[str] | None = None
+    open: int | None = Field(default=None, exclude_if=is_none)
+    after: Totals | None = Field(default=None, exclude_if=is_none)
+    before: Totals | None = Field(default=None, exclude_if=is_none)
+    rounds: int | None = Field(default=None, exclude_if=is_none)
+    failures: int | None = Field(default=None, exclude_if=is_none)
+    repaired: int | None = Field(default=None, exclude_if=is_none)
+    residual: int | None = Field(default=None, exclude_if=is_none)
+    wait_until: str | None = Field(default=None, exclude_if=is_none)
+    differences: dict[str, int] | None = Field(default=None, exclude_if=is_none)
+    push_windows: list[str] | None = Field(default=None, exclude_if=is_none)
+    unequal_days: list[str] | None = Field(default=None, exclude_if=is_none)
 
 
 class Reconciliation(Base):

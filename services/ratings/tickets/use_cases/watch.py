@@ -5,13 +5,14 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.ratings.calendar.queries import get_calendar, get_deadlines
+from services.ratings.calendar.queries import get_deadlines
 from services.ratings.journal import Action, Entry, Journal
 from services.ratings.rating.queries import lock_ratings
 from services.ratings.tickets.model.figures import figures
 from services.ratings.tickets.model.states import TicketState
 from services.ratings.tickets.queries import appeals, tickets
 from services.ratings.tickets.use_cases.locking import LockedTicket, close_ticket
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 
 BATCH = 200

@@ -1,8 +1,8 @@
-"""办件编号: serial numbers of a matter's day, assigned outside the application's own transaction.
+"""Serial numbers of a day, assigned outside the transaction that uses them.
 
-Inside it, the row of the counter would make every application for one matter wait for the commit of
-the one before. Outside it, the row is locked only for a moment, and one statement serves all who
-wait for the same counter. The price: an application that fails at its last step leaves a gap. No
+Inside it, the row of the counter would make every transaction that takes a number wait for the
+commit of the one before. Outside it, the row is locked only for a moment, and one statement serves
+all who wait for the same counter. The price: a transaction that fails afterwards leaves a gap. No
 number is ever assigned twice.
 """
 
@@ -11,16 +11,14 @@ from collections import defaultdict
 from datetime import date
 
 import asyncpg
+from sqlalchemy import Date, Integer, Text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.session import Database
 from shared.errors import UnavailableError
 
-ADVANCE = (
-    "INSERT INTO case_serial (code, day, last) VALUES ($1, $2, $3)"
-    " ON CONFLICT (code, day) DO UPDATE SET last = case_serial.last + excluded.last RETURNING last"
-)
 Counter = tuple[str, date]
-"""The code of a matter and a day."""
+"""What is numbered, and the day."""
 UNAVAILABLE = (
     OSError,
     TimeoutError,
@@ -31,11 +29,25 @@ UNAVAILABLE = (
 """What the driver raises when the database is away, shutting down or failing."""
 
 
-class CaseNumberAllocator:
-    """Serial numbers from one database, over a connection that all callers of a process share."""
+class SerialRow:
+    """Columns of a table of counters: the last serial number of `code` on `day`."""
 
-    def __init__(self, database: Database) -> None:
+    __tablename__: str
+
+    code: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    last: Mapped[int] = mapped_column(Integer)
+
+
+class SerialAllocator:
+    """Serial numbers from one table, over a connection that all callers of a process share."""
+
+    def __init__(self, database: Database, counters: type[SerialRow]) -> None:
         self._database = database
+        self._advance_sql = (
+            f"INSERT INTO {counters.__tablename__} AS c (code, day, last) VALUES ($1, $2, $3)"
+            " ON CONFLICT (code, day) DO UPDATE SET last = c.last + excluded.last RETURNING last"
+        )
         self._connection: asyncpg.Connection | None = None
         self._waiting: defaultdict[Counter, list[asyncio.Future[int]]] = defaultdict(list)
         self._serving: asyncio.Task[None] | None = None
@@ -87,9 +99,10 @@ class CaseNumberAllocator:
     async def _advance_once(self, counter: Counter, count: int) -> int:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect()
-            # The commit of the case makes this durable, too: it comes later in the same log.
+            # The commit of whoever uses the number makes this durable, too: it comes later in the
+            # same log.
             _ = await self._connection.execute("SET synchronous_commit = off")
-        last: int = await self._connection.fetchval(ADVANCE, *counter, count)
+        last: int = await self._connection.fetchval(self._advance_sql, *counter, count)
         return last
 
 

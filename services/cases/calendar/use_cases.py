@@ -10,13 +10,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.calendar import queries as calendar_queries
-from services.cases.calendar.model import CalendarDay, CalendarVersion
-from services.cases.calendar_changes import queries as change_queries
-from services.cases.calendar_changes.model import CalendarChange, ChangedDay
-from services.cases.calendar_changes.schemas import CalendarDayEntry, ChangeDays
+from services.cases.calendar.model import (
+    CalendarChange,
+    CalendarDay,
+    CalendarVersion,
+    ChangedDay,
+)
+from services.cases.calendar.schemas import CalendarDayEntry, ChangeDays
 from services.cases.case_file.model.enums import StepRole
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
+from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged
 from shared.ids import new_id
@@ -33,7 +37,7 @@ async def change_days(
     session: AsyncSession, command: ChangeDays, *, officer: str, now: datetime
 ) -> CalendarChange | None:
     """Set these days; None when all of them are so already. Due dates follow by `follow_change`."""
-    await change_queries.lock_calendar(session)
+    await calendar_queries.lock_calendar(session)
     changed = await _different_days(session, command.days)
     if not changed:
         return None
@@ -58,7 +62,7 @@ async def change_days(
     )
     session.add(change)
     # This change is counted, too; the first one has always had the revision 2.
-    revision = await change_queries.count_changes(session) + 1
+    revision = await calendar_queries.count_changes(session) + 1
     journal = Journal(session, now)
     journal.audit(
         "calendar.change",
@@ -94,11 +98,11 @@ async def follow_change(
     Due dates are computed from the day on which a clock starts and its working days, so a batch
     that is done twice changes nothing.
     """
-    change = await change_queries.find_unfinished_change(session, change_id, passes=passes)
+    change = await calendar_queries.find_unfinished_change(session, change_id, passes=passes)
     if change is None:
         return False
-    at = Moment(now, await calendar_queries.get_calendar(session))
-    cases = await change_queries.list_touched_cases(session, change, limit=BATCH)
+    at = Moment(now, await get_calendar(session))
+    cases = await calendar_queries.list_touched_cases(session, change, limit=BATCH)
     moved = Counter(change.moved)
     journal = Journal(session, at.now)
     for case in cases:
@@ -128,6 +132,6 @@ async def follow_change(
 
 async def list_unfinished(session: AsyncSession, now: datetime) -> Sequence[UUID]:
     """Changes that nobody has finished, and those whose second pass is due."""
-    return await change_queries.list_unfinished_changes(
+    return await calendar_queries.list_unfinished_changes(
         session, changed_before=now - SECOND_PASS_AFTER
     )

@@ -7,10 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from services.cases.calendar import queries as calendar_queries
-from services.cases.calendar_changes import queries as change_queries
-from services.cases.calendar_changes import use_cases as calendar_changes
-from services.cases.calendar_changes.model import CalendarChange
-from services.cases.calendar_changes.schemas import (
+from services.cases.calendar import use_cases
+from services.cases.calendar.model import CalendarChange
+from services.cases.calendar.schemas import (
     CalendarChangeRead,
     CalendarDayEntry,
     CalendarRead,
@@ -65,7 +64,7 @@ async def change_days(
     Clocks count by it at once; the due dates of open cases follow, batch by batch.
     """
     async with database.transaction() as session:
-        change = await calendar_changes.change_days(
+        change = await use_cases.change_days(
             session, command, officer=administrator.subject, now=clock.now()
         )
     if change is None:
@@ -74,9 +73,9 @@ async def change_days(
     until = time.monotonic() + PATIENCE
     while more and time.monotonic() < until:
         async with database.transaction() as session:
-            more = await calendar_changes.follow_change(session, change.id, now=clock.now())
+            more = await use_cases.follow_change(session, change.id, now=clock.now())
     async with database.reading() as session:
-        return _report(await change_queries.get_change(session, change.id))
+        return _report(await calendar_queries.get_change(session, change.id))
 
 
 @router.get("/calendar/changes/{change_id}")
@@ -84,4 +83,4 @@ async def get_change(
     change_id: UUID, session: ReadSession, _administrator: Administrator
 ) -> CalendarChangeRead:
     """What followed from a change of the calendar: how many open cases moved, by department."""
-    return _report(await change_queries.get_change(session, change_id))
+    return _report(await calendar_queries.get_change(session, change_id))

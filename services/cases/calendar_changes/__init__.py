@@ -1,1 +1,0 @@
-"""Changes of the calendar, and how due dates of open cases follow."""
