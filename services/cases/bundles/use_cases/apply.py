@@ -4,6 +4,7 @@ Parent and children are stored in one transaction, or every fault is reported at
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -92,6 +93,26 @@ async def apply_for_bundle(
     at = Moment(now, await calendar_queries.get_calendar(session, inputs.calendar))
     children = await _checked_children(session, command, inputs=inputs, submitter=submitter, at=at)
     parent = _new_parent(command, inputs, submitter=submitter, at=at)
+    cases = _new_cases(command, parent, children=children, submitter=submitter, at=at)
+    parent.matters = [child.matter.matter_id for child in children]
+    parent.plan = _plan(inputs, children, cases=cases)
+    # Numbers last: a refused application leaves no gap.
+    parent.number = await _parent_number(command, inputs, numbers=numbers, at=at)
+    for child, case in zip(children, cases, strict=True):
+        case.number = await next_number(numbers, child.matter, at=at)
+    await _store(session, parent, children=children, cases=cases, at=at)
+    return parent, cases, at
+
+
+def _new_cases(
+    command: ApplyBundle,
+    parent: BundleCase,
+    *,
+    children: Sequence[Child],
+    submitter: Submitter,
+    at: Moment,
+) -> list[Case]:
+    """A case for each child, without number and state."""
     cases: list[Case] = []
     for child in children:
         case = new_case(
@@ -105,14 +126,7 @@ async def apply_for_bundle(
         )
         case.bundle_case_id = parent.id
         cases.append(case)
-    parent.matters = [child.matter.matter_id for child in children]
-    parent.plan = _plan(inputs, children, cases=cases)
-    # Numbers last: a refused application leaves no gap.
-    parent.number = await _parent_number(command, inputs, numbers=numbers, at=at)
-    for child, case in zip(children, cases, strict=True):
-        case.number = await next_number(numbers, child.matter, at=at)
-    await _store(session, parent, children=children, cases=cases, at=at)
-    return parent, cases, at
+    return cases
 
 
 def _check_open(command: ApplyBundle, inputs: BundleInputs, *, submitter: Submitter) -> None:
@@ -120,6 +134,7 @@ def _check_open(command: ApplyBundle, inputs: BundleInputs, *, submitter: Submit
     children = inputs.document.children
     if not all(submitter.caller.covers(child.matter_id) for child in children):
         raise ForbiddenError("the mandate is not for every matter of the bundle")
+    # The applicant was shown another checklist and may miss what is new in this one.
     if command.bundle_version != inputs.version:
         raise ConflictError(
             "the bundle is at version {version} now; ask for its guide again",
@@ -148,6 +163,7 @@ async def _checked_children(
 
     Raises `InvalidInputError` with all faults of the form, the answers and the materials.
     """
+    # All faults are collected, so that the applicant can correct everything at once.
     faults = check_form(inputs.document.fields, command.fields, today=at.today)
     guide: BundleGuide | None = None
     try:
@@ -252,18 +268,8 @@ def _completeness_faults(
     guide: BundleGuide, children: Iterable[Child], *, materials: Iterable[StoredMaterial]
 ) -> list[FieldError]:
     """What every child's guide says about its materials, by the codes of the merged list."""
-    merged_codes: dict[tuple[str, str], str] = {}
-    for merged in guide.materials:
-        for need in merged.needed_by:
-            merged_codes[need.child, need.material] = merged.code
-    faults: list[FieldError] = []
-    unknown = {material.code for material in materials} - set(merged_codes.values())
-    for code in sorted(unknown):
-        faults.append(
-            FieldError(
-                f"materials.{code}", "asked", message="the checklist does not ask for this material"
-            )
-        )
+    merged_codes = _merged_codes(guide)
+    faults = _unknown_materials(materials, known=set(merged_codes.values()))
     # A material that several children need is reported once.
     reported: set[tuple[str, str]] = set()
     for child in children:
@@ -272,6 +278,30 @@ def _completeness_faults(
             if (code, fault.rule) not in reported:
                 reported.add((code, fault.rule))
                 faults.append(fault.renamed(f"materials.{code}"))
+    return faults
+
+
+def _merged_codes(guide: BundleGuide) -> dict[tuple[str, str], str]:
+    """The code in the merged list, by the code of a child and its own code of the material."""
+    merged_codes: dict[tuple[str, str], str] = {}
+    for merged in guide.materials:
+        for need in merged.needed_by:
+            merged_codes[need.child, need.material] = merged.code
+    return merged_codes
+
+
+def _unknown_materials(
+    materials: Iterable[StoredMaterial], *, known: AbstractSet[str]
+) -> list[FieldError]:
+    """A fault for each material that the merged list (its codes: `known`) does not have."""
+    given: set[str] = set()
+    for material in materials:
+        given.add(material.code)
+    faults: list[FieldError] = []
+    for code in sorted(given - known):
+        field = f"materials.{code}"
+        fault = FieldError(field, "asked", message="the checklist does not ask for this material")
+        faults.append(fault)
     return faults
 
 
@@ -353,6 +383,24 @@ async def _store(
 ) -> None:
     """Receive the children that need not wait, and write all rows."""
     journal = Journal(session, at.now)
+    _receive(journal, children, cases=cases, at=at)
+    journal.audit(
+        "bundle.apply",
+        object_type="bundle_case",
+        object_id=parent.id,
+        detail={"channel": parent.channel.value, "children": len(cases)},
+    )
+    uses = _record_uses(journal, cases, at=at)
+    # The journal writes what the session knows before its own rows, which refer to it.
+    session.add(parent)
+    session.add_all(cases)
+    await journal.write()
+    await add_uses(session, uses)
+
+
+def _receive(
+    journal: Journal, children: Sequence[Child], *, cases: Sequence[Case], at: Moment
+) -> None:
     for child, case in zip(children, cases, strict=True):
         if child.waits:
             submitted = case.wait(at)
@@ -360,19 +408,17 @@ async def _store(
         else:
             submitted, received = case.submit(at)
             journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
-    journal.audit(
-        "bundle.apply",
-        object_type="bundle_case",
-        object_id=parent.id,
-        detail={"channel": parent.channel.value, "children": len(cases)},
-    )
+
+
+def _record_uses(
+    journal: Journal, cases: Iterable[Case], *, at: Moment
+) -> list[tuple[UUID, FromLicense]]:
+    """Record every use of a license (用证); the case's id and the material of each."""
     uses: list[tuple[UUID, FromLicense]] = []
     for case in cases:
         licenses = licenses_among(case.materials)
+        # One license may meet a material of several children: each of them uses it.
         record_uses(journal, case, materials=licenses, role=StepRole.INTAKE, at=at)
-        uses += [(case.id, material) for material in licenses]
-    # The journal writes what the session knows before its own rows, which refer to it.
-    session.add(parent)
-    session.add_all(cases)
-    await journal.write()
-    await add_uses(session, uses)
+        for material in licenses:
+            uses.append((case.id, material))
+    return uses
