@@ -13,6 +13,7 @@ from services.ratings.invitations.model.refusals import CodeUsedUpError, TokenEx
 from services.ratings.invitations.model.tokens import (
     Token,
     VisitClaims,
+    Window,
     WindowStep,
     read_window_code,
 )
@@ -41,13 +42,12 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     """
     session = attempt.session
     caller = attempt.rater.caller
-    now = attempt.at.now
     device = _device_of(attempt)
     window, step = _scanned(attempt.command.token, grant)
     window_hash = lookup_hash("/".join(window), "window")
     device_hash = lookup_hash(device, "device")
-    # The name of a visit is stored: it must not hold a phone in clear.
-    visit = f"window:{'/'.join(window)}:{step}:{device_hash.hex()[:DEVICE_HASH_SHOWN]}"
+    visit = _visit_name(window, step, device_hash=device_hash)
+    # Else two ratings at once would both be counted as the last one that the code allows.
     await lock_window(session, window_hash)
     # A repetition is answered before any limit is looked at.
     known = await invitations.lock_visit(session, visit)
@@ -59,12 +59,20 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
         step=step,
         device_hash=device_hash,
         address_hash=lookup_hash(attempt.rater.address, "address"),
-        used_at=now,
+        used_at=attempt.at.now,
     )
     await _check_uses(session, use, settings=attempt.settings)
     session.add(use)
     invitation = await store_scanned_visit(session, visit, window=window, at=attempt.at)
     return Credential.of_citizen(invitation, Source.WINDOW_CODE, caller=caller)
+
+
+def _visit_name(window: Window, step: int, *, device_hash: bytes) -> str:
+    """The visit of one phone to a window in one step of time."""
+    # It is stored, so it must not hold a phone in clear.
+    place = "/".join(window)
+    device = device_hash.hex()[:DEVICE_HASH_SHOWN]
+    return f"window:{place}:{step}:{device}"
 
 
 def _device_of(attempt: Attempt) -> str:
