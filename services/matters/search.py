@@ -31,7 +31,11 @@ def normalise(text: str) -> str:
 
 def _pieces(text: str) -> tuple[list[str], list[list[str]], list[str]]:
     text = normalise(text)
-    tibetan = [[s for s in re.split(r"[\u0f0b\u0f0c]", run) if s] for run in TIBETAN.findall(text)]
+    tibetan: list[list[str]] = []
+    for run in TIBETAN.findall(text):
+        # The tsheg ends a syllable; its second form forbids a line break.
+        syllables = re.split(r"[\u0f0b\u0f0c]", run)
+        tibetan.append([syllable for syllable in syllables if syllable])
     return CHINESE.findall(text), tibetan, WORD.findall(text)
 
 
@@ -80,14 +84,15 @@ def variants(text: str) -> list[str]:
 def marks(lines: Iterable[str], facets: Mapping[str, Iterable[object]]) -> list[str]:
     """Marks of a text: `lines` are its normalised lines, the name first; `facets` what it can be filtered by."""
     lines = list(lines)
-    found = {
-        f"^{lines[0][:2]}",
-        f"@size={bisect_left(SIZES, len(lines[0]))}",
-        *(f"={line}" for line in lines),
-    }
-    return sorted(
-        found | {facet(name, value) for name, values in facets.items() for value in values}
-    )
+    name = lines[0]
+    size = bisect_left(SIZES, len(name))
+    found = {f"^{name[:2]}", f"@size={size}"}
+    for line in lines:
+        found.add(f"={line}")
+    for facet_name, values in facets.items():
+        for value in values:
+            found.add(facet(facet_name, value))
+    return sorted(found)
 
 
 def facet(name: str, value: object) -> str:
@@ -107,20 +112,24 @@ def quoted(word: str) -> str:
 
 def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
     """A tsquery text: all words of any form, and all facets. Empty when there is no word in any form."""
-    groups = [query_words(form) for form in forms]
-    return (
-        _all([_any([_all(map(quoted, group)) for group in groups if group]), *map(quoted, facets)])
-        if any(groups)
-        else ""
-    )
+    alternatives: list[str] = []
+    for form in forms:
+        words = query_words(form)
+        if words:
+            alternatives.append(_all(map(quoted, words)))
+    # Without any word the query would be the facets alone, and find all that they leave.
+    if not alternatives:
+        return ""
+    return _all([_any(alternatives), *map(quoted, facets)])
 
 
 def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
     """A tsquery text: a name that begins like any form and has its words, or a line that is one, and all facets."""
-    heads = [
-        _any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")])
-        for form in forms
-    ]
+    heads: list[str] = []
+    for form in forms:
+        beginning = _all(map(quoted, [f"^{form[:2]}", *query_words(form)]))
+        whole_line = quoted(f"={form}")
+        heads.append(_any([beginning, whole_line]))
     return _all([_any(heads), *map(quoted, facets)])
 
 
