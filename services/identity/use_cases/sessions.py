@@ -53,17 +53,24 @@ async def refresh_session(
                 opened.generation += 1
                 opened.rotated_at = now
             return await issue_tokens(session, account, opened=opened, settings=settings, now=now)
+    await _end_reused(database, account.id, session_id=claim.session_id, now=now)
+    raise refused()
+
+
+async def _end_reused(
+    database: Database, account_id: UUID, *, session_id: UUID, now: datetime
+) -> None:
+    """End a session whose old token was used again, and those opened from it."""
     # A transaction of its own: the refusal would roll it back.
     async with database.transaction() as session:
         _ = await end_sessions(
             session,
-            account.id,
+            account_id,
             reason=EndReason.TOKEN_REUSED,
             now=now,
             # An old token that is used again was stolen, or its successor was: both must stop.
-            chosen=lambda one: one.descends_from(claim.session_id),
+            chosen=lambda one: one.descends_from(session_id),
         )
-    raise refused()
 
 
 def _is_in_grace(opened: SignIn, claim: RefreshClaim, *, settings: Settings, now: datetime) -> bool:

@@ -54,6 +54,23 @@ class FailuresRow(NamedTuple):
     failures: int
 
 
+class Throttled(NamedTuple):
+    """Whose failures are counted, as keyed hashes: account, client address, and the pair of both."""
+
+    account: bytes
+    address: bytes
+    pair: bytes
+
+    @classmethod
+    def of(cls, username: str, address: str) -> "Throttled":
+        name = username.lower()
+        return cls(
+            lookup_hash(f"a/{name}", "throttle"),
+            lookup_hash(f"i/{address}", "throttle"),
+            lookup_hash(f"p/{name}/{address}", "throttle"),
+        )
+
+
 COUNT_FAILURE = Direct(
     """INSERT INTO throttle (subject, failures, blocked_until) VALUES (:subject, 1, :now)
 ON CONFLICT (subject) DO UPDATE SET failures = throttle.failures + 1 RETURNING failures""",
@@ -182,19 +199,16 @@ async def sign_in_by_password(
         UnauthenticatedError: user name, password or code are wrong.
         TooManyRequestsError: after too many failures, until the pause ends.
     """
-    name = command.username.lower()
-    of_account = lookup_hash(f"a/{name}", "throttle")
-    of_address = lookup_hash(f"i/{address}", "throttle")
-    of_pair = lookup_hash(f"p/{name}/{address}", "throttle")
-    subjects = [of_account, of_address, of_pair]
     async with database.transaction() as session:
+        # Inside: a service's keys are at hand only within a session of its database.
+        subjects = Throttled.of(command.username, address)
         # The pause is read under the account's lock, so that guesses sent at once are counted one
         # after the other.
         account = await queries.lock_by_username(session, command.username)
         _check_pause(await queries.find_blocked_until(session, subjects), now)
         if await _proves(account, command, now=now) and account is not None:
             # Failures of the address stay: others may be guessing from it.
-            await FORGET.execute(session, subjects=[of_account, of_pair])
+            await FORGET.execute(session, subjects=[subjects.account, subjects.pair])
             return await _open_staff_session(session, account, settings=settings, now=now)
         for subject in subjects:
             await _count_failure(session, subject, now=now)

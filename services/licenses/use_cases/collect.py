@@ -122,10 +122,12 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     sender = Sender(event.area_code, event.department_code, now, clock.local_date(now))
     await ONE_CHUNK_AT_A_TIME.execute(session, place=f"{sender.area}/{sender.department}")
     raw: list[object] = open_sealed(event.records, "exchange.records")
-    rows = [Row(number, record) for number, record in enumerate(raw, start=event.first_row)]
-    waiting = await _check_rows(session, rows, sender=sender)
+    rows: list[Row] = []
+    for number, record in enumerate(raw, start=event.first_row):
+        rows.append(Row(number, record))
     journal = Journal(now)
-    await _store_sound(session, waiting, journal=journal, sender=sender)
+    sound = await _check_rows(session, rows, sender=sender)
+    await _store_sound(session, sound, journal=journal, sender=sender)
     judged = LicenseRecordsJudged(
         batch_id=event.batch_id,
         chunk=event.chunk,
@@ -145,9 +147,10 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
 
 
 async def _store_sound(
-    session: AsyncSession, waiting: Sequence[SoundRow], *, journal: Journal, sender: Sender
+    session: AsyncSession, sound_rows: Sequence[SoundRow], *, journal: Journal, sender: Sender
 ) -> None:
     """Store the sound rows; each gets its verdict."""
+    waiting = sound_rows
     if waiting:
         await hold_links(session, {sound.row.holder for sound in waiting})
     while waiting:

@@ -66,19 +66,9 @@ async def import_file(
     rows = await asyncio.to_thread(importer.read_rows, content, areas)
     await _store_new_departments(session, rows)
     by_head = await _publish_rows(session, rows, actor=actor, now=now)
-    import_id = new_id()
-    records = [_record_of(row, by_head, import_id=import_id) for row in rows]
-    counts = Counter(record.outcome for record in records)
-    run = ImportRun(
-        id=import_id,
-        filename=filename,
-        actor=actor,
-        at=now,
-        accepted=counts[ImportOutcome.ACCEPTED],
-        changed=counts[ImportOutcome.CHANGED],
-        unchanged=counts[ImportOutcome.UNCHANGED],
-        refused=counts[ImportOutcome.REFUSED],
-    )
+    run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now)
+    records = [_record_of(row, by_head, import_id=run.id) for row in rows]
+    _count_outcomes(run, records)
     session.add(run)
     # Before its rows, which refer to it.
     await session.flush()
@@ -106,6 +96,14 @@ async def _publish_rows(
             documents.append(row.document)
     outcomes = await publish_documents(session, documents, actor=actor, now=now)
     return dict(zip(heads, outcomes, strict=True))
+
+
+def _count_outcomes(run: ImportRun, records: Sequence[ImportRow]) -> None:
+    counts = Counter(record.outcome for record in records)
+    run.accepted = counts[ImportOutcome.ACCEPTED]
+    run.changed = counts[ImportOutcome.CHANGED]
+    run.unchanged = counts[ImportOutcome.UNCHANGED]
+    run.refused = counts[ImportOutcome.REFUSED]
 
 
 def _record_of(row: ImportedRow, by_head: dict[int, Outcome], *, import_id: UUID) -> ImportRow:
@@ -169,6 +167,28 @@ async def import_documents(
 
     Structural breaches refuse the line; all others only warn.
     """
+    numbered, refused = await _read_documents(session, lines)
+    outcomes = await publish_documents(
+        session, [one.document for one in numbered], actor=actor, now=now
+    )
+    for one, outcome in zip(numbered, outcomes, strict=True):
+        if outcome in HELD:
+            refused.append(FieldError.at("code", HELD[outcome], row=one.line))
+    # A line may have many errors, and is refused once.
+    refused_lines = {error.row for error in refused}
+    return DocumentsReport(
+        accepted=outcomes.count(Outcome.ACCEPTED),
+        changed=outcomes.count(Outcome.CHANGED),
+        unchanged=outcomes.count(Outcome.UNCHANGED),
+        refused=len(refused_lines),
+        errors=[_document_error(error) for error in refused[:MAX_ERRORS_TOLD]],
+    )
+
+
+async def _read_documents(
+    session: AsyncSession, lines: Sequence[bytes]
+) -> tuple[list[NumberedDocument], list[FieldError]]:
+    """The sound documents, one for each matter, and every error of the other lines."""
     areas = frozenset(area.code for area in await catalogue.list_areas(session))
     departments = frozenset(await catalogue.department_names(session))
     documents: dict[MatterKey, NumberedDocument] = {}
@@ -181,20 +201,7 @@ async def import_documents(
                 errors = _add(documents, NumberedDocument(line, document))
         for error in errors:
             refused.append(error.in_row(line))
-    numbered = list(documents.values())
-    outcomes = await publish_documents(
-        session, [one.document for one in numbered], actor=actor, now=now
-    )
-    for one, outcome in zip(numbered, outcomes, strict=True):
-        if outcome in HELD:
-            refused.append(FieldError.at("code", HELD[outcome], row=one.line))
-    return DocumentsReport(
-        accepted=outcomes.count(Outcome.ACCEPTED),
-        changed=outcomes.count(Outcome.CHANGED),
-        unchanged=outcomes.count(Outcome.UNCHANGED),
-        refused=len({error.row for error in refused}),
-        errors=[_document_error(error) for error in refused[:MAX_ERRORS_TOLD]],
-    )
+    return list(documents.values()), refused
 
 
 def _add(documents: dict[MatterKey, NumberedDocument], new: NumberedDocument) -> list[FieldError]:

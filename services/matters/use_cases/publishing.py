@@ -162,9 +162,7 @@ async def _publish_chunk(
     now: datetime,
     by_hand: bool,
 ) -> list[Outcome]:
-    known: dict[tuple[str, str, str], KnownMatter] = {}
-    for row in await lock_known(session, documents):
-        known[row.area_code, row.department_code, row.identity] = row
+    known = await _lock_by_key(session, documents)
     outcomes: list[Outcome] = []
     publications: list[Publication] = []
     for document in documents:
@@ -188,6 +186,16 @@ async def _publish_chunk(
     if publications:
         await _store(session, publications, actor=actor, now=now)
     return outcomes
+
+
+async def _lock_by_key(
+    session: AsyncSession, documents: Sequence[MatterDocument]
+) -> dict[tuple[str, str, str], KnownMatter]:
+    """The known matters of these texts, locked, by area, department and code."""
+    known: dict[tuple[str, str, str], KnownMatter] = {}
+    for row in await lock_known(session, documents):
+        known[row.area_code, row.department_code, row.identity] = row
+    return known
 
 
 async def _store(

@@ -123,13 +123,7 @@ async def record_supervision(
     place = Place(event.area_code, event.department_code, event.peer_code)
     await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
     verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
-    known = await supervision.find_records(
-        session,
-        area=place.area,
-        department=place.department,
-        source=place.source,
-        numbers=[record.source_number for _, record in sound],
-    )
+    known = await _find_known(session, place, sound=sound)
     accepted = Accepted([], [], Counter[str]())
     for row, record in sound:
         before = known.get(record.source_number)
@@ -143,7 +137,20 @@ async def record_supervision(
             accepted.facts.append(_fact(record, event, stored=stored, now=now))
             accepted.count_behaviour(record, before)
     await _store(session, place, accepted=accepted, now=now)
-    _answer(session, event, verdicts=[verdicts[row] for row in sorted(verdicts)], now=now)
+    in_order = [verdicts[row] for row in sorted(verdicts)]
+    _answer(session, event, verdicts=in_order, now=now)
+
+
+async def _find_known(
+    session: AsyncSession, place: Place, *, sound: Sequence[tuple[int, SentSupervision]]
+) -> dict[str, KnownRecord]:
+    return await supervision.find_records(
+        session,
+        area=place.area,
+        department=place.department,
+        source=place.source,
+        numbers=[record.source_number for _, record in sound],
+    )
 
 
 def _stored_row(content: Content, digest: bytes, *, before: KnownRecord | None) -> StoredRow:

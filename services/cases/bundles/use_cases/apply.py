@@ -98,8 +98,7 @@ async def apply_for_bundle(
     parent.plan = _plan(inputs, children, cases=cases)
     # Numbers last: a refused application leaves no gap.
     parent.number = await _parent_number(command, inputs, numbers=numbers, at=at)
-    for child, case in zip(children, cases, strict=True):
-        case.number = await next_number(numbers, child.matter, at=at)
+    await _number_cases(numbers, children, cases=cases, at=at)
     await _store(session, parent, children=children, cases=cases, at=at)
     return parent, cases, at
 
@@ -371,6 +370,13 @@ async def _parent_number(
     """A number of our own: there is no national structure for the parent of an application."""
     code = f"B{inputs.document.area_code}{command.bundle_id.hex[-18:].upper()}"
     return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))
+
+
+async def _number_cases(
+    numbers: CaseNumberAllocator, children: Sequence[Child], *, cases: Sequence[Case], at: Moment
+) -> None:
+    for child, case in zip(children, cases, strict=True):
+        case.number = await next_number(numbers, child.matter, at=at)
 
 
 async def _store(

@@ -366,9 +366,7 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
         return []
     # Locked in one order: two chunks may rate the same cases.
     locked = await invitations.lock_invitations(session, targets)
-    known: dict[UUID, Rating] = {}
-    for rating in await list_ratings_of(session, targets):
-        known[rating.invitation_id] = rating
+    known = await _list_known(session, targets)
     given: list[GivenRating] = []
     for row, record in _sound(rows):
         assert row.target is not None
@@ -383,6 +381,14 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
             known[row.target] = rating
             given.append(GivenRating(rating, invitation))
     return given
+
+
+async def _list_known(session: AsyncSession, targets: Sequence[UUID]) -> dict[UUID, Rating]:
+    """The stored ratings of these invitations, by invitation."""
+    known: dict[UUID, Rating] = {}
+    for rating in await list_ratings_of(session, targets):
+        known[rating.invitation_id] = rating
+    return known
 
 
 def _compare(row: Row, record: RatingRecord, *, before: Rating) -> None:

@@ -54,15 +54,7 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     if known is not None:
         return Credential.of_citizen(known, Source.WINDOW_CODE, caller=caller)
     _check_time(grant, step, attempt=attempt)
-    use = WindowUse(
-        window_hash=window_hash,
-        step=step,
-        device_hash=device_hash,
-        address_hash=lookup_hash(attempt.rater.address, "address"),
-        used_at=attempt.at.now,
-    )
-    await _check_uses(session, use, settings=attempt.settings)
-    session.add(use)
+    await _use_up(attempt, step, window_hash=window_hash, device_hash=device_hash)
     invitation = await store_scanned_visit(session, visit, window=window, at=attempt.at)
     return Credential.of_citizen(invitation, Source.WINDOW_CODE, caller=caller)
 
@@ -105,6 +97,19 @@ def _check_time(grant: Token | None, step: int, *, attempt: Attempt) -> None:
         check_step(step, attempt.settings, now=attempt.at.now)
     elif attempt.at.now.timestamp() >= grant.expires:
         raise TokenExpiredError("scan the code that the window shows now")
+
+
+async def _use_up(attempt: Attempt, step: int, *, window_hash: bytes, device_hash: bytes) -> None:
+    """Count this use of the code; raises where it is one too many."""
+    use = WindowUse(
+        window_hash=window_hash,
+        step=step,
+        device_hash=device_hash,
+        address_hash=lookup_hash(attempt.rater.address, "address"),
+        used_at=attempt.at.now,
+    )
+    await _check_uses(attempt.session, use, settings=attempt.settings)
+    attempt.session.add(use)
 
 
 async def _check_uses(session: AsyncSession, use: WindowUse, *, settings: Settings) -> None:
