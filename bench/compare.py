@@ -61,7 +61,7 @@ class Row:
 
     @property
     def spread(self) -> float:
-        """Half the distance between the best and the worst old round, as a share of their median."""
+        """Half the distance between the best and the worst old round, by their median."""
         return (max(self.old) - min(self.old)) / 2 / statistics.median(self.old)
 
 
@@ -118,7 +118,7 @@ def main(
     *,
     rounds: int = 5,
 ) -> None:
-    """Print each figure's change from OLD_TREE to this tree, beside the spread of the old rounds."""
+    """Print each figure's change from OLD_TREE to this tree, beside the spread of the old."""
     found = compare(old_tree.resolve(), rows or ROWS, rounds=rounds)
     print(f"\n| figure | rounds | change | spread of old | verdict |\n|{'---|' * 5}")
     for name, row in found.items():

@@ -110,6 +110,7 @@ class Limits:
         if not verdict.allowed or route.rate not in self._routes:
             return verdict
         of_route = self._routes[route.rate].take(key, now)
+        # The headers tell the limit that ends first.
         return min(of_route, verdict, key=lambda one: (one.allowed, one.remaining))
 
     def take_refused(self, address: str, now: float) -> Verdict:
@@ -158,6 +159,7 @@ class Breaker:
             return 0.0
         if now < self._open_until:
             return self._open_until - now
+        # This request is the probe; the others wait as if the circuit had opened anew.
         self._open_until = now + self._seconds
         return 0.0
 

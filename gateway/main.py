@@ -1,8 +1,8 @@
 """HTTP process of the gateway: the forwarder takes `/api/`, a small FastAPI app everything else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -40,6 +40,30 @@ def create_gateway(
         tokens, settings.revocations_url, every=settings.revocation_poll_seconds
     )
 
+    # Without FastAPI's own documents: the gateway serves the merged one of all services.
+    rest = FastAPI(
+        title="Tongban gateway",
+        lifespan=_lifespan_of(feed, forwarder),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    documents = Documents(services)
+    rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
+
+    async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/api"):
+            # Not below FastAPI: its routing would cost more than the forwarding (docs/adr/0007).
+            await forwarder(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return gateway
+
+
+def _lifespan_of(
+    feed: KeyAndRevocationFeed, forwarder: Forwarder
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         following = asyncio.create_task(feed.follow())
@@ -47,21 +71,10 @@ def create_gateway(
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
             await following
+        # Last: until here requests in flight may still use the connections.
         forwarder.close()
 
-    rest = FastAPI(
-        title="Tongban gateway", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
-    )
-    documents = Documents(services)
-    rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
-
-    async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/api"):
-            await forwarder(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
-
-    return gateway
+    return lifespan
 
 
 def main() -> None:
@@ -78,6 +91,7 @@ def main() -> None:
         http=corked(settings.send_timeout),
         log_config=None,
         access_log=False,
+        # A caller's word about its own address would lift every limit by address.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=20,

@@ -56,6 +56,17 @@ def pages(
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
+    _add_probes(router, forwarder, feed=feed)
+    _add_documents(router, documents, public_url=public_url)
+    for path, name in PAGES.items():
+        router.add_api_route(path, _file(name), response_class=Response)
+    for name in ASSETS:
+        router.add_api_route(f"/static/{name}", _file(name), response_class=Response)
+    return router
+
+
+def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
+    """What orchestrators and monitoring ask for."""
 
     @router.get("/healthz")
     async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction] - a route
@@ -73,27 +84,25 @@ def pages(
     async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
+
+def _add_documents(router: APIRouter, documents: Documents, *, public_url: str) -> None:
+    """What integrators read: the merged OpenAPI and the API catalogue (RFC 9727)."""
+
     @router.get("/openapi.json")
     async def openapi() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
-        return Response(
-            orjson.dumps(await documents.merged()),
-            headers={**SAFE, "cache-control": "public, max-age=10"},
-            media_type="application/json",
-        )
+        # Cached briefly: services start and change one by one, and each adds its part.
+        headers = {**SAFE, "cache-control": "public, max-age=10"}
+        content = orjson.dumps(await documents.merged())
+        return Response(content, headers=headers, media_type="application/json")
 
     @router.api_route("/.well-known/api-catalog", methods=["GET", "HEAD"])
     async def catalog(  # pyright: ignore[reportUnusedFunction] - a route
         request: Request,
     ) -> Response:
+        # The setting first: `Host` is the caller's word, and this answer is cached for others.
         base = (public_url or str(request.base_url)).rstrip("/")
         headers = {
             "link": f'<{base}/.well-known/api-catalog>; rel="api-catalog"',
             "content-type": LINKSET,
         }
         return Response(orjson.dumps(documents.catalog(base)), headers={**SAFE, **headers})
-
-    for path, name in PAGES.items():
-        router.add_api_route(path, _file(name), response_class=Response)
-    for name in ASSETS:
-        router.add_api_route(f"/static/{name}", _file(name), response_class=Response)
-    return router

@@ -117,9 +117,9 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = (
-            kept(scope["headers"], b"x-request-id", form=REQUEST_ID) or os.urandom(16).hex()
-        )
+        # A caller's own id is kept if it has the form, so that the logs of both can be joined.
+        given_id = kept(scope["headers"], b"x-request-id", form=REQUEST_ID)
+        request_id = given_id or os.urandom(16).hex()
         route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"
@@ -129,6 +129,8 @@ class Forwarder:
             self._check_concurrency(route, of_address)
             await self._forward(request)
         except RefusalError as refusal:
+            # The answer has begun and cannot become a refusal: the server breaks it off, and
+            # the caller sees that it is not whole.
             if answer.status:
                 answer.status = refusal.status
                 raise
@@ -142,22 +144,20 @@ class Forwarder:
             answer.status = CLIENT_GONE
         finally:
             self._concurrency.leave(address)
-            service = "none" if route is None else route.service
-            metrics.observe(service, answer.status, seconds=time.perf_counter() - started)
+            _observe(route, answer, started=started)
 
     async def _forward(self, request: _Request) -> None:
         route = request.route
         if route is None:
             raise NoRouteError("no service answers here")
         scope, answer = request.scope, request.answer
+        # First of all: who the caller is decides which limit counts.
         caller = await self._verify(route, scope, address=request.address)
         verdict = self._limits.take(
             route, caller=caller, address=request.address, now=time.monotonic()
         )
         _check_limit(verdict)
-        length = declared_length(scope)
-        if length is not None and length > self._settings.max_body_bytes:
-            raise too_large(self._settings.max_body_bytes)
+        length = self._checked_length(scope)
         upstream = self._upstreams.get(route.service)
         if upstream is None:
             raise UnavailableError("this service is not running here", wait=29)
@@ -171,6 +171,13 @@ class Forwarder:
             await self._over_http(route.service, upstream, call=call)
         else:
             await upstream({**scope, "headers": headers}, request.receive, answer)
+
+    def _checked_length(self, scope: Scope) -> int | None:
+        """The declared length of the body; refused where it is too much, before a byte is read."""
+        length = declared_length(scope)
+        if length is not None and length > self._settings.max_body_bytes:
+            raise too_large(self._settings.max_body_bytes)
+        return length
 
     def _check_concurrency(self, route: Route | None, of_address: int) -> None:
         """Refuse a request that is too much at once; `of_address` counts this one too."""
@@ -192,6 +199,7 @@ class Forwarder:
                 raise TokenError("none")  # noqa: TRY301 - refused like every other token
             return await self._verifier.verify(token.strip(), clock.now())
         except TokenError:
+            # Whoever guesses tokens has no account yet, so the address is counted.
             _check_limit(self._limits.take_refused(address, time.monotonic()))
             raise InvalidTokenError("send a valid access token", wire_headers=[CHALLENGE]) from None
 
@@ -211,6 +219,7 @@ class Forwarder:
         except ServiceError:
             breaker.failed(time.monotonic())
             raise BadGatewayError("the service cannot be reached", wait=1) from None
+        # Also after a 5xx: an answer shows that the service can be reached.
         breaker.succeeded()
 
     async def _exchanged(self, upstream: Upstream, call: _Call) -> bool:
@@ -228,6 +237,7 @@ class Forwarder:
     async def _exchange(self, upstream: Upstream, call: _Call) -> None:
         body = call.body
         head = upstream.head(call.method, call.target, headers=call.headers, chunked=body.chunked)
+        # Before a connection is taken: a slow caller must not hold one.
         content = await body.content()
         connection = await upstream.connection()
         watch = self._watches.over(body, connection)
@@ -249,6 +259,13 @@ async def _relay(connection: Connection, send: Send) -> None:
         # Most answers are one piece. Sending it as the last one saves a turn of the loop.
         more = not connection.ended
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def _observe(route: Route | None, answer: Answer, *, started: float) -> None:
+    service = "none"
+    if route is not None:
+        service = route.service
+    metrics.observe(service, answer.status, seconds=time.perf_counter() - started)
 
 
 def _check_limit(verdict: Verdict) -> None:

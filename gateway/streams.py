@@ -88,6 +88,7 @@ class Body:
         """
         clock = asyncio.get_running_loop().time
         begun = clock()
+        # A body may be long but not slow: each byte that came buys a little more time.
         left = self._timeout + self._taken / self._rate - self._waited
         try:
             async with asyncio.timeout(min(self._timeout, left)):

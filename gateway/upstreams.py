@@ -68,6 +68,7 @@ class Upstream:
         """
         now = asyncio.get_running_loop().time()
         while self._free:
+            # The one that was used last: the others grow old and are closed.
             free = self._free.pop()
             if now - free.freed < KEPT_SECONDS and not free.closing:
                 return free

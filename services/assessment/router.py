@@ -4,6 +4,7 @@ from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.assessment import queries, use_cases
 from services.assessment.schemas import CorrectReport, DailyReportRead, RevisionRead
@@ -60,15 +61,20 @@ async def get_daily_report(
         raise ForbiddenError("figures that are not published are for staff")
     if live is None and is_staff and revision is None:
         live = await queries.find_report(session, day) is None
-    if live:
-        report = await use_cases.show_figures(session, day)
-    else:
-        report = await use_cases.show_report(session, day, revision=revision)
+    report = await _find_report(session, day, revision=revision, live=bool(live))
     if area is not None or department is not None:
         report = report.only(area, department)
     if not is_staff:
         report = report.without_ratings()
     return report
+
+
+async def _find_report(
+    session: AsyncSession, day: date, *, revision: int | None, live: bool
+) -> DailyReportRead:
+    if live:
+        return await use_cases.show_figures(session, day)
+    return await use_cases.show_report(session, day, revision=revision)
 
 
 @router.get("/daily-reports/{day}/revisions")

@@ -1,9 +1,10 @@
 """What assessment can do: consume facts, show a day, publish it, correct it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime
+from uuid import UUID
 
 import orjson
 from sqlalchemy import func
@@ -78,18 +79,23 @@ async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:
     for event in about_cases:
         state = after.get(event.case_id) or CaseState.first(event)
         after[event.case_id] = state.after(event)
-    changes = Counter[Cell]()
-    changed: list[CaseState] = []
-    for case_id, state in after.items():
-        earlier = before.get(case_id)
-        changes.update(state.figures())
-        if earlier is not None:
-            changes.subtract(earlier.figures())
-        if state != earlier:
-            changed.append(state)
+    changes = _difference(before, after)
     for event in events:
         changes.update(figures_of_event(event))
+    # A repeated fact changes nothing: its record is not written again.
+    changed = [state for case_id, state in after.items() if state != before.get(case_id)]
     await _store(session, STORE_CASES, states=changed, changes=changes)
+
+
+def _difference(before: Mapping[UUID, CaseState], after: Mapping[UUID, CaseState]) -> Counter[Cell]:
+    """What the cases count for now, less what they counted for before."""
+    changes = Counter[Cell]()
+    for case_id, state in after.items():
+        changes.update(state.figures())
+        earlier = before.get(case_id)
+        if earlier is not None:
+            changes.subtract(earlier.figures())
+    return changes
 
 
 async def count_matters(session: AsyncSession, events: Sequence[MatterEvent]) -> None:
@@ -129,6 +135,7 @@ async def _store(
     states: Sequence[State],
     changes: Counter[Cell],
 ) -> None:
+    # Sorted, so that two workers cannot wait for each other crosswise.
     cells = sorted((cell, number) for cell, number in changes.items() if number)
     if not states and not cells:
         return
@@ -158,6 +165,7 @@ async def publish_report(
     session: AsyncSession, day: date, *, officer: str, now: datetime
 ) -> DailyReportRead:
     """Publish a day (日发布): its figures are frozen. Once only; a correction is a revision."""
+    # Today itself may be published; a correction brings what comes after.
     if day > clock.local_date(now):
         raise ConflictError("{day} has not come yet", day=day)
     return await _freeze(session, day, officer=officer, now=now, reason=None)
@@ -186,10 +194,13 @@ async def _freeze(
             day=day,
             revision=last.revision,
         )
+    revision = 1
+    if last is not None:
+        revision = last.revision + 1
     report = DailyReport(
         id=new_id(),
         day=day,
-        revision=1 if last is None else last.revision + 1,
+        revision=revision,
         figures=await queries.list_figures(session, day),
         reason=reason,
         published_by=officer,
@@ -220,4 +231,5 @@ async def store_report(session: AsyncSession, event: DailyReportPublished) -> No
         published_by=report.published_by,
         published_at=report.published_at,
     )
+    # Its own fact comes back while the database is whole: then the report is there already.
     _ = await session.execute(statement.on_conflict_do_nothing())

@@ -28,6 +28,7 @@ At = Annotated[Moment, Depends(current_moment)]
 
 CallerAct = Annotated[Act[Moment], Depends(act_by(current_caller, current_moment))]
 """An act by whoever is signed in."""
+# Intake, examination, decision and delivery are roles apart: no one handles a case alone.
 ClerkAct = Annotated[Act[Moment], Depends(act_by(with_role("window_clerk"), current_moment))]
 ApproverAct = Annotated[Act[Moment], Depends(act_by(with_role("approver"), current_moment))]
 LeaderAct = Annotated[Act[Moment], Depends(act_by(with_role("leader"), current_moment))]

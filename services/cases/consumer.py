@@ -51,6 +51,7 @@ async def follow_licenses(session: AsyncSession, events: Sequence[LicenseEvent])
 @consumer.on(RecordReceived)
 async def import_chunk(session: AsyncSession, event: RecordReceived) -> None:
     """Cases of a bureau come by signed batch."""
+    # Exchange hands on records of several kinds; the others are for ratings, licenses, matters.
     if event.resource == "cases":
         await imports.import_chunk(session, event, now=clock.now())
 

@@ -34,6 +34,7 @@ async def run_timers(
     command: TimerRun, settings: Config, database: Db, _administrator: Administrator
 ) -> TimerRan:
     """Run the timers once as if it were `as_of`; 404 in production."""
+    # Whoever could move the clock of a real city could let every organ be silent.
     if not settings.development:
         raise NotFoundError("only in development")
     if command.as_of.tzinfo is None:

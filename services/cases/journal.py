@@ -131,6 +131,7 @@ class Journal:
             "case_id": step.case_id,
             "act": step.act.value,
             "role": step.role.value,
+            # The person who acts for an organisation, or for somebody by a mandate.
             "agent_id": context.current().agent,
             "note": step.note,
             "opinion": opinion,

@@ -17,6 +17,7 @@ async def deem_accepted(database: Database, now: datetime) -> int:
     """Accept all silent cases, batch by batch in a transaction each; their number."""
     total = 0
     while True:
+        # A transaction for each batch: officers do not wait long for the locks of the timer.
         async with database.transaction() as session:
             count = await deemed_acceptance.deem_accepted(session, now)
         total += count

@@ -10,6 +10,7 @@ from shared.settings import load
 def timers(_settings: Settings) -> list[Timer]:
     """The timers with their periods in seconds."""
     return [
+        # A minute: lights and deemed acceptance are due by days, so this is soon enough.
         Timer("clocks", 60.0, run_clocks),
         Timer("calendar", 60.0, follow_calendar),
         Timer("tries", 3600.0, forget_tracking_attempts),

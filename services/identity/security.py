@@ -19,6 +19,7 @@ from shared.security.crypto import lookup_hash
 
 TOTP_STEP = 30
 """Seconds of one TOTP step (RFC 6238)."""
+# People mistype; a guesser needs far more tries than that.
 FREE_FAILURES = 5
 LONGEST_PAUSE = timedelta(minutes=30)
 MOST_DOUBLINGS = 12
@@ -56,6 +57,7 @@ def totp_step(secret: str, code: str, *, moment: float, last_step: int) -> int |
     last one used, never is.
     """
     now = int(moment) // TOTP_STEP
+    # Clocks of phones are some seconds off (RFC 6238 §5.2).
     for step in (now - 1, now, now + 1):
         if step > last_step and hmac.compare_digest(totp(secret, step), code):
             return step

@@ -183,6 +183,11 @@ def _handling_item_code(
         )
 
 
+def _is_too_long(promised: int, *limits: int | None) -> bool:
+    """Whether the promise is longer than any of the limits; None is no limit."""
+    return any(limit is not None and promised > limit for limit in limits)
+
+
 def _handling_item_days(d: MatterDocument) -> Iterator[FieldError]:
     for item in d.handling_items:
         # What an item leaves open is as the matter says.
@@ -191,8 +196,7 @@ def _handling_item_days(d: MatterDocument) -> Iterator[FieldError]:
         if promised is None:
             continue
         field = f"handling_items.{item.sequence}.promised_days"
-        limits = [days for days in (legal, d.legal_days) if days is not None]
-        if limits and promised > min(limits):
+        if _is_too_long(promised, legal, d.legal_days):
             yield FieldError(
                 field,
                 "handling_item_days",

@@ -36,6 +36,7 @@ HEADINGS = {
 REQUIRED = ("department", "name", "item_code", "area_code", "task_type", "department_code")
 MATTER_COLUMNS = ("department", "main_item", "name", "task_type")
 """Columns that must be equal in all rows of one matter."""
+# All rows are in memory at once; a city publishes some thousands of matters.
 MAX_ROWS = 50_000
 MAX_COLUMNS = 200
 MAX_CELL = 2_000
@@ -43,6 +44,8 @@ MAX_UNPACKED = 96 * 1024 * 1024
 READING = 60
 """Seconds for a workbook."""
 BROKEN_XLSX = Rule("xlsx", "the XLSX file is broken")
+CATALOG_CODE_FROM = 19
+"""An implementing code is a USCC of 18 characters, the level of the organ, and a catalogue code."""
 MAX_ITEMS = 99
 """Handling items of one matter; their sequence has two digits."""
 UNCLASSIFIED = "未分类"
@@ -112,10 +115,12 @@ def _read_csv(content: bytes) -> list[list[str]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         try:
+            # What Chinese Excel writes; GB 18030 contains GBK.
             text = content.decode("gb18030")
         except UnicodeDecodeError:
             raise _refusal(Rule("encoding", "save the CSV as UTF-8 or GBK")) from None
     first_line = text.partition("\n")[0]
+    # Spreadsheets write the separator of their own language.
     delimiter = max(",;\t", key=first_line.count)
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
@@ -200,6 +205,7 @@ def read_rows(content: bytes, known_areas: frozenset[str]) -> Sequence[ImportedR
     rows: list[ImportedRow] = []
     matters: dict[tuple[str, ...], list[ImportedRow]] = {}
     for number, cells in enumerate(table[1:], start=2):
+        # Spreadsheets end with empty rows; they are no rows of the catalogue.
         if not any(cell.strip() for cell in cells):
             continue
         row = read_row(number, _values_of(cells, columns), known_areas=known_areas)
@@ -224,6 +230,7 @@ def _matter_of(values: dict[str, str]) -> tuple[str, ...]:
     code = values["item_code"]
     if codes.claims_to_be_national(code):
         code = code.upper()
+    # The short form of six digits and the long one name the same area.
     return values["area_code"].ljust(12, "0"), values["department_code"], code
 
 
@@ -278,9 +285,7 @@ def _unite(rows: Sequence[ImportedRow]) -> None:
     """Make one document of all these rows, carried by the first."""
     head = rows[0]
     assert head.document is not None
-    used = {_own_sequence(row.values) for row in rows}
-    numbers = [f"{number:02d}" for number in range(1, MAX_ITEMS + 1)]
-    free = iter([number for number in numbers if number not in used])
+    free = _free_sequences(rows)
     is_national = head.document.code is not None
     items: list[HandlingItem] = []
     for row in rows:
@@ -297,6 +302,15 @@ def _unite(rows: Sequence[ImportedRow]) -> None:
     head.document = document
 
 
+def _free_sequences(rows: Sequence[ImportedRow]) -> Iterator[str]:
+    """The sequences that no national code of these rows has taken, in order."""
+    used = {_own_sequence(row.values) for row in rows}
+    for number in range(1, MAX_ITEMS + 1):
+        sequence = f"{number:02d}"
+        if sequence not in used:
+            yield sequence
+
+
 def _own_sequence(values: dict[str, str]) -> str | None:
     """The sequence inside a national code of the item."""
     code = values.get("handling_item_code", "")
@@ -307,12 +321,11 @@ def _own_sequence(values: dict[str, str]) -> str | None:
 
 def _item(values: dict[str, str], sequence: str, *, is_national: bool) -> HandlingItem:
     code = values.get("handling_item_code", "")
-    return HandlingItem(
-        sequence=sequence,
-        code=code.upper() if is_national and code else None,
-        local_code=None if is_national else code or None,
-        name=Bilingual(zh=values.get("handling_item") or values["name"]),
-    )
+    name = Bilingual(zh=values.get("handling_item") or values["name"])
+    # A code is never made up: one that is no national code stays the local one.
+    if is_national:
+        return HandlingItem(sequence=sequence, code=code.upper() or None, name=name)
+    return HandlingItem(sequence=sequence, local_code=code or None, name=name)
 
 
 def read_row(number: int, values: dict[str, str], *, known_areas: frozenset[str]) -> ImportedRow:
@@ -371,23 +384,25 @@ def _checked(row: ImportedRow, name: str, *, check: Callable[[str], str]) -> str
 def _build(row: ImportedRow, *, kind: str, area: str, is_national: bool) -> None:
     """Give the row its document, or the errors that the document's own types find."""
     values = row.values
-    code = values["item_code"].upper() if is_national else None
     main_item = values.get("main_item") or None
     if main_item == UNCLASSIFIED:
         main_item = None
+    content: dict[str, object] = {
+        "name": {"zh": values["name"]},
+        "main_item": main_item,
+        "type": kind,
+        "area_code": area,
+        "department_code": values["department_code"],
+    }
+    if is_national:
+        code = values["item_code"].upper()
+        content["code"] = code
+        # The implementing code ends with the code of the basic catalogue (norms §2.1).
+        content["catalog_code"] = code[CATALOG_CODE_FROM:]
+    else:
+        content["local_code"] = values["item_code"]
     try:
-        row.document = MatterDocument.model_validate(
-            {
-                "code": code,
-                "local_code": None if is_national else values["item_code"],
-                "catalog_code": code[19:] if code else None,
-                "name": {"zh": values["name"]},
-                "main_item": main_item,
-                "type": kind,
-                "area_code": area,
-                "department_code": values["department_code"],
-            }
-        )
+        row.document = MatterDocument.model_validate(content)
     except ValidationError as error:
         for found in error.errors():
             column = str(found["loc"][0])

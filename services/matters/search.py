@@ -34,7 +34,11 @@ def normalise(text: str) -> str:
 
 def _pieces(text: str) -> tuple[list[str], list[list[str]], list[str]]:
     text = normalise(text)
-    tibetan = [[s for s in re.split(r"[\u0f0b\u0f0c]", run) if s] for run in TIBETAN.findall(text)]
+    tibetan: list[list[str]] = []
+    for run in TIBETAN.findall(text):
+        # The tsheg ends a syllable; its second form forbids a line break.
+        syllables = re.split(r"[\u0f0b\u0f0c]", run)
+        tibetan.append([syllable for syllable in syllables if syllable])
     return CHINESE.findall(text), tibetan, WORD.findall(text)
 
 
@@ -89,14 +93,15 @@ def marks(lines: Iterable[str], facets: Mapping[str, Iterable[object]]) -> list[
     `lines` are its normalised lines, the name first; `facets` what it can be filtered by.
     """
     lines = list(lines)
-    found = {
-        f"^{lines[0][:2]}",
-        f"@size={bisect_left(SIZES, len(lines[0]))}",
-        *(f"={line}" for line in lines),
-    }
-    return sorted(
-        found | {facet(name, value) for name, values in facets.items() for value in values}
-    )
+    name = lines[0]
+    size = bisect_left(SIZES, len(name))
+    found = {f"^{name[:2]}", f"@size={size}"}
+    for line in lines:
+        found.add(f"={line}")
+    for facet_name, values in facets.items():
+        for value in values:
+            found.add(facet(facet_name, value))
+    return sorted(found)
 
 
 def facet(name: str, value: object) -> str:
@@ -119,12 +124,15 @@ def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
 
     It is empty when there is no word in any form.
     """
-    groups = [query_words(form) for form in forms]
-    return (
-        _all([_any([_all(map(quoted, group)) for group in groups if group]), *map(quoted, facets)])
-        if any(groups)
-        else ""
-    )
+    alternatives: list[str] = []
+    for form in forms:
+        words = query_words(form)
+        if words:
+            alternatives.append(_all(map(quoted, words)))
+    # Without any word the query would be the facets alone, and find all that they leave.
+    if not alternatives:
+        return ""
+    return _all([_any(alternatives), *map(quoted, facets)])
 
 
 def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
@@ -132,10 +140,11 @@ def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
 
     A name that begins like any form and has its words, or a line that equals a form.
     """
-    heads = [
-        _any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")])
-        for form in forms
-    ]
+    heads: list[str] = []
+    for form in forms:
+        beginning = _all(map(quoted, [f"^{form[:2]}", *query_words(form)]))
+        whole_line = quoted(f"={form}")
+        heads.append(_any([beginning, whole_line]))
     return _all([_any(heads), *map(quoted, facets)])
 
 

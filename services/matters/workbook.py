@@ -30,13 +30,11 @@ def main(rows: int) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     try:
-        sheet = CalamineWorkbook.from_filelike(
-            io.BytesIO(sys.stdin.buffer.read())
-        ).get_sheet_by_index(0)
-        table = [
-            [cell(value) for value in row]
-            for row in sheet.to_python(skip_empty_area=False, nrows=rows)
-        ]
+        content = io.BytesIO(sys.stdin.buffer.read())
+        sheet = CalamineWorkbook.from_filelike(content).get_sheet_by_index(0)
+        table: list[list[str]] = []
+        for row in sheet.to_python(skip_empty_area=False, nrows=rows):
+            table.append([cell(value) for value in row])
         answer = orjson.dumps(table)
     except (CalamineError, NotImplementedError, RuntimeError, IndexError, EOFError, MemoryError):
         return 1

@@ -117,6 +117,7 @@ def area_scope(caller: Caller, settings: Settings) -> str | None:
     # Those of the city itself oversee every district.
     if caller.area == settings.city_code:
         return None
+    # The empty code is that of no area: who belongs to none sees nothing.
     return caller.area or ""
 
 

@@ -42,6 +42,15 @@ class MatterState:
         """The record of a matter of which nothing is known but whose it is."""
         return cls(event.matter_id, event.area_code, event.department_code)
 
+    def _depth_change(self, level: int) -> Measure | None:
+        """Whether the depth of online handling (网办深度) has changed, and which way."""
+        # The first publication has no depth to compare with.
+        if not self.level or level == self.level:
+            return None
+        if level > self.level:
+            return Measure.DEPTH_RAISED
+        return Measure.DEPTH_LOWERED
+
     def after(self, event: MatterEvent) -> "tuple[MatterState, Counter[Cell]]":
         """The record once `event` is known, and the change it makes on its day."""
         day = clock.local_date(event.occurred_at)
@@ -53,13 +62,10 @@ class MatterState:
                 state.department_code = event.department_code
                 state.published = True
                 state.level = event.level
-                # The first publication has no depth to compare with.
-                if self.level:
+                measure = self._depth_change(event.level)
+                if measure is not None:
                     place = (event.area_code, event.department_code)
-                    if event.level > self.level:
-                        changes[Cell(day, *place, Measure.DEPTH_RAISED)] += 1
-                    elif event.level < self.level:
-                        changes[Cell(day, *place, Measure.DEPTH_LOWERED)] += 1
+                    changes[Cell(day, *place, measure)] += 1
             case MatterSuspended() | MatterCancelled():
                 state.published = False
             case _:

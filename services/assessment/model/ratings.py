@@ -50,32 +50,35 @@ class RatingState:
         """The record of a service event of which nothing is known but whose it is."""
         return cls(event.subject_id, event.area_code, event.department_code)
 
+    def _apply(self, event: RatingEvent) -> list[Measure]:
+        """Take the event in; the measures that it adds one to."""
+        match event:
+            case RatingSubmitted():
+                return _measures_of(event)
+            case BadRatingOpened():
+                self.ticket_open = True
+                return [Measure.BAD_RATINGS_OPENED]
+            case BadRatingCalledBack():
+                return [Measure.BAD_RATINGS_CALLED_BACK]
+            case BadRatingEscalated():
+                return [Measure.BAD_RATINGS_ESCALATED]
+            case BadRatingRectified():
+                self.ticket_open = False
+                return [Measure.BAD_RATINGS_RECTIFIED]
+            case RatingExcluded():
+                self.ticket_open = False
+                return [Measure.RATINGS_EXCLUDED]
+            case _:
+                return []
+
     def after(self, event: RatingEvent) -> "tuple[RatingState, Counter[Cell]]":
         """The record once `event` is known, and the change it makes on its day."""
         day = clock.local_date(event.occurred_at)
+        if isinstance(event, RatingSubmitted):
+            # A record of a private network comes days after the rating was given.
+            day = event.rated_on
         state = copy(self)
-        measures: list[Measure] = []
-        match event:
-            case RatingSubmitted():
-                day = event.rated_on
-                measures.append(RATINGS_BY_CHANNEL[event.pf])
-                if event.grade <= WORST_GRADES:
-                    measures.append(Measure.RATINGS_BAD)
-            case BadRatingOpened():
-                state.ticket_open = True
-                measures.append(Measure.BAD_RATINGS_OPENED)
-            case BadRatingCalledBack():
-                measures.append(Measure.BAD_RATINGS_CALLED_BACK)
-            case BadRatingEscalated():
-                measures.append(Measure.BAD_RATINGS_ESCALATED)
-            case BadRatingRectified():
-                state.ticket_open = False
-                measures.append(Measure.BAD_RATINGS_RECTIFIED)
-            case RatingExcluded():
-                state.ticket_open = False
-                measures.append(Measure.RATINGS_EXCLUDED)
-            case _:
-                pass
+        measures = state._apply(event)
         place = (self.area_code, self.department_code)
         changes = Counter[Cell]()
         for measure in measures:
@@ -83,3 +86,10 @@ class RatingState:
         open_change = int(state.ticket_open) - int(self.ticket_open)
         changes[Cell(day, *place, Measure.BAD_RATINGS_OPEN)] += open_change
         return state, changes
+
+
+def _measures_of(event: RatingSubmitted) -> list[Measure]:
+    measures = [RATINGS_BY_CHANNEL[event.pf]]
+    if event.grade <= WORST_GRADES:
+        measures.append(Measure.RATINGS_BAD)
+    return measures

@@ -35,6 +35,7 @@ async def apply_for_bundle(
 
     All of it is accepted, or nothing.
     """
+    # No matters here: which ones they are is known when the bundle has been read.
     submitter = submitter_of(caller, command.channel, matter_ids=[])
     parent, cases, at = await apply_bundle.apply_for_bundle(
         session, command, numbers=numbers, submitter=submitter, now=now

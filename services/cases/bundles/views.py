@@ -6,6 +6,7 @@ from datetime import date
 from services.cases.access import is_officer_of
 from services.cases.bundles.model import (
     BundleCase,
+    BundleState,
     PlanEntry,
     Standing,
     bundle_state,
@@ -29,9 +30,9 @@ def show_bundle(
     The applicant sees all of it, an officer the children of the own department, the clerk who took
     it in also the numbers. Raises `NotFoundError` for everyone else.
     """
-    by_id = {case.id: case for case in cases}
-    children = {entry.code: by_id[entry.case_id] for entry in parent.plan}
+    children = _by_code(parent, cases)
     is_applicant = _is_applicant(parent, children, caller=caller)
+    # The clerk tells the numbers to the person at the window, also those of other departments.
     took_it_in = parent.intake_by == caller.subject and "window_clerk" in caller.roles
     visible = set(children)
     if not is_applicant:
@@ -46,13 +47,16 @@ def show_bundle(
     if not is_applicant:
         applicant = applicant.masked()
         fields = _fields_of(parent, visible)
+    shown = _show_children(
+        parent, children, visible=visible, numbered=took_it_in, caller=caller, at=at
+    )
     return BundleCaseRead(
         id=parent.id,
         number=parent.number,
         bundle_id=parent.bundle_id,
         bundle_version=parent.bundle_version,
         name=parent.name,
-        state=bundle_state([(case.state, case.result) for case in children.values()]),
+        state=_state_of(children),
         channel=parent.channel,
         applicant_kind=applicant.kind,
         applicant_name=applicant.name,
@@ -62,14 +66,27 @@ def show_bundle(
         fields=fields,
         submitted_at=parent.submitted_at,
         deliver_by=deliver_by(parent.plan, children, at=at),
-        children=_show_children(
-            parent, children, visible=visible, numbered=took_it_in, caller=caller, at=at
-        ),
+        children=shown,
     )
+
+
+def _by_code(parent: BundleCase, cases: Iterable[AnyCase]) -> dict[str, AnyCase]:
+    """The children in the order of the plan, by their codes."""
+    by_id = {case.id: case for case in cases}
+    children: dict[str, AnyCase] = {}
+    for entry in parent.plan:
+        children[entry.code] = by_id[entry.case_id]
+    return children
+
+
+def _state_of(children: Mapping[str, AnyCase]) -> BundleState:
+    ends = [(case.state, case.result) for case in children.values()]
+    return bundle_state(ends)
 
 
 def _is_applicant(parent: BundleCase, children: Mapping[str, AnyCase], *, caller: Caller) -> bool:
     if parent.account_id is None:
+        # Applied for at a window: nobody's account owns it.
         return False
     return all(is_own(case, caller) for case in children.values())
 
@@ -173,8 +190,10 @@ def _waits_for(case: AnyCase, after: list[str]) -> list[str]:
 def _ready_on(case: AnyCase, earlier: date, *, at: Moment) -> date:
     """The day of this child's result, if those before it are ready on the day `earlier`."""
     if case.state is State.WAITING:
+        # It is received when the others are granted, and accepted on the last day at worst.
         days = ACCEPTANCE_DAYS + case.promised_days
         return at.calendar.add_working_days(max(earlier, at.today), days)
     if case.state in {State.RECEIVED, State.CORRECTING}:
+        # `due_on` is still the last day of acceptance; the promise counts from there.
         return at.calendar.add_working_days(case.due_on, case.promised_days)
     return case.due_on

@@ -33,6 +33,7 @@ async def lock_calendar(session: AsyncSession) -> None:
 
 async def count_changes(session: AsyncSession) -> int:
     """How many changes there have been."""
+    # A small table: a city changes its calendar a few times a year.
     return await session.scalar(select(func.count()).select_from(CalendarChange)) or 0
 
 
@@ -73,7 +74,9 @@ async def list_touched_cases(
     days = [changed.day for changed in change.days]
     statement = select(Case).where(
         Case.id > change.reached,
+        # Not those that are corrected: no clock runs, and their days are computed when one starts.
         text("state IN ('received', 'accepted', 'suspended', 'decided')"),
+        # The first day is not counted (民法典 art. 201), so a change of it moves nothing.
         Case.clock_from < max(days),
         func.greatest(Case.due_on, Case.legal_due_on, Case.step_due_on) >= min(days),
     )

@@ -1,7 +1,7 @@
 """Changes of the calendar: days are set, and the due dates of open cases follow."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from services.cases.calendar.model import (
     ChangedDay,
 )
 from services.cases.calendar.schemas import CalendarDayEntry, ChangeDays
+from services.cases.case_file.model.case import Case
 from services.cases.case_file.model.enums import StepRole
 from services.cases.case_file.model.states import CaseAct
 from services.cases.journal import Journal, Step
@@ -37,21 +38,47 @@ async def change_days(
     session: AsyncSession, command: ChangeDays, *, officer: str, now: datetime
 ) -> CalendarChange | None:
     """Set these days; None when all of them are so already. Due dates follow by `follow_change`."""
+    # Two changes at once would compare with the same old days and count as one revision.
     await calendar_queries.lock_calendar(session)
     changed = await _different_days(session, command.days)
     if not changed:
         return None
     # The new value makes every process read the calendar again.
     _ = await session.execute(update(CalendarVersion).values(version=new_id()))
-    statement = insert(CalendarDay).values([day.model_dump() for day in changed])
-    values = {"is_working": statement.excluded.is_working, "note": statement.excluded.note}
-    _ = await session.execute(statement.on_conflict_do_update(index_elements=["day"], set_=values))
-    stored: list[ChangedDay] = []
+    await _upsert_days(session, changed)
+    change = _new_change(changed, officer=officer, now=now)
+    session.add(change)
+    # This change is counted, too; the first one has always had the revision 2.
+    revision = await calendar_queries.count_changes(session) + 1
     published: dict[date, bool] = {}
     for day in changed:
-        stored.append(ChangedDay(day=day.day, note=day.note, is_working=day.is_working))
         published[day.day] = day.is_working
-    change = CalendarChange(
+    event = CalendarChanged(days=published, revision=revision, occurred_at=now)
+    journal = Journal(session, now)
+    journal.audit(
+        "calendar.change",
+        object_type="calendar_change",
+        object_id=change.id,
+        events=[event],
+        detail={"days": [day.day.isoformat() for day in changed]},
+    )
+    await journal.write()
+    return change
+
+
+async def _upsert_days(session: AsyncSession, days: Sequence[CalendarDayEntry]) -> None:
+    rows = [day.model_dump() for day in days]
+    statement = insert(CalendarDay).values(rows)
+    values = {"is_working": statement.excluded.is_working, "note": statement.excluded.note}
+    _ = await session.execute(statement.on_conflict_do_update(index_elements=["day"], set_=values))
+
+
+def _new_change(days: Sequence[CalendarDayEntry], *, officer: str, now: datetime) -> CalendarChange:
+    """The change before any case has followed it."""
+    stored: list[ChangedDay] = []
+    for day in days:
+        stored.append(ChangedDay(day=day.day, note=day.note, is_working=day.is_working))
+    return CalendarChange(
         id=new_id(),
         days=stored,
         changed_by=officer,
@@ -60,19 +87,6 @@ async def change_days(
         reached=START,
         moved={},
     )
-    session.add(change)
-    # This change is counted, too; the first one has always had the revision 2.
-    revision = await calendar_queries.count_changes(session) + 1
-    journal = Journal(session, now)
-    journal.audit(
-        "calendar.change",
-        object_type="calendar_change",
-        object_id=change.id,
-        events=[CalendarChanged(days=published, revision=revision, occurred_at=now)],
-        detail={"days": [day.day.isoformat() for day in changed]},
-    )
-    await journal.write()
-    return change
 
 
 async def _different_days(
@@ -103,10 +117,27 @@ async def follow_change(
         return False
     at = Moment(now, await get_calendar(session))
     cases = await calendar_queries.list_touched_cases(session, change, limit=BATCH)
-    moved = Counter(change.moved)
     journal = Journal(session, at.now)
+    moved = _move_due_dates(journal, cases, at=at)
+    # A new object: changes inside the old one are not noticed by the session.
+    change.moved = dict(Counter(change.moved) + moved)
+    has_more = len(cases) == BATCH
+    if has_more:
+        change.reached = cases[-1].id
+    else:
+        # The pass is over; the next one begins with the first case again.
+        change.reached = START
+        change.passes += 1
+    await journal.write()
+    return has_more
+
+
+def _move_due_dates(journal: Journal, cases: Iterable[Case], *, at: Moment) -> Counter[str]:
+    """Let these cases follow the calendar; how many moved, by `area/department`."""
+    moved = Counter[str]()
     for case in cases:
         event = case.follow_calendar(at)
+        # The changed day lies in the clocks, but a weekend or an equal swap moves nothing.
         if event is None:
             continue
         moved[f"{case.area_code}/{case.department_code}"] += 1
@@ -117,17 +148,7 @@ async def follow_change(
             detail={"revision": case.revision},
         )
         journal.append(step, event)
-    # A new object: changes inside the old one are not noticed by the session.
-    change.moved = dict(moved)
-    has_more = len(cases) == BATCH
-    if has_more:
-        change.reached = cases[-1].id
-    else:
-        # The pass is over; the next one begins with the first case again.
-        change.reached = START
-        change.passes += 1
-    await journal.write()
-    return has_more
+    return moved
 
 
 async def list_unfinished(session: AsyncSession, now: datetime) -> Sequence[UUID]:

@@ -28,9 +28,11 @@ class Light(Base):
 
     __tablename__ = "light"
     __table_args__ = (
+        # A light that is raised again is the same row, with the next revision.
         Index("uq_light_lamp", "case_id", "rule", "level", "due_on", unique=True),
         Index("ix_light_department", *PLACE, "id"),
         Index("ix_light_area", "area_code", "id"),
+        # Most lights are out: these three hold only the raised ones, for work lists.
         Index("ix_light_open_department", *PLACE, "id", postgresql_where=text(IS_RAISED)),
         Index("ix_light_open_area", "area_code", "id", postgresql_where=text(IS_RAISED)),
         Index("ix_light_open", "id", postgresql_where=text(IS_RAISED)),
@@ -38,6 +40,7 @@ class Light(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"))
+    # Copied from the case: lists of lights are read and filtered without the cases.
     number: Mapped[str] = mapped_column(Text)
     matter_name: Mapped[str] = mapped_column(Text)
     area_code: Mapped[str] = mapped_column(Text)
@@ -83,12 +86,14 @@ class Light(Base):
         """Whether it can go on now: for the first time, or again if nobody has answered it."""
         if self.revision == 0:
             return True
+        # An answered light stays out: the department has said why this due date was missed.
         return not self.is_raised and self.answer is None
 
     def turn_on(self, case: Case, at: Moment) -> LightRaised:
         """Its rule has become true."""
         self.revision += 1
         self.raised_at = at.now
+        # When it is raised again, it was cleared before.
         self.cleared_at = None
         return LightRaised(
             **case.facts(at),
@@ -109,6 +114,7 @@ class Light(Base):
     def reply(self, officer: str, text: str, *, case: Case, at: Moment) -> LightCleared:
         """The department says why and what it does; the light goes out and stays out."""
         if not self.is_raised:
+            # The timer or an act was first: what went out by itself needs no answer.
             raise ConflictError("this light is out already")
         self.answer = text
         self.answered_by = officer

@@ -17,7 +17,11 @@ from shared.errors import NotFoundError
 
 async def list_silent(session: AsyncSession, today: date, *, limit: int) -> Sequence[Case]:
     """Received cases whose acceptance days are over, claimed for this worker."""
+    # The state as SQL: only then PostgreSQL takes the partial index of silent cases. The last
+    # day itself still belongs to the organ.
     statement = select(Case).where(text("state = 'received'"), Case.due_on < today)
+    # A locked case is in another worker's batch, or an officer acts on it just now. No order:
+    # the timer asks again until no case is left.
     statement = statement.limit(limit).with_for_update(skip_locked=True)
     return (await session.scalars(statement)).all()
 
@@ -27,8 +31,10 @@ async def list_watched(session: AsyncSession, today: date, *, limit: int) -> Seq
 
     Their bulky and secret parts are left out.
     """
+    # `raiseload`: a use of such a part is an error, not one more statement for each case.
     left_out = [defer(column, raiseload=True) for column in (*BULKY, *SECRET)]
     statement = select(Case).options(*left_out).where(Case.watch_on <= today)
+    # The oldest day first, so that a case that was skipped does not wait for ever.
     statement = statement.order_by(Case.watch_on).limit(limit).with_for_update(skip_locked=True)
     return (await session.scalars(statement)).all()
 
@@ -71,4 +77,5 @@ async def list_lights(
         statement = statement.where(text(f"NOT ({IS_RAISED})"))
     if level is not None:
         statement = statement.where(Light.level == level)
+    # Ids are UUIDv7: their order is the order of time.
     return (await session.scalars(statement.order_by(Light.id).limit(limit + 1))).all()

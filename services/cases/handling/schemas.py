@@ -62,6 +62,7 @@ class SuspendCase(Strict):
 class ExtendTime(Strict):
     """An extension (延期) in working days."""
 
+    # As far as the setting `extension_days_max` may go; the use case checks the setting itself.
     days: int = Field(ge=1, le=90)
     reasons: Reason
 
@@ -75,7 +76,9 @@ class AnswerLight(Strict):
 class Decide(Strict):
     """The result (办结结果): 0 granted (准予), 1 refused (不予许可, with reasons)."""
 
+    # The other results, such as 退件 and 不予受理, come from acts of their own.
     result: Literal["0", "1"]
+    # `validate_default`: a refusal whose reasons are left out must be noticed, too (art. 38).
     reasons: Annotated[Reason | None, Field(validate_default=True)] = None
 
     @field_validator("reasons")

@@ -86,12 +86,14 @@ class NewVersion:
         case = self.record.case
         contact: str | None = None
         if case.contact is not None:
+            # Only services that ask for a rating need it, and they have the key (docs/adr/0012).
             contact = seal_for(case.contact.model_dump(), "case.contact")
         return CaseImported(
             case_id=self.case_id,
             number=f"{source.system}:{case.source_number}",
             area_code=source.area,
             department_code=source.department,
+            # A bureau's matter is known by its code alone; it need not be in our catalogue.
             matter_id=None,
             matter_code=case.matter_code,
             matter_name=case.matter_name,
@@ -140,9 +142,8 @@ async def push_cases(
     accepted = len(outcome.accepted)
     rejected = len(outcome.rejected)
     unchanged = received - accepted - rejected
-    import_id = new_id()
     finished = ImportFinished(
-        import_id=import_id,
+        import_id=new_id(),
         source_system=source.system,
         area_code=source.area,
         department_code=source.department,
@@ -152,18 +153,7 @@ async def push_cases(
         revision=1,
         occurred_at=now,
     )
-    journal.audit(
-        "cases.push",
-        object_type="import",
-        object_id=import_id,
-        events=[finished],
-        detail={
-            "area": source.area,
-            "department": source.department,
-            "source": source.system,
-            "counts": {"accepted": accepted, "unchanged": unchanged, "rejected": rejected},
-        },
-    )
+    _audit_push(journal, finished)
     await journal.write()
     return Pushed(
         received=received,
@@ -171,6 +161,26 @@ async def push_cases(
         unchanged=unchanged,
         rejected=rejected,
         rejections=_rejections(outcome),
+    )
+
+
+def _audit_push(journal: Journal, finished: ImportFinished) -> None:
+    counts = {
+        "accepted": finished.accepted,
+        "unchanged": finished.unchanged,
+        "rejected": finished.rejected,
+    }
+    journal.audit(
+        "cases.push",
+        object_type="import",
+        object_id=finished.import_id,
+        events=[finished],
+        detail={
+            "area": finished.area_code,
+            "department": finished.department_code,
+            "source": finished.source_system,
+            "counts": counts,
+        },
     )
 
 
@@ -232,6 +242,7 @@ async def _take_in(
     now: datetime,
 ) -> Outcome:
     """Store what is correct; a record known at this or a newer version changes nothing."""
+    # Two pushes of one record at once would both find it unknown and store it twice.
     await import_queries.lock_source(
         session, source.area, department=source.department, system=source.system
     )
@@ -263,12 +274,14 @@ def _newer_versions(
     newer: list[NewVersion] = []
     for record in correct:
         before = known.get(record.case.source_number)
+        # Without the contact: what is stored of a bureau's case holds no personal data.
         content = record.case.model_dump(mode="json", exclude={"contact"})
         if before is None:
             newer.append(NewVersion(record, content, new_id(), revision=1))
         elif before.version < record.case.version:
             revision = before.revision + 1
             newer.append(NewVersion(record, content, before.case_id, revision=revision))
+        # An older version changes nothing: a slow batch may come after a newer push.
         elif before.version == record.case.version and before.record != content:
             error = FieldError(
                 "version",
@@ -313,6 +326,7 @@ def _check(
         try:
             case = PushedCase.model_validate(record)
         except ValidationError as error:
+            # Other names of fields are not repeated: they may hold personal data.
             rejected[row] = faults_of(error, FIELDS)
             continue
         # Of two records with one number nobody could say which is right: the first counts.

@@ -24,6 +24,7 @@ async def lock_licenses(session: AsyncSession, ids: Collection[UUID]) -> dict[UU
     if not ids:
         return {}
     statement = select(LicenseCopy).where(LicenseCopy.license_id.in_(ids))
+    # Shared: many applications may use one license, but its change must wait for them.
     statement = statement.order_by(LicenseCopy.license_id).with_for_update(read=True)
     return {copy.license_id: copy for copy in await session.scalars(statement)}
 
@@ -45,6 +46,7 @@ async def list_usable(
         LicenseCopy.account_id == account_id,
         LicenseCopy.type_code.in_(type_codes),
         LicenseCopy.status == LicenseStatus.VALID,
+        # The copy says `valid` until the licenses service has told the end of the term.
         LicenseCopy.valid_from.is_(None) | (LicenseCopy.valid_from <= today),
         LicenseCopy.valid_until.is_(None) | (LicenseCopy.valid_until >= today),
     )

@@ -62,6 +62,7 @@ KEEP_NEWEST = Direct(
         " digest = excluded.digest, valid_from = excluded.valid_from,"
         " valid_until = excluded.valid_until, account_id = excluded.account_id"
         " WHERE license_copy.revision < excluded.revision"
+        # `xmax` of a row that was just inserted is 0: this tells an update from an insert.
         " RETURNING license_id, xmax <> 0 AS was_known"
     ).bindparams(bindparam("rows", type_=Text())),
     KeptRow,
@@ -80,18 +81,7 @@ async def follow_licenses(
 
     Events may come in any order.
     """
-    newest: dict[UUID, LicenseEvent] = {}
-    for event in events:
-        known = newest.get(event.license_id)
-        if known is None or known.revision < event.revision:
-            newest[event.license_id] = event
-    copies = {license_id: _copy_values(event) for license_id, event in newest.items()}
-    # The driver has a UUID class of its own, which orjson does not know.
-    rows = orjson.dumps([copy._asdict() for copy in copies.values()], default=str).decode()
-    changed: dict[UUID, LicenseCopy] = {}
-    for row in await KEEP_NEWEST.fetch(session, rows=rows):
-        if row.was_known:
-            changed[row.license_id] = LicenseCopy.of(copies[row.license_id])
+    changed = await _store_newest(session, _newest_of_each(events))
     # A license that nobody knew before cannot be in use.
     if not changed:
         return
@@ -99,6 +89,32 @@ async def follow_licenses(
     if cases:
         at = Moment(now, await get_calendar(session))
         await _recheck_cases(session, cases, licenses=changed, at=at)
+
+
+def _newest_of_each(events: Iterable[LicenseEvent]) -> dict[UUID, LicenseValues]:
+    """The newest state of each license among these events, by its id."""
+    newest: dict[UUID, LicenseEvent] = {}
+    for event in events:
+        known = newest.get(event.license_id)
+        if known is None or known.revision < event.revision:
+            newest[event.license_id] = event
+    values: dict[UUID, LicenseValues] = {}
+    for license_id, event in newest.items():
+        values[license_id] = _copy_values(event)
+    return values
+
+
+async def _store_newest(
+    session: AsyncSession, copies: Mapping[UUID, LicenseValues]
+) -> dict[UUID, LicenseCopy]:
+    """Store what is newer than the known copy; the licenses that were known and have changed."""
+    # The driver has a UUID class of its own, which orjson does not know.
+    rows = orjson.dumps([copy._asdict() for copy in copies.values()], default=str).decode()
+    changed: dict[UUID, LicenseCopy] = {}
+    for row in await KEEP_NEWEST.fetch(session, rows=rows):
+        if row.was_known:
+            changed[row.license_id] = LicenseCopy.of(copies[row.license_id])
+    return changed
 
 
 def _shown_number(event: LicenseEvent) -> str:

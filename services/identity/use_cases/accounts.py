@@ -14,6 +14,7 @@ from services.identity.model import (
     Account,
     AccountKind,
     EndReason,
+    StaffRole,
     VerificationMethod,
     check_roles,
 )
@@ -78,6 +79,7 @@ async def verify_at_counter(
     found = await queries.find_by_phone(session, lookup_hash(command.phone, "phone"))
     if found is None:
         raise NotFoundError("no account has this phone; the person signs in once by SMS code first")
+    # Read again with a lock: two clerks may verify the same person at once.
     account = await queries.get_account(session, found.id, lock=True)
     if account.level >= COUNTER_LEVEL:
         raise ConflictError("was verified at a counter already")
@@ -117,6 +119,7 @@ async def _verify(
             "this person has an account already; sign in with its phone,"
             " or ask at a counter to join them"
         )
+    # A verified account never changes its person: cases and licenses hang on it.
     if account.id_number_hash not in {None, id_number_hash}:
         raise ConflictError("this account is another person's")
     stated = IdCard(card.name, card.id_number, card.id_valid_until)
@@ -172,15 +175,10 @@ async def create_staff(session: AsyncSession, command: NewStaff, *, now: datetim
         raise ConflictError("the user name is taken")
     password = secrets.token_urlsafe(12)
     secret = security.new_totp_secret()
-    account = Account.new(AccountKind.STAFF, now)
-    account.username = command.username
-    account.name = command.name
+    account = _new_staff(command, roles, now=now)
     # In a thread: hashing takes tens of milliseconds of CPU.
     account.password_hash = await asyncio.to_thread(PASSWORDS.hash, password)
     account.totp_secret = secret
-    account.area_code = command.area_code
-    account.department_code = command.department_code
-    account.roles = roles
     session.add(account)
     await session.flush()
     outbox.add(session, account.registered())
@@ -191,6 +189,17 @@ async def create_staff(session: AsyncSession, command: NewStaff, *, now: datetim
     return StaffCreated(
         id=account.id, username=command.username, initial_password=password, totp_secret=secret
     )
+
+
+def _new_staff(command: NewStaff, roles: list[StaffRole], *, now: datetime) -> Account:
+    """The account without password and TOTP secret."""
+    account = Account.new(AccountKind.STAFF, now)
+    account.username = command.username
+    account.name = command.name
+    account.area_code = command.area_code
+    account.department_code = command.department_code
+    account.roles = roles
+    return account
 
 
 async def change_staff(act: Act[datetime], account_id: UUID, *, command: ChangeStaff) -> Account:
@@ -217,6 +226,7 @@ async def change_staff(act: Act[datetime], account_id: UUID, *, command: ChangeS
         object_id=account_id,
         roles=account.roles,
     )
+    # Tokens carry area, department and roles for up to ten minutes; the feed ends them now.
     _ = await end_sessions(act.session, account_id, reason=EndReason.POST_CHANGED, now=act.at)
     return account
 
@@ -232,6 +242,7 @@ async def depart_staff(
     account = await queries.lock_staff(session, account_id)
     if not account.active:
         raise ConflictError("has left already")
+    # The account stays, because audit rows and cases name it.
     account.active = False
     outbox.add(session, account.changed(now))
     audit.record(

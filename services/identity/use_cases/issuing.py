@@ -68,6 +68,7 @@ async def open_acting_session(
     Raises:
         UnauthenticatedError: the session it is opened from has ended, or is another person's.
     """
+    # Locked: if it ends at this moment, either it is seen here or it ends the new one too.
     parent = await queries.lock_session(session, parent_id)
     if parent is None or parent.account_id != person.id or not _is_open(parent, now):
         raise refused()
@@ -76,6 +77,7 @@ async def open_acting_session(
         account_id=person.id,
         principal_id=principal_id,
         parent_id=parent.id,
+        # As the person proved itself: acting for another is no new sign-in.
         amr=parent.amr,
         signed_in_at=parent.signed_in_at,
         generation=1,
@@ -112,6 +114,21 @@ async def issue_tokens(
         "auth_time": int(opened.signed_in_at.timestamp()),
         "roles": account.roles or None,
     }
+    claims.update(await _acting_claims(session, account, opened=opened))
+    access_token = await sign(session, account, claims=claims, seconds=seconds, now=now)
+    return Tokens(
+        access_token=access_token,
+        expires_in=seconds,
+        refresh_token=security.refresh_token(opened.id, opened.generation),
+        refresh_expires_in=remaining,
+    )
+
+
+async def _acting_claims(
+    session: AsyncSession, account: Account, *, opened: SignIn
+) -> dict[str, object]:
+    """What is different in a session in which the person acts for another."""
+    claims: dict[str, object] = {}
     if opened.principal_id is not None:
         principal = await queries.get_account(session, opened.principal_id)
         claims["sub"] = str(principal.id)
@@ -123,12 +140,7 @@ async def issue_tokens(
         claims["mandate"] = str(mandate.id)
         if mandate.matters is not None:
             claims["matters"] = [str(matter_id) for matter_id in mandate.matters]
-    return Tokens(
-        access_token=await sign(session, account, claims=claims, seconds=seconds, now=now),
-        expires_in=seconds,
-        refresh_token=security.refresh_token(opened.id, opened.generation),
-        refresh_expires_in=remaining,
-    )
+    return claims
 
 
 async def sign(
@@ -153,6 +165,7 @@ async def sign(
         "area": account.area_code,
         "department": account.department_code,
     }
+    # Services read an absent claim as none; null would need a case of its own in each.
     present = {name: value for name, value in (common | claims).items() if value is not None}
     return sign_access_token(
         OKPKey.import_key(orjson.loads(key.private_key)), key.kid, claims=present

@@ -49,17 +49,7 @@ async def register_organisation(
     organisation = await queries.find_by_uscc(session, command.uscc)
     if organisation is None:
         organisation = await _add(session, command, now=now)
-    current = await queries.lock_current_link(session, organisation.id)
-    if current is not None:
-        if current.person_id == person_id:
-            raise ConflictError("you act for this organisation already")
-        await _end(
-            session,
-            current,
-            organisation=organisation,
-            reason=EndReason.REPRESENTATIVE_REPLACED,
-            now=now,
-        )
+    await _end_former_link(session, organisation, person_id=person_id, now=now)
     link = OrganisationLink(
         id=new_id(), organisation_id=organisation.id, person_id=person_id, created_at=now
     )
@@ -75,9 +65,28 @@ async def register_organisation(
     return organisation
 
 
+async def _end_former_link(
+    session: AsyncSession, organisation: Account, *, person_id: UUID, now: datetime
+) -> None:
+    """The register names one legal representative, so the former one acts no more."""
+    current = await queries.lock_current_link(session, organisation.id)
+    if current is None:
+        return
+    if current.person_id == person_id:
+        raise ConflictError("you act for this organisation already")
+    await _end(
+        session,
+        current,
+        organisation=organisation,
+        reason=EndReason.REPRESENTATIVE_REPLACED,
+        now=now,
+    )
+
+
 async def _check_register(
     person: Account, command: RegisterOrganisation, *, provider: OrganisationProvider
 ) -> None:
+    # Only a verified name can be compared with the register.
     is_named = person.level >= REAL_NAME_LEVEL and await provider.verify(
         command.uscc,
         command.name,

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.identity import queries, security
 from services.identity.model import EndReason, Revocation, SignIn
 from services.identity.schemas import Tokens
+from services.identity.security import RefreshClaim
 from services.identity.settings import Settings
 from services.identity.use_cases.issuing import issue_tokens, refused
 from shared.database import audit
@@ -44,25 +45,39 @@ async def refresh_session(
         if opened is None or opened.revoked or opened.expires_at <= now:
             raise refused()
         account = await queries.get_account(session, opened.account_id)
-        grace = timedelta(seconds=settings.refresh_grace_seconds)
         is_current = claim.generation == opened.generation
-        is_previous = claim.generation == opened.generation - 1
-        in_grace = is_previous and now - opened.rotated_at <= grace
+        in_grace = _is_in_grace(opened, claim, settings=settings, now=now)
         if account.active and (is_current or in_grace):
+            # A late one gets the same pair again, so two tabs that refresh at once both go on.
             if is_current:
                 opened.generation += 1
                 opened.rotated_at = now
             return await issue_tokens(session, account, opened=opened, settings=settings, now=now)
+    await _end_reused(database, account.id, session_id=claim.session_id, now=now)
+    raise refused()
+
+
+async def _end_reused(
+    database: Database, account_id: UUID, *, session_id: UUID, now: datetime
+) -> None:
+    """End a session whose old token was used again, and those opened from it."""
     # A transaction of its own: the refusal would roll it back.
     async with database.transaction() as session:
         _ = await end_sessions(
             session,
-            account.id,
+            account_id,
             reason=EndReason.TOKEN_REUSED,
             now=now,
-            chosen=lambda one: one.descends_from(claim.session_id),
+            # An old token that is used again was stolen, or its successor was: both must stop.
+            chosen=lambda one: one.descends_from(session_id),
         )
-    raise refused()
+
+
+def _is_in_grace(opened: SignIn, claim: RefreshClaim, *, settings: Settings, now: datetime) -> bool:
+    """Whether it is the token before the current one, sent by a client that lost the answer."""
+    grace = timedelta(seconds=settings.refresh_grace_seconds)
+    is_previous = claim.generation == opened.generation - 1
+    return is_previous and now - opened.rotated_at <= grace
 
 
 async def end_session(

@@ -41,6 +41,7 @@ from shared.database.session import Database
 from shared.errors import ConflictError, TooManyRequestsError
 from shared.security.crypto import lookup_hash
 
+# Long enough to wait for a code by SMS and type it.
 BINDING_SECONDS = 600
 PASSWORDS = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1),))
 # Verified against when the user is unknown, so that the answer takes the same time.
@@ -51,6 +52,23 @@ VERIFICATIONS = asyncio.Semaphore(4)
 
 class FailuresRow(NamedTuple):
     failures: int
+
+
+class Throttled(NamedTuple):
+    """Whose failures are counted, as keyed hashes: account, client address, and both as a pair."""
+
+    account: bytes
+    address: bytes
+    pair: bytes
+
+    @classmethod
+    def of(cls, username: str, address: str) -> "Throttled":
+        name = username.lower()
+        return cls(
+            lookup_hash(f"a/{name}", "throttle"),
+            lookup_hash(f"i/{address}", "throttle"),
+            lookup_hash(f"p/{name}/{address}", "throttle"),
+        )
 
 
 COUNT_FAILURE = Direct(
@@ -181,27 +199,30 @@ async def sign_in_by_password(
         UnauthenticatedError: user name, password or code are wrong.
         TooManyRequestsError: after too many failures, until the pause ends.
     """
-    name = command.username.lower()
     async with database.transaction() as session:
-        of_account = lookup_hash(f"a/{name}", "throttle")
-        of_address = lookup_hash(f"i/{address}", "throttle")
-        of_pair = lookup_hash(f"p/{name}/{address}", "throttle")
-        subjects = [of_account, of_address, of_pair]
+        # Inside: a service's keys are at hand only within a session of its database.
+        subjects = Throttled.of(command.username, address)
         # The pause is read under the account's lock, so that guesses sent at once are counted one
         # after the other.
         account = await queries.lock_by_username(session, command.username)
         _check_pause(await queries.find_blocked_until(session, subjects), now)
         if await _proves(account, command, now=now) and account is not None:
             # Failures of the address stay: others may be guessing from it.
-            await FORGET.execute(session, subjects=[of_account, of_pair])
-            audit.record(
-                session, "session.open", object_type="account", object_id=account.id, amr="pwd otp"
-            )
-            methods = [SignInMethod.PASSWORD, SignInMethod.TOTP]
-            return await open_session(session, account, methods=methods, settings=settings, now=now)
+            await FORGET.execute(session, subjects=[subjects.account, subjects.pair])
+            return await _open_staff_session(session, account, settings=settings, now=now)
         for subject in subjects:
             await _count_failure(session, subject, now=now)
     raise refused()
+
+
+async def _open_staff_session(
+    session: AsyncSession, account: Account, *, settings: Settings, now: datetime
+) -> Tokens:
+    audit.record(
+        session, "session.open", object_type="account", object_id=account.id, amr="pwd otp"
+    )
+    methods = [SignInMethod.PASSWORD, SignInMethod.TOTP]
+    return await open_session(session, account, methods=methods, settings=settings, now=now)
 
 
 def _check_pause(blocked_until: datetime | None, now: datetime) -> None:
@@ -235,5 +256,6 @@ async def _proves(account: Account | None, command: PasswordSignIn, *, now: date
     step = security.totp_step(secret, command.totp, moment=now.timestamp(), last_step=last_step)
     if account is None or step is None or not is_active or not is_password:
         return False
+    # Stored, so that a code that somebody watched cannot be used a second time (RFC 6238 §5.2).
     account.totp_last_step = step
     return True

@@ -18,6 +18,7 @@ from shared.ids import new_id
 from shared.messaging import outbox
 from shared.security.crypto import lookup_hash
 
+# Of a million codes: five tries find one with a chance of 1 in 200,000.
 MAX_TRIES = 5
 CODES_A_DAY = 10
 CODES_AN_ADDRESS_AN_HOUR = 60
@@ -114,5 +115,6 @@ async def account_of_phone(session: AsyncSession, phone: str, *, now: datetime) 
         session.add(account)
         outbox.add(session, account.registered())
         audit.record(session, "account.register", object_type="account", object_id=account.id)
+        # Whoever opens a session next needs the row of the account.
         await session.flush()
     return account

@@ -31,6 +31,7 @@ from shared.messaging import outbox
 
 KEY_CHARACTERS = 43
 """32 bytes in base64url."""
+# Used assertions are kept until they expire, so a long life would fill the table.
 LONGEST_ASSERTION = timedelta(minutes=5)
 LONGEST_JTI = 300
 
@@ -153,12 +154,14 @@ async def _verify_assertion(
     session: AsyncSession, assertion: str, *, token_url: str, now: datetime
 ) -> Account:
     try:
+        # Read before it is verified, only to find the key that verifies it.
         claimed = ClaimedSubject.model_validate_json(_unverified_payload(assertion))
         account = await queries.find_account(session, claimed.sub)
         key = _key_of(account)
         if account is None or key is None:
             raise refused()
         public = OKPKey.import_key({"kty": key.kty, "crv": key.crv, "x": key.x})
+        # The algorithm is fixed: a header must not choose another.
         verified = jwt.decode(assertion, public, algorithms=["Ed25519"])
         claims = AssertionClaims.model_validate(verified.claims)
         expires = datetime.fromtimestamp(int(claims.exp), now.tzinfo)
@@ -168,14 +171,19 @@ async def _verify_assertion(
     is_own = claims.iss == claims.sub == str(account.id) and claims.aud == token_url
     if not is_own or not claims.jti or not now < expires <= now + LONGEST_ASSERTION:
         raise refused()
+    await _use_up(session, account, jti=claims.jti, expires=expires)
+    return account
+
+
+async def _use_up(
+    session: AsyncSession, account: Account, *, jti: str | int, expires: datetime
+) -> None:
+    """Note that the assertion was used; raises `UnauthenticatedError` if it was before."""
     # The unique key refuses an assertion that is used again, also at the same moment.
-    use = insert(UsedAssertion).values(
-        jti=f"{account.id}/{claims.jti}"[:LONGEST_JTI], expires_at=expires
-    )
+    use = insert(UsedAssertion).values(jti=f"{account.id}/{jti}"[:LONGEST_JTI], expires_at=expires)
     is_first = await session.scalar(use.on_conflict_do_nothing().returning(UsedAssertion.jti))
     if is_first is None:
         raise refused()
-    return account
 
 
 def _key_of(account: Account | None) -> SystemKey | None:

@@ -83,6 +83,7 @@ MOVES: dict[Operation, tuple[frozenset[Status], Status]] = {
     ),
     Operation.WITHDRAW: (frozenset({Status.VALID, Status.SUSPENDED}), Status.WITHDRAWN),
     Operation.TRANSFER: (frozenset({Status.VALID}), Status.TRANSFERRED),
+    # Only what is valid is changed or renewed: a suspended one is released first.
     Operation.CHANGE: (frozenset({Status.VALID}), Status.VALID),
     Operation.RENEW: (frozenset({Status.VALID}), Status.VALID),
     Operation.EXPIRE: (frozenset({Status.VALID, Status.SUSPENDED}), Status.EXPIRED),

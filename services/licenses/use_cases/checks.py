@@ -122,6 +122,7 @@ def _with_code(rows: Sequence[CheckRow], command: CheckLicense) -> CheckRow | No
         _ = _code_fits(FIRST, command)
         return None
     found: CheckRow | None = None
+    # Every row is compared, also after the right one: the time must not tell which it was.
     for row in rows:
         if _code_fits(row.id, command):
             found = row

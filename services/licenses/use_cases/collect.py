@@ -122,24 +122,20 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     sender = Sender(event.area_code, event.department_code, now, clock.local_date(now))
     await ONE_CHUNK_AT_A_TIME.execute(session, place=f"{sender.area}/{sender.department}")
     raw: list[object] = open_sealed(event.records, "exchange.records")
-    rows = [Row(number, record) for number, record in enumerate(raw, start=event.first_row)]
-    waiting = await _check_rows(session, rows, sender=sender)
+    rows: list[Row] = []
+    for number, record in enumerate(raw, start=event.first_row):
+        rows.append(Row(number, record))
     journal = Journal(now)
-    if waiting:
-        await hold_links(session, {sound.row.holder for sound in waiting})
-    while waiting:
-        wave = _first_of_each_license(waiting)
-        journal.append_events(*await _store_wave(session, wave, sender=sender))
-        waiting = [sound for sound in waiting if sound.row.status is None]
-    journal.append_events(
-        LicenseRecordsJudged(
-            batch_id=event.batch_id,
-            chunk=event.chunk,
-            revision=event.chunk,
-            occurred_at=now,
-            verdicts=[row.verdict() for row in rows],
-        )
+    sound = await _check_rows(session, rows, sender=sender)
+    await _store_sound(session, sound, journal=journal, sender=sender)
+    judged = LicenseRecordsJudged(
+        batch_id=event.batch_id,
+        chunk=event.chunk,
+        revision=event.chunk,
+        occurred_at=now,
+        verdicts=[row.verdict() for row in rows],
     )
+    journal.append_events(judged)
     journal.append_audit(
         "licenses.collect",
         event.batch_id,
@@ -148,6 +144,21 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
         counts=_counts(rows),
     )
     await journal.write(session)
+
+
+async def _store_sound(
+    session: AsyncSession, sound_rows: Sequence[SoundRow], *, journal: Journal, sender: Sender
+) -> None:
+    """Store the sound rows; each gets its verdict."""
+    waiting = sound_rows
+    if waiting:
+        await hold_links(session, {sound.row.holder for sound in waiting})
+    while waiting:
+        wave = _first_of_each_license(waiting)
+        events = await _store_wave(session, wave, sender=sender)
+        journal.append_events(*events)
+        # Further versions of these licenses come in the next wave, on what this one has stored.
+        waiting = [sound for sound in waiting if sound.row.status is None]
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
@@ -227,11 +238,9 @@ async def _store_wave(
     further: list[NewLicense] = []
     for index, sound in enumerate(wave):
         before = known.get(index)
-        digest = _source_digest(sound.record)
-        if before is not None and not _brings_something(sound, before, digest=digest):
+        draft = _accept(sound, before, identifier=identifiers[index], sender=sender)
+        if draft is None:
             continue
-        sound.row.status = "accepted"
-        draft = _draft(sound, sender, identifier=identifiers[index], digest=digest)
         draft.account_id = accounts.get(sound.row.holder)
         if before is None or before.license is None:
             new.append(draft)
@@ -242,6 +251,17 @@ async def _store_wave(
     await store_versions(session, further)
     # Their events come back: the statement that stores versions writes none.
     return [collected_event(made, reason=REASON, now=sender.now) for made in further]
+
+
+def _accept(
+    sound: SoundRow, before: Known | None, *, identifier: str, sender: Sender
+) -> Draft | None:
+    """The license that the record makes; None when it brings nothing new, or is rejected."""
+    digest = _source_digest(sound.record)
+    if before is not None and not _brings_something(sound, before, digest=digest):
+        return None
+    sound.row.status = "accepted"
+    return _draft(sound, sender, identifier=identifier, digest=digest)
 
 
 async def _lock_known(
@@ -297,6 +317,7 @@ def _brings_something(sound: SoundRow, known: Known, *, digest: str) -> bool:
             )
         )
         return False
+    # What was issued here is changed here, with a reason; a record must not overwrite it.
     if before.origin is not Origin.COLLECTED:
         row.reject(
             FieldError(
@@ -306,6 +327,7 @@ def _brings_something(sound: SoundRow, known: Known, *, digest: str) -> bool:
             )
         )
         return False
+    # Batches may come out of order: an old version says nothing about the present one.
     if record.version < before.version:
         row.status = "unchanged"
         return False
@@ -374,6 +396,7 @@ def _status(record: CollectedLicense, today: date) -> Status:
     """As it was sent, but expired where its last day is over."""
     status = Status(record.status)
     is_over = record.valid_until is not None and record.valid_until < today
+    # Revoked and cancelled ones keep their state: it says more than that the term is over.
     if is_over and status in {Status.VALID, Status.SUSPENDED}:
         return Status.EXPIRED
     return status

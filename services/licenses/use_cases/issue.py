@@ -1,6 +1,7 @@
 """Issuing licenses: for a decided case, by a bureau's system, by the department itself."""
 
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -22,6 +23,13 @@ from shared.security.tokens import Caller
 
 GRANTED = "0"
 """`CaseDecided.result` of 准予 / 出证."""
+
+
+class Office(NamedTuple):
+    """Who issues: area and department."""
+
+    area: str
+    department: str
 
 
 class SealedHolder(BaseModel):
@@ -53,32 +61,41 @@ async def issue_for_case(session: AsyncSession, event: CaseDecided, *, now: date
             "no licence type {type_code}; publish it and drive this event again", type_code=code
         )
     _check_issuer(inputs.type, event.department_code)
-    document = inputs.type.document
-    draft = Draft(
-        type=inputs.type,
-        area_code=event.area_code,
-        department_code=event.department_code,
-        number=new_number(event.decided_on),
-        holder_kind=holder.kind,
-        holder_name=holder.name,
-        holder_id_number=holder.id_number,
-        holder=holder_pseudonym,
-        issued_on=event.decided_on,
-        valid_from=event.decided_on,
-        valid_until=document.validity.last_day(event.decided_on),
-        origin=Origin.CASE,
-        trust=Trust(document.trust),
-        account_id=_owner(inputs, event.account_id),
-        case_id=event.case_id,
-        case_number=event.number,
-        matter_code=event.matter_code,
-        matter_name=event.matter_name,
+    draft = _draft_of_case(
+        event, inputs.type, holder=holder, owner=_owner(inputs, event.account_id)
     )
     signer = await get_signer(session, kid=inputs.kid, now=now)
     is_new = await store(session, make(draft, signer=signer, now=now), now=now)
     # Not new because this event was handled before, or because the random number is taken.
     if not is_new and not await has_license_of_case(session, event.case_id):
         raise ConflictError("the number made for this licence is taken; drive this event again")
+
+
+def _draft_of_case(
+    event: CaseDecided, type_: Type, *, holder: SealedHolder, owner: UUID | None
+) -> Draft:
+    """The license that follows from the decision; the department adds fields by a change."""
+    document = type_.document
+    return Draft(
+        type=type_,
+        area_code=event.area_code,
+        department_code=event.department_code,
+        number=new_number(event.decided_on),
+        holder_kind=holder.kind,
+        holder_name=holder.name,
+        holder_id_number=holder.id_number,
+        holder=pseudonym(holder.id_number),
+        issued_on=event.decided_on,
+        valid_from=event.decided_on,
+        valid_until=document.validity.last_day(event.decided_on),
+        origin=Origin.CASE,
+        trust=Trust(document.trust),
+        account_id=owner,
+        case_id=event.case_id,
+        case_number=event.number,
+        matter_code=event.matter_code,
+        matter_name=event.matter_name,
+    )
 
 
 def _holder_of(event: CaseDecided) -> SealedHolder:
@@ -96,6 +113,7 @@ def _owner(inputs: IssueInputs, applicant: UUID | None) -> UUID | None:
     """
     if inputs.owner is not None:
         return inputs.owner
+    # Somebody applied for another person: the license is not shown to the wrong account.
     if inputs.is_other:
         return None
     return applicant
@@ -114,35 +132,15 @@ async def issue_license(
     if not caller.area or not caller.department:
         raise ForbiddenError("you belong to no department")
     today = clock.local_date(now)
-    holder = command.holder
-    holder_pseudonym = pseudonym(holder.id_number)
+    holder_pseudonym = pseudonym(command.holder.id_number)
+    # As above: nobody links the holder until the owner that is found here is stored.
     await hold_links(session, [holder_pseudonym])
     inputs = await find_issue_inputs(session, command.type_code, holder=holder_pseudonym)
     type_ = _published(inputs)
     _check_issuer(type_, caller.department)
     _check_content(type_, command, today=today)
-    document = type_.document
-    issued_on = command.issued_on or today
-    valid_from = command.valid_from or issued_on
-    draft = Draft(
-        type=type_,
-        area_code=caller.area,
-        department_code=caller.department,
-        number=command.number or new_number(issued_on),
-        holder_kind=HolderKind(holder.kind),
-        holder_name=holder.name,
-        holder_id_number=holder.id_number,
-        holder=holder_pseudonym,
-        fields=command.fields,
-        issued_on=issued_on,
-        valid_from=valid_from,
-        valid_until=command.valid_until or document.validity.last_day(valid_from),
-        origin=Origin.API,
-        trust=Trust(document.trust),
-        account_id=inputs.owner,
-        case_number=command.case_number,
-        matter_code=command.matter_code,
-    )
+    office = Office(caller.area, caller.department)
+    draft = _draft_of_command(command, type_, office=office, owner=inputs.owner, today=today)
     signer = await get_signer(session, kid=inputs.kid, now=now)
     made = make(draft, signer=signer, now=now)
     if not await store(session, made, now=now):
@@ -150,6 +148,34 @@ async def issue_license(
             "a licence of this type has this number already; change or renew that one"
         )
     return made.id
+
+
+def _draft_of_command(
+    command: IssueLicense, type_: Type, *, office: Office, owner: UUID | None, today: date
+) -> Draft:
+    document = type_.document
+    holder = command.holder
+    issued_on = command.issued_on or today
+    valid_from = command.valid_from or issued_on
+    return Draft(
+        type=type_,
+        area_code=office.area,
+        department_code=office.department,
+        number=command.number or new_number(issued_on),
+        holder_kind=HolderKind(holder.kind),
+        holder_name=holder.name,
+        holder_id_number=holder.id_number,
+        holder=pseudonym(holder.id_number),
+        fields=command.fields,
+        issued_on=issued_on,
+        valid_from=valid_from,
+        valid_until=command.valid_until or document.validity.last_day(valid_from),
+        origin=Origin.API,
+        trust=Trust(document.trust),
+        account_id=owner,
+        case_number=command.case_number,
+        matter_code=command.matter_code,
+    )
 
 
 def _published(inputs: IssueInputs) -> Type:

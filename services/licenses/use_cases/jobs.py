@@ -119,6 +119,7 @@ def _sign(row: UnsignedRow, signer: Signer) -> str | None:
         content = decrypt(row.sealed_record, RECORD).encode()
     except (InvalidTag, ValueError):
         return None
+    # A signature says that the record is what was collected; a changed one gets none.
     if digest_of(content) != row.license.digest:
         return None
     return signer.sign(content)

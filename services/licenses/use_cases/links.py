@@ -65,17 +65,9 @@ async def link_organisation(
 
 
 async def _link(session: AsyncSession, holder: str, *, account_id: UUID, now: datetime) -> None:
+    # Exclusively: whoever stores a license holds the same locks shared (`hold_links`).
     await LOCK_EXCLUSIVELY.execute(session, names=[holder, str(account_id)])
-    new_link = insert(AccountLink).values(holder=holder, account_id=account_id)
-    _ = await session.execute(
-        new_link.on_conflict_do_update(index_elements=["holder"], set_={"account_id": account_id})
-    )
-    # One account is one person, so a former number of the account is linked no more.
-    _ = await session.execute(
-        delete(AccountLink).where(
-            AccountLink.account_id == account_id, AccountLink.holder != holder
-        )
-    )
+    await _replace_link(session, holder, account_id=account_id)
     gained = (License.holder == holder) & License.account_id.is_distinct_from(account_id)
     # One account is one person: other numbers of this account were only typed in when applying.
     lost = (License.account_id == account_id) & (License.holder != holder)
@@ -85,3 +77,15 @@ async def _link(session: AsyncSession, holder: str, *, account_id: UUID, now: da
     for row in await update_licenses(session, moved, now=now, values={"account_id": owner}):
         journal.append_events(LicenseChanged(**facts_of(row, now), change="linked"))
     await journal.write(session)
+
+
+async def _replace_link(session: AsyncSession, holder: str, *, account_id: UUID) -> None:
+    new_link = insert(AccountLink).values(holder=holder, account_id=account_id)
+    _ = await session.execute(
+        new_link.on_conflict_do_update(index_elements=["holder"], set_={"account_id": account_id})
+    )
+    # One account is one person, so a former number of the account is linked no more.
+    former = delete(AccountLink).where(
+        AccountLink.account_id == account_id, AccountLink.holder != holder
+    )
+    _ = await session.execute(former)

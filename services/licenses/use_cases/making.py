@@ -35,6 +35,7 @@ from shared.database.direct import DIALECT, Direct, command
 from shared.ids import new_id
 from shared.security.crypto import encrypt, pseudonym
 
+# Small enough that thread and database work at the same time on a chunk of a thousand.
 CHUNK = 50
 """Licenses that one statement stores where many are collected."""
 
@@ -94,18 +95,12 @@ class Draft:
 
     def record(self, identifier: str) -> dict[str, object]:
         """The content that is signed (`model.record.LicenseRecord`). Absent values are left out."""
-        issuer_name = self.issuer_name
-        if issuer_name is None:
-            body = self.type.document.issuer(self.issuer_code)
-            issuer_name = self.issuer_code
-            if body is not None:
-                issuer_name = body.name
         record: dict[str, object] = {
             "identifier": identifier,
             "number": self.number,
             "version": self.version,
             "type": {"code": self.type.code, "version": self.type.version, "name": self.type.name},
-            "issuer": {"name": issuer_name, "code": self.issuer_code},
+            "issuer": {"name": self._issuer_name(), "code": self.issuer_code},
             "area_code": self.area_code,
             "holder": {
                 "kind": self.holder_kind,
@@ -125,6 +120,15 @@ class Draft:
         if self.matter_name:
             record["matter"] = {"code": self.matter_code, "name": self.matter_name}
         return record
+
+    def _issuer_name(self) -> str:
+        """As the paper names it, else as the type does; the code where neither knows a name."""
+        if self.issuer_name is not None:
+            return self.issuer_name
+        body = self.type.document.issuer(self.issuer_code)
+        if body is None:
+            return self.issuer_code
+        return body.name
 
 
 @dataclass(slots=True)
@@ -273,6 +277,7 @@ def make(draft: Draft, *, signer: Signer | None, now: datetime) -> NewLicense:
         created_at=now,
         changed_at=now,
         previous=draft.previous,
+        # The signed bytes themselves: made anew from columns they might differ.
         record="\\x" + encrypt(content.decode(), RECORD).hex(),
         kid=kid,
         signature=signature,

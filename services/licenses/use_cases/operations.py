@@ -141,6 +141,7 @@ def _draft(
     valid_until = license.valid_until
     if operation is Operation.RENEW:
         valid_until = _renewed_until(type_, license, wanted=changes.valid_until)
+    # A renewal may keep a content that the newest definition would not accept as complete.
     complete = operation is Operation.CHANGE
     return Draft(
         type=type_,

@@ -41,6 +41,7 @@ SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '{NO_TYPE
 
 
 def _code_hash(code: str) -> bytes:
+    # Only the hash is stored: whoever reads the table cannot use a license.
     return lookup_hash(code, "use_authorisation.code")
 
 
@@ -107,6 +108,7 @@ async def use_license(
     """
     if not system.area or not system.department:
         raise ForbiddenError("this system belongs to no department")
+    # Locked: of two uses at once the second finds the authorisation used.
     given = await records.lock_authorisation(session, _code_hash(command.auth_code))
     if given is None or given.license_id != license_id:
         raise NotFoundError("no licence with such an authorisation")
@@ -148,10 +150,12 @@ def _check_authorisation(given: UseAuthorisation, command: UseLicense, *, now: d
 
 
 def _check_usable(license: License, now: datetime) -> None:
+    # Only state 01 counts as evidence (norms §4).
     if license.status is not Status.VALID:
         raise ConflictError(
             "only a valid licence counts as evidence", extra={"state": license.status}
         )
+    # The timer that expires licenses may be late, so the days are looked at as well.
     today = clock.local_date(now)
     is_over = license.valid_until is not None and license.valid_until < today
     if today < license.valid_from or is_over:

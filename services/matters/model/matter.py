@@ -138,12 +138,19 @@ class Matter(Base):
             )
         self.state = state
         self.revision += 1
-        kind = MatterSuspended if state is State.SUSPENDED else MatterCancelled
-        is_national = len(self.identity) == NATIONAL_CODE_LENGTH
+        kind = MatterCancelled
+        if state is State.SUSPENDED:
+            kind = MatterSuspended
+        code: str | None = None
+        local_code: str | None = None
+        if len(self.identity) == NATIONAL_CODE_LENGTH:
+            code = self.identity
+        else:
+            local_code = self.identity
         return kind(
             matter_id=self.id,
-            code=self.identity if is_national else None,
-            local_code=None if is_national else self.identity,
+            code=code,
+            local_code=local_code,
             area_code=self.area_code,
             department_code=self.department_code,
             revision=self.revision,

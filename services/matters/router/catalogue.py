@@ -67,6 +67,8 @@ MAX_FILE = 64 * 1024 * 1024
 MAX_LINES = 20_000
 MAX_VERSION = 2**31 - 1
 ROWS_SHOWN = 200
+WHOLLY_ONLINE = 4
+"""网办深度 Ⅳ: the whole process online, without any visit."""
 SUGGESTIONS = 10
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -109,14 +111,21 @@ async def _filters(
     one_visit: bool = False,
     wholly_online: bool = False,
 ) -> MatterFilter:
+    if wholly_online:
+        # 全程网办 is level Ⅳ by definition (norms §2.5), whatever other level is asked for.
+        level = WHOLLY_ONLINE
+    max_visits: int | None = None
+    if one_visit:
+        # 最多跑一次 counts also matters without any visit.
+        max_visits = 1
     return MatterFilter(
         area=area,
         department=department,
         type=type,
         object=object,
         topic=topic,
-        level=4 if wholly_online else level,
-        max_visits=1 if one_visit else None,
+        level=level,
+        max_visits=max_visits,
     )
 
 
@@ -381,10 +390,13 @@ async def list_import_rows(
     """What became of each row of an import."""
     _ = await queries.get_import(session, import_id)
     after = _small(decode_cursor(cursor, int)[0]) if cursor else 0
+    only: ImportOutcome | None = None
+    if outcome is not None:
+        only = ImportOutcome(outcome)
     found = await queries.list_import_rows(
         session,
         import_id,
-        outcome=None if outcome is None else ImportOutcome(outcome),
+        outcome=only,
         after=after,
         limit=limit,
     )

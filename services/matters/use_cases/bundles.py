@@ -60,6 +60,20 @@ async def write_bundle(
     known = await bundles.find_bundle(session, document.area_code, code=document.code)
     if known is not None:
         raise ConflictError("the area has a bundle with this code", extra={"bundle_id": str(known)})
+    bundle = _new_bundle(document)
+    session.add(bundle)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        # Somebody wrote the same code at this moment.
+        raise ConflictError("the area has a bundle with this code") from error
+    session.add(_new_version(bundle, document, writer=caller.subject, now=now))
+    audit.record(session, "bundle.draft", object_type="bundle", object_id=bundle.id, version=1)
+    return BundleDraft(bundle, document, await _find_breaches(session, document))
+
+
+def _new_bundle(document: BundleDocument) -> Bundle:
+    """The bundle as its first draft describes it."""
     bundle = Bundle(
         id=new_id(),
         revision=1,
@@ -73,15 +87,7 @@ async def write_bundle(
         search=text("''::tsvector"),
     )
     _ = bundle.describe(document)
-    session.add(bundle)
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        # Somebody wrote the same code at this moment.
-        raise ConflictError("the area has a bundle with this code") from error
-    session.add(_new_version(bundle, document, writer=caller.subject, now=now))
-    audit.record(session, "bundle.draft", object_type="bundle", object_id=bundle.id, version=1)
-    return BundleDraft(bundle, document, await _find_breaches(session, document))
+    return bundle
 
 
 async def change_bundle(
@@ -89,22 +95,9 @@ async def change_bundle(
 ) -> BundleDraft:
     """Rewrite the draft; of a published bundle this begins the next version beside it."""
     bundle = await _own_bundle(act, bundle_id)
-    own = (bundle.area_code, bundle.department_code, bundle.code)
-    if own != (document.area_code, document.department_code, document.code):
-        error = FieldError(
-            "code", "same_bundle", message="area, lead department and code of a bundle never change"
-        )
-        raise InvalidInputError("another bundle's text", [error])
-    if bundle.draft_version is None:
-        bundle.draft_version = (bundle.published_version or 0) + 1
-        act.session.add(_new_version(bundle, document, writer=act.caller.subject, now=act.at))
-    else:
-        draft = await bundles.get_bundle_version(
-            act.session, bundle_id, version=bundle.draft_version
-        )
-        draft.document = document
-        draft.written_by = act.caller.subject
-        draft.written_at = act.at
+    _check_same_bundle(bundle, document)
+    await _write_draft(act, bundle, document=document)
+    # What is published keeps its name in lists and search until the draft is published.
     if bundle.published_version is None:
         _ = bundle.describe(document)
     bundle.revision += 1
@@ -116,6 +109,28 @@ async def change_bundle(
         version=bundle.draft_version,
     )
     return BundleDraft(bundle, document, await _find_breaches(act.session, document))
+
+
+def _check_same_bundle(bundle: Bundle, document: BundleDocument) -> None:
+    own = (bundle.area_code, bundle.department_code, bundle.code)
+    if own != (document.area_code, document.department_code, document.code):
+        error = FieldError(
+            "code", "same_bundle", message="area, lead department and code of a bundle never change"
+        )
+        raise InvalidInputError("another bundle's text", [error])
+
+
+async def _write_draft(act: Act[datetime], bundle: Bundle, *, document: BundleDocument) -> None:
+    """Rewrite the draft, or begin one as the next version."""
+    writer = act.caller.subject
+    if bundle.draft_version is None:
+        bundle.draft_version = (bundle.published_version or 0) + 1
+        act.session.add(_new_version(bundle, document, writer=writer, now=act.at))
+        return
+    draft = await bundles.get_bundle_version(act.session, bundle.id, version=bundle.draft_version)
+    draft.document = document
+    draft.written_by = writer
+    draft.written_at = act.at
 
 
 async def read_bundle_draft(
@@ -139,11 +154,8 @@ async def publish_bundle(act: Act[datetime], bundle_id: UUID) -> BundleDraft:
     version = await bundles.get_bundle_version(session, bundle_id, version=bundle.draft_version)
     document = version.document
     texts = await _texts_of(session, document.children)
-    errors = check_bundle(document, texts)
-    if errors:
-        raise ConflictError(
-            "{number} breach(es) of the rules of bundles", errors, number=len(errors)
-        )
+    _refuse_breaches(document, texts)
+    # With the names that the children have now, so that a reader needs no other text.
     published = snapshot(document, texts)
     version.document = published
     version.published_at = act.at
@@ -159,6 +171,14 @@ async def publish_bundle(act: Act[datetime], bundle_id: UUID) -> BundleDraft:
     )
     await session.flush()
     return BundleDraft(bundle, document, [])
+
+
+def _refuse_breaches(document: BundleDocument, texts: dict[UUID, ChildText]) -> None:
+    errors = check_bundle(document, texts)
+    if errors:
+        raise ConflictError(
+            "{number} breach(es) of the rules of bundles", errors, number=len(errors)
+        )
 
 
 async def withdraw_bundle(act: Act[datetime], bundle_id: UUID, *, reason: str) -> Bundle:

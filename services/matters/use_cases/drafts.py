@@ -49,8 +49,19 @@ async def write_draft(
         raise ConflictError(
             "the department has a matter with this code", extra={"matter_id": str(known[0].id)}
         )
+    matter = _new_matter(document, identity)
+    session.add(matter)
+    await session.flush()
+    session.add(_new_version(matter, document, writer=caller.subject, now=now))
+    audit.record(session, "matter.draft", object_type="matter", object_id=matter.id, version=1)
+    return Draft(matter, find_breaches(document))
+
+
+def _new_matter(document: MatterDocument, identity: str) -> Matter:
+    """The matter as its first draft describes it."""
+    # Without the department's name: it is needed for search alone, which finds no draft.
     description = describe(document, "")
-    matter = Matter(
+    return Matter(
         id=new_id(),
         revision=1,
         state=State.DRAFT,
@@ -72,11 +83,6 @@ async def write_draft(
         # A draft is not found by search.
         search=text("''::tsvector"),
     )
-    session.add(matter)
-    await session.flush()
-    session.add(_new_version(matter, document, writer=caller.subject, now=now))
-    audit.record(session, "matter.draft", object_type="matter", object_id=matter.id, version=1)
-    return Draft(matter, find_breaches(document))
 
 
 async def change_draft(act: Act[datetime], matter_id: UUID, *, document: MatterDocument) -> Draft:
@@ -92,6 +98,7 @@ async def change_draft(act: Act[datetime], matter_id: UUID, *, document: MatterD
         draft.document = document
         draft.written_by = act.caller.subject
         draft.written_at = act.at
+    # Another text than the one that was sent to review.
     matter.reviewing = False
     matter.revision += 1
     audit.record(
@@ -134,6 +141,7 @@ async def publish_draft(act: Act[datetime], matter_id: UUID, *, warnings: frozen
     _check_not_cancelled(matter)
     if not matter.reviewing:
         raise ConflictError("send the draft to review first")
+    # Checked again: the rules, or what they look at, may have changed since the review.
     breaches = _refuse_breaches(document, warnings)
     _ = await publish_documents(
         act.session, [document], actor=act.caller.subject, now=act.at, by_hand=True

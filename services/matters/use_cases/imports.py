@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
@@ -34,6 +35,8 @@ from shared.ids import new_id
 
 MAX_ERRORS_OF_A_LINE = 20
 MAX_ERRORS_TOLD = 200
+LONGEST_IDENTITY = 80
+"""Characters of a row's code that are kept: a faulty one may be as long as a cell."""
 
 HELD = {
     Outcome.CANCELLED: Rule("not_cancelled", "the matter with this code is cancelled for good"),
@@ -59,38 +62,15 @@ async def import_file(
 ) -> tuple[ImportRun, list[ImportRow]]:
     """Import a catalogue file; refused rows come back with their errors."""
     areas = frozenset(area.code for area in await catalogue.list_areas(session))
+    # In a thread: a file of 50,000 rows is seconds of CPU, and other requests go on meanwhile.
     rows = await asyncio.to_thread(importer.read_rows, content, areas)
     await _store_new_departments(session, rows)
     by_head = await _publish_rows(session, rows, actor=actor, now=now)
-    run = ImportRun(
-        id=new_id(),
-        filename=filename,
-        actor=actor,
-        at=now,
-        accepted=0,
-        changed=0,
-        unchanged=0,
-        refused=0,
-    )
-    records: list[ImportRow] = []
-    counts = Counter[ImportOutcome]()
-    for row in rows:
-        outcome = _row_outcome(row, by_head)
-        counts[outcome] += 1
-        records.append(
-            ImportRow(
-                import_id=run.id,
-                row=row.row,
-                outcome=outcome,
-                identity=row.identity[:80],
-                errors=[_stored(error, row) for error in row.errors],
-            )
-        )
-    run.accepted = counts[ImportOutcome.ACCEPTED]
-    run.changed = counts[ImportOutcome.CHANGED]
-    run.unchanged = counts[ImportOutcome.UNCHANGED]
-    run.refused = counts[ImportOutcome.REFUSED]
+    run = ImportRun(id=new_id(), filename=filename, actor=actor, at=now)
+    records = [_record_of(row, by_head, import_id=run.id) for row in rows]
+    _count_outcomes(run, records)
     session.add(run)
+    # Before its rows, which refer to it.
     await session.flush()
     session.add_all(records)
     audit.record(
@@ -119,6 +99,27 @@ async def _publish_rows(
             documents.append(row.document)
     outcomes = await publish_documents(session, documents, actor=actor, now=now)
     return dict(zip(heads, outcomes, strict=True))
+
+
+def _count_outcomes(run: ImportRun, records: Sequence[ImportRow]) -> None:
+    counts = Counter(record.outcome for record in records)
+    run.accepted = counts[ImportOutcome.ACCEPTED]
+    run.changed = counts[ImportOutcome.CHANGED]
+    run.unchanged = counts[ImportOutcome.UNCHANGED]
+    run.refused = counts[ImportOutcome.REFUSED]
+
+
+def _record_of(row: ImportedRow, by_head: dict[int, Outcome], *, import_id: UUID) -> ImportRow:
+    """What is kept of a row: its outcome and errors."""
+    # First, because a matter that is held adds an error to the row.
+    outcome = _row_outcome(row, by_head)
+    return ImportRow(
+        import_id=import_id,
+        row=row.row,
+        outcome=outcome,
+        identity=row.identity[:LONGEST_IDENTITY],
+        errors=[_stored(error, row) for error in row.errors],
+    )
 
 
 def _row_outcome(row: ImportedRow, by_head: dict[int, Outcome]) -> ImportOutcome:
@@ -151,6 +152,10 @@ async def _store_new_departments(session: AsyncSession, rows: Sequence[ImportedR
     _ = await session.execute(insert(Department).values(values).on_conflict_do_nothing())
 
 
+MatterKey = tuple[str, str, str]
+"""What makes two texts those of one matter: area, department and code."""
+
+
 class NumberedDocument(NamedTuple):
     """A document and its 1-based line."""
 
@@ -165,40 +170,54 @@ async def import_documents(
 
     Structural breaches refuse the line; all others only warn.
     """
-    areas = frozenset(area.code for area in await catalogue.list_areas(session))
-    departments = frozenset(await catalogue.department_names(session))
-    documents: dict[tuple[str, str, str], NumberedDocument] = {}
-    refused: list[FieldError] = []
-    for line, content in enumerate(lines, start=1):
-        document, errors = _read_document(content)
-        if document is not None:
-            errors = _place_errors(document, areas=areas, departments=departments)
-            if not errors:
-                key = (document.area_code, document.department_code, matter.identity_of(document))
-                earlier = documents.setdefault(key, NumberedDocument(line, document)).line
-                if earlier != line:
-                    error = FieldError(
-                        "code",
-                        "unique",
-                        message="is used in row {earlier} already",
-                        earlier=earlier,
-                    )
-                    errors = [error]
-        refused += [error.in_row(line) for error in errors]
-    numbered = list(documents.values())
+    numbered, refused = await _read_documents(session, lines)
     outcomes = await publish_documents(
         session, [one.document for one in numbered], actor=actor, now=now
     )
     for one, outcome in zip(numbered, outcomes, strict=True):
         if outcome in HELD:
             refused.append(FieldError.at("code", HELD[outcome], row=one.line))
+    # A line may have many errors, and is refused once.
+    refused_lines = {error.row for error in refused}
     return DocumentsReport(
         accepted=outcomes.count(Outcome.ACCEPTED),
         changed=outcomes.count(Outcome.CHANGED),
         unchanged=outcomes.count(Outcome.UNCHANGED),
-        refused=len({error.row for error in refused}),
+        refused=len(refused_lines),
         errors=[_document_error(error) for error in refused[:MAX_ERRORS_TOLD]],
     )
+
+
+async def _read_documents(
+    session: AsyncSession, lines: Sequence[bytes]
+) -> tuple[list[NumberedDocument], list[FieldError]]:
+    """The sound documents, one for each matter, and every error of the other lines."""
+    areas = frozenset(area.code for area in await catalogue.list_areas(session))
+    departments = frozenset(await catalogue.department_names(session))
+    documents: dict[MatterKey, NumberedDocument] = {}
+    refused: list[FieldError] = []
+    for line, content in enumerate(lines, start=1):
+        document, errors = _read_document(content)
+        if document is not None:
+            errors = _place_errors(document, areas=areas, departments=departments)
+            if not errors:
+                errors = _add(documents, NumberedDocument(line, document))
+        for error in errors:
+            refused.append(error.in_row(line))
+    return list(documents.values()), refused
+
+
+def _add(documents: dict[MatterKey, NumberedDocument], new: NumberedDocument) -> list[FieldError]:
+    """Add a document; an error where an earlier line is of the same matter."""
+    document = new.document
+    key = (document.area_code, document.department_code, matter.identity_of(document))
+    earlier = documents.setdefault(key, new).line
+    if earlier == new.line:
+        return []
+    error = FieldError(
+        "code", "unique", message="is used in row {earlier} already", earlier=earlier
+    )
+    return [error]
 
 
 def _document_error(error: FieldError) -> DocumentError:

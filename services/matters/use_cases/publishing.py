@@ -20,6 +20,7 @@ from shared.events.matters import MatterPublished
 from shared.ids import new_id
 from shared.messaging import outbox
 
+# Bounds the size of one statement's parameters, whatever the size of the import.
 CHUNK = 500
 """Texts per set of statements."""
 
@@ -161,9 +162,7 @@ async def _publish_chunk(
     now: datetime,
     by_hand: bool,
 ) -> list[Outcome]:
-    known: dict[tuple[str, str, str], KnownMatter] = {}
-    for row in await lock_known(session, documents):
-        known[row.area_code, row.department_code, row.identity] = row
+    known = await _lock_by_key(session, documents)
     outcomes: list[Outcome] = []
     publications: list[Publication] = []
     for document in documents:
@@ -173,20 +172,30 @@ async def _publish_chunk(
         digest = matter.content_hash(content)
         outcome = _outcome(before, digest, by_hand=by_hand)
         outcomes.append(outcome)
-        if outcome in PUBLISHING:
-            publications.append(
-                _publication(
-                    document,
-                    before,
-                    content=content,
-                    digest=digest,
-                    department_name=names.get(place, ""),
-                    now=now,
-                )
-            )
+        if outcome not in PUBLISHING:
+            continue
+        publication = _publication(
+            document,
+            before,
+            content=content,
+            digest=digest,
+            department_name=names.get(place, ""),
+            now=now,
+        )
+        publications.append(publication)
     if publications:
         await _store(session, publications, actor=actor, now=now)
     return outcomes
+
+
+async def _lock_by_key(
+    session: AsyncSession, documents: Sequence[MatterDocument]
+) -> dict[tuple[str, str, str], KnownMatter]:
+    """The known matters of these texts, locked, by area, department and code."""
+    known: dict[tuple[str, str, str], KnownMatter] = {}
+    for row in await lock_known(session, documents):
+        known[row.area_code, row.department_code, row.identity] = row
+    return known
 
 
 async def _store(
@@ -221,6 +230,7 @@ def _outcome(before: KnownMatter | None, digest: bytes, *, by_hand: bool) -> Out
         return Outcome.ACCEPTED
     if before.state == State.CANCELLED:
         return Outcome.CANCELLED
+    # A person who publishes has seen the text; an import must not undo what somebody decided.
     if not by_hand:
         if before.state == State.SUSPENDED:
             return Outcome.SUSPENDED
@@ -240,18 +250,38 @@ def _publication(
     department_name: str,
     now: datetime,
 ) -> Publication:
-    if before is None:
-        matter_id, revision, version, previous_level = new_id(), 1, 1, None
-    else:
+    matter_id = new_id()
+    revision = 1
+    version = 1
+    previous_level: int | None = None
+    if before is not None:
         matter_id = before.id
         revision = before.revision + 1
         version = before.draft_version or (before.published_version or 0) + 1
-        previous_level = None if before.published_version is None else before.level
-    description = matter.describe(document, department_name)
-    row = MatterRow(
-        id=str(matter_id),
+        # The level of a draft was never in force.
+        if before.published_version is not None:
+            previous_level = before.level
+    event = matter.published(
+        matter_id,
+        document,
+        content=content,
         revision=revision,
         version=version,
+        previous_level=previous_level,
+        now=now,
+    )
+    row = _row(document, event, digest=digest, department_name=department_name)
+    return Publication(row, content, event)
+
+
+def _row(
+    document: MatterDocument, event: MatterPublished, *, digest: bytes, department_name: str
+) -> MatterRow:
+    description = matter.describe(document, department_name)
+    return MatterRow(
+        id=str(event.matter_id),
+        revision=event.revision,
+        version=event.version,
         identity=matter.identity_of(document),
         area_code=document.area_code,
         department_code=document.department_code,
@@ -267,16 +297,6 @@ def _publication(
         haystack=description.haystack,
         tokens=description.tokens,
     )
-    event = matter.published(
-        matter_id,
-        document,
-        content=content,
-        revision=revision,
-        version=version,
-        previous_level=previous_level,
-        now=now,
-    )
-    return Publication(row, content, event)
 
 
 async def lock_known(

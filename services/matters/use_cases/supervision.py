@@ -102,6 +102,20 @@ class Judged(NamedTuple):
     sound: list[tuple[int, SentSupervision]]
 
 
+class Accepted(NamedTuple):
+    """What is stored of a chunk: rows, their facts, and the change of the number by behaviour."""
+
+    rows: list[StoredRow]
+    facts: list[SupervisionRecorded]
+    counts: Counter[str]
+
+    def count_behaviour(self, record: SentSupervision, before: KnownRecord | None) -> None:
+        """The record counts for its behaviour, and no longer for the one of the version before."""
+        if before is not None:
+            self.counts[before.behaviour] -= 1
+        self.counts[record.behaviour] += 1
+
+
 async def record_supervision(
     session: AsyncSession, event: RecordReceived, *, now: datetime
 ) -> None:
@@ -109,46 +123,63 @@ async def record_supervision(
     place = Place(event.area_code, event.department_code, event.peer_code)
     await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
     verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
-    known = await supervision.find_records(
-        session,
-        area=place.area,
-        department=place.department,
-        source=place.source,
-        numbers=[record.source_number for _, record in sound],
-    )
-    rows: list[StoredRow] = []
-    facts: list[SupervisionRecorded] = []
-    counts = Counter[str]()
+    known = await _find_known(session, place, sound=sound)
+    accepted = Accepted([], [], Counter[str]())
     for row, record in sound:
         before = known.get(record.source_number)
         content = _content(record)
         digest = content_hash(content)
         verdict = _verdict(row, record, before=before, digest=digest)
         verdicts[row] = verdict
-        if verdict.status != "accepted":
-            continue
-        if before is None:
-            record_id, revision = new_id(), 1
-        else:
-            record_id, revision = before.id, before.revision + 1
-            counts[before.behaviour] -= 1
-        counts[record.behaviour] += 1
-        rows.append(
-            {**content, "content_hash": digest.hex(), "id": str(record_id), "revision": revision}
-        )
-        facts.append(_fact(record, event, record_id=record_id, revision=revision, now=now))
-    if rows:
-        await STORE.execute(
-            session,
-            area=place.area,
-            department=place.department,
-            source=place.source,
-            rows=orjson.dumps(rows).decode(),
-            now=now,
-        )
-        await _count(session, place, counts=counts)
-        await outbox.add_many(session, facts)
-    _answer(session, event, verdicts=[verdicts[row] for row in sorted(verdicts)], now=now)
+        if verdict.status == "accepted":
+            stored = _stored_row(content, digest, before=before)
+            accepted.rows.append(stored)
+            accepted.facts.append(_fact(record, event, stored=stored, now=now))
+            accepted.count_behaviour(record, before)
+    await _store(session, place, accepted=accepted, now=now)
+    in_order = [verdicts[row] for row in sorted(verdicts)]
+    _answer(session, event, verdicts=in_order, now=now)
+
+
+async def _find_known(
+    session: AsyncSession, place: Place, *, sound: Sequence[tuple[int, SentSupervision]]
+) -> dict[str, KnownRecord]:
+    return await supervision.find_records(
+        session,
+        area=place.area,
+        department=place.department,
+        source=place.source,
+        numbers=[record.source_number for _, record in sound],
+    )
+
+
+def _stored_row(content: Content, digest: bytes, *, before: KnownRecord | None) -> StoredRow:
+    record_id = new_id()
+    revision = 1
+    if before is not None:
+        record_id = before.id
+        revision = before.revision + 1
+    return {
+        **content,
+        "content_hash": digest.hex(),
+        "id": str(record_id),
+        "revision": revision,
+    }
+
+
+async def _store(session: AsyncSession, place: Place, *, accepted: Accepted, now: datetime) -> None:
+    if not accepted.rows:
+        return
+    await STORE.execute(
+        session,
+        area=place.area,
+        department=place.department,
+        source=place.source,
+        rows=orjson.dumps(accepted.rows).decode(),
+        now=now,
+    )
+    await _count(session, place, counts=accepted.counts)
+    await outbox.add_many(session, accepted.facts)
 
 
 def _judge(records: Sequence[object], first_row: int) -> Judged:
@@ -183,6 +214,7 @@ def _rejected(row: int, record: SentSupervision, *, error: FieldError) -> Verdic
 def _content(record: SentSupervision) -> Content:
     number = record.object.number
     if record.object.kind == ObjectKind.PERSON:
+        # Who was inspected is recognised again, but not named (docs/adr/0012).
         number = pseudonym(number)
     return {
         "source_number": record.source_number,
@@ -213,16 +245,11 @@ def _verdict(
 
 
 def _fact(
-    record: SentSupervision,
-    event: RecordReceived,
-    *,
-    record_id: UUID,
-    revision: int,
-    now: datetime,
+    record: SentSupervision, event: RecordReceived, *, stored: StoredRow, now: datetime
 ) -> SupervisionRecorded:
     return SupervisionRecorded(
-        record_id=record_id,
-        revision=revision,
+        record_id=UUID(stored["id"]),
+        revision=stored["revision"],
         regulatory_code=record.regulatory_code,
         behaviour=record.behaviour,
         area_code=event.area_code,

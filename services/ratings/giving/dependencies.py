@@ -39,6 +39,7 @@ async def claim_key(
 
     It differs where the sender has no account: then the token stands for the sender.
     """
+    # A rating is unique by its invitation: a repetition is recognised without a key.
     if key is None:
         return
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
@@ -54,6 +55,7 @@ async def claim_key(
     if rater.caller is not None:
         sender = rater.caller.subject
     claim = Claim(session, sender, key=key)
+    # The checked command, not the bytes of the body: spaces and the order of keys do not count.
     await claim.take(hashlib.sha256(command.model_dump_json().encode()).digest())
     # The route stores the answer under the claim.
     request.state.claim = claim

@@ -83,6 +83,7 @@ class EarlierThanRecord(NamedTuple):
 _COUNT_RECORDS = Direct(
     "SELECT (SELECT count(*) FROM (SELECT FROM rating"
     "   WHERE terminal = r.terminal"
+    # Up to its own time: a system may send an old record after newer ones.
     "   AND rated_at > r.rated_at - CAST(:burst AS interval) AND rated_at <= r.rated_at"
     "   LIMIT 50) t) AS terminal,"
     " (SELECT count(*) FROM (SELECT FROM rating"

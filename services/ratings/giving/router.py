@@ -66,6 +66,7 @@ async def show_invitation(
     if offer.ticket is not None:
         shown.ticket = TicketShown(id=offer.ticket.id, state=offer.ticket.state)
     if not offer.rated and offer.open_until < at.today:
+        # Only shown: a default grade is never stored as a rating (norms §1.2).
         shown.default_grade = settings.default_grade
     return shown
 
@@ -107,6 +108,7 @@ async def list_mine(
         session, UUID(caller.subject), after=id_cursor(cursor), limit=limit
     )
     page, next_cursor = page_of(rows, limit, "id")
+    # An agent sees only the ratings in matters of the mandate.
     own: list[Rating] = [rating for rating in page if rating.is_of(caller)]
     items = [read_rating(rating, own=True) for rating in own]
     return Page[RatingRead](items=items, next=next_cursor)
@@ -120,6 +122,7 @@ async def get_rating(
     rating = await queries.get_rating(session, rating_id)
     check_reader(rating, caller)
     response.headers["etag"] = etag(rating.revision)
+    # Own words are shown as written, anybody else's masked.
     return read_rating(rating, own=rating.is_of(caller))
 
 

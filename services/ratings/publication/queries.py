@@ -152,5 +152,6 @@ async def list_due(session: AsyncSession, today: date, *, limit: int) -> Sequenc
     """What is to be shown from today on, claimed for this worker."""
     is_due = text("place IS NULL AND due_on IS NOT NULL")
     statement = select(Publication).where(is_due, Publication.due_on <= today)
+    # What waited longest comes first, also in the public list: `place` follows this order.
     statement = statement.order_by(Publication.due_on).limit(limit)
     return (await session.scalars(statement.with_for_update(skip_locked=True))).all()

@@ -168,28 +168,35 @@ async def list_public_figures(session: AsyncSession, question: Question) -> list
     is not empty has as many. Groups of which nothing is shown come with `shown` 0.
     """
     grouping = _grouping(question)
-    cell_columns = [*DEPARTMENT_COLUMNS.values()]
-    if question.breakdown is not None:
-        cell_columns += question.breakdown.columns.values()
-    cell = ", ".join(cell_columns)
-    sums = ", ".join(f"sum({measure})::bigint AS {measure}" for measure in MEASURES)
     # `hidden` must not depend on this filter: else it would tell which parts are not empty.
     safe = f"FILTER (WHERE safe{_conditions(question, set(BREAKDOWNS))})"
     kept = ", ".join(f"coalesce(sum({name}) {safe}, 0)::bigint AS {name}" for name in MEASURES)
     shown = f"coalesce(sum({RATED}) {safe}, 0)::bigint AS shown"
     hidden = f"coalesce(sum({RATED}) FILTER (WHERE NOT safe), 0) > 0 AS hidden"
-    conditions = _conditions(question, set(DEPARTMENT_COLUMNS))
     statement = (
-        f"WITH cell AS (SELECT {cell}, {sums} {_months(question)}{conditions} GROUP BY {cell}),"
+        f"WITH {_judged_cells(question)}"
+        f" SELECT {grouping.columns}{kept}, {shown}, {hidden} FROM judged{grouping.clause}"
+    )
+    parameters = {**_parameters(question), "least": LEAST}
+    return _lines(question, await session.execute(text(statement), parameters))
+
+
+def _judged_cells(question: Question) -> str:
+    """`judged`: the cells that the question needs, each with whether it is `safe` to show."""
+    cell_columns = [*DEPARTMENT_COLUMNS.values()]
+    if question.breakdown is not None:
+        cell_columns += question.breakdown.columns.values()
+    cell = ", ".join(cell_columns)
+    # All parts of a department's month, whatever the question asks for: the smallest decides.
+    conditions = _conditions(question, set(DEPARTMENT_COLUMNS))
+    return (
+        f"cell AS (SELECT {cell}, {_sums()} {_months(question)}{conditions} GROUP BY {cell}),"
         " judged AS (SELECT *,"
         f" coalesce(min({RATED}) FILTER (WHERE {RATED} > 0) OVER department_month, :least)"
         " >= :least AS safe"
         " FROM cell"
         " WINDOW department_month AS (PARTITION BY month, area_code, department_code))"
-        f" SELECT {grouping.columns}{kept}, {shown}, {hidden} FROM judged{grouping.clause}"
     )
-    parameters = {**_parameters(question), "least": LEAST}
-    return _lines(question, await session.execute(text(statement), parameters))
 
 
 class Coverage(NamedTuple):

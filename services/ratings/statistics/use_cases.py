@@ -50,6 +50,7 @@ from shared.database.direct import command
 from shared.errors import FieldError, InvalidInputError
 from shared.pagination import encode_cursor
 
+# An administrator reads them one by one; more would not be looked at.
 DIFFERENCES_MAX = 100
 MONTHS_MAX = 24
 
@@ -207,6 +208,7 @@ def _ranks(lines: Sequence[Line], least: int) -> list[int | None]:
     known = [low for low in lows if low is not None]
     ranks: dict[float | None, int] = {}
     for rank, low in enumerate(sorted(known, reverse=True), start=1):
+        # The first of equal bounds gives its rank to all of them.
         _ = ranks.setdefault(low, rank)
     return [ranks.get(low) for low in lows]
 
@@ -296,13 +298,12 @@ async def show_public_figures(
     lines = await list_public_figures(session, question)
     total = _sum(lines)
     whole = rated(total)
-    # Not even the names of a withheld breakdown are told: their number would tell how small they
-    # are.
-    named = [
-        group
-        for group in _ranked(question, lines, least=least)
-        if group.line.shown or question.breakdown is None
-    ]
+    named: list[RankedGroup] = []
+    for group in _ranked(question, lines, least=least):
+        # Not even the names of a withheld breakdown are told: their number would tell how small
+        # they are.
+        if group.line.shown or question.breakdown is None:
+            named.append(group)
     shown, next_cursor = _cut(named, part)
     groups = [_public_group(group, whole) for group in shown]
     coverage = await find_coverage(session, question)

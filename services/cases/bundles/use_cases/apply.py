@@ -4,6 +4,7 @@ Parent and children are stored in one transaction, or every fault is reported at
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -94,6 +95,25 @@ async def apply_for_bundle(
     at = Moment(now, await get_calendar(session))
     children = await _checked_children(session, command, inputs=inputs, submitter=submitter, at=at)
     parent = _new_parent(command, inputs, submitter=submitter, at=at)
+    cases = _new_cases(command, parent, children=children, submitter=submitter, at=at)
+    parent.matters = [child.matter.matter_id for child in children]
+    parent.plan = _plan(inputs, children, cases=cases)
+    # Numbers last: a refused application leaves no gap.
+    parent.number = await _parent_number(command, inputs, numbers=numbers, at=at)
+    await _number_cases(numbers, children, cases=cases, at=at)
+    await _store(session, parent, children=children, cases=cases, at=at)
+    return parent, cases, at
+
+
+def _new_cases(
+    command: ApplyBundle,
+    parent: BundleCase,
+    *,
+    children: Sequence[Child],
+    submitter: Submitter,
+    at: Moment,
+) -> list[Case]:
+    """A case for each child, without number and state."""
     cases: list[Case] = []
     for child in children:
         case = new_case(
@@ -107,14 +127,7 @@ async def apply_for_bundle(
         )
         case.bundle_case_id = parent.id
         cases.append(case)
-    parent.matters = [child.matter.matter_id for child in children]
-    parent.plan = _plan(inputs, children, cases=cases)
-    # Numbers last: a refused application leaves no gap.
-    parent.number = await _parent_number(command, inputs, numbers=numbers, at=at)
-    for child, case in zip(children, cases, strict=True):
-        case.number = await next_number(numbers, child.matter, at=at)
-    await _store(session, parent, children=children, cases=cases, at=at)
-    return parent, cases, at
+    return cases
 
 
 def _check_open(command: ApplyBundle, inputs: BundleInputs, *, submitter: Submitter) -> None:
@@ -122,6 +135,7 @@ def _check_open(command: ApplyBundle, inputs: BundleInputs, *, submitter: Submit
     children = inputs.document.children
     if not all(submitter.caller.covers(child.matter_id) for child in children):
         raise ForbiddenError("the mandate is not for every matter of the bundle")
+    # The applicant was shown another checklist and may miss what is new in this one.
     if command.bundle_version != inputs.version:
         raise ConflictError(
             "the bundle is at version {version} now; ask for its guide again",
@@ -150,6 +164,7 @@ async def _checked_children(
 
     Raises `InvalidInputError` with all faults of the form, the answers and the materials.
     """
+    # All faults are collected, so that the applicant can correct everything at once.
     faults = check_form(inputs.document.fields, command.fields, today=at.today)
     guide: BundleGuide | None = None
     try:
@@ -254,18 +269,8 @@ def _completeness_faults(
     guide: BundleGuide, children: Iterable[Child], *, materials: Iterable[StoredMaterial]
 ) -> list[FieldError]:
     """What every child's guide says about its materials, by the codes of the merged list."""
-    merged_codes: dict[tuple[str, str], str] = {}
-    for merged in guide.materials:
-        for need in merged.needed_by:
-            merged_codes[need.child, need.material] = merged.code
-    faults: list[FieldError] = []
-    unknown = {material.code for material in materials} - set(merged_codes.values())
-    for code in sorted(unknown):
-        faults.append(
-            FieldError(
-                f"materials.{code}", "asked", message="the checklist does not ask for this material"
-            )
-        )
+    merged_codes = _merged_codes(guide)
+    faults = _unknown_materials(materials, known=set(merged_codes.values()))
     # A material that several children need is reported once.
     reported: set[tuple[str, str]] = set()
     for child in children:
@@ -274,6 +279,30 @@ def _completeness_faults(
             if (code, fault.rule) not in reported:
                 reported.add((code, fault.rule))
                 faults.append(fault.renamed(f"materials.{code}"))
+    return faults
+
+
+def _merged_codes(guide: BundleGuide) -> dict[tuple[str, str], str]:
+    """The code in the merged list, by the code of a child and its own code of the material."""
+    merged_codes: dict[tuple[str, str], str] = {}
+    for merged in guide.materials:
+        for need in merged.needed_by:
+            merged_codes[need.child, need.material] = merged.code
+    return merged_codes
+
+
+def _unknown_materials(
+    materials: Iterable[StoredMaterial], *, known: AbstractSet[str]
+) -> list[FieldError]:
+    """A fault for each material that the merged list (its codes: `known`) does not have."""
+    given: set[str] = set()
+    for material in materials:
+        given.add(material.code)
+    faults: list[FieldError] = []
+    for code in sorted(given - known):
+        field = f"materials.{code}"
+        fault = FieldError(field, "asked", message="the checklist does not ask for this material")
+        faults.append(fault)
     return faults
 
 
@@ -345,6 +374,13 @@ async def _parent_number(
     return codes.case_number(code, at.today, serial=await numbers.allocate(code, at.today))
 
 
+async def _number_cases(
+    numbers: SerialAllocator, children: Sequence[Child], *, cases: Sequence[Case], at: Moment
+) -> None:
+    for child, case in zip(children, cases, strict=True):
+        case.number = await next_number(numbers, child.matter, at=at)
+
+
 async def _store(
     session: AsyncSession,
     parent: BundleCase,
@@ -355,13 +391,7 @@ async def _store(
 ) -> None:
     """Receive the children that need not wait, and write all rows."""
     journal = Journal(session, at.now)
-    for child, case in zip(children, cases, strict=True):
-        if child.waits:
-            submitted = case.wait(at)
-            journal.append(intake_step(case, CaseAct.WAIT), submitted)
-        else:
-            submitted, received = case.submit(at)
-            journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)
+    _receive(journal, children, cases=cases, at=at)
     journal.audit(
         "bundle.apply",
         object_type="bundle_case",
@@ -369,8 +399,21 @@ async def _store(
         detail={"channel": parent.channel.value, "children": len(cases)},
     )
     for case in cases:
+        # One license may meet a material of several children: each of them uses it.
         journal.use_licenses(case, case.materials, role=StepRole.INTAKE, at=at)
     # The journal writes what the session knows before its own rows, which refer to it.
     session.add(parent)
     session.add_all(cases)
     await journal.write()
+
+
+def _receive(
+    journal: Journal, children: Sequence[Child], *, cases: Sequence[Case], at: Moment
+) -> None:
+    for child, case in zip(children, cases, strict=True):
+        if child.waits:
+            submitted = case.wait(at)
+            journal.append(intake_step(case, CaseAct.WAIT), submitted)
+        else:
+            submitted, received = case.submit(at)
+            journal.append(intake_step(case, CaseAct.RECEIVE), submitted, received)

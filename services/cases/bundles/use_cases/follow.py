@@ -49,6 +49,7 @@ async def follow_bundle(session: AsyncSession, case: Case, *, at: Moment) -> lis
     assert case.bundle_case_id is not None
     if standing(case.state, case.result) is Standing.OPEN:
         return []
+    # Most ends concern nobody: then this is the only statement.
     waiting = await bundle_queries.list_waiting(session, case.bundle_case_id)
     if not waiting:
         return []
@@ -115,6 +116,7 @@ def _results_for(parent: BundleCase, entry: PlanEntry) -> list[StoredMaterial]:
     case_ids = {other.code: other.case_id for other in parent.plan}
     results: list[StoredMaterial] = []
     for result in entry.results:
+        # A reference, not a copy: results have no files yet (docs/limits.md).
         material = FromEarlierCase(
             code=result.material, earlier_case_id=case_ids[result.of], earlier_code=RESULT
         )

@@ -66,6 +66,7 @@ async def request_correction(
 @router.post("/files/{case_id}/corrections")
 async def correct_case(act: CallerAct, case_id: UUID, command: Correct) -> CaseRead:
     """The applicant supplies what was missing."""
+    # `CallerAct` asks for no role: the use case looks whose case it is.
     return _answer(act, await acts.correct_case(act, case_id, command=command))
 
 
@@ -98,6 +99,7 @@ async def extend_case(
     act: HeadAct, case_id: UUID, command: ExtendTime, settings: Config
 ) -> CaseRead:
     """Extend the time (延期), once, approved by the organ's head (art. 42)."""
+    # A setting, because 10 days are the general rule and joint handling has 15 (art. 42).
     limit = settings.extension_days_max
     return _answer(act, await acts.extend_case(act, case_id, command=command, limit=limit))
 

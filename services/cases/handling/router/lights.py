@@ -25,6 +25,7 @@ router = APIRouter()
 def _scope(caller: Caller, settings: Settings) -> tuple[str | None, str | None]:
     """Area and department whose lights the caller sees; None for all."""
     if "supervisor" not in caller.roles:
+        # An empty code is that of no light: who belongs to no department sees none.
         return caller.area or "", caller.department or ""
     if caller.area == settings.city_code:
         return None, None
@@ -94,6 +95,7 @@ async def get_light(
     """One light."""
     light = await handling_queries.get_light(session, light_id)
     area_code, department_code = _scope(caller, settings)
+    # The same answer as for an unknown id: it must not tell that the light exists.
     if area_code not in {None, light.area_code}:
         raise NotFoundError("no such light of yours")
     if department_code not in {None, light.department_code}:

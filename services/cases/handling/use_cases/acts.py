@@ -40,6 +40,7 @@ from shared.http.etags import check_version
 
 async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
     """Accept the case (受理): the handling clocks start."""
+    # No lock on a bundle: acceptance is no end, so nothing follows for other children.
     case = await _departments_case(act, case_id)
     accepted = case.accept(act.caller.subject, act.at)
     step = step_of(case, CaseAct.ACCEPT, role=StepRole.INTAKE)
@@ -48,6 +49,8 @@ async def accept_case(act: Act[Moment], case_id: UUID) -> Case:
 
 async def refuse_acceptance(act: Act[Moment], case_id: UUID, *, command: RefuseAcceptance) -> Case:
     """Refuse to accept the case (不予受理), with reasons."""
+    # The parent before the case: of two children that end at the same moment, the second must
+    # see the end of the first (docs/adr/0011).
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     events = case.refuse_acceptance(act.caller.subject, command.reasons, at=act.at)
@@ -64,6 +67,7 @@ async def request_correction(
     leaves open.
     """
     case = await _departments_case(act, case_id)
+    # Until acceptance the front desk works on the case; then its examiners know what is missing.
     if case.state is State.RECEIVED and "window_clerk" not in act.caller.roles:
         raise ForbiddenError("before acceptance a window clerk asks for corrections")
     items: list[CorrectionItem] = []
@@ -77,6 +81,7 @@ async def request_correction(
 async def correct_case(act: Act[Moment], case_id: UUID, *, command: Correct) -> Case:
     """Take in what the applicant supplies after a correction request."""
     case, materials = await _attach(act, case_id, given=command.materials)
+    # Read now: the act puts a new list in its place.
     before = case.materials
     event = case.correct(materials, act.at)
     step = step_of(case, CaseAct.CORRECT, role=StepRole.APPLICANT)
@@ -92,7 +97,13 @@ async def supply_materials(act: Act[Moment], case_id: UUID, *, command: Correct)
     case.supply(materials, act.at)
     step = step_of(case, CaseAct.SUPPLY, role=StepRole.APPLICANT)
     return await _complete_with_materials(
-        act, case, step=step, events=[], before=before, added=materials
+        # No event: that a lapsed license is replaced has none of its own (docs/limits.md).
+        act,
+        case,
+        step=step,
+        events=[],
+        before=before,
+        added=materials,
     )
 
 
@@ -104,6 +115,7 @@ async def review_case(act: Act[Moment], case_id: UUID, *, command: Review) -> Ca
         case,
         CaseAct.REVIEW,
         role=StepRole.REVIEW,
+        # The applicant reads `note`; the words of the reviewer are for the department alone.
         note=command.opinion,
         opinion=command.text,
     )
@@ -128,6 +140,7 @@ async def resume_case(act: Act[Moment], case_id: UUID) -> Case:
 
 async def extend_case(act: Act[Moment], case_id: UUID, *, command: ExtendTime, limit: int) -> Case:
     """Extend the time by at most `limit` working days (延期), approved by the organ's head."""
+    # Before the case is locked: the command alone tells that it asks for too much.
     if command.days > limit:
         fault = FieldError(
             "days", "extension_limit", message="at most {limit} working days", limit=limit
@@ -141,6 +154,7 @@ async def extend_case(act: Act[Moment], case_id: UUID, *, command: ExtendTime, l
 
 async def decide_case(act: Act[Moment], case_id: UUID, *, command: Decide) -> Case:
     """Decide: grant or refuse (决定), by a leader."""
+    # As in `refuse_acceptance`: a refusal or a grant decides about children that wait.
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     result = CaseResult(command.result)
@@ -152,6 +166,7 @@ async def decide_case(act: Act[Moment], case_id: UUID, *, command: Decide) -> Ca
 async def deliver_case(act: Act[Moment], case_id: UUID, *, command: Deliver) -> Case:
     """Deliver the result to the applicant (送达), by a third person."""
     case = await _departments_case(act, case_id)
+    # No lock on a bundle: what the result means for other children followed from the decision.
     events = case.deliver(act.caller.subject, command.method, at=act.at)
     step = step_of(case, CaseAct.DELIVER, role=StepRole.DELIVERY, note=command.tracking_number)
     return await _complete(act, case, step=step, events=events)
@@ -159,6 +174,7 @@ async def deliver_case(act: Act[Moment], case_id: UUID, *, command: Deliver) -> 
 
 async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
     """Withdraw the application (撤回), by the applicant."""
+    # As in `refuse_acceptance`: a withdrawn child ends those that wait for it.
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _own_case(act, case_id)
     events = case.withdraw(act.at)
@@ -168,6 +184,7 @@ async def withdraw_case(act: Act[Moment], case_id: UUID) -> Case:
 
 async def return_case(act: Act[Moment], case_id: UUID, *, command: RefuseAcceptance) -> Case:
     """Return the case (退件): the gaps were never filled."""
+    # As in `refuse_acceptance`: a returned child ends those that wait for it.
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
     closed = case.give_back(command.reasons, act.at)
@@ -186,8 +203,10 @@ async def _own_case(act: Act[Moment], case_id: UUID) -> Case:
         is_department = belongs_to(caller, case.area_code, department_code=case.department_code)
         may_act = is_department and "window_clerk" in caller.roles
     else:
+        # An agent's mandate may be for some matters only.
         may_act = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
     if not may_act:
+        # 404, not 403: that somebody has a case here is personal data.
         raise NotFoundError("no such case of yours")
     check_version(case.revision, act.expected)
     return case
@@ -220,6 +239,7 @@ async def _attach(
 async def _complete(act: Act[Moment], case: Case, *, step: Step, events: Sequence[Event]) -> Case:
     """Write the step and its events, and do what follows from it."""
     journal = Journal(act.session, act.at.now)
+    # The act first, then what follows from it: readers of events rely on this order.
     journal.append(step, *events)
     await journal.write()
     await _follow_up(act, case)
@@ -254,6 +274,7 @@ async def _follow_up(act: Act[Moment], case: Case) -> None:
     # Nobody needs to know any more when a license of a closed case lapses.
     if case.state in FINAL:
         await forget_uses(act.session, case, materials=case.materials)
+    # At once, not by the timer: a light over a clock that has ended must not stay on.
     _ = await update_lights(act.session, [case], at=act.at)
     if case.bundle_case_id is None:
         return

@@ -22,6 +22,7 @@ async def deem_accepted(session: AsyncSession, now: datetime) -> int:
     """
     at = Moment(now, await get_calendar(session))
     cases = await handling_queries.list_silent(session, at.today, limit=BATCH)
+    # One journal: the history of the whole batch costs one statement.
     journal = Journal(session, at.now)
     for case in cases:
         accepted = case.deem_accepted(at)

@@ -44,9 +44,7 @@ async def update_lights(
     The cases must be locked: that guards their lights, too. A light that was answered stays out
     until its due date moves. One that went out by itself is raised again when it is true again.
     """
-    known: dict[UUID, dict[LightKey, Light]] = {case.id: {} for case in cases}
-    for light in await handling_queries.list_lights_of(session, list(known)):
-        known[light.case_id][light.key] = light
+    known = await _known_lights(session, cases)
     raised: list[LightRaised] = []
     cleared: list[LightCleared] = []
     for case in cases:
@@ -56,18 +54,37 @@ async def update_lights(
         cleared += _clear_lights(case, keys=must_be_raised, lights=lights, at=at)
         # The timer need not come again today.
         case.schedule_light_check(at, lights_are_current=True)
+    await _write_history(session, [*cleared, *raised], at=at)
+    return LightChanges(len(cases), len(raised), len(cleared))
+
+
+async def _known_lights(
+    session: AsyncSession, cases: Sequence[Case]
+) -> dict[UUID, dict[LightKey, Light]]:
+    """Every light that each of these cases (by id) has had, by one SELECT for all."""
+    known: dict[UUID, dict[LightKey, Light]] = {}
+    for case in cases:
+        known[case.id] = {}
+    for light in await handling_queries.list_lights_of(session, list(known)):
+        known[light.case_id][light.key] = light
+    return known
+
+
+async def _write_history(
+    session: AsyncSession, events: Sequence[LightCleared | LightRaised], *, at: Moment
+) -> None:
     journal = Journal(session, at.now)
-    for event in (*cleared, *raised):
+    for event in events:
+        # The action is named by the type of the event: `light.light-raised`.
+        fact = event.wire_type.split(".")[2]
         journal.audit(
-            # The action is named by the type of the event: `light.light-raised`.
-            f"light.{event.wire_type.split('.')[2]}",
+            f"light.{fact}",
             object_type="light",
             object_id=event.light_id,
             events=[event],
             detail={"rule": event.rule},
         )
     await journal.write()
-    return LightChanges(len(cases), len(raised), len(cleared))
 
 
 def _raise_lights(
@@ -80,7 +97,9 @@ def _raise_lights(
 ) -> list[LightRaised]:
     """Turn on what must be raised now (`keys`) and is not."""
     raised: list[LightRaised] = []
+    # Sorted, because a set has no order: events of one case come in the same order every time.
     for key in sorted(keys, key=lambda key: (key.rule, key.level)):
+        # A light of another due date is another light, with an answer of its own.
         light = lights.get(key) or Light.over(case, key)
         if light.may_be_raised:
             session.add(light)
@@ -113,6 +132,7 @@ async def answer_light(act: Act[Moment], light_id: UUID, *, command: AnswerLight
     light = await handling_queries.get_light(act.session, light_id)
     if not belongs_to(act.caller, light.area_code, department_code=light.department_code):
         raise NotFoundError("no such light of yours")
+    # The lock on the case guards its lights: acts and the timer take it as well.
     case = await queries.get_case(act.session, light.case_id, lock=True)
     # The timer may have changed the light before the case was locked.
     await act.session.refresh(light)

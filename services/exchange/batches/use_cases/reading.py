@@ -26,8 +26,10 @@ UNPACKED_AT_ONCE = 256 * 1024
 MAX_LINE = 64 * 1024
 """Bytes, without the end of line."""
 MAX_DEPTH = 16
+# Every integer of 18 digits fits into 64 bits.
 MAX_DIGITS = 18
 MAX_FAULTS = 100
+# Each malformed line is a row and a line of the receipt; a file of them is no NDJSON.
 MAX_MALFORMED = 1_000
 # A chunk is one event, sealed: its records must stay well below the bus's limit of 1 MiB.
 CHUNK_ROWS = 200
@@ -109,8 +111,10 @@ async def fill(file: IO[bytes], body: AsyncIterator[bytes], *, packed: bool) -> 
     written = 0
     gzip: Decompressor | None = None
     if packed:
+        # 31: gzip with its header and checksum, and nothing else.
         gzip = zlib.decompressobj(wbits=31)
     async for part in body:
+        # Over the bytes as sent, packed ones too: those are what the peer has signed.
         digest.update(part)
         for plain in _unpack(gzip, part):
             written += len(plain)

@@ -140,6 +140,7 @@ def record_refusal(
         batch=f"{peer.code}/{claim.number}",
         resource=claim.resource,
         code=problem.code,
+        # Rules and no texts: a text may repeat what the peer sent.
         rules=sorted({fault.rule for fault in problem.errors}),
     )
 
@@ -174,6 +175,7 @@ async def take_batch(
         session, receipt_of(batch), kind="tongban-receipt", now=now
     )
     await _store(session, batch, contents=contents)
+    # In this transaction: a receipt without its events would promise what never happens.
     await _send_chunks(session, batch, file=file, chunks=contents.chunks)
     await _count(session, batch, malformed=len(contents.malformed))
     _record(

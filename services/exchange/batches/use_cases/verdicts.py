@@ -110,6 +110,7 @@ async def take_verdicts(
     known: dict[ChunkId, RecordsJudged] = {}
     for event in events:
         batch = batches.get(event.batch_id)
+        # A service judges its own resource only; a wrong answer must not finish the batch.
         if batch is None or RESOURCE_OF.get(event.service) != batch.resource:
             log.warning("verdicts.unknown", batch_id=str(event.batch_id), service=event.service)
             continue
@@ -136,6 +137,7 @@ async def _judge(
     changes = Counter[counts.Cell]()
     for row in fresh:
         event = known[row.batch_id, row.chunk]
+        # Before anything is counted: a half answer would leave the batch open for ever.
         _check_complete(event, row)
         batch = batches[row.batch_id]
         _count(batch, event.verdicts, changes=changes)

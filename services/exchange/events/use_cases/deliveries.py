@@ -163,6 +163,7 @@ async def follow_log(session: AsyncSession, subscription_id: UUID, *, now: datet
         # The window is full: the next look begins behind the last match.
         subscription.cursor = match.last
     else:
+        # Everything up to the head is written now, or outside the scope.
         subscription.cursor = head.sequence
     return match.number
 
@@ -172,6 +173,7 @@ async def _room_for(session: AsyncSession, subscription: Subscription, *, now: d
     if subscription.is_down:
         if subscription.probe_at is not None and subscription.probe_at > now:
             return 0
+        # One event tries the endpoint; a window of them would only wait and fail.
         subscription.probe_at = now + PROBE_EVERY
         return 1
     fresh = await deliveries.count_fresh(session, subscription.id, until=now + LEASE, most=WINDOW)

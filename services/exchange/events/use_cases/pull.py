@@ -39,6 +39,7 @@ async def pull_events(
     From any place that is kept, as often as wanted. Raises `ConflictError` when the subscription is
     not active, or the place is not kept any more or not there yet.
     """
+    # Locked: of two pulls at once the second counts nothing for the second time.
     subscription = await subscriptions.get_subscription(
         session, subscription_id, peer_id=peer.id, lock=True
     )

@@ -201,6 +201,7 @@ def case_key(event: CaseEvent) -> str:
 
 def _received_day(event: CaseEvent) -> date:
     """The window of a case, from the first fact that is known of it."""
+    # The day must never change, so it is taken from the first fact alone.
     if isinstance(event, CaseImported):
         if event.received_on is not None:
             return event.received_on

@@ -55,6 +55,7 @@ MARK_SENT = command(
     "UPDATE ledger SET push_state = 'sent', push_id = :push_id, sent_seq = last_seq"
     " WHERE resource = :resource AND key = ANY (CAST(:keys AS text[]))"
 )
+# Only of the version that was sent: a refusal says nothing about a newer one.
 REJECT = command(
     "UPDATE ledger l SET push_state = 'rejected', reject_code = r.code"
     " FROM unnest(CAST(:keys AS text[]), CAST(:versions AS bigint[]), CAST(:codes AS text[]))"
@@ -144,6 +145,7 @@ async def acknowledge(session: AsyncSession, push_id: UUID) -> None:
     push = await ledger.get_push(session, push_id)
     if push.state == PushState.SENT:
         push.state = PushState.ACKNOWLEDGED
+        # A body is kept only to be sent again, letter for letter.
         push.body = None
 
 
@@ -180,6 +182,7 @@ async def apply_quality_check(
     A row that was changed meanwhile waits for the next push.
     """
     push = await ledger.get_push(session, push_id)
+    # The region may tell its check twice.
     if push.state == PushState.SETTLED:
         return
     if rejects:

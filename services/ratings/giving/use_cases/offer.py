@@ -79,11 +79,13 @@ async def show_offer(
     and `TokenExpiredError` for a code.
     """
     if is_window_code(token_text):
+        # Exchanged at once, so that nobody must type before the window shows the next code.
         opened = visits.open_code(token_text, settings, now=at.now)
         grant = await visits.grant_visit(session, opened, now=at.now)
         return _offer_visit(opened.window, open_until=at.today, rating_token=grant)
     token = await verify_token(session, token_text)
     match token.claims:
+        # Whether this phone has rated is not said here: the token does not name the phone.
         case VisitClaims(window):
             return _offer_visit(window, open_until=at.today)
         case BatchClaims() as claims:
@@ -95,6 +97,7 @@ async def show_offer(
 async def _offer_printed(session: AsyncSession, token: Token, *, claims: BatchClaims) -> Offer:
     batch = batch_of(token, claims, batches=await tokens.find_batches(session, [claims.batch_id]))
     redemption = await tokens.find_redemption(session, batch_subject(batch.id, claims.number))
+    # The same token shows what was done about a bad rating.
     ticket = None
     if redemption is not None:
         ticket = await find_status_by_invitation(session, redemption.invitation_id)

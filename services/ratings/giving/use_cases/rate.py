@@ -84,13 +84,16 @@ async def submit_rating(attempt: Attempt) -> Rating:
 async def _prove(attempt: Attempt) -> Credential:
     """Prove the right by the one credential that the sender uses."""
     command = attempt.command
+    # Before the refusal of staff: an operator is staff, but writes down what a citizen says.
     if attempt.rater.is_operator and command.pf == Pf.PHONE:
         return await hotline.prove(attempt)
+    # A rating that staff typed in says nothing about the service (norms §1.6).
     if attempt.rater.is_office:
         raise StaffCannotRateError(
             "a rating needs the citizen's own link, code or account; only what somebody says to"
             " 12345 is written down for her"
         )
+    # The channel is a statistic: nobody else may claim to have been called.
     if command.pf == Pf.PHONE:
         raise ForbiddenError("ratings by telephone are written down by operators of 12345")
     if command.token is None:
@@ -119,6 +122,7 @@ async def _find_repeated(
         details = {
             "rating_id": str(rating.id),
             "rated_at": rating.rated_at.isoformat(),
+            # 一事一评: what was said stays; the one thing left is to add words.
             "allowed": ["supplement"],
         }
         raise AlreadyRatedError(
@@ -133,9 +137,6 @@ def new_rating(credential: Credential, content: RatingContent, *, rated_at: date
     Raises `InvalidInputError` for a real name that nobody knows.
     """
     invitation = credential.invitation
-    masked_text = None
-    if content.text:
-        masked_text = mask_free_text(content.text, invitation.personal_words)
     return Rating(
         id=new_id(),
         invitation_id=invitation.id,
@@ -154,10 +155,11 @@ def new_rating(credential: Credential, content: RatingContent, *, rated_at: date
         window=invitation.window,
         grade=content.grade,
         tags=content.tags,
+        # With its version: tags of an older dictionary keep their meaning.
         dictionary=CURRENT,
         contents=content.contents,
         text=content.text,
-        masked_text=masked_text,
+        masked_text=_masked_text(content, invitation),
         pf=content.pf,
         sub_channel=content.sub_channel,
         terminal=content.terminal,
@@ -166,6 +168,7 @@ def new_rating(credential: Credential, content: RatingContent, *, rated_at: date
         suspicions=[],
         supplements=[],
         rated_at=rated_at,
+        # Statistics count by the days of the city.
         rated_on=clock.local_date(rated_at),
         source=credential.source,
         operator=credential.operator,
@@ -174,16 +177,25 @@ def new_rating(credential: Credential, content: RatingContent, *, rated_at: date
     )
 
 
+def _masked_text(content: RatingContent, invitation: Invitation) -> str | None:
+    """The words without the personal data that is known or looks like it."""
+    if not content.text:
+        return None
+    return mask_free_text(content.text, invitation.personal_words)
+
+
 def _text_hash(text: str | None) -> bytes | None:
     """Keyed hash of the letters and digits; None where there are too few to compare."""
     words = "".join(character for character in text or "" if character.isalnum())
     if len(words) < TEXT_HASH_MIN:
         return None
+    # Keyed: a plain hash of a short text could be found by trying.
     return lookup_hash(words, "rating.text")
 
 
 def _has_real_name(credential: Credential, *, wanted: bool | None) -> bool:
     if wanted is None:
+        # Ratings are real-name where a name is known, unless the rater says otherwise (norms §1.1).
         return credential.named
     if wanted and not credential.named:
         error = FieldError(

@@ -130,6 +130,7 @@ async def judge_records(
     await _redeem_tokens(session, rows, cases=cases, rules=rules, at=at)
     given = await _new_ratings(session, rows)
     if given:
+        # Before they are stored: else each would be counted among the earlier ones.
         await find_suspicions_of_records(session, [rating for rating, _ in given])
     await store_ratings(session, given, at=at)
     await _answer(session, event, rows=rows, accepted=len(given), at=at)
@@ -176,8 +177,7 @@ async def _match_batches(
     session: AsyncSession, rows: Sequence[Row], *, office: Office, at: Moment
 ) -> None:
     """Batch, department and time; and each token once in a chunk."""
-    batch_ids = {row.printed.claims.batch_id for row in rows if row.printed is not None}
-    batches = await tokens.find_batches(session, list(batch_ids))
+    batches = await _find_batches(session, rows)
     first_rows: dict[UUID, int] = {}
     for row, record in _sound(rows):
         assert row.printed is not None
@@ -192,23 +192,31 @@ async def _match_batches(
         # The first row that has a token keeps it, also when that row is refused later.
         first_row = first_rows.setdefault(row.subject, row.number)
         if batch.office != office:
-            row.refuse(
-                FieldError(
-                    "token", "token_foreign", message="this token was issued to another department"
-                )
+            fault = FieldError(
+                "token", "token_foreign", message="this token was issued to another department"
             )
+            row.refuse(fault)
         elif first_row != row.number:
-            row.refuse(
-                FieldError(
-                    "token", "unique", message="stands in row {first} already", first=first_row
-                )
+            fault = FieldError(
+                "token", "unique", message="stands in row {first} already", first=first_row
             )
+            row.refuse(fault)
         else:
             _check_time(row, record, batch=batch, at=at)
 
 
+async def _find_batches(session: AsyncSession, rows: Sequence[Row]) -> dict[UUID, TokenBatch]:
+    """The batches that the tokens of the chunk name, by one statement."""
+    batch_ids: set[UUID] = set()
+    for row in rows:
+        if row.printed is not None:
+            batch_ids.add(row.printed.claims.batch_id)
+    return await tokens.find_batches(session, list(batch_ids))
+
+
 def _check_time(row: Row, record: RatingRecord, *, batch: TokenBatch, at: Moment) -> None:
     """The token was used while it could be, and not in the future."""
+    # The clock of a private network may be wrong; suspicions compare these times.
     if not batch.ordered_at <= record.rated_at <= at.now:
         row.refuse(
             FieldError("rated_at", "range", message="lies between the order of its batch and now")
@@ -260,6 +268,30 @@ async def _redeem_tokens(
     # One key and one day for the whole chunk.
     signer = await get_signer(session, at.now)
     open_until = at.after(rules.supplementary_days)
+    new_invitations = _set_targets(rows, cases, signer=signer, open_until=open_until, at=at)
+    redemptions = [_redemption_of(row) for row, _ in _sound(rows)]
+    if not redemptions:
+        return
+    # Tokens first: only those that were not used before may make an invitation.
+    redeemed = await redeem(session, redemptions, now=at.now)
+    await _keep_earlier_targets(session, rows, redeemed=redeemed)
+    targets: set[UUID] = set()
+    for redemption in redemptions:
+        if redemption.subject_id in redeemed:
+            targets.add(redemption.invitation_id)
+    made = [one for one in new_invitations.values() if one.id in targets]
+    _ = await store_invitations(session, made)
+
+
+def _set_targets(
+    rows: Sequence[Row],
+    cases: Mapping[str, Invitation],
+    *,
+    signer: Signer,
+    open_until: date,
+    at: Moment,
+) -> dict[UUID, NewInvitation]:
+    """Set what each row rates; the invitations (by id) that are to be made for it."""
     new_invitations: dict[UUID, NewInvitation] = {}
     for row, record in _sound(rows):
         case = cases.get(record.case_number or "")
@@ -267,16 +299,10 @@ async def _redeem_tokens(
             row.target = case.id
             continue
         invitation = _invitation_of(row, record, signer=signer, open_until=open_until, at=at)
+        # Two tokens may name one unknown case: they share the invitation to it.
         _ = new_invitations.setdefault(invitation.id, invitation)
         row.target = invitation.id
-    redemptions = [_redemption_of(row) for row, _ in _sound(rows)]
-    if not redemptions:
-        return
-    redeemed = await redeem(session, redemptions, now=at.now)
-    await _keep_earlier_targets(session, rows, redeemed=redeemed)
-    targets = {one.invitation_id for one in redemptions if one.subject_id in redeemed}
-    made = [one for one in new_invitations.values() if one.id in targets]
-    _ = await store_invitations(session, made)
+    return new_invitations
 
 
 async def _keep_earlier_targets(
@@ -317,6 +343,7 @@ def _invitation_of(
     if not record.case_number:
         return visit
     closing_id = claim_subject(visit.office, record.case_number)
+    # The longer of both: the printed token promises its own last day.
     until = max(open_until, visit.open_until)
     token = signer.sign(link_claims(closing_id, until))
     return replace(
@@ -339,29 +366,40 @@ async def _new_ratings(session: AsyncSession, rows: Sequence[Row]) -> list[Given
         return []
     # Locked in one order: two chunks may rate the same cases.
     locked = await invitations.lock_invitations(session, targets)
-    known: dict[UUID, Rating] = {}
-    for rating in await list_ratings_of(session, targets):
-        known[rating.invitation_id] = rating
+    known = await _list_known(session, targets)
     given: list[GivenRating] = []
     for row, record in _sound(rows):
         assert row.target is not None
         before = known.get(row.target)
-        if before is None:
-            invitation = locked[row.target]
-            rating = _new_rating_of(row, record, invitation=invitation)
-            if rating is not None:
-                # A second record of the same service in this chunk meets the first one.
-                known[row.target] = rating
-                given.append(GivenRating(rating, invitation))
-        elif before.content_hash == record.fingerprint():
-            row.unchanged = True
-        else:
-            row.refuse(
-                FieldError(
-                    "token", "already_rated", message="this service was rated with another content"
-                )
-            )
+        if before is not None:
+            _compare(row, record, before=before)
+            continue
+        invitation = locked[row.target]
+        rating = _new_rating_of(row, record, invitation=invitation)
+        if rating is not None:
+            # A second record of the same service in this chunk meets the first one.
+            known[row.target] = rating
+            given.append(GivenRating(rating, invitation))
     return given
+
+
+async def _list_known(session: AsyncSession, targets: Sequence[UUID]) -> dict[UUID, Rating]:
+    """The stored ratings of these invitations, by invitation."""
+    known: dict[UUID, Rating] = {}
+    for rating in await list_ratings_of(session, targets):
+        known[rating.invitation_id] = rating
+    return known
+
+
+def _compare(row: Row, record: RatingRecord, *, before: Rating) -> None:
+    """Meet a rating that is there already: the same content changes nothing, another is refused."""
+    if before.content_hash == record.fingerprint():
+        row.unchanged = True
+        return
+    fault = FieldError(
+        "token", "already_rated", message="this service was rated with another content"
+    )
+    row.refuse(fault)
 
 
 def _new_rating_of(row: Row, record: RatingRecord, *, invitation: Invitation) -> Rating | None:
@@ -369,6 +407,7 @@ def _new_rating_of(row: Row, record: RatingRecord, *, invitation: Invitation) ->
     credential = Credential(
         invitation,
         Source.RECORD,
+        # A department knows whose case it is; a visit without a case is anonymous.
         named=invitation.case_number is not None,
         account_id=invitation.account_id,
     )

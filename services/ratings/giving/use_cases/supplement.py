@@ -23,6 +23,7 @@ from shared.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shared.events.ratings import RatingSupplemented
 from shared.security.tokens import Caller
 
+# A limit, because every supplement is stored with the rating and shown with it.
 SUPPLEMENTS_MAX = 5
 
 
@@ -57,6 +58,7 @@ async def supplement_rating(
     rating = await get_rating(session, rating_id, lock=True)
     if not owner.owns(rating):
         raise NotFoundError("no such rating of yours")
+    # Compared in clear: two different texts may look alike when masked.
     for known in rating.supplements:
         if known.as_written() == command.text:
             return rating
@@ -66,11 +68,17 @@ async def supplement_rating(
     supplement = Supplement.seal(command.text, masked=masked, at=at.now)
     supplemented = _add(rating, supplement, at=at)
     await follow_supplement(session, rating, at=at)
+    await _write_history(session, rating, event=supplemented)
+    return rating
+
+
+async def _write_history(
+    session: AsyncSession, rating: Rating, *, event: RatingSupplemented
+) -> None:
     journal = Journal(session)
     detail = {"number": len(rating.supplements)}
-    journal.append(Entry(Action.SUPPLEMENT_RATING, rating.id, detail=detail), supplemented)
+    journal.append(Entry(Action.SUPPLEMENT_RATING, rating.id, detail=detail), event)
     await journal.write()
-    return rating
 
 
 def _check_addable(rating: Rating, settings: Settings, *, at: Moment) -> None:
@@ -83,6 +91,7 @@ def _check_addable(rating: Rating, settings: Settings, *, at: Moment) -> None:
 
 
 def _add(rating: Rating, supplement: Supplement, *, at: Moment) -> RatingSupplemented:
+    # A new list: changes inside the old one are not noticed by the session.
     rating.supplements = [*rating.supplements, supplement]
     rating.revision += 1
     return RatingSupplemented(

@@ -100,6 +100,7 @@ class _SameSet:
         if key is None:
             return 0
         times = self._times.setdefault(key, [])
+        # The caller goes through the ratings in the order of time, so the list stays sorted.
         times.append(rating.rated_at)
         return len(times) - bisect_right(times, rating.rated_at - span)
 
@@ -137,4 +138,5 @@ async def find_suspicions_of_records(session: AsyncSession, ratings: Sequence[Ra
 
 
 def _complains(rating: Rating) -> bool:
+    # Bad grades lead to a ticket anyway; only between good and bad the words decide.
     return rating.grade == BORDERLINE and COMPLAINT.search(rating.text or "") is not None

@@ -94,5 +94,6 @@ class Credential:
         account_id = invitation.account_id
         if caller is not None:
             named = named or caller.acr >= VERIFIED
+            # The account of the case comes first; the sender's counts where there is none.
             account_id = account_id or UUID(caller.subject)
         return cls(invitation, source, named, account_id)

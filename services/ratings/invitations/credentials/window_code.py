@@ -13,6 +13,7 @@ from services.ratings.invitations.model.refusals import CodeUsedUpError, TokenEx
 from services.ratings.invitations.model.tokens import (
     Token,
     VisitClaims,
+    Window,
     WindowStep,
     read_window_code,
 )
@@ -41,30 +42,29 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     """
     session = attempt.session
     caller = attempt.rater.caller
-    now = attempt.at.now
     device = _device_of(attempt)
     window, step = _scanned(attempt.command.token, grant)
     window_hash = lookup_hash("/".join(window), "window")
     device_hash = lookup_hash(device, "device")
-    # The name of a visit is stored: it must not hold a phone in clear.
-    visit = f"window:{'/'.join(window)}:{step}:{device_hash.hex()[:DEVICE_HASH_SHOWN]}"
+    visit = _visit_name(window, step, device_hash=device_hash)
+    # Else two ratings at once would both be counted as the last one that the code allows.
     await lock_window(session, window_hash)
     # A repetition is answered before any limit is looked at.
     known = await invitations.lock_visit(session, visit)
     if known is not None:
         return Credential.of_citizen(known, Source.WINDOW_CODE, caller=caller)
     _check_time(grant, step, attempt=attempt)
-    use = WindowUse(
-        window_hash=window_hash,
-        step=step,
-        device_hash=device_hash,
-        address_hash=lookup_hash(attempt.rater.address, "address"),
-        used_at=now,
-    )
-    await _check_uses(session, use, settings=attempt.settings)
-    session.add(use)
+    await _use_up(attempt, step, window_hash=window_hash, device_hash=device_hash)
     invitation = await store_scanned_visit(session, visit, window=window, at=attempt.at)
     return Credential.of_citizen(invitation, Source.WINDOW_CODE, caller=caller)
+
+
+def _visit_name(window: Window, step: int, *, device_hash: bytes) -> str:
+    """The visit of one phone to a window in one step of time."""
+    # It is stored, so it must not hold a phone in clear.
+    place = "/".join(window)
+    device = device_hash.hex()[:DEVICE_HASH_SHOWN]
+    return f"window:{place}:{step}:{device}"
 
 
 def _device_of(attempt: Attempt) -> str:
@@ -97,6 +97,19 @@ def _check_time(grant: Token | None, step: int, *, attempt: Attempt) -> None:
         check_step(step, attempt.settings, now=attempt.at.now)
     elif attempt.at.now.timestamp() >= grant.expires:
         raise TokenExpiredError("scan the code that the window shows now")
+
+
+async def _use_up(attempt: Attempt, step: int, *, window_hash: bytes, device_hash: bytes) -> None:
+    """Count this use of the code; raises where it is one too many."""
+    use = WindowUse(
+        window_hash=window_hash,
+        step=step,
+        device_hash=device_hash,
+        address_hash=lookup_hash(attempt.rater.address, "address"),
+        used_at=attempt.at.now,
+    )
+    await _check_uses(attempt.session, use, settings=attempt.settings)
+    attempt.session.add(use)
 
 
 async def _check_uses(session: AsyncSession, use: WindowUse, *, settings: Settings) -> None:

@@ -29,7 +29,11 @@ async def find_invitation(session: AsyncSession, invitation_id: UUID) -> Invitat
 async def lock_invitation(session: AsyncSession, invitation_id: UUID) -> Invitation | None:
     """The invitation as it is once nobody else works on it."""
     return await session.get(
-        Invitation, invitation_id, with_for_update=True, populate_existing=True
+        # The session may know the row from before the lock, and would keep those old values.
+        Invitation,
+        invitation_id,
+        with_for_update=True,
+        populate_existing=True,
     )
 
 
@@ -83,6 +87,7 @@ async def lock_invitations(session: AsyncSession, ids: Sequence[UUID]) -> dict[U
 
 async def list_unsent(session: AsyncSession, limit: int) -> Sequence[Invitation]:
     """Invitations whose message waits, claimed for this worker."""
+    # As SQL, letter for letter the condition of the partial index.
     statement = select(Invitation).where(text("sms_pending")).order_by(Invitation.id)
     return (await session.scalars(statement.limit(limit).with_for_update(skip_locked=True))).all()
 

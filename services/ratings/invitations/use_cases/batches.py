@@ -122,6 +122,7 @@ def batch_visit(batch: TokenBatch, number: int, *, token: str, now: datetime) ->
         office=batch.office,
         hall=batch.hall,
         window=batch.window,
+        # No link: the token is printed, and its key is known by the batch.
         kid="",
         token_hash=token_hash(token),
         invited_at=now,

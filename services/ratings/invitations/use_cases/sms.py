@@ -80,10 +80,7 @@ async def send_invitations(
         is_over = invitation.open_until < clock.local_date(now)
         if invitation.phone is None or invitation.rated or is_over:
             continue
-        # Nearly all invitations of a batch were signed by one key.
-        if invitation.kid not in signers:
-            signers[invitation.kid] = await signer_of(session, invitation.kid)
-        signer = signers[invitation.kid]
+        signer = await _signer_of(session, invitation.kid, known=signers)
         token = signer.sign(link_claims(invitation.id, invitation.open_until))
         text = _message_text(invitation, link(public_url, token))
         messages.append(Message(invitation.phone, text))
@@ -91,6 +88,13 @@ async def send_invitations(
         await sender.send(session, messages, now=now)
         await _record_sent(session, waiting[0], number=len(messages))
     return len(waiting)
+
+
+async def _signer_of(session: AsyncSession, kid: str, *, known: dict[str, Signer]) -> Signer:
+    # Nearly all invitations of a batch were signed by one key, so it is read once.
+    if kid not in known:
+        known[kid] = await signer_of(session, kid)
+    return known[kid]
 
 
 async def _record_sent(session: AsyncSession, first: Invitation, *, number: int) -> None:
@@ -104,4 +108,5 @@ def _message_text(invitation: Invitation, address: str) -> str:
     matter = (invitation.matter_name or "事项")[:MATTER_NAME_MAX]
     done = STAGE_WORDS[invitation.stage]
     day = f"{invitation.open_until.month}月{invitation.open_until.day}日"
+    # 自愿 stands in the text because nobody may be urged to rate (国办发〔2019〕51号).
     return f"您办理的“{matter}”{done}，请评价我们的服务（{day}前，自愿）：{address}"

@@ -65,6 +65,7 @@ async def invite_visit(
         open_until=open_until,
     )
     _ = await store_invitations(session, [invitation])
+    # Read again: of two calls for one number the second gets what the first has stored.
     return await invitations.get_invitation(session, visit_id)
 
 
@@ -121,6 +122,7 @@ async def store_scanned_visit(
         office=window.office,
         hall=window.hall,
         window=window.name,
+        # No link: the visit is rated with the code itself.
         kid="",
         token_hash=token_hash(visit),
         invited_at=at.now,

@@ -17,6 +17,7 @@ from shared.errors import ConflictError
 from shared.events.ratings import RatingExcluded
 from shared.ids import new_id
 
+# Two, of other departments: one person alone could make a bad rating disappear.
 REVIEWERS = 2
 PENDING = "decided_on IS NULL"
 UPHELD = "decided_on IS NOT NULL AND refused_by IS NULL"

@@ -224,6 +224,7 @@ class Ticket(OfOffice, Base):
         else:
             self.state = TicketState.REOPENED
         self.callback_due_on = at.after(days.callback)
+        # Kept as days, not as rules: a later change of the deadlines moves no running clock.
         self.verify_due_on = at.after(days.verify)
         self.rectify_due_on = at.after(days.rectify_simple)
         self._empty_round()

@@ -103,6 +103,7 @@ async def list_work(
     session: AsyncSession, which: TicketFilter, *, after: DuePlace, limit: int
 ) -> list[TicketRow]:
     """Tickets that are not closed, the most urgent first; one more than `limit`."""
+    # With the id, because many tickets are due on one day: a page must not lose any of them.
     place = tuple_(Ticket.next_due_on, Ticket.id)
     statement = TICKETS.where(text(IS_RUNNING), place > tuple_(*after))
     if which.scope.area_code is not None:

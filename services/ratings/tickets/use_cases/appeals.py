@@ -35,6 +35,7 @@ async def make_appeal(act: Act[Moment], ticket_id: UUID, *, command: MakeAppeal)
         at=act.at,
     )
     act.session.add(appeal)
+    # An appeal changes what can be done to the ticket, so an officer's old page is refused.
     ticket.revision += 1
     detail = {"ground": command.ground.value}
     locked.journal.append(
@@ -71,14 +72,7 @@ async def review_appeal(
     act: Act[Moment], appeal_id: UUID, *, command: ReviewAppeal, city: str
 ) -> Appeal:
     """复核: the second agreement excludes the rating; one refusal decides against the appeal."""
-    appeal = await appeals.get_appeal(act.session, appeal_id)
-    if not may_review(appeal, act.caller, city=city):
-        raise NotFoundError("no such appeal of yours")
-    # The ticket is locked first, as by every act on it; then the appeal is read as it is now.
-    ticket = await tickets.get_ticket(act.session, appeal.ticket_id, lock=True)
-    await act.session.refresh(appeal, with_for_update=True)
-    check_version(appeal.revision, act.expected)
-    locked = await lock_rest(act.session, ticket)
+    appeal, locked = await _lock_appeal(act, appeal_id, city=city)
     appeal.review(act.caller.subject, agrees=command.agrees, reasons=command.reasons, at=act.at)
     events: list[Event] = []
     if appeal.upheld:
@@ -93,9 +87,24 @@ async def review_appeal(
     return appeal
 
 
+async def _lock_appeal(
+    act: Act[Moment], appeal_id: UUID, *, city: str
+) -> tuple[Appeal, LockedTicket]:
+    """An appeal that the caller may review, with its ticket, at the version that was read."""
+    appeal = await appeals.get_appeal(act.session, appeal_id)
+    if not may_review(appeal, act.caller, city=city):
+        raise NotFoundError("no such appeal of yours")
+    # The ticket is locked first, as by every act on it; then the appeal is read as it is now.
+    ticket = await tickets.get_ticket(act.session, appeal.ticket_id, lock=True)
+    await act.session.refresh(appeal, with_for_update=True)
+    check_version(appeal.revision, act.expected)
+    return appeal, await lock_rest(act.session, ticket)
+
+
 async def _exclude(act: Act[Moment], locked: LockedTicket, *, appeal: Appeal) -> RatingExcluded:
     """The appeal was upheld: the rating leaves the rates, and is not published any more."""
     excluded = appeal.exclude(locked.rating, act.at)
     locked.ticket.exclude(act.at)
+    # Without a day it is never due; what was published stays out of the list by `excluded_on`.
     await plan_publication(act.session, locked.rating, due_on=None)
     return excluded

@@ -75,6 +75,7 @@ async def lock_rest(session: AsyncSession, ticket: Ticket) -> LockedTicket:
     rating = await get_rating(session, ticket.rating_id, lock=True)
     appeal = await appeals.find_appeal(session, ticket.id)
     days = await get_deadlines(session)
+    # Counted before the act changes anything; `count` adds the difference.
     before = figures(rating, ticket, appeal=appeal)
     return LockedTicket(ticket, rating, appeal, days, before, Journal(session))
 

@@ -43,6 +43,7 @@ async def follow_rating(
 async def follow_supplement(session: AsyncSession, rating: Rating, *, at: Moment) -> None:
     """Plan the publication of a rating that had neither words nor a ticket until now."""
     is_first = len(rating.supplements) == 1
+    # A rating that had words is planned already, and a second supplement changes nothing.
     if rating.masked_text or not is_first:
         return
     if await tickets.find_ticket_of(session, rating.id) is None:

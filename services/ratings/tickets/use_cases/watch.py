@@ -41,6 +41,7 @@ async def watch_due(session: AsyncSession, now: datetime) -> Watched:
     if not found:
         return Watched()
     days = await get_deadlines(session)
+    # After the tickets: every act locks the ticket first, then its rating.
     ratings = await lock_ratings(session, [ticket.rating_id for ticket in found])
     known_appeals = await appeals.find_appeals(session, [ticket.id for ticket in found])
     journal = Journal(session)
