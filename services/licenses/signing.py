@@ -17,7 +17,7 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.security.key_ring import decode, encode
+from shared.database.key_ring import decode, encode
 
 # The members of a JWK depend on its algorithm.
 Jwk = Mapping[str, Any]

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
 from shared.database.columns import StoredModel, enum_column, json_column
+from shared.database.key_ring import KeyRow
 from shared.errors import ConflictError, NotFoundError
 from shared.events.exchange import Resource
 from shared.security.crypto import Encrypted
-from shared.security.key_ring import KeyRow
 
 MAX_KEYS = 20
 

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.licenses.journal import Journal
 from services.licenses.model.records import SigningKey
 from services.licenses.signing import SIGNERS, Signer
+from shared.database.key_ring import KeyRing, new_raw
 from shared.ids import new_id
-from shared.security.key_ring import KeyRing, new_raw
 
 RING = KeyRing(SigningKey, "licences", lambda: str(new_id()), new_raw)
 

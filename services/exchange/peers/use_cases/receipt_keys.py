@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.exchange.peers import queries
 from services.exchange.peers.model import ReceiptKey
 from shared.database import audit
+from shared.database.key_ring import KeyRing, new_jwk
 from shared.ids import new_id
-from shared.security.key_ring import KeyRing, new_jwk
 
 RING = KeyRing(ReceiptKey, "receipts", lambda: str(new_id()), new_jwk)
 ALGORITHMS = ["Ed25519"]

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.ratings.invitations.use_cases.batches import find_rated_invitation
 from services.ratings.invitations.use_cases.keys import verify_token
 from services.ratings.rating.model.rating import Rating
-from services.ratings.rating.model.steps import TicketAct
+from services.ratings.rating.model.steps import Outcome, TicketAct
 from services.ratings.rating.queries import get_rating
 from services.ratings.tickets.model.ticket import Ticket
 from services.ratings.tickets.queries import tickets
@@ -84,5 +84,5 @@ async def rerate_ticket(
         events.append(ticket.open(locked.rating, days=locked.days, at=at))
     else:
         await close_ticket(session, locked, at=at)
-    outcome = "satisfied" if ticket.satisfied else "not_satisfied"
+    outcome = Outcome.SATISFIED if ticket.satisfied else Outcome.NOT_SATISFIED
     return await locked.record(TicketAct.RERATE, *events, at=at, outcome=outcome)
