@@ -216,7 +216,7 @@ def _immediate_means_zero_days(d: MatterDocument) -> Iterator[FieldError]:
 
 def _promise_within_law(d: MatterDocument) -> Iterator[FieldError]:
     if d.promised_days is None:
-        if d.type != codes.MatterType.PUBLIC_SERVICE:
+        if codes.MatterType(d.type) is not codes.MatterType.PUBLIC_SERVICE:
             yield FieldError(
                 "promised_days", "promise_within_law", message="is required for applications"
             )
@@ -318,14 +318,16 @@ def _place_precise(d: MatterDocument) -> Iterator[FieldError]:
 
 
 def _licensing_has_faq(d: MatterDocument) -> Iterator[FieldError]:
-    if d.type == codes.MatterType.LICENSING and not d.faq:
+    if codes.MatterType(d.type) is codes.MatterType.LICENSING and not d.faq:
         yield FieldError(
-            "faq", "licensing_has_faq", "a licensing matter has at least one frequent question"
+            "faq",
+            "licensing_has_faq",
+            message="a licensing matter has at least one frequent question",
         )
 
 
 def _basis_named(d: MatterDocument) -> Iterator[FieldError]:
-    if d.type != codes.MatterType.PUBLIC_SERVICE and not d.basis:
+    if codes.MatterType(d.type) is not codes.MatterType.PUBLIC_SERVICE and not d.basis:
         yield FieldError("basis", "basis_named", message="name the legal basis")
 
 
