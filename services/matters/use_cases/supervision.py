@@ -182,7 +182,7 @@ def _rejected(row: int, record: SentSupervision, *, error: FieldError) -> Verdic
 
 def _content(record: SentSupervision) -> Content:
     number = record.object.number
-    if record.object.kind == ObjectKind.PERSON:
+    if ObjectKind(record.object.kind) is ObjectKind.PERSON:
         number = pseudonym(number)
     return {
         "source_number": record.source_number,

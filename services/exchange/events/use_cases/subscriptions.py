@@ -50,7 +50,7 @@ async def create_subscription(
         created_at=now,
     )
     _apply(command, subscription)
-    if command.mode == Mode.PULL:
+    if Mode(command.mode) is Mode.PULL:
         subscription.state = SubscriptionState.ACTIVE
     else:
         _ = subscription.add_secret(now)

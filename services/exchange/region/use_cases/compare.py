@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.region.model.ledger import LedgerResource, Operation, RowState
 from services.exchange.region.model.reconciliation import (
+    Cause,
     Difference,
     ListDigests,
     Remedy,
@@ -82,7 +83,7 @@ class Found(NamedTuple):
 
     def in_flight(self) -> "Found":
         """The same key, when it turns out to be on its way."""
-        return self._replace(cause="in_flight", remedy=Remedy.RESEND, owner=EXCHANGE)
+        return self._replace(cause=Cause.IN_FLIGHT, remedy=Remedy.RESEND, owner=EXCHANGE)
 
 
 @dataclass
@@ -387,21 +388,23 @@ def classify(ours: LeafRow | None, *, theirs: Sequence[PeerRow], peer: str) -> F
         return _lost(ours, Difference.MISSING_AT_PEER, peer_version=None)
     first = theirs[0]
     if len(theirs) > 1:
-        return _ticket(ours, first, kind=Difference.EXTRA_AT_PEER, cause="duplicate", peer=peer)
+        return _ticket(ours, first, kind=Difference.EXTRA_AT_PEER, cause=Cause.DUPLICATE, peer=peer)
     if first.version < ours.version:
         return _lost(ours, Difference.PEER_OLDER, peer_version=first.version)
     if first.version > ours.version:
-        return _ticket(ours, first, kind=Difference.PEER_NEWER, cause="foreign_write", peer=peer)
+        return _ticket(
+            ours, first, kind=Difference.PEER_NEWER, cause=Cause.FOREIGN_WRITE, peer=peer
+        )
     return _same_version(ours, first, peer=peer)
 
 
 def _same_version(ours: LeafRow, first: PeerRow, *, peer: str) -> Found | None:
     if first.op == ours.op and first.rd == ours.rd.hex():
         return None
-    cause = "foreign_write"
+    cause = Cause.FOREIGN_WRITE
     if first.op == ours.op and first.loose == ours.loose.hex():
         # Only case, blanks or times of day were lost on the way into the peer's columns.
-        cause = "lossy_mapping"
+        cause = Cause.LOSSY_MAPPING
     return _ticket(ours, first, kind=Difference.SAME_VERSION_DIFFERENT, cause=cause, peer=peer)
 
 
@@ -410,7 +413,7 @@ def _extra(first: PeerRow, peer: str) -> Found:
         key=first.key,
         day=date.fromisoformat(first.day),
         kind=Difference.EXTRA_AT_PEER,
-        cause="foreign_write",
+        cause=Cause.FOREIGN_WRITE,
         our_version=None,
         peer_version=first.version,
         remedy=Remedy.TICKET,
@@ -418,7 +421,7 @@ def _extra(first: PeerRow, peer: str) -> Found:
     )
 
 
-def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: str, peer: str) -> Found:
+def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: Cause, peer: str) -> Found:
     return Found(
         key=ours.key,
         day=ours.day,
@@ -433,15 +436,15 @@ def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: str, peer
 
 def _lost(ours: LeafRow, kind: Difference, *, peer_version: int | None) -> Found:
     """Lost in transport, or carried and refused: the two must be kept apart."""
-    cause = "lost_in_transport"
+    cause: str = Cause.LOST_IN_TRANSPORT
     remedy = Remedy.RESEND
     owner = EXCHANGE
     if ours.push_state == RowState.REJECTED:
-        cause = f"rejected({ours.reject_code})"
+        cause = f"{Cause.REJECTED}({ours.reject_code})"
         remedy = Remedy.WORK_ITEM
         owner = f"{ours.area_code}/{ours.department_code}"
     elif ours.op == Operation.DELETE:
-        cause = "deleted_at_source"
+        cause = Cause.DELETED_AT_SOURCE
     return Found(
         key=ours.key,
         day=ours.day,

@@ -19,6 +19,7 @@ from services.exchange.peers.model import Peer
 from services.exchange.peers.use_cases import receipt_keys
 from services.exchange.region.model.ledger import LedgerResource, LedgerRow
 from services.exchange.region.model.reconciliation import (
+    Cause,
     Difference,
     DifferenceState,
     FingerprintList,
@@ -367,7 +368,7 @@ async def _check_versions(
     for one in found:
         row = current.get(one.key)
         if row is not None and row.version != one.our_version:
-            one.cause = "in_flight"
+            one.cause = Cause.IN_FLIGHT
             one.remedy = Remedy.RESEND
             one.owner = EXCHANGE
 
