@@ -99,13 +99,14 @@ async def _matters(postgres: EmbeddedPostgres, number: int) -> None:
         _ = await publish_documents(session, texts, actor="bench", now=clock.now())
     say(f"adding {number:,} names")
     await add_names(dsn, number)
-    filters = dict.fromkeys(
-        ("area", "department", "type", "object", "topic", "level", "max_visits")
-    )
     for words in ("茶馆", "经营许可"):
         async with overhearing(database) as heard, database.reading() as session:
             _ = await queries_catalogue.search_matters(
-                session, words, filters, (-1, 0, queries_catalogue.FIRST), 20
+                session,
+                words,
+                filters=queries_catalogue.MatterFilter(),
+                after=queries_catalogue.SearchPlace(),
+                limit=20,
             )
         for statement, parameters in dict(heard).items():
             show(f"search: {words}", statement, await explain(dsn, statement, parameters))

@@ -120,7 +120,7 @@ class Forwarder:
         request_id = (
             kept(scope["headers"], b"x-request-id", form=REQUEST_ID) or os.urandom(16).hex()
         )
-        route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
+        route = find_route(scope["method"], path=scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"
         request = _Request(scope, receive, answer, address, request_id, route)

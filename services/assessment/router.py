@@ -65,7 +65,7 @@ async def get_daily_report(
     else:
         report = await use_cases.show_report(session, day, revision=revision)
     if area is not None or department is not None:
-        report = report.only(area, department)
+        report = report.only(area, department=department)
     if not is_staff:
         report = report.without_ratings()
     return report

@@ -318,13 +318,13 @@ def check_roles(roles: Iterable[StaffRole]) -> list[StaffRole]:
                 continue
             for other in chosen:
                 if other in second:
-                    faults.append(_excluding(one, other))
+                    faults.append(_excluding(one, other=other))
     if faults:
         raise InvalidInputError("duties that exclude each other", faults)
     return chosen
 
 
-def _excluding(one: StaffRole, other: StaffRole) -> FieldError:
+def _excluding(one: StaffRole, *, other: StaffRole) -> FieldError:
     return FieldError(
         "roles",
         "excluding_duties",

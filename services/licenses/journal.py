@@ -97,7 +97,9 @@ class Journal:
         **detail: object,
     ) -> None:
         """An act that is audited and is no step of a license; of a license unless said otherwise."""
-        entry = audit.entry(action, object_type, object_id=object_id, reason=reason, **detail)
+        entry = audit.entry(
+            action, object_type=object_type, object_id=object_id, reason=reason, **detail
+        )
         self._audits.append(AuditRow(**entry))
 
     def append_events(self, *events: Event) -> None:
@@ -124,7 +126,11 @@ def issue_values(
     if audited:
         for row in rows:
             entry = audit.entry(
-                "license.issue", "license", object_id=row.id, type=row.type_code, origin=row.origin
+                "license.issue",
+                object_type="license",
+                object_id=row.id,
+                type=row.type_code,
+                origin=row.origin,
             )
             audits.append(entry)
     return StatementValues(

@@ -105,7 +105,7 @@ def quoted(word: str) -> str:
     return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+def part_query(forms: Iterable[str], *, facets: Iterable[str]) -> str:
     """A tsquery text: all words of any form, and all facets. Empty when there is no word in any form."""
     groups = [query_words(form) for form in forms]
     return (
@@ -115,7 +115,7 @@ def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
     )
 
 
-def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+def head_query(forms: Iterable[str], *, facets: Iterable[str]) -> str:
     """A tsquery text: a name that begins like any form and has its words, or a line that is one, and all facets."""
     heads = [
         _any([_all(map(quoted, [f"^{form[:2]}", *query_words(form)])), quoted(f"={form}")])

@@ -117,7 +117,7 @@ class Claim:
             **self._identity,
             status=response.status_code,
             headers=orjson.dumps(headers).decode(),
-            body=encrypt(bytes(response.body).decode(), PURPOSE),
+            body=encrypt(bytes(response.body).decode(), purpose=PURPOSE),
         )
 
 

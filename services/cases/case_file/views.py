@@ -103,7 +103,7 @@ def show_case(case: AnyCase, caller: Caller, *, calendar: WorkCalendar) -> CaseR
         reasons=case.reasons,
         overdue=case.overdue,
         bundle_case_id=case.bundle_case_id,
-        provisional_due=calendar.is_provisional(today, max(today, case.due_on)),
+        provisional_due=calendar.is_provisional(today, end=max(today, case.due_on)),
     )
 
 

@@ -88,11 +88,11 @@ async def sign_in_by_mini_program(
         UnauthenticatedError: the platform does not know the code.
         BindingRequiredError: no account knows the user, who must bind a phone first.
     """
-    ids = await provider.exchange(command.app_id, command.code)
+    ids = await provider.exchange(command.app_id, code=command.code)
     if ids is None:
         raise refused()
     async with database.transaction() as session:
-        user = MiniProgramUser.of(command.app_id, ids.openid, unionid=ids.unionid)
+        user = MiniProgramUser.of(command.app_id, openid=ids.openid, unionid=ids.unionid)
         account = await _account_of_user(session, user, now=now)
         if account is not None:
             return await open_session(
@@ -183,9 +183,9 @@ async def sign_in_by_password(
     """
     name = command.username.lower()
     async with database.transaction() as session:
-        of_account = lookup_hash(f"a/{name}", "throttle")
-        of_address = lookup_hash(f"i/{address}", "throttle")
-        of_pair = lookup_hash(f"p/{name}/{address}", "throttle")
+        of_account = lookup_hash(f"a/{name}", purpose="throttle")
+        of_address = lookup_hash(f"i/{address}", purpose="throttle")
+        of_pair = lookup_hash(f"p/{name}/{address}", purpose="throttle")
         subjects = [of_account, of_address, of_pair]
         # The pause is read under the account's lock, so that guesses sent at once are counted one
         # after the other.
@@ -232,7 +232,9 @@ async def _proves(account: Account | None, command: PasswordSignIn, *, now: date
     password = command.password.get_secret_value()
     async with VERIFICATIONS:
         is_password = await asyncio.to_thread(PASSWORDS.verify, password, stored_hash)
-    step = security.totp_step(secret, command.totp, moment=now.timestamp(), last_step=last_step)
+    step = security.totp_step(
+        secret, code=command.totp, moment=now.timestamp(), last_step=last_step
+    )
     if account is None or step is None or not is_active or not is_password:
         return False
     account.totp_last_step = step

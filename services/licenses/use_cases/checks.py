@@ -61,7 +61,7 @@ def _placeholder() -> SignedText:
         "valid_from",
     )
     content = canonical(dict.fromkeys(names, "-" * 60))
-    signature = Ed25519Signer("nobody", private_key).sign(content)
+    signature = Ed25519Signer("nobody", private=private_key).sign(content)
     return SignedText(public_key, content.decode(), signature)
 
 

@@ -121,7 +121,7 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     """Check every row of a chunk, store what is sound, and answer with a verdict for each."""
     sender = Sender(event.area_code, event.department_code, now, clock.local_date(now))
     await ONE_CHUNK_AT_A_TIME.execute(session, place=f"{sender.area}/{sender.department}")
-    raw: list[object] = open_sealed(event.records, "exchange.records")
+    raw: list[object] = open_sealed(event.records, purpose="exchange.records")
     rows = [Row(number, record) for number, record in enumerate(raw, start=event.first_row)]
     waiting = await _check_rows(session, rows, sender=sender)
     journal = Journal(now)
@@ -269,7 +269,7 @@ async def _store_new(session: AsyncSession, drafts: Sequence[Draft], *, now: dat
 def _identifier(sound: SoundRow, sender: Sender) -> str:
     return identifier_of(
         sound.record.type_code,
-        sender.department,
+        issuer=sender.department,
         number=sound.record.source_number,
         version=sound.record.version,
         holder_kind=HolderKind(sound.record.holder_kind),

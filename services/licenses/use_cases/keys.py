@@ -19,7 +19,7 @@ _signers: LRUCache[str, Signer] = LRUCache(8)
 def _signer_of(key: SigningKey) -> Signer:
     signer = _signers.get(key.kid)
     if signer is None:
-        signer = SIGNERS[key.algorithm](key.kid, key.private_key)
+        signer = SIGNERS[key.algorithm](key.kid, private=key.private_key)
         _signers[key.kid] = signer
     return signer
 

@@ -85,7 +85,7 @@ class Draft:
         """The 证照标识; `holder` is the pseudonym."""
         return self.identifier or identifier_of(
             self.type.code,
-            self.issuer_code,
+            issuer=self.issuer_code,
             number=self.number,
             version=self.version,
             holder_kind=self.holder_kind,
@@ -217,8 +217,8 @@ SELECT id FROM stored"""
 
 def identifier_of(
     type_code: str,
-    issuer: str,
     *,
+    issuer: str,
     number: str,
     version: int,
     holder_kind: HolderKind,
@@ -228,8 +228,8 @@ def identifier_of(
     person: str | None = None
     if holder_kind is HolderKind.PERSON:
         person = holder
-    serial = serial_of(issuer, type_code, number=number, holder_pseudonym=person)
-    return identifier(type_code, issuer, serial=serial, version=version)
+    serial = serial_of(issuer, type_code=type_code, number=number, holder_pseudonym=person)
+    return identifier(type_code, issuer=issuer, serial=serial, version=version)
 
 
 def make(draft: Draft, *, signer: Signer | None, now: datetime) -> NewLicense:
@@ -273,7 +273,7 @@ def make(draft: Draft, *, signer: Signer | None, now: datetime) -> NewLicense:
         created_at=now,
         changed_at=now,
         previous=draft.previous,
-        record="\\x" + encrypt(content.decode(), RECORD).hex(),
+        record="\\x" + encrypt(content.decode(), purpose=RECORD).hex(),
         kid=kid,
         signature=signature,
         act=draft.operation,

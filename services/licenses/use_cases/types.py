@@ -40,7 +40,7 @@ async def publish_version(
             )
     else:
         if expected is not None:
-            check_version(found.version, expected)
+            check_version(found.version, expected=expected)
         if found.document == document:
             return found
         if expected is None:

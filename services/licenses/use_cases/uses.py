@@ -41,7 +41,7 @@ SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '{NO_TYPE
 
 
 def _code_hash(code: str) -> bytes:
-    return lookup_hash(code, "use_authorisation.code")
+    return lookup_hash(code, purpose="use_authorisation.code")
 
 
 async def authorise(

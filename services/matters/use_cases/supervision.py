@@ -108,7 +108,9 @@ async def record_supervision(
     """Judge one chunk of a batch and answer with a verdict for every row of it."""
     place = Place(event.area_code, event.department_code, event.peer_code)
     await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
-    verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
+    verdicts, sound = _judge(
+        open_sealed(event.records, purpose="exchange.records"), event.first_row
+    )
     known = await supervision.find_records(
         session,
         area=place.area,

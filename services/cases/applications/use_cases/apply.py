@@ -189,7 +189,7 @@ async def _resolve_materials(
 
 def applicant_match(applicant: Applicant, submitter: Submitter) -> ApplicantMatch:
     """Recognises earlier cases of this applicant."""
-    id_hash = lookup_hash(applicant.id_number, "applicant")
+    id_hash = lookup_hash(applicant.id_number, purpose="applicant")
     return ApplicantMatch(submitter.account_id, id_hash, submitter.caller)
 
 
@@ -239,7 +239,7 @@ def new_case(
         applicant_kind=ApplicantKind(applicant.kind),
         applicant_name=applicant.name,
         applicant_id_number=applicant.id_number.upper(),
-        applicant_id_hash=lookup_hash(applicant.id_number, "applicant"),
+        applicant_id_hash=lookup_hash(applicant.id_number, purpose="applicant"),
         phone=applicant.phone,
         guide_digest=guide.digest,
         guide=guide,

@@ -55,7 +55,7 @@ async def refuse_acceptance(act: Act[Moment], case_id: UUID, *, command: RefuseA
     """Refuse to accept the case (不予受理), with reasons."""
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
-    events = case.refuse_acceptance(act.caller.subject, command.reasons, at=act.at)
+    events = case.refuse_acceptance(act.caller.subject, reasons=command.reasons, at=act.at)
     step = step_of(case, CaseAct.REFUSE_ACCEPTANCE, role=StepRole.INTAKE, note=command.reasons)
     return await _complete(act, case, step=step, events=events)
 
@@ -194,7 +194,7 @@ async def _own_case(act: Act[Moment], case_id: UUID) -> Case:
         may_act = str(case.account_id) == caller.subject and caller.covers(case.matter_id)
     if not may_act:
         raise NotFoundError("no such case of yours")
-    check_version(case.revision, act.expected)
+    check_version(case.revision, expected=act.expected)
     return case
 
 
@@ -203,7 +203,7 @@ async def _departments_case(act: Act[Moment], case_id: UUID) -> Case:
     case = await queries.get_case(act.session, case_id, lock=True)
     if not belongs_to(act.caller, case.area_code, department_code=case.department_code):
         raise NotFoundError("no such case of yours")
-    check_version(case.revision, act.expected)
+    check_version(case.revision, expected=act.expected)
     # For the work list: who acted last.
     case.officer = act.caller.subject
     return case

@@ -127,7 +127,7 @@ async def shake_hands(endpoints: Endpoints, target: Target, *, origin: str, now:
 
 async def _ask_permission(endpoints: Endpoints, target: Target, *, origin: str) -> None:
     headers = {"webhook-request-origin": origin, "webhook-request-rate": "*"}
-    answer = await endpoints.call("OPTIONS", target.url, policy=target.reach, headers=headers)
+    answer = await endpoints.call("OPTIONS", url=target.url, policy=target.reach, headers=headers)
     _check_success(answer)
     if answer.headers.get("webhook-allowed-origin") not in {origin, "*"}:
         raise EndpointError("origin_not_allowed")
@@ -141,7 +141,7 @@ async def _challenge(endpoints: Endpoints, target: Target, *, now: datetime) -> 
         **target.signer.headers(str(new_id()), body=body, now=now),
     }
     answer = await endpoints.call(
-        "POST", target.url, policy=target.reach, headers=headers, content=body
+        "POST", url=target.url, policy=target.reach, headers=headers, content=body
     )
     _check_success(answer)
     # In constant time, so that the challenge cannot be guessed step by step.
@@ -177,7 +177,7 @@ async def send_event(
         **target.signer.headers(event_id, body=body, now=now),
     }
     return await endpoints.call(
-        "POST", target.url, policy=target.reach, headers=headers, content=body
+        "POST", url=target.url, policy=target.reach, headers=headers, content=body
     )
 
 

@@ -105,7 +105,7 @@ class Comparison:
 
     @property
     def unequal(self) -> list[Place]:
-        return unequal(self.ours, self.theirs)
+        return unequal(self.ours, theirs=self.theirs)
 
     @property
     def unequal_days(self) -> list[str]:
@@ -161,7 +161,7 @@ def total(sums: Sums) -> Fingerprint:
     return result
 
 
-def unequal(ours: Sums, theirs: Sums) -> list[Place]:
+def unequal(ours: Sums, *, theirs: Sums) -> list[Place]:
     """Places at which the sides differ; one without rows is as one that is not named."""
     return [
         place
@@ -176,6 +176,10 @@ class Sides(NamedTuple):
     ours: Sums
     theirs: Sums
 
+    def unequal(self) -> list[Place]:
+        """The places at which the sides differ."""
+        return unequal(self.ours, theirs=self.theirs)
+
     def size(self, place: Place) -> int:
         """The number of rows at a place, of the side that has more."""
         return max(self.ours.get(place, NO_ROWS).count, self.theirs.get(place, NO_ROWS).count)
@@ -187,7 +191,7 @@ class Sides(NamedTuple):
         """
         leaves: list[Place] = []
         large: list[Place] = []
-        for place in unequal(self.ours, self.theirs):
+        for place in self.unequal():
             if place[0] in relisted_days:
                 continue
             if self.size(place) > LEAF:
@@ -223,7 +227,7 @@ class Comparing:
         self._open: dict[str, tuple[date, Entry]] = {}
 
     async def compare(
-        self, first: date, last: date, *, only_windows: bool = False, listed: bool = False
+        self, first: date, *, last: date, only_windows: bool = False, listed: bool = False
     ) -> Comparison:
         """Compare all levels, or the windows alone.
 
@@ -231,7 +235,7 @@ class Comparing:
         `TooMuchInFlightError`, `TooDifferentError` and `RegionAwayError`.
         """
         await PATIENCE.execute(self._session)
-        cut = await self._agree_on_cut(first, last)
+        cut = await self._agree_on_cut(first, last=last)
         ours = await ledger.sums_of_days(self._session, self._resource, first=first, last=last)
         self._leave_out_open(ours, depth=1)
         theirs = await self._ask_sums(0, [])
@@ -245,7 +249,7 @@ class Comparing:
             await self._descend(comparison)
         return comparison
 
-    async def _agree_on_cut(self, first: date, last: date) -> int:
+    async def _agree_on_cut(self, first: date, *, last: date) -> int:
         """The place in the ledger up to which is compared; both sides leave out the open keys."""
         cut = await ledger.high_water(self._session)
         self._open = await ledger.list_in_flight(
@@ -338,11 +342,11 @@ class Comparing:
         if large:
             below = await self._below_first_bytes(large)
             comparison.rounds += 1
-            smaller = unequal(below.ours, below.theirs)
+            smaller = below.unequal()
             sizes |= {place: below.size(place) for place in smaller}
         if sum(sizes.values()) > MAX_LISTED:
             raise TooDifferentError(sorted({place[0].isoformat() for place in sizes}))
-        comparison.found = await self._list(leaves, smaller)
+        comparison.found = await self._list(leaves, smaller=smaller)
         comparison.rounds += 1
 
     async def _below_days(self, places: Sequence[Place]) -> Sides:
@@ -356,7 +360,7 @@ class Comparing:
         self._leave_out_open(ours, depth=3)
         return Sides(ours, await self._ask_sums(2, places))
 
-    async def _list(self, leaves: Sequence[Place], smaller: Sequence[Place]) -> list[Found]:
+    async def _list(self, leaves: Sequence[Place], *, smaller: Sequence[Place]) -> list[Found]:
         """Both sides list their rows at these places of two depths; what differs in them."""
         ours: dict[str, LeafRow] = {}
         for places in (leaves, smaller):

@@ -254,7 +254,7 @@ async def _compare(session: AsyncSession, region: Region, *, run: Reconciliation
         session, region, run_id=run.id, resource=run.resource, peer_code=run.peer_code
     )
     return await comparing.compare(
-        run.first_day, run.last_day, only_windows=run.only_windows, listed=run.listed
+        run.first_day, last=run.last_day, only_windows=run.only_windows, listed=run.listed
     )
 
 

@@ -44,8 +44,8 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     now = attempt.at.now
     device = _device_of(attempt)
     window, step = _scanned(attempt.command.token, grant)
-    window_hash = lookup_hash("/".join(window), "window")
-    device_hash = lookup_hash(device, "device")
+    window_hash = lookup_hash("/".join(window), purpose="window")
+    device_hash = lookup_hash(device, purpose="device")
     # The name of a visit is stored: it must not hold a phone in clear.
     visit = f"window:{'/'.join(window)}:{step}:{device_hash.hex()[:DEVICE_HASH_SHOWN]}"
     await lock_window(session, window_hash)
@@ -58,7 +58,7 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
         window_hash=window_hash,
         step=step,
         device_hash=device_hash,
-        address_hash=lookup_hash(attempt.rater.address, "address"),
+        address_hash=lookup_hash(attempt.rater.address, purpose="address"),
         used_at=now,
     )
     await _check_uses(session, use, settings=attempt.settings)

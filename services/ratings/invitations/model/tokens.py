@@ -233,7 +233,7 @@ def read_window_code(code: str) -> WindowStep:
 
 def _code_mac(payload: str) -> str:
     # In hexadecimal, because look-up hashes ignore case and base64 does not.
-    return b64(lookup_hash(payload.encode().hex(), "window_code")[:MAC_BYTES])
+    return b64(lookup_hash(payload.encode().hex(), purpose="window_code")[:MAC_BYTES])
 
 
 def b64(raw: bytes) -> str:

@@ -82,7 +82,7 @@ async def show_code(
         raise ConflictError("there is nothing to show: it is rated, or was not invited by a link")
     if caller.kind is CallerKind.STAFF:
         await visits.record_shown(session, invitation)
-    address = sms.link(settings.public_url, await keys.token_of(session, invitation))
+    address = sms.link(settings.public_url, token=await keys.token_of(session, invitation))
     return Response(
         qr_svg(address), media_type="image/svg+xml", headers={"cache-control": "no-store"}
     )
@@ -96,7 +96,7 @@ async def invite_visit(
     invitation = await visits.invite_visit(
         session, command, office=office_of(clerk), settings=settings, at=at
     )
-    address = sms.link(settings.public_url, await keys.token_of(session, invitation))
+    address = sms.link(settings.public_url, token=await keys.token_of(session, invitation))
     return VisitInvited(id=invitation.id, link=address, open_until=invitation.open_until)
 
 
@@ -116,6 +116,6 @@ async def show_window_code(
     shown = visits.current_code(
         Window(office.area_code, office.department_code, hall, window), settings, now=clock.now()
     )
-    address = sms.link(settings.public_url, shown.code)
+    address = sms.link(settings.public_url, token=shown.code)
     response.headers["cache-control"] = "no-store"
     return WindowCode(code=shown.code, link=address, svg=qr_svg(address), valid_until=shown.until)

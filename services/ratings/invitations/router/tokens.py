@@ -100,6 +100,6 @@ async def download_batch(
     response.headers["cache-control"] = "no-store"
     numbered: list[BatchToken] = []
     for number, text in enumerate(texts, start=1):
-        address = sms.link(settings.public_url, text)
+        address = sms.link(settings.public_url, token=text)
         numbered.append(BatchToken(number=number, token=text, link=address))
     return BatchTokens(id=batch.id, expires_on=batch.expires_on, tokens=numbered)

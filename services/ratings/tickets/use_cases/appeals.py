@@ -75,7 +75,7 @@ async def review_appeal(
     # The ticket is locked first, as by every act on it; then the appeal is read as it is now.
     ticket = await tickets.get_ticket(act.session, appeal.ticket_id, lock=True)
     await act.session.refresh(appeal, with_for_update=True)
-    check_version(appeal.revision, act.expected)
+    check_version(appeal.revision, expected=act.expected)
     locked = await lock_rest(act.session, ticket)
     appeal.review(act.caller.subject, agrees=command.agrees, reasons=command.reasons, at=act.at)
     events: list[Event] = []

@@ -91,7 +91,7 @@ async def lock_for(act: Act[Moment], ticket_id: UUID) -> LockedTicket:
     """A ticket of the officer's department, at the version that the officer has read."""
     ticket = await tickets.get_ticket(act.session, ticket_id, lock=True)
     check_office(ticket, act.caller)
-    check_version(ticket.revision, act.expected)
+    check_version(ticket.revision, expected=act.expected)
     return await lock_rest(act.session, ticket)
 
 

@@ -76,7 +76,7 @@ async def rerate_ticket(
     """
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
     await _check_rater(session, ticket, who=who)
-    check_version(ticket.revision, expected)
+    check_version(ticket.revision, expected=expected)
     # Now the rating is locked as well; until here it was only read.
     locked = await lock_rest(session, ticket)
     events: list[Event] = [ticket.rerate(locked.rating, command.grade, at=at)]
