@@ -83,15 +83,19 @@ class Journal:
         )
         self._steps.append(step)
         self.append_audit(
-            f"license.{operation}", license.id, object_type="license", reason=reason, **detail
+            f"license.{operation}",
+            object_id=license.id,
+            object_type="license",
+            reason=reason,
+            **detail,
         )
         self._events.append(event)
 
     def append_audit(
         self,
         action: str,
-        object_id: object,
         *,
+        object_id: object,
         object_type: str = "license",
         reason: str | None = None,
         **detail: object,

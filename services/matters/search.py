@@ -62,8 +62,10 @@ def synonyms() -> dict[str, list[str]]:
     """Colloquial word → official words."""
     table: dict[str, list[str]] = {}
     with (Path(__file__).parent / "synonyms.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            table.setdefault(row["colloquial"], []).append(row["official"])
+        lines = csv.reader(file)
+        _ = next(lines)  # the names of the columns
+        for colloquial, official in lines:
+            table.setdefault(colloquial, []).append(official)
     return table
 
 

@@ -35,6 +35,13 @@ class StreamStatus(TypedDict):
     acknowledged: int
 
 
+class RefusedRow(TypedDict):
+    """What the quality check (`/tables/{table}_unqbak`) tells of a row, beside its own columns."""
+
+    version: str | int | None
+    error_msg: object
+
+
 class BatchStatus(TypedDict):
     """Answer to `GET /batches/{id}`."""
 
@@ -108,10 +115,11 @@ class HttpRegion(Region):
         for table in COLUMNS[resource]:
             answer = await self._json("GET", path=f"/tables/{table}_unqbak", cd_batch=str(push_id))
             for row in cast("list[TableRow]", answer):
+                refused = cast("RefusedRow", row)
                 reject = Reject(
                     key=str(row[KEY[resource]]),
-                    version=int(row["version"] or 0),
-                    code=_cause(row["error_msg"]),
+                    version=int(refused["version"] or 0),
+                    code=_cause(refused["error_msg"]),
                 )
                 rejects.append(reject)
         return rejects

@@ -142,7 +142,7 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     )
     journal.append_audit(
         "licenses.collect",
-        event.batch_id,
+        object_id=event.batch_id,
         object_type="batch",
         chunk=event.chunk,
         counts=_counts(rows),

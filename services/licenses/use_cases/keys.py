@@ -40,6 +40,6 @@ async def rotate_key(session: AsyncSession, now: datetime) -> str:
     """Sign with a new key from now on; its id. Signatures of the old ones stay good."""
     key = await RING.rotate(session, now)
     journal = Journal(now)
-    journal.append_audit("license-keys.rotate", key.kid, object_type="signing_key")
+    journal.append_audit("license-keys.rotate", object_id=key.kid, object_type="signing_key")
     await journal.write(session)
     return key.kid

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -154,6 +154,12 @@ def _check_success(answer: Answer) -> None:
         raise EndpointError(f"http_{answer.status}")
 
 
+class Echo(TypedDict):
+    """An endpoint's answer to the handshake, where it is JSON."""
+
+    challenge: NotRequired[object]
+
+
 def _echo(body: bytes) -> bytes:
     """The challenge as plain text or as `{"challenge": …}`."""
     try:
@@ -162,7 +168,7 @@ def _echo(body: bytes) -> bytes:
         return body.strip()
     if not isinstance(document, dict):
         return body.strip()
-    members = cast("dict[str, object]", document)
+    members = cast("Echo", document)
     if "challenge" not in members:
         return body.strip()
     return str(members["challenge"]).encode()
