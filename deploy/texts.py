@@ -74,7 +74,7 @@ class Found:
     texts: dict[str, dict[Key, list[str]]] = field(default_factory=dict[str, dict[Key, list[str]]])
     faults: list[str] = field(default_factory=list[str])
 
-    def add(self, part: str, key: Key, place: str) -> None:
+    def add(self, part: str, key: Key, *, place: str) -> None:
         self.texts.setdefault(part, {}).setdefault(key, []).append(place)
 
 
@@ -140,7 +140,7 @@ class _Extractor(ast.NodeVisitor):
             detail = _argument(node, 0, name="detail")
             # A class that takes its text from its caller passes it on.
             if not isinstance(detail, ast.Name) or not _takes_detail(self._class):
-                self._take(node, self._class.code, detail)
+                self._take(node, self._class.code, template=detail)
             return
         kind = self._resolve(node.func)
         if isinstance(kind, type):
@@ -148,7 +148,7 @@ class _Extractor(ast.NodeVisitor):
 
     def _visit_construction(self, node: ast.Call, kind: type) -> None:
         if issubclass(kind, ProblemError) and _takes_detail(kind):
-            self._take(node, kind.code, _argument(node, 0, name="detail"))
+            self._take(node, kind.code, template=_argument(node, 0, name="detail"))
         elif issubclass(kind, FieldError):
             self._take_ruled(
                 node, _argument(node, 1, name="rule"), message=_argument(node, 2, name="message")
@@ -158,7 +158,7 @@ class _Extractor(ast.NodeVisitor):
                 node, _argument(node, 0, name="name"), message=_argument(node, 1, name="message")
             )
         elif issubclass(kind, InvalidValueError):
-            self._take(node, "value_error", _argument(node, 0, name="message"))
+            self._take(node, "value_error", template=_argument(node, 0, name="message"))
 
     def _resolve(self, expression: ast.expr) -> object:
         """What a dotted name means in the module; None for anything else."""
@@ -177,9 +177,9 @@ class _Extractor(ast.NodeVisitor):
         if name is None:
             self._fault(node, "the rule is not a literal")
             return
-        self._take(node, name, message)
+        self._take(node, name, template=message)
 
-    def _take(self, node: ast.Call, context: str, template: ast.expr | None) -> None:
+    def _take(self, node: ast.Call, context: str, *, template: ast.expr | None) -> None:
         text = _literal(template)
         if text is None:
             self._fault(node, "the text is not a literal")
@@ -202,7 +202,7 @@ class _Extractor(ast.NodeVisitor):
             self._fault(node, f"the placeholder {{{name}}} is not given")
 
     def _add(self, context: str, *, text: str, line: int) -> None:
-        self._found.add(self._part, Key(context, text), f"{self._file}:{line}")
+        self._found.add(self._part, Key(context, text), place=f"{self._file}:{line}")
 
     def _fault(self, node: ast.Call, message: str) -> None:
         if self._file not in FORWARDS:
@@ -243,7 +243,7 @@ def _extract_pydantic(found: Found) -> None:
         if kind in {"value_error", "assertion_error"}:
             continue
         template = PYDANTIC_TEMPLATES.get(kind, entry["message_template_python"])
-        found.add(PYDANTIC, Key(kind, template), PYDANTIC)
+        found.add(PYDANTIC, Key(kind, template), place=PYDANTIC)
 
 
 def placeholders(template: str) -> frozenset[str]:

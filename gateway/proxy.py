@@ -115,7 +115,7 @@ class Forwarder:
             states[name] = "closed" if breaker.closed else "open"
         return states
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         started = time.perf_counter()
         request_id = (
             kept(scope["headers"], b"x-request-id", form=REQUEST_ID) or os.urandom(16).hex()

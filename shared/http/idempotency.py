@@ -121,7 +121,7 @@ class Claim:
         )
 
 
-async def claim_key(
+async def claim_key(  # noqa: PLR0917 - FastAPI gives all by name
     request: Request,
     session: Session,
     caller: CurrentCaller,

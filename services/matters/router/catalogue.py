@@ -98,6 +98,7 @@ async def store_directory(
 
 
 async def _filters(
+    *,
     area: AreaCode = None,
     department: DepartmentCode = None,
     type: Annotated[codes.MatterType | None, Query()] = None,
