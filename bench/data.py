@@ -117,7 +117,7 @@ def a_fact(case_id: UUID) -> CaseReceived:
         occurred_at=clock.now(),
         number=f"BENCH{case_id.hex}",
         area_code=catalogue.CITY,
-        department_code=catalogue.department_code(catalogue.CITY, "market"),
+        department_code=catalogue.department_code(catalogue.CITY, bureau="market"),
         matter_id=None,
         matter_code=None,
         matter_name="食品经营许可",

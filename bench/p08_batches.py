@@ -72,7 +72,7 @@ def _chunks(peer: str, count: int, contact: dict[str, str] | None) -> Iterator[R
     batch = new_id()
     for n in range(count):
         records = [_record(n * ROWS + row, contact) for row in range(ROWS)]
-        with use_key(DATA, PLATFORM):
+        with use_key(DATA, platform=PLATFORM):
             sealed = seal_for(records, "exchange.records")
         event = RecordReceived(
             batch_id=batch,
@@ -80,7 +80,7 @@ def _chunks(peer: str, count: int, contact: dict[str, str] | None) -> Iterator[R
             chunks=count,
             peer_code=peer,
             area_code=catalogue.CITY,
-            department_code=catalogue.department_code(catalogue.CITY, "market"),
+            department_code=catalogue.department_code(catalogue.CITY, bureau="market"),
             resource="cases",
             first_row=n * ROWS + 1,
             records=sealed,
@@ -180,7 +180,7 @@ class Bureau:
             "area_code": catalogue.CITY,
         }
         body |= {
-            "department_code": catalogue.department_code(catalogue.CITY, "police"),
+            "department_code": catalogue.department_code(catalogue.CITY, bureau="police"),
             "area_codes": [catalogue.CITY],
         }
         body |= {"resources": ["cases", "licenses"]}

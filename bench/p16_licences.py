@@ -50,7 +50,8 @@ from shared.security.tokens import StaticKeys, TokenVerifier
 PAPER = "食品经营许可证"
 AT_ONCE = 8
 CHUNK = 1000
-KEYS = (b"b" * 32, b"p" * 32)
+DATA_KEY = b"b" * 32
+PLATFORM_KEY = b"p" * 32
 LOTS = 10**9
 BUDGET = GuessLimit(timedelta(hours=1), LOTS, LOTS)
 
@@ -77,7 +78,7 @@ class Office:
             "id_number": _id_number(number),
             "phone": "13989001234",
         }
-        with use_key(*KEYS):
+        with use_key(DATA_KEY, platform=PLATFORM_KEY):
             sealed = seal_for(holder, "case.holder")
         return CaseDecided(
             case_id=new_id(),
@@ -116,7 +117,7 @@ class Office:
             }
             for row in range(CHUNK)
         ]
-        with use_key(*KEYS):
+        with use_key(DATA_KEY, platform=PLATFORM_KEY):
             sealed = seal_for(records, "exchange.records")
         return RecordReceived(
             batch_id=uuid4(),
@@ -142,8 +143,8 @@ async def _open(postgres: EmbeddedPostgres) -> Office:
     dsn = postgres.dsn("tongban_licenses")
     settings = Settings(
         database_url=dsn,  # pyright: ignore[reportArgumentType]
-        data_key=base64.b64encode(KEYS[0]).decode(),  # pyright: ignore[reportArgumentType]
-        platform_key=base64.b64encode(KEYS[1]).decode(),  # pyright: ignore[reportArgumentType]
+        data_key=base64.b64encode(DATA_KEY).decode(),  # pyright: ignore[reportArgumentType]
+        platform_key=base64.b64encode(PLATFORM_KEY).decode(),  # pyright: ignore[reportArgumentType]
         jwks_url="http://127.0.0.1:1/unused",
         bus="local",
         bus_database_url=dsn,  # pyright: ignore[reportArgumentType]
@@ -193,7 +194,7 @@ async def _papers(office: Office) -> list[dict[str, str]]:
         "SELECT id, identifier FROM license WHERE origin = 'case' ORDER BY id LIMIT 500"
     )
     await connection.close()
-    with use_key(*KEYS):
+    with use_key(DATA_KEY, platform=PLATFORM_KEY):
         return [{"identifier": row["identifier"], "code": check_code(row["id"])} for row in rows]
 
 

@@ -106,7 +106,7 @@ async def reconcile(database: Database, region: Region, run_id: UUID) -> tuple[C
     started = time.perf_counter()
     async with database.transaction(snapshot=True) as session:
         comparing = Comparing(session, region, run_id=run_id, resource="cases", peer_code="region")
-        comparison = await comparing.compare(FIRST, LAST)
+        comparison = await comparing.compare(FIRST, last=LAST)
     return comparison, time.perf_counter() - started
 
 

@@ -107,7 +107,7 @@ class _GatewayOfEmbedded:
         self.sample_loaded = False
         self._gateway = gateway
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         asked = scope["type"] == "http" and scope["path"] == "/readyz"
         if self.sample_loaded or not asked:
             return await self._gateway(scope, receive, send)

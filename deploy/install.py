@@ -33,10 +33,10 @@ def install(root: Path) -> None:
         stamp = final / STAMP
         if not stamp.exists() or stamp.stat().st_mtime < lock.stat().st_mtime:
             print("正在安装到 .venv(只需一次,约一分钟)… / Installing into .venv …", flush=True)
-            _build(lock, final)
+            _build(lock, final=final)
 
 
-def _build(lock: Path, final: Path) -> None:
+def _build(lock: Path, *, final: Path) -> None:
     new, old = final.with_name(".venv.new"), final.with_name(".venv.old")
     for left_over in (new, old):
         _remove(left_over)
@@ -47,7 +47,7 @@ def _build(lock: Path, final: Path) -> None:
     except BaseException:
         _remove(new)
         raise
-    _rewrite_paths(new, final)
+    _rewrite_paths(new, final=final)
     (new / STAMP).touch()
     if final.exists() or final.is_symlink():
         _ = final.rename(old)
@@ -63,7 +63,7 @@ def _run(*command: str) -> None:
         )
 
 
-def _rewrite_paths(built: Path, final: Path) -> None:
+def _rewrite_paths(built: Path, *, final: Path) -> None:
     """The first line of every script names the interpreter by its whole path."""
     for file in [built / "pyvenv.cfg", *(built / "bin").iterdir()]:
         content = b"" if file.is_symlink() or file.is_dir() else file.read_bytes()

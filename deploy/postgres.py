@@ -316,9 +316,9 @@ class EmbeddedPostgres:
             start_new_session=True,
         )
         if result.returncode != 0:
-            raise PostgresError(self._explain(program, result.stdout))
+            raise PostgresError(self._explain(program, output=result.stdout))
 
-    def _explain(self, program: str, output: str) -> str:
+    def _explain(self, program: str, *, output: str) -> str:
         log = ""
         if self._log_file.exists():
             log = self._log_file.read_text(errors="replace")[-2000:]
@@ -334,7 +334,7 @@ class EmbeddedPostgres:
                 return asyncio.run(self._ask())
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if time.monotonic() > deadline:
-                    raise PostgresError(self._explain("postgres", str(error))) from error
+                    raise PostgresError(self._explain("postgres", output=str(error))) from error
                 time.sleep(0.05)
 
     def wait_for_writes(self, seconds: float = 600.0) -> None:
@@ -345,7 +345,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + seconds
         while asyncio.run(self._is_in_recovery()):
             if time.monotonic() > deadline:
-                raise PostgresError(self._explain("postgres", "recovery does not end"))
+                raise PostgresError(self._explain("postgres", output="recovery does not end"))
             time.sleep(0.1)
 
     async def _is_in_recovery(self) -> bool:

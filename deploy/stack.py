@@ -162,12 +162,12 @@ class Stack:
         deadline = time.monotonic() + seconds
         while not self.is_ready(name):
             if self.running[name].poll() is not None:
-                raise self._failure(name, "ended")
+                raise self._failure(name, what="ended")
             if time.monotonic() > deadline:
-                raise self._failure(name, "is not ready")
+                raise self._failure(name, what="is not ready")
             time.sleep(0.1)
 
-    def _failure(self, name: str, what: str) -> StackError:
+    def _failure(self, name: str, *, what: str) -> StackError:
         tail = self.log_of(name).read_text(errors="replace")[-1500:]
         return StackError(f"{name} {what}; its log ends with:\n{tail}")
 

@@ -74,7 +74,7 @@ class Found:
     texts: dict[str, dict[Key, list[str]]] = field(default_factory=dict[str, dict[Key, list[str]]])
     faults: list[str] = field(default_factory=list[str])
 
-    def add(self, part: str, key: Key, place: str) -> None:
+    def add(self, part: str, key: Key, *, place: str) -> None:
         self.texts.setdefault(part, {}).setdefault(key, []).append(place)
 
 
@@ -102,7 +102,9 @@ def _extract_file(found: Found, relative: Path, *, source: str) -> None:
     if not _says_anything(source):
         return
     name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
-    visitor = _Extractor(found, _part_of(relative), relative.as_posix(), import_module(name))
+    visitor = _Extractor(
+        found, _part_of(relative), file=relative.as_posix(), module=import_module(name)
+    )
     visitor.visit(tree)
 
 
@@ -114,7 +116,7 @@ def _says_anything(source: str) -> bool:
 class _Extractor(ast.NodeVisitor):
     """Visits one module; names are looked up in the module itself."""
 
-    def __init__(self, found: Found, part: str, file: str, module: ModuleType) -> None:
+    def __init__(self, found: Found, part: str, *, file: str, module: ModuleType) -> None:
         self._found = found
         self._part = part
         self._file = file
@@ -128,7 +130,7 @@ class _Extractor(ast.NodeVisitor):
         if isinstance(kind, type) and issubclass(kind, ProblemError):
             self._class = kind
             if "title" in vars(kind) or "code" in vars(kind):
-                self._add(kind.code, kind.title, node.lineno)
+                self._add(kind.code, text=kind.title, line=node.lineno)
         self.generic_visit(node)
         self._class = around
 
@@ -138,7 +140,7 @@ class _Extractor(ast.NodeVisitor):
             detail = _argument(node, 0, name="detail")
             # A class that takes its text from its caller passes it on.
             if not isinstance(detail, ast.Name) or not _takes_detail(self._class):
-                self._take(node, self._class.code, detail)
+                self._take(node, self._class.code, template=detail)
             return
         kind = self._resolve(node.func)
         if isinstance(kind, type):
@@ -146,7 +148,7 @@ class _Extractor(ast.NodeVisitor):
 
     def _visit_construction(self, node: ast.Call, kind: type) -> None:
         if issubclass(kind, ProblemError) and _takes_detail(kind):
-            self._take(node, kind.code, _argument(node, 0, name="detail"))
+            self._take(node, kind.code, template=_argument(node, 0, name="detail"))
         elif issubclass(kind, FieldError):
             self._take_ruled(
                 node, _argument(node, 1, name="rule"), message=_argument(node, 2, name="message")
@@ -156,7 +158,7 @@ class _Extractor(ast.NodeVisitor):
                 node, _argument(node, 0, name="name"), message=_argument(node, 1, name="message")
             )
         elif issubclass(kind, InvalidValueError):
-            self._take(node, "value_error", _argument(node, 0, name="message"))
+            self._take(node, "value_error", template=_argument(node, 0, name="message"))
 
     def _resolve(self, expression: ast.expr) -> object:
         """What a dotted name means in the module; None for anything else."""
@@ -175,14 +177,14 @@ class _Extractor(ast.NodeVisitor):
         if name is None:
             self._fault(node, "the rule is not a literal")
             return
-        self._take(node, name, message)
+        self._take(node, name, template=message)
 
-    def _take(self, node: ast.Call, context: str, template: ast.expr | None) -> None:
+    def _take(self, node: ast.Call, context: str, *, template: ast.expr | None) -> None:
         text = _literal(template)
         if text is None:
             self._fault(node, "the text is not a literal")
             return
-        self._add(context, text, node.lineno)
+        self._add(context, text=text, line=node.lineno)
         self._check_params(node, text)
 
     def _check_params(self, node: ast.Call, text: str) -> None:
@@ -199,8 +201,8 @@ class _Extractor(ast.NodeVisitor):
         for name in sorted(wanted - given):
             self._fault(node, f"the placeholder {{{name}}} is not given")
 
-    def _add(self, context: str, text: str, line: int) -> None:
-        self._found.add(self._part, Key(context, text), f"{self._file}:{line}")
+    def _add(self, context: str, *, text: str, line: int) -> None:
+        self._found.add(self._part, Key(context, text), place=f"{self._file}:{line}")
 
     def _fault(self, node: ast.Call, message: str) -> None:
         if self._file not in FORWARDS:
@@ -241,7 +243,7 @@ def _extract_pydantic(found: Found) -> None:
         if kind in {"value_error", "assertion_error"}:
             continue
         template = PYDANTIC_TEMPLATES.get(kind, entry["message_template_python"])
-        found.add(PYDANTIC, Key(kind, template), PYDANTIC)
+        found.add(PYDANTIC, Key(kind, template), place=PYDANTIC)
 
 
 def placeholders(template: str) -> frozenset[str]:
@@ -275,7 +277,7 @@ def _key(message: Message) -> Key:
     return Key(message.context or "", str(message.id))
 
 
-def _read(language: str, part: str, *, locale: Path) -> Catalog | None:
+def _read(language: str, *, part: str, locale: Path) -> Catalog | None:
     path = locale / language / f"{part}.po"
     if not path.exists():
         return None
@@ -304,7 +306,7 @@ def merge(language: str, locale: Path = LOCALE) -> tuple[dict[Key, Message], lis
     owners: dict[Key, str] = {}
     faults: list[str] = []
     for part in _parts(language, locale):
-        catalog = _read(language, part, locale=locale)
+        catalog = _read(language, part=part, locale=locale)
         for message in _entries(catalog) if catalog is not None else ():
             key = _key(message)
             if not message.string:
@@ -353,7 +355,7 @@ def faults_of(found: Found, locale: Path = LOCALE) -> list[str]:
         faults += merge(language, locale)[1]
         for part in _parts(language, locale):
             known = found.texts.get(part, {})
-            catalog = _read(language, part, locale=locale)
+            catalog = _read(language, part=part, locale=locale)
             for message in _entries(catalog) if catalog is not None else ():
                 faults += _message_faults(message, f"{language}/{part}.po", known=known, part=part)
     for path, content in outputs(locale):
@@ -416,16 +418,16 @@ def update() -> None:
     found = extract()
     merged = {language: merge(language)[0] for language in TRANSLATED}
     for part, texts in sorted(found.texts.items()):
-        write_part(REQUIRED, part, texts=texts, merged=merged[REQUIRED])
+        write_part(REQUIRED, part=part, texts=texts, merged=merged[REQUIRED])
         if (LOCALE / "bo" / f"{part}.po").exists():
-            write_part("bo", part, texts=texts, merged=merged["bo"], only_translated=True)
+            write_part("bo", part=part, texts=texts, merged=merged["bo"], only_translated=True)
     _report(found.faults)
 
 
 def write_part(
     language: str,
-    part: str,
     *,
+    part: str,
     texts: dict[Key, list[str]],
     merged: dict[Key, Message],
     only_translated: bool = False,
@@ -435,7 +437,7 @@ def write_part(
 
     A text that another part has already is not asked for twice.
     """
-    before = _read(language, part, locale=locale) or _empty(language)
+    before = _read(language, part=part, locale=locale) or _empty(language)
     old = {_key(message): message for message in _entries(before)}
     catalog = _empty(language)
     for key in sorted(texts):
@@ -451,14 +453,14 @@ def write_part(
             context=key.context,
             auto_comments=comments,
         )
-    _keep_obsolete(catalog, before, texts=texts)
+    _keep_obsolete(catalog, before=before, texts=texts)
     path = locale / language / f"{part}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as stream:
         write_po(stream, catalog, width=0, no_location=True)
 
 
-def _keep_obsolete(catalog: Catalog, before: Catalog, *, texts: Collection[Key]) -> None:
+def _keep_obsolete(catalog: Catalog, *, before: Catalog, texts: Collection[Key]) -> None:
     """Texts that no code says any more stay as obsolete entries, for whoever words them anew."""
     for message in [*before.obsolete.values(), *_entries(before)]:
         if _key(message) not in texts and message.string:

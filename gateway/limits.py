@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.problems import Headers
 from gateway.routes import Route
 from gateway.settings import Settings
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 MAX_BUCKETS = 100_000
 MAX_SAVED_RETRIES = 10.0
@@ -101,7 +101,7 @@ class Limits:
         if caller is None:
             key = address
             verdict = self._addresses.take(key, now)
-        elif caller.kind == "system":
+        elif caller.kind is CallerKind.SYSTEM:
             key = caller.subject
             verdict = self._clients.take(key, now)
         else:

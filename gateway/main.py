@@ -51,7 +51,7 @@ def create_gateway(
     documents = Documents(services)
     rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
 
-    async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+    async def gateway(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] == "http" and scope["path"].startswith("/api"):
             # Not below FastAPI: its routing would cost more than the forwarding (docs/adr/0007).
             await forwarder(scope, receive, send)

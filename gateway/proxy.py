@@ -115,12 +115,12 @@ class Forwarder:
             states[name] = "closed" if breaker.closed else "open"
         return states
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         started = time.perf_counter()
         # A caller's own id is kept if it has the form, so that the logs of both can be joined.
         given_id = kept(scope["headers"], b"x-request-id", form=REQUEST_ID)
         request_id = given_id or os.urandom(16).hex()
-        route = find_route(scope["method"], scope["raw_path"].decode("latin-1"))
+        route = find_route(scope["method"], path=scope["raw_path"].decode("latin-1"))
         answer = Answer(send, request_id)
         address = scope["client"][0] if scope.get("client") else "unknown"
         request = _Request(scope, receive, answer, address, request_id, route)

@@ -89,7 +89,7 @@ def _routes() -> dict[tuple[str, int | None], Route]:
 _ROUTES = _routes()
 
 
-def find_route(method: str, path: str) -> Route | None:
+def find_route(method: str, *, path: str) -> Route | None:
     """The route of a raw path; None outside the table, and for paths with dots or escapes."""
     match = _PATH.fullmatch(path)
     if match is None or match[1] not in SERVICES:

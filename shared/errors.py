@@ -70,7 +70,7 @@ class FieldError:
 
     @classmethod
     def of(
-        cls, field: str, rule: str, *, error: ValueError, row: int | None = None
+        cls, field: str, *, rule: str, error: ValueError, row: int | None = None
     ) -> "FieldError":
         """The rule as broken by `field`, with the text of the check that refused the value."""
         message, params = str(error), dict[str, object]()
@@ -102,7 +102,11 @@ class FieldError:
         """The message in the language of `reader`, by default of the request at hand."""
         language, unreviewed = reader or current_reader()
         return render(
-            self.context, self.message, params=self.params, language=language, unreviewed=unreviewed
+            self.context,
+            message=self.message,
+            params=self.params,
+            language=language,
+            unreviewed=unreviewed,
         )
 
     def as_dict(self, reader: Reader | None = None) -> dict[str, str | int]:
@@ -122,7 +126,7 @@ class InvalidValueError(ValueError):
     """
 
     def __init__(self, message: str, **params: object) -> None:
-        super().__init__(render("value_error", message, params=params, language="en"))
+        super().__init__(render("value_error", message=message, params=params, language="en"))
         self.message = message
         self.params = params
 
@@ -163,7 +167,11 @@ class ProblemError(Exception):
         """The detail in the language of `reader`, by default of the request at hand."""
         language, unreviewed = reader or current_reader()
         return render(
-            self.code, self.template, params=self.params, language=language, unreviewed=unreviewed
+            self.code,
+            message=self.template,
+            params=self.params,
+            language=language,
+            unreviewed=unreviewed,
         )
 
     def __str__(self) -> str:
@@ -253,7 +261,9 @@ def problem_body(
     answered_code = code or problem.code
     document = {
         "type": f"urn:tongban:problem:{answered_code}",
-        "title": translate(problem.code, problem.title, language=language, unreviewed=unreviewed),
+        "title": translate(
+            problem.code, message=problem.title, language=language, unreviewed=unreviewed
+        ),
         "status": status or problem.status,
         "detail": problem.text(reader),
         "instance": instance,
@@ -288,7 +298,7 @@ def pydantic_error(fault: ErrorDetails, field: str) -> FieldError:
     context: Mapping[str, Any] = fault.get("ctx", {})  # as Pydantic's validators fill it
     error = context.get("error")
     if isinstance(error, InvalidValueError):
-        return FieldError.of(field, rule, error=error)
+        return FieldError.of(field, rule=rule, error=error)
     if rule in {"value_error", "assertion_error"}:
         return FieldError(field, rule, message=fault["msg"].partition(", ")[2])
     template = _pydantic_template(rule, context)

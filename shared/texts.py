@@ -86,11 +86,11 @@ def _weight(parameter: str) -> float:
 
 
 @cache
-def _catalogue(language: str, domain: str) -> gettext.NullTranslations:
+def _catalogue(language: str, *, domain: str) -> gettext.NullTranslations:
     return gettext.translation(domain, LOCALE, [language], fallback=True)
 
 
-def translate(context: str, message: str, *, language: str, unreviewed: bool = False) -> str:
+def translate(context: str, *, message: str, language: str, unreviewed: bool = False) -> str:
     """The template `message` in `language`, with its placeholders; English where there is none.
 
     `context` is the code or rule that the message belongs to. A Tibetan text that is missing, or
@@ -100,22 +100,22 @@ def translate(context: str, message: str, *, language: str, unreviewed: bool = F
         return message
     if language == "bo":
         domain = DOMAIN if unreviewed else REVIEWED_DOMAIN
-        found = _catalogue("bo", domain).pgettext(context, message)
+        found = _catalogue("bo", domain=domain).pgettext(context, message)
         if found != message:
             return found
-    return _catalogue("zh", DOMAIN).pgettext(context, message)
+    return _catalogue("zh", domain=DOMAIN).pgettext(context, message)
 
 
 def render(
     context: str,
-    message: str,
     *,
+    message: str,
     params: Mapping[str, object],
     language: str = DEFAULT_LANGUAGE,
     unreviewed: bool = False,
 ) -> str:
     """The text with its placeholders filled."""
-    template = translate(context, message, language=language, unreviewed=unreviewed)
+    template = translate(context, message=message, language=language, unreviewed=unreviewed)
     if not params:
         return template
     written: dict[str, object] = {}

@@ -100,7 +100,9 @@ class _OpenApiComparison:
         if new is None:
             yield f"{at}: request: the body is removed"
             return
-        yield from self._bodies(old.content, new.content, self._sent, at=f"{at}: request")
+        yield from self._bodies(
+            old.content, new.content, comparison=self._sent, at=f"{at}: request"
+        )
 
     def responses(
         self, old: Mapping[str, Body], new: Mapping[str, Body], *, at: str
@@ -110,14 +112,16 @@ class _OpenApiComparison:
                 yield f"{at}: the response {status} is removed"
                 continue
             place = f"{at}: {status}"
-            yield from self._bodies(body.content, new[status].content, self._answered, at=place)
+            yield from self._bodies(
+                body.content, new[status].content, comparison=self._answered, at=place
+            )
 
     def _bodies(
         self,
         old: Mapping[str, Media],
         new: Mapping[str, Media],
-        comparison: SchemaComparison,
         *,
+        comparison: SchemaComparison,
         at: str,
     ) -> Iterator[str]:
         for media_type, media in old.items():

@@ -108,13 +108,13 @@ async def _count(demo: DemoContext, day: date) -> None:
         totals[measure] += number
     for measure, number in sorted(totals.items()):
         demo.say(f"   {measure}: {number}")
-    different = _differences(figures, counted)
+    different = _differences(figures, counted=counted)
     demo.check("figures that differ from the recount", different, expected={})
     published = await _publish(demo, day)
     demo.section("Assessment's database is dropped; the facts are replayed")
     await _recreate_assessment(demo.databases["assessment"])
     figures = await _figures_equal_to(demo, counted, day=day, seconds=180)
-    different = _differences(figures, counted)
+    different = _differences(figures, counted=counted)
     demo.check("figures that differ after the replay", different, expected={})
     again = await _published_report(demo, day, revision=published["revision"])
     demo.confirm("the published report is as it was published", again == published)
@@ -141,7 +141,7 @@ async def _figures_equal_to(
         return last
 
 
-def _differences(figures: Counter[Cell], counted: Counter[Cell]) -> dict[str, tuple[int, int]]:
+def _differences(figures: Counter[Cell], *, counted: Counter[Cell]) -> dict[str, tuple[int, int]]:
     """What the report says and what was counted, of every cell in which the two differ."""
     different: dict[str, tuple[int, int]] = {}
     for cell in sorted(figures.keys() | counted.keys()):

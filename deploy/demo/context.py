@@ -87,8 +87,8 @@ class DemoContext:
     async def send(
         self,
         method: str,
-        path: str,
         *,
+        path: str,
         who: Headers | None = None,
         headers: Headers | None = None,
         json: object = None,
@@ -110,7 +110,9 @@ class DemoContext:
         status: int = 200,
     ) -> httpx.Response:
         """A POST that has to be answered with `status`. Raises: `ScenarioError`."""
-        return await self.send("POST", path, who=who, headers=headers, json=json, status=status)
+        return await self.send(
+            "POST", path=path, who=who, headers=headers, json=json, status=status
+        )
 
     async def until(
         self, what: str, ask: Callable[[], Awaitable[T | None]], *, seconds: float = 60

@@ -36,7 +36,7 @@ async def collect(demo: DemoContext, citizen: Citizen) -> None:
         "holder_name": citizen.name,
         "holder_id_number": citizen.id_number,
     }
-    batch, _ = await police.send_batch("licenses", "cards", records=records)
+    batch, _ = await police.send_batch("licenses", name="cards", records=records)
     final, _ = await police.final_receipt(batch)
     found = (final["accepted"], final["rejected"])
     demo.check("cards collected", found, expected=(COLLECTED, 0))

@@ -33,7 +33,7 @@ class PeerSystem:
         return await self.demo.sign_in(self.username)
 
     async def send_batch(
-        self, resource: str, name: str, *, records: Sequence[Record]
+        self, resource: str, *, name: str, records: Sequence[Record]
     ) -> tuple[str, bytes]:
         """Send a signed batch of NDJSON.
 
@@ -112,7 +112,7 @@ async def register(
         "kind": "bureau",
         "account_id": account["client_id"],
         "area_code": catalogue.CITY,
-        "department_code": catalogue.department_code(catalogue.CITY, bureau),
+        "department_code": catalogue.department_code(catalogue.CITY, bureau=bureau),
         "event_types": types,
         "resources": resources,
         "area_codes": [catalogue.CITY],
@@ -131,7 +131,7 @@ async def upsert_peer(demo: DemoContext, code: str, *, body: Record, key: Public
     if known:
         answer = await demo.send(
             "PUT",
-            f"/exchange/peers/{known[0]['id']}",
+            path=f"/exchange/peers/{known[0]['id']}",
             who=administrator,
             headers=if_match(known[0]["revision"]),
             json={"active": True, **body},

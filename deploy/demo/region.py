@@ -82,7 +82,7 @@ async def reconcile(demo: DemoContext) -> None:
             # The simulator goes away; the platform must not push to it for ever.
             _ = await demo.send(
                 "PUT",
-                f"/exchange/peers/{region['id']}",
+                path=f"/exchange/peers/{region['id']}",
                 who=await demo.sign_in("administrator"),
                 headers=if_match(region["revision"]),
                 json={**body, "active": False},

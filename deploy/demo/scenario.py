@@ -81,7 +81,7 @@ async def import_catalogue(demo: DemoContext) -> None:
 
 async def _import_real_catalogue(demo: DemoContext, administrator: Headers) -> None:
     area = {"areas": [{"code": "511602000000", "name": {"zh": "广安区"}}]}
-    _ = await demo.send("PUT", "/matters/directory", who=administrator, json=area, status=204)
+    _ = await demo.send("PUT", path="/matters/directory", who=administrator, json=area, status=204)
     content = REAL_CATALOGUE.read_bytes()
     report = await _import_file(demo, administrator, content=content, name="real")
     taken = report["accepted"] + report["unchanged"] + report["changed"]
@@ -93,7 +93,7 @@ async def _import_file(
 ) -> ImportReport:
     headers = {**demo.once(f"import-{name}"), "X-Filename": f"{name}.csv"}
     answer = await demo.send(
-        "POST", "/matters/imports", who=who, headers=headers, content=content, status=201
+        "POST", path="/matters/imports", who=who, headers=headers, content=content, status=201
     )
     return answer.json()
 
@@ -232,7 +232,7 @@ async def apply(
 
 
 async def _upload(demo: DemoContext, who: Headers) -> str:
-    answer = await demo.send("POST", "/cases/uploads", who=who, content=PDF, status=201)
+    answer = await demo.send("POST", path="/cases/uploads", who=who, content=PDF, status=201)
     return answer.json()["id"]
 
 
@@ -358,7 +358,7 @@ async def push(demo: DemoContext, system: PeerSystem) -> None:
     """办件推送: finished cases of the bureau's system as a signed batch, three of them faulty."""
     demo.section("The bureau's own system pushes 1,000 finished cases as a signed batch")
     records = _finished_cases(demo)
-    batch, receipt = await system.send_batch("cases", "push", records=records)
+    batch, receipt = await system.send_batch("cases", name="push", records=records)
     final, exact = await system.final_receipt(batch)
     right = PUSHED_CASES - len(FAULTY_ROWS)
     demo.check("landed", final["accepted"], expected=right)
@@ -367,12 +367,12 @@ async def push(demo: DemoContext, system: PeerSystem) -> None:
             demo.say(f"   row {reject['row']} came back: {fault['field']}: {fault['message']}")
     rejected = [reject["row"] for reject in final["rejects"]]
     demo.check("rows that came back", rejected, expected=FAULTY_ROWS)
-    again, repeated = await system.send_batch("cases", "push", records=records)
+    again, repeated = await system.send_batch("cases", name="push", records=records)
     _, exact_again = await system.final_receipt(again)
     same = (repeated, exact_again) == (receipt, exact)
     demo.confirm("sent again, both receipts byte for byte", same)
     # Under another batch number the platform has to look at every record again.
-    anew, _ = await system.send_batch("cases", "push-anew", records=records)
+    anew, _ = await system.send_batch("cases", name="push-anew", records=records)
     final, _ = await system.final_receipt(anew)
     found = (final["accepted"], final["unchanged"])
     demo.check("as a new batch, nothing changes", found, expected=(0, right))
@@ -437,7 +437,7 @@ async def let_deadlines_pass(demo: DemoContext, case: Case) -> None:
 
 def _working_day_before(day: date, calendar: WorkCalendar) -> date:
     before = day - timedelta(days=1)
-    while calendar.working_days_between(before, day) < 1:
+    while calendar.working_days_between(before, end=day) < 1:
         before -= timedelta(days=1)
     return before
 

@@ -40,9 +40,19 @@ OPEN = {
     "AuditRow.action": "each service names its own acts",
     "AuditRow.object_type": "each service names its own objects",
     "DeadLetter.type": "names of facts, also of services that are not there yet",
+    "Delivery.cause": "names the status of an answer: `http_503`",
     "Delivery.type": "names of facts of all services",
     "LoggedEvent.type": "names of facts of all services",
+    "RatingCount.pf": "`''` of no channel in a primary key, which takes no NULL",
+    "RatingCount.sub_channel": "`''` of no channel in a primary key, which takes no NULL",
+    "Reconciliation.failure": "a sentence that tells what went wrong",
+    "ReconciliationDifference.cause": "quotes the code of the region: `rejected(<code>)`",
+    "RecordCount.measure": "names the rule, or the code of the region: `rejected:<rule>`",
+    "Statistic.measure": "names the cause: `rejected:http_503`",
     "Statistic.type": "names of facts of all services",
+    "SupervisionRecord.result": "a line of text that the bureau wrote",
+    "Ticket.action": "a text that tells the public what was done",
+    "TicketStep.outcome": "each act on a ticket has a list of its own: `RootCause`, `PlanClass`, …",
 }
 """`Class.column` → why its values are no closed list, although its name sounds like one."""
 

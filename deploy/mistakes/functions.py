@@ -148,10 +148,10 @@ class FunctionPlaces(ScopedVisitor):
             parameters = parameters[1:]
         given = list(zip(parameters, call.args, strict=False))
         for (parameter, argument), (other, following) in itertools.pairwise(given):
-            if _is_swappable(parameter, other) and ast.dump(argument) != ast.dump(following):
-                self._swap(argument, following)
+            if _is_swappable(parameter, other=other) and ast.dump(argument) != ast.dump(following):
+                self._swap(argument, following=following)
 
-    def _swap(self, argument: ast.expr, following: ast.expr) -> None:
+    def _swap(self, argument: ast.expr, *, following: ast.expr) -> None:
         (start, middle), (again, end) = self.offsets.of(argument), self.offsets.of(following)
         content = self.offsets.content
         first, second = content[start:middle].decode(), content[again:end].decode()
@@ -184,7 +184,7 @@ def _fetches(value: ast.expr) -> bool:
     return False
 
 
-def _is_swappable(parameter: ast.arg, other: ast.arg) -> bool:
+def _is_swappable(parameter: ast.arg, *, other: ast.arg) -> bool:
     if parameter.annotation is None or other.annotation is None:
         return False
     return ast.unparse(parameter.annotation) == ast.unparse(other.annotation) != "Any"

@@ -66,10 +66,10 @@ class Offsets:
         for line in self.content.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
 
-    def at(self, line: int, column: int) -> int:
+    def at(self, line: int, *, column: int) -> int:
         return self._starts[line - 1] + column
 
-    def at_character(self, line: int, column: int) -> int:
+    def at_character(self, line: int, *, column: int) -> int:
         """As `at`, for a column in characters."""
         start = self._starts[line - 1]
         text = self.content[start : self._starts[line]].decode()
@@ -79,8 +79,8 @@ class Offsets:
         return self.content.count(b"\n", 0, offset) + 1
 
     def of(self, node: ast.expr | ast.keyword) -> tuple[int, int]:
-        end = self.at(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
-        return self.at(node.lineno, node.col_offset), end
+        end = self.at(node.end_lineno or node.lineno, column=node.end_col_offset or node.col_offset)
+        return self.at(node.lineno, column=node.col_offset), end
 
 
 def misspelt(word: str, known: frozenset[str]) -> str:

@@ -54,7 +54,8 @@ def _sql_strings(module: Module, offsets: Offsets) -> Iterator[tuple[int, int, s
             continue
         # What an f-string computes is not SQL yet.
         text = re.sub(r"\{[^}]*\}", lambda part: " " * len(part.group()), token.string)
-        yield statements[token.start[0]], offsets.at_character(*token.start), text
+        line, column = token.start
+        yield statements[line], offsets.at_character(line, column=column), text
 
 
 def _statement_lines(module: Module) -> dict[int, int]:

@@ -74,7 +74,7 @@ SYSTEMS = {SYSTEM: ("市场监管业务系统", "market"), "police-system": ("�
 """User name → name and bureau of the systems that are linked."""
 SCOPES = ("cases:push", "exchange:events", "exchange:push")
 TOKEN_URL = "/api/v1/identity/oauth/token"  # noqa: S105 - a path
-BUREAU = (catalogue.CITY, catalogue.department_code(catalogue.CITY, "market"))
+BUREAU = (catalogue.CITY, catalogue.department_code(catalogue.CITY, bureau="market"))
 
 
 class UnfinishedAccounts:
@@ -169,6 +169,15 @@ async def _make_staff(client: httpx.AsyncClient, headers: Headers, *, username: 
     return answer.raise_for_status().json()
 
 
+def _new_system(username: str) -> SystemAccount:
+    """A system with a key of its own that identity does not know yet."""
+    key = OKPKey.generate_key("Ed25519").as_dict(private=True)
+    private_key = {name: str(value) for name, value in key.items()}
+    return SystemAccount(
+        username=username, client_id="", private_key=private_key, scope=" ".join(SCOPES)
+    )
+
+
 async def _make_system(
     client: httpx.AsyncClient,
     headers: Headers,
@@ -178,11 +187,7 @@ async def _make_system(
 ) -> None:
     account = unfinished.made.get(username)
     if account is None:
-        key = OKPKey.generate_key("Ed25519").as_dict(private=True)
-        private_key = {name: str(value) for name, value in key.items()}
-        account = SystemAccount(
-            username=username, client_id="", private_key=private_key, scope=" ".join(SCOPES)
-        )
+        account = _new_system(username)
         # Kept before it is sent: sent again, the request must name the same key.
         unfinished.add(account)
     if "private_key" not in account or account["client_id"]:
@@ -193,7 +198,7 @@ async def _make_system(
         "scopes": SCOPES,
         "public_key": public_part(account["private_key"]),
         "area_code": catalogue.CITY,
-        "department_code": catalogue.department_code(catalogue.CITY, bureau),
+        "department_code": catalogue.department_code(catalogue.CITY, bureau=bureau),
     }
     once = {**headers, "Idempotency-Key": f"sample-{username}"}
     answer = await client.post("/identity/systems", json=body, headers=once)

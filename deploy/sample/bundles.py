@@ -38,7 +38,7 @@ def documents(matters: Mapping[str, str]) -> Iterator[Document]:
             "aliases": entry["aka"].split(),
             "summary": entry["summary"],
             "area_code": catalogue.CITY,
-            "department_code": catalogue.department_code(catalogue.CITY, entry["lead"]),
+            "department_code": catalogue.department_code(catalogue.CITY, bureau=entry["lead"]),
             "children": [_child_document(child, columns, matters=matters) for child in children],
             "fields": [_field(number, column) for number, column in enumerate(columns, start=1)],
             "results": [_result(text, children) for text in entry.get("results", [])],

@@ -11,7 +11,7 @@ BUREAUS = tables.bureaus()
 CITY = next(iter(AREAS))
 
 
-def department_code(area: str, bureau: str) -> str:
+def department_code(area: str, *, bureau: str) -> str:
     """A unified social credit code with its check character and a made-up organisation number."""
     number = f"11{area[:6]}MB0Q{list(BUREAUS).index(bureau):02d}{area[4:6]}0"
     return number + uscc_check_character(number)
@@ -32,7 +32,7 @@ def license_type_codes() -> dict[str, str]:
     """
     codes: dict[str, str] = {}
     for name, paper in tables.license_types()["types"].items():
-        codes[name] = department_code(CITY, paper["bureau"]) + paper["number"]
+        codes[name] = department_code(CITY, bureau=paper["bureau"]) + paper["number"]
     return codes
 
 
@@ -54,7 +54,7 @@ def _issuers(paper: Paper) -> list[dict[str, str]]:
         for area in AREAS:
             if bureau in bureaus_of(area):
                 name = AREAS[area]["zh"] + BUREAUS[bureau]["zh"]
-                issuers.append({"name": name, "code": department_code(area, bureau)})
+                issuers.append({"name": name, "code": department_code(area, bureau=bureau)})
     return issuers
 
 
@@ -64,17 +64,17 @@ def directory() -> Document:
     departments: list[Document] = []
     for code, area in AREAS.items():
         areas.append({"code": code, "name": {"zh": area["zh"], "bo": area["bo"]}})
-        departments += [_department(code, bureau) for bureau in bureaus_of(code)]
+        departments += [_department(code, bureau=bureau) for bureau in bureaus_of(code)]
     return {"areas": areas, "departments": departments}
 
 
-def _department(area: str, bureau: str) -> Document:
+def _department(area: str, *, bureau: str) -> Document:
     tibetan = BUREAUS[bureau].get("bo")
     if tibetan is not None:
         # The name of the area ends with a sign that may stand only at the end of the whole name.
         tibetan = AREAS[area]["bo"].rstrip("།") + tibetan
     name = {"zh": AREAS[area]["zh"] + BUREAUS[bureau]["zh"], "bo": tibetan}
-    return {"area_code": area, "code": department_code(area, bureau), "name": name}
+    return {"area_code": area, "code": department_code(area, bureau=bureau), "name": name}
 
 
 def documents() -> list[Document]:
@@ -84,24 +84,26 @@ def documents() -> list[Document]:
         for bureau in bureaus_of(area):
             for number, entry in tables.matters(bureau).items():
                 if area == CITY or entry.get("counties"):
-                    found.append(_document(area, bureau, number=number, entry=entry))
+                    found.append(_document(area, bureau=bureau, number=number, entry=entry))
     return found
 
 
 def city_document(matter: str) -> Document:
     """The document of one of the city's matters, named as `bureau/number`."""
     bureau, number = matter.split("/")
-    return _document(CITY, bureau, number=number, entry=tables.matters(bureau)[number])
+    return _document(CITY, bureau=bureau, number=number, entry=tables.matters(bureau)[number])
 
 
 def code_of(matter: str) -> str:
     """The implementing code of one of the city's matters, named as `bureau/number`."""
     bureau, number = matter.split("/")
     entry = tables.matters(bureau)[number]
-    return _implementing_code(CITY, bureau, basic=_basic_code(bureau, number, entry=entry))
+    return _implementing_code(
+        CITY, bureau=bureau, basic=_basic_code(bureau, number=number, entry=entry)
+    )
 
 
-def _basic_code(bureau: str, number: str, *, entry: Matter) -> str:
+def _basic_code(bureau: str, *, number: str, entry: Matter) -> str:
     """基本编码 of a matter."""
     return f"54{reading.KINDS[entry['kind']]}{BUREAUS[bureau]['code']}{number}000"
 
@@ -111,14 +113,14 @@ def _level(area: str) -> str:
     return "3" if area == CITY else "4"
 
 
-def _implementing_code(area: str, bureau: str, *, basic: str) -> str:
+def _implementing_code(area: str, *, bureau: str, basic: str) -> str:
     """实施编码 of a matter."""
-    return department_code(area, bureau) + _level(area) + basic
+    return department_code(area, bureau=bureau) + _level(area) + basic
 
 
-def _document(area: str, bureau: str, *, number: str, entry: Matter) -> Document:
-    basic = _basic_code(bureau, number, entry=entry)
-    code = _implementing_code(area, bureau, basic=basic)
+def _document(area: str, *, bureau: str, number: str, entry: Matter) -> Document:
+    basic = _basic_code(bureau, number=number, entry=entry)
+    code = _implementing_code(area, bureau=bureau, basic=basic)
     papers, type_codes = tables.license_types()["types"], license_type_codes()
     phone = list(BUREAUS).index(bureau)
     hall = {
@@ -132,9 +134,9 @@ def _document(area: str, bureau: str, *, number: str, entry: Matter) -> Document
         "code": code,
         "catalog_code": basic,
         "catalog_entry": reading.catalog_entry(basic, entry),
-        "handling_items": list(reading.handling_items(entry.get("items", ""), code)),
+        "handling_items": list(reading.handling_items(entry.get("items", ""), code=code)),
         "area_code": area,
-        "department_code": department_code(area, bureau),
+        "department_code": department_code(area, bureau=bureau),
         "level": _level(area),
         "places": [hall],
         "consult_phone": f"0891-6{area[3:6]}{phone:03d}",

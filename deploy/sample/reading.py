@@ -225,7 +225,7 @@ def _columns(text: str, number: int) -> list[str]:
     return columns + [""] * (number - len(columns))
 
 
-def handling_items(text: str, code: str) -> Iterator[Document]:
+def handling_items(text: str, *, code: str) -> Iterator[Document]:
     """业务办理项 of the matter with this implementing code."""
     for number, word in enumerate(text.split(), start=1):
         name, days = _name_and_days(word)

@@ -63,11 +63,11 @@ class StoredRecord(NamedTuple):
 
 
 def _stored(
-    resource: str, key: str, *, version: int, op: str, record: Row, day: str = ""
+    resource: str, *, key: str, version: int, op: str, record: Row, day: str = ""
 ) -> StoredRecord:
     return _stored_text(
         resource,
-        key,
+        key=key,
         version=version,
         op=op,
         day=day or str(record[DAY_COLUMN[resource]]),
@@ -76,9 +76,9 @@ def _stored(
 
 
 def _stored_text(
-    resource: str, key: str, *, version: int, op: str, day: str, text: str
+    resource: str, *, key: str, version: int, op: str, day: str, text: str
 ) -> StoredRecord:
-    weight = entry(stream(resource), key, version=version, op=op, rd=digest(text))
+    weight = entry(stream(resource), key=key, version=version, op=op, rd=digest(text))
     return StoredRecord(key, version, op, day, text, weight.b1, weight.b2, weight.d1, weight.d2)
 
 
@@ -206,7 +206,7 @@ class Store:
             self.truth["lost"].append(key)
         else:
             version, op = int(first["version"] or 0), str(first["cd_operation"])
-            stored = _stored(batch.resource, key, version=version, op=op, record=record)
+            stored = _stored(batch.resource, key=key, version=version, op=op, record=record)
             self._upsert(batch.resource, stored)
 
     def _upsert(self, resource: str, record: StoredRecord) -> None:
@@ -230,7 +230,7 @@ class Store:
         return keys
 
     def cut(
-        self, run_id: str, resource: str, *, first: str, last: str, without: set[str]
+        self, run_id: str, *, resource: str, first: str, last: str, without: set[str]
     ) -> list[str]:
         """Keep what is there now, of the days `first` to `last`, for a reconciliation.
 
@@ -292,7 +292,7 @@ class Store:
         for (day, _), records in snapshot.children.items():
             for r in records:
                 found[day].append(
-                    row_hash(name, r.key, version=r.version, op=r.op, rd=digest(r.text))
+                    row_hash(name, key=r.key, version=r.version, op=r.op, rd=digest(r.text))
                 )
         return {day: window_digest(hashes) for day, hashes in found.items()}
 
@@ -307,7 +307,7 @@ class Store:
         plain = name.removesuffix("_unqbak")
         resource = next(resource for resource, tables in COLUMNS.items() if plain in tables)
         if name != plain:
-            return self._rejects(resource, plain, batch_id=batch_id)
+            return self._rejects(resource, table=plain, batch_id=batch_id)
         wanted = {KEY[resource], *COLUMNS[resource][plain]}
         shown: list[Row] = []
         for records in self.records[resource].values():
@@ -315,15 +315,15 @@ class Store:
                 values: Row = orjson.loads(record.text)
                 row = {column: values[column] for column in values if column in wanted}
                 # Only the first table has a row of every record; the others need a column of it.
-                if len(row) > 1 or _is_first_table(resource, plain):
+                if len(row) > 1 or _is_first_table(resource, table=plain):
                     shown.append(row)
         return shown
 
     def _rejects(
-        self, resource: str, table: str, *, batch_id: str | None
+        self, resource: str, *, table: str, batch_id: str | None
     ) -> Sequence[Mapping[str, Value | float]]:
         found: list[dict[str, Value | float]] = []
-        if not _is_first_table(resource, table):
+        if not _is_first_table(resource, table=table):
             return found
         for key, batch in self.batches.items():
             if batch.resource == resource and batch_id in (None, key):
@@ -338,29 +338,29 @@ class Store:
             if mistake == "lose":
                 del mine[key]
             elif mistake == "extra":
-                mine[key] = [self._invent(resource, key)]
+                mine[key] = [self._invent(resource, key=key)]
             elif mistake == "duplicate":
                 mine[key].append(mine[key][0])
             else:
                 mine[key] = [_spoiled(resource, mine[key][0], mistake=mistake)]
 
-    def _invent(self, resource: str, key: str) -> StoredRecord:
+    def _invent(self, resource: str, *, key: str) -> StoredRecord:
         day = next(iter(self.records[resource].values()))[0].day
         record: Row = {KEY[resource]: key, DAY_COLUMN[resource]: day}
-        return _stored(resource, key, version=1, op="I", record=record)
+        return _stored(resource, key=key, version=1, op="I", record=record)
 
     def load(self, resource: str, lines: Iterable[bytes]) -> int:
         """Store records as they are, for benchmarks; returns their number."""
         number = 0
         for line in lines:
             key, version, op, day, text = orjson.loads(line)
-            stored = _stored_text(resource, key, version=version, op=op, day=day, text=text)
+            stored = _stored_text(resource, key=key, version=version, op=op, day=day, text=text)
             self.records[resource][key] = [stored]
             number += 1
         return number
 
 
-def _is_first_table(resource: str, table: str) -> bool:
+def _is_first_table(resource: str, *, table: str) -> bool:
     return table == next(iter(COLUMNS[resource]))
 
 
@@ -381,4 +381,4 @@ def _spoiled(resource: str, stored: StoredRecord, *, mistake: Mistake) -> Stored
         record["project_name"] = "他处改写"
         # Its sums stay, so that only the list of the records shows it.
         return stored._replace(text=canonical(record))
-    return _stored(resource, stored.key, version=version, op=op, record=record, day=stored.day)
+    return _stored(resource, key=stored.key, version=version, op=op, record=record, day=stored.day)

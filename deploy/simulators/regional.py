@@ -125,7 +125,7 @@ def _add_reconciliation(app: FastAPI, store: Store) -> None:
         asked = orjson.loads(await request.body())
         own = store.cut(
             run_id,
-            asked["resource"],
+            resource=asked["resource"],
             first=asked["first"],
             last=asked["last"],
             without=set(asked["open"]),

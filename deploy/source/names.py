@@ -141,7 +141,7 @@ class CodeBase:
             self.modules[module.name] = module
 
     def look_up(
-        self, module: str, name: str, *, hops: list[Module] | None = None
+        self, module: str, *, name: str, hops: list[Module] | None = None
     ) -> Meaning | None:
         """What `name` means in `module`. Every module that the search passes is added to `hops`."""
         passed = hops if hops is not None else []
@@ -149,14 +149,14 @@ class CodeBase:
             here = self.modules.get(module)
             found = here.names.get(name) if here is not None else None
             if here is None or found is None:
-                return self._submodule(module, name)
+                return self._submodule(module, name=name)
             passed.append(here)
             if not isinstance(found, Imported):
                 return found
             module, name = found.origin, found.name
         return None
 
-    def _submodule(self, package: str, name: str) -> ModuleName | None:
+    def _submodule(self, package: str, *, name: str) -> ModuleName | None:
         dotted = f"{package}.{name}"
         return ModuleName(dotted) if dotted in self.modules else None
 
@@ -167,12 +167,12 @@ class CodeBase:
         if isinstance(expression, ast.Subscript):
             return self.meaning(module, expression.value, hops=hops)
         if isinstance(expression, ast.Name):
-            return self.look_up(module.name, expression.id, hops=hops)
+            return self.look_up(module.name, name=expression.id, hops=hops)
         if not isinstance(expression, ast.Attribute):
             return None
         owner = self.meaning(module, expression.value, hops=hops)
         if isinstance(owner, ModuleName):
-            return self.look_up(owner.name, expression.attr, hops=hops)
+            return self.look_up(owner.name, name=expression.attr, hops=hops)
         if isinstance(owner, Class):
             return self.member(owner, expression.attr)
         return None

@@ -136,7 +136,7 @@ class TypeReader:
             case ast.Name():
                 if expression.id in scope.variables:
                     return scope.variables[expression.id]
-                return self._of_meaning(self.code.look_up(scope.module.name, expression.id))
+                return self._of_meaning(self.code.look_up(scope.module.name, name=expression.id))
             case ast.Attribute():
                 return self._of_attribute(scope, expression)
             case ast.Call():

@@ -13,7 +13,7 @@ from shared.errors import ForbiddenError
 from shared.http.dependencies import Now, ReadSession, Session, settings_of
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.security.auth import MaybeCaller, with_role
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -56,14 +56,14 @@ async def get_daily_report(
     Staff see the present figures (revision 0) while the day is not published, and when they ask
     for them: what a correction would publish. Figures of ratings are for staff alone.
     """
-    is_staff = caller is not None and caller.kind == "staff"
+    is_staff = caller is not None and caller.kind is CallerKind.STAFF
     if live and not is_staff:
         raise ForbiddenError("figures that are not published are for staff")
     if live is None and is_staff and revision is None:
         live = await queries.find_report(session, day) is None
     report = await _find_report(session, day, revision=revision, live=bool(live))
     if area is not None or department is not None:
-        report = report.only(area, department)
+        report = report.only(area, department=department)
     if not is_staff:
         report = report.without_ratings()
     return report

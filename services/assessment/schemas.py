@@ -72,7 +72,7 @@ class DailyReportRead(BaseModel):
             departments=sums.departments,
         )
 
-    def only(self, area: str | None, department: str | None) -> Self:
+    def only(self, area: str | None, *, department: str | None) -> Self:
         """The part of one area or department, with sums over that part."""
         rows: list[DepartmentRow] = []
         for row in self.departments:

@@ -34,7 +34,7 @@ from shared.messaging import outbox
 State = CaseState | MatterState | RatingState
 
 
-def _store_statement(table: str, key: str, *, state: type[State]) -> Direct[NoRow]:
+def _store_statement(table: str, *, key: str, state: type[State]) -> Direct[NoRow]:
     """Records and counters of a batch in one fixed statement.
 
     Composing SQL for each batch would cost more than running it. Rows are written in one order
@@ -62,9 +62,9 @@ def _store_statement(table: str, key: str, *, state: type[State]) -> Direct[NoRo
     )
 
 
-STORE_CASES = _store_statement("case_record", "case_id", state=CaseState)
-STORE_MATTERS = _store_statement("matter_record", "matter_id", state=MatterState)
-STORE_RATINGS = _store_statement("rating_record", "subject_id", state=RatingState)
+STORE_CASES = _store_statement("case_record", key="case_id", state=CaseState)
+STORE_MATTERS = _store_statement("matter_record", key="matter_id", state=MatterState)
+STORE_RATINGS = _store_statement("rating_record", key="subject_id", state=RatingState)
 
 
 async def count_cases(session: AsyncSession, events: Sequence[Event]) -> None:

@@ -12,7 +12,7 @@ from shared.domain.workdays import Moment
 from shared.http.dependencies import Now, Session, act_by, settings_of
 from shared.runtime.storage import Storage
 from shared.security.auth import current_caller, with_role, with_scope
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 OFFICER_ROLES = ("window_clerk", "approver", "leader", "delivery", "department_head")
 FIRST = UUID(int=0)
@@ -68,6 +68,6 @@ def belongs_to(caller: Caller, area_code: str, *, department_code: str) -> bool:
 
 def is_officer_of(caller: Caller, area_code: str, *, department_code: str) -> bool:
     """Whether the caller is an officer of this department."""
-    if caller.kind != "staff" or not caller.roles.intersection(OFFICER_ROLES):
+    if caller.kind is not CallerKind.STAFF or not caller.roles.intersection(OFFICER_ROLES):
         return False
     return belongs_to(caller, area_code, department_code=department_code)

@@ -125,7 +125,7 @@ class Journal:
         opinion: str | None = None
         if step.opinion is not None:
             # PostgreSQL reads `\\x…` as bytes.
-            opinion = "\\x" + encrypt(step.opinion, OPINION_PURPOSE).hex()
+            opinion = "\\x" + encrypt(step.opinion, purpose=OPINION_PURPOSE).hex()
         row: dict[str, object] = {
             "id": new_id(),
             "case_id": step.case_id,
@@ -158,7 +158,9 @@ class Journal:
         detail: Mapping[str, object],
     ) -> None:
         """An entry of the audit trail, with events, for what is no step of a case."""
-        entry = audit.entry(action, object_type, object_id=object_id, reason=reason, **detail)
+        entry = audit.entry(
+            action, object_type=object_type, object_id=object_id, reason=reason, **detail
+        )
         self._trail.append(entry)
         self._events.extend(events)
 

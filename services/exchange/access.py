@@ -13,14 +13,14 @@ from shared.database.session import Database
 from shared.errors import ForbiddenError
 from shared.http.dependencies import Db, Session
 from shared.security.auth import CurrentCaller, with_scope
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 EVENTS = "exchange:events"
 PUSH = "exchange:push"
 
 
 def is_administrator(caller: Caller) -> bool:
-    return caller.kind == "staff" and "administrator" in caller.roles
+    return caller.kind is CallerKind.STAFF and "administrator" in caller.roles
 
 
 async def require_active_peer(session: AsyncSession, caller: Caller) -> Peer:
@@ -29,7 +29,7 @@ async def require_active_peer(session: AsyncSession, caller: Caller) -> Peer:
     Raises `ForbiddenError` for everybody else, whatever is asked for.
     """
     peer = None
-    if caller.kind == "system":
+    if caller.kind is CallerKind.SYSTEM:
         peer = await find_active_peer_of(session, UUID(caller.subject))
     if peer is None:
         raise ForbiddenError("this is for the system of an active peer")
@@ -96,7 +96,7 @@ async def batch_viewer(database: Db, caller: CurrentCaller) -> Peer | None:
     """Dependency: the calling peer; None for an administrator, who may look at all batches."""
     if is_administrator(caller):
         return None
-    if caller.kind != "system" or PUSH not in caller.scopes:
+    if caller.kind is not CallerKind.SYSTEM or PUSH not in caller.scopes:
         raise ForbiddenError(
             "this needs a system with the scope {scope}, or an administrator", scope=PUSH
         )

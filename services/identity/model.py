@@ -27,6 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared import clock
 from shared.database.columns import EnumText, StoredModel, enum_column, json_column
 from shared.database.common_tables import SmsMessageRow
+from shared.database.key_ring import KeyRow
 from shared.database.session import new_metadata
 from shared.errors import ConflictError, FieldError, InvalidInputError
 from shared.events.identity import (
@@ -41,7 +42,6 @@ from shared.events.identity import (
 )
 from shared.ids import new_id
 from shared.security.crypto import Encrypted, seal_for
-from shared.security.key_ring import KeyRow
 
 
 class AccountKind(StrEnum):
@@ -318,13 +318,13 @@ def check_roles(roles: Iterable[StaffRole]) -> list[StaffRole]:
                 continue
             for other in chosen:
                 if other in second:
-                    faults.append(_excluding(one, other))
+                    faults.append(_excluding(one, other=other))
     if faults:
         raise InvalidInputError("duties that exclude each other", faults)
     return chosen
 
 
-def _excluding(one: StaffRole, other: StaffRole) -> FieldError:
+def _excluding(one: StaffRole, *, other: StaffRole) -> FieldError:
     return FieldError(
         "roles",
         "excluding_duties",

@@ -41,14 +41,14 @@ class OrganisationProvider(Protocol):
     """Tells whether the register names this person as legal representative (市场监管法人核验)."""
 
     async def verify(
-        self, uscc: str, name: str, *, representative: str, id_number: str
+        self, uscc: str, *, name: str, representative: str, id_number: str
     ) -> bool: ...
 
 
 class OrganisationSimulator:
     """Accepts every sound USCC."""
 
-    async def verify(self, uscc: str, name: str, *, representative: str, id_number: str) -> bool:
+    async def verify(self, uscc: str, *, name: str, representative: str, id_number: str) -> bool:
         try:
             _ = codes.check_uscc(uscc)
         except ValueError:
@@ -69,13 +69,13 @@ class MiniProgramIds(NamedTuple):
 class MiniProgramProvider(Protocol):
     """Exchanges the one-time code of a mini-program (小程序登录); None for a wrong code."""
 
-    async def exchange(self, app_id: str, code: str) -> MiniProgramIds | None: ...
+    async def exchange(self, app_id: str, *, code: str) -> MiniProgramIds | None: ...
 
 
 class MiniProgramSimulator:
     """Reads the user out of the code: `openid` or `openid:unionid`; `invalid` is a wrong code."""
 
-    async def exchange(self, app_id: str, code: str) -> MiniProgramIds | None:
+    async def exchange(self, app_id: str, *, code: str) -> MiniProgramIds | None:
         openid, _, unionid = code.partition(":")
         if not openid or code == "invalid":
             return None

@@ -31,9 +31,9 @@ def new_sms_code() -> str:
     return f"{secrets.randbelow(1_000_000):06d}"
 
 
-def sms_code_hash(phone: str, purpose: str, *, code: str) -> bytes:
+def sms_code_hash(phone: str, *, purpose: str, code: str) -> bytes:
     """A code is bound to its phone and purpose."""
-    return lookup_hash(f"{phone}/{purpose}/{code}", "sms_code")
+    return lookup_hash(f"{phone}/{purpose}/{code}", purpose="sms_code")
 
 
 def new_totp_secret() -> str:
@@ -50,7 +50,7 @@ def totp(secret: str, step: int) -> str:
     return f"{(number & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
-def totp_step(secret: str, code: str, *, moment: float, last_step: int) -> int | None:
+def totp_step(secret: str, *, code: str, moment: float, last_step: int) -> int | None:
     """The step whose code this is; None when it is none.
 
     The step before and after `moment` (epoch seconds) are allowed. A step up to `last_step`, the
@@ -69,7 +69,7 @@ def refresh_token(session_id: UUID, generation: int) -> str:
 
     It is derived with the service's key and never stored.
     """
-    mac = lookup_hash(f"{session_id}/{generation}", "refresh_token")
+    mac = lookup_hash(f"{session_id}/{generation}", purpose="refresh_token")
     return f"{session_id}.{generation}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
@@ -110,12 +110,12 @@ class MiniProgramUser(NamedTuple):
     unionid_hash: bytes | None
 
     @classmethod
-    def of(cls, app_id: str, openid: str, *, unionid: str | None) -> "MiniProgramUser":
+    def of(cls, app_id: str, *, openid: str, unionid: str | None) -> "MiniProgramUser":
         # In hexadecimal: look-up hashes ignore case, and these ids differ by case.
         unionid_hash: bytes | None = None
         if unionid:
-            unionid_hash = lookup_hash(unionid.encode().hex(), "unionid")
-        return cls(app_id, lookup_hash(openid.encode().hex(), "openid"), unionid_hash)
+            unionid_hash = lookup_hash(unionid.encode().hex(), purpose="unionid")
+        return cls(app_id, lookup_hash(openid.encode().hex(), purpose="openid"), unionid_hash)
 
 
 BindingContent = tuple[str, str, str | None, int]
@@ -132,13 +132,15 @@ def binding_token(user: MiniProgramUser, expires: int) -> str:
     if user.unionid_hash:
         unionid = user.unionid_hash.hex()
     content = orjson.dumps([user.app_id, user.openid_hash.hex(), unionid, expires]).hex()
-    return f"{content}.{lookup_hash(content, 'binding_token').hex()}"
+    return f"{content}.{lookup_hash(content, purpose='binding_token').hex()}"
 
 
 def read_binding_token(token: str, moment: float) -> MiniProgramUser | None:
     """The user whom a token of this service names at `moment`; None for any other text."""
     content, _, mac = token.partition(".")
-    if not hmac.compare_digest(lookup_hash(content, "binding_token").hex().encode(), mac.encode()):
+    if not hmac.compare_digest(
+        lookup_hash(content, purpose="binding_token").hex().encode(), mac.encode()
+    ):
         return None
     app_id, openid, unionid, expires = _binding_content.validate_json(bytes.fromhex(content))
     if moment >= expires:

@@ -83,15 +83,19 @@ class Journal:
         )
         self._steps.append(step)
         self.append_audit(
-            f"license.{operation}", license.id, object_type="license", reason=reason, **detail
+            f"license.{operation}",
+            object_id=license.id,
+            object_type="license",
+            reason=reason,
+            **detail,
         )
         self._events.append(event)
 
     def append_audit(
         self,
         action: str,
-        object_id: object,
         *,
+        object_id: object,
         object_type: str = "license",
         reason: str | None = None,
         **detail: object,
@@ -100,7 +104,9 @@ class Journal:
 
         Its object is a license unless said otherwise.
         """
-        entry = audit.entry(action, object_type, object_id=object_id, reason=reason, **detail)
+        entry = audit.entry(
+            action, object_type=object_type, object_id=object_id, reason=reason, **detail
+        )
         self._audits.append(AuditRow(**entry))
 
     def append_events(self, *events: Event) -> None:
@@ -127,7 +133,11 @@ def issue_values(
     if audited:
         for row in rows:
             entry = audit.entry(
-                "license.issue", "license", object_id=row.id, type=row.type_code, origin=row.origin
+                "license.issue",
+                object_type="license",
+                object_id=row.id,
+                type=row.type_code,
+                origin=row.origin,
             )
             audits.append(entry)
     return StatementValues(

@@ -9,7 +9,7 @@ left out, and no numbers but small integers. A signature is a compact JWS withou
 import binascii
 import hashlib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
@@ -17,7 +17,7 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.security.key_ring import decode, encode
+from shared.database.key_ring import decode, encode
 
 # The members of a JWK depend on its algorithm.
 Jwk = Mapping[str, Any]
@@ -66,7 +66,7 @@ class Ed25519Signer:
 
     algorithm = "EdDSA"
 
-    def __init__(self, kid: str, private: str) -> None:
+    def __init__(self, kid: str, *, private: str) -> None:
         self.kid = kid
         self._key = Ed25519PrivateKey.from_private_bytes(decode(private))
         self._header = encode(orjson.dumps({"alg": self.algorithm, "kid": kid}))
@@ -95,7 +95,13 @@ class Verifier(Protocol):
     def __call__(self, jwk: Jwk, content: bytes, *, signature: bytes) -> bool: ...
 
 
-SIGNERS: Mapping[str, Callable[[str, str], Signer]] = {Ed25519Signer.algorithm: Ed25519Signer}
+class SignerFactory(Protocol):
+    """Makes the signer of a key."""
+
+    def __call__(self, kid: str, *, private: str) -> Signer: ...
+
+
+SIGNERS: Mapping[str, SignerFactory] = {Ed25519Signer.algorithm: Ed25519Signer}
 VERIFIERS: Mapping[str, Verifier] = {Ed25519Signer.algorithm: _verify_ed25519}
 
 

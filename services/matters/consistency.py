@@ -63,7 +63,7 @@ def _code_structure(d: MatterDocument) -> Iterator[FieldError]:
     try:
         basic_code = codes.check_implementing_code(d.code)[19:]
     except ValueError as error:
-        yield FieldError.of("code", "code_structure", error=error)
+        yield FieldError.of("code", rule="code_structure", error=error)
         return
     if d.catalog_code and d.catalog_code != basic_code:
         yield FieldError(
@@ -86,7 +86,7 @@ def _catalog_entry(d: MatterDocument) -> Iterator[FieldError]:
     try:
         code = codes.check_catalog_code(entry.code)
     except ValueError as error:
-        yield FieldError.of("catalog_entry.code", "catalog_entry", error=error)
+        yield FieldError.of("catalog_entry.code", rule="catalog_entry", error=error)
     else:
         yield from _catalog_code(d, code, entry_type=entry.type)
     if entry.type != d.type:
@@ -169,7 +169,7 @@ def _handling_item_code(
     try:
         code = codes.check_handling_item_code(code)
     except ValueError as error:
-        yield FieldError.of(field, "handling_item_codes", error=error)
+        yield FieldError.of(field, rule="handling_item_codes", error=error)
         return
     if code[:31] != d.code.strip().upper():
         yield FieldError(

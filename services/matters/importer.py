@@ -240,7 +240,7 @@ def _gather(rows: Sequence[ImportedRow]) -> None:
     seen: dict[RowPlace, int] = {}
     good: list[ImportedRow] = []
     for row in rows:
-        for name, rule in list(_item_conflicts(row, first, seen=seen)):
+        for name, rule in list(_item_conflicts(row, first=first, seen=seen)):
             row.add(name, rule)
         if row.errors:
             row.document = None
@@ -255,7 +255,7 @@ def _names_item(values: dict[str, str]) -> bool:
 
 
 def _item_conflicts(
-    row: ImportedRow, first: ImportedRow, *, seen: dict[RowPlace, int]
+    row: ImportedRow, *, first: ImportedRow, seen: dict[RowPlace, int]
 ) -> Iterator[tuple[str, Rule]]:
     """Why a row cannot stand beside the others of its code: column and rule."""
     if row is not first and not (_names_item(row.values) and _names_item(first.values)):
@@ -377,7 +377,7 @@ def _checked(row: ImportedRow, name: str, *, check: Callable[[str], str]) -> str
     try:
         return check(row.values[name])
     except ValueError as error:
-        row.errors.append(FieldError.of(name, "structure", error=error, row=row.row))
+        row.errors.append(FieldError.of(name, rule="structure", error=error, row=row.row))
         return None
 
 

@@ -72,8 +72,10 @@ def synonyms() -> dict[str, list[str]]:
     """Colloquial word → official words."""
     table: dict[str, list[str]] = {}
     with (Path(__file__).parent / "synonyms.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            table.setdefault(row["colloquial"], []).append(row["official"])
+        lines = csv.reader(file)
+        _ = next(lines)  # the names of the columns
+        for colloquial, official in lines:
+            table.setdefault(colloquial, []).append(official)
     return table
 
 
@@ -119,7 +121,7 @@ def quoted(word: str) -> str:
     return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+def part_query(forms: Iterable[str], *, facets: Iterable[str]) -> str:
     """A tsquery text: all words of any form, and all facets.
 
     It is empty when there is no word in any form.
@@ -135,7 +137,7 @@ def part_query(forms: Iterable[str], facets: Iterable[str]) -> str:
     return _all([_any(alternatives), *map(quoted, facets)])
 
 
-def head_query(forms: Iterable[str], facets: Iterable[str]) -> str:
+def head_query(forms: Iterable[str], *, facets: Iterable[str]) -> str:
     """A tsquery text for the hits that come first, with all facets.
 
     A name that begins like any form and has its words, or a line that equals a form.

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header
 
 from services.ratings.calendar.dependencies import current_moment
-from services.ratings.model_base import CallerKind, DuePlace, Office, Role, Scope
+from services.ratings.model_base import DuePlace, Office, Role, Scope
 from services.ratings.settings import Settings
 from shared.database.acts import Act
 from shared.domain.workdays import Moment
@@ -15,7 +15,7 @@ from shared.errors import ForbiddenError
 from shared.http.dependencies import act_by, settings_of
 from shared.pagination import decode_cursor
 from shared.security.auth import CurrentCaller, with_role
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 PUSH = "ratings:push"
 """Scope of systems that order printed tokens and show the codes of windows."""
@@ -74,11 +74,11 @@ RatingToken = Annotated[
 
 
 def _is_system(caller: Caller) -> bool:
-    return caller.kind == CallerKind.SYSTEM and PUSH in caller.scopes
+    return caller.kind is CallerKind.SYSTEM and PUSH in caller.scopes
 
 
 def _is_staff(caller: Caller, role: Role) -> bool:
-    return caller.kind == CallerKind.STAFF and role in caller.roles
+    return caller.kind is CallerKind.STAFF and role in caller.roles
 
 
 async def _orderer(caller: CurrentCaller) -> Caller:

@@ -59,5 +59,5 @@ async def list_sms_messages(
 ) -> list[SentMessage]:
     """What the development sender sent to a number; 404 in production."""
     _check_development(settings)
-    found = await tokens.list_messages(session, lookup_hash(phone, "phone"))
+    found = await tokens.list_messages(session, lookup_hash(phone, purpose="phone"))
     return [SentMessage(sent_at=message.sent_at, text=message.text) for message in found]

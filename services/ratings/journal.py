@@ -136,7 +136,7 @@ class Journal:
         # Made now and not in `write`: rows keep the order in which things happened.
         columns = audit.entry(
             entry.action.value,
-            entry.action.object_type,
+            object_type=entry.action.object_type,
             object_id=entry.object_id,
             reason=entry.reason,
             **entry.detail,

@@ -9,25 +9,13 @@ from sqlalchemy import Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database.session import new_metadata
-from shared.security.tokens import Caller
+from shared.security.tokens import CITIZENS, Caller
 
 OFFICE_COLUMNS = ("area_code", "department_code")
 
 
 class Base(DeclarativeBase):
     metadata = new_metadata()
-
-
-class CallerKind(StrEnum):
-    """Kinds of accounts, as access tokens name them."""
-
-    PERSON = "person"
-    ORGANISATION = "organisation"
-    STAFF = "staff"
-    SYSTEM = "system"
-
-
-CITIZENS = frozenset({CallerKind.PERSON, CallerKind.ORGANISATION})
 
 
 class Role(StrEnum):

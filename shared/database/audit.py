@@ -60,12 +60,14 @@ def record(
     `detail` holds JSON values without personal data.
     """
     session.add(
-        AuditRow(**entry(action, object_type, object_id=object_id, reason=reason, **detail))
+        AuditRow(
+            **entry(action, object_type=object_type, object_id=object_id, reason=reason, **detail)
+        )
     )
 
 
 def entry(
-    action: str, object_type: str, *, object_id: object, reason: str | None = None, **detail: Any
+    action: str, *, object_type: str, object_id: object, reason: str | None = None, **detail: Any
 ) -> dict[str, Any]:
     """The columns of one row, for a statement that writes it together with others."""
     about = context.current()

@@ -122,8 +122,8 @@ def _counted(
 
 def _parameters(guess: Guess) -> dict[str, object]:
     return {
-        "try_address": lookup_hash(guess.address, "tries/address"),
-        "try_number": lookup_hash(guess.number, "tries/number"),
+        "try_address": lookup_hash(guess.address, purpose="tries/address"),
+        "try_number": lookup_hash(guess.number, purpose="tries/number"),
         "try_now": guess.now,
         "try_expired": guess.now - guess.budget.window,
         "per_address": guess.budget.per_address,

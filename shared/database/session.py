@@ -79,7 +79,8 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _replace_ended)
         event.listen(self.engine.sync_engine, "checkin", _end_unfinished)
-        self._keys = (data_key, platform_key)
+        self._data_key = data_key
+        self._platform_key = platform_key
 
     @asynccontextmanager
     async def transaction(self, *, snapshot: bool = False) -> AsyncGenerator[AsyncSession]:
@@ -107,7 +108,7 @@ class Database:
 
     @asynccontextmanager
     async def _session(self, **chosen: Any) -> AsyncGenerator[AsyncSession]:
-        with use_key(*self._keys):
+        with use_key(self._data_key, platform=self._platform_key):
             session = AsyncSession(
                 self.engine, sync_session_class=_Session, expire_on_commit=False, info=chosen
             )

@@ -98,15 +98,15 @@ class Entry:
     d2: int
 
 
-def row_hash(of_stream: str, key: str, *, version: int, op: str, rd: bytes) -> tuple[bytes, bytes]:
+def row_hash(of_stream: str, *, key: str, version: int, op: str, rd: bytes) -> tuple[bytes, bytes]:
     """`kh` and `e` of one row."""
-    kh = key_hash(of_stream, key)
+    kh = key_hash(of_stream, key=key)
     return kh, hashlib.sha256(kh + version.to_bytes(8, "big") + op.encode() + rd).digest()
 
 
-def entry(of_stream: str, key: str, *, version: int, op: str, rd: bytes) -> Entry:
+def entry(of_stream: str, *, key: str, version: int, op: str, rd: bytes) -> Entry:
     """The entry of one row."""
-    kh, e = row_hash(of_stream, key, version=version, op=op, rd=rd)
+    kh, e = row_hash(of_stream, key=key, version=version, op=op, rd=rd)
     return Entry(kh[0], kh[1], int.from_bytes(e[:8], "big"), int.from_bytes(e[8:16], "big"))
 
 
@@ -120,7 +120,7 @@ def list_digest(windows: Mapping[Any, bytes]) -> str:
     return hashlib.sha256(b"".join(windows[day] for day in sorted(windows))).hexdigest()
 
 
-def key_hash(of_stream: str, key: str) -> bytes:
+def key_hash(of_stream: str, *, key: str) -> bytes:
     return hashlib.sha256(f"{of_stream}\0{key}".encode()).digest()
 
 

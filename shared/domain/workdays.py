@@ -60,13 +60,13 @@ class WorkCalendar:
             number -= self.is_working(day)
         return day
 
-    def working_days_between(self, start: date, end: date) -> int:
+    def working_days_between(self, start: date, *, end: date) -> int:
         """Working days after `start` up to and including `end`.
 
         The number is negative when `end` is before `start`.
         """
         if end < start:
-            return -self.working_days_between(end, start)
+            return -self.working_days_between(end, end=start)
         if start >= self._days[0] and end <= self._days[-1]:
             return bisect_right(self._days, end) - bisect_right(self._days, start)
         return sum(
@@ -79,7 +79,7 @@ class WorkCalendar:
         if place >= 0 and end <= self._days[-1]:
             return self._days[place]
         day = end
-        while self.working_days_between(day - timedelta(days=1), end) <= number:
+        while self.working_days_between(day - timedelta(days=1), end=end) <= number:
             day -= timedelta(days=1)
         return day
 
@@ -92,7 +92,7 @@ class WorkCalendar:
             else self._walk(day - timedelta(days=1), 1)
         )
 
-    def is_provisional(self, start: date, end: date) -> bool:
+    def is_provisional(self, start: date, *, end: date) -> bool:
         """Whether the span touches a year whose holidays are not announced."""
         return not set(range(start.year, end.year + 1)) <= self.covered_years
 

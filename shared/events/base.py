@@ -40,7 +40,7 @@ class Event(BaseModel):
         if service:
             cls.service = service
         if fact:
-            cls.wire_type = event_type(cls.service, fact, version=version)
+            cls.wire_type = event_type(cls.service, fact=fact, version=version)
             _registry[cls.wire_type] = cls
 
     @property
@@ -49,7 +49,7 @@ class Event(BaseModel):
         raise NotImplementedError(f"{type(self).__name__} names no aggregate")
 
 
-def event_type(service: str, fact: str, *, version: int = 1) -> str:
+def event_type(service: str, *, fact: str, version: int = 1) -> str:
     return f"tongban.{service}.{fact}.v{version}"
 
 

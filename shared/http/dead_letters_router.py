@@ -55,6 +55,7 @@ def router(service: str) -> APIRouter:
 
     @api.get("")
     async def list_dead_letters(  # pyright: ignore[reportUnusedFunction] - a route
+        *,
         session: ReadSession,
         _administrator: Administrator,
         key: str | None = None,

@@ -40,7 +40,7 @@ async def required_version(
 IfMatch = Annotated[int, Depends(required_version)]
 
 
-def check_version(current: int, expected: int) -> None:
+def check_version(current: int, *, expected: int) -> None:
     """412 when the record has changed since it was read."""
     if current != expected:
         raise PreconditionFailedError(

@@ -117,11 +117,11 @@ class Claim:
             **self._identity,
             status=response.status_code,
             headers=orjson.dumps(headers).decode(),
-            body=encrypt(bytes(response.body).decode(), PURPOSE),
+            body=encrypt(bytes(response.body).decode(), purpose=PURPOSE),
         )
 
 
-async def claim_key(
+async def claim_key(  # noqa: PLR0917 - FastAPI gives all by name
     request: Request,
     session: Session,
     caller: CurrentCaller,

@@ -26,7 +26,7 @@ class RequestScope:
         self.service = service
         self._unreviewed = unreviewed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -448,12 +448,12 @@ class Inbox:
             except Exception as error:
                 if is_database_trouble(error):
                     raise
-                postponed = self._postponed(letter.position, letter.attempts, error=error)
+                postponed = self._postponed(letter.position, attempts=letter.attempts, error=error)
                 _ = await session.execute(POSTPONE, postponed)
         return True
 
     def _postponed(
-        self, position: int, attempts: int, *, error: BaseException
+        self, position: int, *, attempts: int, error: BaseException
     ) -> dict[str, object]:
         gave_up = attempts >= len(self._pauses)
         pause = 0.0

@@ -34,7 +34,7 @@ KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 _send = AIOKafkaConnection.send
 
 
-def _send_or_close(self, request, expect_response=True):
+def _send_or_close(self, request, expect_response=True):  # noqa: PLR0917 - as in aiokafka
     """Send, and close the connection when the broker has just closed it.
 
     uvloop's transport then raises a RuntimeError, which aiokafka does not expect (its issue 1038):

@@ -172,8 +172,8 @@ class Endpoints:
     async def call(
         self,
         method: str,
-        url: str,
         *,
+        url: str,
         policy: EgressPolicy,
         headers: Mapping[str, str],
         content: bytes = b"",

@@ -40,21 +40,21 @@ class RemoteKeys:
 
     async def get(self, kid: str) -> OKPKey | None:
         if kid not in self._keys:
-            await self._read(REFETCH_AFTER, RETRY_AFTER)
+            await self._read(REFETCH_AFTER, pause=RETRY_AFTER)
         elif self._age() >= REFRESH_AFTER and (self._refreshing is None or self._refreshing.done()):
             # Nobody waits for it: the known keys are used meanwhile.
-            self._refreshing = asyncio.create_task(self._read(REFRESH_AFTER, RETRY_AFTER))
+            self._refreshing = asyncio.create_task(self._read(REFRESH_AFTER, pause=RETRY_AFTER))
         return self._keys.get(kid)
 
     async def refresh(self) -> None:
         # No pause after a failure: the caller reads by the clock anyway, and a failure before the
         # source is up must not refuse the first token.
-        await self._read(REFRESH_AFTER, 0.0)
+        await self._read(REFRESH_AFTER, pause=0.0)
 
     def _age(self) -> float:
         return time.monotonic() - self._read_at
 
-    async def _read(self, older_than: float, pause: float) -> None:
+    async def _read(self, older_than: float, *, pause: float) -> None:
         async with self._reading:
             if self._age() < older_than or time.monotonic() < self._not_before:
                 return

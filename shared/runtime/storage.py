@@ -6,21 +6,8 @@ from pathlib import Path
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-SIGNATURES = (
-    (b"%PDF-", "application/pdf"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-)
 MAX_FILE = 20 * 1024 * 1024
 """Bytes."""
-
-
-def sniff(content: bytes) -> str | None:
-    """The media type by the first bytes of the content (PDF, PNG, JPEG); None for anything else."""
-    for signature, media_type in SIGNATURES:
-        if content.startswith(signature):
-            return media_type
-    return None
 
 
 class Storage:

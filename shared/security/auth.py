@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 
 from shared import clock, context
 from shared.errors import ForbiddenError, StepUpRequiredError, UnauthenticatedError
-from shared.security.tokens import Caller, TokenError, TokenVerifier
+from shared.security.tokens import Caller, CallerKind, TokenError, TokenVerifier
 from shared.texts import Choices
 
 _scheme = HTTPBearer(auto_error=False, description="Access token of the identity service")
@@ -68,7 +68,7 @@ def with_role(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """Dependency: a staff member with any of `roles`; 403 for others."""
 
     async def check(caller: CurrentCaller) -> Caller:
-        if caller.kind != "staff" or not set(roles) & set(caller.roles):
+        if caller.kind is not CallerKind.STAFF or not set(roles) & set(caller.roles):
             raise ForbiddenError("this needs one of the roles: {roles}", roles=Choices(roles))
         return caller
 
@@ -79,20 +79,20 @@ def with_scope(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """Dependency: a bureau's system with `scope`; 403 for others."""
 
     async def check(caller: CurrentCaller) -> Caller:
-        if caller.kind != "system" or scope not in caller.scopes:
+        if caller.kind is not CallerKind.SYSTEM or scope not in caller.scopes:
             raise ForbiddenError("this needs a system with the scope {scope}", scope=scope)
         return caller
 
     return check
 
 
-def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+def with_assurance(level: int, *kinds: CallerKind) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """Dependency: a caller of `kinds` (default: persons and organisations), signed in at `level`.
 
     1 is by phone, 2 with the real name, 3 with the card seen at a counter. For an organisation it
     is the level of the person who acts. A lower level gets a step-up challenge.
     """
-    allowed = kinds or ("person", "organisation")
+    allowed = kinds or (CallerKind.PERSON, CallerKind.ORGANISATION)
 
     async def check(caller: CurrentCaller) -> Caller:
         if caller.kind not in allowed:
@@ -113,7 +113,9 @@ def with_assurance(level: int, *kinds: str) -> Callable[..., Coroutine[Any, Any,
 def herself(level: int) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """Dependency: a natural person at `level`, and nobody who acts for her."""
 
-    async def check(caller: Annotated[Caller, Depends(with_assurance(level, "person"))]) -> Caller:
+    async def check(
+        caller: Annotated[Caller, Depends(with_assurance(level, CallerKind.PERSON))],
+    ) -> Caller:
         if caller.act is not None:
             raise ForbiddenError("only the person herself may do this")
         return caller

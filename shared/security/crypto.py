@@ -37,7 +37,7 @@ _platform_key: ContextVar[bytes] = ContextVar("tongban_platform_key")
 
 
 @contextmanager
-def use_key(key: bytes, platform: bytes = b"") -> Generator[None]:
+def use_key(key: bytes, *, platform: bytes = b"") -> Generator[None]:
     """Use these keys (32 bytes each) within the block: the data key and the platform key."""
     token, other = _key.set(key), _platform_key.set(platform)
     try:
@@ -57,7 +57,7 @@ def _cipher(key: bytes, purpose: str) -> AESGCM:
     return AESGCM(_derived(key, purpose))
 
 
-def encrypt(text: str, purpose: str) -> bytes:
+def encrypt(text: str, *, purpose: str) -> bytes:
     """`text` sealed for `purpose` (the column's name): format byte, nonce, ciphertext and tag."""
     nonce = os.urandom(_NONCE)
     cipher = _cipher(_key.get(), "encrypt/" + purpose)
@@ -76,7 +76,7 @@ def decrypt(sealed: bytes, purpose: str) -> str:
     return cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], purpose.encode()).decode()
 
 
-def lookup_hash(text: str, purpose: str) -> bytes:
+def lookup_hash(text: str, *, purpose: str) -> bytes:
     """Keyed hash (32 bytes) for finding an encrypted value by equality."""
     return hmac.digest(
         _derived(_key.get(), "hash/" + purpose), text.strip().upper().encode(), hashlib.sha256
@@ -110,7 +110,7 @@ def seal_for(value: Any, purpose: str) -> str:
     ).decode()
 
 
-def open_sealed(sealed: str, purpose: str) -> Any:
+def open_sealed(sealed: str, *, purpose: str) -> Any:
     """The value of `seal_for`.
 
     Raises:
@@ -145,7 +145,7 @@ class Encrypted(TypeDecorator[str]):
         self.purpose = purpose
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
-        return None if value is None else encrypt(value, self.purpose)
+        return None if value is None else encrypt(value, purpose=self.purpose)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         return None if value is None else decrypt(value, self.purpose)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol, cast
 
 from cachetools import FIFOCache
@@ -41,6 +42,18 @@ class TokenError(Exception):
         self.code = code
 
 
+class CallerKind(StrEnum):
+    """Kinds of accounts."""
+
+    PERSON = "person"
+    ORGANISATION = "organisation"
+    STAFF = "staff"
+    SYSTEM = "system"
+
+
+CITIZENS = frozenset({CallerKind.PERSON, CallerKind.ORGANISATION})
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who acts, as the token says. Times are in epoch seconds.
@@ -49,7 +62,7 @@ class Caller:
     """
 
     subject: str
-    kind: str
+    kind: CallerKind
     acr: int
     amr: tuple[str, ...]
     auth_time: int
@@ -83,7 +96,7 @@ class Caller:
             allowed = frozenset(map(str, matters))
         return cls(
             subject=str(claims["sub"]),
-            kind=str(claims["kind"]),
+            kind=CallerKind(claims["kind"]),
             acr=int(claims.get("acr", 0)),
             amr=tuple(claims.get("amr", ())),
             auth_time=int(claims.get("auth_time", 0)),

@@ -48,7 +48,7 @@ async def create(
 
 @router.put("/items")
 async def change(item: Item, expected: IfMatch, _citizen: Citizen) -> dict[str, Any]:
-    check_version(3, expected)
+    check_version(3, expected=expected)
     return {"name": item.name}
 
 

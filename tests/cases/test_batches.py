@@ -40,7 +40,7 @@ CONTACT = {"name": "德吉卓嘎", "phone": "13989005566"}
 
 def a_chunk(records: list[Any], **changes: Any) -> RecordReceived:
     """A chunk of a batch of the housing bureau's, in which the first record is row 1."""
-    with use_key(base64.b64decode(DATA_KEY), base64.b64decode(PLATFORM_KEY)):
+    with use_key(base64.b64decode(DATA_KEY), platform=base64.b64decode(PLATFORM_KEY)):
         sealed = seal_for(records, "exchange.records")
     values: dict[str, Any] = {
         "batch_id": new_id(),
@@ -204,8 +204,10 @@ async def test_contact_is_passed_on_sealed_and_kept_nowhere(
 
     assert brief(answer.verdicts)[1] == (2, "FG-00002", "rejected", ["contact.phone"])
     assert pushed.json()["accepted"] == 1
-    with use_key(base64.b64decode(DATA_KEY), base64.b64decode(PLATFORM_KEY)):
-        opened = [fact.contact and open_sealed(fact.contact, "case.contact") for fact in facts]
+    with use_key(base64.b64decode(DATA_KEY), platform=base64.b64decode(PLATFORM_KEY)):
+        opened = [
+            fact.contact and open_sealed(fact.contact, purpose="case.contact") for fact in facts
+        ]
     assert opened == [CONTACT, None, CONTACT]
     assert "contact" not in str(
         [row for row in content.splitlines() if row.startswith("imported_case")]
@@ -219,7 +221,7 @@ async def test_chunk_of_another_resource_or_in_a_false_seal_is_not_judged(
     database: Database,
 ) -> None:
     other = a_chunk([a_record(1)], resource="licenses")
-    with use_key(base64.b64decode(DATA_KEY), base64.b64decode(PLATFORM_KEY)):
+    with use_key(base64.b64decode(DATA_KEY), platform=base64.b64decode(PLATFORM_KEY)):
         sealed = seal_for([a_record(1)], "case.contact")
     moved = a_chunk([], peer_code="elsewhere").model_copy(update={"records": sealed})
 

@@ -43,7 +43,7 @@ FIRM = "11540100MB0Q01904W"
 
 def holder_of(number: str) -> str:
     """As the platform of these tests calls her."""
-    with use_key(b"k" * 32, b"p" * 32):
+    with use_key(b"k" * 32, platform=b"p" * 32):
         return pseudonym(number)
 
 

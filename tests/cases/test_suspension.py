@@ -55,7 +55,7 @@ def a_case(accepted: date, promised_days: int = 10, legal_days: int | None = 20)
         extended_days=0,
         **dict.fromkeys(names, "x"),
     )
-    with use_key(bytes(32), bytes(32)):
+    with use_key(bytes(32), platform=bytes(32)):
         _ = case.accept("clerk", moment(accepted))
     return case
 
@@ -74,7 +74,7 @@ def test_working_days_left_are_the_same_after_a_suspension(
 
     for length in (suspended, twice):
         before = [
-            CALENDAR.working_days_between(today, due)
+            CALENDAR.working_days_between(today, end=due)
             for due in (case.due_on, case.legal_due_on, case.step_due_on)
             if due
         ]
@@ -82,7 +82,7 @@ def test_working_days_left_are_the_same_after_a_suspension(
         today += timedelta(days=length)
         _ = case.resume(moment(today))
         after = [
-            CALENDAR.working_days_between(today, due)
+            CALENDAR.working_days_between(today, end=due)
             for due in (case.due_on, case.legal_due_on, case.step_due_on)
             if due
         ]

@@ -138,9 +138,9 @@ class Desk:
     async def chunks(self) -> list[tuple[RecordReceived, list[Any]]]:
         """What went out to be judged, opened."""
         facts = [envelope.event() for envelope in await published(self.client.database)]
-        with use_key(b"k" * 32, b"p" * 32):
+        with use_key(b"k" * 32, platform=b"p" * 32):
             return [
-                (fact, open_sealed(fact.records, "exchange.records"))
+                (fact, open_sealed(fact.records, purpose="exchange.records"))
                 for fact in facts
                 if isinstance(fact, RecordReceived)
             ]

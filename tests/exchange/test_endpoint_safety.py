@@ -30,7 +30,7 @@ INTRANET = EgressPolicy(
 
 async def failing(endpoints: Endpoints, url: str, reach: EgressPolicy = LOCAL) -> str:
     with pytest.raises(EndpointError) as found:
-        _ = await endpoints.call("POST", url, policy=reach, headers={}, content=b"{}")
+        _ = await endpoints.call("POST", url=url, policy=reach, headers={}, content=b"{}")
     return found.value.cause
 
 
@@ -101,7 +101,7 @@ async def test_name_is_resolved_once_and_the_checked_address_is_called(
     endpoints = Endpoints(rebinding)
     answer = await endpoints.call(
         "POST",
-        f"http://bureau.example:{subscriber.port}/hook",
+        url=f"http://bureau.example:{subscriber.port}/hook",
         policy=LOCAL,
         headers={},
         content=b'{"partitionkey":"k"}',
@@ -236,7 +236,7 @@ async def test_misbehaving_endpoint_costs_little(
 async def test_compressed_answer_is_not_unpacked() -> None:
     endpoints = Endpoints(timeout=5.0)
     with raw_server(bomb) as url:
-        answer = await endpoints.call("POST", url, policy=LOCAL, headers={}, content=b"{}")
+        answer = await endpoints.call("POST", url=url, policy=LOCAL, headers={}, content=b"{}")
         await endpoints.close()
 
     assert len(answer.body) <= 60_000
@@ -257,7 +257,7 @@ async def test_proxies_of_the_environment_play_no_part(
     endpoints = Endpoints()
 
     answer = await endpoints.call(
-        "POST", subscriber.url, policy=LOCAL, headers={}, content=b'{"partitionkey":"k"}'
+        "POST", url=subscriber.url, policy=LOCAL, headers={}, content=b'{"partitionkey":"k"}'
     )
     await endpoints.close()
 
@@ -287,7 +287,7 @@ async def test_certificate_must_be_that_of_the_name_although_the_address_is_call
         url = f"https://bureau.example:{port}/hook"
         if cause is None:
             assert (
-                await endpoints.call("POST", url, policy=LOCAL, headers={}, content=b"{}")
+                await endpoints.call("POST", url=url, policy=LOCAL, headers={}, content=b"{}")
             ).status == 204
         else:
             assert await failing(endpoints, url) == cause

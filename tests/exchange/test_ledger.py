@@ -191,7 +191,7 @@ async def test_excluded_rating_stays_and_is_told_as_not_counting(database: Datab
 def python_entry(row: Any) -> Entry:
     return entry(
         stream(row["resource"]),
-        row["key"],
+        key=row["key"],
         version=row["version"],
         op=row["op"],
         rd=digest(row["record"]),
@@ -286,7 +286,9 @@ def test_canonical_form_is_its_own_canonical_form(record: dict[str, Any]) -> Non
 def test_fingerprint_knows_no_order_and_no_doubled_row_cancels(
     items: list[tuple[str, int]],
 ) -> None:
-    entries = [entry("s", key, version=version, op="I", rd=digest(key)) for key, version in items]
+    entries = [
+        entry("s", key=key, version=version, op="I", rd=digest(key)) for key, version in items
+    ]
     shuffled = sorted(entries, key=lambda one: one.d1)
     whole = fingerprint(entries)
 

@@ -13,6 +13,7 @@ from deploy.measure.table import Row, Tree, measure
 from deploy.measure.walks import files_opened, find_endpoint, follow_command
 from deploy.source.files import SourceFile
 from deploy.source.names import CodeBase
+from tests.gates.conftest import Tree as PlantedTree
 
 pytestmark = pytest.mark.xdist_group("gates")
 
@@ -68,6 +69,22 @@ def test_positional_parameters_are_counted_without_self() -> None:
 )
 def test_what_a_framework_calls_may_take_more(text: str) -> None:
     assert more_than_two([source(text)]) == []
+
+
+def test_functions_take_two_parameters_by_position() -> None:
+    product = Tree().product
+
+    assert more_than_two(product) == []
+    assert share_of_many(product) == 0
+
+
+def test_planted_function_with_more_is_found(tree: PlantedTree) -> None:
+    tree.plant("services/cases/planted.py", "def move(case, at, by, to, why, how): ...\n")
+
+    product = Tree(tree.root).product
+
+    assert more_than_two(product) == ["services/cases/planted.py:1 move"]
+    assert share_of_many(product) > 0
 
 
 def test_endpoint_without_a_type_is_counted() -> None:

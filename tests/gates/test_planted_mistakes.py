@@ -19,8 +19,7 @@ from tests.gates.conftest import Tree
 
 pytestmark = pytest.mark.xdist_group("gates")
 
-FOUND_AT_LEAST = 0.55
-"""To become 0.95 when states, rows, answers and stored documents have types."""
+FOUND_AT_LEAST = 0.95
 PLANTED_AT_LEAST = 60
 
 
@@ -44,7 +43,9 @@ def test_planted_mistakes_are_found(result: Score) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["command", "event", "fact", "entity", "sql"])
+@pytest.mark.parametrize(
+    "kind", ["state", "answer", "command", "event", "fact", "entity", "row", "sql"]
+)
 def test_every_mistake_of_a_typed_kind_is_found(result: Score, kind: str) -> None:
     found, planted = result.of(kind)
 

@@ -30,6 +30,7 @@ BROAD = {
     "DTZ005": "from datetime import datetime\n\nNOW = datetime.now()\n",
     "ASYNC251": "import time\n\n\nasync def wait() -> None:\n    time.sleep(1)\n",
     "F401": "import orjson\n",
+    "PLR0917": "def add(one: int, two: int, three: int) -> int:\n    return one + two + three\n",
     "ERA001": "# x = 1\n",
     "B006": "def gather(into: list[int] = []) -> None:\n    into.append(1)\n",
 }

@@ -97,7 +97,9 @@ async def test_tokens_that_do_not_hold_count_against_their_address(gate: GateFac
     ],
 )
 def test_route_table(request_line: str, rate: str, public: bool, low: bool) -> None:
-    route = find_route(*request_line.split())
+    method, path = request_line.split()
+
+    route = find_route(method, path=path)
 
     assert route is not None
     assert (route.rate, route.public, route.low_priority) == (rate, public, low)

@@ -221,12 +221,14 @@ def test_totp_holds_for_one_step_around_now_and_never_twice(step: int, shift: in
     secret = "JBSWY3DPEHPK3PXP" * 2
     code = security.totp(secret, max(step + shift, 0))
 
-    found = security.totp_step(secret, code, moment=step * 30 + 7, last_step=-1)
+    found = security.totp_step(secret, code=code, moment=step * 30 + 7, last_step=-1)
 
     assert found is not None or abs(shift) > 1 or step + shift < 0
     if found is not None:
         assert abs(found - step) <= 1
-        assert security.totp_step(secret, code, moment=step * 30 + 7, last_step=step + 1) is None
+        assert (
+            security.totp_step(secret, code=code, moment=step * 30 + 7, last_step=step + 1) is None
+        )
 
 
 def test_totp_vector_of_rfc_6238() -> None:

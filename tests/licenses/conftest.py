@@ -61,7 +61,7 @@ def a_type(**changes: Any) -> dict[str, Any]:
 
 def sealed(value: Any, purpose: str) -> str:
     """As another service would seal it."""
-    with use_key(b"k" * 32, b"p" * 32):
+    with use_key(b"k" * 32, platform=b"p" * 32):
         return seal_for(value, purpose)
 
 

@@ -96,7 +96,7 @@ async def test_licence_whose_number_is_her_id_number_shows_it_to_nobody_else(
 
 async def test_every_way_leads_to_the_same_findings(office: Office) -> None:
     paper = await a_paper(office)
-    with use_key(b"k" * 32, b"p" * 32):
+    with use_key(b"k" * 32, platform=b"p" * 32):
         row = (await office.fetch("SELECT id FROM license"))[0]
         token = qr_token(row["id"], 1)
     code = paper["check_code"]
@@ -139,7 +139,7 @@ async def test_qr_on_the_printed_page_leads_to_the_page_that_checks(office: Offi
 async def test_wrong_code_unknown_number_and_foreign_qr_get_one_answer(office: Office) -> None:
     paper = await a_paper(office)
     other = await office.issued()
-    with use_key(b"x" * 32, b"p" * 32):
+    with use_key(b"x" * 32, platform=b"p" * 32):
         forged = qr_token((await office.fetch("SELECT id FROM license"))[0]["id"], 1)
 
     answers = [

@@ -39,7 +39,7 @@ def test_check_character_of_the_vectors(payload: str, check: str) -> None:
 
 
 def test_identifier_of_lhasa_is_built_and_checked() -> None:
-    made = identifier(TYPE, LHASA, serial="2021000001", version=1)
+    made = identifier(TYPE, issuer=LHASA, serial="2021000001", version=1)
 
     assert made == f"1.2.156.3005.2.{TYPE}.{LHASA}.2021000001.001.A"
     assert check_identifier(f" {made.lower()} ") == made
@@ -50,7 +50,7 @@ SERIALS = st.text(ALPHABET, min_size=4, max_size=20)
 
 @given(SERIALS, st.integers(1, 999), st.data())
 def test_one_changed_character_is_found(serial: str, version: int, data: st.DataObject) -> None:
-    made = identifier(TYPE, LHASA, serial=serial, version=version)
+    made = identifier(TYPE, issuer=LHASA, serial=serial, version=version)
     places = [i for i in range(len("1.2.156.3005.2."), len(made)) if made[i] != "."]
     place = data.draw(st.sampled_from(places))
     other = data.draw(st.sampled_from(ALPHABET.replace(made[place], "")))
@@ -66,17 +66,17 @@ def test_check_character_is_that_of_the_library(payload: str) -> None:
 
 @given(SERIALS, st.integers(1, 999))
 def test_every_made_identifier_holds(serial: str, version: int) -> None:
-    made = identifier(TYPE, LHASA, serial=serial, version=version)
+    made = identifier(TYPE, issuer=LHASA, serial=serial, version=version)
 
     assert check_identifier(made) == made
 
 
 @given(st.text(max_size=60))
 def test_serial_of_any_number_has_the_form_and_is_always_the_same(number: str) -> None:
-    serial = serial_of(LHASA, TYPE, number=number)
+    serial = serial_of(LHASA, type_code=TYPE, number=number)
 
-    assert serial == serial_of(LHASA, TYPE, number=number)
-    assert check_identifier(identifier(TYPE, LHASA, serial=serial, version=1))
+    assert serial == serial_of(LHASA, type_code=TYPE, number=number)
+    assert check_identifier(identifier(TYPE, issuer=LHASA, serial=serial, version=1))
 
 
 def test_serial_of_her_own_id_number_is_one_that_only_the_key_finds() -> None:
@@ -85,19 +85,21 @@ def test_serial_of_her_own_id_number_is_one_that_only_the_key_finds() -> None:
     An organisation's number is public.
     """
     number = "540102199001010011"
-    with use_key(b"k" * 32, b"p" * 32):
+    with use_key(b"k" * 32, platform=b"p" * 32):
         her, firm = pseudonym(number), pseudonym("915401001234567890")
         numbers = [number, f"9{number}", f"证字{number}号"]
-        serials = [serial_of(LHASA, TYPE, number=one, holder_pseudonym=her) for one in numbers]
+        serials = [
+            serial_of(LHASA, type_code=TYPE, number=one, holder_pseudonym=her) for one in numbers
+        ]
         shown = [masked_number(one, person=her) for one in numbers]
         others = [
-            serial_of(LHASA, TYPE, number=number, holder_pseudonym=firm),
-            serial_of(LHASA, TYPE, number=number),
+            serial_of(LHASA, type_code=TYPE, number=number, holder_pseudonym=firm),
+            serial_of(LHASA, type_code=TYPE, number=number),
         ]
         public = masked_number("915401001234567890", person=None)
-    with use_key(b"j" * 32, b"p" * 32):
+    with use_key(b"j" * 32, platform=b"p" * 32):
         under_another_key = [
-            serial_of(LHASA, TYPE, number=one, holder_pseudonym=her) for one in numbers
+            serial_of(LHASA, type_code=TYPE, number=one, holder_pseudonym=her) for one in numbers
         ]
 
     assert all(len(serial) == 20 and number not in serial for serial in serials)
@@ -111,7 +113,7 @@ def test_made_numbers_differ_and_serve_as_serials() -> None:
     numbers = {new_number(date(2026, 11, 27)) for _ in range(1000)}
 
     assert len(numbers) == 1000
-    assert all(serial_of(LHASA, TYPE, number=number) == number for number in numbers)
+    assert all(serial_of(LHASA, type_code=TYPE, number=number) == number for number in numbers)
 
 
 @pytest.mark.parametrize("code", ["SPJY", LHASA, f"{LHASA}0A1", f"{LHASA[:17]}X001", f"{TYPE}1"])

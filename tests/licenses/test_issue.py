@@ -42,7 +42,7 @@ async def test_decided_case_gets_one_licence_with_its_fact(office: Office) -> No
 
     rows = await office.fetch("SELECT * FROM license")
     (fact,) = await office.facts()
-    with use_key(b"k" * 32, b"p" * 32):
+    with use_key(b"k" * 32, platform=b"p" * 32):
         assert rows[0]["holder"] == pseudonym(ID_NUMBER)
     assert (len(rows), rows[0]["case_id"], rows[0]["status"], rows[0]["signed"]) == (
         1,

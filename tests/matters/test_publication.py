@@ -124,7 +124,7 @@ def test_documents_without_handling_items_are_written_as_before_there_were_any()
 def test_changed_handling_items_are_told_by_code_or_where_they_have_none_as_a_whole() -> None:
     def told(**changes: object) -> Sequence[dict[str, object]]:
         before, after = (a_document(**items({**changes, "promised_days": days})) for days in (5, 3))
-        changes = differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
+        changes = differences(before.model_dump(mode="json"), after=after.model_dump(mode="json"))
         return [change._asdict() for change in changes]
 
     national, local = told(), told(code=None)

@@ -48,7 +48,7 @@ class Desk:
         self.client = client
 
     def chunk(self, records: Sequence[Any], **changes: Any) -> RecordReceived:
-        with use_key(b"", base64.b64decode(PLATFORM_KEY)):
+        with use_key(b"", platform=base64.b64decode(PLATFORM_KEY)):
             sealed = seal_for(records, "exchange.records")
         values: dict[str, Any] = {
             "peer_code": "fangguan",
@@ -213,7 +213,7 @@ async def test_person_is_kept_by_pseudonym_alone(client: ServiceClient, desk: De
     )
     events = await connection.fetch("SELECT payload FROM outbox")
     await connection.close()
-    with use_key(b"", base64.b64decode(PLATFORM_KEY)):
+    with use_key(b"", platform=base64.b64decode(PLATFORM_KEY)):
         assert row is not None
         assert row["object"] == pseudonym(ID_NUMBER)
     assert ID_NUMBER not in row["whole"]

@@ -30,11 +30,12 @@ NAME = "卓玛央金"
 PHONE = "13989001234"
 SITE = {"pf": "1", "sub_channel": "site"}
 HALL, WINDOW = "市政务服务大厅", "A03"
-KEYS = (b"k" * 32, b"p" * 32)
+DATA_KEY = b"k" * 32
+PLATFORM_KEY = b"p" * 32
 
 
 def sealed(value: Any, purpose: str) -> str:
-    with use_key(*KEYS):
+    with use_key(DATA_KEY, platform=PLATFORM_KEY):
         return seal_for(value, purpose)
 
 

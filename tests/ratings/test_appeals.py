@@ -102,7 +102,7 @@ async def test_reviewers_are_never_of_the_appealing_department(bureau: Bureau) -
 
 async def test_appeal_is_possible_for_three_working_days_and_once(bureau: Bureau) -> None:
     today, opened = clock.now(), clock.now()
-    while CALENDAR.working_days_between(clock.local_date(opened), clock.local_date(today)) < 4:
+    while CALENDAR.working_days_between(clock.local_date(opened), end=clock.local_date(today)) < 4:
         opened -= timedelta(days=1)
     late = await bureau.open(opened)
     body = {"ground": "mistaken", "reasons": "点错了星级的评价"}

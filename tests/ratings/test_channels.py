@@ -14,7 +14,7 @@ from shared import clock
 from shared.security.crypto import use_key
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.conftest import ClientFactory, TokenFactory
-from tests.ratings.giving import BASE, HALL, KEYS, WINDOW, Giving
+from tests.ratings.giving import BASE, DATA_KEY, HALL, PLATFORM_KEY, WINDOW, Giving
 
 SCANNED = {"pf": "3", "sub_channel": "window_qr"}
 CHANNELS = [
@@ -158,7 +158,7 @@ async def test_budgets_of_yesterday_are_forgotten(giving: Giving) -> None:
 async def test_old_and_made_up_codes_are_refused(giving: Giving) -> None:
     code = await giving.window_code()
     step = step_of(clock.now(), 60)
-    with use_key(*KEYS):
+    with use_key(DATA_KEY, platform=PLATFORM_KEY):
         before, early, late = [
             window_code((CITY, DEPARTMENT, HALL, WINDOW), one)
             for one in (step - 1, step - 3, step + 2)

@@ -139,12 +139,12 @@ async def test_ranking_by_the_lower_bound_and_only_with_enough(bureau: Bureau) -
 
 
 def test_wilson_bounds() -> None:
-    bounds = wilson(8, 10)
+    bounds = wilson(8, number=10)
 
     assert bounds is not None
     assert isclose(bounds["low"], 0.490162, abs_tol=1e-6)
     assert isclose(bounds["high"], 0.943318, abs_tol=1e-6)
-    assert wilson(0, 0) is None
+    assert wilson(0, number=0) is None
 
 
 async def test_staff_see_their_own_department_alone(bureau: Bureau) -> None:

@@ -280,7 +280,7 @@ def test_every_event_is_read_and_keeps_its_bytes(release: Path) -> None:
             assert b'"data":' + written in payload, f"{envelope.type} {envelope.id}"
         with use_key(*keys_of(kept)):
             for value, purpose in sealed_values(event):
-                _ = open_sealed(value, purpose)
+                _ = open_sealed(value, purpose=purpose)
                 sealed += 1
 
     assert kept.events

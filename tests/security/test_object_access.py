@@ -55,7 +55,7 @@ FIRST = settings(
 
 def is_public(method: str, path: str) -> bool:
     """By nature, as the gateway's table says."""
-    route = find_route(method, re.sub("{[^}]+}", "x", path))
+    route = find_route(method, path=re.sub("{[^}]+}", "x", path))
     return route is not None and route.public
 
 

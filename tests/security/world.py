@@ -471,7 +471,7 @@ async def _licenses(client: ServiceClient, token: TokenFactory) -> Made:
     with use_key(b"k" * 32):
         qr = qr_token(UUID(made["id"]), 1)
         # A code that the sweep knows; a real one is random and shown to the holder alone.
-        known = lookup_hash(AUTH_CODE, "use_authorisation.code")
+        known = lookup_hash(AUTH_CODE, purpose="use_authorisation.code")
     _ = await office.fetch("UPDATE use_authorisation SET code_hash = $1", known)
     params = {"license_id": made["id"], "authorisation_id": allowed.raise_for_status().json()["id"]}
     return str(account), {

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from services.exchange.peers.use_cases.receipt_keys import RING as RECEIPTS
 from services.ratings.invitations.use_cases.keys import RING as RATINGS
 from shared import clock
+from shared.database.key_ring import KeyRing, decode, encode
 from shared.database.session import Database
-from shared.security.key_ring import KeyRing, decode, encode
 from tests.conftest import DatabaseFactory
 
 RINGS = [

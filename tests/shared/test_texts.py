@@ -91,7 +91,9 @@ async def test_setting_shows_unreviewed_tibetan(client_of: ClientFactory) -> Non
 
 def test_tibetan_falls_back_to_chinese_and_that_to_english() -> None:
     def title(reader: Reader, text: str) -> str:
-        return translate("not_found", text, language=reader.language, unreviewed=reader.unreviewed)
+        return translate(
+            "not_found", message=text, language=reader.language, unreviewed=reader.unreviewed
+        )
 
     assert title(TIBETAN, "Not found") == title(CHINESE, "Not found") == "未找到"
     assert title(UNREVIEWED, "Not found") == "མ་རྙེད།"
@@ -104,16 +106,16 @@ def test_placeholders_are_filled_in_every_language() -> None:
 
     assert str(problem) == "conflict: at 3 of 'a', 'b' or 'c'"
     assert problem.text(CHINESE) == "at 3 of “a”、“b”、“c”"
-    assert render("x", "{one}", params={"one": Choices(["a"])}, language="en") == "'a'"
-    assert render("x", "no {placeholder}", params={}, language="en") == "no {placeholder}"
+    assert render("x", message="{one}", params={"one": Choices(["a"])}, language="en") == "'a'"
+    assert render("x", message="no {placeholder}", params={}, language="en") == "no {placeholder}"
 
 
 def test_rule_and_text_of_a_check_become_an_error_of_a_field() -> None:
     ruled = FieldError.at("days", Rule("limit", "at most {most}", most=5), row=2)
     checked = FieldError.of(
-        "phone", "own_rule", error=InvalidValueError("digits 7 to 14 are no date"), row=1
+        "phone", rule="own_rule", error=InvalidValueError("digits 7 to 14 are no date"), row=1
     )
-    plain = FieldError.of("phone", "own_rule", error=ValueError("as it is: {x}"))
+    plain = FieldError.of("phone", rule="own_rule", error=ValueError("as it is: {x}"))
 
     assert ruled.as_dict(ENGLISH) == {
         "row": 2,
@@ -439,7 +441,7 @@ def test_update_adds_and_keeps_texts(planted: Path) -> None:
     write(locale, [*ENTRIES[:-1], ("own", "nobody says this", "无")])
     texts = found_in(planted).texts["shared"]
 
-    tool.write_part("zh", "shared", texts=texts, merged={}, locale=locale)
+    tool.write_part("zh", part="shared", texts=texts, merged={}, locale=locale)
 
     written = (locale / "zh" / "shared.po").read_text(encoding="utf-8")
     assert '#~ msgid "nobody says this"' in written

@@ -7,9 +7,10 @@ from sqlalchemy import Boolean, DateTime, Integer, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model_base import Base
-from shared.database.columns import json_column
+from shared.database.columns import enum_column, json_column
 from shared.database.serials import SerialRow
 from shared.domain.guides import MatterDocument
+from shared.domain.media_types import MediaType
 
 
 class MatterCopy(Base):
@@ -42,6 +43,6 @@ class Upload(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     owner: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(Text)
-    media_type: Mapped[str] = mapped_column(Text)
+    media_type: Mapped[MediaType] = enum_column(MediaType)
     size: Mapped[int] = mapped_column(Integer)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -17,6 +17,7 @@ from shared.http.dependencies import Now, ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import CurrentCaller
+from shared.security.tokens import CITIZENS
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -52,7 +53,7 @@ async def list_own_bundles(
     after = FIRST
     if cursor:
         (after,) = decode_cursor(cursor, UUID)
-    if caller.kind not in {"person", "organisation"}:
+    if caller.kind not in CITIZENS:
         return Page[BundleCaseSummary](items=[])
     found = await bundle_queries.list_own_bundles(
         session, UUID(caller.subject), matters=caller.matters, after=after, limit=limit

@@ -33,6 +33,7 @@ from shared.http.dependencies import Db, ReadSession
 from shared.http.etags import etag
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.security.auth import CurrentCaller, MaybeCaller
+from shared.security.tokens import CITIZENS
 
 router = APIRouter()
 
@@ -45,7 +46,7 @@ async def list_own_cases(
     after = FIRST
     if cursor:
         (after,) = decode_cursor(cursor, UUID)
-    if caller.kind not in {"person", "organisation"}:
+    if caller.kind not in CITIZENS:
         return Page[CaseSummary](items=[])
     found = await queries.list_own(
         session, UUID(caller.subject), matters=caller.matters, after=after, limit=limit

@@ -151,7 +151,7 @@ class CaseRead(BaseModel):
             reasons=case.reasons,
             overdue=case.overdue,
             bundle_case_id=case.bundle_case_id,
-            provisional_due=calendar.is_provisional(today, max(today, case.due_on)),
+            provisional_due=calendar.is_provisional(today, end=max(today, case.due_on)),
         )
 
 

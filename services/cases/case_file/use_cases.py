@@ -30,7 +30,7 @@ async def track_case(
     """
     case = await queries.find_tracked(session, Guess(command.number, address, budget, now))
     # The same work for a number that does not exist, so that the time of an answer says nothing.
-    sealed_phone = encrypt(NO_PHONE, PHONE_PURPOSE)
+    sealed_phone = encrypt(NO_PHONE, purpose=PHONE_PURPOSE)
     if case is not None:
         sealed_phone = case.sealed_phone
     last_digits = decrypt(sealed_phone, PHONE_PURPOSE)[-4:]

@@ -111,7 +111,7 @@ class Light(Base):
             **case.facts(at), light_id=self.id, level=self.level.value, rule=self.rule.value
         )
 
-    def reply(self, officer: str, text: str, *, case: Case, at: Moment) -> LightCleared:
+    def reply(self, officer: str, *, text: str, case: Case, at: Moment) -> LightCleared:
         """The department says why and what it does; the light goes out and stays out."""
         if not self.is_raised:
             # The timer or an act was first: what went out by itself needs no answer.

@@ -198,7 +198,7 @@ def _rejections(outcome: Outcome) -> list[Rejection]:
 
 async def import_chunk(session: AsyncSession, event: RecordReceived, *, now: datetime) -> None:
     """Take in a chunk of a signed batch, and answer every row of it."""
-    records: list[object] = open_sealed(event.records, "exchange.records")
+    records: list[object] = open_sealed(event.records, purpose="exchange.records")
     source = Source(event.area_code, event.department_code, event.peer_code)
     journal = Journal(session, now)
     outcome = await _take_in(

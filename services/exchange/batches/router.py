@@ -50,6 +50,7 @@ router = APIRouter(route_class=IdempotentRoute)
 
 
 async def _claim(
+    *,
     batch_id: Annotated[
         str,
         Header(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The peer's own id of the batch"),

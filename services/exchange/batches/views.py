@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.exchange.batches.model import Batch, BatchState
 from services.exchange.batches.schemas import BatchFigures, BatchRead
+from services.exchange.peers.model import RecordMeasure
 from services.exchange.peers.queries import CountRow
 
 
@@ -81,21 +82,21 @@ def _no_figures(count: CountRow) -> BatchFigures:
 def _add(count: CountRow, figures: BatchFigures) -> None:
     measure, _, cause = count.measure.partition(":")
     match measure, bool(cause):
-        case "rejected", True:
+        case RecordMeasure.REJECTED, True:
             figures.rejected_by_rule[cause] = count.value
-        case "push_rejected", True:
+        case RecordMeasure.PUSH_REJECTED, True:
             figures.push_rejected_by_code[cause] = count.value
-        case "received", False:
+        case RecordMeasure.RECEIVED, False:
             figures.received = count.value
-        case "accepted", False:
+        case RecordMeasure.ACCEPTED, False:
             figures.accepted = count.value
-        case "unchanged", False:
+        case RecordMeasure.UNCHANGED, False:
             figures.unchanged = count.value
-        case "rejected", False:
+        case RecordMeasure.REJECTED, False:
             figures.rejected = count.value
-        case "pushed", False:
+        case RecordMeasure.PUSHED, False:
             figures.pushed = count.value
-        case "push_rejected", False:
+        case RecordMeasure.PUSH_REJECTED, False:
             figures.push_rejected = count.value
         case _:
             raise ValueError(count.measure)

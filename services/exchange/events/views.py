@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.exchange.events.model.delivery import Delivery, DeliveryState
+from services.exchange.events.model.delivery import Delivery, DeliveryState, Measure
 from services.exchange.events.model.external import City
 from services.exchange.events.model.subscription import Mode, Subscription, SubscriptionState
 from services.exchange.events.queries.deliveries import LoadRow, StatisticRow
@@ -83,12 +83,12 @@ def read_type_statistics(rows: Sequence[StatisticRow]) -> list[TypeStatistic]:
 
 
 def _add(row: StatisticRow, statistic: TypeStatistic) -> None:
-    if row.measure == "sent":
+    if row.measure == Measure.SENT:
         statistic.sent += row.number
-    elif row.measure == "acknowledged":
+    elif row.measure == Measure.ACKNOWLEDGED:
         statistic.acknowledged += row.number
     else:
-        cause = row.measure.removeprefix("rejected:")
+        cause = row.measure.removeprefix(f"{Measure.REJECTED}:")
         statistic.rejected[cause] = statistic.rejected.get(cause, 0) + row.number
 
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.exchange.model_base import Base
 from shared.database.columns import StoredModel, enum_column, is_none, json_column
+from shared.database.key_ring import KeyRow
 from shared.errors import ConflictError, NotFoundError
 from shared.events.exchange import Resource
 from shared.security.crypto import Encrypted
-from shared.security.key_ring import KeyRow
 
 MAX_KEYS = 20
 
@@ -125,11 +125,23 @@ class Peer(Base):
         self.revision += 1
 
 
+class RecordMeasure(StrEnum):
+    """What is counted of the records of one peer and resource."""
+
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    """As a whole, and `rejected:<rule>` for each rule."""
+    PUSHED = "pushed"
+    PUSH_REJECTED = "push_rejected"
+    """As a whole, and `push_rejected:<code>` for each code of the region."""
+
+
 class RecordCount(Base):
     """A running figure of one peer and resource.
 
-    `measure` is `received`, `accepted`, `unchanged`, `rejected`, `rejected:<rule>`, `pushed`,
-    `push_rejected` or `push_rejected:<cause>`.
+    `measure` is one of `RecordMeasure`, alone or with a rule or code after a colon.
     """
 
     __tablename__ = "record_count"

@@ -35,6 +35,13 @@ class StreamStatus(TypedDict):
     acknowledged: int
 
 
+class RefusedRow(TypedDict):
+    """What the quality check (`/tables/{table}_unqbak`) tells of a row, beside its own columns."""
+
+    version: str | int | None
+    error_msg: object
+
+
 class BatchStatus(TypedDict):
     """Answer to `GET /batches/{id}`."""
 
@@ -65,7 +72,7 @@ class HttpRegion(Region):
         await self._client.aclose()
 
     async def _call(
-        self, method: str, path: str, *, content: bytes | None = None, **params: str
+        self, method: str, *, path: str, content: bytes | None = None, **params: str
     ) -> httpx.Response:
         headers: dict[str, str] = {}
         if content:
@@ -80,24 +87,24 @@ class HttpRegion(Region):
             raise RegionAwayError(type(error).__name__) from error
 
     async def _json(
-        self, method: str, path: str, *, content: bytes | None = None, **params: str
+        self, method: str, *, path: str, content: bytes | None = None, **params: str
     ) -> object:
-        answer = await self._call(method, path, content=content, **params)
+        answer = await self._call(method, path=path, content=content, **params)
         try:
             return orjson.loads(answer.content)
         except ValueError as error:
             raise RegionAwayError("no JSON") from error
 
     async def last_acknowledged(self, resource: LedgerResource) -> int:
-        status = cast("StreamStatus", await self._json("GET", f"/streams/{resource}"))
+        status = cast("StreamStatus", await self._json("GET", path=f"/streams/{resource}"))
         return int(status["acknowledged"])
 
     async def send(self, body: bytes) -> None:
-        _ = await self._json("POST", "/batches", content=body)
+        _ = await self._json("POST", path="/batches", content=body)
 
     async def rejects(self, resource: LedgerResource, push_id: UUID) -> Sequence[Reject] | None:
         try:
-            status = cast("BatchStatus", await self._json("GET", f"/batches/{push_id}"))
+            status = cast("BatchStatus", await self._json("GET", path=f"/batches/{push_id}"))
         except RegionAwayError as error:
             if _is_not_found(error):
                 raise PushForgottenError(str(push_id)) from error
@@ -106,21 +113,24 @@ class HttpRegion(Region):
             return None
         rejects: list[Reject] = []
         for table in COLUMNS[resource]:
-            answer = await self._json("GET", f"/tables/{table}_unqbak", cd_batch=str(push_id))
+            answer = await self._json("GET", path=f"/tables/{table}_unqbak", cd_batch=str(push_id))
             for row in cast("list[TableRow]", answer):
+                refused = cast("RefusedRow", row)
                 reject = Reject(
                     key=str(row[KEY[resource]]),
-                    version=int(row["version"] or 0),
-                    code=_cause(row["error_msg"]),
+                    version=int(refused["version"] or 0),
+                    code=_cause(refused["error_msg"]),
                 )
                 rejects.append(reject)
         return rejects
 
     async def ask(self, run_id: UUID, question: Question, *, body: Mapping[str, object]) -> object:
-        return await self._json("POST", f"/recon/{run_id}/{question}", content=orjson.dumps(body))
+        return await self._json(
+            "POST", path=f"/recon/{run_id}/{question}", content=orjson.dumps(body)
+        )
 
     async def countersign(self, run_id: UUID, statement: bytes) -> bytes:
-        answer = await self._call("POST", f"/recon/{run_id}/statement", content=statement)
+        answer = await self._call("POST", path=f"/recon/{run_id}/statement", content=statement)
         return answer.content
 
 

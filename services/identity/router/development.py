@@ -26,5 +26,5 @@ async def list_sms_messages(
     """What the development sender sent to a phone; 404 in production."""
     if not settings.development:
         raise NotFoundError("only in development")
-    messages = await queries.list_messages(session, lookup_hash(phone, "phone"))
+    messages = await queries.list_messages(session, lookup_hash(phone, purpose="phone"))
     return [SentMessage(sent_at=message.sent_at, text=message.text) for message in messages]

@@ -23,7 +23,7 @@ from shared.http.dependencies import Now, ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, page_of
 from shared.security.auth import VerifiedCitizen, VerifiedPerson
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -31,7 +31,7 @@ router = APIRouter(route_class=IdempotentRoute)
 # Waits for nothing and is async all the same: FastAPI hands a plain function to a thread.
 async def _principal(caller: VerifiedCitizen) -> Caller:
     """Who may give a mandate: a person or an organisation's representative, never an agent."""
-    is_agent = caller.kind == "person" and caller.act is not None
+    is_agent = caller.kind is CallerKind.PERSON and caller.act is not None
     if caller.mandate is not None or is_agent:
         raise ForbiddenError("an agent gives no mandates")
     return caller

@@ -76,7 +76,7 @@ async def verify_at_counter(
         ConflictError: it has that level, or the number belongs to another account.
         InvalidInputError: name, number and validity do not belong together.
     """
-    found = await queries.find_by_phone(session, lookup_hash(command.phone, "phone"))
+    found = await queries.find_by_phone(session, lookup_hash(command.phone, purpose="phone"))
     if found is None:
         raise NotFoundError("no account has this phone; the person signs in once by SMS code first")
     # Read again with a lock: two clerks may verify the same person at once.
@@ -111,7 +111,7 @@ async def _verify(
     now: datetime,
     reason: str | None = None,
 ) -> None:
-    id_number_hash = lookup_hash(card.id_number, "id_number")
+    id_number_hash = lookup_hash(card.id_number, purpose="id_number")
     holder = await queries.find_by_id_number(session, id_number_hash)
     # One person has one account.
     if holder is not None and holder.id != account.id:
@@ -157,7 +157,7 @@ async def create_administrator(
         ConflictError: there is one already and `another` is not set.
     """
     # So that two commands at once create one administrator.
-    await advisory_lock(session, lookup_hash("administrator", "first"))
+    await advisory_lock(session, lookup_hash("administrator", purpose="first"))
     if not another and await queries.is_administered(session):
         raise ConflictError("there is an administrator already; say --another to create one more")
     return await create_staff(session, command, now=now)
@@ -212,7 +212,7 @@ async def change_staff(act: Act[datetime], account_id: UUID, *, command: ChangeS
     """
     roles = check_roles(command.roles)
     account = await queries.lock_staff(act.session, account_id)
-    check_version(account.revision, act.expected)
+    check_version(account.revision, expected=act.expected)
     if not account.active:
         raise ConflictError("has left; create the staff member anew")
     account.area_code = command.area_code

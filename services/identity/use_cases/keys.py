@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.identity import queries
 from services.identity.model import SigningKey
 from shared.database import audit
+from shared.database.key_ring import Jwk, KeyRing, new_jwk
 from shared.ids import new_id
-from shared.security.key_ring import Jwk, KeyRing, new_jwk
 
 RING = KeyRing(SigningKey, "access tokens", lambda: str(new_id()), new_jwk, ahead=True)
 

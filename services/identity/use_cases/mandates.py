@@ -32,7 +32,7 @@ async def grant_mandate(
         InvalidInputError: it is for oneself, or its term is wrong.
     """
     principal = await queries.get_account(session, principal_id)
-    agent_id_hash = lookup_hash(command.agent_id_number, "id_number")
+    agent_id_hash = lookup_hash(command.agent_id_number, purpose="id_number")
     faults: list[FieldError] = []
     if agent_id_hash == principal.id_number_hash:
         faults.append(
@@ -40,7 +40,7 @@ async def grant_mandate(
                 "agent_id_number", "another", message="one needs no mandate to act for oneself"
             )
         )
-    term_fault = _check_term(command.valid_until, clock.local_date(now))
+    term_fault = _check_term(command.valid_until, today=clock.local_date(now))
     if term_fault is not None:
         faults.append(term_fault)
     if faults:
@@ -64,7 +64,7 @@ async def grant_mandate(
     return mandate
 
 
-def _check_term(valid_until: date, today: date) -> FieldError | None:
+def _check_term(valid_until: date, *, today: date) -> FieldError | None:
     latest = today + LONGEST
     if today <= valid_until <= latest:
         return None

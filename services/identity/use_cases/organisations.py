@@ -43,7 +43,7 @@ async def register_organisation(
         ConflictError: the person represents it already.
     """
     # So that two registrations of one organisation at once make one account.
-    await advisory_lock(session, lookup_hash(command.uscc, "uscc"))
+    await advisory_lock(session, lookup_hash(command.uscc, purpose="uscc"))
     person = await queries.get_account(session, person_id, lock=True)
     await _check_register(person, command, provider=provider)
     organisation = await queries.find_by_uscc(session, command.uscc)
@@ -89,7 +89,7 @@ async def _check_register(
     # Only a verified name can be compared with the register.
     is_named = person.level >= REAL_NAME_LEVEL and await provider.verify(
         command.uscc,
-        command.name,
+        name=command.name,
         representative=person.name or "",
         id_number=person.id_number or "",
     )

@@ -65,9 +65,9 @@ class Throttled(NamedTuple):
     def of(cls, username: str, address: str) -> "Throttled":
         name = username.lower()
         return cls(
-            lookup_hash(f"a/{name}", "throttle"),
-            lookup_hash(f"i/{address}", "throttle"),
-            lookup_hash(f"p/{name}/{address}", "throttle"),
+            lookup_hash(f"a/{name}", purpose="throttle"),
+            lookup_hash(f"i/{address}", purpose="throttle"),
+            lookup_hash(f"p/{name}/{address}", purpose="throttle"),
         )
 
 
@@ -106,11 +106,11 @@ async def sign_in_by_mini_program(
         UnauthenticatedError: the platform does not know the code.
         BindingRequiredError: no account knows the user, who must bind a phone first.
     """
-    ids = await provider.exchange(command.app_id, command.code)
+    ids = await provider.exchange(command.app_id, code=command.code)
     if ids is None:
         raise refused()
     async with database.transaction() as session:
-        user = MiniProgramUser.of(command.app_id, ids.openid, unionid=ids.unionid)
+        user = MiniProgramUser.of(command.app_id, openid=ids.openid, unionid=ids.unionid)
         account = await _account_of_user(session, user, now=now)
         if account is not None:
             return await open_session(
@@ -253,7 +253,9 @@ async def _proves(account: Account | None, command: PasswordSignIn, *, now: date
     password = command.password.get_secret_value()
     async with VERIFICATIONS:
         is_password = await asyncio.to_thread(PASSWORDS.verify, password, stored_hash)
-    step = security.totp_step(secret, command.totp, moment=now.timestamp(), last_step=last_step)
+    step = security.totp_step(
+        secret, code=command.totp, moment=now.timestamp(), last_step=last_step
+    )
     if account is None or step is None or not is_active or not is_password:
         return False
     # Stored, so that a code that somebody watched cannot be used a second time (RFC 6238 §5.2).

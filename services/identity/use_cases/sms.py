@@ -36,10 +36,10 @@ async def send_sms_code(
     Raises:
         TooManyRequestsError: a limit is used up.
     """
-    phone_hash = lookup_hash(command.phone, "phone")
+    phone_hash = lookup_hash(command.phone, purpose="phone")
     # So that requests at once cannot all pass the limits.
     await advisory_lock(session, phone_hash)
-    await advisory_lock(session, lookup_hash(address, "address"))
+    await advisory_lock(session, lookup_hash(address, purpose="address"))
     sent = await queries.count_codes(session, phone_hash=phone_hash, address=address, now=now)
     _check_limits(sent)
     code = security.new_sms_code()
@@ -47,7 +47,7 @@ async def send_sms_code(
         id=new_id(),
         phone_hash=phone_hash,
         purpose=command.purpose,
-        code_hash=security.sms_code_hash(command.phone, command.purpose, code=code),
+        code_hash=security.sms_code_hash(command.phone, purpose=command.purpose, code=code),
         address=address,
         tries=0,
         used=False,
@@ -88,11 +88,11 @@ async def use_code(
     is_right = False
     async with database.transaction() as session:
         newest = await queries.lock_newest_code(
-            session, lookup_hash(phone, "phone"), purpose=purpose
+            session, lookup_hash(phone, purpose="phone"), purpose=purpose
         )
         if newest is not None and _can_be_tried(newest, now):
             newest.tries += 1
-            is_right = newest.code_hash == security.sms_code_hash(phone, purpose, code=code)
+            is_right = newest.code_hash == security.sms_code_hash(phone, purpose=purpose, code=code)
             newest.used = is_right
     if not is_right:
         raise refused()
@@ -104,7 +104,7 @@ def _can_be_tried(code: SmsCode, now: datetime) -> bool:
 
 async def account_of_phone(session: AsyncSession, phone: str, *, now: datetime) -> Account:
     """The account of a phone just proved; the first time makes one of level 1."""
-    phone_hash = lookup_hash(phone, "phone")
+    phone_hash = lookup_hash(phone, purpose="phone")
     # So that two first sign-ins at once make one account.
     await advisory_lock(session, phone_hash)
     account = await queries.find_by_phone(session, phone_hash)

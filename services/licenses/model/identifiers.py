@@ -30,7 +30,7 @@ TOKEN_CONTENT_BYTES = 18
 MAX_VERSION = 999
 
 
-def identifier(type_code: str, issuer: str, *, serial: str, version: int) -> str:
+def identifier(type_code: str, *, issuer: str, serial: str, version: int) -> str:
     """The identifier of a license (证照标识).
 
     Root, type, issuer, serial, version of three digits, check character (MOD 37,36).
@@ -71,7 +71,7 @@ def new_number(on: date) -> str:
 
 
 def serial_of(
-    issuer: str, type_code: str, *, number: str, holder_pseudonym: str | None = None
+    issuer: str, *, type_code: str, number: str, holder_pseudonym: str | None = None
 ) -> str:
     """流水号: the license number where it has the form, else 20 characters derived from it.
 
@@ -81,7 +81,7 @@ def serial_of(
     """
     source = f"{issuer}/{type_code}/{number}"
     if masked_number(number, person=holder_pseudonym) != number:
-        digest = lookup_hash(source, "license.serial")
+        digest = lookup_hash(source, purpose="license.serial")
     elif SERIAL.fullmatch(number):
         return number
     else:
@@ -105,12 +105,12 @@ def check_code(license_id: UUID) -> str:
 
     It is derived from the id with the service's key and never stored.
     """
-    mac = lookup_hash(license_id.hex, "license.check_code")
+    mac = lookup_hash(license_id.hex, purpose="license.check_code")
     return mac[:CODE_LENGTH].translate(CHARACTERS).decode()
 
 
 def _mac(content: bytes) -> bytes:
-    return lookup_hash(content.hex(), "license.qr")[:MAC_BYTES]
+    return lookup_hash(content.hex(), purpose="license.qr")[:MAC_BYTES]
 
 
 def qr_token(license_id: UUID, version: int) -> str:

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.licenses.model.base import PLACE, Base
 from shared.database.guess_limits import GuessCountRow
+from shared.database.key_ring import KeyRow
 from shared.security.crypto import Encrypted
-from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):

@@ -157,7 +157,7 @@ class TypeDocument(Part):
 
     def fits_holder(self, kind: str) -> bool:
         """Whether the type is issued to holders of this kind."""
-        return self.holder_kind in {"any", kind}
+        return self.holder_kind == "any" or self.holder_kind == kind
 
     def faults(self, values: Mapping[str, str], *, complete: bool = True) -> list[FieldError]:
         """Every fault of a license's content. With `complete`, required fields must be there."""

@@ -17,8 +17,8 @@ from services.licenses.model.records import (
 )
 from services.licenses.model.states import UNSIGNED_SQL
 from shared.database.direct import Direct
+from shared.database.key_ring import Jwk
 from shared.errors import NotFoundError
-from shared.security.key_ring import Jwk
 
 
 class StatisticsRow(NamedTuple):

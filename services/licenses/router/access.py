@@ -12,7 +12,7 @@ from shared.database.acts import Act
 from shared.errors import ForbiddenError
 from shared.http.dependencies import act_by, current_time, settings_of
 from shared.security.auth import CurrentCaller, with_role, with_scope
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 STAFF = ("window_clerk", "approver", "leader", "delivery", "department_head")
 ACTING = ("approver", "leader")
@@ -27,11 +27,11 @@ System = Annotated[Caller, Depends(with_scope("licenses:read"))]
 
 
 def _has_role(caller: Caller, *roles: str) -> bool:
-    return caller.kind == "staff" and not caller.roles.isdisjoint(roles)
+    return caller.kind is CallerKind.STAFF and not caller.roles.isdisjoint(roles)
 
 
 async def _issuer(caller: CurrentCaller) -> Caller:
-    is_system = caller.kind == "system" and "licenses:issue" in caller.scopes
+    is_system = caller.kind is CallerKind.SYSTEM and "licenses:issue" in caller.scopes
     if not is_system and not _has_role(caller, *ACTING):
         raise ForbiddenError(
             "this needs an approver or leader, or a system with the scope licenses:issue"
@@ -50,9 +50,9 @@ def is_holder(license: License | LicenseView, caller: Caller) -> bool:
     """
     if license.account_id is None or str(license.account_id) != caller.subject:
         return False
-    if caller.kind == "organisation":
+    if caller.kind is CallerKind.ORGANISATION:
         return caller.mandate is None
-    return caller.kind == "person" and caller.act is None
+    return caller.kind is CallerKind.PERSON and caller.act is None
 
 
 def check_holder(license: License | LicenseView, caller: Caller) -> None:

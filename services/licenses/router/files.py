@@ -33,6 +33,7 @@ from shared.http.dependencies import Now, ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, page_of
 from shared.security.auth import Citizen, CurrentCaller
+from shared.security.tokens import CallerKind
 
 router = APIRouter(route_class=IdempotentRoute)
 # FastAPI's own type of `responses`.
@@ -58,7 +59,7 @@ async def list_own(
 ) -> Page[LicenseSummary]:
     """The caller's own licenses, of the account or of the organisation acted for."""
     after = after_id(cursor)
-    is_agent = caller.kind == "person" and caller.act is not None
+    is_agent = caller.kind is CallerKind.PERSON and caller.act is not None
     if caller.mandate is not None or is_agent:
         return Page[LicenseSummary](items=[])
     rows = await licenses.list_own(session, UUID(caller.subject), after=after, limit=limit)

@@ -39,7 +39,7 @@ class CollectedLicense(BaseModel):
     @classmethod
     def _number_fits(cls, value: str, known: ValidationInfo) -> str:
         # `holder_kind` is missing here when it was refused itself.
-        return check_holder_number(str(known.data.get("holder_kind", "person")), value)
+        return check_holder_number(str(known.data.get("holder_kind", "person")), value=value)
 
     @field_validator("issued_on")
     @classmethod

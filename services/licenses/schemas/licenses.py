@@ -42,7 +42,7 @@ Day = Annotated[date, Field(ge=EARLIEST, le=LATEST)]
 Kind = Literal["person", "organisation"]
 
 
-def check_holder_number(kind: str, value: str) -> str:
+def check_holder_number(kind: str, *, value: str) -> str:
     """The ID number of a person, the USCC of an organisation.
 
     Raises:
@@ -64,7 +64,7 @@ class Holder(Strict):
     @classmethod
     def _number_fits(cls, value: str, known: ValidationInfo) -> str:
         # `kind` is missing here when it was refused itself.
-        return check_holder_number(str(known.data.get("kind", "person")), value)
+        return check_holder_number(str(known.data.get("kind", "person")), value=value)
 
 
 class IssueLicense(Strict):

@@ -33,9 +33,9 @@ from services.licenses.signing import Ed25519Signer, canonical, digest_of, verif
 from shared import clock
 from shared.database import guess_limits
 from shared.database.guess_limits import Guess, GuessLimit
+from shared.database.key_ring import new_raw
 from shared.domain import masking
 from shared.errors import NotFoundError
-from shared.security.key_ring import new_raw
 
 
 class SignedText(NamedTuple):
@@ -61,7 +61,7 @@ def _placeholder() -> SignedText:
         "valid_from",
     )
     content = canonical(dict.fromkeys(names, "-" * 60))
-    signature = Ed25519Signer("nobody", private_key).sign(content)
+    signature = Ed25519Signer("nobody", private=private_key).sign(content)
     return SignedText(public_key, content.decode(), signature)
 
 

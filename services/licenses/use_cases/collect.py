@@ -121,7 +121,7 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     """Check every row of a chunk, store what is sound, and answer with a verdict for each."""
     sender = Sender(event.area_code, event.department_code, now, clock.local_date(now))
     await ONE_CHUNK_AT_A_TIME.execute(session, place=f"{sender.area}/{sender.department}")
-    raw: list[object] = open_sealed(event.records, "exchange.records")
+    raw: list[object] = open_sealed(event.records, purpose="exchange.records")
     rows: list[Row] = []
     for number, record in enumerate(raw, start=event.first_row):
         rows.append(Row(number, record))
@@ -138,7 +138,7 @@ async def collect_records(session: AsyncSession, event: RecordReceived, *, now: 
     journal.append_events(judged)
     journal.append_audit(
         "licenses.collect",
-        event.batch_id,
+        object_id=event.batch_id,
         object_type="batch",
         chunk=event.chunk,
         counts=_counts(rows),
@@ -292,7 +292,7 @@ async def _store_new(session: AsyncSession, drafts: Sequence[Draft], *, now: dat
 def _identifier(sound: SoundRow, sender: Sender) -> str:
     return identifier_of(
         sound.record.type_code,
-        sender.department,
+        issuer=sender.department,
         number=sound.record.source_number,
         version=sound.record.version,
         holder_kind=HolderKind(sound.record.holder_kind),

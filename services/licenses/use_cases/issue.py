@@ -103,7 +103,7 @@ def _holder_of(event: CaseDecided) -> SealedHolder:
         raise ConflictError(
             "the decision names no holder for its licence; the case service must say it again"
         )
-    return SealedHolder.model_validate(open_sealed(event.holder, "case.holder"))
+    return SealedHolder.model_validate(open_sealed(event.holder, purpose="case.holder"))
 
 
 def _owner(inputs: IssueInputs, applicant: UUID | None) -> UUID | None:

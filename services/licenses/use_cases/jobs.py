@@ -83,7 +83,11 @@ async def start_job(
     session.add(job)
     journal = Journal(now)
     journal.append_audit(
-        "licenses.sign", job.id, object_type="signing_job", type=command.type_code, total=total
+        "licenses.sign",
+        object_id=job.id,
+        object_type="signing_job",
+        type=command.type_code,
+        total=total,
     )
     await journal.write(session)
     return job
@@ -147,7 +151,7 @@ async def _store_signatures(
     rows = orjson.dumps(given, default=str).decode()
     await STORE_SIGNATURES.execute(session, rows=rows, kid=kid, now=now)
     journal.append_audit(
-        "licenses.sign_batch", job.id, object_type="signing_job", signed=len(signed)
+        "licenses.sign_batch", object_id=job.id, object_type="signing_job", signed=len(signed)
     )
     await journal.write(session)
 

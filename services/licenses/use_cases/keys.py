@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.licenses.journal import Journal
 from services.licenses.model.records import SigningKey
 from services.licenses.signing import SIGNERS, Signer
+from shared.database.key_ring import KeyRing, new_raw
 from shared.ids import new_id
-from shared.security.key_ring import KeyRing, new_raw
 
 RING = KeyRing(SigningKey, "licences", lambda: str(new_id()), new_raw)
 
@@ -19,7 +19,7 @@ _signers: LRUCache[str, Signer] = LRUCache(8)
 def _signer_of(key: SigningKey) -> Signer:
     signer = _signers.get(key.kid)
     if signer is None:
-        signer = SIGNERS[key.algorithm](key.kid, key.private_key)
+        signer = SIGNERS[key.algorithm](key.kid, private=key.private_key)
         _signers[key.kid] = signer
     return signer
 
@@ -40,6 +40,6 @@ async def rotate_key(session: AsyncSession, now: datetime) -> str:
     """Sign with a new key from now on; its id. Signatures of the old ones stay good."""
     key = await RING.rotate(session, now)
     journal = Journal(now)
-    journal.append_audit("license-keys.rotate", key.kid, object_type="signing_key")
+    journal.append_audit("license-keys.rotate", object_id=key.kid, object_type="signing_key")
     await journal.write(session)
     return key.kid

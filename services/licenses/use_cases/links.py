@@ -53,7 +53,7 @@ async def link_person(session: AsyncSession, event: IdentityVerified, *, now: da
     """Give the verified person the licenses of this ID number, and no others."""
     if event.holder is None:
         return
-    person = SealedPerson.model_validate(open_sealed(event.holder, "identity.person"))
+    person = SealedPerson.model_validate(open_sealed(event.holder, purpose="identity.person"))
     await _link(session, pseudonym(person.id_number), account_id=event.account_id, now=now)
 
 

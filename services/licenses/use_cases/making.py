@@ -86,7 +86,7 @@ class Draft:
         """The 证照标识; `holder` is the pseudonym."""
         return self.identifier or identifier_of(
             self.type.code,
-            self.issuer_code,
+            issuer=self.issuer_code,
             number=self.number,
             version=self.version,
             holder_kind=self.holder_kind,
@@ -221,8 +221,8 @@ SELECT id FROM stored"""
 
 def identifier_of(
     type_code: str,
-    issuer: str,
     *,
+    issuer: str,
     number: str,
     version: int,
     holder_kind: HolderKind,
@@ -232,8 +232,8 @@ def identifier_of(
     person: str | None = None
     if holder_kind is HolderKind.PERSON:
         person = holder
-    serial = serial_of(issuer, type_code, number=number, holder_pseudonym=person)
-    return identifier(type_code, issuer, serial=serial, version=version)
+    serial = serial_of(issuer, type_code=type_code, number=number, holder_pseudonym=person)
+    return identifier(type_code, issuer=issuer, serial=serial, version=version)
 
 
 def make(draft: Draft, *, signer: Signer | None, now: datetime) -> NewLicense:
@@ -278,7 +278,7 @@ def make(draft: Draft, *, signer: Signer | None, now: datetime) -> NewLicense:
         changed_at=now,
         previous=draft.previous,
         # The signed bytes themselves: made anew from columns they might differ.
-        record="\\x" + encrypt(content.decode(), RECORD).hex(),
+        record="\\x" + encrypt(content.decode(), purpose=RECORD).hex(),
         kid=kid,
         signature=signature,
         act=draft.operation,

@@ -75,7 +75,7 @@ async def _lock_own(act: Act[datetime], license_id: UUID) -> License:
     own_place = (act.caller.area, act.caller.department)
     if (found.area_code, found.department_code) != own_place:
         raise licenses.no_such_license()
-    check_version(found.revision, act.expected)
+    check_version(found.revision, expected=act.expected)
     return found
 
 

@@ -13,5 +13,5 @@ async def record_print(
 ) -> None:
     """Keep who printed the unmasked page, and why."""
     journal = Journal(now)
-    journal.append_audit("license.print", license_id, reason=reason, version=version)
+    journal.append_audit("license.print", object_id=license_id, reason=reason, version=version)
     await journal.write(session)

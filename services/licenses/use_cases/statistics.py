@@ -42,7 +42,7 @@ async def fold_counts(session: AsyncSession) -> int:
     return row.number
 
 
-def _share(numerator: int, denominator: int) -> Share:
+def _share(numerator: int, *, denominator: int) -> Share:
     share: float | None = None
     if denominator:
         share = round(numerator / denominator, 4)
@@ -63,6 +63,6 @@ async def get_statistics(
         signed=row.signed,
         uses=row.uses,
         refused_uses=row.refused_uses,
-        issue_rate=_share(row.signed, row.collected + row.issued),
-        reuse_rate=_share(row.licenses_used, row.license_materials),
+        issue_rate=_share(row.signed, denominator=row.collected + row.issued),
+        reuse_rate=_share(row.licenses_used, denominator=row.license_materials),
     )

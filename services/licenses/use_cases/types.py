@@ -40,7 +40,7 @@ async def publish_version(
             )
     else:
         if expected is not None:
-            check_version(found.version, expected)
+            check_version(found.version, expected=expected)
         if found.document == document:
             return found
         if expected is None:
@@ -61,7 +61,7 @@ async def publish_version(
     )
     journal = Journal(now)
     journal.append_audit(
-        "license-type.publish", code, object_type="license_type", version=found.version
+        "license-type.publish", object_id=code, object_type="license_type", version=found.version
     )
     await journal.write(session)
     return found

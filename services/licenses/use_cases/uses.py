@@ -42,7 +42,7 @@ SELECT $1, $2, coalesce((SELECT type_code FROM license WHERE id = $3), '{NO_TYPE
 
 def _code_hash(code: str) -> bytes:
     # Only the hash is stored: whoever reads the table cannot use a license.
-    return lookup_hash(code, "use_authorisation.code")
+    return lookup_hash(code, purpose="use_authorisation.code")
 
 
 async def authorise(
@@ -68,7 +68,7 @@ async def authorise(
     )
     session.add(given)
     journal = Journal(now)
-    journal.append_audit("license.authorise", license_id, matter=command.matter_code)
+    journal.append_audit("license.authorise", object_id=license_id, matter=command.matter_code)
     await journal.write(session)
     return AuthorisationRead(
         id=given.id, matter_code=given.matter_code, until=given.until, auth_code=code
@@ -92,7 +92,7 @@ async def withdraw_authorisation(
     if given.withdrawn_at is None:
         given.withdrawn_at = now
         journal = Journal(now)
-        journal.append_audit("license.withdraw_authorisation", license_id)
+        journal.append_audit("license.withdraw_authorisation", object_id=license_id)
         await journal.write(session)
 
 
@@ -234,7 +234,9 @@ async def _record_use(
             occurred_at=now,
         )
     )
-    journal.append_audit("license.use", use.license_id, reason=use.reason, use=str(use.id))
+    journal.append_audit(
+        "license.use", object_id=use.license_id, reason=use.reason, use=str(use.id)
+    )
     await journal.write(session)
 
 

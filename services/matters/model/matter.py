@@ -286,27 +286,27 @@ class Change(NamedTuple):
     after: object
 
 
-def differences(before: object, after: object, *, path: str = "") -> list[Change]:
+def differences(before: object, *, after: object, path: str = "") -> list[Change]:
     """What changed between two JSON texts, by path; lists of coded parts are compared by code."""
     if isinstance(before, dict) and isinstance(after, dict):
         return _object_differences(
-            cast("dict[str, object]", before), cast("dict[str, object]", after), path=path
+            cast("dict[str, object]", before), after=cast("dict[str, object]", after), path=path
         )
     if isinstance(before, list) and isinstance(after, list) and (before or after):
         old = _by_code(cast("list[object]", before))
         new = _by_code(cast("list[object]", after))
         if old is not None and new is not None:
-            return _object_differences(old, new, path=path)
+            return _object_differences(old, after=new, path=path)
     return [] if before == after else [Change(path, before, after)]
 
 
 def _object_differences(
-    before: dict[str, object], after: dict[str, object], *, path: str
+    before: dict[str, object], *, after: dict[str, object], path: str
 ) -> list[Change]:
     found: list[Change] = []
     for name in [*before, *(name for name in after if name not in before)]:
         place = f"{path}.{name}" if path else name
-        found += differences(before.get(name), after.get(name), path=place)
+        found += differences(before.get(name), after=after.get(name), path=place)
     return found
 
 

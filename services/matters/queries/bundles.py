@@ -92,7 +92,7 @@ async def search_bundles(
     session: AsyncSession, words: str, *, area: str | None, after: UUID, limit: int
 ) -> list[BundleSummaryRow]:
     """Published bundles whose name or alias holds `words`, or the official words for them."""
-    query = search.part_query(search.variants(words), [])
+    query = search.part_query(search.variants(words), facets=[])
     if not query:
         return []
     return await _list(session, SEARCH, words=query, area=area, after=after, limit=limit + 1)

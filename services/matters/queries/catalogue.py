@@ -233,14 +233,14 @@ async def search_matters(
     for name, value in filters.values().items():
         if value is not None:
             facets.append(search.facet(name, value))
-    part = search.part_query(forms, facets)
+    part = search.part_query(forms, facets=facets)
     if not part:
         return []
     values = {
         "forms": forms,
         "prefixes": [f"{_escaped(form)}%" for form in forms],
         "patterns": [f"%{_escaped(form)}%" for form in forms],
-        "head": search.head_query(forms, facets),
+        "head": search.head_query(forms, facets=facets),
         "part": part,
         "sizes": search.size_marks(),
         "rank": after.rank,

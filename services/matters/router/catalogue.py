@@ -100,6 +100,7 @@ async def store_directory(
 
 
 async def _filters(
+    *,
     area: AreaCode = None,
     department: DepartmentCode = None,
     type: Annotated[codes.MatterType | None, Query()] = None,
@@ -344,7 +345,7 @@ async def list_differences(
     old = await queries.get_version(session, matter_id, version=before)
     new = await queries.get_version(session, matter_id, version=after)
     changes = differences(
-        old.document.model_dump(mode="json"), new.document.model_dump(mode="json")
+        old.document.model_dump(mode="json"), after=new.document.model_dump(mode="json")
     )
     return [Difference.of(change) for change in changes]
 

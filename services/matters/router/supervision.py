@@ -10,6 +10,7 @@ from services.matters.schemas.supervision import SupervisionCountRead, Supervisi
 from shared.errors import ForbiddenError
 from shared.http.dependencies import ReadSession
 from shared.security.auth import CurrentCaller
+from shared.security.tokens import CallerKind
 
 router = APIRouter(prefix="/supervision")
 
@@ -28,7 +29,7 @@ async def get_supervision_statistics(
 
     Officers see their own department.
     """
-    if caller.kind != "staff":
+    if caller.kind is not CallerKind.STAFF:
         raise ForbiddenError("this is for staff")
     if not OVERSEERS & caller.roles:
         own_area = caller.area or ""

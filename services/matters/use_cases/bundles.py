@@ -218,7 +218,7 @@ async def ask_bundle_guide(
 async def _own_bundle(act: Act[datetime], bundle_id: UUID) -> Bundle:
     """The bundle, locked, that the caller's department leads, at the version that was read."""
     bundle = await bundles.get_bundle(act.session, bundle_id, place=place_of(act.caller))
-    check_version(bundle.revision, act.expected)
+    check_version(bundle.revision, expected=act.expected)
     return bundle
 
 

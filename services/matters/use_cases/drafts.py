@@ -164,7 +164,7 @@ async def close_matter(act: Act[datetime], matter_id: UUID, *, state: State, rea
 async def _own_matter(act: Act[datetime], matter_id: UUID) -> Matter:
     """The matter, locked, of the caller's department and at the version that was read."""
     matter = await catalogue.get_matter(act.session, matter_id, place=place_of(act.caller))
-    check_version(matter.revision, act.expected)
+    check_version(matter.revision, expected=act.expected)
     return matter
 
 

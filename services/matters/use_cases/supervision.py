@@ -122,7 +122,9 @@ async def record_supervision(
     """Judge one chunk of a batch and answer with a verdict for every row of it."""
     place = Place(event.area_code, event.department_code, event.peer_code)
     await LOCK_SOURCE.execute(session, source="supervision/" + "/".join(place))
-    verdicts, sound = _judge(open_sealed(event.records, "exchange.records"), event.first_row)
+    verdicts, sound = _judge(
+        open_sealed(event.records, purpose="exchange.records"), event.first_row
+    )
     known = await _find_known(session, place, sound=sound)
     accepted = Accepted([], [], Counter[str]())
     for row, record in sound:

@@ -70,7 +70,7 @@ async def moderate_text(act: Act[Moment], rating_id: UUID, *, command: Moderate)
     # Locked first: of two moderators the second sees what the first did.
     publication = await queries.get_publication(act.session, rating_id, lock=True)
     check_moderator(publication, act.caller)
-    check_version(publication.revision, act.expected)
+    check_version(publication.revision, expected=act.expected)
     publication.moderate(command.reason, officer=act.caller.subject, at=act.at)
     journal = Journal(act.session)
     detail = {"code": command.reason.value}

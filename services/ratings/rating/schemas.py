@@ -83,7 +83,9 @@ class RatingContent(Strict):
         """Keyed hash of all that is said, whatever the order of tags; tells repetitions apart."""
         contents = {content.value: grade for content, grade in self.contents.items()}
         said = [self.grade, sorted(self.tags), contents, self.text, self.real_name]
-        return lookup_hash(orjson.dumps(said, option=orjson.OPT_SORT_KEYS).hex(), "rating.content")
+        return lookup_hash(
+            orjson.dumps(said, option=orjson.OPT_SORT_KEYS).hex(), purpose="rating.content"
+        )
 
 
 class SubmitRating(RatingContent):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from fastapi import Request
 
-from services.ratings.model_base import CallerKind, Role
+from services.ratings.model_base import Role
 from services.ratings.rating.model.dictionary import CURRENT, RETIRED_TAGS, Tag, tags_of
 from services.ratings.rating.model.grades import CONTENT_TEXTS, GRADES
 from services.ratings.rating.model.rating import Rating
@@ -16,7 +16,7 @@ from services.ratings.rating.schemas import (
     TagRead,
 )
 from shared.errors import NotFoundError
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 READERS = frozenset({Role.RATING_HANDLER, Role.DEPARTMENT_HEAD})
 Language = Literal["zh", "bo"]
@@ -24,7 +24,7 @@ Language = Literal["zh", "bo"]
 
 def check_reader(rating: Rating, caller: Caller) -> None:
     """Raise `NotFoundError` for all but the rater and those who handle the office's ratings."""
-    is_staff = caller.kind == CallerKind.STAFF and bool(READERS & caller.roles)
+    is_staff = caller.kind is CallerKind.STAFF and bool(READERS & caller.roles)
     handles = is_staff and (caller.area, caller.department) == rating.office
     if not handles and not rating.is_of(caller):
         raise NotFoundError("no such rating of yours")

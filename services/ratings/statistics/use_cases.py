@@ -144,7 +144,7 @@ def check_question(question: Question, *, public: bool) -> None:
                 message="matters, halls and windows are told apart within one area",
             )
         )
-    if not 0 <= _months_between(question.first, question.last) < MONTHS_MAX:
+    if not 0 <= _months_between(question.first, last=question.last) < MONTHS_MAX:
         errors.append(
             FieldError(
                 "last",
@@ -168,7 +168,7 @@ def _not_counted_together(question: Question, *, public: bool) -> list[str]:
     return sorted(crossed) if len(crossed) > 1 else []
 
 
-def _months_between(first: date, last: date) -> int:
+def _months_between(first: date, *, last: date) -> int:
     return (last.year - first.year) * 12 + last.month - first.month
 
 
@@ -200,7 +200,7 @@ def _ranks(lines: Sequence[Line], least: int) -> list[int | None]:
     lows: list[float | None] = []
     for line in lines:
         number = rated(line.counts)
-        bounds = wilson(good(line.counts), number)
+        bounds = wilson(good(line.counts), number=number)
         low = None
         if bounds is not None and number >= least:
             low = bounds["low"]
@@ -282,7 +282,7 @@ async def show_figures(
         {
             "first": f"{question.first:%Y-%m}",
             "last": f"{question.last:%Y-%m}",
-            "coverage": rate(coverage.rated, coverage.departments),
+            "coverage": rate(coverage.rated, denominator=coverage.departments),
             "total": staff_figures(total, whole),
             "groups": groups,
             "next": next_cursor,
@@ -311,7 +311,7 @@ async def show_public_figures(
         {
             "first": f"{question.first:%Y-%m}",
             "last": f"{question.last:%Y-%m}",
-            "coverage": rate(coverage.rated, coverage.departments),
+            "coverage": rate(coverage.rated, denominator=coverage.departments),
             "least": LEAST,
             "complete": not any(line.hidden for line in lines),
             "total": public_figures(total, whole),

@@ -45,7 +45,7 @@ from shared.errors import (
 )
 from shared.ids import new_id
 from shared.security.crypto import lookup_hash
-from shared.security.tokens import Caller
+from shared.security.tokens import CITIZENS, Caller, CallerKind
 
 IMMEDIATE = "1"  # 办件类型 1: 即办件
 DEFAULT_DAYS = 20
@@ -68,11 +68,12 @@ def submitter_of(caller: Caller, channel: ChannelName, *, matter_ids: Iterable[U
 
     Raises `ForbiddenError`, `StepUpRequiredError` or `InvalidInputError` for everyone else.
     """
-    if caller.kind == "staff":
-        if "window_clerk" not in caller.roles or channel != Channel.WINDOW:
+    at_window = Channel(channel) is Channel.WINDOW
+    if caller.kind is CallerKind.STAFF:
+        if "window_clerk" not in caller.roles or not at_window:
             raise ForbiddenError("staff take in applications at a window, as window clerks")
         return Submitter(caller, account_id=None, clerk=caller.subject)
-    if caller.kind not in {"person", "organisation"}:
+    if caller.kind not in CITIZENS:
         raise ForbiddenError("this is for persons and organisations")
     if not all(caller.covers(matter_id) for matter_id in matter_ids):
         raise ForbiddenError("the mandate is not for this matter")
@@ -81,7 +82,7 @@ def submitter_of(caller: Caller, channel: ChannelName, *, matter_ids: Iterable[U
         raise StepUpRequiredError(
             "verify your identity first", headers={"WWW-Authenticate": challenge}
         )
-    if channel == Channel.WINDOW:
+    if at_window:
         fault = FieldError(
             "channel", "own_channel", message="applications at a window are taken in by its clerk"
         )
@@ -188,7 +189,7 @@ async def _resolve_materials(
 
 def applicant_match(applicant: Applicant, submitter: Submitter) -> ApplicantMatch:
     """Recognises earlier cases of this applicant."""
-    id_hash = lookup_hash(applicant.id_number, "applicant")
+    id_hash = lookup_hash(applicant.id_number, purpose="applicant")
     return ApplicantMatch(submitter.account_id, id_hash, submitter.caller)
 
 
@@ -238,7 +239,7 @@ def new_case(
         applicant_kind=ApplicantKind(applicant.kind),
         applicant_name=applicant.name,
         applicant_id_number=applicant.id_number.upper(),
-        applicant_id_hash=lookup_hash(applicant.id_number, "applicant"),
+        applicant_id_hash=lookup_hash(applicant.id_number, purpose="applicant"),
         phone=applicant.phone,
         guide_digest=guide.digest,
         guide=guide,

@@ -34,7 +34,7 @@ from shared.domain.guides import PersonalGuide
 from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError
 from shared.security.crypto import pseudonym
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 
 def upload_ids(given: Iterable[GivenMaterial]) -> list[UUID]:
@@ -52,9 +52,9 @@ def acts_for_another(caller: Caller) -> bool:
 
     Who is signed in for her own organisation is the organisation, not its agent.
     """
-    if caller.kind == "staff" or caller.mandate is not None:
+    if caller.kind is CallerKind.STAFF or caller.mandate is not None:
         return True
-    return caller.kind == "person" and caller.act is not None
+    return caller.kind is CallerKind.PERSON and caller.act is not None
 
 
 def license_use(

@@ -6,9 +6,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.cases.applications.model import Upload
+from shared.domain.media_types import sniff
 from shared.errors import FieldError, InvalidInputError
 from shared.ids import new_id
-from shared.runtime.storage import Storage, sniff
+from shared.runtime.storage import Storage
 
 
 async def store_upload(

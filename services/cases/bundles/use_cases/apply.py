@@ -340,7 +340,7 @@ def _new_parent(
         applicant_kind=ApplicantKind(applicant.kind),
         applicant_name=applicant.name,
         applicant_id_number=applicant.id_number.upper(),
-        applicant_id_hash=lookup_hash(applicant.id_number, "applicant"),
+        applicant_id_hash=lookup_hash(applicant.id_number, purpose="applicant"),
         phone=applicant.phone,
         fields=FORM.dump_json(command.fields).decode(),
         guide_digest=command.guide_digest,

@@ -54,7 +54,7 @@ def _check_value(field: FormField, value: str, *, today: date) -> FieldError | N
             case _:
                 pass
     except InvalidValueError as error:
-        return FieldError.of(place, field.kind, error=error)
+        return FieldError.of(place, rule=field.kind, error=error)
     return None
 
 

@@ -328,7 +328,7 @@ class Case(Base):
         self.step_due_days = None
         if days:
             # All clocks count from `clock_from`, also that of a step that begins later.
-            elapsed = at.calendar.working_days_between(self.clock_from, start)
+            elapsed = at.calendar.working_days_between(self.clock_from, end=start)
             self.step_due_days = elapsed + days
         self._clocks_changed(at)
 
@@ -452,7 +452,7 @@ class Case(Base):
         return DueFacts(promised_due_on=self.due_on, legal_due_on=self.legal_due_on)
 
     def refuse_acceptance(
-        self, officer: str, reasons: str, *, at: Moment
+        self, officer: str, *, reasons: str, at: Moment
     ) -> tuple[CaseNotAccepted, CaseClosed]:
         """不予受理, with reasons and the remedies."""
         self._begin(CaseAct.REFUSE_ACCEPTANCE, at)
@@ -650,7 +650,7 @@ class Case(Base):
 
     def _resumed(self, at: Moment) -> CaseResumed:
         assert self.suspended_on is not None
-        days = at.calendar.working_days_between(self.suspended_on, at.today)
+        days = at.calendar.working_days_between(self.suspended_on, end=at.today)
         self.state = State.ACCEPTED
         self.suspended_on = None
         self._extend_clocks(days, at)

@@ -53,7 +53,7 @@ async def refuse_acceptance(act: Act[Moment], case_id: UUID, *, command: RefuseA
     # see the end of the first (docs/adr/0011).
     await bundle_queries.lock_bundle_of(act.session, case_id)
     case = await _departments_case(act, case_id)
-    events = case.refuse_acceptance(act.caller.subject, command.reasons, at=act.at)
+    events = case.refuse_acceptance(act.caller.subject, reasons=command.reasons, at=act.at)
     step = step_of(case, CaseAct.REFUSE_ACCEPTANCE, role=StepRole.INTAKE, note=command.reasons)
     return await _complete(act, case, step=step, events=events)
 
@@ -208,7 +208,7 @@ async def _own_case(act: Act[Moment], case_id: UUID) -> Case:
     if not may_act:
         # 404, not 403: that somebody has a case here is personal data.
         raise NotFoundError("no such case of yours")
-    check_version(case.revision, act.expected)
+    check_version(case.revision, expected=act.expected)
     return case
 
 
@@ -217,7 +217,7 @@ async def _departments_case(act: Act[Moment], case_id: UUID) -> Case:
     case = await queries.get_case(act.session, case_id, lock=True)
     if not belongs_to(act.caller, case.area_code, department_code=case.department_code):
         raise NotFoundError("no such case of yours")
-    check_version(case.revision, act.expected)
+    check_version(case.revision, expected=act.expected)
     # For the work list: who acted last.
     case.officer = act.caller.subject
     return case

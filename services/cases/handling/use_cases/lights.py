@@ -136,8 +136,8 @@ async def answer_light(act: Act[Moment], light_id: UUID, *, command: AnswerLight
     case = await queries.get_case(act.session, light.case_id, lock=True)
     # The timer may have changed the light before the case was locked.
     await act.session.refresh(light)
-    check_version(light.revision, act.expected)
-    cleared = light.reply(act.caller.subject, command.text, case=case, at=act.at)
+    check_version(light.revision, expected=act.expected)
+    cleared = light.reply(act.caller.subject, text=command.text, case=case, at=act.at)
     journal = Journal(act.session, act.at.now)
     journal.audit(
         "light.answer",

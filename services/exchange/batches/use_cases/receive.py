@@ -22,7 +22,7 @@ from services.exchange.batches.model import (
 from services.exchange.batches.schemas import BatchClaim, digest_field
 from services.exchange.batches.use_cases.reading import Chunk, Contents, read_chunk
 from services.exchange.batches.use_cases.verdicts import finish_batch
-from services.exchange.peers.model import Peer
+from services.exchange.peers.model import Peer, RecordMeasure
 from services.exchange.peers.queries import lock_stream
 from services.exchange.peers.use_cases import counts, receipt_keys
 from shared.database import audit
@@ -282,7 +282,9 @@ def _facts(
 
 async def _count(session: AsyncSession, batch: Batch, *, malformed: int) -> None:
     changes = Counter[counts.Cell]()
-    changes[batch.peer_code, batch.resource, "received"] = batch.records
-    changes[batch.peer_code, batch.resource, "rejected"] = malformed
-    changes[batch.peer_code, batch.resource, f"rejected:{MALFORMED['rule']}"] = malformed
+    changes[batch.peer_code, batch.resource, RecordMeasure.RECEIVED] = batch.records
+    changes[batch.peer_code, batch.resource, RecordMeasure.REJECTED] = malformed
+    changes[batch.peer_code, batch.resource, f"{RecordMeasure.REJECTED}:{MALFORMED['rule']}"] = (
+        malformed
+    )
     await counts.add(session, changes)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.batches import queries
 from services.exchange.batches.model import Batch, BatchReject, StoredFault
+from services.exchange.peers.model import RecordMeasure
 from services.exchange.peers.use_cases import counts, receipt_keys
 from shared.database.direct import Direct, command
 from shared.events.exchange import RecordRejected, Resource
@@ -161,7 +162,9 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], *, changes: Counter[counts
     for verdict in verdicts:
         changes[batch.peer_code, batch.resource, verdict.status] += 1
         if verdict.status == "rejected":
-            changes[batch.peer_code, batch.resource, f"rejected:{_rule(verdict)}"] += 1
+            changes[
+                batch.peer_code, batch.resource, f"{RecordMeasure.REJECTED}:{_rule(verdict)}"
+            ] += 1
 
 
 def _check_complete(event: RecordsJudged, row: JudgedRow) -> None:

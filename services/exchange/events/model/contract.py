@@ -90,7 +90,7 @@ def asyncapi(city: City) -> JsonObject:
     Webhooks get messages one by one; pulls get them in pages of the same bytes.
     """
     messages: dict[str, JsonObject] = {}
-    schemas: JsonObject = {"envelope": _object(REQUIRED, OPTIONAL), "page": _page()}
+    schemas: JsonObject = {"envelope": _object(REQUIRED, optional=OPTIONAL), "page": _page()}
     for name, external in types_of(city.name).items():
         shape = _shape(external)
         schemas |= cast("JsonObject", shape.pop("$defs", {}))
@@ -108,8 +108,8 @@ def asyncapi(city: City) -> JsonObject:
         "info": INFO,
         "channels": _channels(messages),
         "operations": {
-            "deliver": _operation("webhook", "POST"),
-            "hand_out": _operation("pull", "GET"),
+            "deliver": _operation("webhook", method="POST"),
+            "hand_out": _operation("pull", method="GET"),
         },
         "components": {"messages": messages, "schemas": schemas},
     }
@@ -153,21 +153,21 @@ def _shape(external: ExternalType) -> JsonObject:
     return cast("JsonObject", orjson.loads(text))
 
 
-def _object(required: Mapping[str, object], optional: Mapping[str, object]) -> JsonObject:
+def _object(required: Mapping[str, object], *, optional: Mapping[str, object]) -> JsonObject:
     return {"type": "object", "properties": {**required, **optional}, "required": sorted(required)}
 
 
 def _page() -> JsonObject:
     place = {"type": "integer", "minimum": 0}
     items = {"type": "array", "items": {"$ref": "#/components/schemas/envelope"}}
-    return _object({"items": items, "next": place, "head": place}, {})
+    return _object({"items": items, "next": place, "head": place}, optional={})
 
 
 def _reference(name: str) -> JsonObject:
     return {"$ref": f"#/components/messages/{name}"}
 
 
-def _operation(channel: str, method: str) -> JsonObject:
+def _operation(channel: str, *, method: str) -> JsonObject:
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{channel}"},

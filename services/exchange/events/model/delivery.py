@@ -88,10 +88,19 @@ class Delivery(Base):
     cause: Mapped[str | None] = mapped_column(Text)
 
 
+class Measure(StrEnum):
+    """What is counted of the events of one type under one subscription."""
+
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    """Always with its cause: `rejected:<cause>`."""
+
+
 class Statistic(Base):
     """How often something happened to the events of one type under one subscription.
 
-    `measure` is `sent`, `acknowledged`, or `rejected:<cause>`; it is counted as it happens.
+    `measure` is one of `Measure`, with its cause after a colon; it is counted as it happens.
     """
 
     __tablename__ = "delivery_statistic"

@@ -36,6 +36,12 @@ A case has one applicant, and the invitation's id can be computed from the case'
 """
 
 
+class ObjectSchema(TypedDict):
+    """JSON Schema of an object, as far as it is read here."""
+
+    required: list[str]
+
+
 @dataclass(frozen=True)
 class ExternalType:
     """How one internal fact is shown outside; `fact`'s fields without `left_out` make its data.
@@ -105,7 +111,7 @@ class ExternalType:
             f"{self.entity}-{self.action}", __config__=ConfigDict(extra="forbid"), **fields
         )
         document = cast("JsonObject", shape.model_json_schema(mode="serialization"))
-        required = cast("list[str]", document["required"])
+        required = cast("ObjectSchema", document)["required"]
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             **document,

@@ -132,7 +132,7 @@ async def activate_subscription(
         subscription = await subscriptions_queries.get_subscription(
             session, subscription_id, peer_id=peer.id
         )
-        check_version(subscription.revision, expected)
+        check_version(subscription.revision, expected=expected)
         subscription.must_await_activation()
         target = target_of(subscription, peer=peer, settings=settings, now=now)
     if subscription.mode == Mode.WEBHOOK:

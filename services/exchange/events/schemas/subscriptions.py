@@ -48,7 +48,8 @@ class NewSubscription(ChangeSubscription):
 
     @model_validator(mode="after")
     def _endpoint_fits(self) -> Self:
-        if (self.mode == Mode.WEBHOOK) != (self.endpoint is not None):
+        is_webhook = Mode(self.mode) is Mode.WEBHOOK
+        if is_webhook != (self.endpoint is not None):
             raise InvalidValueError("a webhook needs an endpoint, and pull has none")
         return self
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.events.model.delivery import LEASE, DeliveryState, Outcome
+from services.exchange.events.model.delivery import LEASE, DeliveryState, Measure, Outcome
 from services.exchange.events.model.policy import Scope, scope_of
 from services.exchange.events.model.subscription import PROBE_EVERY, Subscription
 from services.exchange.events.queries import deliveries, log, subscriptions
@@ -292,10 +292,10 @@ async def _move_followers(
 
 
 def _count_outcome(outcome: Outcome, tally: Tally) -> None:
-    measure = "acknowledged"
+    measure: str = Measure.ACKNOWLEDGED
     if outcome.cause is not None:
-        measure = f"rejected:{outcome.cause}"
-    tally[outcome.subscription_id, outcome.type, "sent"] += 1
+        measure = f"{Measure.REJECTED}:{outcome.cause}"
+    tally[outcome.subscription_id, outcome.type, Measure.SENT] += 1
     tally[outcome.subscription_id, outcome.type, measure] += 1
 
 

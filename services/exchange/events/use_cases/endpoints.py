@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -127,7 +127,7 @@ async def shake_hands(endpoints: Endpoints, target: Target, *, origin: str, now:
 
 async def _ask_permission(endpoints: Endpoints, target: Target, *, origin: str) -> None:
     headers = {"webhook-request-origin": origin, "webhook-request-rate": "*"}
-    answer = await endpoints.call("OPTIONS", target.url, policy=target.reach, headers=headers)
+    answer = await endpoints.call("OPTIONS", url=target.url, policy=target.reach, headers=headers)
     _check_success(answer)
     if answer.headers.get("webhook-allowed-origin") not in {origin, "*"}:
         raise EndpointError("origin_not_allowed")
@@ -141,7 +141,7 @@ async def _challenge(endpoints: Endpoints, target: Target, *, now: datetime) -> 
         **target.signer.headers(str(new_id()), body=body, now=now),
     }
     answer = await endpoints.call(
-        "POST", target.url, policy=target.reach, headers=headers, content=body
+        "POST", url=target.url, policy=target.reach, headers=headers, content=body
     )
     _check_success(answer)
     # In constant time, so that the challenge cannot be guessed step by step.
@@ -154,6 +154,12 @@ def _check_success(answer: Answer) -> None:
         raise EndpointError(f"http_{answer.status}")
 
 
+class Echo(TypedDict):
+    """An endpoint's answer to the handshake, where it is JSON."""
+
+    challenge: NotRequired[object]
+
+
 def _echo(body: bytes) -> bytes:
     """The challenge as plain text or as `{"challenge": …}`."""
     try:
@@ -162,7 +168,7 @@ def _echo(body: bytes) -> bytes:
         return body.strip()
     if not isinstance(document, dict):
         return body.strip()
-    members = cast("dict[str, object]", document)
+    members = cast("Echo", document)
     if "challenge" not in members:
         return body.strip()
     return str(members["challenge"]).encode()
@@ -177,7 +183,7 @@ async def send_event(
         **target.signer.headers(event_id, body=body, now=now),
     }
     return await endpoints.call(
-        "POST", target.url, policy=target.reach, headers=headers, content=body
+        "POST", url=target.url, policy=target.reach, headers=headers, content=body
     )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.exchange.events.model.delivery import Measure
 from services.exchange.events.model.log import LogHead
 from services.exchange.events.model.policy import scope_of
 from services.exchange.events.model.subscription import Mode, Subscription
@@ -72,8 +73,8 @@ async def _advance(
     tally: Tally = Counter()
     for row in rows:
         if row.sequence > subscription.cursor:
-            tally[subscription.id, row.type, "sent"] += 1
-            tally[subscription.id, row.type, "acknowledged"] += 1
+            tally[subscription.id, row.type, Measure.SENT] += 1
+            tally[subscription.id, row.type, Measure.ACKNOWLEDGED] += 1
     await count(session, tally)
     subscription.cursor = next_cursor
 

@@ -174,7 +174,7 @@ async def _lock(act: Act[datetime], subscription_id: UUID, *, peer_id: UUID | No
     subscription = await subscriptions.get_subscription(
         act.session, subscription_id, peer_id=peer_id, lock=True
     )
-    check_version(subscription.revision, act.expected)
+    check_version(subscription.revision, expected=act.expected)
     return subscription
 
 

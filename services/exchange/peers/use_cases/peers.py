@@ -88,7 +88,7 @@ async def retire_key(act: Act[datetime], peer_id: UUID, *, kid: str) -> Peer:
 
 async def _lock_peer(act: Act[datetime], peer_id: UUID) -> Peer:
     peer = await queries.get_peer(act.session, peer_id, lock=True)
-    check_version(peer.revision, act.expected)
+    check_version(peer.revision, expected=act.expected)
     return peer
 
 

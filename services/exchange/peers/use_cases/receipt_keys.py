@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import orjson
 from joserfc import jws
@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.exchange.peers import queries
 from services.exchange.peers.model import ReceiptKey
 from shared.database import audit
+from shared.database.key_ring import KeyRing, new_jwk
 from shared.ids import new_id
-from shared.security.key_ring import KeyRing, new_jwk
 
 RING = KeyRing(ReceiptKey, "receipts", lambda: str(new_id()), new_jwk)
 ALGORITHMS = ["Ed25519"]
@@ -52,6 +52,12 @@ async def sign(
     return jws.serialize_compact(header, payload, private, algorithms=ALGORITHMS).encode()
 
 
+class SignedHeader(TypedDict):
+    """The header of a JWS, as far as it is read here."""
+
+    kid: object
+
+
 # The document is JSON of the signer's making: whoever reads it judges each member.
 def read_signed(token: bytes, keys: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """The document of a compact JWS that one of these public keys (JWK) verifies.
@@ -63,7 +69,8 @@ def read_signed(token: bytes, keys: Sequence[Mapping[str, str]]) -> dict[str, An
         # The key id is read from the header before the signature is verified; it only chooses
         # among keys that are trusted already.
         part = token.split(b".", 1)[0]
-        header = orjson.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+        content: object = orjson.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+        header = cast("SignedHeader", content)
         found = _find_key(keys, header["kid"])
         public = OKPKey.import_key({name: found[name] for name in PUBLIC_PARTS})
         signed = jws.deserialize_compact(token, public, algorithms=ALGORITHMS)

@@ -105,6 +105,19 @@ class Progress(StoredModel):
     unequal_days: list[str] | None = Field(default=None, exclude_if=is_none)
 
 
+class Cause(StrEnum):
+    """Why a key differs, as far as the two sides show it."""
+
+    IN_FLIGHT = "in_flight"
+    DUPLICATE = "duplicate"
+    FOREIGN_WRITE = "foreign_write"
+    LOSSY_MAPPING = "lossy_mapping"
+    LOST_IN_TRANSPORT = "lost_in_transport"
+    DELETED_AT_SOURCE = "deleted_at_source"
+    REJECTED = "rejected"
+    """Always with the code of the region: `rejected(<code>)`."""
+
+
 class Reconciliation(Base):
     """One run. Each step is a transaction of its own and can be taken again after a crash.
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.exchange.region.model.ledger import LedgerResource, Operation, RowState
 from services.exchange.region.model.reconciliation import (
+    Cause,
     Difference,
     ListDigests,
     Remedy,
@@ -82,7 +83,7 @@ class Found(NamedTuple):
 
     def in_flight(self) -> "Found":
         """The same key, when it turns out to be on its way."""
-        return self._replace(cause="in_flight", remedy=Remedy.RESEND, owner=EXCHANGE)
+        return self._replace(cause=Cause.IN_FLIGHT, remedy=Remedy.RESEND, owner=EXCHANGE)
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Comparison:
 
     @property
     def unequal(self) -> list[Place]:
-        return unequal(self.ours, self.theirs)
+        return unequal(self.ours, theirs=self.theirs)
 
     @property
     def unequal_days(self) -> list[str]:
@@ -160,7 +161,7 @@ def total(sums: Sums) -> Fingerprint:
     return result
 
 
-def unequal(ours: Sums, theirs: Sums) -> list[Place]:
+def unequal(ours: Sums, *, theirs: Sums) -> list[Place]:
     """Places at which the sides differ; one without rows is as one that is not named."""
     return [
         place
@@ -175,6 +176,10 @@ class Sides(NamedTuple):
     ours: Sums
     theirs: Sums
 
+    def unequal(self) -> list[Place]:
+        """The places at which the sides differ."""
+        return unequal(self.ours, theirs=self.theirs)
+
     def size(self, place: Place) -> int:
         """The number of rows at a place, of the side that has more."""
         return max(self.ours.get(place, NO_ROWS).count, self.theirs.get(place, NO_ROWS).count)
@@ -186,7 +191,7 @@ class Sides(NamedTuple):
         """
         leaves: list[Place] = []
         large: list[Place] = []
-        for place in unequal(self.ours, self.theirs):
+        for place in self.unequal():
             if place[0] in relisted_days:
                 continue
             if self.size(place) > LEAF:
@@ -222,7 +227,7 @@ class Comparing:
         self._open: dict[str, tuple[date, Entry]] = {}
 
     async def compare(
-        self, first: date, last: date, *, only_windows: bool = False, listed: bool = False
+        self, first: date, *, last: date, only_windows: bool = False, listed: bool = False
     ) -> Comparison:
         """Compare all levels, or the windows alone.
 
@@ -230,7 +235,7 @@ class Comparing:
         `TooMuchInFlightError`, `TooDifferentError` and `RegionAwayError`.
         """
         await PATIENCE.execute(self._session)
-        cut = await self._agree_on_cut(first, last)
+        cut = await self._agree_on_cut(first, last=last)
         ours = await ledger.sums_of_days(self._session, self._resource, first=first, last=last)
         self._leave_out_open(ours, depth=1)
         theirs = await self._ask_sums(0, [])
@@ -244,7 +249,7 @@ class Comparing:
             await self._descend(comparison)
         return comparison
 
-    async def _agree_on_cut(self, first: date, last: date) -> int:
+    async def _agree_on_cut(self, first: date, *, last: date) -> int:
         """The place in the ledger up to which is compared; both sides leave out the open keys."""
         cut = await ledger.high_water(self._session)
         self._open = await ledger.list_in_flight(
@@ -337,11 +342,11 @@ class Comparing:
         if large:
             below = await self._below_first_bytes(large)
             comparison.rounds += 1
-            smaller = unequal(below.ours, below.theirs)
+            smaller = below.unequal()
             sizes |= {place: below.size(place) for place in smaller}
         if sum(sizes.values()) > MAX_LISTED:
             raise TooDifferentError(sorted({place[0].isoformat() for place in sizes}))
-        comparison.found = await self._list(leaves, smaller)
+        comparison.found = await self._list(leaves, smaller=smaller)
         comparison.rounds += 1
 
     async def _below_days(self, places: Sequence[Place]) -> Sides:
@@ -355,7 +360,7 @@ class Comparing:
         self._leave_out_open(ours, depth=3)
         return Sides(ours, await self._ask_sums(2, places))
 
-    async def _list(self, leaves: Sequence[Place], smaller: Sequence[Place]) -> list[Found]:
+    async def _list(self, leaves: Sequence[Place], *, smaller: Sequence[Place]) -> list[Found]:
         """Both sides list their rows at these places of two depths; what differs in them."""
         ours: dict[str, LeafRow] = {}
         for places in (leaves, smaller):
@@ -387,21 +392,23 @@ def classify(ours: LeafRow | None, *, theirs: Sequence[PeerRow], peer: str) -> F
         return _lost(ours, Difference.MISSING_AT_PEER, peer_version=None)
     first = theirs[0]
     if len(theirs) > 1:
-        return _ticket(ours, first, kind=Difference.EXTRA_AT_PEER, cause="duplicate", peer=peer)
+        return _ticket(ours, first, kind=Difference.EXTRA_AT_PEER, cause=Cause.DUPLICATE, peer=peer)
     if first.version < ours.version:
         return _lost(ours, Difference.PEER_OLDER, peer_version=first.version)
     if first.version > ours.version:
-        return _ticket(ours, first, kind=Difference.PEER_NEWER, cause="foreign_write", peer=peer)
+        return _ticket(
+            ours, first, kind=Difference.PEER_NEWER, cause=Cause.FOREIGN_WRITE, peer=peer
+        )
     return _same_version(ours, first, peer=peer)
 
 
 def _same_version(ours: LeafRow, first: PeerRow, *, peer: str) -> Found | None:
     if first.op == ours.op and first.rd == ours.rd.hex():
         return None
-    cause = "foreign_write"
+    cause = Cause.FOREIGN_WRITE
     if first.op == ours.op and first.loose == ours.loose.hex():
         # Only case, blanks or times of day were lost on the way into the peer's columns.
-        cause = "lossy_mapping"
+        cause = Cause.LOSSY_MAPPING
     return _ticket(ours, first, kind=Difference.SAME_VERSION_DIFFERENT, cause=cause, peer=peer)
 
 
@@ -410,7 +417,7 @@ def _extra(first: PeerRow, peer: str) -> Found:
         key=first.key,
         day=date.fromisoformat(first.day),
         kind=Difference.EXTRA_AT_PEER,
-        cause="foreign_write",
+        cause=Cause.FOREIGN_WRITE,
         our_version=None,
         peer_version=first.version,
         remedy=Remedy.TICKET,
@@ -418,7 +425,7 @@ def _extra(first: PeerRow, peer: str) -> Found:
     )
 
 
-def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: str, peer: str) -> Found:
+def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: Cause, peer: str) -> Found:
     return Found(
         key=ours.key,
         day=ours.day,
@@ -433,15 +440,15 @@ def _ticket(ours: LeafRow, first: PeerRow, *, kind: Difference, cause: str, peer
 
 def _lost(ours: LeafRow, kind: Difference, *, peer_version: int | None) -> Found:
     """Lost in transport, or carried and refused: the two must be kept apart."""
-    cause = "lost_in_transport"
+    cause: str = Cause.LOST_IN_TRANSPORT
     remedy = Remedy.RESEND
     owner = EXCHANGE
     if ours.push_state == RowState.REJECTED:
-        cause = f"rejected({ours.reject_code})"
+        cause = f"{Cause.REJECTED}({ours.reject_code})"
         remedy = Remedy.WORK_ITEM
         owner = f"{ours.area_code}/{ours.department_code}"
     elif ours.op == Operation.DELETE:
-        cause = "deleted_at_source"
+        cause = Cause.DELETED_AT_SOURCE
     return Found(
         key=ours.key,
         day=ours.day,

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.exchange.peers.model import Peer
+from services.exchange.peers.model import Peer, RecordMeasure
 from services.exchange.peers.queries import advisory_lock
 from services.exchange.peers.use_cases import counts
 from services.exchange.region.model.ledger import LedgerResource, Push, PushState
@@ -218,8 +218,8 @@ async def _count(
     session: AsyncSession, push: Push, *, rejects: Sequence[Reject], peer: Peer
 ) -> None:
     changes = Counter[counts.Cell]()
-    changes[peer.code, push.resource, "pushed"] = push.rows - len(rejects)
-    changes[peer.code, push.resource, "push_rejected"] = len(rejects)
+    changes[peer.code, push.resource, RecordMeasure.PUSHED] = push.rows - len(rejects)
+    changes[peer.code, push.resource, RecordMeasure.PUSH_REJECTED] = len(rejects)
     for reject in rejects:
-        changes[peer.code, push.resource, f"push_rejected:{reject.code}"] += 1
+        changes[peer.code, push.resource, f"{RecordMeasure.PUSH_REJECTED}:{reject.code}"] += 1
     await counts.add(session, changes)

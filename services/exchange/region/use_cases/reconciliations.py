@@ -19,6 +19,7 @@ from services.exchange.peers.model import Peer
 from services.exchange.peers.use_cases import receipt_keys
 from services.exchange.region.model.ledger import LedgerResource, LedgerRow
 from services.exchange.region.model.reconciliation import (
+    Cause,
     Difference,
     DifferenceState,
     FingerprintList,
@@ -253,7 +254,7 @@ async def _compare(session: AsyncSession, region: Region, *, run: Reconciliation
         session, region, run_id=run.id, resource=run.resource, peer_code=run.peer_code
     )
     return await comparing.compare(
-        run.first_day, run.last_day, only_windows=run.only_windows, listed=run.listed
+        run.first_day, last=run.last_day, only_windows=run.only_windows, listed=run.listed
     )
 
 
@@ -367,7 +368,7 @@ async def _check_versions(
     for one in found:
         row = current.get(one.key)
         if row is not None and row.version != one.our_version:
-            one.cause = "in_flight"
+            one.cause = Cause.IN_FLIGHT
             one.remedy = Remedy.RESEND
             one.owner = EXCHANGE
 

@@ -73,8 +73,8 @@ async def submit_rating(attempt: Attempt) -> Rating:
         )
     rating = new_rating(credential, command, rated_at=attempt.at.now)
     if command.device:
-        rating.device_hash = lookup_hash(command.device, "device")
-    rating.address_hash = lookup_hash(attempt.rater.address, "address")
+        rating.device_hash = lookup_hash(command.device, purpose="device")
+    rating.address_hash = lookup_hash(attempt.rater.address, purpose="address")
     # Suspicions refuse nothing: wrong ones would silence citizens.
     rating.suspicions = await find_suspicions(attempt.session, rating, invitation=invitation)
     await store_ratings(attempt.session, [GivenRating(rating, invitation)], at=attempt.at)
@@ -190,7 +190,7 @@ def _text_hash(text: str | None) -> bytes | None:
     if len(words) < TEXT_HASH_MIN:
         return None
     # Keyed: a plain hash of a short text could be found by trying.
-    return lookup_hash(words, "rating.text")
+    return lookup_hash(words, purpose="rating.text")
 
 
 def _has_real_name(credential: Credential, *, wanted: bool | None) -> bool:

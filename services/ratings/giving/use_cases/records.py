@@ -121,7 +121,7 @@ async def judge_records(
     session: AsyncSession, event: RecordReceived, *, rules: Rules, at: Moment
 ) -> None:
     """Judge one chunk, store what holds, and answer with a verdict for every row."""
-    records: list[object] = open_sealed(event.records, "exchange.records")
+    records: list[object] = open_sealed(event.records, purpose="exchange.records")
     rows = [_read(number, record) for number, record in enumerate(records, event.first_row)]
     office = Office(event.area_code, event.department_code)
     await _verify_tokens(session, rows)

@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.invitations.model.invitation import Invitation
 from services.ratings.invitations.queries import invitations
-from services.ratings.model_base import CallerKind, Role
+from services.ratings.model_base import Role
 from services.ratings.rating.model.rating import Source
 from services.ratings.rating.schemas import SubmitRating
 from services.ratings.settings import Settings
 from shared.domain.workdays import Moment
 from shared.errors import FieldError, InvalidInputError
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 VERIFIED = 2
 """Assurance level from which the real name of an account is verified."""
@@ -35,7 +35,7 @@ class Rater:
     @property
     def is_operator(self) -> bool:
         """A 12345 operator, who writes down what somebody says on the telephone."""
-        if self.caller is None or self.caller.kind != CallerKind.STAFF:
+        if self.caller is None or self.caller.kind is not CallerKind.STAFF:
             return False
         return Role.HOTLINE_OPERATOR in self.caller.roles
 

@@ -37,7 +37,7 @@ async def verify_digits(
     case_number = command.case_number
     digits = command.phone_last4
     if not case_number or not digits:
-        return KnownCase(missing=_missing(case_number, digits))
+        return KnownCase(missing=_missing(case_number, digits=digits))
     # Every statement commits by itself, before the request's transaction begins: no refusal undoes
     # the count, and no request waits for a second connection.
     async with database.reading() as session:
@@ -59,7 +59,7 @@ async def verify_digits(
         return KnownCase(invitation.id)
 
 
-def _missing(case_number: str | None, digits: str | None) -> tuple[FieldError, ...]:
+def _missing(case_number: str | None, *, digits: str | None) -> tuple[FieldError, ...]:
     missing: list[FieldError] = []
     if not case_number:
         missing.append(FieldError("case_number", "required", message="proves whose case it is"))

@@ -44,8 +44,8 @@ async def prove(attempt: Attempt, grant: Token | None) -> Credential:
     caller = attempt.rater.caller
     device = _device_of(attempt)
     window, step = _scanned(attempt.command.token, grant)
-    window_hash = lookup_hash("/".join(window), "window")
-    device_hash = lookup_hash(device, "device")
+    window_hash = lookup_hash("/".join(window), purpose="window")
+    device_hash = lookup_hash(device, purpose="device")
     visit = _visit_name(window, step, device_hash=device_hash)
     # Else two ratings at once would both be counted as the last one that the code allows.
     await lock_window(session, window_hash)
@@ -105,7 +105,7 @@ async def _use_up(attempt: Attempt, step: int, *, window_hash: bytes, device_has
         window_hash=window_hash,
         step=step,
         device_hash=device_hash,
-        address_hash=lookup_hash(attempt.rater.address, "address"),
+        address_hash=lookup_hash(attempt.rater.address, purpose="address"),
         used_at=attempt.at.now,
     )
     await _check_uses(attempt.session, use, settings=attempt.settings)

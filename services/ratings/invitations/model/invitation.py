@@ -130,7 +130,7 @@ def _sealed(text: str | None, column: str) -> bytes | None:
     # A bulk insert bypasses the column type, which would encrypt by itself.
     if not text:
         return None
-    return encrypt(text, column)
+    return encrypt(text, purpose=column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from sqlalchemy import Date, DateTime, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.ratings.model_base import OFFICE_COLUMNS, Base, OfOffice
+from shared.database.key_ring import KeyRow
 from shared.security.crypto import Encrypted
-from shared.security.key_ring import KeyRow
 
 
 class SigningKey(KeyRow, Base):

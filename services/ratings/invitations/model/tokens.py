@@ -13,7 +13,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypedDict, cast
 from uuid import UUID, uuid5
 
 import orjson
@@ -120,10 +120,16 @@ def read(text: str) -> Token:
         raise forged() from None
 
 
+class TokenHeader(TypedDict):
+    """The part of a token's header that is read; a stranger wrote it."""
+
+    kid: object
+
+
 def _parse(text: str) -> Token:
     header, payload, signature = text.split(".")
+    head = cast("TokenHeader", orjson.loads(unb64(header)))
     # Any: a stranger's JSON, whose form is checked here.
-    head: Any = orjson.loads(unb64(header))
     claims: Any = orjson.loads(unb64(payload))
     kid = head["kid"]
     expires = claims["exp"]
@@ -233,7 +239,7 @@ def read_window_code(code: str) -> WindowStep:
 
 def _code_mac(payload: str) -> str:
     # In hexadecimal, because look-up hashes ignore case and base64 does not.
-    return b64(lookup_hash(payload.encode().hex(), "window_code")[:MAC_BYTES])
+    return b64(lookup_hash(payload.encode().hex(), purpose="window_code")[:MAC_BYTES])
 
 
 def b64(raw: bytes) -> str:

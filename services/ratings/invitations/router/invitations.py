@@ -18,7 +18,7 @@ from services.ratings.invitations.schemas import (
 )
 from services.ratings.invitations.use_cases import keys, sms, visits
 from services.ratings.invitations.views import qr_svg, read_invitation
-from services.ratings.model_base import CallerKind, Role
+from services.ratings.model_base import Role
 from services.ratings.schema_base import CaseNumber, Place
 from shared import clock
 from shared.errors import ConflictError, NotFoundError
@@ -26,7 +26,7 @@ from shared.http.dependencies import ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, page_of
 from shared.security.auth import Citizen, CurrentCaller
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -62,7 +62,7 @@ SVG: dict[int | str, dict[str, Any]] = {
 
 def _check_reader(invitation: Invitation, caller: Caller) -> None:
     """Raise `NotFoundError` for all but the applicant and the clerks of the department."""
-    is_clerk = caller.kind == CallerKind.STAFF and Role.WINDOW_CLERK in caller.roles
+    is_clerk = caller.kind is CallerKind.STAFF and Role.WINDOW_CLERK in caller.roles
     is_of_office = (caller.area, caller.department) == invitation.office
     if not invitation.is_of(caller) and not (is_clerk and is_of_office):
         raise NotFoundError("no such invitation of yours")
@@ -80,9 +80,9 @@ async def show_code(
     _check_reader(invitation, caller)
     if not invitation.kid or invitation.rated:
         raise ConflictError("there is nothing to show: it is rated, or was not invited by a link")
-    if caller.kind == CallerKind.STAFF:
+    if caller.kind is CallerKind.STAFF:
         await visits.record_shown(session, invitation)
-    address = sms.link(settings.public_url, await keys.token_of(session, invitation))
+    address = sms.link(settings.public_url, token=await keys.token_of(session, invitation))
     return Response(
         qr_svg(address), media_type="image/svg+xml", headers={"cache-control": "no-store"}
     )
@@ -96,7 +96,7 @@ async def invite_visit(
     invitation = await visits.invite_visit(
         session, command, office=office_of(clerk), settings=settings, at=at
     )
-    address = sms.link(settings.public_url, await keys.token_of(session, invitation))
+    address = sms.link(settings.public_url, token=await keys.token_of(session, invitation))
     return VisitInvited(id=invitation.id, link=address, open_until=invitation.open_until)
 
 
@@ -116,6 +116,6 @@ async def show_window_code(
     shown = visits.current_code(
         Window(office.area_code, office.department_code, hall, window), settings, now=clock.now()
     )
-    address = sms.link(settings.public_url, shown.code)
+    address = sms.link(settings.public_url, token=shown.code)
     response.headers["cache-control"] = "no-store"
     return WindowCode(code=shown.code, link=address, svg=qr_svg(address), valid_until=shown.until)

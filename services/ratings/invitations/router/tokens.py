@@ -16,14 +16,14 @@ from services.ratings.invitations.schemas import (
     OrderBatch,
 )
 from services.ratings.invitations.use_cases import batches, keys, sms
-from services.ratings.model_base import CallerKind, Office
+from services.ratings.model_base import Office
 from shared import clock
 from shared.errors import ForbiddenError, NotFoundError
 from shared.http.dependencies import ReadSession, Session
 from shared.http.idempotency import IdempotentRoute, Once
 from shared.pagination import Cursor, Limit, Page, page_of
 from shared.security.auth import Administrator
-from shared.security.tokens import Caller
+from shared.security.tokens import Caller, CallerKind
 
 router = APIRouter(route_class=IdempotentRoute)
 
@@ -43,7 +43,7 @@ async def rotate_keys(session: Session, _administrator: Administrator) -> None:
 
 def _scope(orderer: Caller) -> Office | None:
     """The office that a system orders for; None for administrators, who order for all."""
-    if orderer.kind == CallerKind.SYSTEM:
+    if orderer.kind is CallerKind.SYSTEM:
         return office_of(orderer)
     return None
 
@@ -79,7 +79,7 @@ async def list_batches(
 
 def _check_orderer(batch: TokenBatch, orderer: Caller) -> None:
     is_of_office = (orderer.area, orderer.department) == batch.office
-    if orderer.kind == CallerKind.SYSTEM and not is_of_office:
+    if orderer.kind is CallerKind.SYSTEM and not is_of_office:
         raise NotFoundError("no such batch of yours")
 
 
@@ -100,6 +100,6 @@ async def download_batch(
     response.headers["cache-control"] = "no-store"
     numbered: list[BatchToken] = []
     for number, text in enumerate(texts, start=1):
-        address = sms.link(settings.public_url, text)
+        address = sms.link(settings.public_url, token=text)
         numbered.append(BatchToken(number=number, token=text, link=address))
     return BatchTokens(id=batch.id, expires_on=batch.expires_on, tokens=numbered)

@@ -150,7 +150,7 @@ def _new_invitation(
     token = signer.sign(link_claims(invitation_id, open_until))
     contact = NO_CONTACT
     if event.contact:
-        content: dict[str, str | None] = open_sealed(event.contact, "case.contact")
+        content: dict[str, str | None] = open_sealed(event.contact, purpose="case.contact")
         contact = Contact(content.get("name"), content.get("phone"))
     return NewInvitation(
         id=invitation_id,

@@ -23,7 +23,7 @@ from services.ratings.invitations.model.tokens import (
 from services.ratings.invitations.queries import tokens
 from services.ratings.invitations.schemas import Jwk
 from services.ratings.journal import Action, Entry, Journal
-from shared.security.key_ring import KeyRing, decode, new_raw
+from shared.database.key_ring import KeyRing, decode, new_raw
 
 RING = KeyRing(SigningKey, "rating tokens", lambda: secrets.token_hex(4), new_raw, ahead=True)
 MAX_KID = 32

@@ -52,14 +52,14 @@ class DevelopmentSender:
             session.add(
                 SmsMessage(
                     id=new_id(),
-                    phone_hash=lookup_hash(message.phone, "phone"),
+                    phone_hash=lookup_hash(message.phone, purpose="phone"),
                     text=message.text,
                     sent_at=now,
                 )
             )
 
 
-def link(public_url: str, token: str) -> str:
+def link(public_url: str, *, token: str) -> str:
     """The address at which the holder of a token or code rates."""
     return f"{public_url.rstrip('/')}/rate/{token}"
 
@@ -82,7 +82,7 @@ async def send_invitations(
             continue
         signer = await _signer_of(session, invitation.kid, known=signers)
         token = signer.sign(link_claims(invitation.id, invitation.open_until))
-        text = _message_text(invitation, link(public_url, token))
+        text = _message_text(invitation, link(public_url, token=token))
         messages.append(Message(invitation.phone, text))
     if messages:
         await sender.send(session, messages, now=now)

@@ -67,7 +67,7 @@ class Supplement(StoredModel):
 
     @classmethod
     def seal(cls, text: str, *, masked: str, at: datetime) -> "Supplement":
-        sealed = base64.b64encode(encrypt(text, SUPPLEMENT_PURPOSE)).decode()
+        sealed = base64.b64encode(encrypt(text, purpose=SUPPLEMENT_PURPOSE)).decode()
         return cls(at=at, text=masked, sealed=sealed)
 
     def as_written(self) -> str:

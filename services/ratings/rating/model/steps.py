@@ -27,6 +27,19 @@ class TicketAct(StrEnum):
     REVIEW = "review"  # 复核
 
 
+class Outcome(StrEnum):
+    """What an act on a ticket came to, where the act has no list of its own."""
+
+    CONFIRMED = "confirmed"
+    NOT_CONFIRMED = "not_confirmed"
+    REACHED = "reached"
+    NOT_REACHED = "not_reached"
+    SATISFIED = "satisfied"
+    NOT_SATISFIED = "not_satisfied"
+    AGREES = "agrees"
+    REFUSES = "refuses"
+
+
 class TicketStep(Base):
     """One act on a ticket, for those who must know later. `words` may tell of a person.
 

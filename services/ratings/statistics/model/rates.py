@@ -77,7 +77,7 @@ def stars(counts: Counts) -> int:
     return total
 
 
-def rate(numerator: int, denominator: int) -> RateValues:
+def rate(numerator: int, *, denominator: int) -> RateValues:
     """A share, with what it is made of; `value` is None where the denominator is 0."""
     value = None
     if denominator:
@@ -86,7 +86,7 @@ def rate(numerator: int, denominator: int) -> RateValues:
     return {"numerator": numerator, "denominator": denominator, "value": value}
 
 
-def wilson(successes: int, number: int) -> BoundsValues | None:
+def wilson(successes: int, *, number: int) -> BoundsValues | None:
     """Wilson score interval: where the true share lies with 95 % certainty; None without a rating.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
@@ -111,16 +111,16 @@ def public_figures(counts: Counts, whole: int) -> FiguresValues:
     return {
         "rated": number,
         "grades": {grade: counts[measure] for grade, measure in GRADE_MEASURES.items()},
-        "participation": rate(number, counts["invited"]),
-        "good": rate(good_number, number),
-        "good_bounds": wilson(good_number, number),
-        "bad": rate(bad_number, number),
-        "satisfaction": rate(stars(counts), 5 * number),
-        "called_back": rate(counts["called_back"], counts["real_bad"]),
-        "rectified": rate(counts["rectified"], bad_number),
-        "rectified_in_time": rate(counts["rectified_in_time"], counts["rectify_due"]),
-        "satisfied_after": rate(counts["satisfied"], counts["rerated"]),
-        "share": rate(number, whole),
+        "participation": rate(number, denominator=counts["invited"]),
+        "good": rate(good_number, denominator=number),
+        "good_bounds": wilson(good_number, number=number),
+        "bad": rate(bad_number, denominator=number),
+        "satisfaction": rate(stars(counts), denominator=5 * number),
+        "called_back": rate(counts["called_back"], denominator=counts["real_bad"]),
+        "rectified": rate(counts["rectified"], denominator=bad_number),
+        "rectified_in_time": rate(counts["rectified_in_time"], denominator=counts["rectify_due"]),
+        "satisfied_after": rate(counts["satisfied"], denominator=counts["rerated"]),
+        "share": rate(number, denominator=whole),
     }
 
 
@@ -129,5 +129,5 @@ def staff_figures(counts: Counts, whole: int) -> StaffFiguresValues:
     return {
         **public_figures(counts, whole),
         "excluded": counts["excluded"],
-        "appeals_upheld": rate(counts["appeals_upheld"], counts["appeals_decided"]),
+        "appeals_upheld": rate(counts["appeals_upheld"], denominator=counts["appeals_decided"]),
     }

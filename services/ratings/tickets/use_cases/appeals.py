@@ -5,7 +5,7 @@ from uuid import UUID
 from services.ratings.journal import Action, Entry
 from services.ratings.model_base import Role
 from services.ratings.publication.use_cases import plan_publication
-from services.ratings.rating.model.steps import TicketAct
+from services.ratings.rating.model.steps import Outcome, TicketAct
 from services.ratings.tickets.model.appeal import Appeal
 from services.ratings.tickets.model.states import NextAct
 from services.ratings.tickets.queries import appeals, tickets
@@ -41,9 +41,7 @@ async def make_appeal(act: Act[Moment], ticket_id: UUID, *, command: MakeAppeal)
     locked.journal.append(
         Entry(Action.MAKE_APPEAL, appeal.id, reason=command.reasons, detail=detail)
     )
-    _ = await locked.record(
-        TicketAct.APPEAL, at=act.at, officer=officer, outcome=command.ground.value
-    )
+    _ = await locked.record(TicketAct.APPEAL, at=act.at, officer=officer, outcome=command.ground)
     return appeal
 
 
@@ -82,7 +80,7 @@ async def review_appeal(
         Entry(Action.REVIEW_APPEAL, appeal.id, reason=command.reasons, detail=detail)
     )
     # The department reads its ticket's steps: it learns the opinion, not whose it is.
-    outcome = "agrees" if command.agrees else "refuses"
+    outcome = Outcome.AGREES if command.agrees else Outcome.REFUSES
     _ = await locked.record(TicketAct.REVIEW, *events, at=act.at, outcome=outcome)
     return appeal
 
@@ -97,7 +95,7 @@ async def _lock_appeal(
     # The ticket is locked first, as by every act on it; then the appeal is read as it is now.
     ticket = await tickets.get_ticket(act.session, appeal.ticket_id, lock=True)
     await act.session.refresh(appeal, with_for_update=True)
-    check_version(appeal.revision, act.expected)
+    check_version(appeal.revision, expected=act.expected)
     return appeal, await lock_rest(act.session, ticket)
 
 

@@ -1,6 +1,7 @@
 """A locked ticket with everything that an act on it needs, and how an act is recorded."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,11 +43,12 @@ class LockedTicket:
         *events: Event,
         at: Moment,
         officer: str | None = None,
-        outcome: str | None = None,
+        outcome: StrEnum | None = None,
         words: str | None = None,
     ) -> Ticket:
         """Write step, audit row, events and counters of an act that has changed the ticket."""
         ticket = self.ticket
+        code = None if outcome is None else outcome.value
         # Every act may start or stop a clock.
         ticket.watch(self.days, at)
         step = Step(
@@ -55,10 +57,10 @@ class LockedTicket:
             act=act,
             at=at.now,
             officer=officer,
-            outcome=outcome,
+            outcome=code,
             words=words,
         )
-        detail = {"outcome": outcome, "revision": ticket.revision}
+        detail = {"outcome": code, "revision": ticket.revision}
         self.journal.append_step(step, *events, detail=detail)
         self.count()
         await self.journal.write()
@@ -90,7 +92,7 @@ async def lock_for(act: Act[Moment], ticket_id: UUID) -> LockedTicket:
     """A ticket of the officer's department, at the version that the officer has read."""
     ticket = await tickets.get_ticket(act.session, ticket_id, lock=True)
     check_office(ticket, act.caller)
-    check_version(ticket.revision, act.expected)
+    check_version(ticket.revision, expected=act.expected)
     return await lock_rest(act.session, ticket)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.ratings.invitations.use_cases.batches import find_rated_invitation
 from services.ratings.invitations.use_cases.keys import verify_token
 from services.ratings.rating.model.rating import Rating
-from services.ratings.rating.model.steps import TicketAct
+from services.ratings.rating.model.steps import Outcome, TicketAct
 from services.ratings.rating.queries import get_rating
 from services.ratings.tickets.model.ticket import Ticket
 from services.ratings.tickets.queries import tickets
@@ -76,7 +76,7 @@ async def rerate_ticket(
     """
     ticket = await tickets.get_ticket(session, ticket_id, lock=True)
     await _check_rater(session, ticket, who=who)
-    check_version(ticket.revision, expected)
+    check_version(ticket.revision, expected=expected)
     # Now the rating is locked as well; until here it was only read.
     locked = await lock_rest(session, ticket)
     events: list[Event] = [ticket.rerate(locked.rating, command.grade, at=at)]
@@ -84,5 +84,5 @@ async def rerate_ticket(
         events.append(ticket.open(locked.rating, days=locked.days, at=at))
     else:
         await close_ticket(session, locked, at=at)
-    outcome = "satisfied" if ticket.satisfied else "not_satisfied"
+    outcome = Outcome.SATISFIED if ticket.satisfied else Outcome.NOT_SATISFIED
     return await locked.record(TicketAct.RERATE, *events, at=at, outcome=outcome)

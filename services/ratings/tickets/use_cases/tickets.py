@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.ratings.invitations.queries.invitations import find_invitation
 from services.ratings.journal import Action, Entry, Journal
-from services.ratings.rating.model.steps import TicketAct
+from services.ratings.rating.model.steps import Outcome, TicketAct
 from services.ratings.rating.queries import get_rating
 from services.ratings.tickets.model.ticket import RootCauseFound, Ticket
 from services.ratings.tickets.queries import tickets
@@ -35,7 +35,7 @@ async def verify_ticket(act: Act[Moment], ticket_id: UUID, *, command: VerifyTic
     events = locked.ticket.verify(
         locked.rating, confirmed=command.confirmed, officer=officer, at=act.at
     )
-    outcome = "confirmed" if command.confirmed else "not_confirmed"
+    outcome = Outcome.CONFIRMED if command.confirmed else Outcome.NOT_CONFIRMED
     return await locked.record(
         TicketAct.VERIFY,
         *events,
@@ -53,7 +53,7 @@ async def record_callback(act: Act[Moment], ticket_id: UUID, *, command: RecordC
     events = locked.ticket.call_back(
         locked.rating, reached=command.reached, officer=officer, at=act.at
     )
-    outcome = "reached" if command.reached else "not_reached"
+    outcome = Outcome.REACHED if command.reached else Outcome.NOT_REACHED
     return await locked.record(
         TicketAct.CALL_BACK,
         *events,
@@ -74,7 +74,7 @@ async def plan_rectification(
         command.kind, reason=command.reason, ledger=command.ledger, officer=officer, at=act.at
     )
     return await locked.record(
-        TicketAct.PLAN, at=act.at, officer=officer, outcome=command.kind.value, words=command.words
+        TicketAct.PLAN, at=act.at, officer=officer, outcome=command.kind, words=command.words
     )
 
 
@@ -95,7 +95,7 @@ async def complete_rectification(
     found = RootCauseFound(command.root_cause, command.words, command.action)
     rectified = locked.ticket.complete(locked.rating, found, officer=officer, at=act.at)
     return await locked.record(
-        TicketAct.COMPLETE, rectified, at=act.at, officer=officer, outcome=found.cause.value
+        TicketAct.COMPLETE, rectified, at=act.at, officer=officer, outcome=found.cause
     )
 
 
@@ -106,7 +106,7 @@ async def explain_ticket(act: Act[Moment], ticket_id: UUID, *, command: CloseTic
     found = RootCauseFound(command.root_cause, command.words, command.action)
     explained = locked.ticket.explain(locked.rating, found, officer=officer, at=act.at)
     return await locked.record(
-        TicketAct.EXPLAIN, explained, at=act.at, officer=officer, outcome=found.cause.value
+        TicketAct.EXPLAIN, explained, at=act.at, officer=officer, outcome=found.cause
     )
 
 
@@ -119,7 +119,7 @@ async def give_feedback(act: Act[Moment], ticket_id: UUID, *, command: GiveFeedb
         TicketAct.FEED_BACK,
         at=act.at,
         officer=officer,
-        outcome=command.by.value,
+        outcome=command.by,
         words=command.words,
     )
 

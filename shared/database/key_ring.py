@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -19,7 +20,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.database.columns import enum_column
+
 Jwk = dict[str, Any]
+
+
+class KeyState(StrEnum):
+    """Where a key stands: (next →) current → old."""
+
+    NEXT = "next"
+    CURRENT = "current"
+    OLD = "old"
 
 
 class KeyRow:
@@ -31,7 +42,7 @@ class KeyRow:
     __tablename__: str
 
     kid: Mapped[str] = mapped_column(Text, primary_key=True)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[KeyState] = enum_column(KeyState)
     private_key: Mapped[str]
     public_key: Mapped[Jwk] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
@@ -92,14 +103,14 @@ class KeyRing(Generic[Row]):
 
     async def current(self, session: AsyncSession, now: datetime) -> Row:
         """The key that signs now; made on first use."""
-        found = await self._in_turn(session, "current")
+        found = await self._in_turn(session, KeyState.CURRENT)
         if found is None:
             await self._lock(session)
-            found = await self._in_turn(session, "current")
+            found = await self._in_turn(session, KeyState.CURRENT)
         if found is None:
-            found = self._add(session, "current", now=now)
+            found = self._add(session, KeyState.CURRENT, now=now)
             if self.ahead:
-                _ = self._add(session, "next", now=now)
+                _ = self._add(session, KeyState.NEXT, now=now)
             await session.flush()
         return found
 
@@ -107,15 +118,15 @@ class KeyRing(Generic[Row]):
         """Sign with another key from now on, with the one published ahead where there is one."""
         await self._lock(session)
         before = await self.current(session, now)
-        following = await self._in_turn(session, "next")
-        before.state, before.retired_at = "old", now
+        following = await self._in_turn(session, KeyState.NEXT)
+        before.state, before.retired_at = KeyState.OLD, now
         await session.flush()  # first, because the index forbids two current keys
         if following is None:
-            following = self._add(session, "current", now=now)
-        following.state = "current"
+            following = self._add(session, KeyState.CURRENT, now=now)
+        following.state = KeyState.CURRENT
         await session.flush()
         if self.ahead:
-            _ = self._add(session, "next", now=now)
+            _ = self._add(session, KeyState.NEXT, now=now)
             await session.flush()
         return following
 
@@ -124,10 +135,10 @@ class KeyRing(Generic[Row]):
             select(func.pg_advisory_xact_lock(func.hashtextextended(f"key-ring/{self.name}", 0)))
         )
 
-    async def _in_turn(self, session: AsyncSession, state: str) -> Row | None:
+    async def _in_turn(self, session: AsyncSession, state: KeyState) -> Row | None:
         return await session.scalar(select(self.rows).where(self.rows.state == state))
 
-    def _add(self, session: AsyncSession, state: str, *, now: datetime) -> Row:
+    def _add(self, session: AsyncSession, state: KeyState, *, now: datetime) -> Row:
         kid = self.new_id()
         private, public = self.new_key(kid)
         row = self.rows()
