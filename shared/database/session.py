@@ -149,7 +149,12 @@ def _begin(session: _Session, _transaction: object, connection: Connection) -> N
     driver = cast("asyncpg.Connection", connection.connection.driver_connection)
     if "isolation" in info:
         begun = driver.transaction(isolation=info["isolation"])
-        await_only(begun.start())
+        try:
+            await_only(begun.start())
+        except BaseException:
+            # Whatever state it is in, the next one who gets it from the pool would fail as well.
+            driver.terminate()
+            raise
         info["begun"] = begun
     info["driver"] = driver
 
@@ -203,8 +208,11 @@ def _replace_ended(adapter: Any, *_: object) -> None:
 
 def _end_unfinished(adapter: Any, *_: object) -> None:
     """Close a connection whose transaction could not be ended, when it comes back to the pool."""
-    if adapter is not None and adapter.driver_connection.is_in_transaction():
-        adapter.driver_connection.terminate()
+    if adapter is None:
+        return
+    driver: asyncpg.Connection = adapter.driver_connection
+    if not driver.is_closed() and driver.is_in_transaction():
+        driver.terminate()
 
 
 def is_database_trouble(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database.direct import Direct, command
-from shared.database.session import Database, is_database_trouble
+from shared.database.session import Database, driver_of, is_database_trouble
 from shared.messaging import outbox
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory
@@ -63,6 +63,30 @@ async def test_direct_statement_sees_what_was_added_before(database_of: Database
         seen = (await COUNT.first(session)).number
 
     assert seen == 1
+
+
+async def test_connection_whose_begin_fails_is_not_used_again(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await database_of("assessment")
+    async with database.transaction() as session:
+        broken = (await driver_of(session)).get_server_pid()
+    start = asyncpg.transaction.Transaction.start
+
+    async def fail(self: asyncpg.transaction.Transaction) -> None:
+        if self._connection.get_server_pid() == broken:
+            raise asyncpg.InterfaceError("cannot use Connection.transaction() in a manual one")
+        await start(self)
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "start", fail)
+
+    with pytest.raises(asyncpg.InterfaceError):
+        async with database.transaction() as session:
+            _ = await COUNT.first(session)
+    for _ in range(3):
+        async with database.transaction() as session:
+            _ = await COUNT.first(session)
+            assert (await driver_of(session)).get_server_pid() != broken
 
 
 async def test_connections_that_ended_in_the_pool_are_replaced(
