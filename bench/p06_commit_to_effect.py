@@ -7,9 +7,8 @@ consumer carry them into assessment. Both moments are PostgreSQL's own commit ti
 (`track_commit_timestamp`) of one server and clock, to the microsecond: no polling, no clock of
 ours. The measured span holds the flush of the first commit, not of the second.
 
-Two moments on the way tell where the time goes: the one at which the relay gave the event to the
-producer (the record's own time on the topic, in whole milliseconds) and the one at which the
-consumer's transaction began (`inbox.handled_at`).
+A moment on the way tells where the time goes: the one at which the relay, after it numbered the
+event, gave it to the producer (the record's own time on the topic, in whole milliseconds).
 """
 
 import asyncio
@@ -58,20 +57,20 @@ async def _commit_steadily(database: Database, count: int) -> None:
 COMMITTED = "pg_xact_commit_timestamp(xmin)"
 
 
-async def _moments(dsn: str, table: str, column: str, moment: str = COMMITTED) -> dict[UUID, float]:
+async def _moments(dsn: str, table: str, column: str) -> dict[UUID, float]:
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
-            f"SELECT {column} AS id, extract(epoch FROM {moment})::float8 AS at FROM {table}"
+            f"SELECT {column} AS id, extract(epoch FROM {COMMITTED})::float8 AS at FROM {table}"
         )
     finally:
         await connection.close()
     return {row["id"]: row["at"] for row in rows}
 
 
-async def _on_the_topic(stack: Stack, count: int) -> dict[UUID, tuple[UUID, float]]:
-    """Key → the event's id and the record's time, of the first `count` facts on the topic."""
-    found: dict[UUID, tuple[UUID, float]] = {}
+async def _on_the_topic(stack: Stack, count: int) -> dict[UUID, float]:
+    """Key → the record's time, of the first `count` facts on the topic."""
+    found: dict[UUID, float] = {}
     topic = topic_of("cases")
     async with AIOKafkaConsumer(
         topic, bootstrap_servers=stack.kafka.bootstrap, auto_offset_reset="earliest"
@@ -80,19 +79,19 @@ async def _on_the_topic(stack: Stack, count: int) -> dict[UUID, tuple[UUID, floa
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     envelope = parse_envelope(record.value)
-                    found[UUID(envelope.key)] = (envelope.id, record.timestamp / 1000)
+                    found[UUID(envelope.key)] = record.timestamp / 1000
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Milliseconds from the first commit to the effect, and of the three legs between."""
+    """Milliseconds from the first commit to the effect, and of the two legs between."""
 
     whole: float
-    legs: tuple[float, float, float]
+    legs: tuple[float, float]
 
 
-LEGS = ("commit → handed to the producer", "→ consumer's transaction begins", "→ effect committed")
+LEGS = ("commit → handed to the producer", "→ effect committed")
 
 
 async def _spans(stack: Stack, options: Options) -> list[Span]:
@@ -113,16 +112,13 @@ async def _spans(stack: Stack, options: Options) -> list[Span]:
     committed = await _moments(source, "bench_mark", "id")
     effects = await _moments(stack.postgres.dsn("tongban_assessment"), "case_record", "case_id")
     sent = await _on_the_topic(stack, count + warm)
-    begun = await _moments(
-        stack.postgres.dsn("tongban_assessment"), "inbox", "event_id", "handled_at"
-    )
     late = sorted(committed, key=lambda case_id: committed[case_id])[warm:]
-    return [_span(committed[key], sent[key][1], begun[sent[key][0]], effects[key]) for key in late]
+    return [_span(committed[key], sent[key], effects[key]) for key in late]
 
 
 def _span(*moments: float) -> Span:
-    first, sent, begun, last = (1000 * moment for moment in moments)
-    return Span(last - first, (sent - first, begun - sent, last - begun))
+    first, sent, last = (1000 * moment for moment in moments)
+    return Span(last - first, (sent - first, last - sent))
 
 
 def measure(options: Options) -> Sequence[Figure]:

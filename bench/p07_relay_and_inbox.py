@@ -29,6 +29,7 @@ from shared.database.session import Database
 from shared.events.base import seal
 from shared.events.cases import CaseReceived
 from shared.messaging.bus import Bus
+from shared.messaging.fact_log import FactLog
 from shared.messaging.inbox import Consumer, Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.outbox import Relay
@@ -78,11 +79,12 @@ async def _until(work: Awaitable[Any], done: Callable[[], Awaitable[bool]]) -> f
 
 
 async def _relay(database: Database, bus: Bus, count: int) -> float:
-    """Events a second from the first row claimed to the last one deleted."""
+    """Events a second from the first row claimed to the last one numbered."""
     await bus.ensure_topics(assessment.topics)
     _, payload = seal(a_fact(CASE), EVENT)
     connection = await asyncpg.connect(database.dsn)
     _ = await connection.execute(FILL, payload.decode(), count, timeout=100)
+    await FactLog(connection, bus).ensure_months()
     _ = await connection.execute("VACUUM (ANALYZE) outbox")
 
     async def empty() -> bool:
@@ -94,13 +96,14 @@ async def _relay(database: Database, bus: Bus, count: int) -> float:
 
 
 async def _consume(database: Database, bus: Bus, consumer: Consumer, count: int) -> float:
-    """Events a second from joining the group until all are in the inbox."""
+    """Events a second from joining the group until all are taken."""
     connection = await asyncpg.connect(database.dsn)
-    _ = await connection.execute("TRUNCATE inbox")
+    _ = await connection.execute("TRUNCATE inbox, inbox_position")
     inbox = Inbox(database, bus, consumer=consumer)
 
     async def all_in() -> bool:
-        return await connection.fetchval("SELECT count(*) FROM inbox") >= count
+        taken = await connection.fetchval("SELECT coalesce(sum(number), 0) FROM inbox_position")
+        return taken >= count
 
     seconds = await _until(inbox.run(), all_in)
     assert not await connection.fetchval("SELECT count(*) FROM dead_letter")

@@ -35,7 +35,7 @@ from shared.events.ratings import (
 )
 from shared.messaging.inbox import Consumer
 
-consumer = Consumer("assessment")
+consumer = Consumer("assessment", rebuildable=True)
 
 
 @consumer.on_batch(

@@ -237,6 +237,49 @@ def create_platform_tables_v2(op: Operations) -> None:
     op.execute("INSERT INTO inbox_group VALUES (gen_random_uuid())")
 
 
+NUMBERS_AND_POSITIONS = """
+CREATE TABLE fact_log (
+    topic text NOT NULL, partition integer NOT NULL, epoch integer NOT NULL, number bigint NOT NULL,
+    recorded_at timestamptz NOT NULL, sequence bigint NOT NULL, event_id uuid NOT NULL,
+    key text NOT NULL, event_number bigint NOT NULL, payload bytea NOT NULL,
+    CONSTRAINT pk_fact_log PRIMARY KEY (topic, partition, epoch, number, recorded_at)
+) PARTITION BY RANGE (recorded_at);
+-- For facts of a month that nobody made a partition for.
+CREATE TABLE fact_log_rest PARTITION OF fact_log DEFAULT;
+CREATE TABLE event_number (
+    topic text NOT NULL, key text NOT NULL, number bigint NOT NULL,
+    CONSTRAINT pk_event_number PRIMARY KEY (topic, key)
+);
+CREATE TABLE relay_position (
+    topic text NOT NULL, partition integer NOT NULL, epoch integer NOT NULL, number bigint NOT NULL,
+    sent_epoch integer NOT NULL, sent bigint NOT NULL,
+    CONSTRAINT pk_relay_position PRIMARY KEY (topic, partition)
+);
+CREATE TABLE relay_state (
+    one boolean NOT NULL DEFAULT true, epoch integer NOT NULL DEFAULT 0,
+    sequence bigint NOT NULL DEFAULT 0, refused text, refill_from timestamptz,
+    CONSTRAINT pk_relay_state PRIMARY KEY (one), CONSTRAINT ck_relay_state_one CHECK (one)
+);
+INSERT INTO relay_state DEFAULT VALUES;
+CREATE TABLE inbox_position (
+    topic text NOT NULL, partition integer NOT NULL, epoch integer NOT NULL, number bigint NOT NULL,
+    next_offset bigint NOT NULL,
+    CONSTRAINT pk_inbox_position PRIMARY KEY (topic, partition)
+);
+ALTER TABLE dead_letter ADD COLUMN event_number bigint NOT NULL DEFAULT 0;
+-- A few rows that change with every batch: room on the page keeps their updates cheap.
+ALTER TABLE relay_position SET (fillfactor = 20);
+ALTER TABLE relay_state SET (fillfactor = 20);
+ALTER TABLE inbox_position SET (fillfactor = 20)
+"""
+
+
+def create_platform_tables_v3(op: Operations) -> None:
+    """Numbers and positions of facts (docs/adr/0019)."""
+    for statement in NUMBERS_AND_POSITIONS.split(";"):
+        op.execute(statement)
+
+
 def _settings_url(service: str) -> str:
     from shared.settings import database_url
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     DateTime,
     Identity,
     Index,
@@ -35,7 +36,7 @@ class PlatformBase(DeclarativeBase):
 
 
 class OutboxRow(PlatformBase):
-    """An event waiting for the relay. Deleted when the bus has it."""
+    """An event waiting for the relay, which numbers it and moves it to the fact log."""
 
     __tablename__ = "outbox"
 
@@ -49,8 +50,87 @@ class OutboxRow(PlatformBase):
     )
 
 
+class FactLogRow(PlatformBase):
+    """A fact that this service published, for ever: a topic can be filled again from these.
+
+    `number` has no gaps within topic, partition and epoch; `sequence` has none within the database;
+    `event_number` counts the events of a key.
+    """
+
+    __tablename__ = "fact_log"
+    __table_args__ = {"postgresql_partition_by": "RANGE (recorded_at)"}  # noqa: RUF012 - read once
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    event_id: Mapped[UUID] = mapped_column(Uuid)
+    key: Mapped[str] = mapped_column(Text)
+    event_number: Mapped[int] = mapped_column(BigInteger)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class EventNumberRow(PlatformBase):
+    """How many events of a key this service has published."""
+
+    __tablename__ = "event_number"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
+class RelayPosition(PlatformBase):
+    """The newest number of a partition, and the newest that the bus is known to have."""
+
+    __tablename__ = "relay_position"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int] = mapped_column(BigInteger)
+    sent_epoch: Mapped[int] = mapped_column(Integer)
+    sent: Mapped[int] = mapped_column(BigInteger)
+
+
+class RelayState(PlatformBase):
+    """One row: the epoch of new numbers, the newest sequence, and why nothing is published.
+
+    `refill_from`: facts recorded since then are to be published again.
+    """
+
+    __tablename__ = "relay_state"
+    __table_args__ = (CheckConstraint("one", name="one"),)
+
+    one: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default="true")
+    epoch: Mapped[int] = mapped_column(Integer, server_default="0")
+    sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    refused: Mapped[str | None] = mapped_column(Text)
+    refill_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class InboxPosition(PlatformBase):
+    """The newest fact of a partition that has had its effect here.
+
+    `next_offset` says where the bus has the next one; the numbers decide what is taken.
+    """
+
+    __tablename__ = "inbox_position"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int] = mapped_column(BigInteger)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+
+
 class InboxRow(PlatformBase):
-    """An event that has had its effect here."""
+    """An event that has had its effect here, and that carried no number.
+
+    Releases before 0.2 published without numbers. These ids are kept for ever.
+    """
 
     __tablename__ = "inbox"
     # Rows come in the order of time, so a small index finds the old ones, and inserts stay cheap.
@@ -91,6 +171,7 @@ class DeadLetter(PlatformBase):
     key: Mapped[str] = mapped_column(Text)
     type: Mapped[str] = mapped_column(Text)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    event_number: Mapped[int] = mapped_column(BigInteger, server_default="0")
     error: Mapped[str] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     gave_up: Mapped[bool] = mapped_column(Boolean, server_default="false")

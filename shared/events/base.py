@@ -1,11 +1,11 @@
 """Events and their envelope: CloudEvents 1.0, structured JSON, the same bytes on every bus."""
 
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from shared import clock, context
 from shared.ids import new_id
@@ -33,6 +33,8 @@ class Event(BaseModel):
     occurred_at: datetime
     """When it happened, with offset."""
 
+    _event_number: int = PrivateAttr(default=0)
+
     def __init_subclass__(
         cls, *, service: str = "", fact: str = "", version: int = 1, **kwargs: Any
     ) -> None:
@@ -42,6 +44,19 @@ class Event(BaseModel):
         if fact:
             cls.wire_type = event_type(cls.service, fact=fact, version=version)
             _registry[cls.wire_type] = cls
+
+    @property
+    def event_number(self) -> int:
+        """Number of the event among those of its key; no two share one, as they share a revision.
+
+        Of an event that was not received yet, or came without a number: its revision.
+        """
+        return self._event_number or self.revision
+
+    def numbered(self, event_number: int) -> Self:
+        """The event as it was received under this number; 0 when it came without one."""
+        self._event_number = event_number
+        return self
 
     @property
     def key(self) -> str:
@@ -79,11 +94,20 @@ class Envelope(NamedTuple):
     data: dict[str, Any]
     recorded: str = ""
     """When the producer wrote it (RFC 3339); `data` says when it happened."""
+    event_number: int = 0
+    """Number of the event among those of its key; 0 when it came without one."""
+
+    @property
+    def entity_version(self) -> int:
+        """The event number; of an event without one, the revision."""
+        return self.event_number or self.revision
 
     def event(self) -> Event | None:
         """The typed event, or None when this code does not know the type."""
         kind = _registry.get(self.type)
-        return None if kind is None else kind.model_validate(self.data)
+        if kind is None:
+            return None
+        return kind.model_validate(self.data).numbered(self.event_number)
 
 
 def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:

@@ -161,7 +161,8 @@ def _operations(service: str) -> APIRouter:
     ) -> dict[str, object]:
         checks = await readiness(service, request.app.state.database, bus=request.app.state.bus)
         # The bus does not count: without it events wait in the outbox, and requests still succeed.
-        response.status_code = 200 if checks["database"] and checks["migrations"] else 503
+        needed = checks["database"] and checks["migrations"] and checks["facts"]
+        response.status_code = 200 if needed else 503
         return {"service": service, "checks": checks}
 
     @router.get("/metrics")

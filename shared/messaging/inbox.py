@@ -1,10 +1,17 @@
 """Inbox: each event has its effect once; events that fail are set aside in order, others go on.
 
-The id of a handled event is recorded in the transaction of its effect. A polled batch is one
-transaction. When it fails, each of its events gets its own, and the one that fails becomes a dead
-letter in this database, together with the later events of its key. Dead letters are tried again
-with a growing pause; after the last attempt a person decides (`shared.messaging.dead_letters`).
-Offsets are acknowledged after the commit.
+The database keeps the newest number of each partition that has had its effect
+(`shared.database.tables.InboxPosition`). It moves on in the transaction of the effects, and only
+from the number that this process knows. What stands at or below it is dropped; what does not follow
+it directly waits. So a database that was restored to any earlier moment reads again what it lacks,
+and a topic that was filled again does no harm (docs/adr/0019). Records of releases before 0.2
+carry no number; they are known by their ids.
+
+A polled batch is one transaction. When it fails, each of its events gets its own, and the one that
+fails becomes a dead letter in this database, together with the later events of its key. Dead
+letters are tried again with a growing pause; after the last attempt a person decides
+(`shared.messaging.dead_letters`). An event in a version that this code does not know waits there
+too, until code comes that knows it.
 
 The name of the consumer group belongs to the database (`shared.database.tables.InboxGroup`): a new
 database is filled from the beginning of every topic, even under a running worker.
@@ -13,7 +20,7 @@ database is filled from the beginning of every topic, even under a running worke
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -30,7 +37,15 @@ from shared.database.direct import Direct
 from shared.database.session import Database, is_database_trouble
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
-from shared.messaging.bus import Bus, Record
+from shared.messaging.bus import (
+    NO_FACT,
+    Bus,
+    FactNumber,
+    Place,
+    Record,
+    Subscription,
+    number_of,
+)
 
 E = TypeVar("E", bound=Event)
 # `Any`: each handler takes the event types that it is registered for.
@@ -43,6 +58,7 @@ PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds before each further attempt of a dead letter; then it waits for a person."""
 RETRY_POLL = 0.5
 DATABASE_PAUSE = 0.5
+OTHER_VERSION = "this code does not know this version of the event"
 
 REMEMBER = text(
     "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[]))"
@@ -50,31 +66,61 @@ REMEMBER = text(
 )
 
 
+class Counted(NamedTuple):
+    """A number of rows."""
+
+    number: int
+
+
 class AdmittedRow(NamedTuple):
-    """What is known of an event's id."""
+    """What is known of an event's id; or, without one, how many partitions moved on."""
 
-    what: Literal["new", "behind", "group"]
-    id: UUID
+    what: Literal["new", "behind", "group", "moved"]
+    id: UUID | None
+    number: int
 
 
+MOVE = (
+    "UPDATE inbox_position p SET epoch = g.epoch, number = g.number, next_offset = g.next_offset"
+    " FROM unnest(CAST(:move_topics AS text[]), CAST(:move_partitions AS integer[]),"
+    "  CAST(:known_epochs AS integer[]), CAST(:known_numbers AS bigint[]),"
+    "  CAST(:epochs AS integer[]), CAST(:numbers AS bigint[]), CAST(:offsets AS bigint[]))"
+    "  AS g (topic, partition, known_epoch, known_number, epoch, number, next_offset)"
+    " WHERE p.topic = g.topic AND p.partition = g.partition"
+    "  AND p.epoch = g.known_epoch AND p.number = g.known_number"
+    " RETURNING p.topic"
+)
+"""Move partitions on from the numbers that are known; another owner may have moved them."""
 ADMIT = Direct(
-    "WITH given AS (SELECT * FROM unnest("
-    "  CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]))"
-    "  AS g (id, topic, key)),"
+    f"WITH moved AS ({MOVE}), given AS (SELECT * FROM unnest("
+    "  CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]),"
+    "  CAST(:numbered AS boolean[])) AS g (id, topic, key, numbered)),"
     " behind AS (SELECT id FROM given g WHERE EXISTS"
     "  (SELECT FROM dead_letter d WHERE d.topic = g.topic AND d.key = g.key)),"
     " remembered AS (INSERT INTO inbox (event_id)"
-    "  SELECT id FROM given WHERE id NOT IN (SELECT id FROM behind)"
+    "  SELECT id FROM given WHERE NOT numbered AND id NOT IN (SELECT id FROM behind)"
     "  ON CONFLICT DO NOTHING RETURNING event_id)"
-    " SELECT 'new' AS what, event_id AS id FROM remembered"
-    " UNION ALL SELECT 'behind', id FROM behind UNION ALL SELECT 'group', id FROM inbox_group",
+    " SELECT 'new' AS what, event_id AS id, 0 AS number FROM remembered"
+    " UNION ALL SELECT 'behind', id, 0 FROM behind"
+    " UNION ALL SELECT 'group', id, 0 FROM inbox_group"
+    " UNION ALL SELECT 'moved', NULL, count(*) FROM moved",
     AdmittedRow,
 )
-"""In one round trip: the events that are new (and remembered now), those that wait behind a dead
-letter, and the group's name."""
+"""In one round trip: partitions move on; the ids of events without a number that are new (and
+remembered now); those that wait behind a dead letter; and the group's name."""
+MOVE_ALONE = Direct(f"WITH moved AS ({MOVE}) SELECT count(*) AS number FROM moved", Counted)
+POSITIONS = text(
+    "SELECT topic, partition, epoch, number, next_offset FROM inbox_position"
+    " WHERE topic = ANY(CAST(:topics AS text[]))"
+)
+BEGIN_POSITION = text(
+    "INSERT INTO inbox_position (topic, partition, epoch, number, next_offset)"
+    " VALUES (:topic, :partition, :epoch, :number, :next_offset) ON CONFLICT DO NOTHING"
+)
 PARK = text(
-    "INSERT INTO dead_letter (event_id, topic, key, type, payload, error)"
-    " VALUES (:event_id, :topic, :key, :type, :payload, :error) ON CONFLICT (event_id) DO NOTHING"
+    "INSERT INTO dead_letter (event_id, topic, key, type, payload, event_number, error)"
+    " VALUES (:event_id, :topic, :key, :type, :payload, :event_number, :error)"
+    " ON CONFLICT (event_id) DO NOTHING"
 )
 
 
@@ -84,11 +130,12 @@ class DueLetter(NamedTuple):
     position: int
     event_id: UUID
     payload: bytes
+    event_number: int
     attempts: int
 
 
 NEXT_DUE = text(
-    "SELECT position, event_id, payload, attempts FROM dead_letter d"
+    "SELECT position, event_id, payload, event_number, attempts FROM dead_letter d"
     " WHERE NOT gave_up AND next_attempt_at <= clock_timestamp() AND NOT EXISTS ("
     "  SELECT 1 FROM dead_letter e"
     "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
@@ -101,16 +148,52 @@ POSTPONE = text(
     " next_attempt_at = clock_timestamp() + make_interval(secs => :pause)"
     " WHERE position = :position"
 )
+WAIT_FOR_CODE = text(
+    "UPDATE dead_letter SET next_attempt_at = clock_timestamp() + make_interval(secs => :pause)"
+    " WHERE position = :position"
+)
+VERSION_PAUSE = 15.0
+"""Seconds between two looks whether this code knows the version of a waiting event by now."""
+SAVE_EVERY = 5.0
+"""Seconds after which positions are stored that only passed events of no concern here."""
+ASSIGN_SECONDS = 10.0
+"""How long a database that is away may hold up the assignment of partitions."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A record with its envelope read."""
+    """A record with its envelope read. With a `refusal` it is set aside and not handled."""
 
     record: Record
     envelope: Envelope
+    refusal: str | None = None
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether it is to be handled and known by its number."""
+        return self.refusal is None and self.record.number is not None
+
+
+class End(NamedTuple):
+    """How far a partition is taken: the newest number, and the offset of what comes next."""
+
+    number: FactNumber
+    next_offset: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """One partition, as this process knows it."""
+
+    stored: FactNumber
+    """What the database has."""
+    taken: End
+    """Ahead of `stored` where the events since then are of no concern to this service."""
+
+
+Ends = dict[Place, End]
 
 
 def describe(error: BaseException) -> str:
@@ -125,10 +208,14 @@ def describe(error: BaseException) -> str:
 
 
 class OtherDatabaseError(Exception):
-    """The database was replaced since the subscription began.
+    """The database was replaced, or restored to an earlier moment, since the subscription began.
 
     What was read for it does not count.
     """
+
+
+class MovedError(Exception):
+    """A partition stands at another number than this process knows: another owner moved it on."""
 
 
 class Consumer:
@@ -144,10 +231,12 @@ class Consumer:
         period: least seconds from one batch to the next, unless a batch is full. A batch costs more
             than its events, so where nobody waits for a single effect, those that come within a
             period are handled together; after a quiet time one alone is handled at once.
+        rebuildable: the service's database is a read model that may be dropped and filled again.
     """
 
-    def __init__(self, service: str, *, period: float = 0.0) -> None:
+    def __init__(self, service: str, *, period: float = 0.0, rebuildable: bool = False) -> None:
         self.service = service
+        self.rebuildable = rebuildable
         self.period = period
         # `Any`: each service has its own class of settings, and its handlers know it.
         self.settings: Any = None
@@ -197,6 +286,19 @@ class Consumer:
     @property
     def topics(self) -> list[str]:
         return sorted(self._topics)
+
+    def is_other_version(self, event_type: str) -> bool:
+        """Whether the service listens to this type, but not in this version."""
+        stem, dot, _ = event_type.rpartition(".v")
+        if not dot or self.listens_to(event_type):
+            return False
+        return any(known.rpartition(".v")[0] == stem for known in self._types())
+
+    def _types(self) -> set[str]:
+        types = {*self._handlers, *self._batch_handlers}
+        for kept, _ in self._envelope_handlers:
+            types |= kept
+        return types
 
     def listens_to(self, event_type: str) -> bool:
         typed = event_type in self._handlers or event_type in self._batch_handlers
@@ -271,6 +373,10 @@ class Inbox:
         self._group: UUID | None = None
         self._pauses = pauses
         self._batch = batch
+        self._progress: dict[Place, Progress] = {}
+        self._reread_at: dict[Place, int] = {}
+        self._to_reread: set[Place] = set()
+        self._saved_at = 0.0
 
     async def run(self) -> None:
         """Consume until cancelled; a lost bus is waited for."""
@@ -293,127 +399,304 @@ class Inbox:
         async with self._database.reading() as session:
             self._group = await session.scalar(GROUP)
         name = f"{self._consumer.service}.{self._group}"
-        async with self._bus.subscription(name, self._consumer.topics) as subscription:
+        async with self._bus.subscription(
+            name, self._consumer.topics, positions=self._assign
+        ) as subscription:
             while True:
                 records = await subscription.poll(self._batch, timeout=1.0)
-                if records:
-                    begun = time.monotonic()
-                    await self.take(records)
-                    await subscription.acknowledge(records)
-                    if len(records) < self._batch:
-                        await asyncio.sleep(
-                            max(0.0, begun + self._consumer.period - time.monotonic())
-                        )
-                else:
+                if not records:
                     await self._notice_other_database()
+                    continue
+                begun = time.monotonic()
+                await self.take(records)
+                await subscription.acknowledge(records)
+                await self._reread(subscription)
+                if len(records) < self._batch:
+                    await asyncio.sleep(max(0.0, begun + self._consumer.period - time.monotonic()))
+
+    async def _assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """The offsets at which this database goes on.
+
+        A partition of which nothing was taken is read from where the group left it: it may be one
+        of a release before 0.2, which kept no positions here.
+        """
+        self._progress.clear()
+        self._reread_at.clear()
+        deadline = time.monotonic() + ASSIGN_SECONDS
+        while True:
+            try:
+                await self._know(places)
+                break
+            except Exception as error:
+                if not is_database_trouble(error) or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(DATABASE_PAUSE)
+        offsets: dict[Place, int] = {}
+        for place in places:
+            progress = self._progress[place]
+            if progress.stored != NO_FACT:
+                offsets[place] = progress.taken.next_offset
+        return offsets
+
+    async def _know(self, places: Collection[Place]) -> None:
+        """Read the positions of places that this process does not know yet."""
+        missing = set(places) - set(self._progress)
+        if not missing:
+            return
+        async with self._database.transaction() as session:
+            for place in sorted(missing):
+                begin = {**place._asdict(), "epoch": 0, "number": 0, "next_offset": 0}
+                _ = await session.execute(BEGIN_POSITION, begin)
+            for place, end in (await _read_positions(session, missing)).items():
+                self._progress[place] = Progress(end.number, end)
 
     async def _notice_other_database(self) -> None:
-        """An idle worker meets a new database here; a busy one in the transaction of each batch."""
+        """An idle worker meets another database here; a busy one in the transaction of a batch."""
         with contextlib.suppress(DBAPIError, OSError, asyncpg.PostgresError):
             async with self._database.reading() as session:
-                await self._check_group(session)
+                if self._group is not None and await session.scalar(GROUP) != self._group:
+                    raise OtherDatabaseError
+                await self._check_positions(session, list(self._progress))
+            await self._save()
 
-    async def _check_group(self, session: AsyncSession) -> None:
-        if self._group is not None and await session.scalar(GROUP) != self._group:
-            raise OtherDatabaseError
+    async def _check_positions(self, session: AsyncSession, places: Collection[Place]) -> None:
+        """Follow what other owners have moved on.
+
+        Raises:
+            OtherDatabaseError: the database stands at an earlier number than before.
+        """
+        found = await _read_positions(session, places)
+        for place in places:
+            progress, end = self._progress[place], found.get(place)
+            if end is None or end.number < progress.stored:
+                raise OtherDatabaseError
+            if end.number > progress.stored:
+                self._progress[place] = Progress(end.number, end)
+
+    async def _save(self) -> None:
+        """Store positions that passed events of no concern here."""
+        ends: Ends = {}
+        for place, progress in self._progress.items():
+            if progress.taken.number != progress.stored:
+                ends[place] = progress.taken
+        self._saved_at = time.monotonic()
+        if ends:
+            async with self._database.transaction() as session:
+                moved = await MOVE_ALONE.first(session, **self._moves(ends))
+                if moved is None or moved.number != len(ends):
+                    raise OtherDatabaseError
+            self._set_stored(ends)
 
     async def take(self, records: Sequence[Record]) -> None:
         """Give every record its one effect (or park it); returns when all of it is committed."""
-        items: list[Item] = []
-        for record in records:
-            try:
-                envelope = parse_envelope(record.value)
-            except ValueError as error:
-                await self._park(_unreadable(record), error)
-                continue
-            if self._consumer.listens_to(envelope.type):
-                items.append(Item(record, envelope))
-        while items:
-            try:
-                await self._take_batch(items)
-                return
-            except OtherDatabaseError:
-                raise
-            except Exception as error:
-                if is_database_trouble(error):
-                    log.warning("inbox.database_waiting", error=type(error).__name__)
-                    await asyncio.sleep(DATABASE_PAUSE)
-                    continue
-                if len(items) > 1:
-                    log.info("inbox.batch_failed", events=len(items), error=type(error).__name__)
-                    for item in items:
-                        await self._take_alone(item)
-                else:
-                    await self._park(items[0], error)
-                return
-
-    async def _take_alone(self, item: Item) -> None:
+        places = {record.place for record in records}
         while True:
             try:
-                return await self._take_batch([item])
+                await self._know(places)
+                await self._take_next(records)
+                return
+            except MovedError:
+                async with self._database.reading() as session:
+                    await self._check_positions(session, places)
             except OtherDatabaseError:
                 raise
             except Exception as error:
                 if not is_database_trouble(error):
-                    return await self._park(item, error)
+                    raise
+                log.warning("inbox.database_waiting", error=type(error).__name__)
                 await asyncio.sleep(DATABASE_PAUSE)
 
-    async def _take_batch(self, items: Sequence[Item]) -> None:
+    async def _take_next(self, records: Sequence[Record]) -> None:
+        following, ends = self._following(records)
+        items: list[Item] = []
+        for record in following:
+            item = self._item(record)
+            if item is not None:
+                items.append(item)
+        if items:
+            await self._take_items(items, ends)
+        for place, end in ends.items():
+            self._progress[place].taken = end
+        if time.monotonic() - self._saved_at > SAVE_EVERY:
+            await self._save()
+
+    def _following(self, records: Sequence[Record]) -> tuple[list[Record], Ends]:
+        """The records that come next in their partitions, and how far these then are."""
+        following: list[Record] = []
+        ends: Ends = {}
+        for record in records:
+            place = record.place
+            reached = ends.get(place, self._progress[place].taken)
+            number = number_of(record)
+            if record.number is not None:
+                if number <= reached.number:
+                    continue
+                if not _follows(record, reached.number):
+                    self._note_gap(place, reached, found=number)
+                    continue
+            following.append(record)
+            # Records without a number are known by their ids, in whatever order they come.
+            ends[place] = End(max(number, reached.number), record.offset + 1)
+            if place in self._reread_at:
+                del self._reread_at[place]
+                metrics.MISSING_FACTS.labels(self._consumer.service, *map(str, place)).set(0)
+        return following, ends
+
+    def _note_gap(self, place: Place, reached: End, *, found: FactNumber) -> None:
+        """Facts between two numbers did not come: read again from where they should be.
+
+        First from the stored offset, then from the beginning of the partition, for a topic that was
+        filled again. When they are nowhere, later facts must not have their effect before them:
+        the partition waits until the producer has published them again.
+        """
+        tried = self._reread_at.get(place)
+        if tried is None:
+            self._reread_at[place] = reached.next_offset
+            self._to_reread.add(place)
+        elif tried > 0:
+            self._reread_at[place] = 0
+            self._to_reread.add(place)
+        elif place not in self._to_reread:
+            metrics.MISSING_FACTS.labels(self._consumer.service, *map(str, place)).set(1)
+            log.error(
+                "inbox.facts_missing",
+                topic=place.topic,
+                partition=place.partition,
+                after=reached.number.number,
+                next=found.number,
+            )
+
+    async def _reread(self, subscription: Subscription) -> None:
+        for place in self._to_reread:
+            await subscription.rewind(place, self._reread_at[place])
+        self._to_reread.clear()
+
+    def _item(self, record: Record) -> Item | None:
+        """The record as something to handle or to set aside; None when it is of no concern here."""
+        try:
+            envelope = parse_envelope(record.value)
+        except ValueError as error:
+            return Item(record, _unreadable(record), describe(error))
+        if record.event_number:
+            envelope = envelope._replace(event_number=record.event_number)
+        if self._consumer.listens_to(envelope.type):
+            return Item(record, envelope)
+        if self._consumer.is_other_version(envelope.type):
+            return Item(record, envelope, OTHER_VERSION)
+        metrics.IGNORED.labels(self._consumer.service, envelope.type).inc()
+        return None
+
+    async def _take_items(self, items: Sequence[Item], ends: Ends) -> None:
+        # With one that is set aside, each alone: later events of its key have to wait behind it.
+        if all(item.refusal is None for item in items):
+            try:
+                await self._take_batch(items, ends)
+                return
+            except (MovedError, OtherDatabaseError):
+                raise
+            except Exception as error:
+                if is_database_trouble(error):
+                    raise
+                if len(items) > 1:
+                    log.info("inbox.batch_failed", events=len(items), error=type(error).__name__)
+        for item in items:
+            record = item.record
+            reached = self._progress[record.place].stored
+            end = End(max(number_of(record), reached), record.offset + 1)
+            await self._take_alone(item, {record.place: end})
+
+    async def _take_alone(self, item: Item, ends: Ends) -> None:
+        try:
+            await self._take_batch([item], ends)
+        except (MovedError, OtherDatabaseError):
+            raise
+        except Exception as error:
+            if is_database_trouble(error):
+                raise
+            await self._park(item, ends, error=error)
+
+    async def _take_batch(self, items: Sequence[Item], ends: Ends) -> None:
         async with self._database.transaction() as session:
-            new, behind = await self._admit(session, items)
+            new, behind = await self._admit(session, items, ends=ends)
             await self._consumer.handle(session, _once(items, new))
             waiting = [item for item in items if item.envelope.id in behind]
             for item in await self._not_handled(session, waiting):
                 _ = await session.execute(
                     PARK, _letter(item, "waits behind an earlier event of its key")
                 )
+            for item in items:
+                if item.refusal is not None and item.envelope.id not in behind:
+                    _ = await session.execute(PARK, _letter(item, item.refusal))
+                    self._tell_parked(item, item.refusal)
+        self._set_stored(ends)
         metrics.CONSUMED.labels(self._consumer.service).inc(len(items))
 
+    def _set_stored(self, ends: Ends) -> None:
+        for place, end in ends.items():
+            self._progress[place] = Progress(end.number, end)
+
+    def _moves(self, ends: Ends) -> dict[str, list[str] | list[int]]:
+        """The parameters of `MOVE`."""
+        known = [self._progress[place].stored for place in ends]
+        return {
+            "move_topics": [place.topic for place in ends],
+            "move_partitions": [place.partition for place in ends],
+            "known_epochs": [number.epoch for number in known],
+            "known_numbers": [number.number for number in known],
+            "epochs": [end.number.epoch for end in ends.values()],
+            "numbers": [end.number.number for end in ends.values()],
+            "offsets": [end.next_offset for end in ends.values()],
+        }
+
     async def _admit(
-        self, session: AsyncSession, items: Sequence[Item]
+        self, session: AsyncSession, items: Sequence[Item], *, ends: Ends
     ) -> tuple[set[UUID], set[UUID]]:
         """The ids that are new here, and those that wait behind a dead letter of their key."""
+        rows = await ADMIT.fetch(session, **_known_by(items), **self._moves(ends))
         found: dict[str, set[UUID]] = {"new": set(), "behind": set(), "group": set()}
-        rows = await ADMIT.fetch(
-            session,
-            ids=[item.envelope.id for item in items],
-            topics=[item.record.topic for item in items],
-            keys=[item.envelope.key for item in items],
-        )
+        moved = 0
         for row in rows:
-            found[row.what].add(row.id)
+            if row.id is None:
+                moved = row.number
+            else:
+                found[row.what].add(row.id)
         if self._group is not None and self._group not in found["group"]:
             raise OtherDatabaseError
-        return found["new"], found["behind"]
+        if moved != len(ends):
+            raise MovedError
+        # The position has moved on past a numbered one, so it was not taken before.
+        numbered = {item.envelope.id for item in items if item.is_numbered}
+        return (found["new"] | numbered) - found["behind"], found["behind"]
 
     async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
         """The items without an effect yet: an event must not be parked after it was handled."""
-        if not items:
+        unnumbered = [item for item in items if item.record.number is None]
+        if not unnumbered:
             return items
         known = await session.execute(
             text("SELECT event_id FROM inbox WHERE event_id = ANY(CAST(:ids AS uuid[]))"),
-            {"ids": [item.envelope.id for item in items]},
+            {"ids": [item.envelope.id for item in unnumbered]},
         )
         handled = set(known.scalars())
         return [item for item in items if item.envelope.id not in handled]
 
-    async def _park(self, item: Item, error: BaseException) -> None:
+    async def _park(self, item: Item, ends: Ends, *, error: BaseException) -> None:
+        self._tell_parked(item, describe(error))
+        async with self._database.transaction() as session:
+            moved = await MOVE_ALONE.first(session, **self._moves(ends))
+            if moved is None or moved.number != len(ends):
+                raise MovedError
+            _ = await session.execute(PARK, _letter(item, describe(error)))
+        self._set_stored(ends)
+
+    def _tell_parked(self, item: Item, error: str) -> None:
         log.warning(
             "inbox.parked",
             event_id=str(item.envelope.id),
             type=item.envelope.type,
-            error=describe(error),
+            error=error,
         )
         metrics.PARKED.labels(self._consumer.service).inc()
-        while True:
-            try:
-                async with self._database.transaction() as session:
-                    _ = await session.execute(PARK, _letter(item, describe(error)))
-                return
-            except Exception as trouble:
-                if not is_database_trouble(trouble):
-                    raise
-                await asyncio.sleep(DATABASE_PAUSE)
 
     async def run_retries(self) -> None:
         """Try due dead letters again, the first of each key, until cancelled.
@@ -439,11 +722,15 @@ class Inbox:
             if due is None:
                 return False
             letter = DueLetter(*due)
+            if self._waits_for_code(letter):
+                wait = {"position": letter.position, "pause": VERSION_PAUSE}
+                _ = await session.execute(WAIT_FOR_CODE, wait)
+                return True
             try:
                 async with session.begin_nested():
                     remembered = await session.execute(REMEMBER, {"ids": [letter.event_id]})
                     if remembered.scalars().all():
-                        await self._consumer.handle(session, [parse_envelope(letter.payload)])
+                        await self._consumer.handle(session, [_envelope_of(letter)])
                 _ = await session.execute(FORGET, {"position": letter.position})
             except Exception as error:
                 if is_database_trouble(error):
@@ -451,6 +738,13 @@ class Inbox:
                 postponed = self._postponed(letter.position, attempts=letter.attempts, error=error)
                 _ = await session.execute(POSTPONE, postponed)
         return True
+
+    def _waits_for_code(self, letter: DueLetter) -> bool:
+        try:
+            envelope = parse_envelope(letter.payload)
+        except ValueError:
+            return False
+        return self._consumer.is_other_version(envelope.type)
 
     def _postponed(
         self, position: int, *, attempts: int, error: BaseException
@@ -462,6 +756,46 @@ class Inbox:
         return {"position": position, "error": describe(error), "gave_up": gave_up, "pause": pause}
 
 
+def _envelope_of(letter: DueLetter) -> Envelope:
+    envelope = parse_envelope(letter.payload)
+    if letter.event_number:
+        return envelope._replace(event_number=letter.event_number)
+    return envelope
+
+
+def _follows(record: Record, reached: FactNumber) -> bool:
+    """Whether the record is the next after `reached`."""
+    assert record.number is not None
+    if record.number == reached.next:
+        return True
+    if record.number.number == 1 and record.number.epoch > reached.epoch:
+        return True
+    # Nothing is known of the partition. All that stands before the record was taken by a release
+    # before 0.2, which counted by offsets.
+    return reached == NO_FACT and record.number == FactNumber(0, record.offset + 1)
+
+
+async def _read_positions(session: AsyncSession, places: Collection[Place]) -> Ends:
+    topics = sorted({place.topic for place in places})
+    ends: Ends = {}
+    for topic, partition, epoch, number, offset in await session.execute(
+        POSITIONS, {"topics": topics}
+    ):
+        ends[Place(topic, partition)] = End(FactNumber(epoch, number), offset)
+    return {place: ends[place] for place in places if place in ends}
+
+
+def _known_by(items: Sequence[Item]) -> dict[str, list[UUID] | list[str] | list[bool]]:
+    """The parameters of `ADMIT` that tell of events."""
+    return {
+        "ids": [item.envelope.id for item in items],
+        "topics": [item.record.topic for item in items],
+        "keys": [item.envelope.key for item in items],
+        # What is set aside is not remembered as handled.
+        "numbered": [item.record.number is not None or item.refusal is not None for item in items],
+    }
+
+
 def _once(items: Sequence[Item], new: set[UUID]) -> list[Envelope]:
     """The envelopes of `new` ids in order, each once even when a batch holds it twice."""
     first: dict[UUID, Envelope] = {}
@@ -471,10 +805,10 @@ def _once(items: Sequence[Item], new: set[UUID]) -> list[Envelope]:
     return list(first.values())
 
 
-def _unreadable(record: Record) -> Item:
+def _unreadable(record: Record) -> Envelope:
     """A record that is no CloudEvent of ours: its id is made of its place in the topic."""
     place = uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
-    return Item(record, Envelope(place, "unreadable", record.key, 0, None, "", "", "system", {}))
+    return Envelope(place, "unreadable", record.key, 0, None, "", "", "system", {})
 
 
 def _letter(item: Item, error: str) -> dict[str, object]:
@@ -484,5 +818,6 @@ def _letter(item: Item, error: str) -> dict[str, object]:
         "key": item.envelope.key,
         "type": item.envelope.type,
         "payload": item.record.value,
+        "event_number": item.record.event_number,
         "error": error,
     }

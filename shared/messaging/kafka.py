@@ -9,9 +9,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby, zip_longest
 from operator import attrgetter
-from struct import unpack
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import (
@@ -23,12 +27,13 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from shared.messaging.bus import Message, Record
+from shared.messaging.bus import FactNumber, Message, Place, Positions, Record, partition_of
 
 PARTITIONS = 8
 BATCH_BYTES = 1024 * 1024
 """The broker's own limit for a batch (`message.max.bytes`), above the largest event."""
 COMMIT_EVERY = 0.25
+READ_SECONDS = 30.0
 KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 
 _send = AIOKafkaConnection.send
@@ -54,20 +59,32 @@ def _send_or_close(self, request, expect_response=True):  # noqa: PLR0917 - as i
 AIOKafkaConnection.send = _send_or_close
 
 
-def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """The partition of a key, by murmur2 as in every Kafka client.
+NUMBER_HEADER = "tongban-number"
+"""`epoch:number:event_number`. In a header, because the bytes of an event never change."""
 
-    aiokafka's own function goes byte by byte and takes three times as long.
-    """
-    whole, mask = len(key) & ~3, 0xFFFFFFFF
-    found = 0x9747B28C ^ len(key)
-    for word in unpack(f"<{whole // 4}I", key[:whole]):
-        word = word * 0x5BD1E995 & mask
-        found = found * 0x5BD1E995 & mask ^ (word ^ word >> 24) * 0x5BD1E995 & mask
-    if whole < len(key):
-        found = (found ^ int.from_bytes(key[whole:], "little")) * 0x5BD1E995 & mask
-    found = (found ^ found >> 13) * 0x5BD1E995 & mask
-    return partitions[((found ^ found >> 15) & 0x7FFFFFFF) % len(partitions)]
+
+def _headers(message: Message) -> list[tuple[str, bytes]]:
+    if message.number is None:
+        return []
+    epoch, number = message.number
+    return [(NUMBER_HEADER, b"%d:%d:%d" % (epoch, number, message.event_number))]
+
+
+def _record(found) -> Record:
+    number, event_number = None, 0
+    for name, value in found.headers:
+        if name == NUMBER_HEADER:
+            epoch, place, event_number = map(int, value.split(b":"))
+            number = FactNumber(epoch, place)
+    return Record(
+        found.topic,
+        (found.key or b"").decode(),
+        found.value or b"",
+        found.partition,
+        found.offset,
+        number,
+        event_number,
+    )
 
 
 class KafkaPublisher:
@@ -85,11 +102,9 @@ class KafkaPublisher:
         for topic, group in groupby(messages, key=attrgetter("topic")):
             partitions = sorted(await self._producer.partitions_for(topic))
             for message in group:
-                key = message.key.encode()
-                batches = waiting.setdefault(
-                    TopicPartition(topic, partition_of(key, partitions)), []
-                )
-                self._append(batches, key, value=message.value)
+                place = TopicPartition(topic, partition_of(message.key.encode(), partitions))
+                batches = waiting.setdefault(place, [])
+                self._append(batches, message)
         for wave in zip_longest(*waiting.values()):
             sent = []
             for place, batch in zip(waiting, wave, strict=True):
@@ -101,11 +116,23 @@ class KafkaPublisher:
                     )
             _ = await asyncio.gather(*sent)
 
-    def _append(self, batches: list[BatchBuilder], key: bytes, *, value: bytes) -> None:
-        if not batches or batches[-1].append(key=key, value=value, timestamp=None) is None:
-            batches.append(self._producer.create_batch())
-            if batches[-1].append(key=key, value=value, timestamp=None) is None:
-                raise ValueError(f"a message of {len(value)} bytes fits in no batch")
+    def _append(self, batches: list[BatchBuilder], message: Message) -> None:
+        if batches and _fits(batches[-1], message):
+            return
+        batches.append(self._producer.create_batch())
+        if not _fits(batches[-1], message):
+            raise ValueError(f"a message of {len(message.value)} bytes fits in no batch")
+
+
+def _fits(batch: BatchBuilder, message: Message) -> bool:
+    """Append the message to the batch; False when the batch is full."""
+    appended = batch.append(
+        key=message.key.encode(),
+        value=message.value,
+        timestamp=None,
+        headers=_headers(message),
+    )
+    return appended is not None
 
 
 class KafkaSubscription:
@@ -131,17 +158,16 @@ class KafkaSubscription:
             self._consumer.pause(*self._consumer.assignment())
         else:
             await self.commit()
-        return [
-            Record(
-                place.topic,
-                (record.key or b"").decode(),
-                record.value or b"",
-                place.partition,
-                record.offset,
-            )
-            for place, records in batches.items()
-            for record in records
-        ]
+        found: list[Record] = []
+        for records in batches.values():
+            found += map(_record, records)
+        return found
+
+    async def rewind(self, place: Place, offset: int) -> None:
+        partition = TopicPartition(*place)
+        # Another member may own it by now.
+        if partition in self._consumer.assignment():
+            self._consumer.seek(partition, offset)
 
     async def acknowledge(self, records: Sequence[Record]) -> None:
         self._ends |= {
@@ -159,6 +185,52 @@ class KafkaSubscription:
         if ends:
             with contextlib.suppress(CommitFailedError, IllegalStateError):
                 await self._consumer.commit(ends)
+
+
+class _SeekOnAssignment(ConsumerRebalanceListener):
+    """Reads each new partition from where the database says."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, positions: Positions) -> None:
+        self._consumer = consumer
+        self._positions = positions
+
+    async def on_partitions_revoked(self, revoked) -> None:
+        pass
+
+    async def on_partitions_assigned(self, assigned) -> None:
+        places = [Place(one.topic, one.partition) for one in assigned]
+        for place, offset in (await self._positions(places)).items():
+            self._consumer.seek(TopicPartition(*place), offset)
+
+
+class KafkaReader:
+    """See `shared.messaging.bus.Reader`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def newest(self, topic: str, partitions: int) -> dict[int, Record]:
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        ends = await self._consumer.end_offsets(places)
+        found: dict[int, Record] = {}
+        for place, end in ends.items():
+            if end:
+                records = await self.read(Place(topic, place.partition), end - 1, limit=1)
+                found[place.partition] = records[-1]
+        return found
+
+    async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
+        partition = TopicPartition(*place)
+        self._consumer.assign([partition])
+        end = (await self._consumer.end_offsets([partition]))[partition]
+        if offset >= end:
+            return []
+        self._consumer.seek(partition, offset)
+        async with asyncio.timeout(READ_SECONDS):
+            while True:
+                found = await self._consumer.getmany(timeout_ms=1000, max_records=limit)
+                for records in found.values():
+                    return [_record(record) for record in records]
 
 
 class KafkaBus:
@@ -189,6 +261,28 @@ class KafkaBus:
                 with contextlib.suppress(TopicAlreadyExistsError):
                     _ = await admin.create_topics(missing)
 
+    async def partitions(self, topic: str) -> int:
+        async with self._admin() as admin:
+            found = await admin.describe_topics([topic])
+        partitions = len(found[0]["partitions"])
+        if not partitions:
+            raise LookupError(f"topic {topic} does not exist")
+        return partitions
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncGenerator[KafkaReader]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=BATCH_BYTES,
+        )
+        await consumer.start()
+        try:
+            yield KafkaReader(consumer)
+        finally:
+            await consumer.stop()
+
     @asynccontextmanager
     async def publisher(self) -> AsyncGenerator[KafkaPublisher]:
         producer = AIOKafkaProducer(
@@ -208,10 +302,9 @@ class KafkaBus:
 
     @asynccontextmanager
     async def subscription(
-        self, group: str, topics: Sequence[str]
+        self, group: str, topics: Sequence[str], *, positions: Positions | None = None
     ) -> AsyncGenerator[KafkaSubscription]:
         consumer = AIOKafkaConsumer(
-            *topics,
             bootstrap_servers=self._bootstrap,
             group_id=group,
             enable_auto_commit=False,
@@ -222,6 +315,8 @@ class KafkaBus:
             heartbeat_interval_ms=1_000,
             metadata_max_age_ms=30_000,
         )
+        listener = None if positions is None else _SeekOnAssignment(consumer, positions)
+        consumer.subscribe(topics, listener=listener)
         await consumer.start()
         subscription = KafkaSubscription(consumer)
         try:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from shared.messaging.bus import Message, Record
+from shared.messaging.bus import FactNumber, Message, Place, Positions, Record
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bus_topic (
@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS bus_topic (
 CREATE TABLE IF NOT EXISTS bus_log (
     topic text NOT NULL, log_offset bigint NOT NULL, key text NOT NULL, value bytea NOT NULL,
     PRIMARY KEY (topic, log_offset));
+ALTER TABLE bus_log ADD COLUMN IF NOT EXISTS epoch integer,
+    ADD COLUMN IF NOT EXISTS number bigint, ADD COLUMN IF NOT EXISTS event_number bigint;
 CREATE TABLE IF NOT EXISTS bus_group (
     name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL,
     PRIMARY KEY (name, topic));
@@ -31,18 +33,48 @@ APPEND = """
 WITH taken AS (
     UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1
     RETURNING next_offset - $2 AS first)
-INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value
-FROM taken, unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS m (key, value, place)
+INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value, m.epoch, m.number,
+    m.event_number
+FROM taken, unnest($3::text[], $4::bytea[], $5::integer[], $6::bigint[], $7::bigint[])
+    WITH ORDINALITY AS m (key, value, epoch, number, event_number, place)
 """
 READ = """
-SELECT topic, log_offset, key, value FROM bus_log
+SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
 WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
+"""
+NEWEST = """
+SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
+WHERE topic = $1 ORDER BY log_offset DESC LIMIT 1
 """
 ADVANCE = """
 INSERT INTO bus_group VALUES ($1, $2, $3)
 ON CONFLICT (name, topic) DO UPDATE
 SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
 """
+
+
+def _columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
+    """Key, value, epoch, number and event number of each."""
+    rows: list[tuple[object, ...]] = []
+    for message in messages:
+        epoch, number = message.number or (None, None)
+        rows.append((message.key, message.value, epoch, number, message.event_number))
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _record(row: asyncpg.Record) -> Record:
+    number = None
+    if row["number"] is not None:
+        number = FactNumber(row["epoch"], row["number"])
+    return Record(
+        row["topic"],
+        row["key"],
+        row["value"],
+        0,
+        row["log_offset"],
+        number,
+        row["event_number"] or 0,
+    )
 
 
 class LocalPublisher:
@@ -56,9 +88,7 @@ class LocalPublisher:
         async with pool.acquire() as connection, connection.transaction():
             for topic in sorted({message.topic for message in messages}):
                 batch = [message for message in messages if message.topic == topic]
-                keys = [message.key for message in batch]
-                values = [message.value for message in batch]
-                done = await connection.execute(APPEND, topic, len(batch), keys, values)
+                done = await connection.execute(APPEND, topic, len(batch), *_columns(batch))
                 if done != f"INSERT 0 {len(batch)}":
                     raise LookupError(f"topic {topic} does not exist")
         await self._bus.wake()
@@ -85,14 +115,15 @@ class LocalSubscription:
         async with pool.acquire() as connection:
             for topic, position in self._positions.items():
                 rows = await connection.fetch(READ, topic, position, limit - len(records))
-                records += [
-                    Record(topic, row["key"], row["value"], 0, row["log_offset"]) for row in rows
-                ]
+                records += [_record(row) for row in rows]
                 if rows:
                     self._positions[topic] = rows[-1]["log_offset"] + 1
                 if len(records) >= limit:
                     break
         return records
+
+    async def rewind(self, place: Place, offset: int) -> None:
+        self._positions[place.topic] = offset
 
     async def acknowledge(self, records: Sequence[Record]) -> None:
         ends = {record.topic: record.offset + 1 for record in records}
@@ -101,6 +132,25 @@ class LocalSubscription:
             await connection.executemany(
                 ADVANCE, [(self._group, topic, end) for topic, end in ends.items()]
             )
+
+
+class LocalReader:
+    """See `shared.messaging.bus.Reader`."""
+
+    def __init__(self, bus: "LocalBus") -> None:
+        self._bus = bus
+
+    async def newest(self, topic: str, partitions: int) -> dict[int, Record]:
+        pool = await self._bus.pool()
+        async with pool.acquire() as connection:
+            row = await connection.fetchrow(NEWEST, topic)
+        return {} if row is None else {0: _record(row)}
+
+    async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
+        pool = await self._bus.pool()
+        async with pool.acquire() as connection:
+            rows = await connection.fetch(READ, place.topic, offset, limit)
+        return [_record(row) for row in rows]
 
 
 class LocalBus:
@@ -147,13 +197,27 @@ class LocalBus:
                 [(topic,) for topic in topics],
             )
 
+    async def partitions(self, topic: str) -> int:
+        pool = await self.pool()
+        async with pool.acquire() as connection:
+            known = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM bus_topic WHERE topic = $1)", topic
+            )
+        if not known:
+            raise LookupError(f"topic {topic} does not exist")
+        return 1
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncGenerator[LocalReader]:
+        yield LocalReader(self)
+
     @asynccontextmanager
     async def publisher(self) -> AsyncGenerator[LocalPublisher]:
         yield LocalPublisher(self)
 
     @asynccontextmanager
     async def subscription(
-        self, group: str, topics: Sequence[str]
+        self, group: str, topics: Sequence[str], *, positions: Positions | None = None
     ) -> AsyncGenerator[LocalSubscription]:
         pool = await self.pool()
         async with pool.acquire() as connection:
@@ -161,6 +225,10 @@ class LocalBus:
                 "SELECT topic, next_offset FROM bus_group WHERE name = $1", group
             )
         known = {row["topic"]: row["next_offset"] for row in rows}
+        if positions is not None:
+            places = [Place(topic, 0) for topic in topics]
+            for place, offset in (await positions(places)).items():
+                known[place.topic] = offset
         yield LocalSubscription(
             self, group, positions={topic: known.get(topic, 0) for topic in topics}
         )

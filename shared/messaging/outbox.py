@@ -2,12 +2,17 @@
 
 Order per key: whoever changes an aggregate locks its row, so two events of one key get their
 positions in commit order. The relay reads all committed rows in the order of their positions (and
-remembers no last id, because rows are not committed in the order of their ids), publishes a batch,
-and deletes it once the bus has acknowledged all of it. A crash in between publishes the batch
-again; the inbox of each consumer recognises the events.
+remembers no last id, because rows are not committed in the order of their ids).
+
+In one transaction the relay moves a batch from the outbox into the fact log, and gives each fact
+the next number of its topic and partition. Only then it sends the batch. After a crash it sends
+again what was numbered and perhaps not sent, with the same numbers, by which each consumer knows
+what it has taken. The fact log is never shortened by the relay: a topic that lost facts, or all of
+them, is filled again from it (docs/adr/0019).
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import TypedDict
 from uuid import UUID
@@ -20,7 +25,8 @@ from shared.database.direct import command
 from shared.database.session import Database, is_database_trouble
 from shared.database.tables import OutboxRow
 from shared.events.base import Event, seal, topic_of
-from shared.messaging.bus import Bus, Message, Publisher
+from shared.messaging.bus import Bus, Publisher
+from shared.messaging.fact_log import FactLog, RefusedError, TopicCheck, note_refusal
 
 CHANNEL = "outbox"
 BATCH = 1000
@@ -30,9 +36,13 @@ SLOW_POLL = 1.0
 RETRY_AFTER = 0.5
 """Seconds before the relay begins again after an error."""
 
-CLAIM = "SELECT position, topic, key, payload FROM outbox ORDER BY position LIMIT $1"
-DELETE = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
+TOPIC_CHECK = 30.0
+"""Seconds between two comparisons of the topic with the fact log while nothing is published."""
 
+CLAIM = (
+    "SELECT position, topic, key, event_id, payload, recorded_at FROM outbox"
+    " ORDER BY position LIMIT $1"
+)
 INSERT = (
     "INSERT INTO outbox (topic, key, event_id, payload) SELECT e.topic, e.key, e.id, e.payload"
     " FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]),"
@@ -87,11 +97,25 @@ class Relay:
     """Publishes one database's outbox.
 
     Any number may run: the one that holds an advisory lock works, the others wait for it.
+
+    Args:
+        topic: the service's topic; it is compared with the database before anything is published.
+        rebuildable: see `TopicCheck`.
     """
 
-    def __init__(self, database: Database, bus: Bus, *, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        topic: str = "",
+        rebuildable: bool = False,
+        batch: int = BATCH,
+    ) -> None:
         self._database = database
         self._bus = bus
+        self._topic = topic
+        self._rebuildable = rebuildable
         self._batch = batch
         self._wake = asyncio.Event()
         self.leading = False
@@ -101,6 +125,8 @@ class Relay:
         while True:
             try:
                 await self._lead()
+            except RefusedError as error:
+                log.error("relay.refused", reason=str(error))  # noqa: TRY400 - no traceback
             except Exception as error:
                 # The relay does not know the bus's own errors; whatever it was, no row is lost.
                 if is_database_trouble(error):
@@ -118,27 +144,104 @@ class Relay:
             self.leading = True
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             async with self._bus.publisher() as publisher:
-                await self._publish_forever(connection, publisher)
+                while True:
+                    # Numbers are read anew: another process may have led since.
+                    publishing = await self.begin(connection, publisher)
+                    await self._publish_until_check(publishing)
         finally:
             await connection.close(timeout=2)
 
-    async def _publish_forever(self, connection: asyncpg.Connection, publisher: Publisher) -> None:
+    async def begin(self, connection: asyncpg.Connection, publisher: Publisher) -> "Publishing":
+        """Compare the topic with the database, as a relay does when it begins to lead.
+
+        Raises:
+            RefusedError: they do not fit together.
+        """
+        facts = FactLog(connection, self._bus)
+        await facts.ensure_months()
+        try:
+            if self._topic:
+                check = TopicCheck(facts, self._topic, rebuildable=self._rebuildable)
+                await check.run(self._bus, batch=self._batch)
+        except RefusedError as error:
+            await note_refusal(connection, str(error))
+            raise
+        await note_refusal(connection, None)
+        return Publishing(connection, publisher, facts=facts, batch=self._batch)
+
+    async def _publish_until_check(self, publishing: "Publishing") -> None:
+        """Publish until the topic should be compared again: a quiet time, or a refill is asked."""
+        compared = looked = time.monotonic()
         while True:
             self._wake.clear()
-            if await self.publish_batch(connection, publisher) == self._batch:
+            if await publishing.publish_batch() >= self._batch:
                 continue  # There may be more; whatever comes after a smaller batch wakes us.
-            try:
-                async with asyncio.timeout(SLOW_POLL):
-                    _ = await self._wake.wait()
-            except TimeoutError:
-                pass  # Look again: a notification may have been lost with a connection.
+            quiet = not await self._woken()
+            now = time.monotonic()
+            if now - looked >= SLOW_POLL:
+                looked = now
+                if await publishing.facts.refill():
+                    return
+            if quiet and now - compared >= TOPIC_CHECK:
+                return
 
-    async def publish_batch(self, connection: asyncpg.Connection, publisher: Publisher) -> int:
-        """Publish the oldest rows and delete them; the number published."""
-        rows = await connection.fetch(CLAIM, self._batch)
-        if rows:
-            await publisher.publish(
-                [Message(row["topic"], row["key"], row["payload"]) for row in rows]
-            )
-            _ = await connection.execute(DELETE, [row["position"] for row in rows])
-        return len(rows)
+    async def _woken(self) -> bool:
+        """Wait for a notification; False when none came.
+
+        The outbox is looked at in any case: a notification may have been lost with a connection.
+        """
+        try:
+            async with asyncio.timeout(SLOW_POLL):
+                return await self._wake.wait()
+        except TimeoutError:
+            return False
+
+
+class Publishing:
+    """The time during which a relay leads, without a fault."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        publisher: Publisher,
+        *,
+        facts: FactLog,
+        batch: int = BATCH,
+    ) -> None:
+        self.facts = facts
+        self._connection = connection
+        self._publisher = publisher
+        self._batch = batch
+        self._all_sent = False
+
+    async def publish_batch(self) -> int:
+        """Number the oldest rows of the outbox and publish them; the number of them.
+
+        What was numbered before and perhaps not sent goes first.
+        """
+        resent = 0
+        if not self._all_sent:
+            resent = await self._send_unsent()
+        rows = await self._connection.fetch(CLAIM, self._batch)
+        if not rows:
+            return resent
+        messages = await self.facts.number(rows)
+        # If the bus refuses, these are read from the log the next time.
+        self._all_sent = False
+        await self._publisher.publish(messages)
+        await self.facts.mark_all_sent()
+        self._all_sent = True
+        return resent + len(rows)
+
+    async def _send_unsent(self) -> int:
+        """Send what is numbered and not known as sent; the number of facts."""
+        total = 0
+        for place in list(self.facts.positions):
+            while messages := await self.facts.unsent(place, limit=self._batch):
+                await self._publisher.publish(messages)
+                last = messages[-1].number
+                assert last is not None
+                await self.facts.mark_sent(place, last)
+                total += len(messages)
+        self._all_sent = True
+        return total

@@ -30,7 +30,6 @@ from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
 
-INBOX_KEPT = text("DELETE FROM inbox WHERE handled_at < now() - interval '90 days'")
 WAITING = text(
     "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
 )
@@ -67,7 +66,7 @@ class Worker:
         self.service = service
         self.database = database
         self.bus = bus
-        self.relay = Relay(database, bus)
+        self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
         self._topics = sorted({topic_of(service), *consumer.topics})
@@ -116,7 +115,6 @@ class Worker:
 async def _housekeep(database: Database, _now: datetime) -> None:
     async with database.transaction() as session:
         _ = await session.execute(PRUNE)
-        _ = await session.execute(INBOX_KEPT)
 
 
 def open_bus(settings: ServiceSettings) -> Bus:

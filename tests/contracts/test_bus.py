@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from deploy.broker import KafkaBroker
 from shared.ids import new_id
-from shared.messaging.bus import Bus, Message, Record
-from shared.messaging.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher, partition_of
+from shared.messaging.bus import Bus, Message, Record, partition_of
+from shared.messaging.kafka import BATCH_BYTES, KafkaBus, KafkaPublisher
 from shared.messaging.local_bus import LocalBus
 from tests.conftest import Databases
 

@@ -40,7 +40,19 @@ START = "2026-03-10T09:30"
 CITY = "540100000000"
 DEPARTMENT = "11540100MB0Q01904W"
 
-TECHNICAL = {"alembic_version", "dead_letter", "idempotency", "inbox", "inbox_group", "outbox"}
+TECHNICAL = {
+    "alembic_version",
+    "dead_letter",
+    "event_number",
+    "fact_log",
+    "idempotency",
+    "inbox",
+    "inbox_group",
+    "inbox_position",
+    "outbox",
+    "relay_position",
+    "relay_state",
+}
 """Tables of the platform: read elsewhere (outbox), or without business content."""
 RECORDED_HEADERS = (
     "content-type",

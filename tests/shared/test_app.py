@@ -359,7 +359,11 @@ async def test_role_is_needed(client: ServiceClient, token: TokenFactory) -> Non
 
 async def test_operations_pages(client: ServiceClient) -> None:
     assert (await client.get("/healthz")).json()["status"] == "alive"
-    assert (await client.get("/readyz")).json()["checks"] == {"database": True, "migrations": True}
+    assert (await client.get("/readyz")).json()["checks"] == {
+        "database": True,
+        "migrations": True,
+        "facts": True,
+    }
     assert "tongban_http_request_seconds" in (await client.get("/metrics")).text
 
 

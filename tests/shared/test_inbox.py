@@ -3,7 +3,9 @@
 Failures are set aside in order, and other keys go on.
 """
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import clock
 from shared.database.session import Database
 from shared.errors import NotFoundError
+from shared.events import base
 from shared.events.base import Envelope
 from shared.events.identity import AccountRegistered, IdentityVerified
 from shared.ids import new_id
-from shared.messaging.bus import Record
+from shared.messaging.bus import FactNumber, Record
 from shared.messaging.dead_letters import Redrive, discard, redrive
 from shared.messaging.inbox import Consumer, Inbox
 from tests.builders.events import a_fact, a_record
@@ -211,6 +214,81 @@ async def test_unreadable_record_is_set_aside(database_of: DatabaseFactory) -> N
     assert len(await effects(database)) == 1
 
 
+def in_partition(records: Sequence[Record]) -> list[Record]:
+    """The records as they stand in a partition, with their numbers."""
+    return [
+        replace(record, offset=place, number=FactNumber(0, place + 1), event_number=place + 1)
+        for place, record in enumerate(records)
+    ]
+
+
+def in_version(record: Record, version: int) -> Record:
+    known = IdentityVerified.wire_type.encode()
+    return replace(record, value=record.value.replace(known, known[:-1] + b"%d" % version))
+
+
+async def test_event_in_an_unknown_version_waits_in_order_for_code_that_knows_it(
+    database_of: DatabaseFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, account = await database_of("assessment"), new_id()
+    inbox = await an_inbox(database, set())
+    first, second, third = [a_record(a_fact(account, revision=n)) for n in (1, 2, 3)]
+    other = a_record(a_fact(revision=9))
+
+    await inbox.take(in_partition([first, in_version(second, 2), third, other]))
+    while await inbox.retry_one():
+        pass
+
+    assert [revision for _, revision in await effects(database)] == [1, 9]
+    waiting = await letters(database)
+    assert [row.gave_up for row in waiting] == [False, False]
+    assert "version" in waiting[0].error
+
+    newer = f"{IdentityVerified.wire_type[:-1]}2"
+    monkeypatch.setitem(base._registry, newer, IdentityVerified)
+    monkeypatch.setitem(
+        inbox._consumer._handlers, newer, inbox._consumer._handlers[IdentityVerified.wire_type]
+    )
+    async with database.transaction() as session:
+        _ = await redrive(session, Redrive(all=True))
+    while await inbox.retry_one():
+        pass
+
+    assert [revision for _, revision in await effects(database)] == [1, 9, 2, 3]
+    assert await letters(database) == []
+
+
+async def test_two_owners_of_a_partition_take_each_fact_once(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    one = await an_inbox(database, set())
+    other = Inbox(database, None, consumer=a_consumer(set()))  # pyright: ignore[reportArgumentType]
+    records = in_partition([a_record(a_fact(revision=n)) for n in range(1, 31)])
+    await one.take(records[:5])
+    await other.take(records[:5])
+
+    halves = [records[5:20], records[5:30], records[10:30]]
+    for half in halves:
+        _ = await asyncio.gather(one.take(half), other.take(half))
+
+    assert [revision for _, revision in await effects(database)] == list(range(1, 31))
+
+
+async def test_numbers_of_a_new_epoch_follow_those_before(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    inbox = await an_inbox(database, set())
+    old = in_partition([a_record(a_fact(revision=n)) for n in (1, 2, 3)])
+    new = [
+        replace(record, offset=3 + place, number=FactNumber(1, place + 1))
+        for place, record in enumerate([a_record(a_fact(revision=n)) for n in (4, 5)])
+    ]
+
+    await inbox.take(old)
+    await inbox.take([*new, *old])
+    await inbox.take(new)
+
+    assert [revision for _, revision in await effects(database)] == [1, 2, 3, 4, 5]
+
+
 async def test_events_nobody_listens_to_pass_by(database_of: DatabaseFactory) -> None:
     database = await database_of("assessment")
     inbox = await an_inbox(database, set())
@@ -233,15 +311,21 @@ And whether the fault is mended afterwards.
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=st.lists(STEP, max_size=8), faulty=st.sets(st.integers(0, 2), max_size=2))
+@given(
+    steps=st.lists(STEP, max_size=8),
+    faulty=st.sets(st.integers(0, 2), max_size=2),
+    numbered=st.booleans(),
+)
 async def test_any_redelivery_and_any_failures_leave_one_ordered_effect(
-    databases: Databases, steps: list[tuple[int, int, bool]], faulty: set[int]
+    databases: Databases, steps: list[tuple[int, int, bool]], faulty: set[int], numbered: bool
 ) -> None:
     name, url = await databases.fresh("assessment")
     database = Database(url, data_key=b"k" * 32)
     accounts = [new_id() for _ in range(3)]
     bad = {accounts[place] for place in faulty}
     records = [a_record(a_fact(account, revision=n)) for n in range(1, 5) for account in accounts]
+    if numbered:
+        records = in_partition(records)
 
     try:
         inbox = await an_inbox(database, bad)

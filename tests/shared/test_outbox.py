@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from shared import context
 from shared.context import Context
+from shared.database.session import Database
 from shared.events.base import parse_envelope
 from shared.ids import new_id
 from shared.messaging import outbox
-from shared.messaging.bus import Message
+from shared.messaging.bus import FactNumber, Message
+from shared.messaging.fact_log import FactLog
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory, published
 
@@ -28,6 +32,27 @@ class Recorder:
             self.failures -= 1
             raise ConnectionError("bus away")
         self.messages += messages
+
+
+class OnePartition:
+    """As much of a bus as numbering needs."""
+
+    async def partitions(self, _topic: str) -> int:
+        return 1
+
+
+def publishing(
+    connection: asyncpg.Connection, publisher: Recorder, **options: Any
+) -> outbox.Publishing:
+    facts = FactLog(connection, OnePartition())  # pyright: ignore[reportArgumentType]
+    return outbox.Publishing(connection, publisher, facts=facts, **options)
+
+
+async def fact_log(database: Database) -> list[Any]:
+    async with database.reading() as session:
+        return list(
+            await session.execute(text("SELECT * FROM fact_log ORDER BY topic, partition, number"))
+        )
 
 
 async def test_event_is_there_only_when_the_transaction_commits(
@@ -74,10 +99,10 @@ async def test_relay_publishes_in_order_and_deletes(database_of: DatabaseFactory
         await outbox.add_many(
             session, [a_fact(account, revision=number) for number in range(1, 26)]
         )
-    publisher, relay = Recorder(), outbox.Relay(database, bus=None, batch=10)  # pyright: ignore[reportArgumentType]
-    connection = await database.connect()
+    publisher, connection = Recorder(), await database.connect()
+    relay = publishing(connection, publisher, batch=10)
 
-    sizes = [await relay.publish_batch(connection, publisher) for _ in range(4)]
+    sizes = [await relay.publish_batch() for _ in range(4)]
     await connection.close()
 
     assert sizes == [10, 10, 5, 0]
@@ -86,20 +111,67 @@ async def test_relay_publishes_in_order_and_deletes(database_of: DatabaseFactory
     assert await published(database) == []
 
 
-async def test_relay_keeps_rows_that_the_bus_refused(database_of: DatabaseFactory) -> None:
+async def test_relay_sends_what_the_bus_refused_again_with_its_number(
+    database_of: DatabaseFactory,
+) -> None:
     database = await database_of("assessment")
     async with database.transaction() as session:
         outbox.add(session, a_fact())
-    publisher, relay = Recorder(failures=1), outbox.Relay(database, bus=None)  # pyright: ignore[reportArgumentType]
-    connection = await database.connect()
+    publisher, connection = Recorder(failures=1), await database.connect()
+    relay = publishing(connection, publisher)
 
     with pytest.raises(ConnectionError):
-        _ = await relay.publish_batch(connection, publisher)
-    kept = await published(database)
-    again = await relay.publish_batch(connection, publisher)
+        _ = await relay.publish_batch()
+    (kept,) = await fact_log(database)
+    again = await relay.publish_batch()
     await connection.close()
 
-    assert (len(kept), again, len(publisher.messages)) == (1, 1, 1)
+    (message,) = publisher.messages
+    assert (again, kept.number, message.number) == (1, 1, FactNumber(0, 1))
+    assert message.value == kept.payload
+
+
+async def test_another_relay_sends_what_was_numbered_and_not_sent(
+    database_of: DatabaseFactory,
+) -> None:
+    database = await database_of("assessment")
+    async with database.transaction() as session:
+        await outbox.add_many(session, [a_fact(revision=n) for n in (1, 2, 3)])
+    publisher, connection = Recorder(failures=1), await database.connect()
+    with pytest.raises(ConnectionError):
+        _ = await publishing(connection, publisher).publish_batch()
+    async with database.transaction() as session:
+        outbox.add(session, a_fact(revision=4))
+
+    relay = publishing(connection, publisher)
+    await relay.facts.load({"tongban.identity"})
+    sent = await relay.publish_batch()
+    await connection.close()
+
+    assert sent == 4
+    assert [m.number for m in publisher.messages] == [FactNumber(0, n) for n in (1, 2, 3, 4)]
+    assert [parse_envelope(m.value).revision for m in publisher.messages] == [1, 2, 3, 4]
+
+
+async def test_events_of_a_key_are_counted_and_facts_without_a_gap(
+    database_of: DatabaseFactory,
+) -> None:
+    database = await database_of("assessment")
+    first, second = new_id(), new_id()
+    publisher, connection = Recorder(), await database.connect()
+    relay = publishing(connection, publisher, batch=3)
+    async with database.transaction() as session:
+        # Two facts of one act share their revision.
+        events = [a_fact(key, revision=1) for key in (first, first, second, first, second)]
+        await outbox.add_many(session, events)
+
+    while await relay.publish_batch():
+        pass
+    await connection.close()
+
+    assert [m.event_number for m in publisher.messages] == [1, 2, 1, 3, 2]
+    rows = await fact_log(database)
+    assert [row.number for row in rows] == [row.sequence for row in rows] == [1, 2, 3, 4, 5]
 
 
 async def test_relay_sees_a_row_that_commits_late_with_an_early_position(
@@ -116,12 +188,12 @@ async def test_relay_sees_a_row_that_commits_late_with_an_early_position(
     )
     async with database.transaction() as session:
         outbox.add(session, a_fact())
-    publisher, relay = Recorder(), outbox.Relay(database, bus=None)  # pyright: ignore[reportArgumentType]
-    connection = await database.connect()
+    publisher, connection = Recorder(), await database.connect()
+    relay = publishing(connection, publisher)
 
-    first = await relay.publish_batch(connection, publisher)
+    first = await relay.publish_batch()
     await transaction.commit()
-    second = await relay.publish_batch(connection, publisher)
+    second = await relay.publish_batch()
     await late.close()
     await connection.close()
 

@@ -180,7 +180,12 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
     await databases.drop(name)
 
     assert alive.json() == {"status": "alive", "service": "assessment"}
-    assert ready.json()["checks"] == {"database": True, "migrations": True, "bus": True}
+    assert ready.json()["checks"] == {
+        "database": True,
+        "migrations": True,
+        "facts": True,
+        "bus": True,
+    }
     assert "tongban_" in measured.text
 
 

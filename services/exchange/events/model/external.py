@@ -304,7 +304,7 @@ def _document(envelope: Envelope, external: ExternalType, *, city: City, key: st
         dataschema=city.schema_url(name),
         dataclassification=external.classification,
         partitionkey=key,
-        entityversion=str(envelope.revision),
+        entityversion=str(envelope.entity_version),
         recorddigest=digest(data),
         canonver=CANON,
         correlationid=envelope.correlation or str(envelope.id),

@@ -144,7 +144,7 @@ async def _upsert(
     for key, event in events:
         known = owed.get(key)
         # What comes twice, or late, changes nothing.
-        if known is None or known.version < event.revision:
+        if known is None or known.version < event.event_number:
             owed[key] = after(known, event, key=key)
     changed: list[NewRow] = []
     for key, one in owed.items():
@@ -240,7 +240,7 @@ def case_after(before: Owed | None, event: CaseEvent, *, key: str) -> Owed:
         "event_time": moment,
         **_fields_of(event),
     }
-    return owed._replace(version=event.revision, record=record)
+    return owed._replace(version=event.event_number, record=record)
 
 
 def _fields_of(event: CaseEvent) -> Mapping[str, Value]:
@@ -310,4 +310,4 @@ def rating_after(before: Owed | None, event: RatingSubmitted | RatingExcluded, *
     else:
         record["is_effective"] = "0"
     owed = before or Owed(0, event.rated_on, event.area_code, event.department_code, {})
-    return owed._replace(version=event.revision, record={**owed.record, **record})
+    return owed._replace(version=event.event_number, record={**owed.record, **record})

@@ -1,0 +1,12 @@
+"""Numbers and positions of facts, and the log of those that were published."""
+
+from alembic import op
+
+from shared.database.migrations import create_platform_tables_v3
+
+revision = "exchange_0006"
+down_revision = "exchange_0005"
+
+
+def upgrade() -> None:
+    create_platform_tables_v3(op)  # pyright: ignore[reportArgumentType]

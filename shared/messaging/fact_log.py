@@ -1,0 +1,426 @@
+"""The fact log: every fact that a service published, with its numbers.
+
+A fact gets the next number of its topic and partition, the next number among the events of its key,
+and the next sequence of the database, in the statement that moves it from the outbox into the log.
+Only the leading relay writes here, so the newest numbers are kept in memory.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import structlog
+from sqlalchemy import text
+
+from shared import clock
+from shared.database.session import Database
+from shared.events.base import parse_envelope
+from shared.messaging.bus import (
+    NO_FACT,
+    Bus,
+    FactNumber,
+    Message,
+    Place,
+    Reader,
+    Record,
+    number_of,
+    partition_of,
+)
+
+NUMBER = """
+WITH given AS (
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[])
+        AS g (position, partition, number, sequence)
+), gone AS (
+    DELETE FROM outbox o USING given g WHERE o.position = g.position
+    RETURNING o.topic, o.key, o.event_id, o.payload, o.recorded_at, g.partition, g.number,
+        g.sequence
+), counted AS (
+    INSERT INTO event_number AS e (topic, key, number)
+    SELECT topic, key, count(*) FROM gone GROUP BY topic, key
+    ON CONFLICT (topic, key) DO UPDATE SET number = e.number + excluded.number
+    RETURNING topic, key, number
+), placed AS (
+    SELECT sequence, row_number() OVER (PARTITION BY topic, key ORDER BY sequence)
+        - count(*) OVER (PARTITION BY topic, key) AS before_last
+    FROM gone
+), moved AS (
+    UPDATE relay_position r SET number = m.number, epoch = (SELECT epoch FROM relay_state)
+    FROM (SELECT topic, partition, max(number) AS number FROM gone GROUP BY topic, partition) m
+    WHERE r.topic = m.topic AND r.partition = m.partition
+), continued AS (
+    UPDATE relay_state SET sequence = (SELECT max(sequence) FROM given)
+), logged AS (
+    INSERT INTO fact_log (sequence, topic, partition, epoch, number, event_id, key, event_number,
+        payload, recorded_at)
+    SELECT g.sequence, g.topic, g.partition, s.epoch, g.number, g.event_id, g.key,
+        c.number + p.before_last, g.payload, g.recorded_at
+    FROM gone g JOIN counted c USING (topic, key) JOIN placed p USING (sequence)
+        CROSS JOIN relay_state s
+    RETURNING sequence, event_number
+)
+SELECT event_number FROM logged ORDER BY sequence
+"""
+
+UNSENT = """
+SELECT topic, key, payload, epoch, number, event_number FROM fact_log
+WHERE topic = $1 AND partition = $2 AND (epoch, number) > ($3, $4)
+ORDER BY epoch, number LIMIT $5
+"""
+
+ADOPT = """
+WITH given AS (
+    SELECT * FROM unnest($3::integer[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[],
+        $8::bytea[], $9::timestamptz[]) WITH ORDINALITY
+        AS g (epoch, number, event_id, key, event_number, payload, recorded_at, place)
+), continued AS (
+    UPDATE relay_state SET sequence = sequence + (SELECT count(*) FROM given)
+    RETURNING sequence
+), counted AS (
+    INSERT INTO event_number AS e (topic, key, number)
+    SELECT $1, key, max(event_number) FROM given GROUP BY key
+    ON CONFLICT (topic, key) DO UPDATE SET number = greatest(e.number, excluded.number)
+)
+INSERT INTO fact_log (sequence, topic, partition, epoch, number, event_id, key, event_number,
+    payload, recorded_at)
+SELECT c.sequence - (SELECT count(*) FROM given) + g.place, $1, $2, g.epoch, g.number, g.event_id,
+    g.key, g.event_number, g.payload, g.recorded_at
+FROM given g CROSS JOIN continued c
+"""
+"""Take facts of the topic into the log."""
+# Losing this note with a crash is harmless: the batch is sent again with the same numbers.
+MARK_SENT = """
+BEGIN;
+SET LOCAL synchronous_commit = off;
+UPDATE relay_position SET sent_epoch = epoch, sent = number
+    WHERE (sent_epoch, sent) <> (epoch, number);
+COMMIT
+"""
+SENT_UP_TO = (
+    "UPDATE relay_position SET sent_epoch = $3, sent = $4 WHERE topic = $1 AND partition = $2"
+)
+POSITIONS = (
+    "SELECT topic, partition, epoch, number, sent_epoch, sent FROM relay_position"
+    " WHERE topic = ANY($1::text[]) ORDER BY topic, partition"
+)
+MOVE_TO = (
+    "UPDATE relay_position SET epoch = $3, number = $4, sent_epoch = $3, sent = $4"
+    " WHERE topic = $1 AND partition = $2"
+)
+ADD_POSITION = (
+    "INSERT INTO relay_position (topic, partition, epoch, number, sent_epoch, sent)"
+    " VALUES ($1, $2, $3, $4, $3, $4) ON CONFLICT DO NOTHING"
+)
+REFILL = """
+UPDATE relay_position p SET sent_epoch = f.epoch, sent = f.number - 1
+FROM (
+    SELECT DISTINCT ON (topic, partition) topic, partition, epoch, number FROM fact_log
+    WHERE recorded_at >= $1 ORDER BY topic, partition, epoch, number
+) f
+WHERE p.topic = f.topic AND p.partition = f.partition
+"""
+REQUEST_REFILL = text(
+    "UPDATE relay_state SET refill_from ="
+    " least(refill_from, coalesce(CAST(:since AS timestamptz), '-infinity'))"
+)
+REFUSE = "UPDATE relay_state SET refused = $1 WHERE refused IS DISTINCT FROM $1"
+MONTH_EXISTS = "SELECT to_regclass($1) IS NOT NULL"
+
+log = structlog.get_logger(__name__)
+
+
+class RefusedError(Exception):
+    """The database and its topic do not fit together; the text says how, and what to do."""
+
+
+@dataclass(slots=True)
+class Position:
+    """How far one partition is numbered, and sent."""
+
+    numbered: FactNumber
+    sent: FactNumber
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The numbers that rows of the outbox get, in their order, and how far partitions then are."""
+
+    partitions: list[int]
+    numbers: list[FactNumber]
+    reached: dict[Place, FactNumber]
+
+
+class FactLog:
+    """The log of one database, over a connection of the process that leads."""
+
+    def __init__(self, connection: asyncpg.Connection, bus: Bus) -> None:
+        self.positions: dict[Place, Position] = {}
+        self._connection = connection
+        self._bus = bus
+        self._partitions: dict[str, int] = {}
+        self._sequence = 0
+        self._epoch = 0
+
+    async def load(self, topics: Collection[str]) -> None:
+        """Read how far these topics are numbered; new ones begin at the first number.
+
+        Raises:
+            RefusedError: a topic has not as many partitions as its facts are numbered in.
+        """
+        missing = sorted(set(topics) - set(self._partitions))
+        if not missing:
+            return
+        await self._load_state()
+        for topic in missing:
+            partitions = await self._bus.partitions(topic)
+            await self._begin_partitions(topic, partitions)
+            for row in await self._connection.fetch(POSITIONS, [topic]):
+                self.positions[Place(topic, row["partition"])] = Position(
+                    numbered=FactNumber(row["epoch"], row["number"]),
+                    sent=FactNumber(row["sent_epoch"], row["sent"]),
+                )
+            self._partitions[topic] = partitions
+
+    async def _load_state(self) -> None:
+        state = await self._connection.fetchrow("SELECT epoch, sequence FROM relay_state")
+        assert state is not None
+        self._epoch, self._sequence = state["epoch"], state["sequence"]
+
+    async def _begin_partitions(self, topic: str, partitions: int) -> None:
+        known = len(await self._connection.fetch(POSITIONS, [topic]))
+        if known not in {0, partitions}:
+            raise RefusedError(
+                f"topic {topic} has {partitions} partitions and its facts are numbered in {known}:"
+                " with another number of partitions the order of a key's facts would be lost."
+                " Make the topic with the old number again."
+            )
+        for partition in range(partitions):
+            _ = await self._connection.execute(ADD_POSITION, topic, partition, self._epoch, 0)
+
+    def partitions(self, topic: str) -> int:
+        """The number of partitions of a topic that is loaded."""
+        return self._partitions[topic]
+
+    async def number(self, rows: Sequence[asyncpg.Record]) -> list[Message]:
+        """Move rows of the outbox into the log; the messages to send, in their order."""
+        await self.load({row["topic"] for row in rows})
+        placed = self._place(rows)
+        event_numbers = await self._log(rows, placed)
+        for place, number in placed.reached.items():
+            self.positions[place].numbered = number
+        messages: list[Message] = []
+        for row, number, event_number in zip(rows, placed.numbers, event_numbers, strict=True):
+            messages.append(Message(row["topic"], row["key"], row["payload"], number, event_number))
+        return messages
+
+    async def _log(self, rows: Sequence[asyncpg.Record], placed: _Placed) -> list[int]:
+        """Store the rows under their numbers; the event numbers that they got."""
+        first = self._sequence + 1
+        logged = await self._connection.fetch(
+            NUMBER,
+            [row["position"] for row in rows],
+            placed.partitions,
+            [number.number for number in placed.numbers],
+            list(range(first, first + len(rows))),
+        )
+        if len(logged) != len(rows):
+            raise RuntimeError("rows of the outbox vanished while they were numbered")
+        self._sequence += len(rows)
+        return [row["event_number"] for row in logged]
+
+    def _place(self, rows: Sequence[asyncpg.Record]) -> _Placed:
+        placed = _Placed([], [], {})
+        for row in rows:
+            topic: str = row["topic"]
+            among = range(self._partitions[topic])
+            place = Place(topic, partition_of(row["key"].encode(), among))
+            before = placed.reached.get(place, self.positions[place].numbered)
+            number = _following(before, self._epoch)
+            placed.reached[place] = number
+            placed.numbers.append(number)
+            placed.partitions.append(place.partition)
+        return placed
+
+    async def unsent(self, place: Place, *, limit: int) -> list[Message]:
+        """The next facts that are numbered and not known as sent; empty when there is none.
+
+        Raises:
+            RefusedError: the log lacks them.
+        """
+        position = self.positions[place]
+        if position.sent >= position.numbered:
+            return []
+        rows = await self._connection.fetch(UNSENT, *place, *position.sent, limit)
+        if not rows:
+            raise RefusedError(
+                f"the fact log of {place.topic} does not hold the facts after"
+                f" {position.sent.number} of partition {place.partition}"
+            )
+        messages: list[Message] = []
+        for row in rows:
+            number = FactNumber(row["epoch"], row["number"])
+            messages.append(
+                Message(row["topic"], row["key"], row["payload"], number, row["event_number"])
+            )
+        return messages
+
+    async def mark_sent(self, place: Place, number: FactNumber) -> None:
+        """Note how far a partition is sent; also further back than before."""
+        self.positions[place].sent = number
+        _ = await self._connection.execute(SENT_UP_TO, *place, *number)
+
+    async def mark_all_sent(self) -> None:
+        """Note that everything that is numbered is sent."""
+        _ = await self._connection.execute(MARK_SENT)
+        for position in self.positions.values():
+            position.sent = position.numbered
+
+    async def refill(self) -> bool:
+        """Do what `request_refill` asks for; whether it asked for something."""
+        async with self._connection.transaction():
+            since = await self._connection.fetchval(
+                "SELECT refill_from FROM relay_state FOR UPDATE"
+            )
+            if since is None:
+                return False
+            log.info("relay.refilling", since=str(since))
+            _ = await self._connection.execute(REFILL, since)
+            _ = await self._connection.execute("UPDATE relay_state SET refill_from = NULL")
+        return True
+
+    async def adopt(self, reader: Reader, newest: Record, *, batch: int) -> None:
+        """Take facts of a partition that only the topic has, up to its newest record."""
+        place, last = newest.place, number_of(newest)
+        position = self.positions[place]
+        offset = 0
+        while position.numbered < last:
+            records = await reader.read(place, offset, limit=batch)
+            if not records:
+                break
+            offset = records[-1].offset + 1
+            unknown: list[Record] = []
+            for record in records:
+                # A fact that was sent twice stands twice in the topic.
+                if number_of(record) > position.numbered:
+                    position.numbered = number_of(record)
+                    unknown.append(record)
+            if unknown:
+                await self._add_adopted(place, unknown)
+            log.info("relay.adopting", topic=place.topic, partition=place.partition, offset=offset)
+        position.sent = position.numbered
+        _ = await self._connection.execute(
+            "UPDATE relay_state SET epoch = greatest(epoch, $1)", position.numbered.epoch
+        )
+        await self._load_state()
+
+    async def _add_adopted(self, place: Place, records: Sequence[Record]) -> None:
+        rows: list[tuple[object, ...]] = []
+        for record in records:
+            envelope = parse_envelope(record.value)
+            # Facts without an event number told their revision instead.
+            event_number = record.event_number or envelope.revision
+            recorded = datetime.fromisoformat(envelope.recorded)
+            number = number_of(record)
+            rows.append((*number, envelope.id, record.key, event_number, record.value, recorded))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        async with self._connection.transaction():
+            _ = await self._connection.execute(ADOPT, *place, *columns)
+            _ = await self._connection.execute(MOVE_TO, *place, *number_of(records[-1]))
+
+    async def ensure_months(self) -> None:
+        """Make the partitions of the log for this month and the next."""
+        first = clock.now().astimezone(UTC).date().replace(day=1)
+        for _ in range(2):
+            after = (first + timedelta(days=31)).replace(day=1)
+            name = f"fact_log_{first:%Y%m}"
+            if not await self._connection.fetchval(MONTH_EXISTS, name):
+                _ = await self._connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF fact_log"
+                    f" FOR VALUES FROM ('{first}') TO ('{after}')"
+                )
+            first = after
+
+
+class TopicCheck:
+    """Compares a service's topic with its log.
+
+    Args:
+        rebuildable: the database is a read model, which may be dropped and filled again. Facts of
+            its topic that the log does not know are then taken into it. Otherwise they mean that
+            the database was restored to an earlier moment.
+    """
+
+    def __init__(self, facts: FactLog, topic: str, *, rebuildable: bool) -> None:
+        self._facts = facts
+        self._topic = topic
+        self._rebuildable = rebuildable
+
+    async def run(self, bus: Bus, *, batch: int) -> None:
+        """Find what the topic lacks, which is then unsent, or has and the log does not.
+
+        Raises:
+            RefusedError: the topic holds facts that the database does not know.
+        """
+        await bus.ensure_topics([self._topic])
+        _ = await self._facts.refill()
+        await self._facts.load({self._topic})
+        partitions = self._facts.partitions(self._topic)
+        async with bus.reader() as reader:
+            newest = await reader.newest(self._topic, partitions)
+            for partition in range(partitions):
+                place = Place(self._topic, partition)
+                record = newest.get(partition)
+                if record is None:
+                    await self._send_after(place, NO_FACT)
+                    continue
+                if number_of(record) > self._facts.positions[place].numbered:
+                    self._refuse_newer(place, record)
+                    await self._facts.adopt(reader, record, batch=batch)
+                await self._send_after(place, number_of(record))
+
+    def _refuse_newer(self, place: Place, newest: Record) -> None:
+        # Releases before 0.2 kept no log: their facts are in the topic alone.
+        if newest.number is None or self._rebuildable:
+            return
+        known = self._facts.positions[place].numbered
+        raise RefusedError(
+            f"topic {place.topic} holds facts up to number {newest.number.number} of epoch"
+            f" {newest.number.epoch} in partition {place.partition}, and the database knows them"
+            f" only up to {known.number} of epoch {known.epoch}: it was restored to an earlier"
+            " moment. Restore it to the end of its archived log instead."
+        )
+
+    async def _send_after(self, place: Place, reached: FactNumber) -> None:
+        sent = self._facts.positions[place].sent
+        if reached >= sent:
+            return
+        log.warning(
+            "relay.topic_lost_facts",
+            topic=place.topic,
+            partition=place.partition,
+            first=reached.number + 1,
+            last=sent.number,
+        )
+        await self._facts.mark_sent(place, reached)
+
+
+def _following(number: FactNumber, epoch: int) -> FactNumber:
+    """The next number; each epoch begins at 1."""
+    if number.epoch == epoch:
+        return number.next
+    return FactNumber(epoch, 1)
+
+
+async def request_refill(database: Database, *, since: datetime | None) -> None:
+    """Have the relay publish all facts recorded since then again, with their numbers; None: all.
+
+    For a topic that lacks facts of before others that it has. Consumers drop what they have taken.
+    """
+    async with database.transaction() as session:
+        _ = await session.execute(REQUEST_REFILL, {"since": since})
+
+
+async def note_refusal(connection: asyncpg.Connection, reason: str | None) -> None:
+    """Store why nothing is published, for `/readyz`; None when it goes on."""
+    _ = await connection.execute(REFUSE, reason)
