@@ -3,6 +3,7 @@
 It carries the routers, health, metrics and the administration of dead letters.
 """
 
+import base64
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from shared.http.request_scope import RequestScope
 from shared.messaging.bus import Bus
 from shared.runtime.readiness import readiness
 from shared.runtime.remote_keys import RemoteKeys
+from shared.security.crypto import derived_key
 from shared.security.tokens import TokenVerifier
 from shared.settings import ServiceSettings
 
@@ -109,8 +111,10 @@ def create_app(
     # Outermost, so that FastAPI's own refusals (413, 500) also carry the request id and are
     # problems.
     inner = app.build_middleware_stack
+    data_key = base64.b64decode(settings.data_key.get_secret_value())
+    cursor_key = derived_key(data_key, purpose="cursor")
     app.build_middleware_stack = lambda: RequestScope(
-        inner(), service, unreviewed=settings.show_unreviewed_texts
+        inner(), service, cursor_key=cursor_key, unreviewed=settings.show_unreviewed_texts
     )
     return app
 

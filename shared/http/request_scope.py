@@ -12,18 +12,38 @@ from shared import context, metrics
 from shared.context import Context
 from shared.errors import PROBLEM_TYPE
 from shared.http.problems import problem_response, too_large, unexpected
+from shared.pagination import QueryOfCursor, cursors_for
 from shared.texts import Reader, choose_language, reading
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-class RequestScope:
-    """Pure ASGI, because it is on every path. `unreviewed`: whether unreviewed texts are shown."""
+def _context_of(headers: dict[bytes, bytes]) -> Context:
+    """A request's own id and trace where they have the form, else a new id and none."""
+    request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(16)
+    trace = headers.get(b"traceparent", b"").decode("latin-1")
+    if not _TRACEPARENT.fullmatch(trace):
+        trace = ""
+    return Context(actor="anonymous", request_id=request_id, traceparent=trace)
 
-    def __init__(self, app: ASGIApp, service: str, *, unreviewed: bool = False) -> None:
+
+class RequestScope:
+    """Pure ASGI, because it is on every path.
+
+    Args:
+        cursor_key: signs the cursors of this service, the same in all its processes.
+        unreviewed: whether unreviewed texts are shown.
+    """
+
+    def __init__(
+        self, app: ASGIApp, service: str, *, cursor_key: bytes, unreviewed: bool = False
+    ) -> None:
         self.app = app
         self.service = service
+        self._cursor_key = cursor_key
         self._unreviewed = unreviewed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
@@ -31,16 +51,12 @@ class RequestScope:
             await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = secrets.token_hex(16)
-        trace = headers.get(b"traceparent", b"").decode("latin-1")
-        if not _TRACEPARENT.fullmatch(trace):
-            trace = ""
+        about = _context_of(headers)
+        request_id = about.request_id
         accepted = headers.get(b"accept-language", b"").decode("latin-1")
         reader = Reader(choose_language(accepted), self._unreviewed)
-        about = Context(actor="anonymous", request_id=request_id, traceparent=trace)
-        with context.using(about), reading(reader):
+        query = QueryOfCursor(self._cursor_key, scope["path"], scope["query_string"])
+        with context.using(about), reading(reader), cursors_for(query):
             await self._answer(scope, receive, send=send, request_id=request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, *, send: Send, request_id: str) -> None:

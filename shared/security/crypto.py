@@ -52,6 +52,11 @@ def _derived(key: bytes, purpose: str) -> bytes:
     return hmac.digest(key, b"tongban/" + purpose.encode(), hashlib.sha256)
 
 
+def derived_key(key: bytes, *, purpose: str) -> bytes:
+    """A key (32 bytes) for one purpose, derived from a key of which others are derived too."""
+    return _derived(key, purpose)
+
+
 @lru_cache(maxsize=256)
 def _cipher(key: bytes, purpose: str) -> AESGCM:
     return AESGCM(_derived(key, purpose))
