@@ -278,7 +278,8 @@ def test_every_event_is_read_and_keeps_its_bytes(release: Path) -> None:
         # A type to which a later version has added a key is written with that key.
         if data == envelope.data:
             assert b'"data":' + written in payload, f"{envelope.type} {envelope.id}"
-        with use_key(*keys_of(kept)):
+        data_key, platform_key = keys_of(kept)
+        with use_key(data_key, platform=platform_key):
             for value, purpose in sealed_values(event):
                 _ = open_sealed(value, purpose=purpose)
                 sealed += 1
