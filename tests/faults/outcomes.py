@@ -5,6 +5,8 @@ Each effect is there once, and there is nothing else.
 
 import base64
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 import asyncpg
@@ -24,7 +26,7 @@ from tests.builders.matters import CITY, DEPARTMENT
 from tests.faults.compare import compare, unequal
 from tests.faults.partner import TYPES, Partner
 from tests.faults.platform import Acknowledged, Platform
-from tests.faults.topics import Topics
+from tests.faults.topics import Fact, Topics
 
 GRANTED = "decide"
 BAD = 2
@@ -288,19 +290,28 @@ async def of_ledger(
     expected: dict[tuple[str, str], int] = {}
     facts = topics.facts[topic_of("cases")]
     for case, of in known.cases.items():
-        expected["cases", of.number] = max(version for fact, version in facts[case] if fact in ACTS)
+        expected["cases", of.number] = last_place(facts[case], set(ACTS))
     for row in await connections["cases"].fetch(
         "SELECT source_system, source_number, revision FROM imported_case"
     ):
         key = f"{CITY}/{DEPARTMENT}/{row['source_system']}:{row['source_number']}"
         expected["cases", key] = row["revision"]
-    expected |= {("ratings", rating): 2 for rating, _ in known.ratings.values()}
+    told = topics.facts[topic_of("ratings")]
+    for rating, _ in known.ratings.values():
+        expected["ratings", rating] = last_place(
+            told[rating], {"rating-submitted", "rating-excluded"}
+        )
     rows = await connections["exchange"].fetch("SELECT resource, key, version FROM ledger")
     return compare(
         "ledger",
         {(r["resource"], r["key"]): r["version"] for r in rows},
         cast("dict[Any, Any]", expected),
     )
+
+
+def last_place(facts: Sequence[Fact], wanted: AbstractSet[str]) -> int:
+    """The number of the last wanted event of a key among all of its events."""
+    return max(place for place, (fact, _) in enumerate(facts, 1) if fact in wanted)
 
 
 async def at_work(connection: asyncpg.Connection) -> list[str]:
