@@ -4,14 +4,22 @@ import re
 import secrets
 import time
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, metrics
 from shared.context import Context
-from shared.errors import PROBLEM_TYPE
-from shared.http.problems import problem_response, too_large, unexpected
+from shared.errors import PROBLEM_TYPE, FieldError, InvalidInputError, InvalidValueError
+from shared.fields import CONTROL
+from shared.http.problems import (
+    MAX_ERRORS,
+    MAX_FIELD_NAME,
+    problem_response,
+    too_large,
+    unexpected,
+)
 from shared.pagination import QueryOfCursor, cursors_for
 from shared.texts import Reader, choose_language, reading
 
@@ -28,6 +36,33 @@ def _context_of(headers: dict[bytes, bytes]) -> Context:
     if not _TRACEPARENT.fullmatch(trace):
         trace = ""
     return Context(actor="anonymous", request_id=request_id, traceparent=trace)
+
+
+def _fault_of_address(scope: Scope) -> InvalidInputError | None:
+    """Control characters in the path or a query parameter; PostgreSQL takes no NUL in a text.
+
+    Checked here for all parameters, because a declaration that forgets it answers 500.
+    """
+    faults: list[FieldError] = []
+    if CONTROL.search(scope["path"]):
+        faults.append(_with_control_characters("path"))
+    query: bytes = scope["query_string"]
+    # What is not escaped cannot be one: servers refuse bare control characters.
+    if b"%" in query:
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+            if CONTROL.search(name):
+                faults.append(_with_control_characters("query"))
+            elif CONTROL.search(value):
+                faults.append(_with_control_characters(name[:MAX_FIELD_NAME]))
+    if not faults:
+        return None
+    number = len(faults)
+    return InvalidInputError("{number} fault(s) in the request", faults[:MAX_ERRORS], number=number)
+
+
+def _with_control_characters(field: str) -> FieldError:
+    error = InvalidValueError("must not contain control characters")
+    return FieldError.of(field, rule="value_error", error=error)
 
 
 class RequestScope:
@@ -63,7 +98,12 @@ class RequestScope:
         started = time.perf_counter()
         answer = _Answer(scope, receive, send=send, request_id=request_id)
         try:
-            await self.app(scope, receive, answer)
+            fault = _fault_of_address(scope)
+            if fault is None:
+                await self.app(scope, receive, answer)
+            else:
+                response = problem_response(Request(scope), fault)
+                await response(scope, receive, answer)
         except Exception as error:
             if answer.status:
                 raise

@@ -11,7 +11,7 @@ from tests.conftest import ClientFactory, TokenFactory
 from tests.security.test_object_access import smallest_query
 from tests.security.world import World, build_world
 
-CALLERS = ("administrator", "owner", "department", "system", "peer", "supervisor")
+CALLERS = ("administrator", "owner", "department", "system", "peer", "auditor")
 HOSTILE = [
     "",
     "\x00",
