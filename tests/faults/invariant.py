@@ -167,6 +167,8 @@ async def _waiting(service: str, connection: asyncpg.Connection) -> list[str]:
     """What is under way or set aside."""
     waiting = {
         "rows in outbox": "SELECT count(*) FROM outbox",
+        "partitions not sent to their end": "SELECT count(*) FROM relay_position"
+        " WHERE (sent_epoch, sent) <> (epoch, number)",
         "dead letters": "SELECT count(*) FROM dead_letter",
         "unsealed audit rows": "SELECT count(*) FROM audit WHERE sequence IS NULL",
     }

@@ -86,7 +86,7 @@ def test_relay_killed(
     invariant.holds()
 
 
-def test_relay_killed_after_publish_before_delete_sends_the_same_bytes_twice(
+def test_relay_killed_after_publish_before_its_note_sends_the_same_bytes_twice(
     platform: Platform, invariant: Invariant
 ) -> None:
     invariant.holds()
