@@ -4,7 +4,8 @@ Each round runs every row on the other tree (the old one) and on this one, one a
 that slow minutes of the machine meet both. Beside each figure stands the speed of a plain loop of
 its own run; figures are compared as ratios to it. A tree is a checkout with the same `.venv`.
 
-Rows take part of their data (`SHORTER`), the same for both, so that five rounds fit into an hour.
+Rows take part of their data (`SHORTER`), the same for both, so that five rounds fit into half an
+hour.
 """
 
 import json
@@ -19,10 +20,20 @@ import typer
 
 ROWS = ["p01", "p02", "p03", "p05", "p06", "p08", "p14", "p16"]
 SHORTER: dict[str, list[tuple[object, object]]] = {
-    "p03": [(100_000, 20_000)],
-    "p06": [(2000, 1000), (500, 200)],
-    "p08": [((100_000, 1_000_000), (20_000, 60_000)), (100, 20), (50, 10), (10_000, 3_000)],
-    "p14": [(3, 2)],
+    "p01": [(4.0, 2.0), (20.0, 8.0)],
+    "p02": [(2000, 1000), (300, 200)],
+    "p03": [(100_000, 5_000), (3.0, 1.5), (15.0, 6.0)],
+    "p06": [(2000, 800), (500, 200)],
+    "p08": [
+        ((100_000, 1_000_000), (5_000, 20_000)),
+        (100, 15),
+        (50, 6),
+        (10_000, 2_000),
+        (10, 5),
+        (8.0, 6.0),
+        (15.0, 1.0),
+    ],
+    "p14": [(3, 1), (8.0, 3.0)],
     "p16": [(4000, 1500), (10, 4), (100, 40)],
 }
 """Amounts of a whole measurement and what is taken here instead, by row."""
