@@ -17,7 +17,6 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import httpx
 import typer
 
@@ -31,10 +30,10 @@ from deploy.demo.scenario import Cell, Citizen
 from deploy.errors import DeployError
 from deploy.postgres import free_port
 from deploy.processes import GATEWAY_PORT
+from deploy.rebuild import rebuild
 from deploy.run_folder import VAR, find_platform
 from deploy.sample.accounts import SYSTEM
 from shared import clock
-from shared.database import migrations
 
 DEFAULT = f"http://127.0.0.1:{GATEWAY_PORT}"
 
@@ -112,7 +111,7 @@ async def _count(demo: DemoContext, day: date) -> None:
     demo.check("figures that differ from the recount", different, expected={})
     published = await _publish(demo, day)
     demo.section("Assessment's database is dropped; the facts are replayed")
-    await _recreate_assessment(demo.databases["assessment"])
+    await rebuild("assessment", demo.databases["assessment"])
     figures = await _figures_equal_to(demo, counted, day=day, seconds=180)
     different = _differences(figures, counted=counted)
     demo.check("figures that differ after the replay", different, expected={})
@@ -178,19 +177,6 @@ async def _published_report(demo: DemoContext, day: date, *, revision: int) -> D
         return answer.json() if answer.is_success else None
 
     return await demo.until("the published report", ask)
-
-
-async def _recreate_assessment(url: str) -> None:
-    """What an operator does: drop, create, migrate. The running workers fill the new database."""
-    server, _, name = url.rpartition("/")
-    connection = await asyncpg.connect(f"{server}/postgres")
-    try:
-        _ = await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        _ = await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
-    migrating = migrations.run_on(url, migrations.upgrade, "assessment")
-    await asyncio.to_thread(asyncio.run, migrating)
 
 
 @contextmanager
