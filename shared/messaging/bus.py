@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from struct import unpack
 from typing import NamedTuple, Protocol
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 
 class Place(NamedTuple):
@@ -54,7 +55,9 @@ class Message:
     value: bytes
     number: FactNumber | None = None
     event_number: int = 0
-    """Number of the event among those of its key."""
+    """Number of the event among those of its key; 0 of an event of a release before 0.2."""
+    partition: int | None = None
+    """Of a numbered message: the number is one of this partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ def number_of(record: Record) -> FactNumber:
     if record.number is not None:
         return record.number
     return FactNumber(0, record.offset + 1)
+
+
+def unreadable_id(record: Record) -> UUID:
+    """The id of a record that is no event of ours, made of its place in the topic."""
+    return uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
 
 
 class Publisher(Protocol):
@@ -115,8 +123,11 @@ class Subscription(Protocol):
         ...
 
 
-Positions = Callable[[Sequence[Place]], Awaitable[Mapping[Place, int]]]
-"""Asked when partitions are assigned: the offset to read next of each that the caller knows."""
+Positions = Callable[[Mapping[Place, int]], Awaitable[Mapping[Place, int]]]
+"""Asked when partitions are assigned, with the offset at which the group left each (0: nowhere).
+
+Answers the offset at which each is read on.
+"""
 
 
 class Reader(Protocol):
@@ -153,8 +164,8 @@ class Bus(Protocol):
     ) -> AbstractAsyncContextManager[Subscription]:
         """A member of `group`.
 
-        A partition is read from the offset that `positions` gives, else from where the group left
-        it, else from the start.
+        A partition is read from the offset that `positions` gives, or from its start when it ends
+        before that. Without `positions` it is read from where the group left it.
         """
         ...
 

@@ -7,7 +7,8 @@ Only the leading relay writes here, so the newest numbers are kept in memory.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -26,6 +27,7 @@ from shared.messaging.bus import (
     Record,
     number_of,
     partition_of,
+    unreadable_id,
 )
 
 NUMBER = """
@@ -72,14 +74,14 @@ ORDER BY epoch, number LIMIT $5
 ADOPT = """
 WITH given AS (
     SELECT * FROM unnest($3::integer[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[],
-        $8::bytea[], $9::timestamptz[]) WITH ORDINALITY
-        AS g (epoch, number, event_id, key, event_number, payload, recorded_at, place)
+        $8::bigint[], $9::bytea[], $10::timestamptz[]) WITH ORDINALITY
+        AS g (epoch, number, event_id, key, event_number, revision, payload, recorded_at, place)
 ), continued AS (
     UPDATE relay_state SET sequence = sequence + (SELECT count(*) FROM given)
     RETURNING sequence
 ), counted AS (
     INSERT INTO event_number AS e (topic, key, number)
-    SELECT $1, key, max(event_number) FROM given GROUP BY key
+    SELECT $1, key, max(revision) FROM given GROUP BY key
     ON CONFLICT (topic, key) DO UPDATE SET number = greatest(e.number, excluded.number)
 )
 INSERT INTO fact_log (sequence, topic, partition, epoch, number, event_id, key, event_number,
@@ -108,17 +110,19 @@ MOVE_TO = (
     "UPDATE relay_position SET epoch = $3, number = $4, sent_epoch = $3, sent = $4"
     " WHERE topic = $1 AND partition = $2"
 )
-ADD_POSITION = (
+ADD_POSITIONS = (
     "INSERT INTO relay_position (topic, partition, epoch, number, sent_epoch, sent)"
-    " VALUES ($1, $2, $3, $4, $3, $4) ON CONFLICT DO NOTHING"
+    " SELECT $1, partition, $3, 0, $3, 0 FROM generate_series(0, $2::integer - 1) AS partition"
+    " ON CONFLICT DO NOTHING"
 )
 REFILL = """
 UPDATE relay_position p SET sent_epoch = f.epoch, sent = f.number - 1
-FROM (
-    SELECT DISTINCT ON (topic, partition) topic, partition, epoch, number FROM fact_log
-    WHERE recorded_at >= $1 ORDER BY topic, partition, epoch, number
+FROM relay_position q, LATERAL (
+    SELECT epoch, number FROM fact_log
+    WHERE topic = q.topic AND partition = q.partition AND recorded_at >= $1
+    ORDER BY epoch, number LIMIT 1
 ) f
-WHERE p.topic = f.topic AND p.partition = f.partition
+WHERE p.topic = q.topic AND p.partition = q.partition
 """
 REQUEST_REFILL = text(
     "UPDATE relay_state SET refill_from ="
@@ -195,8 +199,8 @@ class FactLog:
                 " with another number of partitions the order of a key's facts would be lost."
                 " Make the topic with the old number again."
             )
-        for partition in range(partitions):
-            _ = await self._connection.execute(ADD_POSITION, topic, partition, self._epoch, 0)
+        if not known:
+            _ = await self._connection.execute(ADD_POSITIONS, topic, partitions, self._epoch)
 
     def partitions(self, topic: str) -> int:
         """The number of partitions of a topic that is loaded."""
@@ -210,8 +214,11 @@ class FactLog:
         for place, number in placed.reached.items():
             self.positions[place].numbered = number
         messages: list[Message] = []
-        for row, number, event_number in zip(rows, placed.numbers, event_numbers, strict=True):
-            messages.append(Message(row["topic"], row["key"], row["payload"], number, event_number))
+        numbered = zip(rows, placed.numbers, event_numbers, placed.partitions, strict=True)
+        for row, number, event_number, partition in numbered:
+            messages.append(
+                Message(row["topic"], row["key"], row["payload"], number, event_number, partition)
+            )
         return messages
 
     async def _log(self, rows: Sequence[asyncpg.Record], placed: _Placed) -> list[int]:
@@ -261,7 +268,14 @@ class FactLog:
         for row in rows:
             number = FactNumber(row["epoch"], row["number"])
             messages.append(
-                Message(row["topic"], row["key"], row["payload"], number, row["event_number"])
+                Message(
+                    row["topic"],
+                    row["key"],
+                    row["payload"],
+                    number,
+                    row["event_number"],
+                    place.partition,
+                )
             )
         return messages
 
@@ -285,19 +299,17 @@ class FactLog:
             if since is None:
                 return False
             log.info("relay.refilling", since=str(since))
+            _ = await self._connection.execute("SET LOCAL statement_timeout = 0")
             _ = await self._connection.execute(REFILL, since)
             _ = await self._connection.execute("UPDATE relay_state SET refill_from = NULL")
         return True
 
     async def adopt(self, reader: Reader, newest: Record, *, batch: int) -> None:
-        """Take facts of a partition that only the topic has, up to its newest record."""
-        place, last = newest.place, number_of(newest)
+        """Take facts of a partition that only the topic has, up to its end."""
+        place = newest.place
         position = self.positions[place]
         offset = 0
-        while position.numbered < last:
-            records = await reader.read(place, offset, limit=batch)
-            if not records:
-                break
+        while records := await reader.read(place, offset, limit=batch):
             offset = records[-1].offset + 1
             unknown: list[Record] = []
             for record in records:
@@ -315,15 +327,12 @@ class FactLog:
         await self._load_state()
 
     async def _add_adopted(self, place: Place, records: Sequence[Record]) -> None:
-        rows: list[tuple[object, ...]] = []
+        rows: list[AdoptedRow] = []
         for record in records:
-            envelope = parse_envelope(record.value)
-            # Facts without an event number told their revision instead.
-            event_number = record.event_number or envelope.revision
-            recorded = datetime.fromisoformat(envelope.recorded)
-            number = number_of(record)
-            rows.append((*number, envelope.id, record.key, event_number, record.value, recorded))
+            rows.append(_adopted(record))
         columns = [list(column) for column in zip(*rows, strict=True)]
+        for month in sorted({row[-1].replace(day=1).date() for row in rows}):
+            await self._ensure_month(month)
         async with self._connection.transaction():
             _ = await self._connection.execute(ADOPT, *place, *columns)
             _ = await self._connection.execute(MOVE_TO, *place, *number_of(records[-1]))
@@ -331,15 +340,40 @@ class FactLog:
     async def ensure_months(self) -> None:
         """Make the partitions of the log for this month and the next."""
         first = clock.now().astimezone(UTC).date().replace(day=1)
-        for _ in range(2):
-            after = (first + timedelta(days=31)).replace(day=1)
-            name = f"fact_log_{first:%Y%m}"
-            if not await self._connection.fetchval(MONTH_EXISTS, name):
-                _ = await self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF fact_log"
-                    f" FOR VALUES FROM ('{first}') TO ('{after}')"
-                )
-            first = after
+        for month in (first, (first + timedelta(days=31)).replace(day=1)):
+            await self._ensure_month(month)
+
+    async def _ensure_month(self, first: date) -> None:
+        """Make the partition of the month of this first day."""
+        name, after = f"fact_log_{first:%Y%m}", (first + timedelta(days=31)).replace(day=1)
+        if await self._connection.fetchval(MONTH_EXISTS, name):
+            return
+        try:
+            _ = await self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF fact_log"
+                f" FOR VALUES FROM ('{first}') TO ('{after}')"
+            )
+        except asyncpg.PostgresError as error:
+            # Facts of the month go to the partition of the rest: better than not at all.
+            log.warning("fact_log.no_month", month=name, error=type(error).__name__)
+
+
+AdoptedRow = tuple[int, int, UUID, str, int, int, bytes, datetime]
+"""Epoch, number, event id, key, event number, revision, payload, recorded at."""
+
+
+def _adopted(record: Record) -> AdoptedRow:
+    epoch, number = number_of(record)
+    try:
+        envelope = parse_envelope(record.value)
+        event_id, revision = envelope.id, envelope.revision
+        recorded = datetime.fromisoformat(envelope.recorded).astimezone(UTC)
+    except ValueError:
+        # Consumers set it aside under the same id.
+        event_id, revision, recorded = unreadable_id(record), 0, clock.now().astimezone(UTC)
+    event_number = record.event_number
+    revision = max(revision, event_number)
+    return (epoch, number, event_id, record.key, event_number, revision, record.value, recorded)
 
 
 class TopicCheck:
@@ -377,7 +411,7 @@ class TopicCheck:
                 if number_of(record) > self._facts.positions[place].numbered:
                     self._refuse_newer(place, record)
                     await self._facts.adopt(reader, record, batch=batch)
-                await self._send_after(place, number_of(record))
+                await self._send_after(place, _complete_up_to(record))
 
     def _refuse_newer(self, place: Place, newest: Record) -> None:
         # Releases before 0.2 kept no log: their facts are in the topic alone.
@@ -403,6 +437,18 @@ class TopicCheck:
             last=sent.number,
         )
         await self._facts.mark_sent(place, reached)
+
+
+def _complete_up_to(newest: Record) -> FactNumber:
+    """The number up to which a partition can be complete, by its newest record.
+
+    A partition of the first epoch that has fewer records than numbers was lost and made again, and
+    lacks its first facts.
+    """
+    number = number_of(newest)
+    if number.epoch == 0 and newest.offset + 1 < number.number:
+        return NO_FACT
+    return number
 
 
 def _following(number: FactNumber, epoch: int) -> FactNumber:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -38,13 +38,13 @@ from shared.database.session import Database, is_database_trouble
 from shared.errors import ProblemError
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
 from shared.messaging.bus import (
-    NO_FACT,
     Bus,
     FactNumber,
     Place,
     Record,
     Subscription,
     number_of,
+    unreadable_id,
 )
 
 E = TypeVar("E", bound=Event)
@@ -75,7 +75,7 @@ class Counted(NamedTuple):
 class AdmittedRow(NamedTuple):
     """What is known of an event's id; or, without one, how many partitions moved on."""
 
-    what: Literal["new", "behind", "group", "moved"]
+    what: Literal["new", "known", "behind", "group", "moved"]
     id: UUID | None
     number: int
 
@@ -101,6 +101,8 @@ ADMIT = Direct(
     "  SELECT id FROM given WHERE NOT numbered AND id NOT IN (SELECT id FROM behind)"
     "  ON CONFLICT DO NOTHING RETURNING event_id)"
     " SELECT 'new' AS what, event_id AS id, 0 AS number FROM remembered"
+    " UNION ALL SELECT 'known', event_id, 0 FROM inbox"
+    "  WHERE event_id IN (SELECT id FROM given WHERE numbered)"
     " UNION ALL SELECT 'behind', id, 0 FROM behind"
     " UNION ALL SELECT 'group', id, 0 FROM inbox_group"
     " UNION ALL SELECT 'moved', NULL, count(*) FROM moved",
@@ -113,6 +115,7 @@ POSITIONS = text(
     "SELECT topic, partition, epoch, number, next_offset FROM inbox_position"
     " WHERE topic = ANY(CAST(:topics AS text[]))"
 )
+HAS_IDS = text("SELECT EXISTS (SELECT FROM inbox)")
 BEGIN_POSITION = text(
     "INSERT INTO inbox_position (topic, partition, epoch, number, next_offset)"
     " VALUES (:topic, :partition, :epoch, :number, :next_offset) ON CONFLICT DO NOTHING"
@@ -156,8 +159,11 @@ VERSION_PAUSE = 15.0
 """Seconds between two looks whether this code knows the version of a waiting event by now."""
 SAVE_EVERY = 5.0
 """Seconds after which positions are stored that only passed events of no concern here."""
-ASSIGN_SECONDS = 10.0
-"""How long a database that is away may hold up the assignment of partitions."""
+ASSIGN_SECONDS = 4.0
+"""How long a database that is away may hold up the assignment of partitions.
+
+Kafka waits six seconds for a member before it gives its partitions to others.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -172,8 +178,11 @@ class Item:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether it is to be handled and known by its number."""
-        return self.refusal is None and self.record.number is not None
+        """Whether it is to be handled and known by its number.
+
+        An event of a release before 0.2 got a number later, or none; it is known by its id.
+        """
+        return self.refusal is None and self.record.event_number > 0
 
 
 class End(NamedTuple):
@@ -376,6 +385,8 @@ class Inbox:
         self._progress: dict[Place, Progress] = {}
         self._reread_at: dict[Place, int] = {}
         self._to_reread: set[Place] = set()
+        self._assigned = True
+        self._missing: set[Place] = set()
         self._saved_at = 0.0
 
     async def run(self) -> None:
@@ -404,6 +415,8 @@ class Inbox:
         ) as subscription:
             while True:
                 records = await subscription.poll(self._batch, timeout=1.0)
+                if not self._assigned:
+                    raise OtherDatabaseError
                 if not records:
                     await self._notice_other_database()
                     continue
@@ -414,38 +427,39 @@ class Inbox:
                 if len(records) < self._batch:
                     await asyncio.sleep(max(0.0, begun + self._consumer.period - time.monotonic()))
 
-    async def _assign(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """The offsets at which this database goes on.
-
-        A partition of which nothing was taken is read from where the group left it: it may be one
-        of a release before 0.2, which kept no positions here.
-        """
+    async def _assign(self, left: Mapping[Place, int]) -> Mapping[Place, int]:
+        """The offsets at which this database goes on."""
         self._progress.clear()
         self._reread_at.clear()
+        self._to_reread.clear()
+        # The bus logs an error of this function and reads on from where the group left.
+        self._assigned = False
         deadline = time.monotonic() + ASSIGN_SECONDS
         while True:
             try:
-                await self._know(places)
+                await self._know(left)
                 break
             except Exception as error:
                 if not is_database_trouble(error) or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(DATABASE_PAUSE)
-        offsets: dict[Place, int] = {}
-        for place in places:
-            progress = self._progress[place]
-            if progress.stored != NO_FACT:
-                offsets[place] = progress.taken.next_offset
-        return offsets
+        self._assigned = True
+        return {place: self._progress[place].taken.next_offset for place in left}
 
-    async def _know(self, places: Collection[Place]) -> None:
-        """Read the positions of places that this process does not know yet."""
-        missing = set(places) - set(self._progress)
+    async def _know(self, left: Mapping[Place, int]) -> None:
+        """Read the positions of places that this process does not know yet.
+
+        A database that a release before 0.2 filled has no positions, but ids. All that stands
+        before where its group left a partition was taken then; none of it carried a number.
+        """
+        missing = set(left) - set(self._progress)
         if not missing:
             return
         async with self._database.transaction() as session:
+            was_upgraded = await session.scalar(HAS_IDS)
             for place in sorted(missing):
-                begin = {**place._asdict(), "epoch": 0, "number": 0, "next_offset": 0}
+                taken = left[place] if was_upgraded else 0
+                begin = {**place._asdict(), "epoch": 0, "number": taken, "next_offset": taken}
                 _ = await session.execute(BEGIN_POSITION, begin)
             for place, end in (await _read_positions(session, missing)).items():
                 self._progress[place] = Progress(end.number, end)
@@ -467,7 +481,9 @@ class Inbox:
         """
         found = await _read_positions(session, places)
         for place in places:
-            progress, end = self._progress[place], found.get(place)
+            progress, end = self._progress.get(place), found.get(place)
+            if progress is None:
+                continue  # Given to another member in the meantime.
             if end is None or end.number < progress.stored:
                 raise OtherDatabaseError
             if end.number > progress.stored:
@@ -489,7 +505,7 @@ class Inbox:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Give every record its one effect (or park it); returns when all of it is committed."""
-        places = {record.place for record in records}
+        places = {record.place: 0 for record in records}
         while True:
             try:
                 await self._know(places)
@@ -497,7 +513,7 @@ class Inbox:
                 return
             except MovedError:
                 async with self._database.reading() as session:
-                    await self._check_positions(session, places)
+                    await self._check_positions(session, list(self._progress))
             except OtherDatabaseError:
                 raise
             except Exception as error:
@@ -527,20 +543,25 @@ class Inbox:
         for record in records:
             place = record.place
             reached = ends.get(place, self._progress[place].taken)
-            number = number_of(record)
-            if record.number is not None:
-                if number <= reached.number:
-                    continue
-                if not _follows(record, reached.number):
-                    self._note_gap(place, reached, found=number)
-                    continue
-            following.append(record)
-            # Records without a number are known by their ids, in whatever order they come.
-            ends[place] = End(max(number, reached.number), record.offset + 1)
-            if place in self._reread_at:
-                del self._reread_at[place]
-                metrics.MISSING_FACTS.labels(self._consumer.service, *map(str, place)).set(0)
+            if self._is_next(record, reached):
+                following.append(record)
+                ends[place] = _end_after(record, reached.number)
         return following, ends
+
+    def _is_next(self, record: Record, reached: End) -> bool:
+        """Whether the record was not taken and follows what was."""
+        place = record.place
+        if record.number is not None:
+            if record.number <= reached.number:
+                return False
+            if not _follows(record, reached.number):
+                self._note_gap(place, reached, found=record.number)
+                return False
+        if place in self._reread_at:
+            del self._reread_at[place]
+            self._missing.discard(place)
+            metrics.MISSING_FACTS.labels(self._consumer.service, *map(str, place)).set(0)
+        return True
 
     def _note_gap(self, place: Place, reached: End, *, found: FactNumber) -> None:
         """Facts between two numbers did not come: read again from where they should be.
@@ -549,6 +570,8 @@ class Inbox:
         filled again. When they are nowhere, later facts must not have their effect before them:
         the partition waits until the producer has published them again.
         """
+        if place in self._to_reread:
+            return  # Seen a moment ago, in this batch.
         tried = self._reread_at.get(place)
         if tried is None:
             self._reread_at[place] = reached.next_offset
@@ -556,7 +579,8 @@ class Inbox:
         elif tried > 0:
             self._reread_at[place] = 0
             self._to_reread.add(place)
-        elif place not in self._to_reread:
+        elif place not in self._missing:
+            self._missing.add(place)
             metrics.MISSING_FACTS.labels(self._consumer.service, *map(str, place)).set(1)
             log.error(
                 "inbox.facts_missing",
@@ -567,9 +591,9 @@ class Inbox:
             )
 
     async def _reread(self, subscription: Subscription) -> None:
-        for place in self._to_reread:
+        while self._to_reread:
+            place = self._to_reread.pop()
             await subscription.rewind(place, self._reread_at[place])
-        self._to_reread.clear()
 
     def _item(self, record: Record) -> Item | None:
         """The record as something to handle or to set aside; None when it is of no concern here."""
@@ -599,11 +623,15 @@ class Inbox:
                     raise
                 if len(items) > 1:
                     log.info("inbox.batch_failed", events=len(items), error=type(error).__name__)
+        await self._take_each(items)
+
+    async def _take_each(self, items: Sequence[Item]) -> None:
         for item in items:
             record = item.record
             reached = self._progress[record.place].stored
-            end = End(max(number_of(record), reached), record.offset + 1)
-            await self._take_alone(item, {record.place: end})
+            if record.number is not None and record.number <= reached:
+                raise MovedError  # Another owner took it while others of this batch were taken.
+            await self._take_alone(item, {record.place: _end_after(record, reached)})
 
     async def _take_alone(self, item: Item, ends: Ends) -> None:
         try:
@@ -653,7 +681,12 @@ class Inbox:
     ) -> tuple[set[UUID], set[UUID]]:
         """The ids that are new here, and those that wait behind a dead letter of their key."""
         rows = await ADMIT.fetch(session, **_known_by(items), **self._moves(ends))
-        found: dict[str, set[UUID]] = {"new": set(), "behind": set(), "group": set()}
+        found: dict[str, set[UUID]] = {
+            "new": set(),
+            "known": set(),
+            "behind": set(),
+            "group": set(),
+        }
         moved = 0
         for row in rows:
             if row.id is None:
@@ -666,11 +699,13 @@ class Inbox:
             raise MovedError
         # The position has moved on past a numbered one, so it was not taken before.
         numbered = {item.envelope.id for item in items if item.is_numbered}
-        return (found["new"] | numbered) - found["behind"], found["behind"]
+        # Unless a worker of a release before 0.2 took it, which knew events by their ids.
+        new = found["new"] | (numbered - found["known"])
+        return new - found["behind"], found["behind"]
 
     async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
         """The items without an effect yet: an event must not be parked after it was handled."""
-        unnumbered = [item for item in items if item.record.number is None]
+        unnumbered = [item for item in items if not item.is_numbered]
         if not unnumbered:
             return items
         known = await session.execute(
@@ -763,16 +798,23 @@ def _envelope_of(letter: DueLetter) -> Envelope:
     return envelope
 
 
+def _end_after(record: Record, reached: FactNumber) -> End:
+    """How far a partition is with this record.
+
+    Records without a number are known by their ids, in whatever order they come. Only the next one
+    counts; after numbers have begun, none does.
+    """
+    number = number_of(record)
+    if record.number is None and number != reached.next:
+        number = reached
+    return End(number, record.offset + 1)
+
+
 def _follows(record: Record, reached: FactNumber) -> bool:
     """Whether the record is the next after `reached`."""
     assert record.number is not None
-    if record.number == reached.next:
-        return True
-    if record.number.number == 1 and record.number.epoch > reached.epoch:
-        return True
-    # Nothing is known of the partition. All that stands before the record was taken by a release
-    # before 0.2, which counted by offsets.
-    return reached == NO_FACT and record.number == FactNumber(0, record.offset + 1)
+    begins_epoch = record.number.number == 1 and record.number.epoch > reached.epoch
+    return begins_epoch or record.number == reached.next
 
 
 async def _read_positions(session: AsyncSession, places: Collection[Place]) -> Ends:
@@ -792,7 +834,7 @@ def _known_by(items: Sequence[Item]) -> dict[str, list[UUID] | list[str] | list[
         "topics": [item.record.topic for item in items],
         "keys": [item.envelope.key for item in items],
         # What is set aside is not remembered as handled.
-        "numbered": [item.record.number is not None or item.refusal is not None for item in items],
+        "numbered": [item.is_numbered or item.refusal is not None for item in items],
     }
 
 
@@ -807,8 +849,7 @@ def _once(items: Sequence[Item], new: set[UUID]) -> list[Envelope]:
 
 def _unreadable(record: Record) -> Envelope:
     """A record that is no CloudEvent of ours: its id is made of its place in the topic."""
-    place = uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
-    return Envelope(place, "unreadable", record.key, 0, None, "", "", "system", {})
+    return Envelope(unreadable_id(record), "unreadable", record.key, 0, None, "", "", "system", {})
 
 
 def _letter(item: Item, error: str) -> dict[str, object]:

@@ -102,7 +102,10 @@ class KafkaPublisher:
         for topic, group in groupby(messages, key=attrgetter("topic")):
             partitions = sorted(await self._producer.partitions_for(topic))
             for message in group:
-                place = TopicPartition(topic, partition_of(message.key.encode(), partitions))
+                partition = message.partition
+                if partition is None:
+                    partition = partition_of(message.key.encode(), partitions)
+                place = TopicPartition(topic, partition)
                 batches = waiting.setdefault(place, [])
                 self._append(batches, message)
         for wave in zip_longest(*waiting.values()):
@@ -198,9 +201,16 @@ class _SeekOnAssignment(ConsumerRebalanceListener):
         pass
 
     async def on_partitions_assigned(self, assigned) -> None:
-        places = [Place(one.topic, one.partition) for one in assigned]
-        for place, offset in (await self._positions(places)).items():
-            self._consumer.seek(TopicPartition(*place), offset)
+        left: dict[Place, int] = {}
+        for one in assigned:
+            left[Place(one.topic, one.partition)] = await self._consumer.committed(one) or 0
+        ends = await self._consumer.end_offsets(assigned)
+        for place, offset in (await self._positions(left)).items():
+            partition = TopicPartition(*place)
+            # A topic that was filled again holds no fact twice and may be shorter.
+            if offset > ends[partition]:
+                offset = 0
+            self._consumer.seek(partition, offset)
 
 
 class KafkaReader:

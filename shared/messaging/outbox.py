@@ -37,7 +37,7 @@ RETRY_AFTER = 0.5
 """Seconds before the relay begins again after an error."""
 
 TOPIC_CHECK = 30.0
-"""Seconds between two comparisons of the topic with the fact log while nothing is published."""
+"""Seconds between two comparisons of the topic with the fact log."""
 
 CLAIM = (
     "SELECT position, topic, key, event_id, payload, recorded_at FROM outbox"
@@ -148,6 +148,9 @@ class Relay:
                     # Numbers are read anew: another process may have led since.
                     publishing = await self.begin(connection, publisher)
                     await self._publish_until_check(publishing)
+        except RefusedError as error:
+            await note_refusal(connection, str(error))
+            raise
         finally:
             await connection.close(timeout=2)
 
@@ -159,13 +162,9 @@ class Relay:
         """
         facts = FactLog(connection, self._bus)
         await facts.ensure_months()
-        try:
-            if self._topic:
-                check = TopicCheck(facts, self._topic, rebuildable=self._rebuildable)
-                await check.run(self._bus, batch=self._batch)
-        except RefusedError as error:
-            await note_refusal(connection, str(error))
-            raise
+        if self._topic:
+            check = TopicCheck(facts, self._topic, rebuildable=self._rebuildable)
+            await check.run(self._bus, batch=self._batch)
         await note_refusal(connection, None)
         return Publishing(connection, publisher, facts=facts, batch=self._batch)
 
@@ -176,13 +175,13 @@ class Relay:
             self._wake.clear()
             if await publishing.publish_batch() >= self._batch:
                 continue  # There may be more; whatever comes after a smaller batch wakes us.
-            quiet = not await self._woken()
-            now = time.monotonic()
-            if now - looked >= SLOW_POLL:
-                looked = now
+            # After publishing, so that no event waits for it.
+            if time.monotonic() - looked >= SLOW_POLL:
+                looked = time.monotonic()
                 if await publishing.facts.refill():
                     return
-            if quiet and now - compared >= TOPIC_CHECK:
+            _ = await self._woken()
+            if time.monotonic() - compared >= TOPIC_CHECK:
                 return
 
     async def _woken(self) -> bool:

@@ -32,8 +32,12 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _BARE_ID = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 _SIGNED = re.compile(r"eyJ[0-9A-Za-z_-]+\.eyJ[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+")
 _CURSOR = re.compile(
-    r"(?<![0-9A-Za-z_-])(W[0-9A-Za-z_-]{5,})(?:\.[0-9A-Za-z_-]{22})?(?![0-9A-Za-z_-])"
+    r"(?<![0-9A-Za-z_-])(?<!w\.)(W[0-9A-Za-z_-]{5,})(?:\.[0-9A-Za-z_-]{22})?(?![0-9A-Za-z_-])"
 )
+_SHORT_CURSOR = re.compile(r'(?<=")(W[0-9A-Za-z_-]{2,4})\.[0-9A-Za-z_-]{22}(?=")')
+"""Of a number below 10 million: shown as it is, without its signature."""
+# A window's code is written as a cursor, and its own signature follows.
+_WINDOW_CODE = re.compile(r"(?<=\bw\.)(W[0-9A-Za-z_-]{5,})(?![0-9A-Za-z_-])")
 _SEALED = re.compile(r'"A[Q-f][0-9A-Za-z+/]{38,}={0,2}"')
 
 PURPOSES = ("case.contact", "case.holder", "identity.person", "exchange.records")
@@ -100,7 +104,9 @@ class Normaliser:
         """`text` with placeholders; new identifiers get the next number."""
         if not self.tokens_are_stable:
             text = _SIGNED.sub(lambda match: self._signed(match.group()), text)
-        text = _CURSOR.sub(lambda match: self._cursor(match.group(1)), text)
+        text = _SHORT_CURSOR.sub(lambda match: match.group(1), text)
+        for pattern in (_CURSOR, _WINDOW_CODE):
+            text = pattern.sub(lambda match: self._cursor(match.group(1)), text)
         for pattern, name in self._rules:
             text = pattern.sub(lambda match, name=name: self._numbered(name, match.group()), text)
         text = _ID.sub(lambda match: self._identifier(match.group()), text)

@@ -21,7 +21,7 @@ from shared.events.identity import IdentityVerified
 from shared.ids import new_id
 from shared.messaging import outbox
 from shared.messaging.bus import Bus, Message, Publisher
-from shared.messaging.fact_log import FactLog, RefusedError, request_refill
+from shared.messaging.fact_log import FactLog, RefusedError, note_refusal, request_refill
 from shared.messaging.inbox import Consumer, Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
@@ -82,6 +82,9 @@ class Pair:
                 publishing = await relay.begin(connection, publisher)
                 while await publishing.publish_batch():
                     pass
+        except RefusedError as error:
+            await note_refusal(connection, str(error))
+            raise
         finally:
             await connection.close()
 
@@ -265,9 +268,45 @@ async def test_facts_after_lost_ones_wait_until_they_are_published_again(pair: P
         await asyncio.sleep(3)
         assert await pair.effects() == {}
 
-        await request_refill(pair.producer, since=None)
+        # The relay compares the topic with its numbers, and fills it again.
         await pair.relay()
 
+        await pair.assert_each_once()
+
+
+async def test_facts_are_published_again_on_request(pair: Pair) -> None:
+    await pair.publish(3)
+    await pair.relay()
+    before = await newest(pair)
+
+    await request_refill(pair.producer, since=None)
+    await pair.relay()
+
+    assert await newest(pair) == {place: 2 * end for place, end in before.items()}
+    async with pair.consuming():
+        await pair.assert_each_once()
+
+
+async def newest(pair: Pair) -> dict[int, int]:
+    """The number of records in each partition."""
+    async with pair.bus.reader() as reader:
+        found = await reader.newest(TOPIC, await pair.bus.partitions(TOPIC))
+        return {place: record.offset + 1 for place, record in found.items()}
+
+
+async def test_consumer_restored_to_before_its_first_fact_reads_all(pair: Pair) -> None:
+    async with pair.consuming():
+        await asyncio.sleep(1)
+        await save(pair.consumer, CONSUMER_STATE)
+        await pair.publish(4)
+        await pair.relay()
+        await pair.wait_for_all()
+
+    await restore(pair.consumer, CONSUMER_STATE)
+    await pair.publish(1)
+    await pair.relay()
+
+    async with pair.consuming():
         await pair.assert_each_once()
 
 
@@ -349,6 +388,9 @@ async def test_facts_of_releases_without_numbers_are_kept_and_counted(
         await pair.assert_each_once()
     await lose_topic(pair.bus)
     await pair.relay()
+    async with pair.consuming():
+        # They carry numbers now, and are known by their ids.
+        await pair.assert_each_once()
     other = await database_of("assessment")
     async with other.transaction() as session:
         _ = await session.execute(text(EFFECTS))
