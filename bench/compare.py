@@ -1,8 +1,10 @@
 """Two versions of the code beside each other: `python -m bench.compare OTHER_TREE [p01 p02 …]`.
 
 Each round runs every row on the other tree (the old one) and on this one, one after the other, so
-that slow minutes of the machine meet both. Beside each figure stands the speed of a plain loop of
-its own run; figures are compared as ratios to it. A tree is a checkout with the same `.venv`.
+that slow minutes of the machine meet both. Which tree runs first changes with each round, because
+the second run of a pair can meet a warmer or a more tired machine. Beside each figure stands the
+speed of a plain loop of its own run; figures are compared as ratios to it. A tree is a checkout
+with the same `.venv`.
 
 Rows take part of their data (`SHORTER`), the same for both, so that five rounds fit into half an
 hour.
@@ -18,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+HERE = Path(__file__).resolve().parent.parent
 ROWS = ["p01", "p02", "p03", "p05", "p06", "p08", "p14", "p16"]
 SHORTER: dict[str, list[tuple[object, object]]] = {
     "p01": [(4.0, 2.0), (20.0, 8.0)],
@@ -101,13 +104,15 @@ def normalised(figure: dict[str, Any], speed: float) -> float:
     return figure["value"]
 
 
-def compare(old_tree: Path, rows: list[str], *, rounds: int) -> dict[str, Row]:
+def compare(old_tree: Path, new_tree: Path, *, rows: list[str], rounds: int) -> dict[str, Row]:
     """All figures of the rows on both trees."""
-    here = Path(__file__).resolve().parent.parent
     found: dict[str, Row] = {}
     for number in range(1, rounds + 1):
+        trees = [("old", old_tree), ("new", new_tree)]
+        if number % 2 == 0:
+            trees.reverse()
         for row in rows:
-            for name, tree in (("old", old_tree), ("new", here)):
+            for name, tree in trees:
                 result = run_row(tree, row)
                 if result is None:
                     print(f"round {number} {row} {name}: failed", flush=True)
@@ -127,10 +132,11 @@ def main(
     old_tree: Path,
     rows: Annotated[list[str] | None, typer.Argument()] = None,
     *,
+    new_tree: Path = HERE,
     rounds: int = 5,
 ) -> None:
-    """Print each figure's change from OLD_TREE to this tree, beside the spread of the old."""
-    found = compare(old_tree.resolve(), rows or ROWS, rounds=rounds)
+    """Print each figure's change from OLD_TREE to NEW_TREE, beside the spread of the old."""
+    found = compare(old_tree.resolve(), new_tree.resolve(), rows=rows or ROWS, rounds=rounds)
     print(f"\n| figure | rounds | change | spread of old | verdict |\n|{'---|' * 5}")
     for name, row in found.items():
         if not row.old or not row.new or not statistics.median(row.old):

@@ -28,9 +28,9 @@ from deploy.demo.context import DemoContext, ScenarioError, open_demo
 from deploy.demo.recount import recount
 from deploy.demo.scenario import Cell, Citizen
 from deploy.errors import DeployError
+from deploy.operate.rebuild import rebuild
 from deploy.postgres import free_port
 from deploy.processes import GATEWAY_PORT
-from deploy.rebuild import rebuild
 from deploy.run_folder import VAR, find_platform
 from deploy.sample.accounts import SYSTEM
 from shared import clock

@@ -1,9 +1,9 @@
-"""`deploy.rebuild` makes a read model anew, and never loses what is not published."""
+"""`tongban rebuild` makes a read model anew, and never loses what is not published."""
 
 import asyncpg
 import pytest
 
-from deploy.rebuild import UnpublishedFactsError, rebuild
+from deploy.operate.rebuild import UnpublishedFactsError, rebuild
 from shared.messaging import outbox
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.backup import STANDBY, Archive
+from deploy.operate.archive import STANDBY, Archive
 from deploy.postgres import EmbeddedPostgres, PostgresError
 from shared.database import migrations
 from tests.faults.invariant import Invariant

@@ -1,6 +1,6 @@
 """Backup without loss: a base copy of PostgreSQL, and every byte of its log as it is committed.
 
-`python -m deploy.backup base|receive|restore …` (docs/operations.md says when and how). While
+`tongban archive base|receive|restore …` (docs/operations.md says when and how). While
 `receive` runs as the synchronous standby that `synchronous_standby_names` asks for, a commit is
 acknowledged only when the archive holds it. So what was answered with success is in the archive,
 and a restore loses nothing. Uploads and keys are files beside it and are copied as files.
@@ -123,7 +123,7 @@ cli = new_command()
 
 
 @cli.callback()
-def backup() -> None:
+def archive() -> None:
     """Copy a PostgreSQL server without loss, and restore it."""
 
 
@@ -152,7 +152,3 @@ def restore_command(
     with explained_errors():
         Archive(source).restore(server)
     typer.echo(f"restored; PostgreSQL runs on 127.0.0.1:{server.port}, data in {server.data_dir}")
-
-
-if __name__ == "__main__":
-    cli()

@@ -1,4 +1,4 @@
-"""Have a service publish its facts again: `python -m shared.messaging.publish_again SERVICE`.
+"""Have a service publish its facts again: `tongban publish-again SERVICE`.
 
 For a topic that lacks facts. Consumers drop what they have taken. The running worker does the work;
 `<SERVICE>_DATABASE_URL` must be set.
@@ -15,8 +15,6 @@ from shared.database.session import Database
 from shared.messaging.fact_log import request_refill
 from shared.settings import database_url
 
-cli = typer.Typer(help="Publish facts again", add_completion=False)
-
 
 async def _request(service: str, since: datetime | None) -> None:
     database = Database(database_url(service), data_key=b"", pool_size=1)
@@ -26,8 +24,7 @@ async def _request(service: str, since: datetime | None) -> None:
         await database.close()
 
 
-@cli.command()
-def main(
+def publish_again_command(
     service: str,
     *,
     since: Annotated[
@@ -40,7 +37,3 @@ def main(
         local = since.replace(tzinfo=clock.SHANGHAI)
     asyncio.run(_request(service, local))
     typer.echo(f"{service} publishes its facts again; its worker logs relay.refilling")
-
-
-if __name__ == "__main__":
-    cli()

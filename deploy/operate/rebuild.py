@@ -1,4 +1,4 @@
-"""Make a read model anew: `python -m deploy.rebuild SERVICE`, with `<SERVICE>_DATABASE_URL` set.
+"""Make a read model anew: `tongban rebuild SERVICE`, with `<SERVICE>_DATABASE_URL` set.
 
 Drops the database, creates it and migrates it; the running workers notice the new one and fill it
 from the topics. Facts that the database holds and no topic has yet would be lost with it, so the
@@ -11,7 +11,7 @@ import time
 import asyncpg
 import typer
 
-from deploy.command_line import explained_errors, new_command
+from deploy.command_line import explained_errors
 from deploy.errors import DeployError
 from shared.database import migrations
 from shared.settings import database_url
@@ -80,18 +80,10 @@ async def _drop_if_published(url: str) -> int:
         held.terminate()
 
 
-cli = new_command()
-
-
-@cli.command()
-def main(service: str) -> None:
+def rebuild_command(service: str) -> None:
     """Make the database of SERVICE anew from the facts on the topics."""
     if service not in REBUILDABLE:
         raise typer.BadParameter(f"{service} is no read model; there is: {', '.join(REBUILDABLE)}")
     with explained_errors():
         asyncio.run(rebuild(service, database_url(service)))
     typer.echo(f"{service} is empty and fills itself from the topics")
-
-
-if __name__ == "__main__":
-    cli()

@@ -1,0 +1,1 @@
+"""The operator's commands, `tongban …`, one module each."""
