@@ -22,7 +22,8 @@ from shared.database.housekeeping import PRUNE
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.consumer import Consumer
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay

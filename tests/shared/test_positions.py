@@ -21,8 +21,9 @@ from shared.events.identity import IdentityVerified
 from shared.ids import new_id
 from shared.messaging import outbox
 from shared.messaging.bus import Bus, Message, Publisher
+from shared.messaging.consumer import Consumer
 from shared.messaging.fact_log import FactLog, RefusedError, note_refusal, request_refill
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from tests.builders.events import a_fact
