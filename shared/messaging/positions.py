@@ -260,8 +260,12 @@ def end_after(record: Record, reached: FactNumber) -> End:
 def _follows(record: Record, reached: FactNumber) -> bool:
     """Whether the record is the next after `reached`."""
     assert record.number is not None
-    begins_epoch = record.number.number == 1 and record.number.epoch > reached.epoch
-    return begins_epoch or record.number == reached.next
+    if record.number == reached.next:
+        return True
+    if record.number.number > 1 or record.number.epoch <= reached.epoch:
+        return False
+    # The first of an epoch says which fact it follows, so that none before it is passed over.
+    return record.follows is None or record.follows <= reached
 
 
 async def _read_positions(session: AsyncSession, places: Collection[Place]) -> Ends:
