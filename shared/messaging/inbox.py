@@ -51,9 +51,12 @@ Kafka waits six seconds for a member before it gives its partitions to others.
 
 
 class AdmittedRow(NamedTuple):
-    """What is known of an event's id; or, without one, how many partitions moved on."""
+    """What is known of an event's id; or, without one, how many partitions moved on.
 
-    what: Literal["new", "known", "behind", "group", "moved"]
+    `refused`: the database must not be used (`RelayState.refused`).
+    """
+
+    what: Literal["new", "known", "behind", "group", "moved", "refused"]
     id: UUID | None
     number: int
 
@@ -72,14 +75,20 @@ ADMIT = Direct(
     "  WHERE event_id IN (SELECT id FROM given WHERE numbered)"
     " UNION ALL SELECT 'behind', id, 0 FROM behind"
     " UNION ALL SELECT 'group', id, 0 FROM inbox_group"
+    " UNION ALL SELECT 'refused', NULL, 0 FROM relay_state WHERE refused IS NOT NULL"
     " UNION ALL SELECT 'moved', NULL, count(*) FROM moved",
     AdmittedRow,
 )
 """In one round trip: partitions move on; the ids of events without a number that are new (and
-remembered now); those that wait behind a dead letter; and the group's name."""
+remembered now); those that wait behind a dead letter; the group's name; and whether the database
+is refused."""
 GROUP = text("SELECT id FROM inbox_group")
 
 log = structlog.get_logger(__name__)
+
+
+class DatabaseRefusedError(Exception):
+    """The database was restored to an earlier moment: nothing may have an effect in it."""
 
 
 class Inbox:
@@ -113,6 +122,8 @@ class Inbox:
                 await self._subscribe()
             except OtherDatabaseError:
                 log.warning("inbox.other_database")
+            except DatabaseRefusedError:
+                log.warning("inbox.database_refused")
             except Exception as error:
                 # Whatever the bus or the database raised: what is not acknowledged comes again.
                 if is_database_trouble(error):
@@ -218,7 +229,7 @@ class Inbox:
             try:
                 await self._take_batch(items, ends)
                 return
-            except (MovedError, OtherDatabaseError):
+            except (MovedError, OtherDatabaseError, DatabaseRefusedError):
                 raise
             except Exception as error:
                 if is_database_trouble(error):
@@ -238,7 +249,7 @@ class Inbox:
     async def _take_alone(self, item: Item, ends: Ends) -> None:
         try:
             await self._take_batch([item], ends)
-        except (MovedError, OtherDatabaseError):
+        except (MovedError, OtherDatabaseError, DatabaseRefusedError):
             raise
         except Exception as error:
             if is_database_trouble(error):
@@ -270,6 +281,8 @@ class Inbox:
         }
         moved = 0
         for row in rows:
+            if row.what == "refused":
+                raise DatabaseRefusedError
             if row.id is None:
                 moved = row.number
             else:
@@ -278,10 +291,7 @@ class Inbox:
             raise OtherDatabaseError
         if moved != len(ends):
             raise MovedError
-        # The position has moved on past a numbered one, so it was not taken before.
-        numbered = {item.envelope.id for item in items if item.is_numbered}
-        # Unless a worker of a release before 0.2 took it, which knew events by their ids.
-        new = found["new"] | (numbered - found["known"])
+        new = found["new"] | (_numbered(items) - found["known"])
         return new - found["behind"], found["behind"]
 
     async def _park(self, item: Item, ends: Ends, *, error: BaseException) -> None:
@@ -291,6 +301,15 @@ class Inbox:
                 raise MovedError
             await self._parking.park(session, item, error=describe(error))
         self._positions.note_stored(ends)
+
+
+def _numbered(items: Sequence[Item]) -> set[UUID]:
+    """The ids of those that their numbers tell as new.
+
+    The position has moved on past them, so they were not taken before, unless by a worker of a
+    release before 0.2, which knew events by their ids.
+    """
+    return {item.envelope.id for item in items if item.is_numbered}
 
 
 def _known_by(items: Sequence[Item]) -> dict[str, list[UUID] | list[str] | list[bool]]:

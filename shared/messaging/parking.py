@@ -45,6 +45,7 @@ NEXT_DUE = text(
     " WHERE NOT gave_up AND next_attempt_at <= clock_timestamp() AND NOT EXISTS ("
     "  SELECT 1 FROM dead_letter e"
     "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+    " AND NOT EXISTS (SELECT FROM relay_state WHERE refused IS NOT NULL)"
     " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED"
 )
 FORGET = text("DELETE FROM dead_letter WHERE position = :position")
