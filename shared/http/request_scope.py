@@ -11,7 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, metrics
 from shared.context import Context
-from shared.errors import PROBLEM_TYPE, FieldError, InvalidInputError, InvalidValueError
+from shared.errors import (
+    PROBLEM_TYPE,
+    DatabaseRestoredError,
+    FieldError,
+    InvalidInputError,
+    InvalidValueError,
+    ProblemError,
+)
 from shared.fields import CONTROL
 from shared.http.problems import (
     MAX_ERRORS,
@@ -21,6 +28,7 @@ from shared.http.problems import (
     unexpected,
 )
 from shared.pagination import QueryOfCursor, cursors_for
+from shared.runtime.refusal import RefusalWatch
 from shared.texts import Reader, choose_language, reading
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -60,6 +68,20 @@ def _fault_of_address(scope: Scope) -> InvalidInputError | None:
     return InvalidInputError("{number} fault(s) in the request", faults[:MAX_ERRORS], number=number)
 
 
+def _always_answered(service: str, method: str, *, path: str) -> bool:
+    """Whether a service answers this also while its database is refused.
+
+    Health and figures; the dead letters for the operator; and the keys of tokens, without which all
+    other services would stand still.
+    """
+    if method != "GET":
+        return False
+    if path in {"/healthz", "/readyz", "/metrics"}:
+        return True
+    read = path.removeprefix(f"/api/v1/{service}/")
+    return read == "jwks" or read.split("/")[0] == "dead-letters"
+
+
 def _with_control_characters(field: str) -> FieldError:
     error = InvalidValueError("must not contain control characters")
     return FieldError.of(field, rule="value_error", error=error)
@@ -70,15 +92,23 @@ class RequestScope:
 
     Args:
         cursor_key: signs the cursors of this service, the same in all its processes.
+        refusal: says whether the service's database must not be used.
         unreviewed: whether unreviewed texts are shown.
     """
 
     def __init__(
-        self, app: ASGIApp, service: str, *, cursor_key: bytes, unreviewed: bool = False
+        self,
+        app: ASGIApp,
+        service: str,
+        *,
+        cursor_key: bytes,
+        refusal: RefusalWatch | None = None,
+        unreviewed: bool = False,
     ) -> None:
         self.app = app
         self.service = service
         self._cursor_key = cursor_key
+        self._refusal = refusal
         self._unreviewed = unreviewed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
@@ -94,11 +124,18 @@ class RequestScope:
         with context.using(about), reading(reader), cursors_for(query):
             await self._answer(scope, receive, send=send, request_id=request_id)
 
+    def _refused(self, scope: Scope) -> ProblemError | None:
+        if self._refusal is None or self._refusal.reason is None:
+            return None
+        if _always_answered(self.service, scope["method"], path=scope["path"]):
+            return None
+        return DatabaseRestoredError()
+
     async def _answer(self, scope: Scope, receive: Receive, *, send: Send, request_id: str) -> None:
         started = time.perf_counter()
         answer = _Answer(scope, receive, send=send, request_id=request_id)
         try:
-            fault = _fault_of_address(scope)
+            fault = self._refused(scope) or _fault_of_address(scope)
             if fault is None:
                 await self.app(scope, receive, answer)
             else:

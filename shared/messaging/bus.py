@@ -58,6 +58,13 @@ class Message:
     """Number of the event among those of its key; 0 of an event of a release before 0.2."""
     partition: int | None = None
     """Of a numbered message: the number is one of this partition."""
+    highest: FactNumber | None = None
+    """Of one that is sent again: the newest number of its partition by then.
+
+    It may be the last of its partition for a while, and must not hide that there are newer ones.
+    """
+    follows: FactNumber | None = None
+    """Of the first of an epoch: the last number of its partition before the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,8 @@ class Record:
     offset: int
     number: FactNumber | None = None
     event_number: int = 0
+    highest: FactNumber | None = None
+    follows: FactNumber | None = None
 
     @property
     def place(self) -> Place:
@@ -86,6 +95,14 @@ def number_of(record: Record) -> FactNumber:
     if record.number is not None:
         return record.number
     return FactNumber(0, record.offset + 1)
+
+
+def highest_of(record: Record) -> FactNumber:
+    """The newest number that the partition is known to hold by this record."""
+    number = number_of(record)
+    if record.highest is None:
+        return number
+    return max(number, record.highest)
 
 
 def unreadable_id(record: Record) -> UUID:

@@ -61,21 +61,34 @@ AIOKafkaConnection.send = _send_or_close
 
 NUMBER_HEADER = "tongban-number"
 """`epoch:number:event_number`. In a header, because the bytes of an event never change."""
+HIGHEST_HEADER = "tongban-highest"
+FOLLOWS_HEADER = "tongban-follows"
+"""`epoch:number` of `Message.highest` and `Message.follows`; few records have them."""
 
 
 def _headers(message: Message) -> list[tuple[str, bytes]]:
     if message.number is None:
         return []
     epoch, number = message.number
-    return [(NUMBER_HEADER, b"%d:%d:%d" % (epoch, number, message.event_number))]
+    headers = [(NUMBER_HEADER, b"%d:%d:%d" % (epoch, number, message.event_number))]
+    if message.highest is not None:
+        headers.append((HIGHEST_HEADER, b"%d:%d" % message.highest))
+    if message.follows is not None:
+        headers.append((FOLLOWS_HEADER, b"%d:%d" % message.follows))
+    return headers
 
 
 def _record(found) -> Record:
     number, event_number = None, 0
+    highest, follows = None, None
     for name, value in found.headers:
         if name == NUMBER_HEADER:
             epoch, place, event_number = map(int, value.split(b":"))
             number = FactNumber(epoch, place)
+        elif name == HIGHEST_HEADER:
+            highest = FactNumber(*map(int, value.split(b":")))
+        elif name == FOLLOWS_HEADER:
+            follows = FactNumber(*map(int, value.split(b":")))
     return Record(
         found.topic,
         (found.key or b"").decode(),
@@ -84,6 +97,8 @@ def _record(found) -> Record:
         found.offset,
         number,
         event_number,
+        highest,
+        follows,
     )
 
 

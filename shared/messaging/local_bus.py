@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS bus_log (
     topic text NOT NULL, log_offset bigint NOT NULL, key text NOT NULL, value bytea NOT NULL,
     PRIMARY KEY (topic, log_offset));
 ALTER TABLE bus_log ADD COLUMN IF NOT EXISTS epoch integer,
-    ADD COLUMN IF NOT EXISTS number bigint, ADD COLUMN IF NOT EXISTS event_number bigint;
+    ADD COLUMN IF NOT EXISTS number bigint, ADD COLUMN IF NOT EXISTS event_number bigint,
+    ADD COLUMN IF NOT EXISTS highest bigint[], ADD COLUMN IF NOT EXISTS follows bigint[];
 CREATE TABLE IF NOT EXISTS bus_group (
     name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL,
     PRIMARY KEY (name, topic));
@@ -34,16 +35,17 @@ WITH taken AS (
     UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1
     RETURNING next_offset - $2 AS first)
 INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value, m.epoch, m.number,
-    m.event_number
-FROM taken, unnest($3::text[], $4::bytea[], $5::integer[], $6::bigint[], $7::bigint[])
-    WITH ORDINALITY AS m (key, value, epoch, number, event_number, place)
+    m.event_number, m.highest::bigint[], m.follows::bigint[]
+FROM taken, unnest($3::text[], $4::bytea[], $5::integer[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::text[])
+    WITH ORDINALITY AS m (key, value, epoch, number, event_number, highest, follows, place)
 """
 READ = """
-SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
+SELECT topic, log_offset, key, value, epoch, number, event_number, highest, follows FROM bus_log
 WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
 """
 NEWEST = """
-SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
+SELECT topic, log_offset, key, value, epoch, number, event_number, highest, follows FROM bus_log
 WHERE topic = $1 ORDER BY log_offset DESC LIMIT 1
 """
 ADVANCE = """
@@ -54,12 +56,26 @@ SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
 
 
 def _columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
-    """Key, value, epoch, number and event number of each."""
+    """Key, value, epoch, number, event number, highest and follows of each."""
     rows: list[tuple[object, ...]] = []
     for message in messages:
         epoch, number = message.number or (None, None)
-        rows.append((message.key, message.value, epoch, number, message.event_number))
+        marks = (_array(message.highest), _array(message.follows))
+        rows.append((message.key, message.value, epoch, number, message.event_number, *marks))
     return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _array(number: FactNumber | None) -> str | None:
+    """As PostgreSQL reads an array; arrays of arrays cannot be unnested one by one."""
+    if number is None:
+        return None
+    return f"{{{number.epoch},{number.number}}}"
+
+
+def _number(array: Sequence[int] | None) -> FactNumber | None:
+    if array is None:
+        return None
+    return FactNumber(*array)
 
 
 def _record(row: asyncpg.Record) -> Record:
@@ -74,6 +90,8 @@ def _record(row: asyncpg.Record) -> Record:
         row["log_offset"],
         number,
         row["event_number"] or 0,
+        _number(row["highest"]),
+        _number(row["follows"]),
     )
 
 

@@ -22,12 +22,14 @@ from shared.database.housekeeping import PRUNE
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.consumer import Consumer
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
+from shared.runtime.refusal import RefusalWatch
 from shared.settings import ServiceSettings
 
 WAITING = text(
@@ -69,6 +71,7 @@ class Worker:
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
+        self._refusal = RefusalWatch(service, database, bus=bus, rebuildable=consumer.rebuildable)
         self._topics = sorted({topic_of(service), *consumer.topics})
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
         gauges = Timer("gauges", 15.0, self._measure)
@@ -77,11 +80,30 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
         await self._ensure_topics()
+        await self._refusal.begin()
         async with asyncio.TaskGroup() as group:
-            for work in (self.relay.run, self.inbox.run, self.inbox.run_retries, self.sealer.run):
-                _ = group.create_task(work())
+            _ = group.create_task(self._refusal.run())
+            # The relay compares by itself, and finds out when all is well again.
+            _ = group.create_task(self.relay.run())
+            for work in (self.inbox.run, self.inbox.run_retries, self.sealer.run):
+                _ = group.create_task(self._unless_refused(work))
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))
+
+    async def _unless_refused(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run endless work, and stop it while the database is refused."""
+        while True:
+            _ = await self._refusal.accepted.wait()
+            working = asyncio.ensure_future(work())
+            refused = asyncio.ensure_future(self._refusal.refused.wait())
+            try:
+                _ = await asyncio.wait({working, refused}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    return await working
+            finally:
+                for task in (working, refused):
+                    _ = task.cancel()
+                _ = await asyncio.wait({working, refused})
 
     async def _ensure_topics(self) -> None:
         while True:
@@ -93,6 +115,8 @@ class Worker:
 
     async def _tick(self, timer: Timer) -> None:
         while True:
+            if timer.name != "gauges":
+                _ = await self._refusal.accepted.wait()
             try:
                 with using(Context(actor=f"timer:{self.service}.{timer.name}")):
                     _ = await timer.work(self.database, clock.now())

@@ -18,7 +18,7 @@ from shared.database.session import Database
 from shared.events.identity import IdentityVerified
 from shared.messaging import outbox
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 from shared.messaging.local_bus import LocalBus
 from shared.runtime.worker import Timer, Worker, health_app
 from tests.builders.events import a_fact
