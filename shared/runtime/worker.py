@@ -26,6 +26,7 @@ from shared.messaging.inbox import Consumer, Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
+from shared.messaging.topics import LOOK_EVERY, TopicWatch
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
@@ -69,27 +70,21 @@ class Worker:
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
-        self._topics = sorted({topic_of(service), *consumer.topics})
+        topics = sorted({topic_of(service), *consumer.topics})
+        self.topics = TopicWatch(service, bus, topics=topics)
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
         gauges = Timer("gauges", 15.0, self._measure)
-        self._timers = [*timers, housekeeping, gauges]
+        watch = Timer("topics", LOOK_EVERY, self.topics.look)
+        self._timers = [*timers, housekeeping, gauges, watch]
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
-        await self._ensure_topics()
+        await self.topics.make()
         async with asyncio.TaskGroup() as group:
             for work in (self.relay.run, self.inbox.run, self.inbox.run_retries, self.sealer.run):
                 _ = group.create_task(work())
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))
-
-    async def _ensure_topics(self) -> None:
-        while True:
-            try:
-                return await self.bus.ensure_topics(self._topics)
-            except Exception as error:
-                log.warning("worker.bus_waiting", error=type(error).__name__)
-                await asyncio.sleep(1)
 
     async def _tick(self, timer: Timer) -> None:
         while True:
@@ -120,7 +115,7 @@ async def _housekeep(database: Database, _now: datetime) -> None:
 def open_bus(settings: ServiceSettings) -> Bus:
     """The bus that the settings name."""
     if settings.bus == "kafka":
-        return KafkaBus(settings.kafka_bootstrap)
+        return KafkaBus(settings.kafka_bootstrap, replication=settings.replication)
     assert settings.bus_database_url is not None
     return LocalBus(settings.bus_database_url.get_secret_value())
 
@@ -136,6 +131,7 @@ def health_app(worker: Worker) -> FastAPI:
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
         checks = await readiness(worker.service, worker.database, bus=worker.bus)
+        checks["topics"] = worker.topics.refused is None
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
 
