@@ -62,6 +62,8 @@ class Deployment:
     data_key: Callable[[str], str]
     platform_key: str
     kafka: str
+    kafka_replication: int
+    """Copies of each topic; not more than there are brokers."""
     host_of: Callable[[Process], str]
     listen: str
     storage: str
@@ -87,8 +89,7 @@ class Deployment:
             "DATA_KEY": self.data_key(process.service),
             "PLATFORM_KEY": self.platform_key,
             "JWKS_URL": f"{self.url('identity')}/api/v1/identity/jwks",
-            "BUS": "kafka",
-            "KAFKA_BOOTSTRAP": self.kafka,
+            **self._bus(),
             "HOST": self.listen,
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
@@ -101,6 +102,13 @@ class Deployment:
             values["REGIONAL_URL"] = self.regional_url
         prefix = process.service.upper()
         return {f"{prefix}_{name}": value for name, value in values.items()}
+
+    def _bus(self) -> dict[str, str]:
+        return {
+            "BUS": "kafka",
+            "KAFKA_BOOTSTRAP": self.kafka,
+            "KAFKA_REPLICATION": str(self.kafka_replication),
+        }
 
     def _gateway(self, process: Process) -> dict[str, str]:
         upstreams = {service: self.url(service) for service in SERVICES}

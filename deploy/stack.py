@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import typer
 
-from deploy.broker import KafkaBroker, die_with_parent
+from deploy.broker import die_with_parent, some_brokers
 from deploy.command_line import DataRoot, GatewayPort, explained_errors, new_command
 from deploy.errors import DeployError
 from deploy.postgres import EmbeddedPostgres, free_port
@@ -45,7 +45,7 @@ class Stack:
     """The processes of one platform on this machine, in `folder`: all, or `only` those named.
 
     `replicas` adds copies of a process by its name. `settings` are added to every environment,
-    `postgres` to the server's settings.
+    `postgres` to the server's settings. With three `brokers` each topic has three copies.
     """
 
     def __init__(
@@ -56,12 +56,13 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         postgres: Mapping[str, str] | None = None,
         only: Collection[str] | None = None,
+        brokers: int = 1,
     ) -> None:
         self.folder = folder
         self.postgres = EmbeddedPostgres(
             folder.path / "postgres", settings={**SERVER_SETTINGS, **(postgres or {})}
         )
-        self.kafka = KafkaBroker(folder.path / "kafka")
+        self.kafka = some_brokers(folder.path / "kafka", number=brokers)
         self.topology = processes(folder.port - GATEWAY_PORT)
         self.listed = {p.name: p for p in self.topology if only is None or p.name in only}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,6 +87,7 @@ class Stack:
             data_key=lambda _service: self.folder.key("data"),
             platform_key=self.folder.key("platform"),
             kafka=self.kafka.bootstrap,
+            kafka_replication=self.kafka.copies,
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
             storage=str(self.folder.path / "uploads"),

@@ -20,5 +20,20 @@ MISSING_FACTS = Gauge(
     "1 where a partition waits for facts that did not come",
     ["service", "topic", "partition"],
 )
+TOPIC_REPLICAS_MISSING = Gauge(
+    "tongban_topic_replicas_missing",
+    "Copies of a topic's partitions that are not there or not in step with their leader",
+    ["service", "topic"],
+)
+TOPIC_BELOW_MINIMUM = Gauge(
+    "tongban_topic_partitions_below_minimum",
+    "Partitions with fewer copies in step than a write needs; they take no facts",
+    ["service", "topic"],
+)
+TOPIC_MINIMUM_TOO_LOW = Gauge(
+    "tongban_topic_minimum_too_low",
+    "1 where a topic acknowledges writes with fewer copies than the settings ask for",
+    ["service", "topic"],
+)
 OUTBOX_WAITING = Gauge("tongban_outbox_waiting", "Events not yet on the bus", ["service"])
 DEAD_LETTERS = Gauge("tongban_dead_letters", "Events set aside", ["service"])

@@ -44,6 +44,10 @@ class ServiceSettings(BaseSettings):
     """Where the public keys of access tokens are read."""
     bus: Literal["kafka", "local"] = "kafka"
     kafka_bootstrap: str = ""
+    kafka_replication: int | None = Field(default=None, ge=1, le=9)
+    """Copies of each topic that is made: 3 unless it is said, and 1 in development. Not more than
+    there are brokers. From 2 on, a fact is published when at least two brokers have it.
+    """
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)
@@ -55,6 +59,15 @@ class ServiceSettings(BaseSettings):
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
     development: bool = False
     """Enables what only a development or demonstration system may have. Off in production."""
+
+    @property
+    def replication(self) -> int:
+        """Copies of each topic on Kafka."""
+        if self.kafka_replication is not None:
+            return self.kafka_replication
+        if self.development:
+            return 1
+        return 3
 
     @model_validator(mode="after")
     def _bus_has_an_address(self) -> Self:

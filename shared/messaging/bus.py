@@ -110,6 +110,21 @@ def unreadable_id(record: Record) -> UUID:
     return uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
 
 
+class LackingCopies(NamedTuple):
+    """What a topic lacks of the copies that it should have, over all of its partitions."""
+
+    missing: int
+    """Copies that are not there or not in step with their leader."""
+    below_minimum: int
+    """Partitions with fewer copies in step than a write needs: they take no facts now."""
+    minimum_too_low: bool = False
+    """Whether the topic acknowledges writes with fewer copies than the settings ask for."""
+
+
+class TopicRefusedError(Exception):
+    """The bus does not make a topic; the text says why, and what to do."""
+
+
 class Publisher(Protocol):
     """Hands messages to the bus."""
 
@@ -162,7 +177,17 @@ class Reader(Protocol):
 class Bus(Protocol):
     """Carries events between services."""
 
-    async def ensure_topics(self, topics: Sequence[str]) -> None: ...
+    async def ensure_topics(self, topics: Sequence[str]) -> None:
+        """Make those topics that do not exist.
+
+        Raises:
+            TopicRefusedError: the bus refuses, for example for want of brokers.
+        """
+        ...
+
+    async def lacking_copies(self, topics: Sequence[str]) -> Mapping[str, LackingCopies]:
+        """What each topic lacks of the copies that the settings ask for."""
+        ...
 
     async def partitions(self, topic: str) -> int:
         """The number of partitions of a topic.

@@ -27,11 +27,14 @@ from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
+from shared.messaging.topics import LOOK_EVERY, TopicWatch
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
 from shared.runtime.refusal import RefusalWatch
 from shared.settings import ServiceSettings
 
+WHILE_REFUSED = frozenset({"gauges", "topics"})
+"""Timers that write nothing, so that they go on while the database is refused."""
 WAITING = text(
     "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
 )
@@ -72,14 +75,16 @@ class Worker:
         self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
         self._refusal = RefusalWatch(service, database, bus=bus, rebuildable=consumer.rebuildable)
-        self._topics = sorted({topic_of(service), *consumer.topics})
+        topics = sorted({topic_of(service), *consumer.topics})
+        self.topics = TopicWatch(service, bus, topics=topics)
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
         gauges = Timer("gauges", 15.0, self._measure)
-        self._timers = [*timers, housekeeping, gauges]
+        watch = Timer("topics", LOOK_EVERY, self.topics.look)
+        self._timers = [*timers, housekeeping, gauges, watch]
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
-        await self._ensure_topics()
+        await self.topics.make()
         await self._refusal.begin()
         async with asyncio.TaskGroup() as group:
             _ = group.create_task(self._refusal.run())
@@ -105,17 +110,9 @@ class Worker:
                     _ = task.cancel()
                 _ = await asyncio.wait({working, refused})
 
-    async def _ensure_topics(self) -> None:
-        while True:
-            try:
-                return await self.bus.ensure_topics(self._topics)
-            except Exception as error:
-                log.warning("worker.bus_waiting", error=type(error).__name__)
-                await asyncio.sleep(1)
-
     async def _tick(self, timer: Timer) -> None:
         while True:
-            if timer.name != "gauges":
+            if timer.name not in WHILE_REFUSED:
                 _ = await self._refusal.accepted.wait()
             try:
                 with using(Context(actor=f"timer:{self.service}.{timer.name}")):
@@ -144,7 +141,7 @@ async def _housekeep(database: Database, _now: datetime) -> None:
 def open_bus(settings: ServiceSettings) -> Bus:
     """The bus that the settings name."""
     if settings.bus == "kafka":
-        return KafkaBus(settings.kafka_bootstrap)
+        return KafkaBus(settings.kafka_bootstrap, replication=settings.replication)
     assert settings.bus_database_url is not None
     return LocalBus(settings.bus_database_url.get_secret_value())
 
@@ -160,6 +157,7 @@ def health_app(worker: Worker) -> FastAPI:
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
         checks = await readiness(worker.service, worker.database, bus=worker.bus)
+        checks["topics"] = worker.topics.refused is None
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
 

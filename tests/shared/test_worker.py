@@ -185,6 +185,7 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
         "migrations": True,
         "facts": True,
         "bus": True,
+        "topics": True,
     }
     assert "tongban_" in measured.text
 
