@@ -25,10 +25,10 @@ from deploy.command_line import explained_errors, new_command
 from deploy.demo import licenses, peer, ratings, region, scenario, subscriber
 from deploy.demo.answers import Case, DailyReport
 from deploy.demo.context import DemoContext, ScenarioError, open_demo
-from deploy.demo.recount import recount
 from deploy.demo.scenario import Cell, Citizen
 from deploy.errors import DeployError
 from deploy.operate.rebuild import rebuild
+from deploy.operate.recount.figures import count_day
 from deploy.postgres import free_port
 from deploy.processes import GATEWAY_PORT
 from deploy.run_folder import VAR, find_platform
@@ -100,7 +100,7 @@ async def _count(demo: DemoContext, day: date) -> None:
     """日报: equal to a recount of the services' own databases, before and after a rebuild."""
     demo.section("The daily report, and a count of the services' own databases")
     # From here on nothing of the day changes, so the two must become equal.
-    counted = await recount(demo.databases, day)
+    counted = await count_day(demo.databases, day)
     figures = await _figures_equal_to(demo, counted, day=day)
     totals: Counter[str] = Counter()
     for (_area, _department, measure), number in figures.items():

@@ -118,6 +118,8 @@ class CaseState:
             case ResultDelivered():
                 state.delivered_on = event.delivered_on
             case CaseImported():
+                # A bureau may say otherwise in a newer version; a case handled here never changes.
+                state.immediate = event.immediate
                 state.received_on = event.received_on
                 state.accepted_on = event.accepted_on
                 state.closed_on = event.closed_on

@@ -1,0 +1,1 @@
+"""`tongban recount`: what services keep of each other's facts, against the owners' own tables."""
