@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
 from gateway.key_feed import KeyAndRevocationFeed
+from gateway.operator import operator_app, serving_operator
 from gateway.pages import pages
 from gateway.protocol import corked
 from gateway.proxy import Forwarder
@@ -43,7 +44,7 @@ def create_gateway(
     # Without FastAPI's own documents: the gateway serves the merged one of all services.
     rest = FastAPI(
         title="Tongban gateway",
-        lifespan=_lifespan_of(feed, forwarder),
+        lifespan=_lifespan_of(feed, forwarder, settings=settings),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -62,12 +63,14 @@ def create_gateway(
 
 
 def _lifespan_of(
-    feed: KeyAndRevocationFeed, forwarder: Forwarder
+    feed: KeyAndRevocationFeed, forwarder: Forwarder, *, settings: Settings
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         following = asyncio.create_task(feed.follow())
-        yield
+        operator = operator_app(forwarder, feed, settings=settings)
+        async with serving_operator(operator, settings=settings):
+            yield
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
             await following

@@ -37,6 +37,8 @@ PAGES = {
     "/exchange": "exchange.html",
 }
 ASSETS = [file.name for file in sorted(FOLDER.iterdir()) if file.suffix in {".js", ".css"}]
+SCOPE = "this gateway alone: it can check tokens; tongban status tells of all processes"
+"""`/readyz` decides where requests are sent, so it must not depend on what is behind."""
 MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
@@ -56,7 +58,7 @@ def pages(
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
-    _add_probes(router, forwarder, feed=feed)
+    add_probes(router, forwarder, feed=feed)
     _add_documents(router, documents, public_url=public_url)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
@@ -65,7 +67,7 @@ def pages(
     return router
 
 
-def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
+def add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
     """What orchestrators and monitoring ask for."""
 
     @router.get("/healthz")
@@ -78,7 +80,12 @@ def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocati
     ) -> dict[str, object]:
         checks = feed.checks()
         response.status_code = 200 if all(checks.values()) else 503
-        return {"service": "gateway", "checks": checks, "circuits": forwarder.states()}
+        return {
+            "service": "gateway",
+            "scope": SCOPE,
+            "checks": checks,
+            "circuits": forwarder.states(),
+        }
 
     @router.get("/metrics")
     async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
