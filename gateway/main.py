@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.documents import Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.operator import operator_app, serving_operator
-from gateway.pages import pages
+from gateway.pages import LoggedPages, pages
 from gateway.protocol import corked
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
@@ -49,6 +49,7 @@ def create_gateway(
         docs_url=None,
         redoc_url=None,
     )
+    page = LoggedPages(rest)
     documents = Documents(services)
     rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
 
@@ -57,7 +58,7 @@ def create_gateway(
             # Not below FastAPI: its routing would cost more than the forwarding (docs/adr/0007).
             await forwarder(scope, receive, send)
         else:
-            await rest(scope, receive, send)
+            await page(scope, receive, send)
 
     return gateway
 

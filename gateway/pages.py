@@ -6,16 +6,20 @@ the exchange. Everything a page needs comes from here: no other origin, no inlin
 Content-Security-Policy.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.documents import LINKSET, Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
+from gateway.request_log import request_log
+from gateway.templates import UNMATCHED
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -51,6 +55,38 @@ def _file(name: str) -> Callable[[], Response]:
         return Response(content, headers=SAFE, media_type=media_type)
 
     return serve
+
+
+class LoggedPages:
+    """The app of the pages; each request of it has its line in the request log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            request_log.add(
+                scope["method"],
+                getattr(scope.get("route"), "path", UNMATCHED),
+                status=status,
+                seconds=time.perf_counter() - started,
+                service="none",
+                caller="anonymous",
+                request_id="",
+            )
 
 
 def pages(
