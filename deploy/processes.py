@@ -14,6 +14,8 @@ GATEWAY_PORT = 8000
 API_PORTS = {name: 8101 + position for position, name in enumerate(SERVICES)}
 WORKER_PORT_OFFSET = 100
 """A worker's health port is its API's plus this."""
+OPERATOR_PORT_OFFSET = 200
+"""The gateway's port for the operator is its own plus this."""
 REGION_PORT_OFFSET = 300
 """The port of the regional simulator is the gateway's plus this."""
 
@@ -44,6 +46,13 @@ class Process:
         if self.role == "api":
             return f"services.{self.service}.main"
         return f"services.{self.service}.worker"
+
+    @property
+    def operator_port(self) -> int:
+        """Where it tells its state; the own port of the gateway is public, so it has another."""
+        if self.role == "gateway":
+            return self.port + OPERATOR_PORT_OFFSET
+        return self.port
 
 
 def processes(offset: int = 0) -> list[Process]:
@@ -118,4 +127,5 @@ class Deployment:
             "GATEWAY_REVOCATIONS_URL": f"{self.url('identity')}/internal/revocations",
             "GATEWAY_HOST": self.listen,
             "GATEWAY_PORT": str(process.port),
+            "GATEWAY_OPERATOR_PORT": str(process.operator_port),
         }

@@ -272,7 +272,9 @@ def main(
     with explained_errors(folder.path, more=migrations.UnknownVersionError):
         folder.refuse_second_run()
         stack = Stack(folder, replicas=wanted)
-        refuse_taken_ports({process.port: name for name, process in stack.listed.items()})
+        ports = {process.port: name for name, process in stack.listed.items()}
+        ports |= {process.operator_port: name for name, process in stack.listed.items()}
+        refuse_taken_ports(ports)
         with folder.locked():
             serve(stack)
 

@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
 from gateway.key_feed import KeyAndRevocationFeed
-from gateway.pages import pages
+from gateway.operator import operator_app, serving_operator
+from gateway.pages import LoggedPages, pages
 from gateway.protocol import corked
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
@@ -43,11 +44,12 @@ def create_gateway(
     # Without FastAPI's own documents: the gateway serves the merged one of all services.
     rest = FastAPI(
         title="Tongban gateway",
-        lifespan=_lifespan_of(feed, forwarder),
+        lifespan=_lifespan_of(feed, forwarder, settings=settings),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
+    page = LoggedPages(rest)
     documents = Documents(services)
     rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
 
@@ -56,18 +58,20 @@ def create_gateway(
             # Not below FastAPI: its routing would cost more than the forwarding (docs/adr/0007).
             await forwarder(scope, receive, send)
         else:
-            await rest(scope, receive, send)
+            await page(scope, receive, send)
 
     return gateway
 
 
 def _lifespan_of(
-    feed: KeyAndRevocationFeed, forwarder: Forwarder
+    feed: KeyAndRevocationFeed, forwarder: Forwarder, *, settings: Settings
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         following = asyncio.create_task(feed.follow())
-        yield
+        operator = operator_app(forwarder, feed, settings=settings)
+        async with serving_operator(operator, settings=settings):
+            yield
         _ = following.cancel()
         with suppress(asyncio.CancelledError):
             await following

@@ -33,9 +33,11 @@ from gateway.problems import (
     TooManyRequestsError,
     UnavailableError,
 )
+from gateway.request_log import request_log
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
 from gateway.streams import Body, Watches, declared_length, too_large
+from gateway.templates import template_of
 from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
 from shared import clock
 from shared.security.tokens import Caller, TokenError, TokenVerifier
@@ -58,6 +60,8 @@ class _Request:
     address: str
     id: str
     route: Route | None
+    caller: str = "anonymous"
+    """Kind of the caller, for the log."""
 
 
 @dataclass(slots=True)
@@ -144,7 +148,7 @@ class Forwarder:
             answer.status = CLIENT_GONE
         finally:
             self._concurrency.leave(address)
-            _observe(route, answer, started=started)
+            _tell(request, seconds=time.perf_counter() - started)
 
     async def _forward(self, request: _Request) -> None:
         route = request.route
@@ -153,6 +157,8 @@ class Forwarder:
         scope, answer = request.scope, request.answer
         # First of all: who the caller is decides which limit counts.
         caller = await self._verify(route, scope, address=request.address)
+        if caller is not None:
+            request.caller = caller.kind.value
         verdict = self._limits.take(
             route, caller=caller, address=request.address, now=time.monotonic()
         )
@@ -261,11 +267,23 @@ async def _relay(connection: Connection, send: Send) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
-def _observe(route: Route | None, answer: Answer, *, started: float) -> None:
+def _tell(request: _Request, *, seconds: float) -> None:
+    """Count and log a request that has ended."""
     service = "none"
-    if route is not None:
-        service = route.service
-    metrics.observe(service, answer.status, seconds=time.perf_counter() - started)
+    if request.route is not None:
+        service = request.route.service
+    status = request.answer.status
+    metrics.observe(service, status, seconds=seconds)
+    request_log.add(
+        request.scope["method"],
+        template_of(request.scope["path"]),
+        # 0: it broke before its answer began, and the server says 500.
+        status=status or 500,
+        seconds=seconds,
+        service=service,
+        caller=request.caller,
+        request_id=request.id,
+    )
 
 
 def _check_limit(verdict: Verdict) -> None:

@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     """The address in links (`https://…`); when empty, the one that the request names."""
     host: str = "127.0.0.1"
     port: Port = 8000
+    operator_port: int = Field(default=0, ge=0, le=65535)
+    """Where `/internal/status`, `/metrics` and the probes are for the operator alone; 0: nowhere.
+
+    The public must not reach this port.
+    """
     connect_timeout: float = Field(default=2.0, gt=0)
     read_timeout: float = Field(default=35.0, gt=0)
     body_timeout: float = Field(default=30.0, gt=0)

@@ -257,6 +257,12 @@ class UnavailableError(ProblemError):
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
 
+class StorageFullError(ProblemError):
+    """Uploads have no room left; `Retry-After` says when to repeat."""
+
+    status, code, title = 507, "storage_full", "The storage is full"
+
+
 def problem_body(
     problem: ProblemError,
     *,

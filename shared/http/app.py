@@ -11,8 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.database.session import open_database
 from shared.errors import PROBLEM_TYPE, status_title
@@ -20,6 +18,7 @@ from shared.http import dead_letters_router
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
 from shared.messaging.bus import Bus
+from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.readiness import readiness
 from shared.runtime.refusal import RefusalWatch
 from shared.runtime.remote_keys import RemoteKeys
@@ -105,12 +104,16 @@ def create_app(
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
     app.state.refusal = RefusalWatch(service, app.state.database, bus=bus, rebuildable=rebuildable)
+    app.state.monitor = Monitor(
+        f"{service}-api", service, settings=settings, database=app.state.database, bus=bus
+    )
     for part in parts:
         app.include_router(part, prefix=f"/api/v1/{service}", tags=[service])
     for router in others:
         app.include_router(router)
     app.include_router(dead_letters_router.router(service))
     app.include_router(_operations(service))
+    app.include_router(operator_routes(app.state.monitor))
     add_handlers(app)
     _describe_problems(app)
     # Outermost, so that FastAPI's own refusals (413, 500) also carry the request id and are
@@ -182,9 +185,5 @@ def _operations(service: str) -> APIRouter:
         needed = checks["database"] and checks["migrations"] and checks["facts"]
         response.status_code = 200 if needed else 503
         return {"service": service, "checks": checks}
-
-    @router.get("/metrics")
-    async def measured() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction]
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

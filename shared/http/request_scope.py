@@ -6,6 +6,7 @@ import time
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,9 @@ from shared.pagination import QueryOfCursor, cursors_for
 from shared.runtime.refusal import RefusalWatch
 from shared.texts import Reader, choose_language, reading
 
+LOGGED_SHARE = 100
+"""Of the answers below 400 one in so many is logged."""
+log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -110,6 +114,7 @@ class RequestScope:
         self._cursor_key = cursor_key
         self._refusal = refusal
         self._unreviewed = unreviewed
+        self._well = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] != "http":
@@ -152,6 +157,15 @@ class RequestScope:
             metrics.REQUESTS.labels(self.service, scope["method"], route, answer.status).observe(
                 duration
             )
+            self._tell(scope["method"], route, status=answer.status, seconds=duration)
+
+    def _tell(self, method: str, route: str, *, status: int, seconds: float) -> None:
+        """Log an answer; of those that went well one in `LOGGED_SHARE`: the gateway has all."""
+        if status < HTTPStatus.BAD_REQUEST:
+            self._well += 1
+            if self._well % LOGGED_SHARE:
+                return
+        log.info("request", method=method, route=route, status=status, ms=int(seconds * 1000))
 
 
 class _Answer:

@@ -9,7 +9,7 @@ keeps in its database (`shared.messaging.outbox`). Consumers keep the last numbe
 taken in theirs (`shared.messaging.inbox`). Offsets of the bus only say where to read.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from struct import unpack
@@ -171,6 +171,14 @@ class Reader(Protocol):
 
     async def read(self, place: Place, offset: int, *, limit: int) -> Sequence[Record]:
         """At most `limit` records from `offset` on; empty at the end."""
+        ...
+
+    async def ends(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """The offset that the next record of each will get."""
+        ...
+
+    async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:
+        """The record at each offset, all before the end; one that does not come is left out."""
         ...
 
 

@@ -5,7 +5,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby, zip_longest
 from operator import attrgetter
@@ -60,6 +60,7 @@ TOPIC_SETTINGS = {
     # a whole segment of 1 GiB needs; with 1 MiB a segment ends at about 350 MB.
     "segment.index.bytes": str(1024 * 1024),
 }
+AT_SECONDS = 2.0
 
 _send = AIOKafkaConnection.send
 
@@ -281,6 +282,25 @@ class KafkaReader:
                 found = await self._consumer.getmany(timeout_ms=1000, max_records=limit)
                 for records in found.values():
                     return [_record(record) for record in records]
+
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        found = await self._consumer.end_offsets([TopicPartition(*place) for place in places])
+        return {Place(one.topic, one.partition): end for one, end in found.items()}
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        waiting = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        found: dict[Place, Record] = {}
+        deadline = time.monotonic() + AT_SECONDS
+        while waiting and time.monotonic() < deadline:
+            self._consumer.assign(list(waiting))
+            for partition, offset in waiting.items():
+                self._consumer.seek(partition, offset)
+            batches = await self._consumer.getmany(timeout_ms=500)
+            for partition, records in batches.items():
+                if records:
+                    del waiting[partition]
+                    found[Place(partition.topic, partition.partition)] = _record(records[0])
+        return found
 
 
 def _refuse_failed(answer) -> None:

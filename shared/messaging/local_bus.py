@@ -8,7 +8,7 @@ it, so an `asyncio.Condition` wakes the readers.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -177,6 +177,17 @@ class LocalReader:
             rows = await connection.fetch(READ, place.topic, offset, limit)
         return [_record(row) for row in rows]
 
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        found = await self._bus.ends([place.topic for place in places])
+        return {place: found.get(place.topic, 0) for place in places}
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        found: dict[Place, Record] = {}
+        for place, offset in offsets.items():
+            for record in await self.read(place, offset, limit=1):
+                found[place] = record
+        return found
+
 
 class LocalBus:
     """`url` names the database of the log; its tables are made on first use."""
@@ -256,7 +267,7 @@ class LocalBus:
         known = {row["topic"]: row["next_offset"] for row in rows}
         if positions is not None:
             left = {Place(topic, 0): known.get(topic, 0) for topic in topics}
-            ends = await self._ends(topics)
+            ends = await self.ends(topics)
             for place, offset in (await positions(left)).items():
                 # A log that was filled again holds no fact twice and may be shorter.
                 known[place.topic] = offset if offset <= ends.get(place.topic, 0) else 0
@@ -264,7 +275,8 @@ class LocalBus:
             self, group, positions={topic: known.get(topic, 0) for topic in topics}
         )
 
-    async def _ends(self, topics: Sequence[str]) -> dict[str, int]:
+    async def ends(self, topics: Sequence[str]) -> dict[str, int]:
+        """The offset that the next record of each topic will get."""
         pool = await self.pool()
         async with pool.acquire() as connection:
             rows = await connection.fetch(

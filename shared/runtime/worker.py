@@ -2,20 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-import uvicorn
 import uvloop
 from fastapi import FastAPI, Response
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 
-from shared import clock, logs, metrics
+from shared import clock, logs
 from shared.context import Context, using
 from shared.database.audit import Sealer
 from shared.database.housekeeping import PRUNE
@@ -29,15 +24,14 @@ from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
 from shared.messaging.topics import LOOK_EVERY, TopicWatch
 from shared.runtime.gc_tuning import tune_gc
+from shared.runtime.monitor import Monitor, operator_routes
+from shared.runtime.quiet_server import QuietServer
 from shared.runtime.readiness import readiness
 from shared.runtime.refusal import RefusalWatch
 from shared.settings import ServiceSettings
 
-WHILE_REFUSED = frozenset({"gauges", "topics"})
+WHILE_REFUSED = frozenset({"topics"})
 """Timers that write nothing, so that they go on while the database is refused."""
-WAITING = text(
-    "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
-)
 END_TIMEOUT = 3.0
 """Seconds that a worker has to finish work in flight before it ends."""
 log = structlog.get_logger(__name__)
@@ -78,9 +72,8 @@ class Worker:
         topics = sorted({topic_of(service), *consumer.topics})
         self.topics = TopicWatch(service, bus, topics=topics)
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
-        gauges = Timer("gauges", 15.0, self._measure)
         watch = Timer("topics", LOOK_EVERY, self.topics.look)
-        self._timers = [*timers, housekeeping, gauges, watch]
+        self._timers = [*timers, housekeeping, watch]
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
@@ -126,12 +119,6 @@ class Worker:
                     log.exception("timer.failed", timer=timer.name)
             await asyncio.sleep(timer.every)
 
-    async def _measure(self, database: Database, _now: datetime) -> None:
-        async with database.reading() as session:
-            row = (await session.execute(WAITING)).one()
-        metrics.OUTBOX_WAITING.labels(self.service).set(row.outbox)
-        metrics.DEAD_LETTERS.labels(self.service).set(row.dead)
-
 
 async def _housekeep(database: Database, _now: datetime) -> None:
     async with database.transaction() as session:
@@ -146,9 +133,18 @@ def open_bus(settings: ServiceSettings) -> Bus:
     return LocalBus(settings.bus_database_url.get_secret_value())
 
 
-def health_app(worker: Worker) -> FastAPI:
-    """`/healthz`, `/readyz` and `/metrics` of a background process."""
+def health_app(worker: Worker, settings: ServiceSettings) -> FastAPI:
+    """`/healthz`, `/readyz`, `/metrics` and `/internal/status` of a background process."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    service = worker.service
+    monitor = Monitor(
+        f"{service}-worker",
+        service,
+        settings=settings,
+        database=worker.database,
+        bus=worker.bus,
+    )
+    app.include_router(operator_routes(monitor))
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -161,31 +157,13 @@ def health_app(worker: Worker) -> FastAPI:
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
 
-    @app.get("/metrics")
-    async def measured() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction]
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
     return app
 
 
-class _QuietServer(uvicorn.Server):
-    """Does not handle signals: the worker does, and ends first."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-async def _serve(worker: Worker, host: str, *, port: int) -> None:
-    server = _QuietServer(
-        uvicorn.Config(
-            health_app(worker),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-        )
+async def _serve(worker: Worker, settings: ServiceSettings) -> None:
+    # The signals are the worker's: it ends first.
+    server = QuietServer(
+        health_app(worker, settings), host=settings.host, port=settings.worker_port
     )
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
@@ -222,4 +200,4 @@ def run_worker(
     database = open_database(settings)
     consumer.settings = settings
     worker = Worker(service, database, bus=open_bus(settings), consumer=consumer, timers=timers)
-    uvloop.run(_serve(worker, settings.host, port=settings.worker_port))
+    uvloop.run(_serve(worker, settings))
