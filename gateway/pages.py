@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from gateway.documents import LINKSET, Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
+from shared.http.server import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -52,11 +53,16 @@ def _file(name: str) -> Callable[[], Response]:
 
 
 def pages(
-    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, documents: Documents, public_url: str
+    forwarder: Forwarder,
+    feed: KeyAndRevocationFeed,
+    *,
+    documents: Documents,
+    public_url: str,
+    drain: Drain,
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
-    _add_probes(router, forwarder, feed=feed)
+    _add_probes(router, forwarder, feed=feed, drain=drain)
     _add_documents(router, documents, public_url=public_url)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
@@ -65,7 +71,9 @@ def pages(
     return router
 
 
-def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
+def _add_probes(
+    router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed, drain: Drain
+) -> None:
     """What orchestrators and monitoring ask for."""
 
     @router.get("/healthz")
@@ -77,6 +85,8 @@ def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocati
         response: Response,
     ) -> dict[str, object]:
         checks = feed.checks()
+        if drain.began:
+            checks = {"accepting": False}
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": "gateway", "checks": checks, "circuits": forwarder.states()}
 

@@ -1,9 +1,9 @@
 """The background process of a service: relay, inbox, audit sealer, timers, housekeeping, health."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +33,10 @@ from shared.settings import ServiceSettings
 WAITING = text(
     "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
 )
+FINISH_TIMEOUT = 5.0
+"""Seconds that a worker has to finish the batch of events in hand."""
 END_TIMEOUT = 3.0
-"""Seconds that a worker has to finish work in flight before it ends."""
+"""Seconds that it then has to end everything else."""
 log = structlog.get_logger(__name__)
 
 
@@ -73,6 +75,7 @@ class Worker:
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
         gauges = Timer("gauges", 15.0, self._measure)
         self._timers = [*timers, housekeeping, gauges]
+        self.ending = False
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
@@ -82,6 +85,13 @@ class Worker:
                 _ = group.create_task(work())
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))
+
+    async def finish(self) -> None:
+        """Finish the batch of events in hand, if that does not take long. Then cancel `run`."""
+        self.ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_TIMEOUT):
+                await self.inbox.finish()
 
     async def _ensure_topics(self) -> None:
         while True:
@@ -135,6 +145,9 @@ def health_app(worker: Worker) -> FastAPI:
 
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
+        if worker.ending:
+            response.status_code = 503
+            return {"service": worker.service, "checks": {"accepting": False}}
         checks = await readiness(worker.service, worker.database, bus=worker.bus)
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
@@ -149,7 +162,7 @@ def health_app(worker: Worker) -> FastAPI:
 class _QuietServer(uvicorn.Server):
     """Does not handle signals: the worker does, and ends first."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
@@ -174,10 +187,17 @@ async def _serve(worker: Worker, host: str, *, port: int) -> None:
         for task in asyncio.all_tasks() - kept:
             _ = task.cancel()
 
-    def end() -> None:
+    async def finish() -> None:
+        await worker.finish()
         _ = working.cancel()
         # Closing a connection to a bus that is away takes as long as it is away.
         _ = loop.call_later(END_TIMEOUT, cancel_rest)
+
+    finishing: set[asyncio.Task[None]] = set()
+
+    def end() -> None:
+        if not finishing:
+            finishing.add(loop.create_task(finish()))
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, end)
