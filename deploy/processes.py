@@ -107,16 +107,23 @@ class Deployment:
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
         }
-        if self.development:
-            values["DRAIN_SECONDS"] = "0"
-        if process.service == "cases":
-            values["STORAGE_URL"] = self.storage
-        if process.service in SERVICES_WITH_LINKS:
-            values["PUBLIC_URL"] = self.public_url
-        if process.service == "exchange" and self.regional_url:
-            values["REGIONAL_URL"] = self.regional_url
+        values |= self._of_one(process.service)
         prefix = process.service.upper()
         return {f"{prefix}_{name}": value for name, value in values.items()}
+
+    def _of_one(self, service: str) -> dict[str, str]:
+        """Settings that not every service has."""
+        values: dict[str, str] = {}
+        if self.development:
+            # Ctrl-C on a machine where nobody else calls.
+            values["DRAIN_SECONDS"] = "0"
+        if service == "cases":
+            values["STORAGE_URL"] = self.storage
+        if service in SERVICES_WITH_LINKS:
+            values["PUBLIC_URL"] = self.public_url
+        if service == "exchange" and self.regional_url:
+            values["REGIONAL_URL"] = self.regional_url
+        return values
 
     def _gateway(self, process: Process) -> dict[str, str]:
         upstreams: dict[str, str | list[str]] = {}

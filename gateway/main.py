@@ -41,9 +41,7 @@ def create_gateway(
     `drain` tells `/readyz` when the process is about to end.
     """
     tokens = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
-    services: Mapping[str, Target] = settings.upstreams
-    if upstreams is not None:
-        services = upstreams
+    services = _services(settings, upstreams)
     forwarder = Forwarder(settings, services, verifier=tokens)
     feed = KeyAndRevocationFeed(
         tokens, settings.revocations_url, every=settings.revocation_poll_seconds
@@ -75,6 +73,12 @@ def create_gateway(
             await rest(scope, receive, send)
 
     return gateway
+
+
+def _services(settings: Settings, upstreams: Mapping[str, Target] | None) -> Mapping[str, Target]:
+    if upstreams is None:
+        return settings.upstreams
+    return upstreams
 
 
 def _lifespan_of(

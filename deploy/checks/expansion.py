@@ -89,18 +89,25 @@ class Catalogue:
 def read_catalogue(connection: Connection) -> Catalogue:
     """What the database has now."""
     tables = {row.name: row.file for row in connection.execute(TABLES)}
+    indexes = {row.name: row.table for row in connection.execute(INDEXES)}
+    return Catalogue(tables, _read_columns(connection), _read_rules(connection), indexes)
+
+
+def _read_columns(connection: Connection) -> dict[tuple[str, str], Column]:
     columns: dict[tuple[str, str], Column] = {}
     for row in connection.execute(COLUMNS):
         columns[row.table, row.name] = Column(row.type, row.required, row.filled)
+    return columns
+
+
+def _read_rules(connection: Connection) -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for row in connection.execute(RULES):
         rules[row.name] = Rule(row.table, row.kind, row.validated)
-    indexes: dict[str, str] = {}
     for row in connection.execute(INDEXES):
-        indexes[row.name] = row.table
         if row.is_unique and row.name not in rules:
             rules[row.name] = Rule(row.table, "unique index", validated=True)
-    return Catalogue(tables, columns, rules, indexes)
+    return rules
 
 
 @dataclass(slots=True)
@@ -128,13 +135,8 @@ class Change:
             new = self.after.columns.get((table, name))
             if new is None:
                 yield f"drops or renames column {table}.{name}"
-                continue
-            if new.type != old.type:
-                yield f"changes the type of {table}.{name} from {old.type} to {new.type}"
-            if new.required and not old.required:
-                yield f"forbids nulls in {table}.{name}"
-            if new.required and old.filled and not new.filled:
-                yield f"takes the default of {table}.{name}"
+            else:
+                yield from _column_changes(f"{table}.{name}", old, new=new)
 
     def _new_columns(self, released: Collection[str]) -> Iterator[str]:
         for (table, name), new in self.after.columns.items():
@@ -153,18 +155,33 @@ class Change:
         for table in sorted(busy & set(self.after.tables)):
             if self.before.tables.get(table, "") != self.after.tables[table]:
                 yield f"rewrites table {table}"
-        concurrent: set[str] = set()
         for statement in self.statements:
-            concurrent.update(CONCURRENT.findall(statement))
             changed = WHOLE_TABLE.match(statement)
             if changed is not None and changed[1] in busy:
                 yield f"changes rows of table {changed[1]}: do so in small steps, in a timer"
-        for name, table in self.after.indexes.items():
-            if table in busy and name not in self.before.indexes and name not in concurrent:
-                yield f"makes index {name} without CONCURRENTLY (`autocommit_block`)"
+        for name in self._slow_indexes(busy):
+            yield f"makes index {name} without CONCURRENTLY (`autocommit_block`)"
         for name, rule in self._new_rules(busy):
             if rule.kind in {"c", "f"} and rule.validated:
                 yield f"adds rule {name} without NOT VALID: validate it in a migration of its own"
+
+    def _slow_indexes(self, busy: Collection[str]) -> Iterator[str]:
+        """New indexes that were made while writers had to wait."""
+        concurrent: set[str] = set()
+        for statement in self.statements:
+            concurrent.update(CONCURRENT.findall(statement))
+        for name, table in self.after.indexes.items():
+            if table in busy and name not in self.before.indexes and name not in concurrent:
+                yield name
+
+
+def _column_changes(named: str, old: Column, *, new: Column) -> Iterator[str]:
+    if new.type != old.type:
+        yield f"changes the type of {named} from {old.type} to {new.type}"
+    if new.required and not old.required:
+        yield f"forbids nulls in {named}"
+    if new.required and old.filled and not new.filled:
+        yield f"takes the default of {named}"
 
 
 def observe(connection: Connection, work: Callable[[Connection], None]) -> Change:
