@@ -11,6 +11,7 @@ from gateway.pages import add_probes
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
 from shared import clock, metrics
+from shared.http.server import Drain
 from shared.runtime import status
 from shared.runtime.quiet_server import QuietServer
 
@@ -18,12 +19,12 @@ SERVICE = "gateway"
 
 
 def operator_app(
-    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, settings: Settings
+    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, settings: Settings, drain: Drain
 ) -> FastAPI:
     """`/healthz`, `/readyz`, `/metrics` and `/internal/status` of the gateway."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     router = APIRouter()
-    add_probes(router, forwarder, feed=feed)
+    add_probes(router, forwarder, feed=feed, drain=drain)
     certificates = status.Certificates(settings)
 
     @router.get(status.PATH)

@@ -20,6 +20,7 @@ from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
 from gateway.request_log import request_log
 from gateway.templates import UNMATCHED
+from shared.http.server import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -90,11 +91,16 @@ class LoggedPages:
 
 
 def pages(
-    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, documents: Documents, public_url: str
+    forwarder: Forwarder,
+    feed: KeyAndRevocationFeed,
+    *,
+    documents: Documents,
+    public_url: str,
+    drain: Drain,
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
-    add_probes(router, forwarder, feed=feed)
+    add_probes(router, forwarder, feed=feed, drain=drain)
     _add_documents(router, documents, public_url=public_url)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
@@ -103,7 +109,9 @@ def pages(
     return router
 
 
-def add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
+def add_probes(
+    router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed, drain: Drain
+) -> None:
     """What orchestrators and monitoring ask for."""
 
     @router.get("/healthz")
@@ -115,6 +123,8 @@ def add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocatio
         response: Response,
     ) -> dict[str, object]:
         checks = feed.checks()
+        if drain.began:
+            checks = {"accepting": False}
         response.status_code = 200 if all(checks.values()) else 503
         return {
             "service": "gateway",

@@ -41,7 +41,8 @@ class ServiceSettings(BaseSettings):
     platform_key: SecretKey
     """The same in every service: seals personal data in events, and makes pseudonyms."""
     jwks_url: str
-    """Where the public keys of access tokens are read."""
+    """Where the public keys of access tokens are read: one address, or several separated by spaces,
+    of which the first that answers counts."""
     bus: Literal["kafka", "local"] = "kafka"
     kafka_bootstrap: str = ""
     kafka_replication: int | None = Field(default=None, ge=1, le=9)
@@ -54,6 +55,11 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: Port = 8100
     worker_port: Port = 8200
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long an API that was asked to end still answers, and is not ready.
+
+    Longer than those who send it requests need to notice (`GATEWAY_PROBE_SECONDS`).
+    """
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""

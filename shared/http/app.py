@@ -17,6 +17,7 @@ from shared.errors import PROBLEM_TYPE, status_title
 from shared.http import dead_letters_router
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
+from shared.http.server import Drain
 from shared.messaging.bus import Bus
 from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.readiness import readiness
@@ -101,6 +102,7 @@ def create_app(
     app.state.service = service
     app.state.settings = settings
     app.state.bus = bus
+    app.state.drain = Drain()
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
     app.state.refusal = RefusalWatch(service, app.state.database, bus=bus, rebuildable=rebuildable)
@@ -180,6 +182,9 @@ def _operations(service: str) -> APIRouter:
     async def ready(  # pyright: ignore[reportUnusedFunction] - a route
         request: Request, response: Response
     ) -> dict[str, object]:
+        if request.app.state.drain.began:
+            response.status_code = 503
+            return {"service": service, "checks": {"accepting": False}}
         checks = await readiness(service, request.app.state.database, bus=request.app.state.bus)
         # The bus does not count: without it events wait in the outbox, and requests still succeed.
         needed = checks["database"] and checks["migrations"] and checks["facts"]

@@ -112,12 +112,23 @@ class Inbox:
         self._positions = KnownPositions(database, service=consumer.service)
         self._assigned = True
         self._saved_at = 0.0
+        self._handling = False
+        self._ending = False
+
+    async def finish(self) -> None:
+        """Take no further batch; returns when the one in hand is committed and acknowledged.
+
+        Whoever calls this cancels `run` then, which leaves the group.
+        """
+        self._ending = True
+        while self._handling:  # noqa: ASYNC110 - an event would cost every batch
+            await asyncio.sleep(0.02)
 
     async def run(self) -> None:
         """Consume until cancelled; a lost bus is waited for."""
         if not self._consumer.topics:
             return
-        while True:
+        while not self._ending:
             try:
                 await self._subscribe()
             except OtherDatabaseError:
@@ -147,7 +158,7 @@ class Inbox:
         async with self._bus.subscription(
             name, self._consumer.topics, positions=self._assign
         ) as subscription:
-            while True:
+            while not self._ending:
                 records = await subscription.poll(self._batch, timeout=1.0)
                 if not self._assigned:
                     raise OtherDatabaseError
@@ -155,9 +166,13 @@ class Inbox:
                     await self._notice_other_database()
                     continue
                 begun = time.monotonic()
-                await self.take(records)
-                await subscription.acknowledge(records)
-                await self._positions.reread(subscription)
+                self._handling = True
+                try:
+                    await self.take(records)
+                    await subscription.acknowledge(records)
+                    await self._positions.reread(subscription)
+                finally:
+                    self._handling = False
                 if len(records) < self._batch:
                     await asyncio.sleep(max(0.0, begun + self._consumer.period - time.monotonic()))
 

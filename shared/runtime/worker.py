@@ -1,6 +1,7 @@
 """The background process of a service: relay, inbox, audit sealer, timers, housekeeping, health."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ from shared.settings import ServiceSettings
 
 WHILE_REFUSED = frozenset({"topics"})
 """Timers that write nothing, so that they go on while the database is refused."""
+FINISH_TIMEOUT = 5.0
+"""Seconds that a worker has to finish the batch of events in hand."""
 END_TIMEOUT = 3.0
-"""Seconds that a worker has to finish work in flight before it ends."""
+"""Seconds that it then has to end everything else."""
 log = structlog.get_logger(__name__)
 
 
@@ -74,6 +77,7 @@ class Worker:
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
         watch = Timer("topics", LOOK_EVERY, self.topics.look)
         self._timers = [*timers, housekeeping, watch]
+        self.ending = False
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
@@ -87,6 +91,13 @@ class Worker:
                 _ = group.create_task(self._unless_refused(work))
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))
+
+    async def finish(self) -> None:
+        """Finish the batch of events in hand, if that does not take long. Then cancel `run`."""
+        self.ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_TIMEOUT):
+                await self.inbox.finish()
 
     async def _unless_refused(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run endless work, and stop it while the database is refused."""
@@ -152,6 +163,9 @@ def health_app(worker: Worker, settings: ServiceSettings) -> FastAPI:
 
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
+        if worker.ending:
+            response.status_code = 503
+            return {"service": worker.service, "checks": {"accepting": False}}
         checks = await readiness(worker.service, worker.database, bus=worker.bus)
         checks["topics"] = worker.topics.refused is None
         response.status_code = 200 if all(checks.values()) else 503
@@ -174,10 +188,17 @@ async def _serve(worker: Worker, settings: ServiceSettings) -> None:
         for task in asyncio.all_tasks() - kept:
             _ = task.cancel()
 
-    def end() -> None:
+    async def finish() -> None:
+        await worker.finish()
         _ = working.cancel()
         # Closing a connection to a bus that is away takes as long as it is away.
         _ = loop.call_later(END_TIMEOUT, cancel_rest)
+
+    finishing: set[asyncio.Task[None]] = set()
+
+    def end() -> None:
+        if not finishing:
+            finishing.add(loop.create_task(finish()))
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, end)
