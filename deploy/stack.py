@@ -82,9 +82,7 @@ class Stack:
     @property
     def deployment(self) -> Deployment:
         return Deployment(
-            database=lambda service: self.postgres.dsn(f"tongban_{service}"),
-            data_key=lambda _service: self.folder.key("data"),
-            platform_key=self.folder.key("platform"),
+            secrets=self._secrets,
             kafka=self.kafka.bootstrap,
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
@@ -94,6 +92,13 @@ class Stack:
             development=True,
             processes=self.topology,
         )
+
+    def _secrets(self, service: str) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.postgres.dsn(f"tongban_{service}"),
+            "DATA_KEY": self.folder.key("data"),
+            "PLATFORM_KEY": self.folder.key("platform"),
+        }
 
     def start(self) -> None:
         """Start everything in order; return when every process is ready.
@@ -121,7 +126,9 @@ class Stack:
         url, key = self.postgres.dsn("tongban_identity"), self.folder.key("data")
         database = Database(url, data_key=base64.b64decode(key), pool_size=1)
         try:
-            await load.load_once(self.folder, database)
+            await load.load_once(
+                self.folder.url, account_file=self.folder.account_file, identity=database
+            )
         finally:
             await database.close()
 

@@ -3,15 +3,15 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port
+from shared.settings import EnvironmentSettings, Port
 
 Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
 """Requests a second, and requests at once."""
 
 
-class Settings(BaseSettings):
+class Settings(EnvironmentSettings):
     """`upstreams`: service name → base URL, as JSON. Times in seconds, rates per second."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")

@@ -72,7 +72,7 @@ async def reconcile(demo: DemoContext) -> None:
         "area_code": catalogue.CITY,
         "department_code": "region",
     }
-    async with running_simulator(demo.folder.regional_url) as control:
+    async with running_simulator(demo.regional_url) as control:
         keys: list[PublicKey] = (await control.get("/keys")).json()["keys"]
         pinned: PublicKey = {"kid": keys[0]["kid"], "x": keys[0]["x"]}
         region = await peer.upsert_peer(demo, "region", body=body, key=pinned)

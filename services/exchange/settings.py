@@ -1,12 +1,12 @@
 """Settings of the exchange service, prefix `EXCHANGE_`."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import EnvironmentSettings, Port, ServiceSettings
 
 
-class CitySettings(BaseSettings):
+class CitySettings(EnvironmentSettings):
     """What the outside sees of the city in every event.
 
     Nothing of it is secret, so that it can be read without the service's other settings.

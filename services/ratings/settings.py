@@ -1,12 +1,12 @@
 """Settings of the ratings service, prefix `RATINGS_`."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import EnvironmentSettings, Port, ServiceSettings
 
 
-class Rules(BaseSettings):
+class Rules(EnvironmentSettings):
     """The numbers of 好差评 that a city may set (norms §1.2)."""
 
     model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
