@@ -24,6 +24,8 @@ from deploy.versions import current_version
 
 FILE = Path(__file__).resolve().parent.parent / "docker-compose.yml"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - where engines put them
+CITY_FOLDER = "/etc/tongban/city"
+CITY_VOLUME = f"${{CITY:?set CITY in .env, the folder of city.toml}}:{CITY_FOLDER}:ro"
 MAX_CONNECTIONS = 300
 
 YamlValue: TypeAlias = "str | int | float | bool | list[YamlValue] | YamlMap"
@@ -47,6 +49,7 @@ def container_deployment(*, public_url: str, regional_url: str) -> Deployment:
         regional_url=regional_url,
         development=False,
         processes=processes(),
+        city_file=f"{CITY_FOLDER}/city.toml",
         # One broker; with three of them both lines go.
         extra={"KAFKA_REPLICATION": "1"},
     )
@@ -97,6 +100,7 @@ def _container(process: Process, deployment: Deployment) -> YamlMap:
         # Longer than a process takes to finish the requests that it has.
         "stop_grace_period": "25s",
     }
+    container["volumes"] = [CITY_VOLUME]
     if process.role == "gateway":
         # TLS ends in front of it, on this host or behind a tunnel.
         container["ports"] = [f"127.0.0.1:${{GATEWAY_PORT:-{port}}}:{port}"]
@@ -105,7 +109,7 @@ def _container(process: Process, deployment: Deployment) -> YamlMap:
     container["secrets"] = _secrets_of(process.service)
     container["networks"] = ["default", "data"]
     if process.service == "cases":
-        container["volumes"] = ["uploads:/data/uploads"]
+        container["volumes"] = [CITY_VOLUME, "uploads:/data/uploads"]
     return container
 
 
@@ -115,7 +119,11 @@ def _migration(service: str, deployment: Deployment) -> YamlMap:
     container: YamlMap = {
         **_hardened("384m"),
         "command": ["python", "-m", "shared.database.migrations", "upgrade", service],
-        "environment": {f"{service.upper()}_DATABASE_URL_FILE": url},
+        "environment": {
+            f"{service.upper()}_DATABASE_URL_FILE": url,
+            f"{service.upper()}_CITY_FILE": deployment.city_file,
+        },
+        "volumes": [CITY_VOLUME],
         "secrets": [secret_name(service, "DATABASE_URL")],
         "depends_on": {"postgres": {"condition": "service_healthy"}},
         "networks": ["data"],
@@ -140,7 +148,7 @@ def _operator(deployment: Deployment) -> YamlMap:
         "environment": environment,
         "secrets": [*secret_names(), "backup_database_url"],
         "networks": ["default", "data"],
-        "volumes": ["uploads:/data/uploads", "${BACKUPS:-./backups}:/backups"],
+        "volumes": [CITY_VOLUME, "uploads:/data/uploads", "${BACKUPS:-./backups}:/backups"],
     }
 
 

@@ -206,6 +206,7 @@ class EmbeddedPlatform:
             jwks_url=self._jwks_url,
             revocations_url=f"{self._internal_url}/internal/revocations",
             port=self.folder.port,
+            development=True,
         )
         gateway = _GatewayOfEmbedded(create_gateway(settings, upstreams=dict(apps)))
         server = _Server(gateway, self.folder.port)

@@ -87,6 +87,7 @@ class Deployment:
     regional_url: str
     development: bool
     processes: list[Process]
+    city_file: str
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def url(self, service: str) -> str:
@@ -109,6 +110,7 @@ class Deployment:
             "HOST": self.listen,
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
+            "CITY_FILE": self.city_file,
             **self.extra,
         }
         if process.service == "cases":
@@ -123,6 +125,8 @@ class Deployment:
     def _gateway(self, process: Process) -> dict[str, str]:
         upstreams = {service: self.url(service) for service in SERVICES}
         return {
+            "GATEWAY_CITY_FILE": self.city_file,
+            "GATEWAY_DEVELOPMENT": str(self.development).lower(),
             "GATEWAY_PUBLIC_URL": self.public_url,
             "GATEWAY_UPSTREAMS": orjson.dumps(upstreams).decode(),
             "GATEWAY_JWKS_URL": f"{self.url('identity')}/api/v1/identity/jwks",

@@ -27,6 +27,7 @@ from deploy.processes import GATEWAY_PORT, SERVICES, Deployment, processes
 from deploy.run_folder import RunFolder, refuse_taken_ports
 from deploy.sample import load
 from deploy.stop_signals import StopSignals
+from shared.city import SAMPLE
 from shared.database import migrations
 from shared.database.session import Database
 
@@ -91,6 +92,7 @@ class Stack:
             regional_url=self.folder.regional_url,
             development=True,
             processes=self.topology,
+            city_file=str(SAMPLE),
         )
 
     def _secrets(self, service: str) -> dict[str, str]:

@@ -49,7 +49,15 @@ def create_gateway(
         redoc_url=None,
     )
     documents = Documents(services)
-    rest.include_router(pages(forwarder, feed, documents=documents, public_url=settings.public_url))
+    rest.include_router(
+        pages(
+            forwarder,
+            feed,
+            documents=documents,
+            public_url=settings.public_url,
+            city=settings.city,
+        )
+    )
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] == "http" and scope["path"].startswith("/api"):

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from gateway.documents import LINKSET, Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
+from shared.city import City
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -52,12 +53,18 @@ def _file(name: str) -> Callable[[], Response]:
 
 
 def pages(
-    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, documents: Documents, public_url: str
+    forwarder: Forwarder,
+    feed: KeyAndRevocationFeed,
+    *,
+    documents: Documents,
+    public_url: str,
+    city: City,
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
     _add_probes(router, forwarder, feed=feed)
     _add_documents(router, documents, public_url=public_url)
+    _add_city(router, city)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
     for name in ASSETS:
@@ -83,6 +90,16 @@ def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocati
     @router.get("/metrics")
     async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _add_city(router: APIRouter, city: City) -> None:
+    """Which city this is, for portals and integrators: codes, hours, languages, calendar."""
+    public = city.model_dump(mode="json", exclude={"domains": True, "calendar": {"seed"}})
+    content = orjson.dumps(public)
+
+    @router.get("/city.json")
+    async def read_city() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
+        return Response(content, headers=SAFE, media_type="application/json")
 
 
 def _add_documents(router: APIRouter, documents: Documents, *, public_url: str) -> None:

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import EnvironmentSettings, Port
+from shared.settings import CitySettings, Port
 
 Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
 """Requests a second, and requests at once."""
 
 
-class Settings(EnvironmentSettings):
+class Settings(CitySettings):
     """`upstreams`: service name → base URL, as JSON. Times in seconds, rates per second."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")

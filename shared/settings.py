@@ -22,6 +22,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared.city import SAMPLE, City, read_city
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -107,7 +109,32 @@ class EnvironmentSettings(BaseSettings):
         return init_settings, env_settings, _FileSource(settings_cls)
 
 
-class ServiceSettings(EnvironmentSettings):
+class CitySettings(EnvironmentSettings):
+    """Which city is served. Nothing of it is secret."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    city_file: Path | None = None
+    """The TOML file of the city (`shared/city.py`); required outside development."""
+    development: bool = False
+    """Enables what only a development or demonstration system may have. Off in production."""
+
+    @model_validator(mode="after")
+    def _city_can_be_read(self) -> Self:
+        if self.city_file is None and not self.development:
+            raise ValueError("city_file is required outside development")
+        url = str(getattr(self, "public_url", ""))
+        if url and not self.development and not self.city.owns(url):
+            raise ValueError(f"public_url is of none of the domains in {self.city_file}")
+        return self
+
+    @property
+    def city(self) -> City:
+        """The city in `city_file`; of a development system without it the sample."""
+        return read_city(self.city_file or SAMPLE)
+
+
+class ServiceSettings(CitySettings):
     """What every service needs. Secrets have no default."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
@@ -131,8 +158,6 @@ class ServiceSettings(EnvironmentSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
-    development: bool = False
-    """Enables what only a development or demonstration system may have. Off in production."""
 
     @model_validator(mode="after")
     def _bus_has_an_address(self) -> Self:
@@ -162,6 +187,16 @@ def load(settings: type[S]) -> S:
         _ = sys.stderr.write("".join(f"{line}\n" for line in lines))
         raise SystemExit(2)
     return read
+
+
+def city_file(service: str) -> Path | None:
+    """`<SERVICE>_CITY_FILE` alone, for migrations: they fill the calendar of a new database."""
+
+    class FileSettings(EnvironmentSettings):
+        model_config = SettingsConfigDict(env_prefix=f"{service.upper()}_", extra="ignore")
+        city_file: Path | None = None
+
+    return load(FileSettings).city_file
 
 
 def database_url(service: str) -> str:

@@ -22,12 +22,13 @@ import orjson
 import typer
 
 from deploy.command_line import explained_errors, new_command
-from deploy.compose import YamlMap, containers
+from deploy.compose import CITY_VOLUME, YamlMap, containers
 from deploy.conformance import Check, record
 from deploy.containers.engine import Engine, EngineError
 from deploy.operate.new_secrets import write_missing
 from deploy.processes import processes
 from deploy.versions import ROOT, current_version
+from shared.city import SAMPLE
 
 FOLDER = Path(__file__).resolve().parent
 CACHE = Path("/var/tmp/tongban-containers")  # noqa: S108 - for all clones of this machine
@@ -87,8 +88,6 @@ def development_overlay() -> str:
     """
     lines = ["services:"]
     for process in processes():
-        if process.role == "gateway":
-            continue
         lines.append(f"  {process.name}:")
         if process.name == "exchange-worker":
             lines += ["    network_mode: service:exchange-api", "    networks: !reset null"]
@@ -106,7 +105,8 @@ def _demonstration() -> YamlMap:
         f" && python -m deploy.demo --target {URL} --accounts /tmp/accounts.json --recount"
     )
     container = dict(containers()["operate"])
-    del container["networks"], container["volumes"]
+    container["volumes"] = [CITY_VOLUME]
+    del container["networks"]
     container["profiles"] = ["demo"]
     container["network_mode"] = "service:exchange-api"
     container["entrypoint"] = ["sh", "-c"]
@@ -125,6 +125,7 @@ def _platform(engine: Engine, folder: Path) -> Generator[tuple[list[str], dict[s
         "SECRETS": str(secrets),
         "BACKUPS": str(folder / "backups"),
         "PUBLIC_URL": URL,
+        "CITY": str(SAMPLE.parent),
         "REGIONAL_URL": "http://127.0.0.1:8300",
         "POSTGRES_IMAGE": "tongban-stand-in/postgres",
         "KAFKA_IMAGE": "tongban-stand-in/kafka",

@@ -45,7 +45,7 @@ async def running_simulator(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     process = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as control:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while not await _answers(control):
                 if time.monotonic() > deadline or process.poll() is not None:
                     raise ScenarioError("the simulator of the regional platform does not start")

@@ -25,6 +25,9 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.city import read_city
+from shared.domain.workdays import seeding
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_TIMEOUT = "5s"
 NOTIFY_OUTBOX = """
@@ -286,6 +289,16 @@ def _settings_url(service: str) -> str:
     return database_url(service)
 
 
+def _calendar_of(service: str) -> Path | None:
+    """The days with which the calendar of a new database begins."""
+    from shared.settings import city_file
+
+    file = city_file(service)
+    if file is None:
+        return None
+    return read_city(file).calendar.seed
+
+
 def main(arguments: Sequence[str]) -> int:
     """`upgrade SERVICE…` or `check SERVICE…`; status 1 when a check finds a difference."""
     if len(arguments) < 2 or arguments[0] not in {"upgrade", "check"}:
@@ -295,7 +308,8 @@ def main(arguments: Sequence[str]) -> int:
     different = False
     for service in services:
         work = upgrade if verb == "upgrade" else drift
-        found = asyncio.run(run_on(_settings_url(service), work, service))
+        with seeding(_calendar_of(service)):
+            found = asyncio.run(run_on(_settings_url(service), work, service))
         for difference in found or ():
             different = True
             _ = sys.stderr.write(f"{service}: {difference}\n")

@@ -114,7 +114,11 @@ def create_app(
     data_key = base64.b64decode(settings.data_key.get_secret_value())
     cursor_key = derived_key(data_key, purpose="cursor")
     app.build_middleware_stack = lambda: RequestScope(
-        inner(), service, cursor_key=cursor_key, unreviewed=settings.show_unreviewed_texts
+        inner(),
+        service,
+        cursor_key=cursor_key,
+        unreviewed=settings.show_unreviewed_texts,
+        languages=settings.city.languages,
     )
     return app
 

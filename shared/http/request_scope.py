@@ -21,7 +21,7 @@ from shared.http.problems import (
     unexpected,
 )
 from shared.pagination import QueryOfCursor, cursors_for
-from shared.texts import Reader, choose_language, reading
+from shared.texts import LANGUAGES, Reader, choose_language, reading
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -74,12 +74,19 @@ class RequestScope:
     """
 
     def __init__(
-        self, app: ASGIApp, service: str, *, cursor_key: bytes, unreviewed: bool = False
+        self,
+        app: ASGIApp,
+        service: str,
+        *,
+        cursor_key: bytes,
+        unreviewed: bool = False,
+        languages: tuple[str, ...] = LANGUAGES,
     ) -> None:
         self.app = app
         self.service = service
         self._cursor_key = cursor_key
         self._unreviewed = unreviewed
+        self._languages = languages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] != "http":
@@ -89,7 +96,8 @@ class RequestScope:
         about = _context_of(headers)
         request_id = about.request_id
         accepted = headers.get(b"accept-language", b"").decode("latin-1")
-        reader = Reader(choose_language(accepted), self._unreviewed)
+        language = choose_language(accepted, self._languages)
+        reader = Reader(language, self._unreviewed, self._languages)
         query = QueryOfCursor(self._cursor_key, scope["path"], scope["query_string"])
         with context.using(about), reading(reader), cursors_for(query):
             await self._answer(scope, receive, send=send, request_id=request_id)
