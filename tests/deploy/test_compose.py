@@ -14,9 +14,18 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from deploy.compose import FILE, ROLES, compose_text, containers, secret_names
+from deploy.compose import (
+    CITY_FOLDER,
+    CITY_VOLUME,
+    FILE,
+    ROLES,
+    compose_text,
+    containers,
+    secret_names,
+)
 from deploy.operate.new_secrets import write_missing
 from deploy.processes import SERVICES, processes
+from shared.city import SAMPLE
 
 SERVICES_OF_FILE: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))[
     "services"
@@ -74,6 +83,10 @@ def test_environment_of_a_container_satisfies_its_settings(
             # The container sees only the secrets that it lists.
             assert Path(value).name in secrets
             value = str(tmp_path / Path(value).name)
+        elif variable.endswith("_CITY_FILE"):
+            assert value == f"{CITY_FOLDER}/{SAMPLE.name}"
+            assert CITY_VOLUME in container["volumes"]
+            value = str(SAMPLE)
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:[^}]*\}", "http://x", value))
 
     settings: BaseSettings = import_module(f"{module}.settings").Settings()
