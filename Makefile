@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # `--port "8123"` where a value is given, and nothing where it is not.
 option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help run stack demo sandbox-peer test coverage faults check static measure docs texts bench lock clean
+.PHONY: help run stack demo sandbox-peer test coverage faults check static measure docs texts containers bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -36,8 +36,8 @@ run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, o
 stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
 	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS))
 
-demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TARGET=http://…), or on one of its own
-	@$(BIN)/python -m deploy.demo $(call option,target,$(TARGET)) $(call option,data,$(DATA))
+demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TARGET=http://…, ACCOUNTS=file), or on one of its own
+	@$(BIN)/python -m deploy.demo $(call option,target,$(TARGET)) $(call option,accounts,$(ACCOUNTS)) $(call option,data,$(DATA))
 
 sandbox-peer: $(VENV)/run.stamp ## A peer for trying the exchange of a running platform: key pair, account, peer (NAME=…, TARGET=http://…)
 	@$(BIN)/python -m deploy.sandbox_peer $(call option,name,$(NAME)) $(call option,target,$(TARGET)) $(call option,data,$(DATA))
@@ -71,6 +71,9 @@ docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-comp
 	@$(BIN)/python -m deploy.docs
 	@$(BIN)/python -m deploy.compose
 
+containers: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Build the image, start docker-compose.yml on a real engine, play the demo (root; some minutes)
+	@$(BIN)/python -m deploy.containers
+
 texts: $(VENV)/dev.stamp ## List the texts that no native reader has approved yet
 	@$(BIN)/python -m deploy.texts list-unreviewed
 
@@ -78,8 +81,10 @@ bench: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Measure the rows of the target
 	@$(BIN)/python -m bench $(ROW) $(if $(QUICK),--quick)
 	@$(BIN)/python -m bench.report
 
+# The image has everything but the embedded PostgreSQL, hence a lock file of its own.
 lock: ## Resolve the lock files again (needs uv)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal --extra embedded pyproject.toml -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal -c requirements.lock pyproject.toml -o requirements-runtime.lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-strip-extras --universal --extra embedded --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what was installed and generated here (data under var/ too)

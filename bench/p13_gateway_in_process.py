@@ -18,6 +18,7 @@ from bench.harness import Figure, Options, at_most, run
 from bench.stack_fixture import jwks, token
 from gateway.main import create_gateway
 from gateway.settings import Settings
+from shared.city import SAMPLE
 from shared.security.tokens import StaticKeys, TokenVerifier
 
 PATH = "/api/v1/cases/files/019a0000-0000-7000-8000-000000000000"
@@ -75,6 +76,7 @@ async def _spend(app: ASGIApp, scope: dict[str, Any], count: int) -> float:
 async def _rounds(options: Options) -> list[tuple[float, float]]:
     lots = 1e9
     settings = Settings(
+        city_file=SAMPLE,
         jwks_url="http://127.0.0.1:1/",
         revocations_url="http://127.0.0.1:1/",
         rate_per_caller=lots,

@@ -36,6 +36,7 @@ from services.licenses.schemas.checks import CheckLicense
 from services.licenses.settings import Settings
 from services.licenses.use_cases import checks, collect, issue, types
 from shared import clock
+from shared.city import SAMPLE
 from shared.database import migrations
 from shared.database.guess_limits import GuessLimit
 from shared.database.session import Database
@@ -142,6 +143,7 @@ def _id_number(n: int) -> str:
 async def _open(postgres: EmbeddedPostgres) -> Office:
     dsn = postgres.dsn("tongban_licenses")
     settings = Settings(
+        city_file=SAMPLE,
         database_url=dsn,  # pyright: ignore[reportArgumentType]
         data_key=base64.b64encode(DATA_KEY).decode(),  # pyright: ignore[reportArgumentType]
         platform_key=base64.b64encode(PLATFORM_KEY).decode(),  # pyright: ignore[reportArgumentType]

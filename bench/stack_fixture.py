@@ -25,6 +25,7 @@ from services.cases.consumer import copy_matter
 from services.cases.main import build
 from services.cases.settings import Settings
 from shared import clock
+from shared.city import SAMPLE
 from shared.database import migrations
 from shared.domain.guides import MatterDocument, PersonalGuide, personal_guide
 from shared.events.matters import MatterPublished
@@ -119,6 +120,7 @@ async def open_stack_fixture(
     """
     dsn = postgres.dsn("tongban_cases")
     settings = Settings(
+        city_file=SAMPLE,
         database_url=dsn,  # pyright: ignore[reportArgumentType]
         data_key=base64.b64encode(b"b" * 32).decode(),  # pyright: ignore[reportArgumentType]
         platform_key=base64.b64encode(b"p" * 32).decode(),  # pyright: ignore[reportArgumentType]

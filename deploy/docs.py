@@ -18,8 +18,9 @@ from deploy.embedded import SERVICES
 from gateway.documents import document_path
 from gateway.templates import FILE as TEMPLATES
 from services.exchange.events.model.contract import asyncapi as external_asyncapi
-from services.exchange.events.model.external import City
-from services.exchange.settings import CitySettings
+from services.exchange.events.views import city_of
+from services.exchange.settings import OutsideSettings
+from shared.city import SAMPLE
 from shared.events.base import registered_events, topic_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ def openapi(service: str) -> dict[str, Any]:
         jwks_url="http://127.0.0.1:1/",
         bus="local",
         bus_database_url=NOWHERE,
+        city_file=SAMPLE,
     )
     return import_module(f"services.{service}.main").build(settings).openapi()
 
@@ -73,8 +75,7 @@ def external() -> dict[str, Any]:
 
     exchange serves the same document with the settings of its city.
     """
-    told = {name: field.default for name, field in CitySettings.model_fields.items()}
-    return external_asyncapi(City(told["city_code"], told["city_name"], told["public_url"]))
+    return external_asyncapi(city_of(OutsideSettings(city_file=SAMPLE)))
 
 
 def documents() -> dict[str, bytes]:

@@ -150,7 +150,9 @@ class EmbeddedPlatform:
         gateway = await self._start_gateway(apps, stack)
         database = open_database(settings["identity"], 1)
         _ = stack.push_async_callback(database.close)
-        await load.load_once(self.folder, database)
+        await load.load_once(
+            self.folder.url, account_file=self.folder.account_file, identity=database
+        )
         gateway.sample_loaded = True
         # The gateway may not yet have asked for the keys and the ended sessions.
         await _wait_ready(self.folder.url)
@@ -204,6 +206,7 @@ class EmbeddedPlatform:
             jwks_url=self._jwks_url,
             revocations_url=f"{self._internal_url}/internal/revocations",
             port=self.folder.port,
+            development=True,
         )
         gateway = _GatewayOfEmbedded(create_gateway(settings, upstreams=dict(apps)))
         server = _Server(gateway, self.folder.port)

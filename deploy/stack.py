@@ -27,6 +27,7 @@ from deploy.processes import GATEWAY_PORT, SERVICES, Deployment, processes
 from deploy.run_folder import RunFolder, refuse_taken_ports
 from deploy.sample import load
 from deploy.stop_signals import StopSignals
+from shared.city import SAMPLE
 from shared.database import migrations
 from shared.database.session import Database
 
@@ -88,9 +89,7 @@ class Stack:
     @property
     def deployment(self) -> Deployment:
         return Deployment(
-            database=lambda service: self.postgres.dsn(f"tongban_{service}"),
-            data_key=lambda _service: self.folder.key("data"),
-            platform_key=self.folder.key("platform"),
+            secrets=self._secrets,
             kafka=self.kafka.bootstrap,
             kafka_replication=self.kafka.copies,
             host_of=lambda _process: "127.0.0.1",
@@ -101,7 +100,15 @@ class Stack:
             development=True,
             processes=self.topology,
             gateway_port=self.folder.port,
+            city_file=str(SAMPLE),
         )
+
+    def _secrets(self, service: str) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.postgres.dsn(f"tongban_{service}"),
+            "DATA_KEY": self.folder.key("data"),
+            "PLATFORM_KEY": self.folder.key("platform"),
+        }
 
     def start(self) -> None:
         """Start everything in order; return when every process is ready.
@@ -126,7 +133,9 @@ class Stack:
         url, key = self.postgres.dsn("tongban_identity"), self.folder.key("data")
         database = Database(url, data_key=base64.b64decode(key), pool_size=1)
         try:
-            await load.load_once(self.folder, database)
+            await load.load_once(
+                self.folder.url, account_file=self.folder.account_file, identity=database
+            )
         finally:
             await database.close()
 

@@ -65,6 +65,7 @@ def create_gateway(
         documents=documents,
         public_url=settings.public_url,
         drain=ending,
+        city=settings.city,
     )
     rest.include_router(router)
 

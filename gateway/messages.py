@@ -68,10 +68,18 @@ class Answer:
         await self._send(message)
 
     async def refuse(
-        self, refusal: RefusalError, scope: Scope, *, request_id: str, unreviewed: bool
+        self,
+        refusal: RefusalError,
+        scope: Scope,
+        *,
+        request_id: str,
+        unreviewed: bool,
+        languages: tuple[str, ...],
     ) -> None:
         """Answer with a problem document of the gateway."""
-        headers, body = refusal.answer(scope, request_id=request_id, unreviewed=unreviewed)
+        headers, body = refusal.answer(
+            scope, request_id=request_id, unreviewed=unreviewed, languages=languages
+        )
         if scope["method"] == "HEAD":
             body = b""
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})

@@ -20,6 +20,7 @@ from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
 from gateway.request_log import request_log
 from gateway.templates import UNMATCHED
+from shared.city import City
 from shared.http.server import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
@@ -97,11 +98,13 @@ def pages(
     documents: Documents,
     public_url: str,
     drain: Drain,
+    city: City,
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
     add_probes(router, forwarder, feed=feed, drain=drain)
     _add_documents(router, documents, public_url=public_url)
+    _add_city(router, city)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
     for name in ASSETS:
@@ -136,6 +139,16 @@ def add_probes(
     @router.get("/metrics")
     async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _add_city(router: APIRouter, city: City) -> None:
+    """Which city this is, for portals and integrators: codes, hours, languages, calendar."""
+    public = city.model_dump(mode="json", exclude={"domains": True, "calendar": {"seed"}})
+    content = orjson.dumps(public)
+
+    @router.get("/city.json")
+    async def read_city() -> Response:  # pyright: ignore[reportUnusedFunction] - a route
+        return Response(content, headers=SAFE, media_type="application/json")
 
 
 def _add_documents(router: APIRouter, documents: Documents, *, public_url: str) -> None:

@@ -33,13 +33,16 @@ class RefusalError(ProblemError):
         if wait is not None:
             self.wire_headers.append((b"retry-after", b"%d" % (int(wait) + 1)))
 
-    def answer(self, scope: Scope, *, request_id: str, unreviewed: bool) -> tuple[Headers, bytes]:
+    def answer(
+        self, scope: Scope, *, request_id: str, unreviewed: bool, languages: tuple[str, ...]
+    ) -> tuple[Headers, bytes]:
         """Headers and body of the problem document."""
         accepted = b""
         for name, value in scope["headers"]:
             if name == b"accept-language":
                 accepted = value
-        reader = Reader(choose_language(accepted.decode("latin-1")), unreviewed)
+        language = choose_language(accepted.decode("latin-1"), languages)
+        reader = Reader(language, unreviewed, languages)
         body = problem_body(self, instance=scope["path"], trace_id=request_id, reader=reader)
         headers: Headers = [
             (b"content-type", PROBLEM_TYPE.encode()),

@@ -150,6 +150,7 @@ class Forwarder:
                 scope,
                 request_id=request_id,
                 unreviewed=self._settings.show_unreviewed_texts,
+                languages=self._settings.city.languages,
             )
         except ClientGone:
             answer.status = CLIENT_GONE

@@ -3,15 +3,15 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port
+from shared.settings import CitySettings, Port
 
 Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
 """Requests a second, and requests at once."""
 
 
-class Settings(BaseSettings):
+class Settings(CitySettings):
     """`upstreams`: service name → base URL or a list of them, as JSON.
 
     Times in seconds, rates per second.

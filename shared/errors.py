@@ -100,7 +100,7 @@ class FieldError:
 
     def text(self, reader: Reader | None = None) -> str:
         """The message in the language of `reader`, by default of the request at hand."""
-        language, unreviewed = reader or current_reader()
+        language, unreviewed, _ = reader or current_reader()
         return render(
             self.context,
             message=self.message,
@@ -165,7 +165,7 @@ class ProblemError(Exception):
 
     def text(self, reader: Reader | None = None) -> str:
         """The detail in the language of `reader`, by default of the request at hand."""
-        language, unreviewed = reader or current_reader()
+        language, unreviewed, _ = reader or current_reader()
         return render(
             self.code,
             message=self.template,
@@ -276,7 +276,7 @@ def problem_body(
 
     `status` and `code` replace those of the problem's class.
     """
-    language, unreviewed = reader or current_reader()
+    language, unreviewed, _ = reader or current_reader()
     answered_code = code or problem.code
     document = {
         "type": f"urn:tongban:problem:{answered_code}",

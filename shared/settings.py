@@ -2,14 +2,27 @@
 
 Each service subclasses `ServiceSettings` with its own prefix (`CASES_`, …). Nothing else reads the
 environment.
+
+Every setting can also come from a file, as orchestrators hand out secrets: `CASES_DATA_KEY_FILE`
+names a file whose content, without surrounding white space, is the value of `CASES_DATA_KEY`.
 """
 
 import base64
+import os
 import sys
-from typing import Annotated, Literal, Self, TypeVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from shared.city import SAMPLE, City, read_city
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -29,7 +42,99 @@ SecretKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class ServiceSettings(BaseSettings):
+class FileFault(NamedTuple):
+    """A `…_FILE` variable that cannot be used: field, name of the variable, and why."""
+
+    field: str
+    variable: str
+    why: str
+
+
+class _ValuesOfFiles(NamedTuple):
+    values: dict[str, str]
+    """Environment variable in lower case → the content of the file."""
+    faults: list[FileFault]
+
+
+def _read_files(settings: type[BaseSettings]) -> _ValuesOfFiles:
+    """What the `…_FILE` variables of these settings name."""
+    environment = {name.lower(): value for name, value in os.environ.items()}
+    prefix = settings.model_config.get("env_prefix", "").lower()
+    found = _ValuesOfFiles({}, [])
+    for field in settings.model_fields:
+        name = f"{prefix}{field}"
+        path = environment.get(f"{name}_file")
+        # `city_file` is a setting itself: its value is the path.
+        if path is None or f"{field}_file" in settings.model_fields:
+            continue
+        try:
+            found.values[name] = _read_file(name, path=path, environment=environment)
+        except ValueError as error:
+            found.faults.append(FileFault(field, f"{name}_file".upper(), str(error)))
+    return found
+
+
+def _read_file(name: str, *, path: str, environment: Mapping[str, str]) -> str:
+    """The value in a file. Raises: `ValueError` with what is wrong, never with the value."""
+    if name in environment:
+        raise ValueError(f"{name.upper()} is given as well")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+class _FileSource(EnvSettingsSource):
+    """Reads the files as if their contents stood in the environment."""
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        return {**_read_files(self.settings_cls).values}
+
+
+class EnvironmentSettings(BaseSettings):
+    """Base of all settings: from the environment, or from a file that `<NAME>_FILE` names."""
+
+    # The signature is the library's.
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0917
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class CitySettings(EnvironmentSettings):
+    """Which city is served. Nothing of it is secret."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    city_file: Path | None = None
+    """The TOML file of the city (`shared/city.py`); required outside development."""
+    development: bool = False
+    """Enables what only a development or demonstration system may have. Off in production."""
+
+    @model_validator(mode="after")
+    def _city_can_be_read(self) -> Self:
+        if self.city_file is None and not self.development:
+            raise ValueError("city_file is required outside development")
+        url = str(getattr(self, "public_url", ""))
+        if url and not self.development and not self.city.owns(url):
+            raise ValueError(f"public_url is of none of the domains in {self.city_file}")
+        return self
+
+    @property
+    def city(self) -> City:
+        """The city in `city_file`; of a development system without it the sample."""
+        return read_city(self.city_file or SAMPLE)
+
+
+class ServiceSettings(CitySettings):
     """What every service needs. Secrets have no default."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
@@ -63,8 +168,6 @@ class ServiceSettings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
-    development: bool = False
-    """Enables what only a development or demonstration system may have. Off in production."""
 
     @property
     def replication(self) -> int:
@@ -86,20 +189,39 @@ class ServiceSettings(BaseSettings):
 
 def load(settings: type[S]) -> S:
     """Read the settings or end the process with status 2 and one line per fault (never a value)."""
+    faults = _read_files(settings).faults
+    lines = [f"setting {fault.variable}: {fault.why}" for fault in faults]
+    read: S | None = None
     try:
-        return settings()
+        read = settings()
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
+        told = {fault.field for fault in faults}
         for fault in error.errors(include_input=False, include_url=False):
-            name = prefix + "_".join(str(part) for part in fault["loc"])
-            _ = sys.stderr.write(f"setting {name.upper()}: {fault['msg']}\n")
-        raise SystemExit(2) from None
+            field = "_".join(str(part) for part in fault["loc"])
+            # That it is missing is only what follows from the fault of its file.
+            if field not in told:
+                lines.append(f"setting {(prefix + field).upper()}: {fault['msg']}")
+    if read is None or lines:
+        _ = sys.stderr.write("".join(f"{line}\n" for line in lines))
+        raise SystemExit(2)
+    return read
+
+
+def city_file(service: str) -> Path | None:
+    """`<SERVICE>_CITY_FILE` alone, for migrations: they fill the calendar of a new database."""
+
+    class FileSettings(EnvironmentSettings):
+        model_config = SettingsConfigDict(env_prefix=f"{service.upper()}_", extra="ignore")
+        city_file: Path | None = None
+
+    return load(FileSettings).city_file
 
 
 def database_url(service: str) -> str:
     """`<SERVICE>_DATABASE_URL` alone: all that migrations need."""
 
-    class DatabaseSettings(BaseSettings):
+    class DatabaseSettings(EnvironmentSettings):
         model_config = SettingsConfigDict(env_prefix=f"{service.upper()}_", extra="ignore")
         database_url: SecretStr
 

@@ -24,10 +24,14 @@ MAX_HEADER = 200
 
 
 class Reader(NamedTuple):
-    """Who reads a text: the language, and whether unreviewed Tibetan may be shown."""
+    """Who reads a text: the language, whether unreviewed Tibetan may be shown.
+
+    `languages` are the city's.
+    """
 
     language: str = DEFAULT_LANGUAGE
     unreviewed: bool = False
+    languages: tuple[str, ...] = LANGUAGES
 
 
 class Choices(tuple[str, ...]):
@@ -54,20 +58,20 @@ def reading(reader: Reader) -> Generator[None]:
         _reader.reset(token)
 
 
-def choose_language(accept_language: str) -> str:
-    """The first of our languages that the header `Accept-Language` prefers; else Chinese."""
-    return _choose_language(accept_language[:MAX_HEADER])
+def choose_language(accept_language: str, languages: tuple[str, ...] = LANGUAGES) -> str:
+    """The first of the city's languages that the header `Accept-Language` prefers; else Chinese."""
+    return _choose_language(accept_language[:MAX_HEADER], languages)
 
 
 @lru_cache(maxsize=512)  # asked once a request, and clients send the same few headers
-def _choose_language(accept_language: str) -> str:
+def _choose_language(accept_language: str, languages: tuple[str, ...]) -> str:
     best = 0.0
     chosen = DEFAULT_LANGUAGE
     for part in accept_language.split(","):
         tag, _, parameter = part.strip().partition(";")
         language = tag.strip().lower().split("-")[0]
         weight = _weight(parameter)
-        if language in LANGUAGES and weight > best:
+        if language in languages and weight > best:
             best = weight
             chosen = language
     return chosen

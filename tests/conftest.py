@@ -9,6 +9,7 @@ production does.
 
 import asyncio
 import base64
+import os
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -25,7 +26,9 @@ import pytest
 
 from deploy.broker import KafkaBroker
 from deploy.postgres import EmbeddedPostgres
+from deploy.processes import SERVICES
 from shared import logs
+from shared.city import SAMPLE
 from shared.database import migrations
 from shared.database.session import Database
 from shared.events.base import Envelope, parse_envelope
@@ -34,6 +37,10 @@ from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.security.tokens import TokenVerifier
 from tests.builders.tokens import TestKeys
+
+for _name in (*SERVICES, "gateway"):
+    # Nothing starts without a city; tests say so where they need another one.
+    os.environ[f"{_name.upper()}_CITY_FILE"] = str(SAMPLE)
 
 DATA_KEY = base64.b64encode(b"k" * 32).decode()
 PLATFORM_KEY = base64.b64encode(b"p" * 32).decode()
@@ -285,7 +292,7 @@ async def client_of(databases: Databases, verifier: TokenVerifier) -> AsyncGener
 
 
 def service_settings(service: str, url: str, **changes: Any) -> Any:
-    """Settings of a service under test; the environment plays no part."""
+    """Settings of a service under test; of the environment only the city plays a part."""
     values: dict[str, Any] = {
         "database_url": url,
         "data_key": DATA_KEY,

@@ -1,8 +1,12 @@
 """`make demo`, or `python -m deploy.demo --help`: play the scenario, print each step.
 
 It ends with status 1 when a figure differs. Without a target it plays on the platform on port
-8000. When none runs there it starts one in a folder that it removes afterwards. The recount needs
-the databases, so the platform must run on this machine.
+8000. When none runs there it starts one in a folder that it removes afterwards.
+
+A platform of this machine is found by its folder. Any other development system is reached by its
+address and the file of its sample accounts (`--accounts`); what is counted again from the databases
+then needs `--recount` and their addresses in the environment (`<SERVICE>_DATABASE_URL`). The
+demonstration listens for events on 127.0.0.1, so exchange must be able to reach it there.
 """
 
 import asyncio
@@ -24,32 +28,39 @@ from deploy.broker import die_with_parent
 from deploy.command_line import explained_errors, new_command
 from deploy.demo import licenses, peer, ratings, region, scenario, subscriber
 from deploy.demo.answers import Case, DailyReport
-from deploy.demo.context import DemoContext, ScenarioError, open_demo
+from deploy.demo.context import DemoContext, ScenarioError, Target, open_demo
 from deploy.demo.scenario import Cell, Citizen
 from deploy.errors import DeployError
 from deploy.operate.rebuild import rebuild
 from deploy.operate.recount.figures import count_day
 from deploy.postgres import free_port
-from deploy.processes import GATEWAY_PORT
+from deploy.processes import GATEWAY_PORT, REGION_PORT_OFFSET, SERVICES
 from deploy.run_folder import VAR, find_platform
 from deploy.sample.accounts import SYSTEM
 from shared import clock
+from shared.settings import database_url
 
 DEFAULT = f"http://127.0.0.1:{GATEWAY_PORT}"
 
 
-async def play(target: str, under: Path) -> list[str]:
-    """Play everything on the platform at `target`, whose data lie below the folder `under`.
-
-    Returns the differences that were found. Raises: `DeployError`.
-    """
-    platform = find_platform(target, under)
+def find_target(url: str, under: Path) -> Target:
+    """The platform of this machine at `url`, with its data below `under`. Raises: `DeployError`."""
+    platform = find_platform(url, under)
     if platform is None:
         raise DeployError(
-            f"no platform of this machine serves {target}; start one with make run or make stack"
+            f"本机没有平台提供 {url}:请用 make run 或 make stack 启动一个,"
+            "或者用 ACCOUNTS=文件 指出另一平台的示例账号。\n"
+            f"no platform of this machine serves {url}; start one with make run or make stack,"
+            " or name the sample accounts of another one: ACCOUNTS=FILE"
         )
-    async with open_demo(platform) as demo:
-        demo.say(f"Playing on {platform.folder.url} ({platform.kind})")
+    folder = platform.folder
+    return Target(folder.url, folder.account_file, folder.regional_url, platform.databases)
+
+
+async def play(target: Target) -> list[str]:
+    """Play everything on a platform. Returns the differences that were found."""
+    async with open_demo(target) as demo:
+        demo.say(f"Playing on {target.url}")
         try:
             await _play_sections(demo)
         except (ScenarioError, httpx.HTTPError) as error:
@@ -98,6 +109,9 @@ async def _play_rating(demo: DemoContext, citizen: Citizen) -> None:
 
 async def _count(demo: DemoContext, day: date) -> None:
     """日报: equal to a recount of the services' own databases, before and after a rebuild."""
+    if not demo.databases:
+        demo.section("Not counted again: that needs --recount and the databases")
+        return
     demo.section("The daily report, and a count of the services' own databases")
     # From here on nothing of the day changes, so the two must become equal.
     counted = await count_day(demo.databases, day)
@@ -222,12 +236,36 @@ def _conclude(differences: list[str]) -> None:
 cli = new_command()
 
 
+def _named_target(url: str, account_file: Path, *, with_databases: bool) -> Target:
+    """A platform that is known by its address and the file of its sample accounts."""
+    port = httpx.URL(url).port or GATEWAY_PORT
+    databases: dict[str, str] = {}
+    if with_databases:
+        for service in SERVICES:
+            databases[service] = database_url(service)
+    regional_url = f"http://127.0.0.1:{port + REGION_PORT_OFFSET}"
+    return Target(url.rstrip("/"), account_file, regional_url, databases)
+
+
 @cli.command()
 def main(
     *,
     target: Annotated[
         str | None, typer.Option(metavar="URL", help=f"the platform to play on  [{DEFAULT}]")
     ] = None,
+    account_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--accounts",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="sample accounts of the target (python -m deploy.sample makes them)",
+        ),
+    ] = None,
+    with_databases: Annotated[
+        bool, typer.Option("--recount", help="count again from the databases of the environment")
+    ] = False,
     under: Annotated[
         Path,
         typer.Option(
@@ -235,13 +273,16 @@ def main(
         ),
     ] = VAR,
 ) -> None:
-    """Play a whole day on a platform of this machine, and check every figure."""
+    """Play a whole day on a development system, and check every figure."""
     with explained_errors():
-        if target is not None or find_platform(DEFAULT, under) is not None:
-            differences = asyncio.run(play(target or DEFAULT, under))
+        if account_file is not None:
+            named = _named_target(target or DEFAULT, account_file, with_databases=with_databases)
+            differences = asyncio.run(play(named))
+        elif target is not None or find_platform(DEFAULT, under) is not None:
+            differences = asyncio.run(play(find_target(target or DEFAULT, under)))
         else:
             with _own_platform() as (url, folder):
-                differences = asyncio.run(play(url, folder))
+                differences = asyncio.run(play(find_target(url, folder)))
     _conclude(differences)
 
 

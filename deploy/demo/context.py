@@ -5,12 +5,13 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
 
 from deploy.demo.answers import SmsMessage
-from deploy.run_folder import RunFolder, RunningPlatform
 from deploy.sample import accounts
 from deploy.sample.accounts import Account, Headers
 
@@ -30,17 +31,31 @@ def if_match(revision: int) -> Headers:
     return {"If-Match": f'"{revision}"'}
 
 
+@dataclass(frozen=True)
+class Target:
+    """A platform to play on.
+
+    Its address, the file of its sample accounts, where it expects the regional platform, and the
+    URLs of its databases by service. Without databases nothing is counted and nothing rebuilt.
+    """
+
+    url: str
+    account_file: Path
+    regional_url: str
+    databases: Mapping[str, str]
+
+
 class DemoContext:
     """One run of the scenario against a platform."""
 
-    def __init__(self, platform: RunningPlatform, client: httpx.AsyncClient) -> None:
-        self.folder: RunFolder = platform.folder
-        self.databases = platform.databases
+    def __init__(self, target: Target, client: httpx.AsyncClient) -> None:
+        self.regional_url = target.regional_url
+        self.databases = target.databases
         self.client = client
         self.differences: list[str] = []
         self.run_id = format(int(time.time()), "x")
         """Part of every number that must be new in each run."""
-        self._accounts = accounts.read(self.folder.account_file)
+        self._accounts = accounts.read(target.account_file)
         self._signed_in: dict[str, Headers] = {}
 
     def say(self, message: str) -> None:
@@ -151,7 +166,7 @@ def _expect(answer: httpx.Response, status: int) -> httpx.Response:
 
 
 @asynccontextmanager
-async def open_demo(platform: RunningPlatform) -> AsyncGenerator[DemoContext]:
-    url = f"{platform.folder.url}/api/v1"
+async def open_demo(target: Target) -> AsyncGenerator[DemoContext]:
+    url = f"{target.url}/api/v1"
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
-        yield DemoContext(platform, client)
+        yield DemoContext(target, client)

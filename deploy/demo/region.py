@@ -45,7 +45,7 @@ async def running_simulator(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     process = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as control:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while not await _answers(control):
                 if time.monotonic() > deadline or process.poll() is not None:
                     raise ScenarioError("the simulator of the regional platform does not start")
@@ -72,7 +72,7 @@ async def reconcile(demo: DemoContext) -> None:
         "area_code": catalogue.CITY,
         "department_code": "region",
     }
-    async with running_simulator(demo.folder.regional_url) as control:
+    async with running_simulator(demo.regional_url) as control:
         keys: list[PublicKey] = (await control.get("/keys")).json()["keys"]
         pinned: PublicKey = {"kid": keys[0]["kid"], "x": keys[0]["x"]}
         region = await peer.upsert_peer(demo, "region", body=body, key=pinned)

@@ -80,13 +80,13 @@ BUREAU = (catalogue.CITY, catalogue.department_code(catalogue.CITY, bureau="mark
 class UnfinishedAccounts:
     """The accounts made so far, on disk, so that a load that was interrupted can go on.
 
-    `finish` turns the file into `accounts.json`, whose presence says that the sample is complete.
+    `finish` turns the file into the account file, whose presence says that the sample is complete.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, account_file: Path) -> None:
         self.made: dict[str, Account] = {}
-        self._path = folder.path / "accounts.unfinished.json"
-        self._final = folder.account_file
+        self._path = account_file.with_suffix(".unfinished.json")
+        self._final = account_file
         if self._path.exists():
             self.made = read(self._path)
 
@@ -99,6 +99,11 @@ class UnfinishedAccounts:
 
     def finish(self) -> None:
         _ = self._path.replace(self._final)
+
+
+def are_complete(account_file: Path) -> bool:
+    """Whether the sample was loaded to its end."""
+    return account_file.exists()
 
 
 def read(path: Path) -> dict[str, Account]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import httpx
 import orjson
@@ -18,18 +19,19 @@ from shared.database.session import Database
 DOCUMENTS_PER_REQUEST = 50
 
 
-async def load_once(folder: RunFolder, identity: Database) -> None:
+async def load_once(url: str, *, account_file: Path, identity: Database) -> None:
     """Accounts, areas, departments, licence types, the catalogue and bundles, unless all are there.
 
     Every step may be done again, so that a load that was interrupted goes on at the next start.
-    `identity` is the service's database. Raises: `DeployError`, `httpx.HTTPError`.
+    `url` is the platform's, `account_file` gets the accounts with their secrets, `identity` is the
+    service's database. Raises: `DeployError`, `httpx.HTTPError`.
     """
-    if folder.account_file.exists():
+    if accounts.are_complete(account_file):
         return
-    unfinished = accounts.UnfinishedAccounts(folder)
+    unfinished = accounts.UnfinishedAccounts(account_file)
     administrator = await accounts.make_administrator(identity, unfinished)
-    url = f"{folder.url}/api/v1"
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+    base = f"{url}/api/v1"
+    async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False) as client:
         headers = await accounts.sign_in(client, administrator)
         body = catalogue.directory()
         answer = await client.put("/matters/directory", json=body, headers=headers)

@@ -22,7 +22,7 @@ Overseer = Annotated[Caller, Depends(with_role("supervisor", "administrator"))]
 
 
 async def _publisher(caller: Overseer, settings: Config) -> Caller:
-    if "administrator" not in caller.roles and caller.area != settings.city_code:
+    if "administrator" not in caller.roles and caller.area != settings.city.code:
         raise ForbiddenError("the report is the whole city's: this needs a supervisor of the city")
     return caller
 

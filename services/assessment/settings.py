@@ -12,5 +12,3 @@ class Settings(ServiceSettings):
 
     port: Port = 8107
     worker_port: Port = 8207
-    city_code: str = "540100000000"
-    """Area whose supervisors publish the day (区划代码): its report is the whole city's."""

@@ -15,8 +15,6 @@ class Settings(ServiceSettings):
     worker_port: Port = 8203
     storage_url: str = "var/uploads"
     """Where uploaded files are: a local folder or `s3://bucket/prefix`."""
-    city_code: str = "540100000000"
-    """Area code (区划) of the city, whose supervisors see every area."""
     extension_days_max: int = Field(default=10, ge=1, le=90)
     """Most working days by which an organ's head can extend the time of a case (延期, art. 42)."""
     trust_gateway: bool = True

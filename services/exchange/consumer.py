@@ -13,7 +13,7 @@ from services.exchange.events.model.external import FACTS
 from services.exchange.events.use_cases.log import append_events
 from services.exchange.events.views import city_of
 from services.exchange.region.use_cases import ledger
-from services.exchange.settings import CitySettings
+from services.exchange.settings import OutsideSettings
 from shared import clock
 from shared.events.base import Envelope
 from shared.events.cases import (
@@ -45,7 +45,7 @@ consumer = Consumer("exchange", period=0.05)
 
 @consumer.on_envelopes(*FACTS)
 async def append_visible(session: AsyncSession, envelopes: Sequence[Envelope]) -> None:
-    settings: CitySettings = consumer.settings or CitySettings()
+    settings: OutsideSettings = consumer.settings or OutsideSettings()
     _ = await append_events(session, envelopes, city=city_of(settings), now=clock.now())
 
 

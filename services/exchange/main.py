@@ -38,7 +38,7 @@ def build(
     )
     app.state.endpoints = Endpoints()
     # `peers` lies below `events` and must not import it.
-    app.state.peer_events = EventRights(settings.city_name)
+    app.state.peer_events = EventRights(settings.city.name)
     return app
 
 

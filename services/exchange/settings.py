@@ -1,12 +1,12 @@
 """Settings of the exchange service, prefix `EXCHANGE_`."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import CitySettings, Port, ServiceSettings
 
 
-class CitySettings(BaseSettings):
+class OutsideSettings(CitySettings):
     """What the outside sees of the city in every event.
 
     Nothing of it is secret, so that it can be read without the service's other settings.
@@ -14,15 +14,11 @@ class CitySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
 
-    city_code: str = Field(default="540100000000", pattern=r"^[0-9]{12}$")
-    """The city's own area code (区划代码): facts that belong to no county are the city's."""
-    city_name: str = Field(default="lhasa", pattern=r"^[a-z]{2,30}$")
-    """Stands in the external types: `cn.gov.<city_name>.…`."""
     public_url: str = "http://127.0.0.1:8000"
     """Where peers reach the platform: base of schema addresses, and origin in the handshake."""
 
 
-class Settings(CitySettings, ServiceSettings):
+class Settings(OutsideSettings, ServiceSettings):
     """How long things are kept, how endpoints are reached, and where the region is."""
 
     model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")

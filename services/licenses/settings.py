@@ -14,8 +14,6 @@ class Settings(ServiceSettings):
     port: Port = 8104
     worker_port: Port = 8204
     public_url: str = ""
-    city_code: str = "540100000000"
-    """区划 whose supervisors see the figures of every area."""
     trust_gateway: bool = True
     """Take the client's address from the last X-Forwarded-For entry, which the gateway sets."""
     check_window_seconds: int = Field(default=600, ge=1)

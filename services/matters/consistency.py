@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from shared.domain import codes
 from shared.domain.guides import HandlingItem, MatterDocument, check_question_tree, online_level
 from shared.errors import FieldError
+from shared.texts import current_reader
 
 PHONE = re.compile(
     r"0[0-9]{2,3}-[0-9]{7,8}(-[0-9]{1,6})?|1[3-9][0-9]{9}|12345|12333|12366|123[0-9]{2}"
@@ -305,9 +306,7 @@ def _phones(d: MatterDocument) -> Iterator[FieldError]:
         if phone is None:
             yield FieldError(field, "phones", message="is required")
         elif not PHONE.fullmatch(phone):
-            yield FieldError(
-                field, "phones", message="write it with its area code (Lhasa 0891), as 0891-6000001"
-            )
+            yield FieldError(field, "phones", message="write it as area code, hyphen and number")
     if d.consult_phone and d.consult_phone == d.complaint_phone:
         yield FieldError(
             "complaint_phone", "phones", message="must differ from the number for advice"
@@ -344,7 +343,7 @@ def _question_tree(d: MatterDocument) -> Iterator[FieldError]:
 
 
 def _tibetan_name(d: MatterDocument) -> Iterator[FieldError]:
-    if not d.name.bo:
+    if not d.name.bo and "bo" in current_reader().languages:
         yield FieldError("name.bo", "tibetan_name", message="has no Tibetan name")
 
 

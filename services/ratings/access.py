@@ -115,7 +115,7 @@ def office_of(caller: Caller) -> Office:
 def area_scope(caller: Caller, settings: Settings) -> str | None:
     """The area that an auditor or supervisor sees; None for those of the city, who see all."""
     # Those of the city itself oversee every district.
-    if caller.area == settings.city_code:
+    if caller.area == settings.city.code:
         return None
     # The empty code is that of no area: who belongs to none sees nothing.
     return caller.area or ""

@@ -1,12 +1,12 @@
 """Settings of the ratings service, prefix `RATINGS_`."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port, ServiceSettings
+from shared.settings import EnvironmentSettings, Port, ServiceSettings
 
 
-class Rules(BaseSettings):
+class Rules(EnvironmentSettings):
     """The numbers of 好差评 that a city may set (norms §1.2)."""
 
     model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
@@ -47,7 +47,5 @@ class Settings(ServiceSettings, Rules):
     """追加: days after a rating in which words may be added."""
     hotline_tries: int = Field(default=5, ge=1, le=100)
     """Wrong telephone digits for one case within a day."""
-    city_code: str = "540100000000"
-    """区划 whose supervisors and auditors see every area."""
     ranking_minimum: int = Field(default=30, ge=10)
     """Ratings from which on a group is ranked."""

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
@@ -24,7 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.city import read_city
 from shared.database.schema import Fit, config_of, read_schema
+from shared.domain.workdays import seeding
 
 LOCK_TIMEOUT = "2s"
 """How long a migration waits for a lock: while it waits, all later requests wait behind it."""
@@ -306,6 +309,16 @@ def _settings_url(service: str) -> str:
     return database_url(service)
 
 
+def _calendar_of(service: str) -> Path | None:
+    """The days with which the calendar of a new database begins."""
+    from shared.settings import city_file
+
+    file = city_file(service)
+    if file is None:
+        return None
+    return read_city(file).calendar.seed
+
+
 def main(arguments: Sequence[str]) -> int:
     """`upgrade SERVICE…` or `check SERVICE…`; status 1 when a check finds a difference."""
     if len(arguments) < 2 or arguments[0] not in {"upgrade", "check"}:
@@ -315,7 +328,8 @@ def main(arguments: Sequence[str]) -> int:
     different = False
     for service in services:
         work = upgrade if verb == "upgrade" else drift
-        found = asyncio.run(run_on(_settings_url(service), work, service))
+        with seeding(_calendar_of(service)):
+            found = asyncio.run(run_on(_settings_url(service), work, service))
         for difference in found or ():
             different = True
             _ = sys.stderr.write(f"{service}: {difference}\n")

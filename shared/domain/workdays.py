@@ -7,7 +7,9 @@ because the holidays of that year have not been announced yet.
 
 import csv
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -15,8 +17,9 @@ from pathlib import Path
 
 from shared.clock import SHANGHAI, local_date
 
-SEED = Path(__file__).parent / "calendars/lhasa.csv"
-CLOSE_OF_BUSINESS = time(18, 30)
+SEED = Path(__file__).parents[1] / "cities/lhasa/calendar.csv"
+"""The days of the sample city."""
+_seed: ContextVar[Path | None] = ContextVar("tongban_calendar_seed", default=SEED)
 MARGIN_DAYS = 800
 """Days beyond the covered years for which working days are computed in advance."""
 
@@ -107,9 +110,9 @@ def _lay_out(exceptions: frozenset[tuple[date, bool]]) -> tuple[date, ...]:
     return tuple(day for day in every if calendar.is_working(day))
 
 
-def due_moment(day: date) -> datetime:
-    """Close of business of the last day, 18:30 in Lhasa."""
-    return datetime.combine(day, CLOSE_OF_BUSINESS, tzinfo=SHANGHAI)
+def due_moment(day: date, closes: time) -> datetime:
+    """When the offices close on the last day; `closes` is the city's."""
+    return datetime.combine(day, closes, tzinfo=SHANGHAI)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,24 @@ class Moment:
         return self.calendar.add_working_days(self.today, days)
 
 
-def read_seed(path: Path = SEED) -> list[tuple[date, bool, str]]:
-    """The calendar that ships with the platform: date, working or not, note."""
+@contextmanager
+def seeding(path: Path | None) -> Generator[None]:
+    """Let migrations in this block fill the calendar from `path`; without one they refuse to."""
+    token = _seed.set(path)
+    try:
+        yield
+    finally:
+        _seed.reset(token)
+
+
+def read_seed() -> list[tuple[date, bool, str]]:
+    """The days that a new calendar begins with: date, working or not, note.
+
+    Raises: `LookupError` where no city is named.
+    """
+    path = _seed.get()
+    if path is None:
+        raise LookupError("the city is not named: set <SERVICE>_CITY_FILE for its calendar")
     with path.open(encoding="utf-8", newline="") as file:
         rows: Iterable[dict[str, str]] = csv.DictReader(file)
         return [

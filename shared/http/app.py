@@ -129,6 +129,7 @@ def create_app(
         cursor_key=cursor_key,
         refusal=app.state.refusal,
         unreviewed=settings.show_unreviewed_texts,
+        languages=settings.city.languages,
     )
     return app
 

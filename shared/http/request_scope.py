@@ -30,7 +30,7 @@ from shared.http.problems import (
 )
 from shared.pagination import QueryOfCursor, cursors_for
 from shared.runtime.refusal import RefusalWatch
-from shared.texts import Reader, choose_language, reading
+from shared.texts import LANGUAGES, Reader, choose_language, reading
 
 LOGGED_SHARE = 100
 """Of the answers below 400 one in so many is logged."""
@@ -108,6 +108,7 @@ class RequestScope:
         cursor_key: bytes,
         refusal: RefusalWatch | None = None,
         unreviewed: bool = False,
+        languages: tuple[str, ...] = LANGUAGES,
     ) -> None:
         self.app = app
         self.service = service
@@ -115,6 +116,7 @@ class RequestScope:
         self._refusal = refusal
         self._unreviewed = unreviewed
         self._well = 0
+        self._languages = languages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] != "http":
@@ -124,7 +126,8 @@ class RequestScope:
         about = _context_of(headers)
         request_id = about.request_id
         accepted = headers.get(b"accept-language", b"").decode("latin-1")
-        reader = Reader(choose_language(accepted), self._unreviewed)
+        language = choose_language(accepted, self._languages)
+        reader = Reader(language, self._unreviewed, self._languages)
         query = QueryOfCursor(self._cursor_key, scope["path"], scope["query_string"])
         with context.using(about), reading(reader), cursors_for(query):
             await self._answer(scope, receive, send=send, request_id=request_id)

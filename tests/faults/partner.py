@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from services.exchange.events.model.external import BY_FACT
-from services.exchange.settings import CitySettings
+from services.exchange.settings import OutsideSettings
 from shared.events.base import Event
 from shared.events.cases import CaseAccepted, CaseClosed, CaseDecided, CaseImported, ResultDelivered
 from shared.events.licenses import LicenseChanged, LicenseIssued
@@ -34,7 +34,7 @@ TOLD: tuple[type[Event], ...] = (
     BadRatingOpened,
 )
 """What the subscriber asks for: several facts of one key each, and not all that there are."""
-TYPES = [BY_FACT[fact.wire_type].name(CitySettings().city_name) for fact in TOLD]
+TYPES = [BY_FACT[fact.wire_type].name(OutsideSettings().city.name) for fact in TOLD]
 SCOPE = "exchange:push exchange:events"
 CARELESS = 0.01
 

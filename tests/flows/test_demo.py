@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.demo.__main__ import cli, play
+from deploy.demo.__main__ import cli, find_target, play
 from deploy.postgres import free_port
 from deploy.processes import GATEWAY_PORT, processes
 from deploy.run_folder import RunFolder
@@ -32,7 +32,7 @@ def test_scenario_is_right_on_the_production_topology(tmp_path: Path) -> None:
     with Stack(RunFolder(tmp_path / "stack", free_offset() + GATEWAY_PORT)) as stack:
         asyncio.run(stack.load_sample())
 
-        differences = asyncio.run(play(stack.folder.url, tmp_path))
+        differences = asyncio.run(play(find_target(stack.folder.url, tmp_path)))
 
     assert differences == []
 

@@ -1,5 +1,7 @@
 """Settings: from the environment only, all faults at once, never a value in a message."""
 
+from pathlib import Path
+
 import pytest
 
 from services.assessment.settings import Settings
@@ -7,7 +9,7 @@ from shared.database import migrations
 from shared.errors import ConflictError
 from shared.messaging import dead_letters
 from shared.messaging.parking import describe
-from shared.settings import load
+from shared.settings import database_url, load
 from tests.conftest import DATA_KEY, DatabaseFactory, Databases
 
 
@@ -110,3 +112,76 @@ async def test_dead_letter_command(
 def test_error_texts_of_libraries_are_not_kept() -> None:
     assert describe(ValueError("540102199001010011")) == "ValueError"
     assert describe(ConflictError("rule x")) == "ConflictError: conflict: rule x"
+
+
+def give_settings(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
+    """A complete environment of assessment, with some variables changed."""
+    values = {
+        "ASSESSMENT_DATABASE_URL": "postgresql://x@h/d",
+        "ASSESSMENT_PLATFORM_KEY": DATA_KEY,
+        "ASSESSMENT_JWKS_URL": "http://127.0.0.1:1/",
+        "ASSESSMENT_KAFKA_BOOTSTRAP": "k:1",
+        **changed,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_setting_comes_from_the_file_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    _ = file.write_text(f"{DATA_KEY}\n")
+    give_settings(monkeypatch, ASSESSMENT_DATA_KEY_FILE=str(file))
+
+    settings = load(Settings)
+
+    assert settings.data_key.get_secret_value() == DATA_KEY
+
+
+def test_faults_of_files_are_told_with_all_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    _ = file.write_text(DATA_KEY)
+    give_settings(
+        monkeypatch,
+        ASSESSMENT_DATA_KEY_FILE=str(tmp_path / "nothing"),
+        ASSESSMENT_PLATFORM_KEY_FILE=str(file),
+        ASSESSMENT_PORT="0",
+    )
+
+    with pytest.raises(SystemExit) as ended:
+        _ = load(Settings)
+
+    told = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert told == [
+        "setting ASSESSMENT_DATA_KEY_FILE: cannot be read: No such file or directory",
+        "setting ASSESSMENT_PLATFORM_KEY_FILE: ASSESSMENT_PLATFORM_KEY is given as well",
+        "setting ASSESSMENT_PORT: Input should be greater than or equal to 1",
+    ]
+
+
+def test_value_in_a_file_is_checked_and_never_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    _ = file.write_text("c2VjcmV0")
+    give_settings(monkeypatch, ASSESSMENT_DATA_KEY_FILE=str(file))
+
+    with pytest.raises(SystemExit):
+        _ = load(Settings)
+
+    told = capsys.readouterr().err
+    assert told == "setting ASSESSMENT_DATA_KEY: Value error, must be 32 bytes in base64, is 6\n"
+
+
+def test_migrations_read_their_address_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    _ = file.write_text("postgresql://somebody@somewhere/cases\n")
+    monkeypatch.setenv("CASES_DATABASE_URL_FILE", str(file))
+
+    assert database_url("cases") == "postgresql://somebody@somewhere/cases"

@@ -1,6 +1,6 @@
 """Working days: Lhasa's calendar, and laws of counting that hold for every date."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_start_day_is_not_counted_and_losar_is_skipped() -> None:
     assert LHASA.add_working_days(date(2026, 2, 12), 5) == date(2026, 3, 2)
     assert LHASA.add_working_days(date(2026, 2, 12), 0) == date(2026, 2, 12)
     assert LHASA.next_working_day(date(2026, 2, 20)) == date(2026, 2, 27)
-    assert due_moment(date(2026, 3, 2)).isoformat() == "2026-03-02T18:30:00+08:00"
+    assert due_moment(date(2026, 3, 2), time(18, 30)).isoformat() == "2026-03-02T18:30:00+08:00"
 
 
 def test_unannounced_year_is_provisional() -> None:

@@ -16,11 +16,11 @@ from services.exchange.events.schemas.subscriptions import (
     SecretShown,
     SubscriptionRead,
 )
-from services.exchange.settings import CitySettings
+from services.exchange.settings import OutsideSettings
 
 
-def city_of(settings: CitySettings) -> City:
-    return City(settings.city_code, settings.city_name, settings.public_url)
+def city_of(settings: OutsideSettings) -> City:
+    return City(settings.city.code, settings.city.name, settings.public_url)
 
 
 def read_subscription(subscription: Subscription) -> SubscriptionRead:

@@ -70,7 +70,7 @@ async def get_statistics(
     Administrators and the city's supervisors see all.
     """
     is_supervisor = "supervisor" in caller.roles
-    is_city_supervisor = is_supervisor and caller.area == settings.city_code
+    is_city_supervisor = is_supervisor and caller.area == settings.city.code
     if "administrator" not in caller.roles and not is_city_supervisor:
         area_code = caller.area or ""
         if not is_supervisor:

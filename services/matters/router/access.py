@@ -11,6 +11,7 @@ from shared.errors import FieldError, InvalidInputError
 from shared.http.dependencies import act_by, current_time, settings_of
 from shared.security.auth import with_role
 from shared.security.tokens import Caller
+from shared.texts import current_reader
 
 AreaCode = Annotated[str | None, Query(pattern=r"^[0-9]{12}$")]
 DepartmentCode = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_.-]{1,40}$")]
@@ -46,5 +47,5 @@ def clean_words(q: str) -> str:
 
 
 def prefers_tibetan(language: str) -> bool:
-    """Whether the header `Accept-Language` begins with Tibetan."""
-    return language.lower().startswith("bo")
+    """Whether the header `Accept-Language` begins with Tibetan, and the city writes it."""
+    return language.lower().startswith("bo") and "bo" in current_reader().languages

@@ -17,6 +17,7 @@ from services.ratings.rating.schemas import (
 )
 from shared.errors import NotFoundError
 from shared.security.tokens import Caller, CallerKind
+from shared.texts import current_reader
 
 READERS = frozenset({Role.RATING_HANDLER, Role.DEPARTMENT_HEAD})
 Language = Literal["zh", "bo"]
@@ -89,7 +90,7 @@ def language_of(request: Request) -> Language:
     """`bo` where the reader prefers Tibetan, else Chinese."""
     # Only the first choice is looked at: there are two languages.
     preferred = request.headers.get("accept-language", "").strip().lower()
-    if preferred.startswith("bo"):
+    if preferred.startswith("bo") and "bo" in current_reader().languages:
         return "bo"
     return "zh"
 

@@ -27,7 +27,7 @@ def _scope(caller: Caller, settings: Settings) -> tuple[str | None, str | None]:
     if "supervisor" not in caller.roles:
         # An empty code is that of no light: who belongs to no department sees none.
         return caller.area or "", caller.department or ""
-    if caller.area == settings.city_code:
+    if caller.area == settings.city.code:
         return None, None
     return caller.area or "", None
 

@@ -88,7 +88,7 @@ async def list_schemas(settings: Config) -> SchemaList:
     """Every type of event that leaves the platform."""
     city = city_of(settings)
     items: list[SchemaEntry] = []
-    for name, external in types_of(settings.city_name).items():
+    for name, external in types_of(settings.city.name).items():
         entry = SchemaEntry(
             type=name,
             service=external.fact.service,
@@ -103,7 +103,7 @@ async def list_schemas(settings: Config) -> SchemaList:
 @router.get("/schemas/{event_type}")
 async def get_schema(event_type: EventType, settings: Config, response: Response) -> JsonObject:
     """JSON Schema 2020-12 of the data of one type of event."""
-    external = types_of(settings.city_name).get(event_type)
+    external = types_of(settings.city.name).get(event_type)
     if external is None:
         raise NotFoundError("no event of this type leaves the platform")
     response.headers["cache-control"] = CACHED

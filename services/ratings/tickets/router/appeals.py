@@ -72,7 +72,7 @@ async def get_appeal(
     appeal = await appeals.get_appeal(session, appeal_id)
     is_handler = bool({Role.RATING_HANDLER, Role.DEPARTMENT_HEAD} & caller.roles)
     is_own = is_handler and appeal.office == (caller.area, caller.department)
-    if not is_own and not handling.may_review(appeal, caller, city=settings.city_code):
+    if not is_own and not handling.may_review(appeal, caller, city=settings.city.code):
         raise NotFoundError("no such appeal of yours")
     response.headers["etag"] = etag(appeal.revision)
     return read_appeal(appeal)
@@ -83,7 +83,7 @@ async def review_appeal(
     appeal_id: UUID, command: ReviewAppeal, act: ReviewerAct, settings: Config
 ) -> AppealRead:
     """复核 by one of two; the second agreement excludes the rating."""
-    appeal = await handling.review_appeal(act, appeal_id, command=command, city=settings.city_code)
+    appeal = await handling.review_appeal(act, appeal_id, command=command, city=settings.city.code)
     act.headers["etag"] = etag(appeal.revision)
     return read_appeal(appeal)
 
