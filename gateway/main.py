@@ -49,6 +49,14 @@ def create_gateway(
         tokens, settings.revocations_url, every=settings.revocation_poll_seconds
     )
 
+    router = pages(
+        forwarder,
+        feed,
+        documents=Documents(services),
+        public_url=settings.public_url,
+        drain=ending,
+        city=settings.city,
+    )
     # Without FastAPI's own documents: the gateway serves the merged one of all services.
     rest = FastAPI(
         title="Tongban gateway",
@@ -57,17 +65,8 @@ def create_gateway(
         docs_url=None,
         redoc_url=None,
     )
-    page = LoggedPages(rest)
-    documents = Documents(services)
-    router = pages(
-        forwarder,
-        feed,
-        documents=documents,
-        public_url=settings.public_url,
-        drain=ending,
-        city=settings.city,
-    )
     rest.include_router(router)
+    page = LoggedPages(rest)
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] == "http" and scope["path"].startswith("/api"):

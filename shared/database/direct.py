@@ -58,10 +58,7 @@ class Direct(Generic[R]):
         processors = [_processor(bind.type, "bind") for _, bind in binds]
         self._bind = _changes(processors)
         self._constants = {name: bind.value for name, bind in binds if not bind.required}
-        columns: Any = getattr(statement, "selected_columns", ())
-        self._processors: dict[str, Processor] = {
-            column.key: _processor(column.type, "result") for column in columns
-        }
+        self._processors = _processors_of_columns(statement)
         self._reader: tuple[tuple[str, ...], _Reader] | None = None
 
     async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[R]:
@@ -135,6 +132,11 @@ def _maker(row: type[R]) -> Callable[[Sequence[Any]], R]:
         return make
     # Faster than the named tuple itself, which takes its fields as separate arguments.
     return cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
+
+
+def _processors_of_columns(statement: str | ClauseElement) -> dict[str, Processor]:
+    columns: Any = getattr(statement, "selected_columns", ())
+    return {column.key: _processor(column.type, "result") for column in columns}
 
 
 def _changes(processors: Sequence[Processor]) -> Changes:

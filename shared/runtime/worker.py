@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 import uvloop
@@ -174,19 +175,17 @@ def health_app(worker: Worker, settings: ServiceSettings) -> FastAPI:
     return app
 
 
-async def _serve(worker: Worker, settings: ServiceSettings) -> None:
-    # The signals are the worker's: it ends first.
-    server = QuietServer(
-        health_app(worker, settings), host=settings.host, port=settings.worker_port
-    )
-    working = asyncio.create_task(worker.run())
-    serving = asyncio.create_task(server.serve())
+def _end_on_signal(
+    worker: Worker, working: asyncio.Task[None], *, kept: Container[asyncio.Task[Any] | None]
+) -> None:
+    """At the first SIGINT or SIGTERM let the worker finish, then cancel all tasks but `kept`."""
     loop = asyncio.get_running_loop()
-    kept = {serving, asyncio.current_task()}
+    finishing: set[asyncio.Task[None]] = set()
 
     def cancel_rest() -> None:
-        for task in asyncio.all_tasks() - kept:
-            _ = task.cancel()
+        for task in asyncio.all_tasks():
+            if task not in kept:
+                _ = task.cancel()
 
     async def finish() -> None:
         await worker.finish()
@@ -194,14 +193,23 @@ async def _serve(worker: Worker, settings: ServiceSettings) -> None:
         # Closing a connection to a bus that is away takes as long as it is away.
         _ = loop.call_later(END_TIMEOUT, cancel_rest)
 
-    finishing: set[asyncio.Task[None]] = set()
-
     def end() -> None:
         if not finishing:
             finishing.add(loop.create_task(finish()))
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, end)
+
+
+async def _serve(worker: Worker, settings: ServiceSettings) -> None:
+    # The signals are the worker's: it ends first.
+    server = QuietServer(
+        health_app(worker, settings), host=settings.host, port=settings.worker_port
+    )
+    working = asyncio.create_task(worker.run())
+    serving = asyncio.create_task(server.serve())
+    kept = {serving, asyncio.current_task()}
+    _end_on_signal(worker, working, kept=kept)
     try:
         _ = await asyncio.wait({working}, return_when=asyncio.FIRST_COMPLETED)
         if not working.cancelled() and (error := working.exception()) is not None:
