@@ -29,8 +29,9 @@ from shared.database.session import Database
 from shared.events.base import seal
 from shared.events.cases import CaseReceived
 from shared.messaging.bus import Bus
+from shared.messaging.consumer import Consumer
 from shared.messaging.fact_log import FactLog
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.outbox import Relay
 

@@ -34,6 +34,8 @@ def _deployment() -> Deployment:
         data_key=lambda service: _secret(f"{service.upper()}_DATA_KEY"),
         platform_key=_secret("PLATFORM_KEY"),
         kafka="kafka:9092",
+        # As many as this file has brokers. Whoever names three in KAFKA_BOOTSTRAP sets 3 here.
+        kafka_replication=1,
         host_of=lambda process: process.name,
         listen="0.0.0.0",  # noqa: S104 - inside a container, whose ports compose alone opens
         storage="/data/uploads",

@@ -1,13 +1,13 @@
-"""The contracts as files under `docs/api/`.
+"""Files that are made from the code.
 
-OpenAPI of every service, AsyncAPI of all facts and of what peers get.
-
-`python -m deploy.docs` writes them, `--check` ends with status 1 when the committed ones differ
-from the code.
+Contracts below `docs/api/`: OpenAPI of every service, AsyncAPI of all facts and of what peers get.
+The templates of paths that the gateway logs. `python -m deploy.docs` writes them, `--check` ends
+with status 1 when the committed ones differ from the code.
 """
 
 import base64
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import orjson
 
 from deploy.embedded import SERVICES
+from gateway.documents import document_path
+from gateway.templates import FILE as TEMPLATES
 from services.exchange.events.model.contract import asyncapi as external_asyncapi
 from services.exchange.events.model.external import City
 from services.exchange.settings import CitySettings
 from shared.events.base import registered_events, topic_of
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs/api"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs/api"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
@@ -83,21 +86,36 @@ def documents() -> dict[str, bytes]:
     return {name: orjson.dumps(document, option=options) for name, document in found.items()}
 
 
+def path_templates(contracts: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Every path of the OpenAPI documents, for the gateway's log."""
+    # Served beside what the documents describe.
+    templates = {document_path(service) for service in SERVICES}
+    for contract in contracts.values():
+        templates |= set(contract.get("paths", ()))
+    return "".join(f"{template}\n" for template in sorted(templates)).encode()
+
+
+def generated() -> dict[Path, bytes]:
+    """Every file that is made from the code, with its content."""
+    contracts = documents()
+    files = {FOLDER / name: content for name, content in contracts.items()}
+    files[TEMPLATES] = path_templates({name: orjson.loads(c) for name, c in contracts.items()})
+    return files
+
+
 def main(arguments: list[str]) -> int:
     """`[--check]`."""
     drifted: list[str] = []
-    for name, content in documents().items():
-        path = FOLDER / name
+    for path, content in generated().items():
         if arguments == ["--check"]:
             if not path.exists() or path.read_bytes() != content:
-                drifted.append(name)
+                drifted.append(str(path.relative_to(ROOT)))
         else:
-            FOLDER.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             _ = path.write_bytes(content)
     if drifted:
-        _ = sys.stderr.write(
-            f"docs/api differs from the code: {', '.join(drifted)}; run `make docs` and commit\n"
-        )
+        told = ", ".join(drifted)
+        _ = sys.stderr.write(f"these differ from the code: {told}; run `make docs` and commit\n")
     return 1 if drifted else 0
 
 

@@ -14,6 +14,8 @@ GATEWAY_PORT = 8000
 API_PORTS = {name: 8101 + position for position, name in enumerate(SERVICES)}
 WORKER_PORT_OFFSET = 100
 """A worker's health port is its API's plus this."""
+OPERATOR_PORT_OFFSET = 200
+"""The gateway's port for the operator is its own plus this."""
 REGION_PORT_OFFSET = 300
 """The port of the regional simulator is the gateway's plus this."""
 
@@ -25,17 +27,26 @@ Role = Literal["api", "worker", "gateway"]
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of the production topology; `port` serves HTTP (of a worker: its health)."""
+    """One process of the production topology; `port` serves HTTP (of a worker: its health).
+
+    `number` tells copies of a process apart. Several gateways share one port, and each has its own
+    besides, which is then `port`.
+    """
 
     service: str
     role: Role
     port: int
+    number: int = 1
 
     @property
     def name(self) -> str:
+        """`cases-api`; of a further copy `cases-api.2`."""
+        name = f"{self.service}-{self.role}"
         if self.role == "gateway":
-            return "gateway"
-        return f"{self.service}-{self.role}"
+            name = "gateway"
+        if self.number > 1:
+            name += f".{self.number}"
+        return name
 
     @property
     def module(self) -> str:
@@ -44,6 +55,13 @@ class Process:
         if self.role == "api":
             return f"services.{self.service}.main"
         return f"services.{self.service}.worker"
+
+    @property
+    def operator_port(self) -> int:
+        """Where it tells its state; the own port of the gateway is public, so it has another."""
+        if self.role == "gateway":
+            return self.port + OPERATOR_PORT_OFFSET
+        return self.port
 
 
 def processes(offset: int = 0) -> list[Process]:
@@ -62,6 +80,8 @@ class Deployment:
     data_key: Callable[[str], str]
     platform_key: str
     kafka: str
+    kafka_replication: int
+    """Copies of each topic; not more than there are brokers."""
     host_of: Callable[[Process], str]
     listen: str
     storage: str
@@ -69,13 +89,18 @@ class Deployment:
     regional_url: str
     development: bool
     processes: list[Process]
+    gateway_port: int = GATEWAY_PORT
+    """The port of the gateway, also where several share it."""
 
-    def url(self, service: str) -> str:
-        """Base URL under which the others reach the API of a service."""
+    def urls(self, service: str) -> list[str]:
+        """Base URLs under which the others reach the API of a service: of each copy one."""
+        found: list[str] = []
         for process in self.processes:
             if process.service == service and process.role == "api":
-                return f"http://{self.host_of(process)}:{process.port}"
-        raise LookupError(f"no API of {service} is deployed")
+                found.append(f"http://{self.host_of(process)}:{process.port}")
+        if not found:
+            raise LookupError(f"no API of {service} is deployed")
+        return found
 
     def environment(self, process: Process) -> dict[str, str]:
         """The settings of one process, complete: it reads nothing else."""
@@ -86,28 +111,58 @@ class Deployment:
             "DATABASE_URL": self.database(process.service),
             "DATA_KEY": self.data_key(process.service),
             "PLATFORM_KEY": self.platform_key,
-            "JWKS_URL": f"{self.url('identity')}/api/v1/identity/jwks",
-            "BUS": "kafka",
-            "KAFKA_BOOTSTRAP": self.kafka,
+            "JWKS_URL": self._at_identity("/api/v1/identity/jwks"),
+            **self._bus(),
             "HOST": self.listen,
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
         }
-        if process.service == "cases":
-            values["STORAGE_URL"] = self.storage
-        if process.service in SERVICES_WITH_LINKS:
-            values["PUBLIC_URL"] = self.public_url
-        if process.service == "exchange" and self.regional_url:
-            values["REGIONAL_URL"] = self.regional_url
+        values |= self._of_one(process.service)
         prefix = process.service.upper()
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
-    def _gateway(self, process: Process) -> dict[str, str]:
-        upstreams = {service: self.url(service) for service in SERVICES}
+    def _bus(self) -> dict[str, str]:
         return {
-            "GATEWAY_UPSTREAMS": orjson.dumps(upstreams).decode(),
-            "GATEWAY_JWKS_URL": f"{self.url('identity')}/api/v1/identity/jwks",
-            "GATEWAY_REVOCATIONS_URL": f"{self.url('identity')}/internal/revocations",
-            "GATEWAY_HOST": self.listen,
-            "GATEWAY_PORT": str(process.port),
+            "BUS": "kafka",
+            "KAFKA_BOOTSTRAP": self.kafka,
+            "KAFKA_REPLICATION": str(self.kafka_replication),
         }
+
+    def _of_one(self, service: str) -> dict[str, str]:
+        """Settings that not every service has."""
+        values: dict[str, str] = {}
+        if self.development:
+            # Ctrl-C on a machine where nobody else calls.
+            values["DRAIN_SECONDS"] = "0"
+        if service == "cases":
+            values["STORAGE_URL"] = self.storage
+        if service in SERVICES_WITH_LINKS:
+            values["PUBLIC_URL"] = self.public_url
+        if service == "exchange" and self.regional_url:
+            values["REGIONAL_URL"] = self.regional_url
+        return values
+
+    def _gateway(self, process: Process) -> dict[str, str]:
+        upstreams: dict[str, str | list[str]] = {}
+        for service in SERVICES:
+            urls = self.urls(service)
+            upstreams[service] = urls
+            if len(urls) == 1:
+                upstreams[service] = urls[0]
+        values = {
+            "GATEWAY_UPSTREAMS": orjson.dumps(upstreams).decode(),
+            "GATEWAY_JWKS_URL": self._at_identity("/api/v1/identity/jwks"),
+            "GATEWAY_REVOCATIONS_URL": self._at_identity("/internal/revocations"),
+            "GATEWAY_HOST": self.listen,
+            "GATEWAY_PORT": str(self.gateway_port),
+            "GATEWAY_OPERATOR_PORT": str(process.operator_port),
+        }
+        if self.development:
+            values["GATEWAY_DRAIN_SECONDS"] = "0"
+        if process.port != self.gateway_port:
+            values |= {"GATEWAY_SHARED_PORT": "true", "GATEWAY_OWN_PORT": str(process.port)}
+        return values
+
+    def _at_identity(self, path: str) -> str:
+        """A path of every copy of identity: the first that answers is asked."""
+        return " ".join(url + path for url in self.urls("identity"))

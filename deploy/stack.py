@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import typer
 
-from deploy.broker import KafkaBroker, die_with_parent
+from deploy.broker import die_with_parent, some_brokers
 from deploy.command_line import DataRoot, GatewayPort, explained_errors, new_command
 from deploy.errors import DeployError
 from deploy.postgres import EmbeddedPostgres, free_port
@@ -32,7 +32,8 @@ from shared.database.session import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
-STOP_SECONDS = 25.0
+STOP_SECONDS = 35.0
+MOST_REPLICAS = 16
 SERVER_SETTINGS = {"shared_buffers": "256MB"}
 """With the little memory that `make run` gives its server, batches write each page many times."""
 
@@ -45,7 +46,7 @@ class Stack:
     """The processes of one platform on this machine, in `folder`: all, or `only` those named.
 
     `replicas` adds copies of a process by its name. `settings` are added to every environment,
-    `postgres` to the server's settings.
+    `postgres` to the server's settings. With three `brokers` each topic has three copies.
     """
 
     def __init__(
@@ -56,17 +57,22 @@ class Stack:
         settings: Mapping[str, str] | None = None,
         postgres: Mapping[str, str] | None = None,
         only: Collection[str] | None = None,
+        brokers: int = 1,
     ) -> None:
         self.folder = folder
         self.postgres = EmbeddedPostgres(
             folder.path / "postgres", settings={**SERVER_SETTINGS, **(postgres or {})}
         )
-        self.kafka = KafkaBroker(folder.path / "kafka")
+        self.kafka = some_brokers(folder.path / "kafka", number=brokers)
         self.topology = processes(folder.port - GATEWAY_PORT)
         self.listed = {p.name: p for p in self.topology if only is None or p.name in only}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._settings = dict(settings or {})
-        self._replicas = dict(replicas or {})
+        for name, number in (replicas or {}).items():
+            for copy in range(2, number + 1):
+                _ = self.add_replica(name, copy)
+        if "gateway.2" in self.listed:
+            self._share_gateway_port()
 
     def __enter__(self) -> Self:
         try:
@@ -86,6 +92,7 @@ class Stack:
             data_key=lambda _service: self.folder.key("data"),
             platform_key=self.folder.key("platform"),
             kafka=self.kafka.bootstrap,
+            kafka_replication=self.kafka.copies,
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
             storage=str(self.folder.path / "uploads"),
@@ -93,6 +100,7 @@ class Stack:
             regional_url=self.folder.regional_url,
             development=True,
             processes=self.topology,
+            gateway_port=self.folder.port,
         )
 
     def start(self) -> None:
@@ -107,11 +115,8 @@ class Stack:
         for service, url in databases.items():
             asyncio.run(migrations.run_on(url, migrations.upgrade, service))
         self.kafka.start()
-        # A copy of the list, because replicas are added to it.
-        for name in list(self.listed):
+        for name in self.listed:
             self.launch(name)
-            for number in range(2, self._replicas.get(name, 1) + 1):
-                self.launch(self.add_replica(name, number))
         for name in self.running:
             self.wait_ready(name)
         self.folder.write_state("stack", databases, kafka=self.kafka.bootstrap)
@@ -126,10 +131,20 @@ class Stack:
             await database.close()
 
     def add_replica(self, name: str, number: int) -> str:
-        """List a further copy of a process, on a port of its own; returns its name."""
-        copy = replace(self.listed[name], port=free_port())
-        self.listed[f"{name}.{number}"] = copy
-        return f"{name}.{number}"
+        """List a further copy of a process, on a port of its own; returns its name.
+
+        Gateways that are started from then on send it requests too.
+        """
+        copy = replace(self.listed[name], port=free_port(), number=number)
+        self.listed[copy.name] = copy
+        self.topology.append(copy)
+        return copy.name
+
+    def _share_gateway_port(self) -> None:
+        """Give the first gateway a port of its own too."""
+        first = replace(self.listed["gateway"], port=free_port())
+        self.topology = [one for one in self.topology if one.name != "gateway"] + [first]
+        self.listed["gateway"] = first
 
     def launch(self, name: str, *through: str) -> None:
         """Start one process and return at once.
@@ -185,7 +200,7 @@ class Stack:
         _ = self.running.pop(name).wait()
 
     def end(self, name: str) -> None:
-        """Stop one process cleanly; kill it after 25 seconds."""
+        """Stop one process cleanly; kill it after 35 seconds."""
         process = self.running.pop(name)
         process.terminate()
         try:
@@ -240,13 +255,19 @@ def serve(stack: Stack) -> None:
 
 
 def parse_replicas(text: str) -> dict[str, int]:
-    """`cases-worker=3,cases-api=2` as a mapping. Raises: `typer.BadParameter`."""
+    """`cases-worker=3,cases-api=2` as a mapping. Raises: `DeployError`."""
     names = {process.name for process in processes()}
     replicas: dict[str, int] = {}
     for entry in filter(None, text.split(",")):
         name, _, number = entry.partition("=")
-        if name not in names or not number.isdecimal() or int(number) < 1:
-            raise typer.BadParameter(f"{entry!r} is not of the form PROCESS=NUMBER")
+        well_formed = number.isascii() and number.isdecimal() and 1 <= int(number) <= MOST_REPLICAS
+        if name not in names or not well_formed:
+            known = ", ".join(sorted(names))
+            raise DeployError(
+                f"{entry!r} 不是“进程名=数量”,例如 cases-api=2。进程名有:{known}\n"
+                f"{entry!r} is not of the form PROCESS=NUMBER, like cases-api=2."
+                " The processes are the ones listed above."
+            )
         replicas[name] = int(number)
     return replicas
 
@@ -265,12 +286,15 @@ def main(
     ] = "",
 ) -> None:
     """Run the production topology as processes until Ctrl-C, with sample data."""
-    wanted = parse_replicas(replicas)
+    with explained_errors():
+        wanted = parse_replicas(replicas)
     folder = RunFolder(data.resolve() / "stack", port)
     with explained_errors(folder.path, more=migrations.UnknownVersionError):
         folder.refuse_second_run()
         stack = Stack(folder, replicas=wanted)
-        refuse_taken_ports({process.port: name for name, process in stack.listed.items()})
+        ports = {process.port: name for name, process in stack.listed.items()}
+        ports |= {process.operator_port: name for name, process in stack.listed.items()}
+        refuse_taken_ports({**ports, port: "gateway"})
         with folder.locked():
             serve(stack)
 

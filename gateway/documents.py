@@ -8,6 +8,7 @@ from typing import cast
 import orjson
 from starlette.types import ASGIApp
 
+from gateway.replicas import base_urls
 from shared.runtime import http_client
 
 KEPT_SECONDS = 10.0
@@ -18,6 +19,8 @@ DESCRIPTION = (
     "a creating POST takes an `Idempotency-Key`; a change of a shared record takes `If-Match`."
 )
 
+Upstreams = Mapping[str, str | list[str] | ASGIApp]
+"""Where each service is: its base URL, several of them, or an app in this process."""
 Document = dict[str, object]
 """A JSON document whose parts are only moved, never read in detail."""
 
@@ -25,7 +28,7 @@ Document = dict[str, object]
 class Documents:
     """Reads every service's OpenAPI document, over HTTP or from the app in this process."""
 
-    def __init__(self, upstreams: Mapping[str, str | ASGIApp]) -> None:
+    def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
         self._merged: Document | None = None
         self._until = float("-inf")
@@ -47,11 +50,12 @@ class Documents:
 
     async def _read(self, service: str) -> object:
         upstream = self._upstreams[service]
-        if isinstance(upstream, str):
-            return await http_client.get_json(f"{upstream.rstrip('/')}{document_path(service)}")
-        # An app in this process; only FastAPI apps describe themselves.
-        describe: Callable[[], object] | None = getattr(upstream, "openapi", None)
-        return None if describe is None else describe()
+        if callable(upstream):
+            # An app in this process; only FastAPI apps describe themselves.
+            describe: Callable[[], object] | None = getattr(upstream, "openapi", None)
+            return None if describe is None else describe()
+        path = document_path(service)
+        return await http_client.get_json_of_any([base + path for base in base_urls(upstream)])
 
     def catalog(self, base: str) -> Document:
         """The linkset of `/.well-known/api-catalog`: each API with description, page and health."""

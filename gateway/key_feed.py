@@ -36,7 +36,7 @@ class KeyAndRevocationFeed:
 
     def __init__(self, verifier: TokenVerifier, revocations_url: str, *, every: float) -> None:
         self._verifier = verifier
-        self._url = revocations_url
+        self._urls = revocations_url.split()
         self._every = every
         self._cursor = "0"
         self._read_at = float("-inf")
@@ -54,7 +54,8 @@ class KeyAndRevocationFeed:
 
     async def _read_page(self) -> bool:
         """Apply one page of the feed; whether there may be more."""
-        page: _Page | None = await http_client.get_json(f"{self._url}?after={self._cursor}")
+        urls = [f"{url}?after={self._cursor}" for url in self._urls]
+        page: _Page | None = await http_client.get_json_of_any(urls)
         if page is None:
             return False
         revoked: list[str] = []

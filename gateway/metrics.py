@@ -16,6 +16,12 @@ RETRIES = Counter(
     "tongban_gateway_retries_total", "Reads repeated after a broken connection", ["service"]
 )
 
+LEFT_OUT = Gauge(
+    "tongban_gateway_replicas_left_out",
+    "Addresses of a service that get no requests: they refuse, or are not ready",
+    ["service"],
+)
+
 
 @lru_cache(maxsize=1024)
 def _answers(service: str, status: int) -> Histogram:

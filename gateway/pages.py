@@ -6,16 +6,21 @@ the exchange. Everything a page needs comes from here: no other origin, no inlin
 Content-Security-Policy.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.documents import LINKSET, Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
+from gateway.request_log import request_log
+from gateway.templates import UNMATCHED
+from shared.http.server import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (
@@ -37,6 +42,8 @@ PAGES = {
     "/exchange": "exchange.html",
 }
 ASSETS = [file.name for file in sorted(FOLDER.iterdir()) if file.suffix in {".js", ".css"}]
+SCOPE = "this gateway alone: it can check tokens; tongban status tells of all processes"
+"""`/readyz` decides where requests are sent, so it must not depend on what is behind."""
 MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
@@ -51,12 +58,49 @@ def _file(name: str) -> Callable[[], Response]:
     return serve
 
 
+class LoggedPages:
+    """The app of the pages; each request of it has its line in the request log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            request_log.add(
+                scope["method"],
+                getattr(scope.get("route"), "path", UNMATCHED),
+                status=status,
+                seconds=time.perf_counter() - started,
+                service="none",
+                caller="anonymous",
+                request_id="",
+            )
+
+
 def pages(
-    forwarder: Forwarder, feed: KeyAndRevocationFeed, *, documents: Documents, public_url: str
+    forwarder: Forwarder,
+    feed: KeyAndRevocationFeed,
+    *,
+    documents: Documents,
+    public_url: str,
+    drain: Drain,
 ) -> APIRouter:
     """The router of everything that is not forwarded."""
     router = APIRouter()
-    _add_probes(router, forwarder, feed=feed)
+    add_probes(router, forwarder, feed=feed, drain=drain)
     _add_documents(router, documents, public_url=public_url)
     for path, name in PAGES.items():
         router.add_api_route(path, _file(name), response_class=Response)
@@ -65,7 +109,9 @@ def pages(
     return router
 
 
-def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed) -> None:
+def add_probes(
+    router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocationFeed, drain: Drain
+) -> None:
     """What orchestrators and monitoring ask for."""
 
     @router.get("/healthz")
@@ -77,8 +123,15 @@ def _add_probes(router: APIRouter, forwarder: Forwarder, *, feed: KeyAndRevocati
         response: Response,
     ) -> dict[str, object]:
         checks = feed.checks()
+        if drain.began:
+            checks = {"accepting": False}
         response.status_code = 200 if all(checks.values()) else 503
-        return {"service": "gateway", "checks": checks, "circuits": forwarder.states()}
+        return {
+            "service": "gateway",
+            "scope": SCOPE,
+            "checks": checks,
+            "circuits": forwarder.states(),
+        }
 
     @router.get("/metrics")
     async def measured() -> Response:  # pyright: ignore[reportUnusedFunction] - a route

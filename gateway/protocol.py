@@ -5,6 +5,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.request_log import request_log
+from gateway.templates import UNMATCHED
+
 
 class Corked:
     """A transport that joins what is written within one turn of the event loop.
@@ -51,6 +54,19 @@ class CorkedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         corked = Corked(cast("asyncio.Transport", transport))
         super().connection_made(cast("asyncio.Transport", corked))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; it never becomes a request, and is logged like one."""
+        request_log.add(
+            "-",
+            UNMATCHED,
+            status=400,
+            seconds=0.0,
+            service="none",
+            caller="anonymous",
+            request_id="",
+        )
+        super().send_400_response(msg)
 
     def pause_writing(self) -> None:
         super().pause_writing()

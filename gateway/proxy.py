@@ -4,6 +4,7 @@ It verifies the token once, removes headers that only the gateway may set, appli
 streams both ways, and answers for a service that cannot.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -33,13 +34,18 @@ from gateway.problems import (
     TooManyRequestsError,
     UnavailableError,
 )
+from gateway.replicas import Replicas, base_urls
+from gateway.request_log import request_log
 from gateway.routes import Route, find_route
 from gateway.settings import Settings
 from gateway.streams import Body, Watches, declared_length, too_large
-from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError, Upstream
+from gateway.templates import template_of
+from gateway.upstreams import Connection, ServiceError, ServiceTimeoutError
 from shared import clock
 from shared.security.tokens import Caller, TokenError, TokenVerifier
 
+Target = str | list[str] | ASGIApp
+"""Where a service is: its base URL, several of them, or an app in this process."""
 REPEATABLE = frozenset({"GET", "HEAD"})
 LOW_PRIORITY_SHARE = 0.7
 """Above this share of the requests in flight, requests of low priority are refused."""
@@ -58,6 +64,8 @@ class _Request:
     address: str
     id: str
     route: Route | None
+    caller: str = "anonymous"
+    """Kind of the caller, for the log."""
 
 
 @dataclass(slots=True)
@@ -77,10 +85,10 @@ class _Call:
 
 
 class Forwarder:
-    """`upstreams`: service → base URL, or an ASGI app in this process."""
+    """`upstreams`: service → one base URL or several, or an ASGI app in this process."""
 
     def __init__(
-        self, settings: Settings, upstreams: Mapping[str, str | ASGIApp], *, verifier: TokenVerifier
+        self, settings: Settings, upstreams: Mapping[str, Target], *, verifier: TokenVerifier
     ) -> None:
         self._settings = settings
         self._verifier = verifier
@@ -88,25 +96,28 @@ class Forwarder:
         self._retries = RetryBudget(settings.retry_share)
         self._concurrency = ConcurrencyLimit()
         self._watches = Watches()
-        self._upstreams: dict[str, Upstream | ASGIApp] = {}
+        self._upstreams: dict[str, Replicas | ASGIApp] = {}
         self._breakers: dict[str, Breaker] = {}
         for name, target in upstreams.items():
-            if isinstance(target, str):
-                self._upstreams[name] = Upstream(
-                    target,
-                    connect_timeout=settings.connect_timeout,
-                    read_timeout=settings.read_timeout,
-                )
-            else:
+            if callable(target):
                 self._upstreams[name] = target
+            else:
+                self._upstreams[name] = Replicas(name, base_urls(target), settings=settings)
             self._breakers[name] = Breaker(settings.breaker_failures, settings.breaker_seconds)
         metrics.IN_FLIGHT.set_function(lambda: self._concurrency.in_flight)
 
     def close(self) -> None:
         """Close all connections to services."""
         for upstream in self._upstreams.values():
-            if isinstance(upstream, Upstream):
+            if isinstance(upstream, Replicas):
                 upstream.close()
+
+    async def watch(self) -> None:
+        """Look now and then which of several addresses of a service are ready, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for upstream in self._upstreams.values():
+                if isinstance(upstream, Replicas) and upstream.several:
+                    _ = group.create_task(upstream.watch(self._settings.probe_seconds))
 
     def states(self) -> dict[str, str]:
         """The circuit of each service: `closed` lets requests pass, `open` does not."""
@@ -144,7 +155,7 @@ class Forwarder:
             answer.status = CLIENT_GONE
         finally:
             self._concurrency.leave(address)
-            _observe(route, answer, started=started)
+            _tell(request, seconds=time.perf_counter() - started)
 
     async def _forward(self, request: _Request) -> None:
         route = request.route
@@ -153,6 +164,8 @@ class Forwarder:
         scope, answer = request.scope, request.answer
         # First of all: who the caller is decides which limit counts.
         caller = await self._verify(route, scope, address=request.address)
+        if caller is not None:
+            request.caller = caller.kind.value
         verdict = self._limits.take(
             route, caller=caller, address=request.address, now=time.monotonic()
         )
@@ -165,7 +178,7 @@ class Forwarder:
         headers = outgoing(scope["headers"], request.address, request_id=request.id)
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
-        if isinstance(upstream, Upstream):
+        if isinstance(upstream, Replicas):
             body = Body(scope, request.receive, settings=self._settings, length=length)
             call = _Call(scope["method"], _target(scope), headers, body, answer)
             await self._over_http(route.service, upstream, call=call)
@@ -203,7 +216,7 @@ class Forwarder:
             _check_limit(self._limits.take_refused(address, time.monotonic()))
             raise InvalidTokenError("send a valid access token", wire_headers=[CHALLENGE]) from None
 
-    async def _over_http(self, service: str, upstream: Upstream, *, call: _Call) -> None:
+    async def _over_http(self, service: str, upstream: Replicas, *, call: _Call) -> None:
         """One exchange, repeated while it may be; the service's failures open its circuit."""
         breaker = self._breakers[service]
         wait = breaker.wait(time.monotonic())
@@ -222,7 +235,7 @@ class Forwarder:
         # Also after a 5xx: an answer shows that the service can be reached.
         breaker.succeeded()
 
-    async def _exchanged(self, upstream: Upstream, call: _Call) -> bool:
+    async def _exchanged(self, upstream: Replicas, call: _Call) -> bool:
         """Whether the exchange took place; False when it did not and may be tried again."""
         try:
             await self._exchange(upstream, call)
@@ -234,14 +247,16 @@ class Forwarder:
             raise
         return True
 
-    async def _exchange(self, upstream: Upstream, call: _Call) -> None:
+    async def _exchange(self, replicas: Replicas, call: _Call) -> None:
         body = call.body
-        head = upstream.head(call.method, call.target, headers=call.headers, chunked=body.chunked)
         # Before a connection is taken: a slow caller must not hold one.
         content = await body.content()
-        connection = await upstream.connection()
+        upstream, connection = await replicas.connect()
         watch = self._watches.over(body, connection)
         try:
+            head = upstream.head(
+                call.method, call.target, headers=call.headers, chunked=body.chunked
+            )
             await connection.ask(call.method, head, content=content, chunked=body.chunked)
             await _relay(connection, call.answer)
         finally:
@@ -261,11 +276,23 @@ async def _relay(connection: Connection, send: Send) -> None:
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
-def _observe(route: Route | None, answer: Answer, *, started: float) -> None:
+def _tell(request: _Request, *, seconds: float) -> None:
+    """Count and log a request that has ended."""
     service = "none"
-    if route is not None:
-        service = route.service
-    metrics.observe(service, answer.status, seconds=time.perf_counter() - started)
+    if request.route is not None:
+        service = request.route.service
+    status = request.answer.status
+    metrics.observe(service, status, seconds=seconds)
+    request_log.add(
+        request.scope["method"],
+        template_of(request.scope["path"]),
+        # 0: it broke before its answer began, and the server says 500.
+        status=status or 500,
+        seconds=seconds,
+        service=service,
+        caller=request.caller,
+        request_id=request.id,
+    )
 
 
 def _check_limit(verdict: Verdict) -> None:

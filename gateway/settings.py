@@ -12,17 +12,35 @@ Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
 
 
 class Settings(BaseSettings):
-    """`upstreams`: service name → base URL, as JSON. Times in seconds, rates per second."""
+    """`upstreams`: service name → base URL or a list of them, as JSON.
+
+    Times in seconds, rates per second.
+    """
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
 
-    upstreams: dict[str, str] = Field(default={})
+    upstreams: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field(default={})
+    probe_seconds: float = Field(default=1.0, gt=0, le=60)
+    """How often each of several addresses of a service is asked whether it is ready."""
     jwks_url: str
+    """One address, or several separated by spaces: the first that answers is read."""
     revocations_url: str
+    """Like `jwks_url`."""
     public_url: str = ""
     """The address in links (`https://…`); when empty, the one that the request names."""
     host: str = "127.0.0.1"
     port: Port = 8000
+    operator_port: int = Field(default=0, ge=0, le=65535)
+    """Where `/internal/status`, `/metrics` and the probes are for the operator alone; 0: nowhere.
+
+    The public must not reach this port.
+    """
+    shared_port: bool = False
+    """Several gateways listen on `port` side by side (SO_REUSEPORT)."""
+    own_port: Port | None = None
+    """A further port of this gateway alone: its health and metrics, where `port` is shared."""
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long a gateway that was asked to end still answers, and is not ready."""
     connect_timeout: float = Field(default=2.0, gt=0)
     read_timeout: float = Field(default=35.0, gt=0)
     body_timeout: float = Field(default=30.0, gt=0)

@@ -47,6 +47,7 @@ class Upstream:
     """
 
     def __init__(self, url: str, *, connect_timeout: float, read_timeout: float) -> None:
+        self.url = url
         parts = urlsplit(url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -90,6 +91,20 @@ class Upstream:
             ssl=self._tls,
         )
         return connection
+
+    async def is_ready(self, within: float) -> bool:
+        """Whether `/readyz` answers 200 within so many seconds, over a connection of its own."""
+        head = self.head("GET", b"/readyz", headers=[(b"connection", b"close")], chunked=False)
+        try:
+            async with asyncio.timeout(within):
+                connection = await self._connect()
+                try:
+                    await connection.ask("GET", head, content=None, chunked=False)
+                    return connection.status == 200
+                finally:
+                    connection.release()
+        except (OSError, ServiceError):  # a TimeoutError is an OSError
+            return False
 
     def head(self, method: str, target: bytes, *, headers: Headers, chunked: bool) -> bytes:
         """The head of a request as it is sent.

@@ -238,10 +238,29 @@ class TooManyRequestsError(ProblemError):
     status, code, title = 429, "too_many_requests", "Too many requests"
 
 
+class DatabaseRestoredError(ProblemError):
+    """The database was restored to an earlier moment; an operator decides how it goes on."""
+
+    status, code, title = 503, "database_restored", "Stopped for repair"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the data of this service were restored to an earlier moment; it accepts nothing"
+            " before an operator has decided how it goes on",
+            headers={"Retry-After": "60"},
+        )
+
+
 class UnavailableError(ProblemError):
     """A part that this service needs is down; `Retry-After` says when to repeat."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class StorageFullError(ProblemError):
+    """Uploads have no room left; `Retry-After` says when to repeat."""
+
+    status, code, title = 507, "storage_full", "The storage is full"
 
 
 def problem_body(

@@ -1,6 +1,7 @@
 """Structured JSON logs with request and trace ids. Personal data never goes into a log call."""
 
 import logging
+import os
 import sys
 from types import TracebackType
 from typing import TextIO
@@ -45,11 +46,27 @@ def _dump(value: object, **_options: object) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+_streams: list[TextIO] = [sys.stderr]
+"""Where the lines go."""
+
+
+def write(lines: bytes) -> None:
+    """Write whole lines that are formatted already, with one system call where it can be."""
+    try:
+        file = _streams[-1].fileno()
+    except (OSError, ValueError):
+        # A stream in memory, or one that was closed at the end of the process.
+        return
+    while lines:
+        lines = lines[os.write(file, lines) :]
+
+
 def configure(service: str, *, stream: TextIO | None = None) -> None:
     """JSON lines on standard error.
 
     Records of libraries come only from WARNING on, without their arguments.
     """
+    _streams[:] = [stream or sys.stderr]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -60,7 +77,7 @@ def configure(service: str, *, stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(serializer=_dump),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_streams[0]),
         cache_logger_on_first_use=False,
     )
     _ = structlog.contextvars.bind_contextvars(service=service)

@@ -41,20 +41,39 @@ class ServiceSettings(BaseSettings):
     platform_key: SecretKey
     """The same in every service: seals personal data in events, and makes pseudonyms."""
     jwks_url: str
-    """Where the public keys of access tokens are read."""
+    """Where the public keys of access tokens are read: one address, or several separated by spaces,
+    of which the first that answers counts."""
     bus: Literal["kafka", "local"] = "kafka"
     kafka_bootstrap: str = ""
+    kafka_replication: int | None = Field(default=None, ge=1, le=9)
+    """Copies of each topic that is made: 3 unless it is said, and 1 in development. Not more than
+    there are brokers. From 2 on, a fact is published when at least two brokers have it.
+    """
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)
     host: str = "127.0.0.1"
     port: Port = 8100
     worker_port: Port = 8200
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long an API that was asked to end still answers, and is not ready.
+
+    Longer than those who send it requests need to notice (`GATEWAY_PROBE_SECONDS`).
+    """
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
     development: bool = False
     """Enables what only a development or demonstration system may have. Off in production."""
+
+    @property
+    def replication(self) -> int:
+        """Copies of each topic on Kafka."""
+        if self.kafka_replication is not None:
+            return self.kafka_replication
+        if self.development:
+            return 1
+        return 3
 
     @model_validator(mode="after")
     def _bus_has_an_address(self) -> Self:

@@ -3,7 +3,8 @@
 import sys
 
 from deploy.checks import allowed
-from deploy.checks.databases import drifts, migrated
+from deploy.checks.databases import databases, drifts
+from deploy.checks.expansion import expansion_faults
 from deploy.checks.shape import shape_faults
 from deploy.checks.statements import statement_faults
 from deploy.checks.transactions import commits
@@ -16,8 +17,8 @@ def main(arguments: list[str]) -> int:
         allowed.write(shapes)
         return 0
     faults = [*commits(), *allowed.compare(shapes, allowed.read())]
-    with migrated() as urls:
-        faults += [*drifts(urls), *statement_faults(urls)]
+    with databases() as (urls, empty):
+        faults += [*drifts(urls), *statement_faults(urls), *expansion_faults(empty)]
     for fault in faults:
         _ = sys.stderr.write(f"{fault}\n")
     return 1 if faults else 0

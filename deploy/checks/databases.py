@@ -15,8 +15,8 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @contextmanager
-def migrated() -> Generator[dict[str, str]]:
-    """A migrated database for each service: its URL by the service's name."""
+def databases() -> Generator[tuple[dict[str, str], dict[str, str]]]:
+    """For each service a migrated database and an empty one: URLs by the service's name."""
     with (
         tempfile.TemporaryDirectory(prefix="tongban-check-") as folder,
         EmbeddedPostgres(Path(folder) / "data", settings=FAST) as postgres,
@@ -25,6 +25,14 @@ def migrated() -> Generator[dict[str, str]]:
         urls = {service: postgres.dsn(service) for service in SERVICES}
         for service, url in urls.items():
             _ = asyncio.run(migrations.run_on(url, migrations.upgrade, service))
+        postgres.create_databases(f"empty_{service}" for service in SERVICES)
+        yield urls, {service: postgres.dsn(f"empty_{service}") for service in SERVICES}
+
+
+@contextmanager
+def migrated() -> Generator[dict[str, str]]:
+    """A migrated database for each service: its URL by the service's name."""
+    with databases() as (urls, _):
         yield urls
 
 

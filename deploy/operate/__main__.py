@@ -5,7 +5,7 @@ those of the services, from the environment.
 """
 
 from deploy.command_line import new_command
-from deploy.operate import archive, publish_again, rebuild
+from deploy.operate import archive, publish_again, rebuild, status
 from deploy.operate.backup.commands import backup_command, drill_command, restore_command
 from deploy.operate.recount.command import recount_command
 
@@ -17,6 +17,7 @@ _ = cli.command("publish-again")(publish_again.publish_again_command)
 _ = cli.command("recount")(recount_command)
 _ = cli.command("rebuild")(rebuild.rebuild_command)
 _ = cli.command("restore")(restore_command)
+_ = cli.command("status")(status.status_command)
 
 
 @cli.callback()

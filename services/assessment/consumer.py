@@ -33,7 +33,7 @@ from shared.events.ratings import (
     RatingExcluded,
     RatingSubmitted,
 )
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("assessment", rebuildable=True)
 

@@ -15,7 +15,9 @@ from shared.settings import load
 def build(
     settings: Settings, *, bus: Bus | None = None, verifier: TokenVerifier | None = None
 ) -> FastAPI:
-    return create_app("assessment", settings, parts=[router], bus=bus, verifier=verifier)
+    return create_app(
+        "assessment", settings, parts=[router], bus=bus, verifier=verifier, rebuildable=True
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from shared.events.licenses import (
     LicenseSuspended,
 )
 from shared.events.matters import BundlePublished, MatterCancelled, MatterPublished, MatterSuspended
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("cases")
 

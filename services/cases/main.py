@@ -44,7 +44,7 @@ def build(
     app = create_app(
         "cases", settings, parts=ROUTERS, bus=bus, verifier=verifier, lifespan=_lifespan
     )
-    app.state.storage = Storage(settings.storage_url)
+    app.state.storage = app.state.monitor.storage = Storage(settings.storage_url)
     app.state.case_numbers = SerialAllocator(app.state.database, CaseSerial)
     return app
 

@@ -37,7 +37,7 @@ from shared.events.licenses import LicenseRecordsJudged
 from shared.events.matters import SupervisionRecordsJudged
 from shared.events.ratings import RatingExcluded, RatingRecordsJudged, RatingSubmitted
 from shared.events.records import RecordsJudged
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 # Nobody waits for a single effect, so the facts of 50 ms are handled together.
 consumer = Consumer("exchange", period=0.05)

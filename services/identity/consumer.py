@@ -1,5 +1,5 @@
 """Events in: identity consumes none."""
 
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("identity")

@@ -10,7 +10,7 @@ from shared import clock
 from shared.events.cases import CaseDecided, CaseLicenseUsed, CaseReceived
 from shared.events.exchange import RecordReceived
 from shared.events.identity import IdentityVerified, OrganisationLinked
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("licenses", period=0.05)
 

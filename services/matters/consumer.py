@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.matters.use_cases import supervision
 from shared import clock
 from shared.events.exchange import RecordReceived
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("matters")
 

@@ -14,7 +14,7 @@ from shared.database.calendar import get_calendar
 from shared.domain.workdays import Moment
 from shared.events.cases import CalendarChanged, CaseAccepted, CaseClosed, CaseImported
 from shared.events.exchange import RecordReceived
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 
 consumer = Consumer("ratings", period=0.05)
 

@@ -11,6 +11,7 @@ goes as an array (`= ANY(:ids)`, not `IN`), and errors are the driver's own
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import asyncpg
@@ -24,6 +25,9 @@ from shared.database.session import driver_of, dump_json, flush
 
 # A processor takes and gives whatever the column type and the driver exchange.
 Processor = Callable[[Any], Any] | None
+Changes = list[tuple[int, Callable[[Any], Any]]]
+"""Places of values that have to be converted, and how."""
+_Reader = tuple[Callable[[asyncpg.Record], Sequence[Any]], Changes]
 R = TypeVar("R")
 
 DIALECT = dialect(json_serializer=dump_json, json_deserializer=orjson.loads)
@@ -50,12 +54,15 @@ class Direct(Generic[R]):
         self._fields = _field_names(row)
         self._make = _maker(row)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
-        self._parameters = [(name, _processor(bind.type, "bind")) for name, bind in binds]
+        self._parameters = [name for name, _ in binds]
+        processors = [_processor(bind.type, "bind") for _, bind in binds]
+        self._bind = _changes(processors)
         self._constants = {name: bind.value for name, bind in binds if not bind.required}
         columns: Any = getattr(statement, "selected_columns", ())
         self._processors: dict[str, Processor] = {
             column.key: _processor(column.type, "result") for column in columns
         }
+        self._reader: tuple[tuple[str, ...], _Reader] | None = None
 
     async def fetch(self, session: AsyncSession, **values: Any) -> Sequence[R]:
         """The rows; every parameter must be given, and no other is looked at.
@@ -66,19 +73,27 @@ class Direct(Generic[R]):
         if not records:
             return ()
         names = tuple(records[0].keys())
-        if set(names) != set(self._fields):
-            raise TypeError(f"{self.row.__name__} has not the columns {', '.join(names)}")
-        order = [(names.index(name), self._processors.get(name)) for name in self._fields]
+        if self._reader is None or self._reader[0] != names:
+            self._reader = (names, self._reader_of(names))
+        pick, changes = self._reader[1]
         rows: list[R] = []
         for record in records:
-            cells: list[Any] = []
-            for place, process in order:
-                cell = record[place]
-                if process is not None:
-                    cell = process(cell)
-                cells.append(cell)
+            cells: Sequence[Any] = pick(record)
+            if changes:
+                cells = list(cells)
+                for place, process in changes:
+                    cells[place] = process(cells[place])
             rows.append(self._make(cells))
         return rows
+
+    def _reader_of(self, names: tuple[str, ...]) -> _Reader:
+        """How cells are taken from the columns `names`. Raises: `TypeError`."""
+        if set(names) != set(self._fields):
+            raise TypeError(f"{self.row.__name__} has not the columns {', '.join(names)}")
+        changes = _changes([self._processors.get(name) for name in self._fields])
+        if names == self._fields:
+            return tuple, changes
+        return itemgetter(*(names.index(name) for name in self._fields)), changes
 
     async def first(self, session: AsyncSession, **values: Any) -> R | None:
         """The first row, or None."""
@@ -91,12 +106,9 @@ class Direct(Generic[R]):
 
     async def _run(self, session: AsyncSession, values: dict[str, Any]) -> list[asyncpg.Record]:
         known = values | self._constants
-        arguments: list[Any] = []
-        for name, process in self._parameters:
-            value = known[name]
-            if process is not None:
-                value = process(value)
-            arguments.append(value)
+        arguments = [known[name] for name in self._parameters]
+        for place, process in self._bind:
+            arguments[place] = process(arguments[place])
         await flush(session)
         driver = await driver_of(session)
         return await driver.fetch(self.sql, *arguments)
@@ -123,6 +135,11 @@ def _maker(row: type[R]) -> Callable[[Sequence[Any]], R]:
         return make
     # Faster than the named tuple itself, which takes its fields as separate arguments.
     return cast("Callable[[Sequence[Any]], R]", partial(cast("Any", tuple).__new__, row))
+
+
+def _changes(processors: Sequence[Processor]) -> Changes:
+    """Most values need no conversion, so only the places of the others are kept."""
+    return [(place, process) for place, process in enumerate(processors) if process is not None]
 
 
 def _processor(kind: Any, way: str) -> Processor:

@@ -6,27 +6,31 @@ equal the migrations); `SERVICE` needs `<SERVICE>_DATABASE_URL` in the environme
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCK_TIMEOUT = "5s"
+from shared.database.schema import Fit, config_of, read_schema
+
+LOCK_TIMEOUT = "2s"
+"""How long a migration waits for a lock: while it waits, all later requests wait behind it."""
+LOCK_PAUSES = (0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0, 20.0)
+"""Seconds before each further attempt to get the locks."""
+LOCK_NOT_AVAILABLE = "55P03"
 NOTIFY_OUTBOX = """
 CREATE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('outbox', ''); RETURN NULL; END $$;
@@ -40,13 +44,6 @@ BUSY_TABLE = (
     "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0,"
     " autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)"
 )
-
-
-def _config(service: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "services" / service / "migrations"))
-    config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(slug)s")
-    return config
 
 
 def metadata_of(service: str) -> list[MetaData]:
@@ -70,15 +67,21 @@ def metadata_of(service: str) -> list[MetaData]:
 
 
 def run_env(service: str) -> None:
-    """Body of every `migrations/env.py`: migrate over the connection given by `upgrade`."""
+    """Body of every `migrations/env.py`: migrate over the connection given by `upgrade`.
+
+    Each migration is a transaction of its own, so that its locks are held for as short as can be,
+    and so that one may leave its transaction (`autocommit_block`, for CREATE INDEX CONCURRENTLY).
+    """
     from alembic import context
 
     connection: Connection = context.config.attributes["connection"]
     context.configure(
-        connection=connection, target_metadata=metadata_of(service), compare_type=True
+        connection=connection,
+        target_metadata=metadata_of(service),
+        compare_type=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
-        _ = connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
         context.run_migrations()
 
 
@@ -89,25 +92,39 @@ class UnknownVersionError(RuntimeError):
 def upgrade(service: str, connection: Connection, *, to: str = "head") -> None:
     """Bring the database to the newest version of this service's tables, or to the revision `to`.
 
-    Raises: `UnknownVersionError`.
+    A database that a later release migrated is left as it is, if this code can use it. A lock that
+    does not come in time is tried for again, for about a minute.
+
+    Args:
+        connection: outside a transaction.
+
+    Raises:
+        UnknownVersionError: a later release took away what this code uses.
     """
-    config = _config(service)
-    present = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if present is not None and present not in known:
+    with connection.begin():
+        found = read_schema(service, connection)
+        # For all transactions of this connection.
+        _ = connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    if found.fit is Fit.CONTRACTED:
         raise UnknownVersionError(
-            f"the database of {service} is at version {present}, which this code does not know:"
-            " a newer Tongban wrote it."
+            f"the database of {service} is at version {found.revision}, which this code does not"
+            " know: a newer Tongban wrote it, and took away what this one needs."
             " Start that version again, or restore a backup made before it."
         )
+    if found.fit is Fit.NEWER:
+        return
+    config = config_of(service)
     config.attributes["connection"] = connection
+    for pause in LOCK_PAUSES:
+        try:
+            command.upgrade(config, to)
+            return
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            _ = sys.stderr.write(f"{service}: a table is locked; again in {pause} s\n")
+            time.sleep(pause)
     command.upgrade(config, to)
-
-
-def is_current(service: str, connection: Connection) -> bool:
-    """Whether the database is at the version that this code was written for."""
-    head = ScriptDirectory.from_config(_config(service)).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == head
 
 
 def drift(service: str, connection: Connection) -> list[Any]:
@@ -133,12 +150,15 @@ def drift(service: str, connection: Connection) -> list[Any]:
 
 
 async def run_on(url: str, work: Any, *arguments: Any) -> Any:
-    """Run `work(*arguments, connection)` in one transaction over a connection of its own."""
+    """Run `work(*arguments, connection)` over a connection of its own.
+
+    The connection is outside a transaction: what `work` writes, it writes in its own.
+    """
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
     )
     try:
-        async with engine.begin() as connection:
+        async with engine.connect() as connection:
             return await connection.run_sync(lambda sync: work(*arguments, sync))
     finally:
         await engine.dispose()

@@ -239,9 +239,10 @@ def _is_trouble(state: str) -> bool:
     """Whether an SQLSTATE is a trouble of the database.
 
     Classes: connection, missing database, rollback (deadlock, serialisation), resources, operator
-    intervention. Codes: lock time-out, and read-only (a standby, or a server that recovers).
+    intervention. Codes: lock time-out, read-only (a standby, or a server that recovers), and closed
+    for connections, as an operator closes a database to restore it.
     """
-    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006"}
+    return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006", "55000"}
 
 
 def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:

@@ -222,3 +222,35 @@ class AuditRow(PlatformBase):
     sequence: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class SchemaContraction(PlatformBase):
+    """A migration that took away what earlier code uses (`shared.database.schema.contract`)."""
+
+    __tablename__ = "schema_contraction"
+
+    revision: Mapped[str] = mapped_column(Text, primary_key=True)
+    oldest_code: Mapped[str] = mapped_column(Text)
+    """Code whose history of migrations has this revision does without what was taken away."""
+    unused_since: Mapped[str] = mapped_column(Text)
+    """The release of that code."""
+    contracted_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+
+class RunningProcess(PlatformBase):
+    """A process of the service, as it says itself; one that was killed is known by `seen_at`."""
+
+    __tablename__ = "running_process"
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    revision: Mapped[str] = mapped_column(Text)
+    """The newest migration that its code knows."""
+    consumes: Mapped[list[str]] = mapped_column(JSONB)
+    produces: Mapped[list[str]] = mapped_column(JSONB)
+    """Types of events, with their versions."""
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

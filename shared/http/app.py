@@ -3,22 +3,25 @@
 It carries the routers, health, metrics and the administration of dead letters.
 """
 
+import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.database.session import open_database
 from shared.errors import PROBLEM_TYPE, status_title
 from shared.http import dead_letters_router
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
+from shared.http.server import Drain
 from shared.messaging.bus import Bus
+from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.readiness import readiness
+from shared.runtime.refusal import RefusalWatch
 from shared.runtime.remote_keys import RemoteKeys
 from shared.security.crypto import derived_key
 from shared.security.tokens import TokenVerifier
@@ -75,13 +78,14 @@ def create_app(
     verifier: TokenVerifier | None = None,
     lifespan: Lifespan | None = None,
     title: str = "",
+    rebuildable: bool = False,
 ) -> FastAPI:
     """The HTTP app of one service: its routers plus everything common.
 
     `parts` lie below `/api/v1/<service>`, `others` where they say. They are included one by one,
     not in a router of routers, because every request passes through each level again.
     `/readyz` asks `bus`; `verifier` defaults to one that reads the keys from `settings.jwks_url`;
-    `lifespan` opens what the service alone needs.
+    `lifespan` opens what the service alone needs; `rebuildable` see `Consumer`.
     """
     app = FastAPI(
         title=title or f"Tongban {service}",
@@ -89,7 +93,7 @@ def create_app(
         openapi_url=f"/api/v1/{service}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(settings, lifespan),
+        lifespan=_lifespan(lifespan),
         max_body_size=settings.max_body_bytes,
         # Every endpoint may refuse, ask to slow down, or meet a database that is away.
         responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
@@ -98,14 +102,20 @@ def create_app(
     app.state.service = service
     app.state.settings = settings
     app.state.bus = bus
+    app.state.drain = Drain()
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
+    app.state.refusal = RefusalWatch(service, app.state.database, bus=bus, rebuildable=rebuildable)
+    app.state.monitor = Monitor(
+        f"{service}-api", service, settings=settings, database=app.state.database, bus=bus
+    )
     for part in parts:
         app.include_router(part, prefix=f"/api/v1/{service}", tags=[service])
     for router in others:
         app.include_router(router)
     app.include_router(dead_letters_router.router(service))
     app.include_router(_operations(service))
+    app.include_router(operator_routes(app.state.monitor))
     add_handlers(app)
     _describe_problems(app)
     # Outermost, so that FastAPI's own refusals (413, 500) also carry the request id and are
@@ -114,14 +124,20 @@ def create_app(
     data_key = base64.b64decode(settings.data_key.get_secret_value())
     cursor_key = derived_key(data_key, purpose="cursor")
     app.build_middleware_stack = lambda: RequestScope(
-        inner(), service, cursor_key=cursor_key, unreviewed=settings.show_unreviewed_texts
+        inner(),
+        service,
+        cursor_key=cursor_key,
+        refusal=app.state.refusal,
+        unreviewed=settings.show_unreviewed_texts,
     )
     return app
 
 
-def _lifespan(settings: ServiceSettings, inner: Lifespan | None) -> Lifespan:
+def _lifespan(inner: Lifespan | None) -> Lifespan:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[None]:
+        await app.state.refusal.begin()
+        watching = asyncio.create_task(app.state.refusal.run())
         try:
             if inner is None:
                 yield
@@ -129,6 +145,9 @@ def _lifespan(settings: ServiceSettings, inner: Lifespan | None) -> Lifespan:
                 async with inner(app):
                     yield
         finally:
+            _ = watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
             await app.state.database.close()
 
     return run
@@ -163,14 +182,13 @@ def _operations(service: str) -> APIRouter:
     async def ready(  # pyright: ignore[reportUnusedFunction] - a route
         request: Request, response: Response
     ) -> dict[str, object]:
+        if request.app.state.drain.began:
+            response.status_code = 503
+            return {"service": service, "checks": {"accepting": False}}
         checks = await readiness(service, request.app.state.database, bus=request.app.state.bus)
         # The bus does not count: without it events wait in the outbox, and requests still succeed.
         needed = checks["database"] and checks["migrations"] and checks["facts"]
         response.status_code = 200 if needed else 503
         return {"service": service, "checks": checks}
-
-    @router.get("/metrics")
-    async def measured() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction]
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -6,12 +6,20 @@ import time
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import context, metrics
 from shared.context import Context
-from shared.errors import PROBLEM_TYPE, FieldError, InvalidInputError, InvalidValueError
+from shared.errors import (
+    PROBLEM_TYPE,
+    DatabaseRestoredError,
+    FieldError,
+    InvalidInputError,
+    InvalidValueError,
+    ProblemError,
+)
 from shared.fields import CONTROL
 from shared.http.problems import (
     MAX_ERRORS,
@@ -21,8 +29,12 @@ from shared.http.problems import (
     unexpected,
 )
 from shared.pagination import QueryOfCursor, cursors_for
+from shared.runtime.refusal import RefusalWatch
 from shared.texts import Reader, choose_language, reading
 
+LOGGED_SHARE = 100
+"""Of the answers below 400 one in so many is logged."""
+log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -60,6 +72,20 @@ def _fault_of_address(scope: Scope) -> InvalidInputError | None:
     return InvalidInputError("{number} fault(s) in the request", faults[:MAX_ERRORS], number=number)
 
 
+def _always_answered(service: str, method: str, *, path: str) -> bool:
+    """Whether a service answers this also while its database is refused.
+
+    Health and figures; the dead letters for the operator; and the keys of tokens, without which all
+    other services would stand still.
+    """
+    if method != "GET":
+        return False
+    if path in {"/healthz", "/readyz", "/metrics"}:
+        return True
+    read = path.removeprefix(f"/api/v1/{service}/")
+    return read == "jwks" or read.split("/")[0] == "dead-letters"
+
+
 def _with_control_characters(field: str) -> FieldError:
     error = InvalidValueError("must not contain control characters")
     return FieldError.of(field, rule="value_error", error=error)
@@ -70,16 +96,25 @@ class RequestScope:
 
     Args:
         cursor_key: signs the cursors of this service, the same in all its processes.
+        refusal: says whether the service's database must not be used.
         unreviewed: whether unreviewed texts are shown.
     """
 
     def __init__(
-        self, app: ASGIApp, service: str, *, cursor_key: bytes, unreviewed: bool = False
+        self,
+        app: ASGIApp,
+        service: str,
+        *,
+        cursor_key: bytes,
+        refusal: RefusalWatch | None = None,
+        unreviewed: bool = False,
     ) -> None:
         self.app = app
         self.service = service
         self._cursor_key = cursor_key
+        self._refusal = refusal
         self._unreviewed = unreviewed
+        self._well = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] != "http":
@@ -94,11 +129,18 @@ class RequestScope:
         with context.using(about), reading(reader), cursors_for(query):
             await self._answer(scope, receive, send=send, request_id=request_id)
 
+    def _refused(self, scope: Scope) -> ProblemError | None:
+        if self._refusal is None or self._refusal.reason is None:
+            return None
+        if _always_answered(self.service, scope["method"], path=scope["path"]):
+            return None
+        return DatabaseRestoredError()
+
     async def _answer(self, scope: Scope, receive: Receive, *, send: Send, request_id: str) -> None:
         started = time.perf_counter()
         answer = _Answer(scope, receive, send=send, request_id=request_id)
         try:
-            fault = _fault_of_address(scope)
+            fault = self._refused(scope) or _fault_of_address(scope)
             if fault is None:
                 await self.app(scope, receive, answer)
             else:
@@ -115,6 +157,15 @@ class RequestScope:
             metrics.REQUESTS.labels(self.service, scope["method"], route, answer.status).observe(
                 duration
             )
+            self._tell(scope["method"], route, status=answer.status, seconds=duration)
+
+    def _tell(self, method: str, route: str, *, status: int, seconds: float) -> None:
+        """Log an answer; of those that went well one in `LOGGED_SHARE`: the gateway has all."""
+        if status < HTTPStatus.BAD_REQUEST:
+            self._well += 1
+            if self._well % LOGGED_SHARE:
+                return
+        log.info("request", method=method, route=route, status=status, ms=int(seconds * 1000))
 
 
 class _Answer:

@@ -9,7 +9,7 @@ keeps in its database (`shared.messaging.outbox`). Consumers keep the last numbe
 taken in theirs (`shared.messaging.inbox`). Offsets of the bus only say where to read.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from struct import unpack
@@ -58,6 +58,13 @@ class Message:
     """Number of the event among those of its key; 0 of an event of a release before 0.2."""
     partition: int | None = None
     """Of a numbered message: the number is one of this partition."""
+    highest: FactNumber | None = None
+    """Of one that is sent again: the newest number of its partition by then.
+
+    It may be the last of its partition for a while, and must not hide that there are newer ones.
+    """
+    follows: FactNumber | None = None
+    """Of the first of an epoch: the last number of its partition before the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,8 @@ class Record:
     offset: int
     number: FactNumber | None = None
     event_number: int = 0
+    highest: FactNumber | None = None
+    follows: FactNumber | None = None
 
     @property
     def place(self) -> Place:
@@ -88,9 +97,32 @@ def number_of(record: Record) -> FactNumber:
     return FactNumber(0, record.offset + 1)
 
 
+def highest_of(record: Record) -> FactNumber:
+    """The newest number that the partition is known to hold by this record."""
+    number = number_of(record)
+    if record.highest is None:
+        return number
+    return max(number, record.highest)
+
+
 def unreadable_id(record: Record) -> UUID:
     """The id of a record that is no event of ours, made of its place in the topic."""
     return uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}")
+
+
+class LackingCopies(NamedTuple):
+    """What a topic lacks of the copies that it should have, over all of its partitions."""
+
+    missing: int
+    """Copies that are not there or not in step with their leader."""
+    below_minimum: int
+    """Partitions with fewer copies in step than a write needs: they take no facts now."""
+    minimum_too_low: bool = False
+    """Whether the topic acknowledges writes with fewer copies than the settings ask for."""
+
+
+class TopicRefusedError(Exception):
+    """The bus does not make a topic; the text says why, and what to do."""
 
 
 class Publisher(Protocol):
@@ -141,11 +173,29 @@ class Reader(Protocol):
         """At most `limit` records from `offset` on; empty at the end."""
         ...
 
+    async def ends(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """The offset that the next record of each will get."""
+        ...
+
+    async def at(self, offsets: Mapping[Place, int]) -> Mapping[Place, Record]:
+        """The record at each offset, all before the end; one that does not come is left out."""
+        ...
+
 
 class Bus(Protocol):
     """Carries events between services."""
 
-    async def ensure_topics(self, topics: Sequence[str]) -> None: ...
+    async def ensure_topics(self, topics: Sequence[str]) -> None:
+        """Make those topics that do not exist.
+
+        Raises:
+            TopicRefusedError: the bus refuses, for example for want of brokers.
+        """
+        ...
+
+    async def lacking_copies(self, topics: Sequence[str]) -> Mapping[str, LackingCopies]:
+        """What each topic lacks of the copies that the settings ask for."""
+        ...
 
     async def partitions(self, topic: str) -> int:
         """The number of partitions of a topic.

@@ -5,8 +5,8 @@ and the next sequence of the database, in the statement that moves it from the o
 Only the leading relay writes here, so the newest numbers are kept in memory.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -69,6 +69,11 @@ UNSENT = """
 SELECT topic, key, payload, epoch, number, event_number FROM fact_log
 WHERE topic = $1 AND partition = $2 AND (epoch, number) > ($3, $4)
 ORDER BY epoch, number LIMIT $5
+"""
+
+LAST_BEFORE = """
+SELECT epoch, number FROM fact_log WHERE topic = $1 AND partition = $2 AND epoch < $3
+ORDER BY epoch DESC, number DESC LIMIT 1
 """
 
 ADOPT = """
@@ -209,6 +214,7 @@ class FactLog:
     async def number(self, rows: Sequence[asyncpg.Record]) -> list[Message]:
         """Move rows of the outbox into the log; the messages to send, in their order."""
         await self.load({row["topic"] for row in rows})
+        before = {place: position.numbered for place, position in self.positions.items()}
         placed = self._place(rows)
         event_numbers = await self._log(rows, placed)
         for place, number in placed.reached.items():
@@ -219,6 +225,8 @@ class FactLog:
             messages.append(
                 Message(row["topic"], row["key"], row["payload"], number, event_number, partition)
             )
+        if self._epoch > 0:
+            return _with_ends_of_epochs(messages, before)
         return messages
 
     async def _log(self, rows: Sequence[asyncpg.Record], placed: _Placed) -> list[int]:
@@ -275,9 +283,20 @@ class FactLog:
                     number,
                     row["event_number"],
                     place.partition,
+                    highest=position.numbered,
+                    follows=await self._before_epoch(place, number),
                 )
             )
         return messages
+
+    async def _before_epoch(self, place: Place, number: FactNumber) -> FactNumber | None:
+        """For the first number of an epoch after the first one: the last number before it."""
+        if number.epoch == 0 or number.number > 1:
+            return None
+        row = await self._connection.fetchrow(LAST_BEFORE, *place, number.epoch)
+        if row is None:
+            return NO_FACT
+        return FactNumber(row["epoch"], row["number"])
 
     async def mark_sent(self, place: Place, number: FactNumber) -> None:
         """Note how far a partition is sent; also further back than before."""
@@ -304,9 +323,8 @@ class FactLog:
             _ = await self._connection.execute("UPDATE relay_state SET refill_from = NULL")
         return True
 
-    async def adopt(self, reader: Reader, newest: Record, *, batch: int) -> None:
+    async def adopt(self, reader: Reader, place: Place, *, batch: int) -> None:
         """Take facts of a partition that only the topic has, up to its end."""
-        place = newest.place
         position = self.positions[place]
         offset = 0
         while records := await reader.read(place, offset, limit=batch):
@@ -376,79 +394,20 @@ def _adopted(record: Record) -> AdoptedRow:
     return (epoch, number, event_id, record.key, event_number, revision, record.value, recorded)
 
 
-class TopicCheck:
-    """Compares a service's topic with its log.
-
-    Args:
-        rebuildable: the database is a read model, which may be dropped and filled again. Facts of
-            its topic that the log does not know are then taken into it. Otherwise they mean that
-            the database was restored to an earlier moment.
-    """
-
-    def __init__(self, facts: FactLog, topic: str, *, rebuildable: bool) -> None:
-        self._facts = facts
-        self._topic = topic
-        self._rebuildable = rebuildable
-
-    async def run(self, bus: Bus, *, batch: int) -> None:
-        """Find what the topic lacks, which is then unsent, or has and the log does not.
-
-        Raises:
-            RefusedError: the topic holds facts that the database does not know.
-        """
-        await bus.ensure_topics([self._topic])
-        _ = await self._facts.refill()
-        await self._facts.load({self._topic})
-        partitions = self._facts.partitions(self._topic)
-        async with bus.reader() as reader:
-            newest = await reader.newest(self._topic, partitions)
-            for partition in range(partitions):
-                place = Place(self._topic, partition)
-                record = newest.get(partition)
-                if record is None:
-                    await self._send_after(place, NO_FACT)
-                    continue
-                if number_of(record) > self._facts.positions[place].numbered:
-                    self._refuse_newer(place, record)
-                    await self._facts.adopt(reader, record, batch=batch)
-                await self._send_after(place, _complete_up_to(record))
-
-    def _refuse_newer(self, place: Place, newest: Record) -> None:
-        # Releases before 0.2 kept no log: their facts are in the topic alone.
-        if newest.number is None or self._rebuildable:
-            return
-        known = self._facts.positions[place].numbered
-        raise RefusedError(
-            f"topic {place.topic} holds facts up to number {newest.number.number} of epoch"
-            f" {newest.number.epoch} in partition {place.partition}, and the database knows them"
-            f" only up to {known.number} of epoch {known.epoch}: it was restored to an earlier"
-            " moment. Restore it to the end of its archived log instead."
-        )
-
-    async def _send_after(self, place: Place, reached: FactNumber) -> None:
-        sent = self._facts.positions[place].sent
-        if reached >= sent:
-            return
-        log.warning(
-            "relay.topic_lost_facts",
-            topic=place.topic,
-            partition=place.partition,
-            first=reached.number + 1,
-            last=sent.number,
-        )
-        await self._facts.mark_sent(place, reached)
-
-
-def _complete_up_to(newest: Record) -> FactNumber:
-    """The number up to which a partition can be complete, by its newest record.
-
-    A partition of the first epoch that has fewer records than numbers was lost and made again, and
-    lacks its first facts.
-    """
-    number = number_of(newest)
-    if number.epoch == 0 and newest.offset + 1 < number.number:
-        return NO_FACT
-    return number
+def _with_ends_of_epochs(
+    messages: Sequence[Message], before: Mapping[Place, FactNumber]
+) -> list[Message]:
+    """The messages; the first of an epoch says after which number of its partition it comes."""
+    told: list[Message] = []
+    for message in messages:
+        assert message.number is not None
+        assert message.partition is not None
+        if message.number.epoch > 0 and message.number.number == 1:
+            place = Place(message.topic, message.partition)
+            told.append(replace(message, follows=before[place]))
+        else:
+            told.append(message)
+    return told
 
 
 def _following(number: FactNumber, epoch: int) -> FactNumber:

@@ -5,10 +5,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby, zip_longest
 from operator import attrgetter
+from typing import Any, TypeVar
 
 from aiokafka import (
     AIOKafkaConsumer,
@@ -17,24 +18,49 @@ from aiokafka import (
     TopicPartition,
 )
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
+    NoError,
     TopicAlreadyExistsError,
+    for_code,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from shared.messaging.bus import FactNumber, Message, Place, Positions, Record, partition_of
+from shared.messaging.bus import (
+    FactNumber,
+    LackingCopies,
+    Message,
+    Place,
+    Positions,
+    Record,
+    TopicRefusedError,
+    partition_of,
+)
+
+T = TypeVar("T")
 
 PARTITIONS = 8
 BATCH_BYTES = 1024 * 1024
 """The broker's own limit for a batch (`message.max.bytes`), above the largest event."""
 COMMIT_EVERY = 0.25
 READ_SECONDS = 30.0
-KEEP_FOREVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+LED_SECONDS = 10.0
+ATTEMPTS = 8
+"""With one of three brokers dead and not yet known to be, each fails once in three times."""
+TOPIC_SETTINGS = {
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # Two index files of a partition are made in full size beforehand. Kafka's 10 MiB are more than
+    # a whole segment of 1 GiB needs; with 1 MiB a segment ends at about 350 MB.
+    "segment.index.bytes": str(1024 * 1024),
+}
+AT_SECONDS = 2.0
 
 _send = AIOKafkaConnection.send
 
@@ -61,21 +87,34 @@ AIOKafkaConnection.send = _send_or_close
 
 NUMBER_HEADER = "tongban-number"
 """`epoch:number:event_number`. In a header, because the bytes of an event never change."""
+HIGHEST_HEADER = "tongban-highest"
+FOLLOWS_HEADER = "tongban-follows"
+"""`epoch:number` of `Message.highest` and `Message.follows`; few records have them."""
 
 
 def _headers(message: Message) -> list[tuple[str, bytes]]:
     if message.number is None:
         return []
     epoch, number = message.number
-    return [(NUMBER_HEADER, b"%d:%d:%d" % (epoch, number, message.event_number))]
+    headers = [(NUMBER_HEADER, b"%d:%d:%d" % (epoch, number, message.event_number))]
+    if message.highest is not None:
+        headers.append((HIGHEST_HEADER, b"%d:%d" % message.highest))
+    if message.follows is not None:
+        headers.append((FOLLOWS_HEADER, b"%d:%d" % message.follows))
+    return headers
 
 
 def _record(found) -> Record:
     number, event_number = None, 0
+    highest, follows = None, None
     for name, value in found.headers:
         if name == NUMBER_HEADER:
             epoch, place, event_number = map(int, value.split(b":"))
             number = FactNumber(epoch, place)
+        elif name == HIGHEST_HEADER:
+            highest = FactNumber(*map(int, value.split(b":")))
+        elif name == FOLLOWS_HEADER:
+            follows = FactNumber(*map(int, value.split(b":")))
     return Record(
         found.topic,
         (found.key or b"").decode(),
@@ -84,6 +123,8 @@ def _record(found) -> Record:
         found.offset,
         number,
         event_number,
+        highest,
+        follows,
     )
 
 
@@ -242,13 +283,77 @@ class KafkaReader:
                 for records in found.values():
                     return [_record(record) for record in records]
 
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        found = await self._consumer.end_offsets([TopicPartition(*place) for place in places])
+        return {Place(one.topic, one.partition): end for one, end in found.items()}
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        waiting = {TopicPartition(*place): offset for place, offset in offsets.items()}
+        found: dict[Place, Record] = {}
+        deadline = time.monotonic() + AT_SECONDS
+        while waiting and time.monotonic() < deadline:
+            self._consumer.assign(list(waiting))
+            for partition, offset in waiting.items():
+                self._consumer.seek(partition, offset)
+            batches = await self._consumer.getmany(timeout_ms=500)
+            for partition, records in batches.items():
+                if records:
+                    del waiting[partition]
+                    found[Place(partition.topic, partition.partition)] = _record(records[0])
+        return found
+
+
+def _refuse_failed(answer) -> None:
+    """Raise what the broker answered about each topic; another process may have made one."""
+    for topic, code, text in answer.topic_errors:
+        error = for_code(code)
+        if error not in {NoError, TopicAlreadyExistsError}:
+            raise TopicRefusedError(f"topic {topic} is not made: {error.__name__}: {text}")
+
+
+async def _wait_until_led(admin: AIOKafkaAdminClient, topics: list[str]) -> None:
+    """Return when the new topics can be used: a broker hears of them a little later."""
+    async with asyncio.timeout(LED_SECONDS):
+        while True:
+            led = 0
+            for topic in await admin.describe_topics(topics):
+                partitions = topic["partitions"]
+                led += bool(partitions) and all(one["leader"] >= 0 for one in partitions)
+            if led == len(topics):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _minimums(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
+    """How many copies in step a write to each of these topics needs."""
+    asked: list[ConfigResource] = []
+    for topic in topics:
+        asked.append(ConfigResource(ConfigResourceType.TOPIC, topic, {"min.insync.replicas": ""}))
+    minimums: dict[str, int] = {}
+    # `Any`: each version of the answer has a class of its own.
+    answers: list[Any] = list(await admin.describe_configs(asked))
+    for answer in answers:
+        for _code, _text, _kind, topic, entries in answer.resources:
+            for _name, value, *_rest in entries:
+                minimums[topic] = int(value)
+    return minimums
+
 
 class KafkaBus:
-    """`bootstrap` is `host:port[,host:port…]`."""
+    """The bus on a cluster of brokers.
+
+    With two copies or more, a write is acknowledged when at least two have it, so that one broker
+    can be lost with everything on its disk.
+
+    Args:
+        bootstrap: `host:port[,host:port…]`.
+        replication: copies of each partition of the topics that are made here.
+    """
 
     def __init__(self, bootstrap: str, *, replication: int = 1) -> None:
         self._bootstrap = bootstrap
         self._replication = replication
+        self._minimum = min(2, replication)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:
@@ -259,21 +364,55 @@ class KafkaBus:
         finally:
             await admin.close()
 
-    async def ensure_topics(self, topics: Sequence[str]) -> None:
+    async def _ask(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+        """Put a question to any broker; one that has just died is passed over."""
         async with self._admin() as admin:
+            for _ in range(ATTEMPTS):
+                with contextlib.suppress(NodeNotReadyError):
+                    return await question(admin)
+                await asyncio.sleep(0.1)
+            return await question(admin)
+
+    async def ensure_topics(self, topics: Sequence[str]) -> None:
+        async def ensure(admin: AIOKafkaAdminClient) -> None:
             present = set(await admin.list_topics())
-            missing = [
-                NewTopic(name, PARTITIONS, self._replication, topic_configs=KEEP_FOREVER)
-                for name in topics
-                if name not in present
-            ]
+            missing = [topic for topic in topics if topic not in present]
             if missing:
-                with contextlib.suppress(TopicAlreadyExistsError):
-                    _ = await admin.create_topics(missing)
+                _refuse_failed(await admin.create_topics(list(map(self._new, missing))))
+                await _wait_until_led(admin, missing)
+
+        await self._ask(ensure)
+
+    def _new(self, topic: str) -> NewTopic:
+        settings = {**TOPIC_SETTINGS, "min.insync.replicas": str(self._minimum)}
+        return NewTopic(topic, PARTITIONS, self._replication, topic_configs=settings)
+
+    async def lacking_copies(self, topics: Sequence[str]) -> dict[str, LackingCopies]:
+        async def count(admin: AIOKafkaAdminClient) -> dict[str, LackingCopies]:
+            lacking = dict.fromkeys(
+                topics, LackingCopies(PARTITIONS * self._replication, PARTITIONS)
+            )
+            minimums = await _minimums(admin, topics)
+            for found in await admin.describe_topics(list(topics)):
+                minimum = minimums.get(found["topic"], self._minimum)
+                if found["partitions"]:
+                    lacking[found["topic"]] = self._count(found["partitions"], minimum=minimum)
+            return lacking
+
+        return await self._ask(count)
+
+    def _count(self, partitions, *, minimum: int) -> LackingCopies:
+        missing, below = 0, 0
+        for partition in partitions:
+            in_sync = len(partition["isr"])
+            missing += max(self._replication, len(partition["replicas"])) - in_sync
+            # A partition that nobody leads names the last copies that were in step.
+            if in_sync < minimum or partition["leader"] < 0:
+                below += 1
+        return LackingCopies(missing, below, minimum < self._minimum)
 
     async def partitions(self, topic: str) -> int:
-        async with self._admin() as admin:
-            found = await admin.describe_topics([topic])
+        found = await self._ask(lambda admin: admin.describe_topics([topic]))
         partitions = len(found[0]["partitions"])
         if not partitions:
             raise LookupError(f"topic {topic} does not exist")
@@ -339,8 +478,7 @@ class KafkaBus:
 
     async def ready(self) -> bool:
         try:
-            async with self._admin() as admin:
-                _ = await admin.list_topics()
+            _ = await self._ask(lambda admin: admin.list_topics())
         except (KafkaError, OSError):
             return False
         return True

@@ -8,12 +8,19 @@ it, so an `asyncio.Condition` wakes the readers.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
 
-from shared.messaging.bus import FactNumber, Message, Place, Positions, Record
+from shared.messaging.bus import (
+    FactNumber,
+    LackingCopies,
+    Message,
+    Place,
+    Positions,
+    Record,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bus_topic (
@@ -22,7 +29,8 @@ CREATE TABLE IF NOT EXISTS bus_log (
     topic text NOT NULL, log_offset bigint NOT NULL, key text NOT NULL, value bytea NOT NULL,
     PRIMARY KEY (topic, log_offset));
 ALTER TABLE bus_log ADD COLUMN IF NOT EXISTS epoch integer,
-    ADD COLUMN IF NOT EXISTS number bigint, ADD COLUMN IF NOT EXISTS event_number bigint;
+    ADD COLUMN IF NOT EXISTS number bigint, ADD COLUMN IF NOT EXISTS event_number bigint,
+    ADD COLUMN IF NOT EXISTS highest bigint[], ADD COLUMN IF NOT EXISTS follows bigint[];
 CREATE TABLE IF NOT EXISTS bus_group (
     name text NOT NULL, topic text NOT NULL, next_offset bigint NOT NULL,
     PRIMARY KEY (name, topic));
@@ -34,16 +42,17 @@ WITH taken AS (
     UPDATE bus_topic SET next_offset = next_offset + $2 WHERE topic = $1
     RETURNING next_offset - $2 AS first)
 INSERT INTO bus_log SELECT $1, taken.first + m.place - 1, m.key, m.value, m.epoch, m.number,
-    m.event_number
-FROM taken, unnest($3::text[], $4::bytea[], $5::integer[], $6::bigint[], $7::bigint[])
-    WITH ORDINALITY AS m (key, value, epoch, number, event_number, place)
+    m.event_number, m.highest::bigint[], m.follows::bigint[]
+FROM taken, unnest($3::text[], $4::bytea[], $5::integer[], $6::bigint[], $7::bigint[], $8::text[],
+    $9::text[])
+    WITH ORDINALITY AS m (key, value, epoch, number, event_number, highest, follows, place)
 """
 READ = """
-SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
+SELECT topic, log_offset, key, value, epoch, number, event_number, highest, follows FROM bus_log
 WHERE topic = $1 AND log_offset >= $2 ORDER BY log_offset LIMIT $3
 """
 NEWEST = """
-SELECT topic, log_offset, key, value, epoch, number, event_number FROM bus_log
+SELECT topic, log_offset, key, value, epoch, number, event_number, highest, follows FROM bus_log
 WHERE topic = $1 ORDER BY log_offset DESC LIMIT 1
 """
 ADVANCE = """
@@ -54,12 +63,26 @@ SET next_offset = greatest(bus_group.next_offset, excluded.next_offset)
 
 
 def _columns(messages: Sequence[Message]) -> tuple[list[object], ...]:
-    """Key, value, epoch, number and event number of each."""
+    """Key, value, epoch, number, event number, highest and follows of each."""
     rows: list[tuple[object, ...]] = []
     for message in messages:
         epoch, number = message.number or (None, None)
-        rows.append((message.key, message.value, epoch, number, message.event_number))
+        marks = (_array(message.highest), _array(message.follows))
+        rows.append((message.key, message.value, epoch, number, message.event_number, *marks))
     return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _array(number: FactNumber | None) -> str | None:
+    """As PostgreSQL reads an array; arrays of arrays cannot be unnested one by one."""
+    if number is None:
+        return None
+    return f"{{{number.epoch},{number.number}}}"
+
+
+def _number(array: Sequence[int] | None) -> FactNumber | None:
+    if array is None:
+        return None
+    return FactNumber(*array)
 
 
 def _record(row: asyncpg.Record) -> Record:
@@ -74,6 +97,8 @@ def _record(row: asyncpg.Record) -> Record:
         row["log_offset"],
         number,
         row["event_number"] or 0,
+        _number(row["highest"]),
+        _number(row["follows"]),
     )
 
 
@@ -152,6 +177,17 @@ class LocalReader:
             rows = await connection.fetch(READ, place.topic, offset, limit)
         return [_record(row) for row in rows]
 
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        found = await self._bus.ends([place.topic for place in places])
+        return {place: found.get(place.topic, 0) for place in places}
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        found: dict[Place, Record] = {}
+        for place, offset in offsets.items():
+            for record in await self.read(place, offset, limit=1):
+                found[place] = record
+        return found
+
 
 class LocalBus:
     """`url` names the database of the log; its tables are made on first use."""
@@ -197,6 +233,10 @@ class LocalBus:
                 [(topic,) for topic in topics],
             )
 
+    async def lacking_copies(self, topics: Sequence[str]) -> dict[str, LackingCopies]:
+        """None: the one copy is as safe as the database that holds it."""
+        return dict.fromkeys(topics, LackingCopies(0, 0))
+
     async def partitions(self, topic: str) -> int:
         pool = await self.pool()
         async with pool.acquire() as connection:
@@ -227,7 +267,7 @@ class LocalBus:
         known = {row["topic"]: row["next_offset"] for row in rows}
         if positions is not None:
             left = {Place(topic, 0): known.get(topic, 0) for topic in topics}
-            ends = await self._ends(topics)
+            ends = await self.ends(topics)
             for place, offset in (await positions(left)).items():
                 # A log that was filled again holds no fact twice and may be shorter.
                 known[place.topic] = offset if offset <= ends.get(place.topic, 0) else 0
@@ -235,7 +275,8 @@ class LocalBus:
             self, group, positions={topic: known.get(topic, 0) for topic in topics}
         )
 
-    async def _ends(self, topics: Sequence[str]) -> dict[str, int]:
+    async def ends(self, topics: Sequence[str]) -> dict[str, int]:
+        """The offset that the next record of each topic will get."""
         pool = await self.pool()
         async with pool.acquire() as connection:
             rows = await connection.fetch(

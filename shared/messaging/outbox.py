@@ -26,7 +26,8 @@ from shared.database.session import Database, is_database_trouble
 from shared.database.tables import OutboxRow
 from shared.events.base import Event, seal, topic_of
 from shared.messaging.bus import Bus, Publisher
-from shared.messaging.fact_log import FactLog, RefusedError, TopicCheck, note_refusal
+from shared.messaging.fact_log import FactLog, RefusedError, note_refusal
+from shared.messaging.topic_check import TAIL, TopicCheck
 
 CHANNEL = "outbox"
 BATCH = 1000
@@ -144,18 +145,25 @@ class Relay:
             self.leading = True
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             async with self._bus.publisher() as publisher:
+                tail = TAIL
                 while True:
                     # Numbers are read anew: another process may have led since.
-                    publishing = await self.begin(connection, publisher)
+                    publishing = await self.begin(connection, publisher, tail=tail)
                     await self._publish_until_check(publishing)
+                    tail = 0  # The last record is our own by now.
         except RefusedError as error:
             await note_refusal(connection, str(error))
             raise
         finally:
             await connection.close(timeout=2)
 
-    async def begin(self, connection: asyncpg.Connection, publisher: Publisher) -> "Publishing":
+    async def begin(
+        self, connection: asyncpg.Connection, publisher: Publisher, *, tail: int = TAIL
+    ) -> "Publishing":
         """Compare the topic with the database, as a relay does when it begins to lead.
+
+        Args:
+            tail: see `shared.messaging.topic_check.ends_of`.
 
         Raises:
             RefusedError: they do not fit together.
@@ -163,7 +171,7 @@ class Relay:
         facts = FactLog(connection, self._bus)
         await facts.ensure_months()
         if self._topic:
-            check = TopicCheck(facts, self._topic, rebuildable=self._rebuildable)
+            check = TopicCheck(facts, self._topic, rebuildable=self._rebuildable, tail=tail)
             await check.run(self._bus, batch=self._batch)
         await note_refusal(connection, None)
         return Publishing(connection, publisher, facts=facts, batch=self._batch)

@@ -39,6 +39,15 @@ async def get_json(url: str, *, timeout: float = 3.0) -> Any | None:
         return None
 
 
+async def get_json_of_any(urls: Sequence[str]) -> Any | None:
+    """The JSON document at the first of these addresses that answers; None when none does."""
+    for url in urls:
+        document = await get_json(url)
+        if document is not None:
+            return document
+    return None
+
+
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]

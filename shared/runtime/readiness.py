@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy import text
 
-from shared.database.migrations import is_current
+from shared.database.schema import read_schema
 from shared.database.session import Database
 from shared.messaging.bus import Bus
 
@@ -18,7 +18,8 @@ async def readiness(service: str, database: Database, *, bus: Bus | None) -> dic
 
     `database`: a transaction can be begun and ended, as requests do. `facts`: the database knows
     all facts that its topic has; otherwise it was restored to an earlier moment, and whatever it
-    gave out since then could be given out a second time. An API works without the bus, because
+    gave out since then could be given out a second time. `migrations`: the schema is at or above
+    what this code needs, and nothing of that was taken away. An API works without the bus, because
     events wait in the outbox.
     """
     checks = {"database": False, "migrations": False, "facts": False}
@@ -27,7 +28,10 @@ async def readiness(service: str, database: Database, *, bus: Bus | None) -> dic
             _ = await session.execute(BEGINS)
         checks["database"] = True
         async with database.engine.connect() as connection:
-            checks["migrations"] = await connection.run_sync(lambda sync: is_current(service, sync))
+            schema = await connection.run_sync(lambda sync: read_schema(service, sync))
+        checks["migrations"] = schema.fit.usable
+        if not schema.fit.usable:
+            log.warning("ready.schema", revision=schema.revision, fit=schema.fit.value)
         if checks["migrations"]:
             async with database.reading() as session:
                 checks["facts"] = await session.scalar(REFUSED) is None

@@ -26,10 +26,10 @@ log = structlog.get_logger(__name__)
 
 
 class RemoteKeys:
-    """`KeySource` over a JWKS address."""
+    """`KeySource` over a JWKS address, or several separated by spaces."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._urls = url.split()
         self._keys: dict[str, OKPKey] = {}
         self._read_at = float("-inf")
         self._not_before = float("-inf")
@@ -58,7 +58,7 @@ class RemoteKeys:
         async with self._reading:
             if self._age() < older_than or time.monotonic() < self._not_before:
                 return
-            found = _keys_of(await http_client.get_json(self._url))
+            found = _keys_of(await http_client.get_json_of_any(self._urls))
             if not found:
                 self._not_before = time.monotonic() + pause
                 return

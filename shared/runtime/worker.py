@@ -1,40 +1,42 @@
 """The background process of a service: relay, inbox, audit sealer, timers, housekeeping, health."""
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-import uvicorn
 import uvloop
 from fastapi import FastAPI, Response
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 
-from shared import clock, logs, metrics
+from shared import clock, logs
 from shared.context import Context, using
 from shared.database.audit import Sealer
 from shared.database.housekeeping import PRUNE
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.consumer import Consumer
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
+from shared.messaging.topics import LOOK_EVERY, TopicWatch
 from shared.runtime.gc_tuning import tune_gc
+from shared.runtime.monitor import Monitor, operator_routes
+from shared.runtime.quiet_server import QuietServer
 from shared.runtime.readiness import readiness
+from shared.runtime.refusal import RefusalWatch
 from shared.settings import ServiceSettings
 
-WAITING = text(
-    "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM dead_letter) AS dead"
-)
+WHILE_REFUSED = frozenset({"topics"})
+"""Timers that write nothing, so that they go on while the database is refused."""
+FINISH_TIMEOUT = 5.0
+"""Seconds that a worker has to finish the batch of events in hand."""
 END_TIMEOUT = 3.0
-"""Seconds that a worker has to finish work in flight before it ends."""
+"""Seconds that it then has to end everything else."""
 log = structlog.get_logger(__name__)
 
 
@@ -69,30 +71,53 @@ class Worker:
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
-        self._topics = sorted({topic_of(service), *consumer.topics})
+        self._refusal = RefusalWatch(service, database, bus=bus, rebuildable=consumer.rebuildable)
+        topics = sorted({topic_of(service), *consumer.topics})
+        self.topics = TopicWatch(service, bus, topics=topics)
         housekeeping = Timer("housekeeping", 3600.0, _housekeep)
-        gauges = Timer("gauges", 15.0, self._measure)
-        self._timers = [*timers, housekeeping, gauges]
+        watch = Timer("topics", LOOK_EVERY, self.topics.look)
+        self._timers = [*timers, housekeeping, watch]
+        self.ending = False
 
     async def run(self) -> None:
         """Work until cancelled; then work in flight is finished or rolled back."""
-        await self._ensure_topics()
+        await self.topics.make()
+        await self._refusal.begin()
         async with asyncio.TaskGroup() as group:
-            for work in (self.relay.run, self.inbox.run, self.inbox.run_retries, self.sealer.run):
-                _ = group.create_task(work())
+            _ = group.create_task(self._refusal.run())
+            # The relay compares by itself, and finds out when all is well again.
+            _ = group.create_task(self.relay.run())
+            for work in (self.inbox.run, self.inbox.run_retries, self.sealer.run):
+                _ = group.create_task(self._unless_refused(work))
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))
 
-    async def _ensure_topics(self) -> None:
+    async def finish(self) -> None:
+        """Finish the batch of events in hand, if that does not take long. Then cancel `run`."""
+        self.ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_TIMEOUT):
+                await self.inbox.finish()
+
+    async def _unless_refused(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run endless work, and stop it while the database is refused."""
         while True:
+            _ = await self._refusal.accepted.wait()
+            working = asyncio.ensure_future(work())
+            refused = asyncio.ensure_future(self._refusal.refused.wait())
             try:
-                return await self.bus.ensure_topics(self._topics)
-            except Exception as error:
-                log.warning("worker.bus_waiting", error=type(error).__name__)
-                await asyncio.sleep(1)
+                _ = await asyncio.wait({working, refused}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    return await working
+            finally:
+                for task in (working, refused):
+                    _ = task.cancel()
+                _ = await asyncio.wait({working, refused})
 
     async def _tick(self, timer: Timer) -> None:
         while True:
+            if timer.name not in WHILE_REFUSED:
+                _ = await self._refusal.accepted.wait()
             try:
                 with using(Context(actor=f"timer:{self.service}.{timer.name}")):
                     _ = await timer.work(self.database, clock.now())
@@ -105,12 +130,6 @@ class Worker:
                     log.exception("timer.failed", timer=timer.name)
             await asyncio.sleep(timer.every)
 
-    async def _measure(self, database: Database, _now: datetime) -> None:
-        async with database.reading() as session:
-            row = (await session.execute(WAITING)).one()
-        metrics.OUTBOX_WAITING.labels(self.service).set(row.outbox)
-        metrics.DEAD_LETTERS.labels(self.service).set(row.dead)
-
 
 async def _housekeep(database: Database, _now: datetime) -> None:
     async with database.transaction() as session:
@@ -120,14 +139,23 @@ async def _housekeep(database: Database, _now: datetime) -> None:
 def open_bus(settings: ServiceSettings) -> Bus:
     """The bus that the settings name."""
     if settings.bus == "kafka":
-        return KafkaBus(settings.kafka_bootstrap)
+        return KafkaBus(settings.kafka_bootstrap, replication=settings.replication)
     assert settings.bus_database_url is not None
     return LocalBus(settings.bus_database_url.get_secret_value())
 
 
-def health_app(worker: Worker) -> FastAPI:
-    """`/healthz`, `/readyz` and `/metrics` of a background process."""
+def health_app(worker: Worker, settings: ServiceSettings) -> FastAPI:
+    """`/healthz`, `/readyz`, `/metrics` and `/internal/status` of a background process."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    service = worker.service
+    monitor = Monitor(
+        f"{service}-worker",
+        service,
+        settings=settings,
+        database=worker.database,
+        bus=worker.bus,
+    )
+    app.include_router(operator_routes(monitor))
 
     @app.get("/healthz")
     async def alive() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
@@ -135,35 +163,21 @@ def health_app(worker: Worker) -> FastAPI:
 
     @app.get("/readyz")
     async def ready(response: Response) -> dict[str, object]:  # pyright: ignore[reportUnusedFunction]
+        if worker.ending:
+            response.status_code = 503
+            return {"service": worker.service, "checks": {"accepting": False}}
         checks = await readiness(worker.service, worker.database, bus=worker.bus)
+        checks["topics"] = worker.topics.refused is None
         response.status_code = 200 if all(checks.values()) else 503
         return {"service": worker.service, "checks": checks, "leads_relay": worker.relay.leading}
-
-    @app.get("/metrics")
-    async def measured() -> PlainTextResponse:  # pyright: ignore[reportUnusedFunction]
-        return PlainTextResponse(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
 
 
-class _QuietServer(uvicorn.Server):
-    """Does not handle signals: the worker does, and ends first."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-async def _serve(worker: Worker, host: str, *, port: int) -> None:
-    server = _QuietServer(
-        uvicorn.Config(
-            health_app(worker),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-        )
+async def _serve(worker: Worker, settings: ServiceSettings) -> None:
+    # The signals are the worker's: it ends first.
+    server = QuietServer(
+        health_app(worker, settings), host=settings.host, port=settings.worker_port
     )
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
@@ -174,10 +188,17 @@ async def _serve(worker: Worker, host: str, *, port: int) -> None:
         for task in asyncio.all_tasks() - kept:
             _ = task.cancel()
 
-    def end() -> None:
+    async def finish() -> None:
+        await worker.finish()
         _ = working.cancel()
         # Closing a connection to a bus that is away takes as long as it is away.
         _ = loop.call_later(END_TIMEOUT, cancel_rest)
+
+    finishing: set[asyncio.Task[None]] = set()
+
+    def end() -> None:
+        if not finishing:
+            finishing.add(loop.create_task(finish()))
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, end)
@@ -200,4 +221,4 @@ def run_worker(
     database = open_database(settings)
     consumer.settings = settings
     worker = Worker(service, database, bus=open_bus(settings), consumer=consumer, timers=timers)
-    uvloop.run(_serve(worker, settings.host, port=settings.worker_port))
+    uvloop.run(_serve(worker, settings))

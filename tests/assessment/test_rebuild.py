@@ -20,7 +20,7 @@ from shared.errors import NotFoundError
 from shared.ids import new_id
 from shared.messaging import outbox
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 from shared.runtime.worker import Worker
 from tests.assessment.test_daily_report import a_finished_case, counters
 from tests.conftest import DatabaseFactory, Databases, published

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Files of a self-signed certificate for `name` (a host or an address).
+def a_certificate(folder: Path, name: str, ends: datetime | None = None) -> tuple[Path, Path]:
+    """Files of a self-signed certificate for `name` (a host or an address), by default for a day.
 
     Returns the file with its key, and the one without.
     """
@@ -21,15 +21,15 @@ def a_certificate(folder: Path, name: str) -> tuple[Path, Path]:
         known: x509.GeneralName = x509.IPAddress(ip_address(name))
     except ValueError:
         known = x509.DNSName(name)
-    now = datetime.now(UTC)
+    ends = ends or datetime.now(UTC) + timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(ends - timedelta(days=2))
+        .not_valid_after(ends)
         .add_extension(x509.SubjectAlternativeName([known]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -28,6 +28,7 @@ from services.identity import security
 from services.matters.consistency import find_breaches
 from shared import clock
 from shared.database import migrations
+from shared.database.schema import CONTRACT
 from shared.domain import codes
 from shared.domain.guides import (
     KINDS,
@@ -380,9 +381,11 @@ def test_data_of_a_newer_version_is_refused_with_words(tmp_path: Path) -> None:
 
 
 def _pretend(version: str, connection: sa.Connection) -> None:
-    _ = connection.execute(
-        sa.text("UPDATE alembic_version SET version_num = :version"), {"version": version}
-    )
+    """A later release has migrated the database, and has taken something away."""
+    noted = {"revision": version, "oldest_code": version, "unused_since": "9.9.9"}
+    with connection.begin():
+        _ = connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), noted)
+        _ = connection.execute(CONTRACT, noted)
 
 
 @pytest.mark.timeout(240)

@@ -62,6 +62,14 @@ class Client:
     session: aiohttp.ClientSession
     refused: list[int] = field(default_factory=list[int])
 
+    def address(self, kind: str, path: str, tries: int) -> str:
+        """Where a request to `path` of an API goes at this try."""
+        names = self.platform.named(kind)
+        return self.platform.url(names[tries % len(names)] if names else kind)
+
+    def broke_off(self) -> None:
+        """There was no answer."""
+
     async def send(
         self, kind: str, method: str, path: str, headers: Headers, body: Any = None
     ) -> Answer:
@@ -73,8 +81,7 @@ class Client:
         tries = 0
         while True:
             tries += 1
-            names = self.platform.named(kind)
-            url = self.platform.url(names[tries % len(names)] if names else kind)
+            url = self.address(kind, path, tries)
             try:
                 async with self.session.request(
                     method, f"{url}{path}", data=content, headers=headers
@@ -90,7 +97,7 @@ class Client:
                     self.refused.append(answer.status)
                     assert answer.headers["Retry-After"], "who asks to come back says when"
             except (aiohttp.ClientError, TimeoutError):
-                pass
+                self.broke_off()
             await asyncio.sleep(0.1)
 
 

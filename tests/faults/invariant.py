@@ -20,7 +20,7 @@ from services.assessment.model.base import RATINGS_BY_CHANNEL
 from shared import clock
 from shared.database import audit
 from shared.events.base import topic_of
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.faults import outcomes
 from tests.faults.compare import compare, unequal

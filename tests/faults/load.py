@@ -32,9 +32,16 @@ class Load:
     """`clients` at work until the block ends, or none for a moment: `with load.quiet(): …`."""
 
     def __init__(
-        self, platform: Platform, seed: int, *, clients: int = 3, pause: float = 0.03
+        self,
+        platform: Platform,
+        seed: int,
+        *,
+        clients: int = 3,
+        pause: float = 0.03,
+        client: type[Client] = Client,
     ) -> None:
         self.platform = platform
+        self._client = client
         self.refused: list[int] = []
         self._seed = seed
         self._clients = clients
@@ -77,7 +84,7 @@ class Load:
 
     async def _all(self) -> None:
         async with a_session() as session, asyncio.TaskGroup() as group:
-            client = Client(self.platform, session, self.refused)
+            client = self._client(self.platform, session, self.refused)
             matter = await prepare(client)
             for number in range(self._clients):
                 errands = Errands(self.platform, client, self._gate)

@@ -21,8 +21,8 @@ from urllib.request import urlopen
 import asyncpg
 import orjson
 
-from deploy.postgres import is_free
-from deploy.processes import GATEWAY_PORT, SERVICES, processes
+from deploy.postgres import free_port, is_free
+from deploy.processes import GATEWAY_PORT, SERVICES, Process, processes
 from deploy.run_folder import RunFolder
 from deploy.stack import Stack
 from tests.builders.matters import CITY, DEPARTMENT
@@ -41,6 +41,17 @@ DURABLE = {"fsync": "off"}
 
 It must reach the kernel before it is answered.
 """
+
+DRAIN_SECONDS = 1.0
+GATEWAY = {
+    "GATEWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
+    "GATEWAY_PROBE_SECONDS": "0.2",
+    "GATEWAY_RATE_PER_ADDRESS": "10000",
+    "GATEWAY_RATE_PER_CALLER": "10000",
+    "GATEWAY_RATE_PER_CLIENT": "10000",
+    "GATEWAY_ROUTE_RATES": '{"ratings": [10000, 10000], "license_checks": [10000, 10000]}',
+}
+"""Only tests of rolling restarts start gateways."""
 
 Headers = dict[str, str]
 
@@ -101,6 +112,10 @@ class Platform(Stack):
             RunFolder(data, _free_place()),
             settings={
                 **{f"{name.upper()}_JWKS_URL": url for name in SERVICES},
+                **{f"{name.upper()}_DRAIN_SECONDS": str(DRAIN_SECONDS) for name in SERVICES},
+                **GATEWAY,
+                "GATEWAY_JWKS_URL": url,
+                "GATEWAY_REVOCATIONS_URL": f"{url}revocations",
                 "EXCHANGE_REGIONAL_URL": region,
             },
             postgres=DURABLE,
@@ -161,6 +176,24 @@ class Platform(Stack):
             return False
 
     @contextmanager
+    def gateways(self, number: int) -> Generator[list[str]]:
+        """Gateways on one port; stopped cleanly at the end."""
+        added: list[str] = []
+        for one in range(1, number + 1):
+            process = Process("gateway", "gateway", free_port(), one)
+            self.listed[process.name] = process
+            added.append(process.name)
+            self.launch(process.name)
+        try:
+            for name in added:
+                self.wait_ready(name)
+            yield added
+        finally:
+            for name in added:
+                if name in self.running:
+                    self.end(name)
+
+    @contextmanager
     def replicas(self, *names: str) -> Generator[list[str]]:
         """One further copy of each named process; stopped cleanly at the end."""
         added = [self.add_replica(name, 1 + len(self.named(name))) for name in names]
@@ -206,10 +239,14 @@ def _free_place() -> int:
 
 
 def _serve_keys(keys: TestKeys) -> ThreadingHTTPServer:
-    body = orjson.dumps(keys.jwks())
+    documents = {
+        "/": orjson.dumps(keys.jwks()),
+        "/revocations": orjson.dumps({"items": [], "next": "0"}),
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            body = documents[self.path.partition("?")[0]]
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
 COMMIT = "shared.database.session:_commit"
 PUBLISH = "shared.messaging.kafka:KafkaPublisher.publish"
 SEND = "aiokafka.producer.sender:Sender._send_produce_req"
-HANDLE = "shared.messaging.inbox:Consumer.handle"
+HANDLE = "shared.messaging.consumer:Consumer.handle"
 TAKE = "shared.messaging.inbox:Inbox._take_batch"
 
 

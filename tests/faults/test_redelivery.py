@@ -21,7 +21,8 @@ from shared.events.cases import CaseEvent, CaseImported, ImportFinished
 from shared.events.matters import MatterCancelled, MatterSuspended
 from shared.ids import new_id
 from shared.messaging.bus import Record
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.consumer import Consumer
+from shared.messaging.inbox import Inbox
 from tests.assessment.test_daily_report import (
     CITY,
     DAY,

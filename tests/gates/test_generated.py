@@ -3,6 +3,7 @@
 Any drift is found and named.
 """
 
+import asyncpg
 import pytest
 
 from deploy.checks.transactions import commits
@@ -61,7 +62,9 @@ async def test_difference_of_the_database_is_named(
     databases: Databases, statement: str, named: str
 ) -> None:
     name, url = await databases.fresh("cases")
-    _ = await run_on(url, lambda connection: connection.exec_driver_sql(statement))
+    connection = await asyncpg.connect(url)
+    _ = await connection.execute(statement)
+    await connection.close()
 
     found = await run_on(url, drift, "cases")
     await databases.drop(name)

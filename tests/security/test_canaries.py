@@ -28,7 +28,8 @@ from shared.database.session import Database
 from shared.events.base import topic_of
 from shared.events.identity import IdentityVerified
 from shared.messaging.bus import Record
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.consumer import Consumer
+from shared.messaging.inbox import Inbox
 from tests.builders.events import a_fact, a_record
 from tests.cases.conftest import StackFixture
 from tests.conftest import ClientFactory, DatabaseFactory, Headers, ServiceClient, TokenFactory

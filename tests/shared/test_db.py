@@ -16,7 +16,7 @@ from shared.database.direct import Direct, command
 from shared.database.session import Database, driver_of, is_database_trouble
 from shared.messaging import outbox
 from tests.builders.events import a_fact
-from tests.conftest import DatabaseFactory
+from tests.conftest import DatabaseFactory, Databases, a_database
 
 
 class Counted(NamedTuple):
@@ -119,6 +119,25 @@ async def test_connection_that_breaks_within_is_not_used_again(
 
     assert is_database_trouble(caught.value)
     assert await number(database) == 0
+
+
+async def test_database_that_is_closed_while_it_is_restored_is_waited_for(
+    databases: Databases,
+) -> None:
+    name, url = await databases.fresh("assessment")
+    database = a_database(url)
+    server = await asyncpg.connect(databases.postgres.dsn("postgres"))
+    _ = await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+
+    with pytest.raises(Exception, match="not currently accepting connections") as caught:
+        _ = await number(database)
+
+    assert is_database_trouble(caught.value)
+    _ = await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert await number(database) == 0
+    await server.close()
+    await database.close()
+    await databases.drop(name)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from shared.events.base import Envelope
 from shared.events.identity import AccountRegistered, IdentityVerified
 from shared.ids import new_id
 from shared.messaging.bus import FactNumber, Record
+from shared.messaging.consumer import Consumer
 from shared.messaging.dead_letters import Redrive, discard, redrive
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.inbox import Inbox
 from tests.builders.events import a_fact, a_record
 from tests.conftest import DatabaseFactory, Databases
 

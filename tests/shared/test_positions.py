@@ -7,7 +7,8 @@ what was taken, in order.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,10 +22,12 @@ from shared.events.identity import IdentityVerified
 from shared.ids import new_id
 from shared.messaging import outbox
 from shared.messaging.bus import Bus, Message, Publisher
+from shared.messaging.consumer import Consumer
 from shared.messaging.fact_log import FactLog, RefusedError, note_refusal, request_refill
-from shared.messaging.inbox import Consumer, Inbox
+from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
+from shared.messaging.topic_check import TAIL
 from tests.builders.events import a_fact
 from tests.conftest import DatabaseFactory, Databases
 
@@ -63,13 +66,14 @@ class Pair:
     consumer: Database
     published: int = 0
     rebuildable: bool = False
+    keys: Sequence[UUID] = field(default_factory=lambda: KEYS)
 
     async def publish(self, count: int) -> None:
         """`count` facts of each key, without a running relay."""
         events: list[Event] = []
         for _ in range(count):
             self.published += 1
-            events += [a_fact(key, revision=self.published) for key in KEYS]
+            events += [a_fact(key, revision=self.published) for key in self.keys]
         async with self.producer.transaction() as session:
             await outbox.add_many(session, events)
 
@@ -120,11 +124,11 @@ class Pair:
         return found
 
     def expected(self) -> dict[str, list[int]]:
-        return {str(key): list(range(1, self.published + 1)) for key in KEYS}
+        return {str(key): list(range(1, self.published + 1)) for key in self.keys}
 
     async def wait_for_all(self, seconds: float = 30.0) -> None:
         async with asyncio.timeout(seconds):
-            while sum(map(len, (await self.effects()).values())) < len(KEYS) * self.published:
+            while sum(map(len, (await self.effects()).values())) < len(self.keys) * self.published:
                 await asyncio.sleep(0.05)
 
     async def assert_each_once(self) -> None:
@@ -436,4 +440,66 @@ async def test_another_number_of_partitions_is_refused(pair: Pair) -> None:
         )
 
     with pytest.raises(RefusedError, match="partitions"):
+        await pair.relay()
+
+
+class StopsAfterOne:
+    """A publisher that ends after its first call, as a process that dies."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._called = False
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self._called:
+            raise ConnectionError("the process died")
+        self._called = True
+        await self._publisher.publish(messages)
+
+
+@pytest.mark.parametrize("tail", [0, TAIL])
+async def test_fact_that_was_sent_again_does_not_hide_newer_ones(pair: Pair, tail: int) -> None:
+    pair.keys = KEYS[:1]
+    await pair.publish(6)
+    await pair.relay()
+    await save(pair.producer, PRODUCER_STATE)
+    await pair.publish(3)
+    await pair.relay()
+    await request_refill(pair.producer, since=None)
+    connection = await pair.producer.connect()
+    relay = outbox.Relay(pair.producer, pair.bus, topic=TOPIC, batch=2)
+    async with pair.bus.publisher() as publisher:
+        publishing = await relay.begin(connection, StopsAfterOne(publisher))
+        with pytest.raises(ConnectionError):
+            _ = await publishing.publish_batch()
+        # The last record of the partition is now the second fact; the newest is the ninth.
+
+        await restore(pair.producer, PRODUCER_STATE)
+        with pytest.raises(RefusedError, match="up to number 9"):
+            _ = await relay.begin(connection, publisher, tail=tail)
+    await connection.close()
+
+
+async def test_batch_of_a_dead_process_that_comes_late_does_not_hide_newer_facts(
+    pair: Pair,
+) -> None:
+    pair.keys = KEYS[:1]
+    await pair.publish(3)
+    await pair.relay()
+    await save(pair.producer, PRODUCER_STATE)
+    await pair.publish(2)
+    await pair.relay()
+    async with pair.bus.reader() as reader:
+        (newest_record,) = (await reader.newest(TOPIC, await pair.bus.partitions(TOPIC))).values()
+        early = await reader.read(newest_record.place, 0, limit=1)
+    async with pair.bus.publisher() as publisher:
+        late = [
+            Message(TOPIC, one.key, one.value, one.number, one.event_number, one.partition)
+            for one in early
+        ]
+        await publisher.publish(late)
+
+    await restore(pair.producer, PRODUCER_STATE)
+
+    with pytest.raises(RefusedError, match="up to number 5"):
         await pair.relay()

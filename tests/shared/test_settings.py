@@ -6,7 +6,7 @@ from services.assessment.settings import Settings
 from shared.database import migrations
 from shared.errors import ConflictError
 from shared.messaging import dead_letters
-from shared.messaging.inbox import describe
+from shared.messaging.parking import describe
 from shared.settings import load
 from tests.conftest import DATA_KEY, DatabaseFactory, Databases
 

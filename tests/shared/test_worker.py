@@ -18,11 +18,11 @@ from shared.database.session import Database
 from shared.events.identity import IdentityVerified
 from shared.messaging import outbox
 from shared.messaging.bus import Bus
-from shared.messaging.inbox import Consumer
+from shared.messaging.consumer import Consumer
 from shared.messaging.local_bus import LocalBus
 from shared.runtime.worker import Timer, Worker, health_app
 from tests.builders.events import a_fact
-from tests.conftest import DatabaseFactory, Databases
+from tests.conftest import DatabaseFactory, Databases, service_settings
 
 COUNT = text("INSERT INTO seen VALUES (:account, :revision)")
 
@@ -168,7 +168,8 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
 
     name, url = await databases.empty()
     bus, database = LocalBus(url), await database_of("assessment")
-    app = health_app(Worker("assessment", database, bus=bus, consumer=Consumer("assessment")))
+    worker = Worker("assessment", database, bus=bus, consumer=Consumer("assessment"))
+    app = health_app(worker, service_settings("assessment", database.dsn))
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://test"
@@ -185,6 +186,7 @@ async def test_worker_tells_its_health(database_of: DatabaseFactory, databases: 
         "migrations": True,
         "facts": True,
         "bus": True,
+        "topics": True,
     }
     assert "tongban_" in measured.text
 

@@ -9,6 +9,7 @@ from services.cases.applications.schemas import Apply, UploadRead
 from services.cases.applications.use_cases import apply, uploads
 from services.cases.case_file.schemas import CaseRead
 from shared.database.serials import SerialAllocator
+from shared.http.app import problem_responses
 from shared.http.bodies import file_body
 from shared.http.dependencies import Now, Session
 from shared.http.etags import etag
@@ -31,6 +32,7 @@ CaseNumbers = Annotated[SerialAllocator, Depends(case_numbers)]
     "/uploads",
     status_code=201,
     max_body_size=MAX_FILE,
+    responses=problem_responses(507),
     openapi_extra=file_body("application/pdf", "image/png", "image/jpeg"),
 )
 async def upload_file(
