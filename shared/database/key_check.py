@@ -36,9 +36,7 @@ KNOWN = "通办"
 RETRY = 5.0
 """Seconds between two looks while the database is away or not migrated yet."""
 READ = text("SELECT kind, sealed FROM key_check")
-WRITE = text(
-    "INSERT INTO key_check (kind, sealed) VALUES (:kind, :sealed) ON CONFLICT DO NOTHING"
-)
+WRITE = text("INSERT INTO key_check (kind, sealed) VALUES (:kind, :sealed) ON CONFLICT DO NOTHING")
 
 log = structlog.get_logger(__name__)
 
