@@ -1,6 +1,7 @@
 """`tongban backup`, `restore` and `drill` on the databases of a whole day (logical sets)."""
 
 import base64
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -224,3 +225,20 @@ def test_results_are_metrics_and_a_failure_keeps_the_last_success(tmp_path: Path
     assert bad["tongban_drill_last_run_success"] == 0
     text = (tmp_path / "tongban_drill.prom").read_text()
     assert f"# TYPE {name} gauge" in text
+
+
+async def test_upload_is_on_the_disk_before_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    digest = await Storage(str(tmp_path)).put(b"a file")
+
+    folder = tmp_path / digest[:2]
+    assert flushed == [str(folder / digest), str(folder), str(tmp_path)]
