@@ -49,6 +49,8 @@ SMALL_SETTINGS = {
     "io_method": "sync",
     "max_connections": "160",
     "max_wal_size": "512MB",
+    # A replication slot that nobody reads must not fill the disk.
+    "max_slot_wal_keep_size": "2GB",
     "log_min_messages": "warning",
     "password_encryption": "'scram-sha-256'",
     # The rows of an outbox live for milliseconds: dead ones have to go soon.
@@ -144,12 +146,19 @@ def _command_line(pid: int) -> bytes:
 class EmbeddedPostgres:
     """One cluster in `data_dir`.
 
-    `port` None chooses a free one. `settings` are added to the small defaults.
+    `port` None chooses a free one. `settings` are added to the small defaults. `user` is the role
+    that `dsn` names: of a copied cluster another than the one that is made here.
     """
 
     def __init__(
-        self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        user: str = USER,
     ) -> None:
+        self.user = user
         self.data_dir = data_dir.resolve()
         self.settings = {**SMALL_SETTINGS, **(settings or {})}
         self.port = port or 0
@@ -181,7 +190,7 @@ class EmbeddedPostgres:
 
     def dsn(self, database: str) -> str:
         """URL of one database on this server."""
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Serve the cluster: adopt a server that still runs on it, else start one.

@@ -303,6 +303,22 @@ def create_platform_tables_v3(op: Operations) -> None:
         op.execute(statement)
 
 
+def create_key_check(op: Operations) -> None:
+    """The known value of each key (docs/adr/0021)."""
+    _ = op.create_table(
+        "key_check",
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("sealed", BYTEA, nullable=False),
+        sa.Column(
+            "made_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.text("now()"),
+        ),
+        sa.PrimaryKeyConstraint("kind", name="pk_key_check"),
+    )
+
+
 def _settings_url(service: str) -> str:
     from shared.settings import database_url
 

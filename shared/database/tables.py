@@ -152,6 +152,16 @@ class InboxGroup(PlatformBase):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
 
 
+class KeyCheckRow(PlatformBase):
+    """A known value, sealed under a key of this database (`shared.database.key_check`)."""
+
+    __tablename__ = "key_check"
+
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    made_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
 class DeadLetter(PlatformBase):
     """An event that failed here, or that waits behind a failed one of the same key.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from shared.database.key_check import checked_keys
 from shared.database.session import open_database
 from shared.errors import PROBLEM_TYPE, status_title
 from shared.http import dead_letters_router
@@ -140,11 +141,12 @@ def _lifespan(inner: Lifespan | None) -> Lifespan:
         await app.state.refusal.begin()
         watching = asyncio.create_task(app.state.refusal.run())
         try:
-            if inner is None:
-                yield
-            else:
-                async with inner(app):
+            async with checked_keys(app.state.database, app.state.service):
+                if inner is None:
                     yield
+                else:
+                    async with inner(app):
+                        yield
         finally:
             _ = watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

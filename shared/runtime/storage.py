@@ -1,6 +1,8 @@
 """Files by the digest of their content, in a local folder or S3-compatible storage (obstore)."""
 
+import asyncio
 import hashlib
+import os
 import shutil
 import time
 from pathlib import Path
@@ -20,7 +22,15 @@ FULL_SECONDS = 600.0
 """How long a storage counts as full after it refused a file, unless it takes one before."""
 RETRY_AFTER = 300
 """Seconds after which a refused file may be sent again: a person has to make room."""
-FULL = ("StorageFull", "QuotaExceeded", "os error 28", "os error 122", "507 Insufficient Storage")
+FULL = (
+    "StorageFull",
+    "QuotaExceeded",
+    "os error 28",
+    "os error 122",
+    "Errno 28]",
+    "Errno 122]",
+    "507 Insufficient Storage",
+)
 """What obstore's errors say of a full disk (ENOSPC), a full quota (EDQUOT) and a full S3 server.
 
 It has no class for them.
@@ -52,12 +62,16 @@ class Storage:
     async def put(self, content: bytes) -> str:
         """Store the content; its hex SHA-256. The same content is stored once.
 
+        When it returns the file is on the disk, also after a power cut.
+
         Raises:
             StorageFullError: there is no room for it.
         """
         digest = hashlib.sha256(content).hexdigest()
         try:
             _ = await obstore.put_async(self._store, self._path(digest), content)
+            if self._folder is not None:
+                await asyncio.to_thread(_flush, self._folder / self._path(digest), self._folder)
         except (BaseError, OSError) as error:
             if not any(word in str(error) for word in FULL):
                 raise
@@ -92,3 +106,13 @@ class Storage:
 
     def _path(self, digest: str) -> str:
         return f"{digest[:2]}/{digest}"
+
+
+def _flush(path: Path, folder: Path) -> None:
+    """Have the file on the disk, and its name in each folder down from `folder`."""
+    for one in (path, path.parent, folder):
+        descriptor = os.open(one, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from shared import clock, logs
 from shared.context import Context, using
 from shared.database.audit import Sealer
 from shared.database.housekeeping import PRUNE
+from shared.database.key_check import WrongKeyError, checked_keys
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
@@ -229,4 +231,12 @@ def run_worker(
     database = open_database(settings)
     consumer.settings = settings
     worker = Worker(service, database, bus=open_bus(settings), consumer=consumer, timers=timers)
-    uvloop.run(_serve(worker, settings))
+    uvloop.run(_serve_with_checked_keys(worker, settings))
+
+
+async def _serve_with_checked_keys(worker: Worker, settings: ServiceSettings) -> None:
+    try:
+        async with checked_keys(worker.database, worker.service):
+            await _serve(worker, settings)
+    except WrongKeyError as error:
+        sys.exit(str(error))

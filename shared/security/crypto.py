@@ -5,9 +5,13 @@ for another in an event.
 
 The data key belongs to the service's database and is set for the length of a session
 (`shared.database.session`). Values are encrypted by AES-256-GCM with a random 96-bit nonce and the
-column's name as associated data, so that a value cannot be moved to another column. The first byte
-names the format, for later algorithms (SM4). The hash is HMAC-SHA256 under a key derived for its
-purpose.
+column's name as associated data, so that a value cannot be moved to another column. The hash is
+HMAC-SHA256 under a key derived for its purpose.
+
+Every sealed value has one of two formats, by its first byte (docs/adr/0021): `Format.PLAIN` is
+`1 | nonce | ciphertext and tag`, `Format.NAMED` is `2 | suite | length of the key id | key id |
+nonce | ciphertext and tag`. Both are read. The second one names its algorithm and its key, for
+other suites (SM4) and for keys of single persons.
 
 The platform key is the same in every service. With it `seal_for` hides personal data in an event
 from everybody who only carries or keeps the event, and `pseudonym` gives all services one name for
@@ -21,8 +25,9 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import IntEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,8 +35,36 @@ from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-_FORMAT = b"\x01"
 _NONCE = 12
+_TAG = 16
+KEY_ID = 8
+"""Bytes of the id of a service's key or of the platform key; others may have longer ids."""
+
+
+class Format(IntEnum):
+    """The first byte of a sealed value."""
+
+    PLAIN = 1
+    NAMED = 2
+
+
+class Suite(IntEnum):
+    """How a value of `Format.NAMED` is encrypted."""
+
+    AES_256_GCM = 1
+
+
+WRITTEN = Format.PLAIN
+"""What columns and events are written in.
+
+A release that reads only the other one may stand beside this one, or come back in its place.
+"""
+
+
+class UnknownSealError(ValueError):
+    """A sealed value that this version cannot open: its format, its suite or its key is another."""
+
+
 _key: ContextVar[bytes] = ContextVar("tongban_data_key")
 _platform_key: ContextVar[bytes] = ContextVar("tongban_platform_key")
 
@@ -62,23 +95,76 @@ def _cipher(key: bytes, purpose: str) -> AESGCM:
     return AESGCM(_derived(key, purpose))
 
 
-def encrypt(text: str, *, purpose: str) -> bytes:
-    """`text` sealed for `purpose` (the column's name): format byte, nonce, ciphertext and tag."""
+def key_id(key: bytes) -> bytes:
+    """The name of a key in the values that it sealed; it says nothing about the key."""
+    return _derived(key, "key-id")[:KEY_ID]
+
+
+class _Use(NamedTuple):
+    """What a value is sealed for: `kind` keeps columns and events apart."""
+
+    kind: str
+    purpose: str
+
+
+def _seal(plain: bytes, use: _Use, *, key: bytes, form: Format) -> bytes:
     nonce = os.urandom(_NONCE)
-    cipher = _cipher(_key.get(), "encrypt/" + purpose)
-    return _FORMAT + nonce + cipher.encrypt(nonce, text.encode(), purpose.encode())
+    cipher = _cipher(key, f"{use.kind}/{use.purpose}")
+    if form is Format.PLAIN:
+        return bytes([form]) + nonce + cipher.encrypt(nonce, plain, use.purpose.encode())
+    name = key_id(key)
+    header = bytes([form, Suite.AES_256_GCM, len(name)]) + name
+    # The header is authenticated: nobody can say that another key or suite sealed the value.
+    return header + nonce + cipher.encrypt(nonce, plain, header + use.purpose.encode())
+
+
+def _open(sealed: bytes, use: _Use, *, key: bytes) -> bytes:
+    """The plain bytes.
+
+    Raises:
+        UnknownSealError: it is in a format, or under a suite or key, that is not known here.
+        cryptography.exceptions.InvalidTag: it was changed, or sealed for something else.
+    """
+    header = b""
+    begin = 1
+    if sealed[:1] == bytes([Format.NAMED]):
+        header = _header_of(sealed, key=key)
+        begin = len(header)
+    elif sealed[:1] != bytes([Format.PLAIN]):
+        raise UnknownSealError("unknown format of a sealed value")
+    nonce, rest = sealed[begin : begin + _NONCE], sealed[begin + _NONCE :]
+    if len(rest) < _TAG:
+        raise UnknownSealError("a sealed value is cut off")
+    cipher = _cipher(key, f"{use.kind}/{use.purpose}")
+    return cipher.decrypt(nonce, rest, header + use.purpose.encode())
+
+
+def _header_of(sealed: bytes, *, key: bytes) -> bytes:
+    """The header of a value of `Format.NAMED`, when it is one of this key."""
+    if len(sealed) < 3:
+        raise UnknownSealError("a sealed value is cut off")
+    suite, length = sealed[1], sealed[2]
+    if suite != Suite.AES_256_GCM:
+        raise UnknownSealError(f"a value is sealed under suite {suite}, which is not known here")
+    name = sealed[3 : 3 + length]
+    if name != key_id(key):
+        raise UnknownSealError(f"a value is sealed under key {name.hex()}, which is not this one")
+    return sealed[: 3 + length]
+
+
+def encrypt(text: str, *, purpose: str, form: Format = WRITTEN) -> bytes:
+    """`text` sealed under the data key for `purpose` (the column's name)."""
+    return _seal(text.encode(), _Use("encrypt", purpose), key=_key.get(), form=form)
 
 
 def decrypt(sealed: bytes, purpose: str) -> str:
-    """The text of `encrypt`.
+    """The text of `encrypt`, whichever format it has.
 
     Raises:
+        UnknownSealError: it is in a format, or under a suite or key, that is not known here.
         cryptography.exceptions.InvalidTag: the value was changed, or moved from another column.
     """
-    if sealed[:1] != _FORMAT:
-        raise ValueError("unknown format of an encrypted value")
-    cipher = _cipher(_key.get(), "encrypt/" + purpose)
-    return cipher.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], purpose.encode()).decode()
+    return _open(sealed, _Use("encrypt", purpose), key=_key.get()).decode()
 
 
 def lookup_hash(text: str, *, purpose: str) -> bytes:
@@ -102,30 +188,25 @@ def _platform() -> bytes:
     return key
 
 
-def seal_for(value: Any, purpose: str) -> str:
+def seal_for(value: Any, purpose: str, *, form: Format = WRITTEN) -> str:
     """`value` (anything that JSON can hold), sealed for services with the platform key, as base64.
 
     `purpose` names the field of the event (`case.holder`), so that a sealed value cannot be moved
     to another.
     """
-    nonce = os.urandom(_NONCE)
-    cipher = _cipher(_platform(), "seal/" + purpose)
-    return base64.b64encode(
-        _FORMAT + nonce + cipher.encrypt(nonce, orjson.dumps(value), purpose.encode())
-    ).decode()
+    use = _Use("seal", purpose)
+    return base64.b64encode(_seal(orjson.dumps(value), use, key=_platform(), form=form)).decode()
 
 
 def open_sealed(sealed: str, *, purpose: str) -> Any:
-    """The value of `seal_for`.
+    """The value of `seal_for`, whichever format it has.
 
     Raises:
+        UnknownSealError: it is in a format, or under a suite or key, that is not known here.
         cryptography.exceptions.InvalidTag: the value was changed, or moved from another field.
     """
-    raw = base64.b64decode(sealed)
-    if raw[:1] != _FORMAT:
-        raise ValueError("unknown format of a sealed value")
-    cipher = _cipher(_platform(), "seal/" + purpose)
-    return orjson.loads(cipher.decrypt(raw[1 : 1 + _NONCE], raw[1 + _NONCE :], purpose.encode()))
+    use = _Use("seal", purpose)
+    return orjson.loads(_open(base64.b64decode(sealed), use, key=_platform()))
 
 
 def pseudonym(number: str) -> str:

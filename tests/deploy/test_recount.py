@@ -12,51 +12,16 @@ from typer.testing import CliRunner
 from deploy.operate.__main__ import cli
 from deploy.operate.recount.command import status_of
 from deploy.operate.recount.compare import Report, recount
-from deploy.processes import SERVICES
-from deploy.released import load
-from deploy.versions import KEPT_DATA, kept_releases
-from shared.database import migrations
-from tests.conftest import Databases
 
 pytestmark = pytest.mark.xdist_group("released")
-
-NEWEST = KEPT_DATA / str(kept_releases(KEPT_DATA)[-1])
-
-
-@pytest.fixture(scope="module")
-async def platform(databases: Databases) -> AsyncGenerator[Mapping[str, str]]:
-    """The databases of a whole day on the sample platform, migrated."""
-    urls: dict[str, str] = {}
-    for service in SERVICES:
-        _, url = await databases.empty()
-        await load(NEWEST, service, url=url)
-        upgrading = migrations.run_on(url, migrations.upgrade, service)
-        await asyncio.to_thread(asyncio.run, upgrading)
-        urls[service] = url
-    await mend_ledger(urls["exchange"])
-    return urls
-
-
-async def mend_ledger(url: str) -> None:
-    """Release 0.1.0 lost the second fact of an act in the ledger (docs/adr/0019, point 4)."""
-    connection = await asyncpg.connect(url)
-    try:
-        status = await connection.execute(
-            """UPDATE ledger SET record = (record::jsonb || '{"result_state": "closed",
-                "is_overdue": "0"}')::text WHERE resource = 'cases'
-                AND record::jsonb ? 'delivery_date' AND NOT record::jsonb ? 'result_state'"""
-        )
-        assert status == "UPDATE 1"
-    finally:
-        await connection.close()
 
 
 def told(report: Report) -> list[str]:
     return [f"{one.check} {one.key}: {one.kept} {one.owned}" for one in report.differences]
 
 
-async def test_platform_of_a_whole_day_is_equal(platform: Mapping[str, str]) -> None:
-    report = await recount(platform, patience=1)
+async def test_platform_of_a_whole_day_is_equal(kept_platform: Mapping[str, str]) -> None:
+    report = await recount(kept_platform, patience=1)
 
     assert told(report) == []
     assert [result.check.name for result in report.results if result.skipped] == []
@@ -153,12 +118,14 @@ async def planted(url: str, table: str, *, statement: str) -> AsyncGenerator[Non
 
 @pytest.mark.parametrize("faults", [WRONG, LOST, DOUBLED], ids=["wrong", "lost", "doubled"])
 async def test_planted_faults_are_found_and_named(
-    platform: Mapping[str, str], faults: list[tuple[str, str, str]]
+    kept_platform: Mapping[str, str], faults: list[tuple[str, str, str]]
 ) -> None:
     async with AsyncExitStack() as stack:
         for service, table, statement in faults:
-            await stack.enter_async_context(planted(platform[service], table, statement=statement))
-        report = await recount(platform, patience=0)
+            await stack.enter_async_context(
+                planted(kept_platform[service], table, statement=statement)
+            )
+        report = await recount(kept_platform, patience=0)
 
     names = {one.check.partition(" ")[0] for one in report.differences}
     assert names >= {f"{service}.{table}" for service, table, _ in faults}
@@ -168,13 +135,13 @@ async def test_planted_faults_are_found_and_named(
     assert status_of(report) == 1
 
 
-async def test_facts_under_way_are_told_apart_from_faults(platform: Mapping[str, str]) -> None:
-    connection = await asyncpg.connect(platform["matters"])
+async def test_facts_under_way_are_told_apart_from_faults(kept_platform: Mapping[str, str]) -> None:
+    connection = await asyncpg.connect(kept_platform["matters"])
     _ = await connection.execute(
         "INSERT INTO relay_position VALUES ('tongban.matters', 0, 0, 7, 0, 7)"
     )
 
-    report = await recount(platform, patience=0.3)
+    report = await recount(kept_platform, patience=0.3)
     _ = await connection.execute("DELETE FROM relay_position")
     await connection.close()
 
@@ -187,14 +154,14 @@ async def test_facts_under_way_are_told_apart_from_faults(platform: Mapping[str,
 
 
 async def test_command_prints_keys_and_ends_with_status(
-    platform: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    kept_platform: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for service, url in platform.items():
+    for service, url in kept_platform.items():
         monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", url)
     statement = "UPDATE {} SET value = value + 1 WHERE measure = 'cases_accepted'"
 
     equal = await asyncio.to_thread(CliRunner().invoke, cli, ["recount", "--patience", "0"])
-    async with planted(platform["assessment"], "day_count", statement=statement):
+    async with planted(kept_platform["assessment"], "day_count", statement=statement):
         found = await asyncio.to_thread(CliRunner().invoke, cli, ["recount", "--patience", "0"])
         json = await asyncio.to_thread(
             CliRunner().invoke, cli, ["recount", "--json", "--patience", "0"]

@@ -314,3 +314,41 @@ def test_loose_form_does_not_see_what_a_column_may_lose(one: str, other: str) ->
 
 def test_loose_form_sees_another_value() -> None:
     assert loose({"a": "1"}) != loose({"a": "2"})
+
+
+async def test_newer_version_that_is_not_closed_takes_the_result_back(database: Database) -> None:
+    about = a_case(1).model_dump(
+        exclude={"received_on", "acceptance_due_on", "license_materials", "licenses_used"}
+    )
+    closed = CaseImported(
+        **{
+            **about,
+            "channel": "import",
+            "source_system": "fangguan",
+            "source_number": "1",
+            "source_version": 1,
+            "state": "closed",
+            "received_on": DAY,
+            "accepted_on": DAY,
+            "closed_on": DAY,
+            "result": "0",
+            "overdue": True,
+        }
+    )
+    reopened = closed.model_copy(
+        update={
+            "source_version": 2,
+            "revision": closed.revision + 1,
+            "state": "accepted",
+            "closed_on": None,
+            "result": None,
+        }
+    )
+
+    await take(database, closed)
+    await take(database, reopened)
+
+    (row,) = await rows(database)
+    record = orjson.loads(row["record"])
+    assert record["accept_date"] == DAY.isoformat()
+    assert not {"result_state", "result_date", "is_overdue", "result_type"} & record.keys()

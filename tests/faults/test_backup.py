@@ -4,22 +4,33 @@ The archive brings back everything that was acknowledged, and nothing else is lo
 """
 
 import asyncio
+import random
 import signal
 import tempfile
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from deploy.operate.archive import STANDBY, Archive
+from deploy.operate.backup.create import make_set
+from deploy.operate.backup.drill import Drilled, drill
+from deploy.operate.backup.keys import Lock
+from deploy.operate.backup.store import BackupStore
+from deploy.operate.recount.command import as_table, status_of
+from deploy.operate.recount.compare import recount
 from deploy.postgres import EmbeddedPostgres, PostgresError
+from shared import clock
 from shared.database import migrations
 from tests.faults.invariant import Invariant
 from tests.faults.load import Load
-from tests.faults.platform import Platform, until
+from tests.faults.platform import DATABASES, Platform, until
 
+LOCK = Lock(recovery_key=b"r" * 32)
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
 
 
@@ -100,3 +111,64 @@ def test_restore_never_touches_data_that_are_there(tmp_path: Path) -> None:
 
     with pytest.raises(PostgresError, match="is there; move it away first"):
         Archive(tmp_path / "archive").restore(EmbeddedPostgres(tmp_path / "data"))
+
+
+def drilled(store: BackupStore, databases: Mapping[str, str], until: datetime | None) -> Drilled:
+    return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=60))
+
+
+def test_drill_is_equal_at_random_moments_under_load(
+    platform: Platform, invariant: Invariant, seed: int
+) -> None:
+    dice = random.Random(seed)
+    databases = {name: platform.postgres.dsn(f"tongban_{name}") for name in DATABASES}
+    moments: list[datetime] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="tongban-sets-", ignore_cleanup_errors=True) as folder,
+        Load(platform, seed=seed) as load,
+    ):
+        store = BackupStore(folder)
+        receiver = Archive(Path(folder)).receive(platform.postgres.dsn("postgres"))
+        try:
+            made = asyncio.run(
+                make_set(
+                    store,
+                    databases,
+                    kind="physical",
+                    keys=platform_keys(platform),
+                    lock=LOCK,
+                    uploads=None,
+                )
+            )
+            for _ in range(3):
+                time.sleep(dice.uniform(0.5, 2.5))
+                load.check()
+                moments.append(clock.now())
+            # While the work goes on nothing is wrong, and nothing looks so.
+            report = asyncio.run(recount(databases, patience=5))
+            reached = len(platform.acknowledged) + 20
+            _ = until("work goes on", lambda: len(platform.acknowledged) >= reached)
+            load.rest()
+            _ = ask(platform.postgres, "SELECT pg_switch_wal()")
+            time.sleep(1)
+        finally:
+            receiver.send_signal(signal.SIGTERM)
+            _ = receiver.wait(10)
+        found = [drilled(store, databases, moment) for moment in moments]
+        newest = drilled(store, databases, None)
+    _ = ask(platform.postgres, "SELECT pg_drop_replication_slot('tongban_archive')")
+
+    assert report.differences == []
+    assert made.manifest.kind == "physical"
+    for one in (*found, newest):
+        assert status_of(one.report) == 0, as_table(one.report)
+        assert sum(result.rows for result in one.report.results) > 100
+    invariant.holds()
+
+
+def platform_keys(platform: Platform) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for service in DATABASES:
+        keys[f"{service.upper()}_DATA_KEY"] = platform.folder.key("data")
+        keys[f"{service.upper()}_PLATFORM_KEY"] = platform.folder.key("platform")
+    return keys

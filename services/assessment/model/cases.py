@@ -118,12 +118,15 @@ class CaseState:
             case ResultDelivered():
                 state.delivered_on = event.delivered_on
             case CaseImported():
-                # A bureau may say otherwise in a newer version; a case handled here never changes.
-                state.immediate = event.immediate
-                state.received_on = event.received_on
-                state.accepted_on = event.accepted_on
-                state.closed_on = event.closed_on
-                state.overdue = event.overdue
+                state._take_record(event)
             case _:
                 pass
         return state
+
+    def _take_record(self, event: CaseImported) -> None:
+        # A bureau may say otherwise in a newer version; a case handled here never changes.
+        self.immediate = event.immediate
+        self.received_on = event.received_on
+        self.accepted_on = event.accepted_on
+        self.closed_on = event.closed_on
+        self.overdue = event.overdue

@@ -58,6 +58,8 @@ ACTS = {
 }
 """环节名称 by fact."""
 
+NO_RESULT: Fields = dict.fromkeys(("result_state", "result_date", "is_overdue", "result_type"))
+
 UPSERT = command(
     "INSERT INTO ledger (resource, key, version, op, day, area_code, department_code, record, rd,"
     "  loose, b1, b2, d1, d2, last_seq, changed_at)"
@@ -263,9 +265,10 @@ def _fields_of(event: CaseEvent) -> Mapping[str, Value]:
             return {"delivery_type": event.method, "delivery_date": str(event.delivered_on)}
         case CaseImported():
             accepted: Fields = {"accept_date": _day(event.accepted_on)}
+            # A newer version says all anew: it may take back that the case was closed.
             if event.closed_on is None:
-                return accepted
-            return {**accepted, **_result_fields(event)}
+                return {**accepted, **NO_RESULT}
+            return {**accepted, **NO_RESULT, **_result_fields(event)}
         case _:
             return {}
 

@@ -1,0 +1,1 @@
+"""Backup, restore and drill: `tongban backup | restore | drill`."""

@@ -1,0 +1,12 @@
+"""A known value under each key, by which a wrong key is noticed."""
+
+from alembic import op
+
+from shared.database.migrations import create_key_check
+
+revision = "matters_key_check"
+down_revision = "matters_0007"
+
+
+def upgrade() -> None:
+    create_key_check(op)  # pyright: ignore[reportArgumentType]
