@@ -32,7 +32,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class ServiceSettings(BaseSettings):
     """What every service needs. Secrets have no default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr
     """`postgresql://user:password@host:port/database` of this service's own database."""
@@ -43,14 +43,21 @@ class ServiceSettings(BaseSettings):
     jwks_url: str
     """Where the public keys of access tokens are read."""
     bus: Literal["kafka", "local"] = "kafka"
+    """What carries events: Kafka, or a log in PostgreSQL for a platform in one process."""
     kafka_bootstrap: str = ""
+    """`host:port[,host:port…]` of brokers; required with `bus=kafka`."""
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)
+    """Most connections of one process to its database; the relay of a worker takes one more."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Port = 8100
+    """Where the HTTP process listens."""
     worker_port: Port = 8200
+    """Where the worker tells its health, metrics and state."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """Most bytes of a request's body, unless an endpoint says otherwise."""
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
     development: bool = False

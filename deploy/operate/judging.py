@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.operate import symptoms
 from deploy.operate.reading import Answer, Silence, read_textfile
 from deploy.operate.symptoms import BY_NAME, DAY, Symptom
+from shared.events.base import topic_of
 from shared.runtime.status import Certificate, Disk, Status
 
 SPECIAL_CHECKS = {
@@ -100,8 +101,11 @@ def _of_process(name: str, state: Status, *, now: datetime) -> Iterator[Finding]
         yield from _of_disk(name, disk)
     for one in state.certificates:
         yield from _of_certificate(one, now=now)
-    if state.short_of_copies:
-        yield _finding("CopiesMissing", "kafka", detail=f"{state.short_of_copies}")
+    topic = topic_of(state.service)
+    if state.copies_below_minimum:
+        yield _finding("CopiesBelowMinimum", topic, detail=f"{state.copies_below_minimum}")
+    elif state.copies_missing:
+        yield _finding("CopiesMissing", topic, detail=f"{state.copies_missing}")
 
 
 def _of_certificate(one: Certificate, *, now: datetime) -> Iterator[Finding]:

@@ -12,7 +12,9 @@ class CitySettings(BaseSettings):
     Nothing of it is secret, so that it can be read without the service's other settings.
     """
 
-    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="EXCHANGE_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     city_code: str = Field(default="540100000000", pattern=r"^[0-9]{12}$")
     """The city's own area code (区划代码): facts that belong to no county are the city's."""
@@ -25,10 +27,14 @@ class CitySettings(BaseSettings):
 class Settings(CitySettings, ServiceSettings):
     """How long things are kept, how endpoints are reached, and where the region is."""
 
-    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="EXCHANGE_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     port: Port = 8106
+    """Where the HTTP process listens."""
     worker_port: Port = 8206
+    """Where the worker tells its health, metrics and state."""
     event_days: int = Field(default=90, ge=7, le=3650)
     """Days that the event log is kept, and with it what can be pulled, replayed or sent again."""
     history_hours: int = Field(default=72, ge=1, le=24 * 90)

@@ -103,7 +103,7 @@ SICK: list[tuple[str, dict[str, Any]]] = [
     ("DeadLetters", {"database": WELL.model_copy(update={"dead_letters_given_up": 1})}),
     ("ClockSkewed", {"database": WELL.model_copy(update={"clock_skew_seconds": -6})}),
     ("ConsumerLag", {"lag": [Lag(topic="tongban.matters", facts=9, seconds=301)]}),
-    ("CopiesMissing", {"short_of_copies": 3}),
+    ("CopiesBelowMinimum", {"copies_missing": 9, "copies_below_minimum": 8}),
     ("UploadsRefused", {"disks": [Disk(name="u", free_bytes=9, size_bytes=9, refused=True)]}),
     ("DiskFull", {"disks": [Disk(name="uploads", free_bytes=4, size_bytes=100)]}),
     (
@@ -113,6 +113,7 @@ SICK: list[tuple[str, dict[str, Any]]] = [
 ]
 YELLOW: list[tuple[str, dict[str, Any]]] = [
     ("DeadLettersRetried", {"database": WELL.model_copy(update={"dead_letters": 1})}),
+    ("CopiesMissing", {"copies_missing": 3, "copies_below_minimum": 0}),
     ("DiskFilling", {"disks": [Disk(name="uploads", free_bytes=14, size_bytes=100)]}),
     ("PoolFull", {"pool": Pool(in_use=10, limit=10)}),
     (
