@@ -35,7 +35,7 @@ from shared import context, logs, metrics
 from shared.context import Context
 from shared.database.direct import Direct
 from shared.database.session import Database, is_database_trouble
-from shared.errors import ProblemError
+from shared.errors import ProblemError, failed_fields
 from shared.events.base import Envelope, Event, parse_envelope, topic_of
 from shared.messaging.bus import (
     Bus,
@@ -206,10 +206,16 @@ Ends = dict[Place, End]
 
 
 def describe(error: BaseException) -> str:
-    """The class of an error and, for our own, its text; other texts can quote personal data."""
+    """The class of an error and the fields that it is about; for our own, its text.
+
+    Other texts can quote personal data.
+    """
     name = type(error).__name__
     if isinstance(error, ProblemError):
         return f"{name}: {error}"
+    fields = failed_fields(error)
+    if fields:
+        return f"{name}: {', '.join(fields)}"
     frames = logs.places(error.__traceback__)
     if not frames:
         return name

@@ -1,10 +1,15 @@
 """Settings: from the environment only, all faults at once, never a value in a message."""
 
+from uuid import UUID
+
+import asyncpg
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from services.assessment.settings import Settings
 from shared.database import migrations
 from shared.errors import ConflictError
+from shared.events.base import parse_envelope
 from shared.messaging import dead_letters
 from shared.messaging.inbox import describe
 from shared.settings import load
@@ -110,3 +115,23 @@ async def test_dead_letter_command(
 def test_error_texts_of_libraries_are_not_kept() -> None:
     assert describe(ValueError("540102199001010011")) == "ValueError"
     assert describe(ConflictError("rule x")) == "ConflictError: conflict: rule x"
+
+
+def test_error_names_the_field_and_not_the_value() -> None:
+    class Holder(BaseModel):
+        account_id: UUID
+        level: int
+        by_number: dict[str, int]
+
+    with pytest.raises(ValidationError) as invalid:
+        _ = Holder.model_validate({"level": "13989047791x", "by_number": {"540102": "y"}})
+    with pytest.raises(ValueError, match="partitionkey") as cut:
+        _ = parse_envelope(b'{"id": "019a0000-0000-7000-8000-000000000000", "type": "x"}')
+    refused = asyncpg.NotNullViolationError("DETAIL: (13989047791)")
+    refused.table_name, refused.column_name = "case_record", "department_code"
+
+    assert describe(invalid.value) == (
+        "ValidationError: account_id (missing), level (int_parsing), by_number.* (int_parsing)"
+    )
+    assert describe(cut.value) == "NotAnEventError: partitionkey"
+    assert describe(refused) == "NotNullViolationError: case_record.department_code"
