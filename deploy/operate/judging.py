@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deploy.operate import symptoms
-from deploy.operate.reading import Answer, Silence, read_textfile
+from deploy.operate.reading import Answer, Silence, read_textfiles
 from deploy.operate.symptoms import BY_NAME, DAY, Symptom
 from shared.events.base import topic_of
 from shared.runtime.status import Certificate, Disk, Status
@@ -53,8 +53,8 @@ class Records:
         if folder is None:
             return cls(None, None)
         return cls(
-            read_textfile(folder / "backup.prom", "tongban_backup_last_success_timestamp_seconds"),
-            read_textfile(folder / "drill.prom", "tongban_drill_last_success_timestamp_seconds"),
+            read_textfiles(folder, "tongban_backup_last_success_timestamp_seconds"),
+            read_textfiles(folder, "tongban_drill_last_success_timestamp_seconds"),
         )
 
 

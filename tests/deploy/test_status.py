@@ -74,7 +74,7 @@ def backed_up(tmp_path: Path) -> Path:
     """A folder in which a backup and a drill have just succeeded."""
     for name in ("backup", "drill"):
         line = f"tongban_{name}_last_success_timestamp_seconds {NOW.timestamp()}\n"
-        _ = (tmp_path / f"{name}.prom").write_text("# TYPE x gauge\n" + line)
+        _ = (tmp_path / f"tongban_{name}.prom").write_text("# TYPE x gauge\n" + line)
     return tmp_path
 
 
@@ -194,10 +194,10 @@ def test_clock_of_the_gateway_is_compared_with_the_databases(backed_up: Path) ->
 def test_old_and_missing_backups(backed_up: Path, tmp_path: Path) -> None:
     old = (NOW - timedelta(hours=27)).timestamp()
     line = "tongban_backup_last_success_timestamp_seconds"
-    _ = (backed_up / "backup.prom").write_text(f"{line} {old}\n")
+    _ = (backed_up / "tongban_backup.prom").write_text(f"{line} {old}\n")
     with process(a_status()) as url:
         code, late = run(f"cases-api={url}", backed_up)
-        _ = (backed_up / "backup.prom").unlink()
+        _ = (backed_up / "tongban_backup.prom").unlink()
         also, missing = run(f"cases-api={url}", tmp_path)
 
     assert (code, also) == (1, 0)
