@@ -30,6 +30,9 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 var/kafka/libs/.stamp: deploy/kafka/pom.xml deploy/kafka/install.sh
 	@bash deploy/kafka/install.sh
 
+var/monitoring/.stamp: deploy/monitoring/install.sh
+	@bash deploy/monitoring/install.sh
+
 run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, on http://127.0.0.1:8000 (PORT=…, DATA=folder)
 	@$(BIN)/python -m deploy.embedded $(call option,port,$(PORT)) $(call option,data,$(DATA))
 
@@ -42,14 +45,14 @@ demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TAR
 sandbox-peer: $(VENV)/run.stamp ## A peer for trying the exchange of a running platform: key pair, account, peer (NAME=…, TARGET=http://…)
 	@$(BIN)/python -m deploy.sandbox_peer $(call option,name,$(NAME)) $(call option,target,$(TARGET)) $(call option,data,$(DATA))
 
-test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
+test: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## All tests, on a real PostgreSQL and a real Kafka broker
 	@$(BIN)/python -m pytest
 
 # Apart from `make test`, because tracing doubles the time of every test.
-coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, traced: at least 90 % of lines and branches must be covered
+coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## All tests, traced: at least 90 % of lines and branches must be covered
 	@$(BIN)/python -m pytest --cov=services --cov=shared --cov=gateway --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
-faults: $(VENV)/dev.stamp var/kafka/libs/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
+faults: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
 	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
@@ -67,7 +70,7 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)
 	@$(BIN)/python -m deploy.measure
 
-docs: $(VENV)/dev.stamp ## Generate OpenAPI, AsyncAPI (docs/api) and docker-compose.yml again
+docs: $(VENV)/dev.stamp ## Generate contracts, settings, alerts, runbook index and docker-compose.yml again
 	@$(BIN)/python -m deploy.docs
 	@$(BIN)/python -m deploy.compose
 

@@ -1,7 +1,8 @@
 """Files that are made from the code.
 
 Contracts below `docs/api/`: OpenAPI of every service, AsyncAPI of all facts and of what peers get.
-The templates of paths that the gateway logs. `python -m deploy.docs` writes them, `--check` ends
+The templates of paths that the gateway logs. `docs/settings.md`. Alerts, dashboard and the index of
+the runbook. `python -m deploy.docs` writes them, `--check` ends
 with status 1 when the committed ones differ from the code.
 """
 
@@ -14,7 +15,9 @@ from typing import Any
 
 import orjson
 
+from deploy import settings_reference
 from deploy.embedded import SERVICES
+from deploy.operate import monitoring
 from gateway.documents import document_path
 from gateway.templates import FILE as TEMPLATES
 from services.exchange.events.model.contract import asyncapi as external_asyncapi
@@ -25,6 +28,7 @@ from shared.events.base import registered_events, topic_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs/api"
+SETTINGS = ROOT / "docs/settings.md"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
@@ -101,6 +105,8 @@ def generated() -> dict[Path, bytes]:
     contracts = documents()
     files = {FOLDER / name: content for name, content in contracts.items()}
     files[TEMPLATES] = path_templates({name: orjson.loads(c) for name, c in contracts.items()})
+    files[SETTINGS] = settings_reference.reference().encode()
+    files |= monitoring.files()
     return files
 
 

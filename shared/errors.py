@@ -13,11 +13,14 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
-from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_core import ErrorDetails, PydanticKnownError, ValidationError
 
 from shared.texts import Choices, Reader, current_reader, render, translate
 
 PROBLEM_TYPE = "application/problem+json"
+MAX_FIELDS = 5
+"""Fields that are named of one error."""
+FIELD_NAME = re.compile(r"[a-z_][a-z_0-9]{0,50}")
 
 
 @dataclass(frozen=True, init=False)
@@ -261,6 +264,36 @@ class StorageFullError(ProblemError):
     """Uploads have no room left; `Retry-After` says when to repeat."""
 
     status, code, title = 507, "storage_full", "The storage is full"
+
+
+def failed_fields(error: BaseException) -> list[str]:
+    """The fields that an error is about, with the broken rule; never a value.
+
+    Known of errors of validation, of the database, and of the envelope of an event.
+    """
+    if isinstance(error, ValidationError):
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        return [f"{_named_place(fault['loc'])} ({fault['type']})" for fault in faults[:MAX_FIELDS]]
+    field: str | None = getattr(error, "field", None)
+    if field is not None:
+        return [field]
+    under = getattr(getattr(error, "orig", None), "__cause__", None) or error
+    names = [
+        getattr(under, name, None) for name in ("table_name", "column_name", "constraint_name")
+    ]
+    told = [name for name in names if isinstance(name, str)]
+    return [".".join(told)] if told else []
+
+
+def _named_place(place: Sequence[int | str]) -> str:
+    """A field's place; a key that is no name of a field could be data."""
+    parts: list[str] = []
+    for part in place:
+        if isinstance(part, str) and not FIELD_NAME.fullmatch(part):
+            parts.append("*")
+        else:
+            parts.append(str(part))
+    return ".".join(parts) or "*"
 
 
 def problem_body(

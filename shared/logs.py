@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TextIO
 
@@ -46,6 +48,11 @@ def _dump(value: object, **_options: object) -> str:
     return orjson.dumps(value, default=str).decode()
 
 
+MESSAGE = 300
+"""Characters of a library's message."""
+NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
+LONG_NUMBER = re.compile(r"[0-9]{7}")
+"""Telephone and identity numbers are longer."""
 _streams: list[TextIO] = [sys.stderr]
 """Where the lines go."""
 
@@ -64,7 +71,7 @@ def write(lines: bytes) -> None:
 def configure(service: str, *, stream: TextIO | None = None) -> None:
     """JSON lines on standard error.
 
-    Records of libraries come only from WARNING on, without their arguments.
+    Records of libraries come only from WARNING on.
     """
     _streams[:] = [stream or sys.stderr]
     structlog.configure(
@@ -85,17 +92,41 @@ def configure(service: str, *, stream: TextIO | None = None) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Records of libraries: logger, level and message template, without the values.
-
-    asyncio fills in its own templates and shows an exception's text from the second line on, so
-    only the first line is kept.
-    """
+    """Records of libraries, rendered with those values that cannot be personal data."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger(record.name)
-        log.warning(
-            "library",
-            logger=record.name,
-            level=record.levelname,
-            message=str(record.msg).partition("\n")[0][:200],
-        )
+        about: dict[str, object] = {"logger": record.name, "message": _rendered(record)}
+        if record.exc_info and record.exc_info[0]:
+            about["error"] = record.exc_info[0].__name__
+            about["at"] = places(record.exc_info[2])
+        structlog.get_logger(record.name).log(record.levelno, "library", **about)
+
+
+def _rendered(record: logging.LogRecord) -> str:
+    """The message's first line.
+
+    asyncio fills in its own templates and shows an exception's text from the second line on.
+    """
+    template, values = str(record.msg), record.args
+    message = template
+    try:
+        if isinstance(values, Mapping):
+            message = template % {name: _harmless(value) for name, value in values.items()}
+        elif values:
+            message = template % tuple(map(_harmless, values))
+    except (TypeError, ValueError, KeyError):
+        # A value was replaced by a text where the template wants a number.
+        message = template
+    return message.partition("\n")[0][:MESSAGE]
+
+
+def _harmless(value: object) -> object:
+    """Numbers, and texts that look like names of hosts, topics or classes; of others the type.
+
+    Libraries quote the data that they refuse, in texts and in exceptions.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str) and NAME.fullmatch(value) and not LONG_NUMBER.search(value):
+        return value
+    return type(value).__name__

@@ -137,7 +137,7 @@ class CitySettings(EnvironmentSettings):
 class ServiceSettings(CitySettings):
     """What every service needs. Secrets have no default."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr
     """`postgresql://user:password@host:port/database` of this service's own database."""
@@ -149,7 +149,9 @@ class ServiceSettings(CitySettings):
     """Where the public keys of access tokens are read: one address, or several separated by spaces,
     of which the first that answers counts."""
     bus: Literal["kafka", "local"] = "kafka"
+    """What carries events: Kafka, or a log in PostgreSQL for a platform in one process."""
     kafka_bootstrap: str = ""
+    """`host:port[,host:port…]` of brokers; required with `bus=kafka`."""
     kafka_replication: int | None = Field(default=None, ge=1, le=9)
     """Copies of each topic that is made: 3 unless it is said, and 1 in development. Not more than
     there are brokers. From 2 on, a fact is published when at least two brokers have it.
@@ -157,15 +159,20 @@ class ServiceSettings(CitySettings):
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)
+    """Most connections of one process to its database; the relay of a worker takes one more."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Port = 8100
+    """Where the HTTP process listens."""
     worker_port: Port = 8200
+    """Where the worker tells its health, metrics and state."""
     drain_seconds: float = Field(default=5.0, ge=0, le=60)
     """How long an API that was asked to end still answers, and is not ready.
 
     Longer than those who send it requests need to notice (`GATEWAY_PROBE_SECONDS`).
     """
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """Most bytes of a request's body, unless an endpoint says otherwise."""
     show_unreviewed_texts: bool = False
     """Show Tibetan texts that no native reader has approved; else the Chinese ones are shown."""
 

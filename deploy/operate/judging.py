@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from deploy.operate import symptoms
-from deploy.operate.reading import Answer, Silence, read_textfile
+from deploy.operate.reading import Answer, Silence, read_textfiles
 from deploy.operate.symptoms import BY_NAME, DAY, Symptom
+from shared.events.base import topic_of
 from shared.runtime.status import Certificate, Disk, Status
 
 SPECIAL_CHECKS = {
@@ -52,8 +53,8 @@ class Records:
         if folder is None:
             return cls(None, None)
         return cls(
-            read_textfile(folder / "backup.prom", "tongban_backup_last_success_timestamp_seconds"),
-            read_textfile(folder / "drill.prom", "tongban_drill_last_success_timestamp_seconds"),
+            read_textfiles(folder, "tongban_backup_last_success_timestamp_seconds"),
+            read_textfiles(folder, "tongban_drill_last_success_timestamp_seconds"),
         )
 
 
@@ -100,8 +101,11 @@ def _of_process(name: str, state: Status, *, now: datetime) -> Iterator[Finding]
         yield from _of_disk(name, disk)
     for one in state.certificates:
         yield from _of_certificate(one, now=now)
-    if state.short_of_copies:
-        yield _finding("CopiesMissing", "kafka", detail=f"{state.short_of_copies}")
+    topic = topic_of(state.service)
+    if state.copies_below_minimum:
+        yield _finding("CopiesBelowMinimum", topic, detail=f"{state.copies_below_minimum}")
+    elif state.copies_missing:
+        yield _finding("CopiesMissing", topic, detail=f"{state.copies_missing}")
 
 
 def _of_certificate(one: Certificate, *, now: datetime) -> Iterator[Finding]:

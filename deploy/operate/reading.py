@@ -84,16 +84,12 @@ async def _ask(client: httpx.AsyncClient, target: Target, *, seconds: float) -> 
     return Answer(target, found, clock.now())
 
 
-def read_textfile(path: Path, name: str) -> float | None:
-    """The value of a metric in a file that a command left; None when it is not there."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith((f"{name} ", f"{name}{{")):
-            try:
-                return float(line.rpartition(" ")[2])
-            except ValueError:
-                return None
-    return None
+def read_textfiles(folder: Path, name: str) -> float | None:
+    """The newest value of a metric in the files for the textfile collector; None without one."""
+    newest: float | None = None
+    for path in folder.glob("*.prom"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith((f"{name} ", f"{name}{{")):
+                value = float(line.rpartition(" ")[2])
+                newest = max(value, newest or value)
+    return newest

@@ -204,7 +204,7 @@ def status_command(
     state: Annotated[
         Path | None,
         typer.Option(
-            envvar="TONGBAN_STATE",
+            envvar=["TONGBAN_METRICS_DIR", "TONGBAN_STATE"],
             metavar="FOLDER",
             help="where backup and drill leave their results",
         ),

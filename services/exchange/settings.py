@@ -12,7 +12,9 @@ class OutsideSettings(CitySettings):
     Nothing of it is secret, so that it can be read without the service's other settings.
     """
 
-    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="EXCHANGE_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     public_url: str = "http://127.0.0.1:8000"
     """Where peers reach the platform: base of schema addresses, and origin in the handshake."""
@@ -21,10 +23,14 @@ class OutsideSettings(CitySettings):
 class Settings(OutsideSettings, ServiceSettings):
     """How long things are kept, how endpoints are reached, and where the region is."""
 
-    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="EXCHANGE_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     port: Port = 8106
+    """Where the HTTP process listens."""
     worker_port: Port = 8206
+    """Where the worker tells its health, metrics and state."""
     event_days: int = Field(default=90, ge=7, le=3650)
     """Days that the event log is kept, and with it what can be pulled, replayed or sent again."""
     history_hours: int = Field(default=72, ge=1, le=24 * 90)

@@ -9,7 +9,9 @@ from shared.settings import EnvironmentSettings, Port, ServiceSettings
 class Rules(EnvironmentSettings):
     """The numbers of 好差评 that a city may set (norms §1.2)."""
 
-    model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RATINGS_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     supplementary_days: int = Field(default=5, ge=1, le=60)
     """Working days after a service event in which it can be rated."""
@@ -18,13 +20,18 @@ class Rules(EnvironmentSettings):
 
 
 class Settings(ServiceSettings, Rules):
-    """`public_url`: the address people use, for the links in messages and QR codes."""
+    """Settings of the HTTP process and the worker."""
 
-    model_config = SettingsConfigDict(env_prefix="RATINGS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RATINGS_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     port: Port = 8105
+    """Where the HTTP process listens."""
     worker_port: Port = 8205
+    """Where the worker tells its health, metrics and state."""
     public_url: str = "http://127.0.0.1:8000"
+    """The address people use, for the links in messages and QR codes."""
     trust_gateway: bool = True
     """Use the last X-Forwarded-For entry, which the gateway sets itself."""
     default_grade: int | None = Field(default=None, ge=1, le=5)

@@ -110,6 +110,14 @@ class Envelope(NamedTuple):
         return kind.model_validate(self.data).numbered(self.event_number)
 
 
+class NotAnEventError(ValueError):
+    """Bytes that are no CloudEvent of this platform; `field` is what they lack, if it is known."""
+
+    def __init__(self, field: str | None) -> None:
+        super().__init__(f"not a CloudEvent of this platform: {field}")
+        self.field = field
+
+
 def seal(event: Event, event_id: UUID | None = None) -> tuple[UUID, bytes]:
     """The event's id and its CloudEvents bytes. The id is made here and never changes again."""
     identifier = event_id or new_id()
@@ -164,5 +172,7 @@ def parse_envelope(payload: bytes) -> Envelope:
             data=document["data"],
             recorded=document.get("recordedtime", ""),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a CloudEvent of this platform: {error}") from error
+    except KeyError as error:
+        raise NotAnEventError(str(error.args[0])) from error
+    except (TypeError, AttributeError) as error:
+        raise NotAnEventError(None) from error

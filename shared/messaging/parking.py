@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import logs, metrics
 from shared.database.session import Database, is_database_trouble
-from shared.errors import ProblemError
+from shared.errors import ProblemError, failed_fields
 from shared.events.base import Envelope, parse_envelope
 from shared.messaging.bus import Record, unreadable_id
 from shared.messaging.consumer import Consumer
@@ -90,10 +90,16 @@ class DueLetter(NamedTuple):
 
 
 def describe(error: BaseException) -> str:
-    """The class of an error and, for our own, its text; other texts can quote personal data."""
+    """The class of an error and the fields that it is about; for our own, its text.
+
+    Other texts can quote personal data.
+    """
     name = type(error).__name__
     if isinstance(error, ProblemError):
         return f"{name}: {error}"
+    fields = failed_fields(error)
+    if fields:
+        return f"{name}: {', '.join(fields)}"
     frames = logs.places(error.__traceback__)
     if not frames:
         return name

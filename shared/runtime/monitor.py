@@ -33,8 +33,12 @@ T = TypeVar("T")
 
 PROBE_SECONDS = 3.0
 """How long each part of a measurement may take."""
-COPIES = "tongban_topic_copies_missing"
-"""Metric of `shared.messaging.kafka`."""
+COPIES_MISSING = ["tongban_topic_replicas_missing"]
+COPIES_BELOW_MINIMUM = [
+    "tongban_topic_partitions_below_minimum",
+    "tongban_topic_minimum_too_low",
+]
+"""Metrics that the worker of a service sets about its own topic."""
 COUNTED = 100_000
 """Rows that are counted at most: a backlog must not make the measurement slow."""
 STATE = text(
@@ -111,7 +115,8 @@ class Monitor:
             pool=self._pool(),
             disks=_disks(self.storage),
             certificates=certificates or [],
-            short_of_copies=_short_of_copies(),
+            copies_missing=_sum_of(COPIES_MISSING),
+            copies_below_minimum=_sum_of(COPIES_BELOW_MINIMUM),
         )
         set_metrics(found)
         return found
@@ -212,10 +217,10 @@ def _check_values(settings: ServiceSettings) -> dict[str, str]:
     return values
 
 
-def _short_of_copies() -> int | None:
-    """What the bus of this process last saw of copies that are missing; None when it has not."""
+def _sum_of(names: Sequence[str]) -> int | None:
+    """The sum of these metrics of this process; None when it has none of them."""
     total: float | None = None
-    for family in REGISTRY.restricted_registry([COPIES]).collect():
+    for family in REGISTRY.restricted_registry(names).collect():
         for sample in family.samples:
             total = (total or 0.0) + sample.value
     if total is None:

@@ -97,8 +97,10 @@ class Status(BaseModel):
     certificates: list[Certificate] = []
     circuits: dict[str, str] = {}
     """Of the gateway: service → `closed` or `open`."""
-    short_of_copies: int | None = None
-    """Partitions with fewer copies than they should have; None when the process does not know."""
+    copies_missing: int | None = None
+    """Copies of the service's topic that are missing; None when the process does not look."""
+    copies_below_minimum: int | None = None
+    """Partitions with fewer copies in step than a write needs."""
 
 
 class Certificates:

@@ -74,7 +74,7 @@ def backed_up(tmp_path: Path) -> Path:
     """A folder in which a backup and a drill have just succeeded."""
     for name in ("backup", "drill"):
         line = f"tongban_{name}_last_success_timestamp_seconds {NOW.timestamp()}\n"
-        _ = (tmp_path / f"{name}.prom").write_text("# TYPE x gauge\n" + line)
+        _ = (tmp_path / f"tongban_{name}.prom").write_text("# TYPE x gauge\n" + line)
     return tmp_path
 
 
@@ -103,7 +103,7 @@ SICK: list[tuple[str, dict[str, Any]]] = [
     ("DeadLetters", {"database": WELL.model_copy(update={"dead_letters_given_up": 1})}),
     ("ClockSkewed", {"database": WELL.model_copy(update={"clock_skew_seconds": -6})}),
     ("ConsumerLag", {"lag": [Lag(topic="tongban.matters", facts=9, seconds=301)]}),
-    ("CopiesMissing", {"short_of_copies": 3}),
+    ("CopiesBelowMinimum", {"copies_missing": 9, "copies_below_minimum": 8}),
     ("UploadsRefused", {"disks": [Disk(name="u", free_bytes=9, size_bytes=9, refused=True)]}),
     ("DiskFull", {"disks": [Disk(name="uploads", free_bytes=4, size_bytes=100)]}),
     (
@@ -113,6 +113,7 @@ SICK: list[tuple[str, dict[str, Any]]] = [
 ]
 YELLOW: list[tuple[str, dict[str, Any]]] = [
     ("DeadLettersRetried", {"database": WELL.model_copy(update={"dead_letters": 1})}),
+    ("CopiesMissing", {"copies_missing": 3, "copies_below_minimum": 0}),
     ("DiskFilling", {"disks": [Disk(name="uploads", free_bytes=14, size_bytes=100)]}),
     ("PoolFull", {"pool": Pool(in_use=10, limit=10)}),
     (
@@ -193,10 +194,10 @@ def test_clock_of_the_gateway_is_compared_with_the_databases(backed_up: Path) ->
 def test_old_and_missing_backups(backed_up: Path, tmp_path: Path) -> None:
     old = (NOW - timedelta(hours=27)).timestamp()
     line = "tongban_backup_last_success_timestamp_seconds"
-    _ = (backed_up / "backup.prom").write_text(f"{line} {old}\n")
+    _ = (backed_up / "tongban_backup.prom").write_text(f"{line} {old}\n")
     with process(a_status()) as url:
         code, late = run(f"cases-api={url}", backed_up)
-        _ = (backed_up / "backup.prom").unlink()
+        _ = (backed_up / "tongban_backup.prom").unlink()
         also, missing = run(f"cases-api={url}", tmp_path)
 
     assert (code, also) == (1, 0)

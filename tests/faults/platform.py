@@ -208,6 +208,16 @@ class Platform(Stack):
                 if name in self.running:
                     self.end(name)
 
+    @contextmanager
+    def other_settings(self, settings: dict[str, str]) -> Generator[None]:
+        """Whatever is launched meanwhile gets these settings too."""
+        own = self._settings
+        self._settings = {**own, **settings}
+        try:
+            yield
+        finally:
+            self._settings = own
+
     def relaunch(self, name: str, *through: str) -> Self:
         """Start a process again and wait until it is ready.
 

@@ -1,12 +1,16 @@
 """Settings: from the environment only, all faults at once, never a value in a message."""
 
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from services.assessment.settings import Settings
 from shared.database import migrations
 from shared.errors import ConflictError
+from shared.events.base import parse_envelope
 from shared.messaging import dead_letters
 from shared.messaging.parking import describe
 from shared.settings import database_url, load
@@ -185,3 +189,23 @@ def test_migrations_read_their_address_from_a_file(
     monkeypatch.setenv("CASES_DATABASE_URL_FILE", str(file))
 
     assert database_url("cases") == "postgresql://somebody@somewhere/cases"
+
+
+def test_error_names_the_field_and_not_the_value() -> None:
+    class Holder(BaseModel):
+        account_id: UUID
+        level: int
+        by_number: dict[str, int]
+
+    with pytest.raises(ValidationError) as invalid:
+        _ = Holder.model_validate({"level": "13989047791x", "by_number": {"540102": "y"}})
+    with pytest.raises(ValueError, match="partitionkey") as cut:
+        _ = parse_envelope(b'{"id": "019a0000-0000-7000-8000-000000000000", "type": "x"}')
+    refused = asyncpg.NotNullViolationError("DETAIL: (13989047791)")
+    refused.table_name, refused.column_name = "case_record", "department_code"
+
+    assert describe(invalid.value) == (
+        "ValidationError: account_id (missing), level (int_parsing), by_number.* (int_parsing)"
+    )
+    assert describe(cut.value) == "NotAnEventError: partitionkey"
+    assert describe(refused) == "NotNullViolationError: case_record.department_code"
