@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from gateway.documents import LINKSET, Documents
 from gateway.key_feed import KeyAndRevocationFeed
 from gateway.proxy import Forwarder
-from shared.http.server import Drain
+from shared.http.draining import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (

@@ -3,6 +3,7 @@
 It carries the routers, health, metrics and the administration of dead letters.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,9 +16,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shared.database.session import open_database
 from shared.errors import PROBLEM_TYPE, status_title
 from shared.http import dead_letters_router
+from shared.http.draining import Drain
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
-from shared.http.server import Drain
 from shared.messaging.bus import Bus
 from shared.runtime.readiness import readiness
 from shared.runtime.remote_keys import RemoteKeys
@@ -100,6 +101,7 @@ def create_app(
     app.state.settings = settings
     app.state.bus = bus
     app.state.drain = Drain()
+    app.state.presence = None
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
     for part in parts:
@@ -124,6 +126,9 @@ def create_app(
 def _lifespan(settings: ServiceSettings, inner: Lifespan | None) -> Lifespan:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[None]:
+        telling: asyncio.Task[None] | None = None
+        if app.state.presence is not None:
+            telling = asyncio.create_task(app.state.presence.keep())
         try:
             if inner is None:
                 yield
@@ -131,6 +136,9 @@ def _lifespan(settings: ServiceSettings, inner: Lifespan | None) -> Lifespan:
                 async with inner(app):
                     yield
         finally:
+            if telling is not None:
+                _ = telling.cancel()
+                _ = await asyncio.wait({telling})
             await app.state.database.close()
 
     return run

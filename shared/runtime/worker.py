@@ -27,6 +27,7 @@ from shared.messaging.kafka import KafkaBus
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
 from shared.runtime.gc_tuning import tune_gc
+from shared.runtime.presence import Presence
 from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
 
@@ -67,6 +68,7 @@ class Worker:
     ) -> None:
         self.service = service
         self.database = database
+        self.consumer = consumer
         self.bus = bus
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
@@ -178,10 +180,17 @@ async def _serve(worker: Worker, host: str, *, port: int) -> None:
             lifespan="off",
         )
     )
+    presence = Presence(
+        worker.service,
+        worker.database,
+        name=f"{worker.service}-worker",
+        consumes=worker.consumer.types,
+    )
+    telling = asyncio.create_task(presence.keep())
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
     loop = asyncio.get_running_loop()
-    kept = {serving, asyncio.current_task()}
+    kept = {serving, telling, asyncio.current_task()}
 
     def cancel_rest() -> None:
         for task in asyncio.all_tasks() - kept:
@@ -208,6 +217,8 @@ async def _serve(worker: Worker, host: str, *, port: int) -> None:
     finally:
         server.should_exit = True
         await serving
+        _ = telling.cancel()
+        _ = await asyncio.wait({telling})
         await worker.database.close()
 
 
