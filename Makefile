@@ -53,7 +53,7 @@ coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## All t
 	@$(BIN)/python -m pytest --cov=services --cov=shared --cov=gateway --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
 faults: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
-	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults
+	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} FAULT_SIDE_BY_SIDE=$${FAULT_SIDE_BY_SIDE:-60} $(BIN)/python -m pytest -n 0 -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
 

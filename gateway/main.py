@@ -18,7 +18,7 @@ from gateway.protocol import corked
 from gateway.proxy import Forwarder, Target
 from gateway.settings import Settings
 from shared import logs
-from shared.http.server import Drain, DrainingServer, serve
+from shared.http.draining import Drain, DrainingServer, serve
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenVerifier

@@ -11,7 +11,7 @@ from gateway.pages import add_probes
 from gateway.proxy import Forwarder
 from gateway.settings import Settings
 from shared import clock, metrics
-from shared.http.server import Drain
+from shared.http.draining import Drain
 from shared.runtime import status
 from shared.runtime.quiet_server import QuietServer
 

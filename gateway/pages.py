@@ -21,7 +21,7 @@ from gateway.proxy import Forwarder
 from gateway.request_log import request_log
 from gateway.templates import UNMATCHED
 from shared.city import City
-from shared.http.server import Drain
+from shared.http.draining import Drain
 
 FOLDER = Path(__file__).resolve().parent / "static"
 POLICY = (

@@ -5,7 +5,7 @@ those of the services, from the environment.
 """
 
 from deploy.command_line import new_command
-from deploy.operate import archive, new_secrets, publish_again, rebuild, status
+from deploy.operate import archive, new_secrets, publish_again, rebuild, status, upgrade
 from deploy.operate.backup.commands import backup_command, drill_command, restore_command
 from deploy.operate.recount.command import recount_command
 
@@ -14,6 +14,7 @@ cli.add_typer(archive.cli, name="archive")
 _ = cli.command("new-secrets")(new_secrets.new_secrets_command)
 _ = cli.command("backup")(backup_command)
 _ = cli.command("drill")(drill_command)
+cli.add_typer(upgrade.cli, name="upgrade")
 _ = cli.command("publish-again")(publish_again.publish_again_command)
 _ = cli.command("recount")(recount_command)
 _ = cli.command("rebuild")(rebuild.rebuild_command)

@@ -5,7 +5,6 @@ It carries the routers, health, metrics and the administration of dead letters.
 
 import asyncio
 import base64
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -16,9 +15,9 @@ from shared.database.key_check import checked_keys
 from shared.database.session import open_database
 from shared.errors import PROBLEM_TYPE, status_title
 from shared.http import dead_letters_router
+from shared.http.draining import Drain
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
-from shared.http.server import Drain
 from shared.messaging.bus import Bus
 from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.readiness import readiness
@@ -104,6 +103,7 @@ def create_app(
     app.state.settings = settings
     app.state.bus = bus
     app.state.drain = Drain()
+    app.state.presence = None
     app.state.verifier = verifier or TokenVerifier(RemoteKeys(settings.jwks_url), issuer=ISSUER)
     app.state.database = open_database(settings)
     app.state.refusal = RefusalWatch(service, app.state.database, bus=bus, rebuildable=rebuildable)
@@ -139,7 +139,9 @@ def _lifespan(inner: Lifespan | None) -> Lifespan:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[None]:
         await app.state.refusal.begin()
-        watching = asyncio.create_task(app.state.refusal.run())
+        tasks = [asyncio.create_task(app.state.refusal.run())]
+        if app.state.presence is not None:
+            tasks.append(asyncio.create_task(app.state.presence.keep()))
         try:
             async with checked_keys(app.state.database, app.state.service):
                 if inner is None:
@@ -148,9 +150,9 @@ def _lifespan(inner: Lifespan | None) -> Lifespan:
                     async with inner(app):
                         yield
         finally:
-            _ = watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            for task in tasks:
+                _ = task.cancel()
+            _ = await asyncio.wait(tasks)
             await app.state.database.close()
 
     return run

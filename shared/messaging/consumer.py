@@ -90,9 +90,11 @@ class Consumer:
         stem, dot, _ = event_type.rpartition(".v")
         if not dot or self.listens_to(event_type):
             return False
-        return any(known.rpartition(".v")[0] == stem for known in self._types())
+        return any(known.rpartition(".v")[0] == stem for known in self.types)
 
-    def _types(self) -> set[str]:
+    @property
+    def types(self) -> set[str]:
+        """The types of events that the service listens to, with their versions."""
         types = {*self._handlers, *self._batch_handlers}
         for kept, _ in self._envelope_handlers:
             types |= kept

@@ -29,6 +29,7 @@ from shared.messaging.outbox import Relay
 from shared.messaging.topics import LOOK_EVERY, TopicWatch
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.monitor import Monitor, operator_routes
+from shared.runtime.presence import Presence
 from shared.runtime.quiet_server import QuietServer
 from shared.runtime.readiness import readiness
 from shared.runtime.refusal import RefusalWatch
@@ -70,6 +71,7 @@ class Worker:
     ) -> None:
         self.service = service
         self.database = database
+        self.consumer = consumer
         self.bus = bus
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
@@ -208,9 +210,16 @@ async def _serve(worker: Worker, settings: ServiceSettings) -> None:
     server = QuietServer(
         health_app(worker, settings), host=settings.host, port=settings.worker_port
     )
+    presence = Presence(
+        worker.service,
+        worker.database,
+        name=f"{worker.service}-worker",
+        consumes=worker.consumer.types,
+    )
+    telling = asyncio.create_task(presence.keep())
     working = asyncio.create_task(worker.run())
     serving = asyncio.create_task(server.serve())
-    kept = {serving, asyncio.current_task()}
+    kept = {serving, telling, asyncio.current_task()}
     _end_on_signal(worker, working, kept=kept)
     try:
         _ = await asyncio.wait({working}, return_when=asyncio.FIRST_COMPLETED)
@@ -219,6 +228,8 @@ async def _serve(worker: Worker, settings: ServiceSettings) -> None:
     finally:
         server.should_exit = True
         await serving
+        _ = telling.cancel()
+        _ = await asyncio.wait({telling})
         await worker.database.close()
 
 

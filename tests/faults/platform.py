@@ -106,7 +106,7 @@ class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
 
     def __init__(self, data: Path, keys: TestKeys, region: str = "") -> None:
-        self._jwks = _serve_keys(keys)
+        self._jwks = serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
             RunFolder(data, _free_place()),
@@ -248,7 +248,8 @@ def _free_place() -> int:
             return port
 
 
-def _serve_keys(keys: TestKeys) -> ThreadingHTTPServer:
+def serve_keys(keys: TestKeys) -> ThreadingHTTPServer:
+    """Serve the public keys, and a feed in which no session has ended."""
     documents = {
         "/": orjson.dumps(keys.jwks()),
         "/revocations": orjson.dumps({"items": [], "next": "0"}),

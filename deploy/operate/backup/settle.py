@@ -8,7 +8,7 @@ request, nothing that reaches anybody outside.
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
@@ -16,7 +16,7 @@ import asyncpg
 from deploy.operate.recount.compare import consumer_of
 from shared.database.session import Database
 from shared.events.base import topic_of
-from shared.messaging.bus import FactNumber, Message, Place, Positions, Record
+from shared.messaging.bus import FactNumber, LackingCopies, Message, Place, Positions, Record
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import Relay
 
@@ -56,6 +56,10 @@ class FactLogBus:
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """They are there."""
 
+    async def lacking_copies(self, topics: Sequence[str]) -> Mapping[str, LackingCopies]:
+        """A log in a database has no further copies."""
+        return {}
+
     async def partitions(self, topic: str) -> int:
         return max(len(await self._places(topic)), 1)
 
@@ -80,6 +84,25 @@ class FactLogBus:
                 row = await connection.fetchrow(LAST, topic, partition)
                 if row is not None:
                     found[partition] = _record(Place(topic, partition), row)
+        return found
+
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        """See `shared.messaging.bus.Reader`; the number of the last fact."""
+        found: dict[Place, int] = {}
+        for place in places:
+            async with self._logs[place.topic].acquire() as connection:
+                row = await connection.fetchrow(LAST, place.topic, place.partition)
+            found[place] = 0
+            if row is not None:
+                found[place] = row["number"]
+        return found
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        """See `shared.messaging.bus.Reader`."""
+        found: dict[Place, Record] = {}
+        for place, offset in offsets.items():
+            for record in await self.read(place, offset, limit=1):
+                found[place] = record
         return found
 
     async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
