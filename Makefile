@@ -49,8 +49,8 @@ test: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, on a real PostgreSQL
 coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp ## All tests, traced: at least 90 % of lines and branches must be covered
 	@$(BIN)/python -m pytest --cov=services --cov=shared --cov=gateway --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
-faults: $(VENV)/dev.stamp var/kafka/libs/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
-	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults
+faults: $(VENV)/dev.stamp var/kafka/libs/.stamp ## The fault tests at length: 200 random kills, 15 of each fault of an operator, on three brokers (FAULT_SEED=… replays)
+	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} FAULT_EACH=$${FAULT_EACH:-15} FAULT_BROKERS=$${FAULT_BROKERS:-3} $(BIN)/python -m pytest -n 0 -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
 

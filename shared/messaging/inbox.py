@@ -409,6 +409,7 @@ class Inbox:
     async def _subscribe(self) -> None:
         async with self._database.reading() as session:
             self._group = await session.scalar(GROUP)
+        self._assigned = True
         name = f"{self._consumer.service}.{self._group}"
         async with self._bus.subscription(
             name, self._consumer.topics, positions=self._assign
@@ -432,8 +433,6 @@ class Inbox:
         self._progress.clear()
         self._reread_at.clear()
         self._to_reread.clear()
-        # The bus logs an error of this function and reads on from where the group left.
-        self._assigned = False
         deadline = time.monotonic() + ASSIGN_SECONDS
         while True:
             try:
@@ -441,9 +440,10 @@ class Inbox:
                 break
             except Exception as error:
                 if not is_database_trouble(error) or time.monotonic() > deadline:
+                    # The bus logs this error and reads on from where the group left.
+                    self._assigned = False
                     raise
                 await asyncio.sleep(DATABASE_PAUSE)
-        self._assigned = True
         return {place: self._progress[place].taken.next_offset for place in left}
 
     async def _know(self, left: Mapping[Place, int]) -> None:

@@ -94,7 +94,7 @@ class Acknowledged:
 class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
 
-    def __init__(self, data: Path, keys: TestKeys, region: str = "") -> None:
+    def __init__(self, data: Path, keys: TestKeys, region: str = "", *, brokers: int = 1) -> None:
         self._jwks = _serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
@@ -105,6 +105,7 @@ class Platform(Stack):
             },
             postgres=DURABLE,
             only=PROCESSES,
+            brokers=brokers,
         )
         self._keys = keys
         self.acknowledged = Acknowledged()
@@ -174,6 +175,12 @@ class Platform(Stack):
             for name in added:
                 if name in self.running:
                     self.end(name)
+
+    def launch(self, name: str, *through: str) -> None:
+        """Workers look at topics and dead letters more often than in production."""
+        if not through and self.listed[name].role == "worker":
+            through = ("tests.faults.hurried",)
+        super().launch(name, *through)
 
     def relaunch(self, name: str, *through: str) -> Self:
         """Start a process again and wait until it is ready.
