@@ -34,7 +34,7 @@ run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, o
 	@$(BIN)/python -m deploy.embedded $(call option,port,$(PORT)) $(call option,data,$(DATA))
 
 stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
-	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS))
+	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS)) $(call option,brokers,$(BROKERS))
 
 demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TARGET=http://…), or on one of its own
 	@$(BIN)/python -m deploy.demo $(call option,target,$(TARGET)) $(call option,data,$(DATA))
