@@ -44,7 +44,7 @@ def seed() -> int:
 
 @pytest.fixture(scope="session")
 def rounds() -> int:
-    return int(os.environ.get("FAULT_ROUNDS") or 30)
+    return int(os.environ.get("FAULT_ROUNDS") or 16)
 
 
 @pytest.fixture(scope="session")

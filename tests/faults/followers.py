@@ -31,7 +31,9 @@ COUNTED = (
     " FROM license_counting"
 )
 READ = 5000
-KEPT = 5
+STOP_SECONDS = 5.0
+KEPT = 3
+"""Moments of each follower; the server is copied with all of them."""
 
 
 class Follower:
@@ -73,9 +75,12 @@ class Follower:
         self._tasks = [asyncio.create_task(inbox.run()), asyncio.create_task(inbox.run_retries())]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            _ = task.cancel()
-        _ = await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A client that is closing its connections to a lost bus is called off, as in a worker.
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                _ = task.cancel()
+            _, left = await asyncio.wait(left, timeout=STOP_SECONDS)
         if self._open is not None:
             await self._open.aclose()
 

@@ -65,6 +65,8 @@ class Acknowledged:
     pushes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     pushed: dict[str, int] = field(default_factory=dict[str, int])
     """Source number of an imported case → its newest version."""
+    supervised: dict[str, int] = field(default_factory=dict[str, int])
+    """Source number of a record of supervision → its newest version."""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """Code of a matter → the alias that its newest text carries."""
     ratings: dict[tuple[str, int], tuple[str, int]] = field(
