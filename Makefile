@@ -37,7 +37,7 @@ run: $(VENV)/run.stamp ## The whole platform in one process, with sample data, o
 	@$(BIN)/python -m deploy.embedded $(call option,port,$(PORT)) $(call option,data,$(DATA))
 
 stack: $(VENV)/run.stamp var/kafka/libs/.stamp ## The production topology as processes: PostgreSQL, Kafka, an API and a worker per service, gateway
-	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS))
+	@$(BIN)/python -m deploy.stack $(call option,port,$(PORT)) $(call option,data,$(DATA)) $(call option,replicas,$(REPLICAS)) $(call option,brokers,$(BROKERS))
 
 demo: $(VENV)/run.stamp ## A whole day, step by step, on a running platform (TARGET=http://…, ACCOUNTS=file), or on one of its own
 	@$(BIN)/python -m deploy.demo $(call option,target,$(TARGET)) $(call option,accounts,$(ACCOUNTS)) $(call option,data,$(DATA))
@@ -52,8 +52,8 @@ test: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## All tests
 coverage: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## All tests, traced: at least 90 % of lines and branches must be covered
 	@$(BIN)/python -m pytest --cov=services --cov=shared --cov=gateway --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
-faults: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## The fault tests at length: 200 random kills, the broker away for a minute (FAULT_SEED=… replays)
-	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} FAULT_SIDE_BY_SIDE=$${FAULT_SIDE_BY_SIDE:-60} $(BIN)/python -m pytest -n 0 -s tests/faults
+faults: $(VENV)/dev.stamp var/kafka/libs/.stamp var/monitoring/.stamp ## The fault tests at length: 200 random kills, 15 of each fault of an operator, on three brokers (FAULT_SEED=… replays)
+	@FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_OUTAGE=$${FAULT_OUTAGE:-60} FAULT_CASES=$${FAULT_CASES:-1000} FAULT_SIDE_BY_SIDE=$${FAULT_SIDE_BY_SIDE:-60} FAULT_EACH=$${FAULT_EACH:-15} FAULT_BROKERS=$${FAULT_BROKERS:-3} $(BIN)/python -m pytest -n 0 -s tests/faults
 
 check: static test ## Everything CI runs: format, lint, types, contracts, generated files, tests
 

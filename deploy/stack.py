@@ -293,6 +293,9 @@ def main(
         str,
         typer.Option(metavar="cases-worker=3,…", help="how many of a process there are"),
     ] = "",
+    brokers: Annotated[
+        int, typer.Option(min=1, max=5, help="Kafka brokers; with three, topics have three copies")
+    ] = 1,
 ) -> None:
     """Run the production topology as processes until Ctrl-C, with sample data."""
     with explained_errors():
@@ -300,7 +303,7 @@ def main(
     folder = RunFolder(data.resolve() / "stack", port)
     with explained_errors(folder.path, more=migrations.UnknownVersionError):
         folder.refuse_second_run()
-        stack = Stack(folder, replicas=wanted)
+        stack = Stack(folder, replicas=wanted, brokers=brokers)
         ports = {process.port: name for name, process in stack.listed.items()}
         ports |= {process.operator_port: name for name, process in stack.listed.items()}
         refuse_taken_ports({**ports, port: "gateway"})

@@ -154,6 +154,7 @@ class Inbox:
     async def _subscribe(self) -> None:
         async with self._database.reading() as session:
             self._group = await session.scalar(GROUP)
+        self._assigned = True
         name = f"{self._consumer.service}.{self._group}"
         async with self._bus.subscription(
             name, self._consumer.topics, positions=self._assign
@@ -179,8 +180,6 @@ class Inbox:
     async def _assign(self, left: Mapping[Place, int]) -> Mapping[Place, int]:
         """The offsets at which this database goes on."""
         self._positions.forget()
-        # The bus logs an error of this function and reads on from where the group left.
-        self._assigned = False
         deadline = time.monotonic() + ASSIGN_SECONDS
         while True:
             try:
@@ -188,9 +187,10 @@ class Inbox:
                 break
             except Exception as error:
                 if not is_database_trouble(error) or time.monotonic() > deadline:
+                    # The bus logs this error and reads on from where the group left.
+                    self._assigned = False
                     raise
                 await asyncio.sleep(DATABASE_PAUSE)
-        self._assigned = True
         return {place: self._positions.next_offset(place) for place in left}
 
     async def _notice_other_database(self) -> None:

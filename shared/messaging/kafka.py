@@ -358,8 +358,8 @@ class KafkaBus:
     @asynccontextmanager
     async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
-        await admin.start()
         try:
+            await admin.start()
             yield admin
         finally:
             await admin.close()
@@ -426,8 +426,8 @@ class KafkaBus:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=BATCH_BYTES,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             yield KafkaReader(consumer)
         finally:
             await consumer.stop()
@@ -443,8 +443,8 @@ class KafkaBus:
             max_request_size=BATCH_BYTES,
             request_timeout_ms=10_000,
         )
-        await producer.start()
         try:
+            await producer.start()
             yield KafkaPublisher(producer)
         finally:
             await producer.stop()
@@ -466,9 +466,9 @@ class KafkaBus:
         )
         listener = None if positions is None else _SeekOnAssignment(consumer, positions)
         consumer.subscribe(topics, listener=listener)
-        await consumer.start()
         subscription = KafkaSubscription(consumer)
         try:
+            await consumer.start()
             yield subscription
         finally:
             with contextlib.suppress(KafkaError, TimeoutError):

@@ -1,6 +1,8 @@
 """What both buses promise, held by one suite: Kafka (a real broker) and the in-process bus."""
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -150,6 +152,25 @@ async def test_local_bus_refuses_an_unknown_topic(empty_database: str) -> None:
 
 async def test_bus_that_is_away_is_not_ready() -> None:
     assert not await KafkaBus("127.0.0.1:1").ready()
+
+
+@pytest.mark.parametrize("kind", ["reader", "publisher", "subscription"])
+async def test_client_that_finds_no_broker_leaves_nothing_open(kind: str) -> None:
+    bus = KafkaBus("127.0.0.1:1")
+    clients = {
+        "reader": bus.reader,
+        "publisher": bus.publisher,
+        "subscription": lambda: bus.subscription("readers", ["t"]),
+    }
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(KafkaConnectionError):
+            async with clients[kind]():
+                pass
+        _ = gc.collect()
+
+    assert [str(one.message) for one in told if one.category is ResourceWarning] == []
     assert not await LocalBus("postgresql://nobody@127.0.0.1:1/none").ready()
 
 

@@ -22,11 +22,11 @@ LONG = 100
 
 
 @pytest.fixture(scope="session")
-def platform(keys: TestKeys, seed: int, rounds: int) -> Generator[Platform]:
+def platform(keys: TestKeys, seed: int, rounds: int, brokers: int) -> Generator[Platform]:
     """Tests that use it carry `xdist_group("stack")`."""
     with tempfile.TemporaryDirectory(prefix="tongban-faults-") as folder, ExitStack() as beside:
         region = beside.enter_context(regional_simulator(seed)) if rounds >= LONG else ""
-        yield beside.enter_context(Platform(Path(folder), keys, region))
+        yield beside.enter_context(Platform(Path(folder), keys, region, brokers=brokers))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,13 @@ def seed() -> int:
 
 @pytest.fixture(scope="session")
 def rounds() -> int:
-    return int(os.environ.get("FAULT_ROUNDS") or 30)
+    return int(os.environ.get("FAULT_ROUNDS") or 16)
+
+
+@pytest.fixture(scope="session")
+def brokers() -> int:
+    """With three, one of them can be lost; they take long to start."""
+    return int(os.environ.get("FAULT_BROKERS") or 1)
 
 
 @pytest.fixture(scope="session")

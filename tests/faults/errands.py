@@ -301,6 +301,17 @@ class Errands:
         )
         self.memory.collected |= versions
 
+    async def send_supervision(self, chance: random.Random) -> None:
+        """监管行为: acts of supervision, some in a further version."""
+        again = some(self.memory.supervised, chance)
+        versions = next_versions(self.memory.supervised, again, "S", chance)
+        await self.batch(
+            "supervision",
+            [an_act_of_supervision(number, version) for number, version in versions.items()],
+            chance,
+        )
+        self.memory.supervised |= versions
+
     async def batch(self, resource: str, records: Sequence[Any], chance: random.Random) -> None:
         """Send until there is a receipt, and sometimes once more.
 
@@ -406,6 +417,20 @@ def a_case_of_today(number: str, version: int) -> dict[str, Any]:
         **days,
         "version": version,
         "matter_name": f"个体工商户登记 {version}",
+    }
+
+
+def an_act_of_supervision(number: str, version: int) -> dict[str, Any]:
+    """Each version has another behaviour, so that a counter that counts twice shows."""
+    return {
+        "source_number": number,
+        "version": version,
+        "regulatory_code": "54011200010001",
+        "behaviour": ("06", "02", "03", "10")[version % 4],
+        "object": {"kind": "organisation", "number": DEPARTMENT},
+        "done_on": "2026-03-10",
+        "result": "合格",
+        "officers": 2,
     }
 
 

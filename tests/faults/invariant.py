@@ -131,6 +131,14 @@ class Invariant:
             str(row["id"]): [("matter-published", n) for n in range(1, row["revision"] + 1)]
             for row in await connections["matters"].fetch("SELECT id, revision FROM matter")
         }
+        for row in await connections["matters"].fetch(
+            "SELECT id, revision FROM supervision_record"
+        ):
+            matters[str(row["id"])] = [
+                ("supervision-recorded", n) for n in range(1, row["revision"] + 1)
+            ]
+        told = self.topics.facts[topic_of("matters")]
+        of_matters = {key: facts for key, facts in told.items() if facts[0][0] != "records-judged"}
         return [
             *unequal("pushes told", len(pushes), len(known.pushes)),
             *compare(
@@ -138,7 +146,7 @@ class Invariant:
                 {key: facts for key, facts in found.items() if key not in pushes},
                 expected,
             ),
-            *compare("facts of matter", dict(self.topics.facts[topic_of("matters")]), matters),
+            *compare("facts of matter", of_matters, matters),
         ]
 
 
@@ -321,7 +329,16 @@ async def _matters(connections: dict[str, asyncpg.Connection], known: Acknowledg
         for r in copies
     }
     texts = {document["code"]: document["aliases"][0] for _, _, document in expected.values()}
+    records = await connections["matters"].fetch("SELECT * FROM supervision_record")
+    versions = {row["source_number"]: row["version"] for row in records}
+    counted = await connections["matters"].fetch("SELECT * FROM supervision_count")
     return [
+        *compare("version of supervision record", versions, dict(known.supervised)),
+        *compare(
+            "count of supervision",
+            {row["behaviour"]: row["records"] for row in counted if row["records"]},
+            Counter(row["behaviour"] for row in records),
+        ),
         *compare("copy of matter", found, expected),
         *compare("text of matter", texts, known.texts),
     ]

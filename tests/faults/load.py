@@ -105,6 +105,7 @@ class Load:
                     errands.change_matter,
                     errands.send_cases,
                     errands.send_licenses,
+                    errands.send_supervision,
                 )
             await chance.choice(kinds)(chance)
 

@@ -216,7 +216,11 @@ async def of_batches(
             row["receipt"],
             told["number"],
         )
-        judged[str(row["id"])] = [("records-judged", n) for n in range(1, row["chunks"] + 1)]
+        # Matters counts the chunks of a batch from 2 on.
+        first = 2 if row["resource"] == "supervision" else 1
+        judged[str(row["id"])] = [
+            ("records-judged", n) for n in range(first, first + row["chunks"])
+        ]
         final = read_signed(row["final_receipt"], keys)
         sums = (
             final["accepted"],
@@ -235,7 +239,7 @@ async def of_batches(
     }
     answers = {
         key: facts
-        for topic in (topic_of("cases"), topic_of("licenses"))
+        for topic in map(topic_of, ("cases", "licenses", "matters"))
         for key, facts in topics.facts[topic].items()
         if facts[0][0] == "records-judged"
     }

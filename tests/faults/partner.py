@@ -91,7 +91,9 @@ class Careless(Subscriber):
 class Partner:
     """The bureau's code, account and key; `subscription` once the platform sends to it."""
 
-    bureau: Bureau = field(default_factory=lambda: Bureau(resources=("cases", "licenses")))
+    bureau: Bureau = field(
+        default_factory=lambda: Bureau(resources=("cases", "licenses", "supervision"))
+    )
     subscriber: Careless = field(default_factory=Careless)
     subscription: str | None = None
 

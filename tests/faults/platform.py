@@ -76,6 +76,8 @@ class Acknowledged:
     pushes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     pushed: dict[str, int] = field(default_factory=dict[str, int])
     """Source number of an imported case → its newest version."""
+    supervised: dict[str, int] = field(default_factory=dict[str, int])
+    """Source number of a record of supervision → its newest version."""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """Code of a matter → the alias that its newest text carries."""
     ratings: dict[tuple[str, int], tuple[str, int]] = field(
@@ -105,7 +107,7 @@ class Acknowledged:
 class Platform(Stack):
     """Start, break, heal; knows its addresses, callers and databases."""
 
-    def __init__(self, data: Path, keys: TestKeys, region: str = "") -> None:
+    def __init__(self, data: Path, keys: TestKeys, region: str = "", *, brokers: int = 1) -> None:
         self._jwks = serve_keys(keys)
         url = f"http://127.0.0.1:{self._jwks.server_port}/"
         super().__init__(
@@ -120,6 +122,7 @@ class Platform(Stack):
             },
             postgres=DURABLE,
             only=PROCESSES,
+            brokers=brokers,
         )
         self._keys = keys
         self.acknowledged = Acknowledged()
@@ -217,6 +220,12 @@ class Platform(Stack):
             yield
         finally:
             self._settings = own
+
+    def launch(self, name: str, *through: str) -> None:
+        """Workers look at topics and dead letters more often than in production."""
+        if not through and self.listed[name].role == "worker":
+            through = ("tests.faults.hurried",)
+        super().launch(name, *through)
 
     def relaunch(self, name: str, *through: str) -> Self:
         """Start a process again and wait until it is ready.
