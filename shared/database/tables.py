@@ -194,8 +194,8 @@ class InboxGroup(PlatformBase):
 class DeadLetter(PlatformBase):
     """An event that failed here, or that waits behind a failed one of the same key.
 
-    Only the first of a key is tried again, when `next_attempt_at` has come. After the last attempt
-    `gave_up` is set, and a person decides: re-drive or discard.
+    Only the first of a key is tried again, when `next_attempt_at` has come; of those behind it that
+    is infinity. After the last attempt `gave_up` is set, and a person decides: re-drive or discard.
     """
 
     __tablename__ = "dead_letter"
