@@ -5,10 +5,11 @@ those of the services, from the environment.
 """
 
 from deploy.command_line import new_command
-from deploy.operate import archive, publish_again, rebuild, recover
+from deploy.operate import archive, give_again, publish_again, rebuild, recover
 
 cli = new_command()
 cli.add_typer(archive.cli, name="archive")
+_ = cli.command("give-again")(give_again.give_again_command)
 _ = cli.command("publish-again")(publish_again.publish_again_command)
 _ = cli.command("recover")(recover.recover_command)
 _ = cli.command("rebuild")(rebuild.rebuild_command)

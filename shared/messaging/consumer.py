@@ -90,9 +90,10 @@ class Consumer:
         stem, dot, _ = event_type.rpartition(".v")
         if not dot or self.listens_to(event_type):
             return False
-        return any(known.rpartition(".v")[0] == stem for known in self._types())
+        return any(known.rpartition(".v")[0] == stem for known in self.types())
 
-    def _types(self) -> set[str]:
+    def types(self) -> set[str]:
+        """The event types that the service listens to."""
         types = {*self._handlers, *self._batch_handlers}
         for kept, _ in self._envelope_handlers:
             types |= kept
@@ -142,6 +143,11 @@ class Consumer:
                     await handler(session, event)
         if running is not None and run:
             await running(session, run)
+
+
+def topic_of_type(event_type: str) -> str:
+    """The topic of an event type: `tongban.cases.case-accepted.v1` → `tongban.cases`."""
+    return ".".join(event_type.split(".")[:2])
 
 
 def _context_of(envelope: Envelope) -> Context:
