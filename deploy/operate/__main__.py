@@ -5,7 +5,16 @@ those of the services, from the environment.
 """
 
 from deploy.command_line import new_command
-from deploy.operate import archive, new_secrets, publish_again, rebuild, status, upgrade
+from deploy.operate import (
+    archive,
+    give_again,
+    new_secrets,
+    publish_again,
+    rebuild,
+    recover,
+    status,
+    upgrade,
+)
 from deploy.operate.backup.commands import backup_command, drill_command, restore_command
 from deploy.operate.recount.command import recount_command
 
@@ -17,6 +26,8 @@ _ = cli.command("drill")(drill_command)
 cli.add_typer(upgrade.cli, name="upgrade")
 _ = cli.command("publish-again")(publish_again.publish_again_command)
 _ = cli.command("recount")(recount_command)
+_ = cli.command("give-again")(give_again.give_again_command)
+_ = cli.command("recover")(recover.recover_command)
 _ = cli.command("rebuild")(rebuild.rebuild_command)
 _ = cli.command("restore")(restore_command)
 _ = cli.command("status")(status.status_command)

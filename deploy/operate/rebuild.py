@@ -1,12 +1,15 @@
 """Make a read model anew: `tongban rebuild SERVICE`, with `<SERVICE>_DATABASE_URL` set.
 
 Drops the database, creates it and migrates it; the running workers notice the new one and fill it
-from the topics. Facts that the database holds and no topic has yet would be lost with it, so the
-command waits for them to be published, and refuses when they are not.
+from the topics. Facts that the database holds and no topic has would be lost with it, so the
+command waits for them to be published, and asks the topics themselves whether they hold them, and
+all that the read model was made of. It refuses when something is missing.
 """
 
 import asyncio
 import time
+from collections.abc import Sequence
+from importlib import import_module
 
 import asyncpg
 import typer
@@ -14,7 +17,11 @@ import typer
 from deploy.command_line import explained_errors
 from deploy.errors import DeployError
 from shared.database import migrations
-from shared.settings import database_url
+from shared.messaging.bus import NO_FACT, Bus, FactNumber, Place, Reader, number_of
+from shared.messaging.outbox import BATCH
+from shared.messaging.positions import follows
+from shared.runtime.worker import open_bus
+from shared.settings import ServiceSettings, load
 
 REBUILDABLE = frozenset({"assessment"})
 PATIENCE = 30.0
@@ -24,6 +31,12 @@ HOLD = "LOCK TABLE outbox IN EXCLUSIVE MODE"
 UNPUBLISHED = """
 SELECT (SELECT count(*) FROM outbox) + (SELECT coalesce(sum(number - sent), 0)::bigint
     FROM relay_position WHERE (sent_epoch, sent) <> (epoch, number))
+"""
+
+
+EXPECTED = """
+SELECT topic, partition, sent_epoch, sent FROM relay_position WHERE sent > 0
+UNION ALL SELECT topic, partition, epoch, number FROM inbox_position WHERE number > 0
 """
 
 
@@ -39,12 +52,33 @@ class UnpublishedFactsError(DeployError):
         )
 
 
-async def rebuild(service: str, url: str, *, patience: float = PATIENCE) -> None:
+class TopicLacksFactsError(DeployError):
+    """A topic does not hold what the database was made of, or has published."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        named = ", ".join(f"{place.topic}/{place.partition}" for place in places)
+        super().__init__(
+            f"总线上的主题缺少事实,重建会丢失它们:{named}。"
+            "请让其生产者重新发布(tongban publish-again)后重试。\n"
+            f"Topics lack facts, and a rebuild would lose them: {named}."
+            " Have their producers publish them again (tongban publish-again), and try again."
+        )
+
+
+async def rebuild(
+    service: str, url: str, *, bus: Bus | None = None, patience: float = PATIENCE
+) -> None:
     """Drop, create and migrate the database of a read model.
+
+    Args:
+        bus: its topics are asked whether they hold all; None: what the database notes is believed.
 
     Raises:
         UnpublishedFactsError: facts stay unpublished for `patience` seconds; nothing is changed.
+        TopicLacksFactsError: a topic lacks facts; nothing is changed.
     """
+    if bus is not None and (lacking := await _lacking(url, bus)):
+        raise TopicLacksFactsError(lacking)
     deadline = time.monotonic() + patience
     while number := await _drop_if_published(url):
         if time.monotonic() > deadline:
@@ -53,6 +87,40 @@ async def rebuild(service: str, url: str, *, patience: float = PATIENCE) -> None
     # Alembic is synchronous and keeps global state.
     migrating = migrations.run_on(url, migrations.upgrade, service)
     await asyncio.to_thread(asyncio.run, migrating)
+
+
+async def _lacking(url: str, bus: Bus) -> list[Place]:
+    """The partitions that lack facts: own ones that were sent, or others' that were taken."""
+    connection = await asyncpg.connect(url)
+    try:
+        expected: dict[Place, FactNumber] = {}
+        for topic, partition, epoch, number in await connection.fetch(EXPECTED):
+            expected[Place(topic, partition)] = FactNumber(epoch, number)
+    finally:
+        await connection.close()
+    lacking: list[Place] = []
+    for topic in sorted({place.topic for place in expected}):
+        try:
+            _ = await bus.partitions(topic)
+        except LookupError:
+            raise TopicLacksFactsError([Place(topic, 0)]) from None
+    async with bus.reader() as reader:
+        for place, number in sorted(expected.items()):
+            if not await _holds(reader, place, number=number):
+                lacking.append(place)
+    return lacking
+
+
+async def _holds(reader: Reader, place: Place, *, number: FactNumber) -> bool:
+    """Whether a new reader of the partition gets every fact up to this number, in order."""
+    reached = NO_FACT
+    offset = 0
+    while reached < number and (records := await reader.read(place, offset, limit=BATCH)):
+        offset = records[-1].offset + 1
+        for record in records:
+            if follows(record, reached):
+                reached = number_of(record)
+    return reached >= number
 
 
 async def _drop_if_published(url: str) -> int:
@@ -84,6 +152,8 @@ def rebuild_command(service: str) -> None:
     """Make the database of SERVICE anew from the facts on the topics."""
     if service not in REBUILDABLE:
         raise typer.BadParameter(f"{service} is no read model; there is: {', '.join(REBUILDABLE)}")
+    settings: ServiceSettings = load(import_module(f"services.{service}.settings").Settings)
+    url, bus = settings.database_url.get_secret_value(), open_bus(settings)
     with explained_errors():
-        asyncio.run(rebuild(service, database_url(service)))
+        asyncio.run(rebuild(service, url, bus=bus))
     typer.echo(f"{service} is empty and fills itself from the topics")

@@ -319,6 +319,30 @@ def create_key_check(op: Operations) -> None:
     )
 
 
+RECOVERY_AND_CATCHING_UP = """
+ALTER TABLE relay_state ADD COLUMN serial_floor integer NOT NULL DEFAULT 0,
+    ADD COLUMN serial_floor_until date;
+CREATE TABLE inbox_type (
+    topic text NOT NULL, partition integer NOT NULL, type text NOT NULL,
+    after_epoch integer NOT NULL, after_number bigint NOT NULL,
+    until_epoch integer, until_number bigint,
+    CONSTRAINT pk_inbox_type PRIMARY KEY (topic, partition, type, after_epoch, after_number)
+);
+CREATE TABLE give_again (
+    topic text NOT NULL, partition integer NOT NULL, type text NOT NULL,
+    since timestamptz NOT NULL, next_offset bigint NOT NULL DEFAULT 0,
+    given bigint NOT NULL DEFAULT 0,
+    CONSTRAINT pk_give_again PRIMARY KEY (topic, partition, type)
+)
+"""
+
+
+def create_platform_tables_v4(op: Operations) -> None:
+    """Recovery after a restore, and facts of a type that are given later (docs/adr/0019, 0020)."""
+    for statement in RECOVERY_AND_CATCHING_UP.split(";"):
+        op.execute(statement)
+
+
 def _settings_url(service: str) -> str:
     from shared.settings import database_url
 

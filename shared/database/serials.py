@@ -8,15 +8,23 @@ number is ever assigned twice.
 
 import asyncio
 from collections import defaultdict
-from datetime import date
+from datetime import date, datetime
 
 import asyncpg
 from sqlalchemy import Date, Integer, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared import clock
 from shared.database.session import Database
 from shared.errors import UnavailableError
 
+FLOOR = (
+    "(SELECT CASE WHEN $2::date <= serial_floor_until THEN serial_floor ELSE 0 END"
+    " FROM relay_state)"
+)
+"""Above what may have been given before a database was restored to an earlier moment."""
+SERIALS_PER_MINUTE = 100_000
+"""More than any counter gives in a minute."""
 Counter = tuple[str, date]
 """What is numbered, and the day."""
 UNAVAILABLE = (
@@ -27,6 +35,16 @@ UNAVAILABLE = (
     asyncpg.InternalClientError,
 )
 """What the driver raises when the database is away, shutting down or failing."""
+
+
+def serial_floor(now: datetime) -> int:
+    """A number that no counter of this day can have reached by now.
+
+    After a restore numbers begin above it, because the database does not know which it had given.
+    Nobody else need know either: a number can have been given out and not published.
+    """
+    local = now.astimezone(clock.SHANGHAI)
+    return (local.hour * 60 + local.minute + 1) * SERIALS_PER_MINUTE
 
 
 class SerialRow:
@@ -45,8 +63,9 @@ class SerialAllocator:
     def __init__(self, database: Database, counters: type[SerialRow]) -> None:
         self._database = database
         self._advance_sql = (
-            f"INSERT INTO {counters.__tablename__} AS c (code, day, last) VALUES ($1, $2, $3)"
-            " ON CONFLICT (code, day) DO UPDATE SET last = c.last + excluded.last RETURNING last"
+            f"INSERT INTO {counters.__tablename__} AS c (code, day, last)"
+            f" VALUES ($1, $2, $3 + {FLOOR}) ON CONFLICT (code, day)"
+            f" DO UPDATE SET last = greatest(c.last, {FLOOR}) + $3 RETURNING last"
         )
         self._connection: asyncpg.Connection | None = None
         self._waiting: defaultdict[Counter, list[asyncio.Future[int]]] = defaultdict(list)

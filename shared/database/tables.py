@@ -4,7 +4,7 @@
 migration.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Date,
     DateTime,
     Identity,
     Index,
@@ -98,7 +99,9 @@ class RelayPosition(PlatformBase):
 class RelayState(PlatformBase):
     """One row: the epoch of new numbers, the newest sequence, and why nothing is published.
 
-    `refill_from`: facts recorded since then are to be published again.
+    `refill_from`: facts recorded since then are to be published again. Serial numbers of days up to
+    `serial_floor_until` begin above `serial_floor`, because smaller ones may have been given out
+    before the database was restored.
     """
 
     __tablename__ = "relay_state"
@@ -109,6 +112,8 @@ class RelayState(PlatformBase):
     sequence: Mapped[int] = mapped_column(BigInteger, server_default="0")
     refused: Mapped[str | None] = mapped_column(Text)
     refill_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    serial_floor: Mapped[int] = mapped_column(Integer, server_default="0")
+    serial_floor_until: Mapped[date | None] = mapped_column(Date)
 
 
 class InboxPosition(PlatformBase):
@@ -124,6 +129,40 @@ class InboxPosition(PlatformBase):
     epoch: Mapped[int] = mapped_column(Integer)
     number: Mapped[int] = mapped_column(BigInteger)
     next_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class InboxTypeRow(PlatformBase):
+    """Facts of a type that this service took: those after one number, up to another.
+
+    Without `until_…` it still takes them. A fact outside was passed over by code that did not
+    listen to its type.
+    """
+
+    __tablename__ = "inbox_type"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    type: Mapped[str] = mapped_column(Text, primary_key=True)
+    after_epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    after_number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    until_epoch: Mapped[int | None] = mapped_column(Integer)
+    until_number: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class GiveAgainRow(PlatformBase):
+    """A partition whose old facts of a type are being given; gone when all are.
+
+    `next_offset` says how far it is read, `given` how many were found.
+    """
+
+    __tablename__ = "give_again"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    type: Mapped[str] = mapped_column(Text, primary_key=True)
+    since: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    next_offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    given: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class InboxRow(PlatformBase):
@@ -165,8 +204,8 @@ class KeyCheckRow(PlatformBase):
 class DeadLetter(PlatformBase):
     """An event that failed here, or that waits behind a failed one of the same key.
 
-    Only the first of a key is tried again, when `next_attempt_at` has come. After the last attempt
-    `gave_up` is set, and a person decides: re-drive or discard.
+    Only the first of a key is tried again, when `next_attempt_at` has come; of those behind it that
+    is infinity. After the last attempt `gave_up` is set, and a person decides: re-drive or discard.
     """
 
     __tablename__ = "dead_letter"

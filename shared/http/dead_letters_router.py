@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.http.dependencies import ReadSession, Session
 from shared.messaging.dead_letters import (
+    BEFORE_ALL,
     Discard,
     Redrive,
     discard,
@@ -63,7 +64,7 @@ def router(service: str) -> APIRouter:
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Page[DeadLetterRead]:
-        after = 0
+        after = BEFORE_ALL
         if cursor:
             (after,) = decode_cursor(cursor, int)
         rows, next_cursor = await list_letters(

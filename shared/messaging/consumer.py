@@ -146,6 +146,11 @@ class Consumer:
             await running(session, run)
 
 
+def topic_of_type(event_type: str) -> str:
+    """The topic of an event type: `tongban.cases.case-accepted.v1` → `tongban.cases`."""
+    return ".".join(event_type.split(".")[:2])
+
+
 def _context_of(envelope: Envelope) -> Context:
     return Context(
         actor=envelope.actor,

@@ -48,7 +48,20 @@ class LetterWithPayload(NamedTuple):
     payload: bytes
 
 
-FIELDS = ", ".join(LetterRow._fields)
+BEFORE_ALL = -(2**63)
+"""Before the position of the first letter; those that were given later have negative ones."""
+FREE_NEXT = (
+    "UPDATE dead_letter SET next_attempt_at = clock_timestamp()"
+    " WHERE next_attempt_at = 'infinity' AND position = (SELECT d.position"
+    "  FROM dead_letter d JOIN gone g ON d.topic = g.topic AND d.key = g.key"
+    "  WHERE d.position <> g.position ORDER BY d.position LIMIT 1)"
+)
+"""Make the first of the key of the letter that is `gone` due."""
+FIELDS = ", ".join(LetterRow._fields).replace(
+    "next_attempt_at",
+    # One that waits behind another has no time of its own.
+    "CASE WHEN isfinite(next_attempt_at) THEN next_attempt_at ELSE parked_at END",
+)
 LIST = text(
     f"SELECT {FIELDS} FROM dead_letter WHERE position > :after"
     " AND (CAST(:key AS text) IS NULL OR key = :key)"
@@ -57,14 +70,18 @@ LIST = text(
 )
 GET = text(f"SELECT {FIELDS}, payload FROM dead_letter WHERE event_id = :event_id")
 REDRIVE = text(
-    "UPDATE dead_letter SET gave_up = false, attempts = 0, next_attempt_at = clock_timestamp()"
+    "UPDATE dead_letter d SET gave_up = false, attempts = 0, next_attempt_at ="
+    " CASE WHEN EXISTS (SELECT FROM dead_letter e"
+    "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+    " THEN 'infinity' ELSE clock_timestamp() END"
     " WHERE (CAST(:ids AS uuid[]) IS NULL OR event_id = ANY(CAST(:ids AS uuid[])))"
     " AND (CAST(:key AS text) IS NULL OR key = :key)"
     " AND (CAST(:type AS text) IS NULL OR type = :type)"
     " RETURNING event_id"
 )
 DISCARD = text(
-    "WITH gone AS (DELETE FROM dead_letter WHERE event_id = :event_id RETURNING event_id)"
+    "WITH gone AS (DELETE FROM dead_letter WHERE event_id = :event_id"
+    f"  RETURNING event_id, topic, key, position), freed AS ({FREE_NEXT})"
     " INSERT INTO inbox (event_id) SELECT event_id FROM gone ON CONFLICT DO NOTHING"
     " RETURNING event_id"
 )
@@ -171,7 +188,7 @@ def list_command(
     """One line per letter: event id, key, type, attempts, state, error."""
 
     async def work(session: AsyncSession) -> tuple[Sequence[LetterRow], str | None]:
-        return await list_letters(session, key=key, kind=type, after=0, limit=limit)
+        return await list_letters(session, key=key, kind=type, after=BEFORE_ALL, limit=limit)
 
     items, _ = _with_session(service, work)
     for row in items:

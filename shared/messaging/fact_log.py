@@ -81,6 +81,8 @@ WITH given AS (
     SELECT * FROM unnest($3::integer[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[],
         $8::bigint[], $9::bytea[], $10::timestamptz[]) WITH ORDINALITY
         AS g (epoch, number, event_id, key, event_number, revision, payload, recorded_at, place)
+), written AS (
+    DELETE FROM outbox o USING given g WHERE o.event_id = g.event_id
 ), continued AS (
     UPDATE relay_state SET sequence = sequence + (SELECT count(*) FROM given)
     RETURNING sequence
@@ -95,7 +97,7 @@ SELECT c.sequence - (SELECT count(*) FROM given) + g.place, $1, $2, g.epoch, g.n
     g.key, g.event_number, g.payload, g.recorded_at
 FROM given g CROSS JOIN continued c
 """
-"""Take facts of the topic into the log."""
+"""Take facts of the topic into the log. What still waits for its publication is published."""
 # Losing this note with a crash is harmless: the batch is sent again with the same numbers.
 MARK_SENT = """
 BEGIN;
@@ -367,10 +369,11 @@ class FactLog:
         if await self._connection.fetchval(MONTH_EXISTS, name):
             return
         try:
-            _ = await self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF fact_log"
-                f" FOR VALUES FROM ('{first}') TO ('{after}')"
-            )
+            async with self._connection.transaction():
+                _ = await self._connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF fact_log"
+                    f" FOR VALUES FROM ('{first}') TO ('{after}')"
+                )
         except asyncpg.PostgresError as error:
             # Facts of the month go to the partition of the rest: better than not at all.
             log.warning("fact_log.no_month", month=name, error=type(error).__name__)

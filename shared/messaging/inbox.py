@@ -109,7 +109,7 @@ class Inbox:
         self._group: UUID | None = None
         self._batch = batch
         self._parking = Parking(database, consumer, pauses=pauses)
-        self._positions = KnownPositions(database, service=consumer.service)
+        self._positions = KnownPositions(database, service=consumer.service, types=consumer.types)
         self._assigned = True
         self._saved_at = 0.0
         self._handling = False

@@ -7,6 +7,7 @@ waits there too, until code comes that knows it.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,10 +23,13 @@ from shared.errors import ProblemError, failed_fields
 from shared.events.base import Envelope, parse_envelope
 from shared.messaging.bus import Record, unreadable_id
 from shared.messaging.consumer import Consumer
+from shared.messaging.dead_letters import FREE_NEXT
 
 PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds before each further attempt of a dead letter; then it waits for a person."""
 RETRY_POLL = 0.5
+FREE_EVERY = 30.0
+"""Seconds between two looks for events that wait and are the first of their key."""
 VERSION_PAUSE = 15.0
 """Seconds between two looks whether this code knows the version of a waiting event by now."""
 OTHER_VERSION = "this code does not know this version of the event"
@@ -35,20 +39,33 @@ REMEMBER = text(
     "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[]))"
     " ON CONFLICT DO NOTHING RETURNING event_id"
 )
+# One behind another is not due before that is done: were it due at once, each look for the next one
+# would pass over all that wait.
 PARK = text(
-    "INSERT INTO dead_letter (event_id, topic, key, type, payload, event_number, error)"
-    " VALUES (:event_id, :topic, :key, :type, :payload, :event_number, :error)"
-    " ON CONFLICT (event_id) DO NOTHING"
+    "INSERT INTO dead_letter (event_id, topic, key, type, payload, event_number, error,"
+    " next_attempt_at) VALUES (:event_id, :topic, :key, :type, :payload, :event_number, :error,"
+    " CASE WHEN :behind THEN 'infinity' ELSE now() END) ON CONFLICT (event_id) DO NOTHING"
 )
 NEXT_DUE = text(
     "SELECT position, event_id, payload, event_number, attempts FROM dead_letter d"
-    " WHERE NOT gave_up AND next_attempt_at <= clock_timestamp() AND NOT EXISTS ("
-    "  SELECT 1 FROM dead_letter e"
-    "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+    # One probe for each that is due; as NOT EXISTS it could be a join that reads all letters.
+    # `clock_timestamp()` is volatile, and no index serves a condition with it.
+    " WHERE NOT gave_up AND next_attempt_at <= statement_timestamp() AND position = ("
+    "  SELECT e.position FROM dead_letter e"
+    "  WHERE e.topic = d.topic AND e.key = d.key ORDER BY e.position LIMIT 1)"
     " AND NOT EXISTS (SELECT FROM relay_state WHERE refused IS NOT NULL)"
     " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED"
 )
-FORGET = text("DELETE FROM dead_letter WHERE position = :position")
+FORGET = text(
+    "WITH gone AS (DELETE FROM dead_letter WHERE position = :position"
+    f" RETURNING topic, key, position) {FREE_NEXT}"
+)
+FREE_FIRST = text(
+    "UPDATE dead_letter d SET next_attempt_at = clock_timestamp()"
+    " WHERE next_attempt_at = 'infinity' AND NOT EXISTS (SELECT FROM dead_letter e"
+    "  WHERE e.topic = d.topic AND e.key = d.key AND e.position < d.position)"
+)
+"""An event can be parked in the moment in which the one before it is done; nobody frees it then."""
 POSTPONE = text(
     "UPDATE dead_letter SET attempts = attempts + 1, error = :error, gave_up = :gave_up,"
     " next_attempt_at = clock_timestamp() + make_interval(secs => :pause)"
@@ -138,12 +155,12 @@ class Parking:
             error=error,
         )
         metrics.PARKED.labels(self._consumer.service).inc()
-        _ = await session.execute(PARK, _letter(item, error))
+        _ = await session.execute(PARK, {**_letter(item, error), "behind": False})
 
     async def park_behind(self, session: AsyncSession, items: Sequence[Item]) -> None:
         """Set the items aside behind earlier ones of their keys, those that have no effect yet."""
         for item in await self._not_handled(session, items):
-            _ = await session.execute(PARK, _letter(item, BEHIND))
+            _ = await session.execute(PARK, {**_letter(item, BEHIND), "behind": True})
 
     async def _not_handled(self, session: AsyncSession, items: Sequence[Item]) -> Sequence[Item]:
         """The items without an effect yet: an event must not be parked after it was handled."""
@@ -162,14 +179,22 @@ class Parking:
 
         Any number of replicas may do so.
         """
+        freed = 0.0
         while True:
             try:
+                if time.monotonic() - freed > FREE_EVERY:
+                    await self._free_first()
+                    freed = time.monotonic()
                 while await self.retry_one():
                     pass
             except Exception as error:
                 if not is_database_trouble(error):
                     log.exception("inbox.retry_failed")
             await asyncio.sleep(RETRY_POLL)
+
+    async def _free_first(self) -> None:
+        async with self._database.transaction() as session:
+            _ = await session.execute(FREE_FIRST)
 
     async def retry_one(self) -> bool:
         """Try one due dead letter; False when none is due.

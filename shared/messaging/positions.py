@@ -20,6 +20,7 @@ from shared import metrics
 from shared.database.direct import Direct
 from shared.database.session import Database
 from shared.messaging.bus import FactNumber, Place, Record, Subscription, number_of
+from shared.messaging.consumer import topic_of_type
 
 MOVE = (
     "UPDATE inbox_position p SET epoch = g.epoch, number = g.number, next_offset = g.next_offset"
@@ -50,6 +51,27 @@ BEGIN_POSITION = text(
     "INSERT INTO inbox_position (topic, partition, epoch, number, next_offset)"
     " VALUES (:topic, :partition, :epoch, :number, :next_offset) ON CONFLICT DO NOTHING"
 )
+# A partition without any entry was read before entries were kept, by code that took the same types.
+NOTE_TYPES = text(
+    "WITH p AS (SELECT topic, partition, epoch, number FROM inbox_position"
+    "  WHERE (topic, partition) IN (SELECT * FROM unnest(CAST(:topics AS text[]),"
+    "   CAST(:partitions AS integer[])))),"
+    " ended AS (UPDATE inbox_type t SET until_epoch = p.epoch, until_number = p.number FROM p"
+    "  WHERE t.topic = p.topic AND t.partition = p.partition AND t.until_number IS NULL"
+    "  AND t.type <> ALL(CAST(:types AS text[])))"
+    " INSERT INTO inbox_type (topic, partition, type, after_epoch, after_number)"
+    " SELECT p.topic, p.partition, g.type,"
+    "  CASE WHEN noted THEN p.epoch ELSE 0 END, CASE WHEN noted THEN p.number ELSE 0 END"
+    " FROM p JOIN unnest(CAST(:types AS text[]), CAST(:topics_of_types AS text[]))"
+    "   AS g (type, topic) ON g.topic = p.topic"
+    "  CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM inbox_type t"
+    "   WHERE t.topic = p.topic AND t.partition = p.partition) AS noted) n"
+    " WHERE NOT EXISTS (SELECT FROM inbox_type t WHERE t.topic = p.topic"
+    "  AND t.partition = p.partition AND t.type = g.type AND t.until_number IS NULL)"
+    " ON CONFLICT (topic, partition, type, after_epoch, after_number)"
+    " DO UPDATE SET until_epoch = NULL, until_number = NULL"
+)
+"""Note from which number on which types are listened to, and up to which no longer."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,9 +110,10 @@ class MovedError(Exception):
 class KnownPositions:
     """The partitions of one member of a consumer group, and how far each is taken."""
 
-    def __init__(self, database: Database, *, service: str) -> None:
+    def __init__(self, database: Database, *, service: str, types: Collection[str] = ()) -> None:
         self._database = database
         self._service = service
+        self._types = sorted(types)
         self._progress: dict[Place, Progress] = {}
         self._reread_at: dict[Place, int] = {}
         self._to_reread: set[Place] = set()
@@ -120,8 +143,18 @@ class KnownPositions:
                 taken = left[place] if was_upgraded else 0
                 begin = {**place._asdict(), "epoch": 0, "number": taken, "next_offset": taken}
                 _ = await session.execute(BEGIN_POSITION, begin)
+            await self._note_types(session, sorted(missing))
             for place, end in (await _read_positions(session, missing)).items():
                 self._progress[place] = Progress(end.number, end)
+
+    async def _note_types(self, session: AsyncSession, places: Sequence[Place]) -> None:
+        noted = {
+            "topics": [place.topic for place in places],
+            "partitions": [place.partition for place in places],
+            "types": self._types,
+            "topics_of_types": [topic_of_type(one) for one in self._types],
+        }
+        _ = await session.execute(NOTE_TYPES, noted)
 
     async def check(self, session: AsyncSession) -> None:
         """Follow what other owners have moved on.
@@ -202,7 +235,7 @@ class KnownPositions:
         if record.number is not None:
             if record.number <= reached.number:
                 return False
-            if not _follows(record, reached.number):
+            if not follows(record, reached.number):
                 self._note_gap(place, reached, found=record.number)
                 return False
         if place in self._reread_at:
@@ -257,12 +290,12 @@ def end_after(record: Record, reached: FactNumber) -> End:
     return End(number, record.offset + 1)
 
 
-def _follows(record: Record, reached: FactNumber) -> bool:
+def follows(record: Record, reached: FactNumber) -> bool:
     """Whether the record is the next after `reached`."""
-    assert record.number is not None
-    if record.number == reached.next:
+    number = number_of(record)
+    if number == reached.next:
         return True
-    if record.number.number > 1 or record.number.epoch <= reached.epoch:
+    if number.number > 1 or number.epoch <= reached.epoch:
         return False
     # The first of an epoch says which fact it follows, so that none before it is passed over.
     return record.follows is None or record.follows <= reached

@@ -21,6 +21,7 @@ from shared.database.key_check import WrongKeyError, checked_keys
 from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
+from shared.messaging.catching_up import CatchingUp
 from shared.messaging.consumer import Consumer
 from shared.messaging.inbox import Inbox
 from shared.messaging.kafka import KafkaBus
@@ -75,6 +76,7 @@ class Worker:
         self.bus = bus
         self.relay = Relay(database, bus, topic=topic_of(service), rebuildable=consumer.rebuildable)
         self.inbox = Inbox(database, bus, consumer=consumer)
+        self.catching_up = CatchingUp(database, bus, consumer=consumer)
         self.sealer = Sealer(database)
         self._refusal = RefusalWatch(service, database, bus=bus, rebuildable=consumer.rebuildable)
         topics = sorted({topic_of(service), *consumer.topics})
@@ -92,7 +94,13 @@ class Worker:
             _ = group.create_task(self._refusal.run())
             # The relay compares by itself, and finds out when all is well again.
             _ = group.create_task(self.relay.run())
-            for work in (self.inbox.run, self.inbox.run_retries, self.sealer.run):
+            works = (
+                self.inbox.run,
+                self.inbox.run_retries,
+                self.catching_up.run,
+                self.sealer.run,
+            )
+            for work in works:
                 _ = group.create_task(self._unless_refused(work))
             for timer in self._timers:
                 _ = group.create_task(self._tick(timer))

@@ -5,6 +5,7 @@ Who may use which one, what the use leaves behind, and what happens to the case 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import permutations
 from typing import Any
@@ -28,6 +29,7 @@ from shared.events.licenses import (
     LicenseSuspended,
 )
 from shared.ids import new_id
+from shared.messaging.bus import FactNumber, Record
 from shared.messaging.inbox import Inbox
 from shared.security.crypto import pseudonym, use_key
 from tests.builders.events import a_record
@@ -680,3 +682,50 @@ async def test_nobody_asks_for_the_licences_of_another(
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403, 401, 401]
+
+
+def numbered(fact: LicenseEvent, *, offset: int, event_number: int) -> Record:
+    """The fact as its producer numbered it."""
+    number = FactNumber(0, offset + 1)
+    return replace(a_record(fact, offset), number=number, event_number=event_number)
+
+
+async def test_second_fact_of_one_act_reaches_the_copy_of_a_licence(stack: StackFixture) -> None:
+    first = a_license()
+    case = await told_and_applied(stack, first)
+    # Both belong to one act and have its revision.
+    changed = later(first, LicenseChanged, 2, digest="d2")
+    revoked = later(first, LicenseRevoked, 2)
+    inbox = Inbox(stack.client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
+
+    await inbox.take([numbered(changed, offset=1, event_number=2)])
+    await inbox.take([numbered(revoked, offset=2, event_number=3)])
+
+    assert material(await read(stack, case))["lapsed"] == "03"
+
+
+async def told_and_applied(stack: StackFixture, fact: LicenseEvent) -> dict[str, Any]:
+    """An application with a licence of which a numbered fact told."""
+    inbox = Inbox(stack.client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
+    await inbox.take([numbered(fact, offset=0, event_number=1)])
+    return await applied(stack, fact)
+
+
+async def test_copy_that_an_older_release_wrote_is_guarded_by_its_revision(
+    stack: StackFixture,
+) -> None:
+    first = a_license(revision=4)
+    case = await told_and_applied(stack, first)
+    connection = await stack.client.database.connect()
+    _ = await connection.execute("UPDATE license_copy SET event_number = NULL")
+    await connection.close()
+    inbox = Inbox(stack.client.database, None, consumer=consumer)  # pyright: ignore[reportArgumentType]
+
+    # Facts of 0.1.0 have no number; those that follow count on from the newest revision.
+    early = later(first, LicenseRevoked, 3)
+    await inbox.take([replace(numbered(early, offset=1, event_number=1), event_number=0)])
+    assert "lapsed" not in material(await read(stack, case))
+    newer = later(first, LicenseSuspended, 4)
+    await inbox.take([numbered(newer, offset=2, event_number=5)])
+
+    assert material(await read(stack, case))["lapsed"] == "02"

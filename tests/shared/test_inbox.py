@@ -26,6 +26,7 @@ from shared.messaging.bus import FactNumber, Record
 from shared.messaging.consumer import Consumer
 from shared.messaging.dead_letters import Redrive, discard, redrive
 from shared.messaging.inbox import Inbox
+from shared.messaging.parking import NEXT_DUE
 from tests.builders.events import a_fact, a_record
 from tests.conftest import DatabaseFactory, Databases
 
@@ -393,3 +394,78 @@ async def test_failing_keeper_of_envelopes_sets_the_event_aside(
     await Inbox(database, None, consumer=consumer).take([a_record(a_fact()), a_record(a_fact(bad))])  # pyright: ignore[reportArgumentType]
 
     assert [row.key for row in await letters(database)] == [str(bad)]
+
+
+async def test_look_for_the_next_letter_does_not_pass_over_those_that_wait(
+    database_of: DatabaseFactory,
+) -> None:
+    database = await database_of("assessment")
+    bad = new_id()
+    inbox = await an_inbox(database, {bad}, pauses=(600.0,))
+    await inbox.take([a_record(a_fact(bad, revision=n), n) for n in range(300)])
+    # The first has failed once more and is tried again later.
+    while await inbox.retry_one():
+        pass
+
+    async with database.transaction() as session:
+        _ = await session.execute(text("ANALYZE dead_letter"))
+        # The table is too small for the planner to mind.
+        _ = await session.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {NEXT_DUE.text}")
+        (plan,) = (await session.execute(explain)).scalar_one()
+
+    assert rows_seen(plan["Plan"]) <= 3
+
+
+def rows_seen(node: dict[str, Any]) -> int:
+    """Rows that a plan's scans read."""
+    seen = sum(rows_seen(part) for part in node.get("Plans", ()))
+    if "Scan" in node["Node Type"]:
+        loops = node["Actual Loops"]
+        seen += int((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * loops)
+    return seen
+
+
+async def test_letters_of_a_key_are_freed_one_after_another(database_of: DatabaseFactory) -> None:
+    database = await database_of("assessment")
+    account = new_id()
+    bad = {account}
+    inbox = await an_inbox(database, bad, pauses=(0.0,))
+    records = [a_record(a_fact(account, revision=n), n) for n in range(1, 5)]
+    await inbox.take(records)
+    first, second, *_ = [row.event_id for row in await letters(database)]
+
+    async with database.transaction() as session:
+        await discard(session, first, reason="wrong")
+        assert await redrive(session, Redrive(all=True)) == 3
+    bad.clear()
+    while await inbox.retry_one():
+        pass
+
+    assert [revision for _, revision in await effects(database)] == [2, 3, 4]
+    assert await letters(database) == []
+    assert second != first
+
+
+async def test_letter_whose_predecessor_went_unnoticed_is_freed(
+    database_of: DatabaseFactory,
+) -> None:
+    database = await database_of("assessment")
+    account = new_id()
+    bad = {account}
+    inbox = await an_inbox(database, bad)
+    await inbox.take([a_record(a_fact(account, revision=n), n) for n in (1, 2)])
+    async with database.transaction() as session:
+        # As when the first is done while the second is being parked.
+        _ = await session.execute(
+            text("DELETE FROM dead_letter WHERE next_attempt_at < 'infinity'")
+        )
+    bad.clear()
+
+    retrying = asyncio.create_task(inbox.run_retries())
+    async with asyncio.timeout(10):
+        while await letters(database):
+            await asyncio.sleep(0.05)
+    _ = retrying.cancel()
+
+    assert [revision for _, revision in await effects(database)] == [2]

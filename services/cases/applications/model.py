@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, DateTime, Integer, Text, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, Boolean, DateTime, Integer, Text, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.cases.model_base import Base
@@ -20,6 +20,8 @@ class MatterCopy(Base):
 
     matter_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
+    event_number: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the newest event; empty of a release before 0.2, which went by the revision."""
     version: Mapped[int] = mapped_column(Integer)
     open: Mapped[bool] = mapped_column(Boolean)
     document: Mapped[MatterDocument] = json_column(MatterDocument)

@@ -58,8 +58,9 @@ class InputsRow(NamedTuple):
 
 INPUTS = Direct(
     text(
-        "SELECT revision, version,"
-        " CASE WHEN revision = :known THEN NULL ELSE document END AS document,"
+        "SELECT coalesce(event_number, revision) AS revision, version,"
+        " CASE WHEN coalesce(event_number, revision) = :known THEN NULL ELSE document END"
+        " AS document,"
         " (SELECT version FROM calendar_version) AS calendar,"
         " (SELECT jsonb_object_agg(u.id, jsonb_build_array(u.digest, u.media_type)) FROM upload u"
         " WHERE u.id = ANY (:uploads) AND u.owner = :owner) AS uploads,"

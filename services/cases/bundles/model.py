@@ -9,7 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Boolean, DateTime, Index, Integer, LargeBinary, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, DateTime, Index, Integer, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -50,6 +50,8 @@ class BundleCopy(Base):
 
     bundle_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
+    event_number: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the newest event; empty of a release before 0.2, which went by the revision."""
     version: Mapped[int] = mapped_column(Integer)
     open: Mapped[bool] = mapped_column(Boolean)
     document: Mapped[BundleSnapshot] = json_column(BundleSnapshot)

@@ -44,24 +44,27 @@ class KeptRow(NamedTuple):
 
 
 COLUMNS = (
-    "license_id, revision, holder_kind, holder, type_code, type_name, number, status, trust,"
-    " digest, valid_from, valid_until, account_id"
+    "license_id, revision, event_number, holder_kind, holder, type_code, type_name, number, status,"
+    " trust, digest, valid_from, valid_until, account_id"
 )
 # In the order of ids, so that two processes never wait for each other.
 KEEP_NEWEST = Direct(
     text(
         f"INSERT INTO license_copy ({COLUMNS}) SELECT {COLUMNS}"
         " FROM json_to_recordset(CAST(:rows AS json)) AS r (license_id uuid, revision int,"
+        " event_number bigint,"
         " holder_kind text, holder text, type_code text, type_name jsonb, number text,"
         " status text, trust text, digest text, valid_from date, valid_until date,"
         " account_id uuid) ORDER BY license_id"
         " ON CONFLICT (license_id) DO UPDATE SET revision = excluded.revision,"
+        " event_number = excluded.event_number,"
         " holder_kind = excluded.holder_kind, holder = excluded.holder,"
         " type_code = excluded.type_code, type_name = excluded.type_name,"
         " number = excluded.number, status = excluded.status, trust = excluded.trust,"
         " digest = excluded.digest, valid_from = excluded.valid_from,"
         " valid_until = excluded.valid_until, account_id = excluded.account_id"
-        " WHERE license_copy.revision < excluded.revision"
+        # The facts of one act share a revision.
+        " WHERE coalesce(license_copy.event_number, license_copy.revision) < excluded.event_number"
         # `xmax` of a row that was just inserted is 0: this tells an update from an insert.
         " RETURNING license_id, xmax <> 0 AS was_known"
     ).bindparams(bindparam("rows", type_=Text())),
@@ -96,7 +99,7 @@ def _newest_of_each(events: Iterable[LicenseEvent]) -> dict[UUID, LicenseValues]
     newest: dict[UUID, LicenseEvent] = {}
     for event in events:
         known = newest.get(event.license_id)
-        if known is None or known.revision < event.revision:
+        if known is None or known.event_number < event.event_number:
             newest[event.license_id] = event
     values: dict[UUID, LicenseValues] = {}
     for license_id, event in newest.items():
@@ -128,6 +131,7 @@ def _copy_values(event: LicenseEvent) -> LicenseValues:
     return LicenseValues(
         license_id=event.license_id,
         revision=event.revision,
+        event_number=event.event_number,
         holder_kind=ApplicantKind(event.holder_kind),
         holder=event.holder,
         type_code=event.type_code,

@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "assessment_key_check"
+revision = "assessment_0009"
 down_revision = "assessment_0008"
 
 

@@ -15,7 +15,7 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from sqlalchemy import Date, Index, Integer, Text, Uuid, text
+from sqlalchemy import BigInteger, Date, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -169,6 +169,8 @@ class LicenseValues(NamedTuple):
 
     license_id: UUID
     revision: int
+    event_number: int | None
+    """Of the newest event; None in a copy that a release before 0.2 wrote."""
     holder_kind: ApplicantKind
     holder: str
     type_code: str
@@ -201,6 +203,8 @@ class LicenseCopy(Base):
 
     license_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     revision: Mapped[int] = mapped_column(Integer)
+    event_number: Mapped[int | None] = mapped_column(BigInteger)
+    """Of the newest event; empty of a release before 0.2, which went by the revision."""
     holder_kind: Mapped[ApplicantKind] = enum_column(ApplicantKind)
     holder: Mapped[str] = mapped_column(Text)
     type_code: Mapped[str] = mapped_column(Text)

@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "cases_key_check"
+revision = "cases_0018"
 down_revision = "cases_0017"
 
 

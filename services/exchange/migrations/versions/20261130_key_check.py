@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "exchange_key_check"
+revision = "exchange_0008"
 down_revision = "exchange_0007"
 
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "identity_key_check"
+revision = "identity_0008"
 down_revision = "identity_0007"
 
 

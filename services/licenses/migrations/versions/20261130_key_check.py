@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "licenses_key_check"
+revision = "licenses_0007"
 down_revision = "licenses_0006"
 
 

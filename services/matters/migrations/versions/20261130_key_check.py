@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "matters_key_check"
+revision = "matters_0008"
 down_revision = "matters_0007"
 
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.database.migrations import create_key_check
 
-revision = "ratings_key_check"
+revision = "ratings_0011"
 down_revision = "ratings_0010"
 
 
