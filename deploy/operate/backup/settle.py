@@ -8,7 +8,7 @@ request, nothing that reaches anybody outside.
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
@@ -16,7 +16,7 @@ import asyncpg
 from deploy.operate.recount.compare import consumer_of
 from shared.database.session import Database
 from shared.events.base import topic_of
-from shared.messaging.bus import FactNumber, Message, Place, Positions, Record
+from shared.messaging.bus import FactNumber, LackingCopies, Message, Place, Positions, Record
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import Relay
 
@@ -28,6 +28,10 @@ ORDER BY epoch, number LIMIT $5
 LAST = """
 SELECT key, payload, epoch, number, event_number FROM fact_log
 WHERE topic = $1 AND partition = $2 ORDER BY epoch DESC, number DESC LIMIT 1
+"""
+AT = """
+SELECT key, payload, epoch, number, event_number FROM fact_log
+WHERE topic = $1 AND partition = $2 AND number = $3 ORDER BY epoch DESC LIMIT 1
 """
 PLACES = "SELECT partition FROM relay_position WHERE topic = $1 ORDER BY partition"
 TAKEN = "SELECT partition, epoch, number FROM inbox_position WHERE topic = $1"
@@ -55,6 +59,10 @@ class FactLogBus:
 
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """They are there."""
+
+    async def lacking_copies(self, topics: Sequence[str]) -> dict[str, LackingCopies]:
+        """None: nobody relies on these copies."""
+        return dict.fromkeys(topics, LackingCopies(0, 0))
 
     async def partitions(self, topic: str) -> int:
         return max(len(await self._places(topic)), 1)
@@ -85,6 +93,26 @@ class FactLogBus:
     async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
         """See `shared.messaging.bus.Reader`; an offset is the number before."""
         return await self.after(place, FactNumber(0, offset), limit=limit)
+
+    async def ends(self, places: Collection[Place]) -> dict[Place, int]:
+        """See `shared.messaging.bus.Reader`."""
+        found: dict[Place, int] = {}
+        for place in places:
+            newest = await self.newest(place.topic, place.partition + 1)
+            found[place] = 0
+            if place.partition in newest:
+                found[place] = newest[place.partition].offset + 1
+        return found
+
+    async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
+        """See `shared.messaging.bus.Reader`."""
+        found: dict[Place, Record] = {}
+        for place, offset in offsets.items():
+            async with self._logs[place.topic].acquire() as connection:
+                row = await connection.fetchrow(AT, place.topic, place.partition, offset + 1)
+            if row is not None:
+                found[place] = _record(place, row)
+        return found
 
     async def after(self, place: Place, number: FactNumber, *, limit: int) -> list[Record]:
         """The next facts of a partition, in order."""
