@@ -114,7 +114,7 @@ def test_restore_never_touches_data_that_are_there(tmp_path: Path) -> None:
 
 
 def drilled(store: BackupStore, databases: Mapping[str, str], until: datetime | None) -> Drilled:
-    return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=60))
+    return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=300))
 
 
 @pytest.mark.timeout(1200)
