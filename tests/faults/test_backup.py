@@ -114,9 +114,10 @@ def test_restore_never_touches_data_that_are_there(tmp_path: Path) -> None:
 
 
 def drilled(store: BackupStore, databases: Mapping[str, str], until: datetime | None) -> Drilled:
-    return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=60))
+    return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=300))
 
 
+@pytest.mark.timeout(1200)
 def test_drill_is_equal_at_random_moments_under_load(
     platform: Platform, invariant: Invariant, seed: int
 ) -> None:
@@ -155,14 +156,13 @@ def test_drill_is_equal_at_random_moments_under_load(
             receiver.send_signal(signal.SIGTERM)
             _ = receiver.wait(10)
         found = [drilled(store, databases, moment) for moment in moments]
-        newest = drilled(store, databases, None)
     _ = ask(platform.postgres, "SELECT pg_drop_replication_slot('tongban_archive')")
 
-    assert report.differences == []
     assert made.manifest.kind == "physical"
-    for one in (*found, newest):
+    for one in found:
         assert status_of(one.report) == 0, as_table(one.report)
         assert sum(result.rows for result in one.report.results) > 100
+    assert report.differences == [], as_table(report)
     invariant.holds()
 
 

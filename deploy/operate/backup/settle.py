@@ -29,6 +29,10 @@ LAST = """
 SELECT key, payload, epoch, number, event_number FROM fact_log
 WHERE topic = $1 AND partition = $2 ORDER BY epoch DESC, number DESC LIMIT 1
 """
+AT = """
+SELECT key, payload, epoch, number, event_number FROM fact_log
+WHERE topic = $1 AND partition = $2 AND number = $3 ORDER BY epoch DESC LIMIT 1
+"""
 PLACES = "SELECT partition FROM relay_position WHERE topic = $1 ORDER BY partition"
 TAKEN = "SELECT partition, epoch, number FROM inbox_position WHERE topic = $1"
 BEGINNING = FactNumber(0, 0)
@@ -56,9 +60,9 @@ class FactLogBus:
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """They are there."""
 
-    async def lacking_copies(self, topics: Sequence[str]) -> Mapping[str, LackingCopies]:
-        """A log in a database has no further copies."""
-        return {}
+    async def lacking_copies(self, topics: Sequence[str]) -> dict[str, LackingCopies]:
+        """None: nobody relies on these copies."""
+        return dict.fromkeys(topics, LackingCopies(0, 0))
 
     async def partitions(self, topic: str) -> int:
         return max(len(await self._places(topic)), 1)
@@ -86,28 +90,29 @@ class FactLogBus:
                     found[partition] = _record(Place(topic, partition), row)
         return found
 
+    async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
+        """See `shared.messaging.bus.Reader`; an offset is the number before."""
+        return await self.after(place, FactNumber(0, offset), limit=limit)
+
     async def ends(self, places: Collection[Place]) -> dict[Place, int]:
-        """See `shared.messaging.bus.Reader`; the number of the last fact."""
+        """See `shared.messaging.bus.Reader`."""
         found: dict[Place, int] = {}
         for place in places:
-            async with self._logs[place.topic].acquire() as connection:
-                row = await connection.fetchrow(LAST, place.topic, place.partition)
+            newest = await self.newest(place.topic, place.partition + 1)
             found[place] = 0
-            if row is not None:
-                found[place] = row["number"]
+            if place.partition in newest:
+                found[place] = newest[place.partition].offset + 1
         return found
 
     async def at(self, offsets: Mapping[Place, int]) -> dict[Place, Record]:
         """See `shared.messaging.bus.Reader`."""
         found: dict[Place, Record] = {}
         for place, offset in offsets.items():
-            for record in await self.read(place, offset, limit=1):
-                found[place] = record
+            async with self._logs[place.topic].acquire() as connection:
+                row = await connection.fetchrow(AT, place.topic, place.partition, offset + 1)
+            if row is not None:
+                found[place] = _record(place, row)
         return found
-
-    async def read(self, place: Place, offset: int, *, limit: int) -> list[Record]:
-        """See `shared.messaging.bus.Reader`; an offset is the number before."""
-        return await self.after(place, FactNumber(0, offset), limit=limit)
 
     async def after(self, place: Place, number: FactNumber, *, limit: int) -> list[Record]:
         """The next facts of a partition, in order."""
