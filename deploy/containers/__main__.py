@@ -138,7 +138,7 @@ def _platform(engine: Engine, folder: Path) -> Generator[tuple[list[str], dict[s
         engine.compose(*options, *up, f"--wait-timeout={WAIT_SECONDS}", environment=environment)
         yield options, environment
     except EngineError:
-        engine.compose(*options, "logs", "--tail=20", environment=environment)
+        engine.compose(*options, "logs", "--tail=100", environment=environment)
         raise
     finally:
         down = ["--profile=demo", "down", "--volumes", "--timeout=30"]
