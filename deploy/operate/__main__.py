@@ -5,10 +5,11 @@ those of the services, from the environment.
 """
 
 from deploy.command_line import new_command
-from deploy.operate import archive, new_secrets, publish_again, rebuild
+from deploy.operate import archive, database_settings, new_secrets, publish_again, rebuild
 
 cli = new_command()
 cli.add_typer(archive.cli, name="archive")
+_ = cli.command("database-settings")(database_settings.database_settings_command)
 _ = cli.command("new-secrets")(new_secrets.new_secrets_command)
 _ = cli.command("publish-again")(publish_again.publish_again_command)
 _ = cli.command("rebuild")(rebuild.rebuild_command)

@@ -10,10 +10,12 @@ import time
 
 import asyncpg
 import typer
+from sqlalchemy.engine import make_url
 
 from deploy.command_line import explained_errors
 from deploy.errors import DeployError
 from shared.database import migrations
+from shared.database.address import other_database
 from shared.settings import database_url
 
 REBUILDABLE = frozenset({"assessment"})
@@ -57,14 +59,14 @@ async def rebuild(service: str, url: str, *, patience: float = PATIENCE) -> None
 
 async def _drop_if_published(url: str) -> int:
     """Replace the database by an empty one, unless facts are unpublished: then their number."""
-    server, _, name = url.rpartition("/")
+    name = make_url(url).database
     held = await asyncpg.connect(url)
     try:
         async with held.transaction():
             _ = await held.execute(HOLD)
             if number := await held.fetchval(UNPUBLISHED):
                 return number
-            administration = await asyncpg.connect(f"{server}/postgres")
+            administration = await asyncpg.connect(other_database(url, "postgres"))
             try:
                 # Ends the connection above, too.
                 _ = await administration.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -21,11 +21,12 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.city import read_city
+from shared.database.address import driver_arguments, engine_url
 from shared.domain.workdays import seeding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +139,7 @@ def drift(service: str, connection: Connection) -> list[Any]:
 async def run_on(url: str, work: Any, *arguments: Any) -> Any:
     """Run `work(*arguments, connection)` in one transaction over a connection of its own."""
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
+        engine_url(url), poolclass=NullPool, connect_args={**driver_arguments(url)}
     )
     try:
         async with engine.begin() as connection:

@@ -18,6 +18,7 @@ from shared.http import dead_letters_router
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
 from shared.messaging.bus import Bus
+from shared.runtime import http_client
 from shared.runtime.readiness import readiness
 from shared.runtime.remote_keys import RemoteKeys
 from shared.security.crypto import derived_key
@@ -95,6 +96,7 @@ def create_app(
         responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
         separate_input_output_schemas=False,
     )
+    http_client.configure(settings)
     app.state.service = service
     app.state.settings = settings
     app.state.bus = bus

@@ -7,8 +7,12 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from operator import attrgetter
+from pathlib import Path
+from ssl import create_default_context
+from typing import Any
 
 from aiokafka import (
     AIOKafkaConsumer,
@@ -243,16 +247,48 @@ class KafkaReader:
                     return [_record(record) for record in records]
 
 
-class KafkaBus:
-    """`bootstrap` is `host:port[,host:port…]`."""
+@dataclass(frozen=True)
+class KafkaSecurity:
+    """Encryption and login of every client; by default neither."""
 
-    def __init__(self, bootstrap: str, *, replication: int = 1) -> None:
+    protocol: str = "PLAINTEXT"
+    ca_file: Path | None = None
+    """The authority of the brokers' certificates; None: those that the system trusts."""
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """What aiokafka's clients take."""
+        if self.protocol == "PLAINTEXT":
+            return {}
+        ca_file = None if self.ca_file is None else str(self.ca_file)
+        found: dict[str, Any] = {
+            "security_protocol": self.protocol,
+            "ssl_context": create_default_context(cafile=ca_file),
+        }
+        if self.protocol == "SASL_SSL":
+            found["sasl_mechanism"] = self.mechanism
+            found["sasl_plain_username"] = self.username
+            found["sasl_plain_password"] = self.password
+        return found
+
+
+class KafkaBus:
+    """`bootstrap` is `host:port[,host:port…]`; `security` says how the brokers are spoken to."""
+
+    def __init__(
+        self, bootstrap: str, *, replication: int = 1, security: KafkaSecurity | None = None
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = (security or KafkaSecurity()).arguments()
         self._replication = replication
 
     @asynccontextmanager
     async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._bootstrap, request_timeout_ms=10_000, **self._security
+        )
         await admin.start()
         try:
             yield admin
@@ -283,6 +319,7 @@ class KafkaBus:
     async def reader(self) -> AsyncGenerator[KafkaReader]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=BATCH_BYTES,
@@ -297,6 +334,7 @@ class KafkaBus:
     async def publisher(self) -> AsyncGenerator[KafkaPublisher]:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
@@ -316,6 +354,7 @@ class KafkaBus:
     ) -> AsyncGenerator[KafkaSubscription]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -23,9 +23,10 @@ from shared.database.session import Database, is_database_trouble, open_database
 from shared.events.base import topic_of
 from shared.messaging.bus import Bus
 from shared.messaging.inbox import Consumer, Inbox
-from shared.messaging.kafka import KafkaBus
+from shared.messaging.kafka import KafkaBus, KafkaSecurity
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
+from shared.runtime import http_client
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.readiness import readiness
 from shared.settings import ServiceSettings
@@ -117,10 +118,23 @@ async def _housekeep(database: Database, _now: datetime) -> None:
         _ = await session.execute(PRUNE)
 
 
+def _security_of(settings: ServiceSettings) -> KafkaSecurity:
+    password = ""
+    if settings.kafka_password is not None:
+        password = settings.kafka_password.get_secret_value()
+    return KafkaSecurity(
+        protocol=settings.kafka_security,
+        ca_file=settings.kafka_ca_file,
+        mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_username,
+        password=password,
+    )
+
+
 def open_bus(settings: ServiceSettings) -> Bus:
     """The bus that the settings name."""
     if settings.bus == "kafka":
-        return KafkaBus(settings.kafka_bootstrap)
+        return KafkaBus(settings.kafka_bootstrap, security=_security_of(settings))
     assert settings.bus_database_url is not None
     return LocalBus(settings.bus_database_url.get_secret_value())
 
@@ -196,6 +210,7 @@ def run_worker(
 ) -> None:
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
+    http_client.configure(settings)
     tune_gc()
     database = open_database(settings)
     consumer.settings = settings
