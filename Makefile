@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # `--port "8123"` where a value is given, and nothing where it is not.
 option = $(if $(2),--$(1) "$(2)")
 
-.PHONY: help run stack demo sandbox-peer test coverage faults check static measure docs texts containers bench lock clean
+.PHONY: help run stack demo sandbox-peer test coverage faults check static measure docs texts containers kubernetes bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -65,17 +65,22 @@ static: $(VENV)/dev.stamp ## The static part of `make check`
 	@$(BIN)/python -m deploy.checks
 	@$(BIN)/python -m deploy.docs --check
 	@$(BIN)/python -m deploy.contracts
+	@$(BIN)/python -m deploy.conformance
 	@$(BIN)/python -m deploy.texts check
 
 measure: $(VENV)/dev.stamp ## The figures of the code base beside what is to be reached (half a minute)
 	@$(BIN)/python -m deploy.measure
 
-docs: $(VENV)/dev.stamp ## Generate contracts, settings, alerts, runbook index and docker-compose.yml again
+docs: $(VENV)/dev.stamp ## Generate contracts, settings, alerts, runbook index, docker-compose.yml and the chart's values again
 	@$(BIN)/python -m deploy.docs
 	@$(BIN)/python -m deploy.compose
+	@$(BIN)/python -m deploy.chart
 
 containers: $(VENV)/dev.stamp var/kafka/libs/.stamp ## Build the image, start docker-compose.yml on a real engine, play the demo (root; some minutes)
 	@$(BIN)/python -m deploy.containers
+
+kubernetes: $(VENV)/dev.stamp ## Show the Helm chart to its linter, the schemas and a real API server (root; some minutes, builds one)
+	@$(BIN)/python -m deploy.kubernetes
 
 texts: $(VENV)/dev.stamp ## List the texts that no native reader has approved yet
 	@$(BIN)/python -m deploy.texts list-unreviewed

@@ -43,7 +43,7 @@ def container_deployment(*, public_url: str, regional_url: str) -> Deployment:
         secrets=lambda service: secret_files(service, SECRET_FOLDER),
         kafka="kafka:9092",
         # As many as this file has brokers. Whoever names three in KAFKA_BOOTSTRAP sets 3 here.
-        kafka_replication=1,
+        kafka_replication="1",
         host_of=lambda process: process.name,
         listen="0.0.0.0",  # noqa: S104 - inside a container, whose ports compose alone opens
         storage="/data/uploads",
@@ -53,7 +53,6 @@ def container_deployment(*, public_url: str, regional_url: str) -> Deployment:
         processes=processes(),
         city_file=f"{CITY_FOLDER}/city.toml",
         # One broker; with three of them both lines go.
-        extra={"KAFKA_REPLICATION": "1"},
     )
 
 

@@ -4,7 +4,7 @@ A process is a module, a port and an environment. A `Deployment` fills in the ad
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import orjson
@@ -93,13 +93,13 @@ class Deployment:
     """Where a set of processes runs: secrets, the broker, how they find each other.
 
     `secrets` gives the settings of a service that must not be seen, without prefix: values, or
-    files that hold them (`secret_files`). `extra` holds settings that every service gets.
+    files that hold them (`secret_files`).
     """
 
     secrets: Callable[[str], Mapping[str, str]]
     kafka: str
-    kafka_replication: int
-    """Copies of each topic; not more than there are brokers."""
+    kafka_replication: str
+    """Copies of each topic, a number or a template; not more than there are brokers."""
     host_of: Callable[[Process], str]
     listen: str
     storage: str
@@ -110,7 +110,6 @@ class Deployment:
     city_file: str
     gateway_port: int = GATEWAY_PORT
     """The port of the gateway, also where several share it."""
-    extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def urls(self, service: str) -> list[str]:
         """Base URLs under which the others reach the API of a service: of each copy one."""
@@ -135,7 +134,6 @@ class Deployment:
             port_setting: str(process.port),
             "DEVELOPMENT": str(self.development).lower(),
             "CITY_FILE": self.city_file,
-            **self.extra,
         }
         values |= self._of_one(process.service)
         prefix = process.service.upper()
@@ -145,7 +143,7 @@ class Deployment:
         return {
             "BUS": "kafka",
             "KAFKA_BOOTSTRAP": self.kafka,
-            "KAFKA_REPLICATION": str(self.kafka_replication),
+            "KAFKA_REPLICATION": self.kafka_replication,
         }
 
     def _of_one(self, service: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ class Stack:
         return Deployment(
             secrets=self._secrets,
             kafka=self.kafka.bootstrap,
-            kafka_replication=self.kafka.copies,
+            kafka_replication=str(self.kafka.copies),
             host_of=lambda _process: "127.0.0.1",
             listen="127.0.0.1",
             storage=str(self.folder.path / "uploads"),

@@ -57,14 +57,9 @@ def create_gateway(
         drain=ending,
         city=settings.city,
     )
+    lifespan = _lifespan_of(feed, forwarder, settings=settings, drain=ending)
     # Without FastAPI's own documents: the gateway serves the merged one of all services.
-    rest = FastAPI(
-        title="Tongban gateway",
-        lifespan=_lifespan_of(feed, forwarder, settings=settings, drain=ending),
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-    )
+    rest = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     rest.include_router(router)
     page = LoggedPages(rest)
 

@@ -89,11 +89,7 @@ def read_city(path: Path) -> City:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        faults: list[str] = []
-        for fault in error.errors(include_input=False, include_url=False):
-            place = ".".join(str(part) for part in fault["loc"])
-            faults.append(f"{place}: {fault['msg']}")
-        raise ValueError(f"{path}: {'; '.join(faults)}") from None
+        raise ValueError(f"{path}: {_faults_of(error)}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     seed = (path.parent / city.calendar.seed).resolve()
@@ -101,3 +97,11 @@ def read_city(path: Path) -> City:
         raise ValueError(f"{path}: calendar.seed: there is no file {seed}")
     calendar = city.calendar.model_copy(update={"seed": seed})
     return city.model_copy(update={"calendar": calendar})
+
+
+def _faults_of(error: ValidationError) -> str:
+    faults: list[str] = []
+    for fault in error.errors(include_input=False, include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        faults.append(f"{place}: {fault['msg']}")
+    return "; ".join(faults)

@@ -109,7 +109,16 @@ class EnvironmentSettings(BaseSettings):
         return init_settings, env_settings, _FileSource(settings_cls)
 
 
-class CitySettings(EnvironmentSettings):
+class OutgoingSettings(EnvironmentSettings):
+    """How a process calls others by HTTP."""
+
+    http_ca_file: Path | None = None
+    """A private authority that is trusted beside those of the system."""
+    http_proxy: str = ""
+    """`http://host:port` through which foreign endpoints are called; empty: directly."""
+
+
+class CitySettings(OutgoingSettings):
     """Which city is served. Nothing of it is secret."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
@@ -140,7 +149,15 @@ class ServiceSettings(CitySettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr
-    """`postgresql://user:password@host:port/database` of this service's own database."""
+    """`postgresql://user:password@host:port/database` of this service's own database.
+
+    `?sslmode=verify-full&sslrootcert=FILE` asks for TLS and names the authority.
+    """
+    direct_database_url: SecretStr | None = None
+    """The same database past PgBouncer, for the relay, the audit chain and migrations."""
+    database_pooler: bool = False
+    """`database_url` is that of PgBouncer in transaction mode: no startup settings (the role has
+    them, `tongban database-settings`), no prepared statements that outlive a transaction."""
     data_key: SecretKey
     """Encrypts personal data and keys its look-up hashes."""
     platform_key: SecretKey
@@ -156,6 +173,13 @@ class ServiceSettings(CitySettings):
     """Copies of each topic that is made: 3 unless it is said, and 1 in development. Not more than
     there are brokers. From 2 on, a fact is published when at least two brokers have it.
     """
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    """How brokers are spoken to; outside a private network SASL_SSL."""
+    kafka_ca_file: Path | None = None
+    """The authority of the brokers' certificates; none: those that the system trusts."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: SecretStr | None = None
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)
@@ -189,6 +213,10 @@ class ServiceSettings(CitySettings):
     def _bus_has_an_address(self) -> Self:
         if self.bus == "kafka" and not self.kafka_bootstrap:
             raise ValueError("kafka_bootstrap is required with bus=kafka")
+        if self.kafka_security == "SASL_SSL" and not (self.kafka_username and self.kafka_password):
+            raise ValueError("kafka_username and kafka_password are required with SASL_SSL")
+        if self.database_pooler and self.direct_database_url is None:
+            raise ValueError("direct_database_url is required with database_pooler")
         if self.bus == "local" and self.bus_database_url is None:
             raise ValueError("bus_database_url is required with bus=local")
         return self
@@ -226,10 +254,12 @@ def city_file(service: str) -> Path | None:
 
 
 def database_url(service: str) -> str:
-    """`<SERVICE>_DATABASE_URL` alone: all that migrations need."""
+    """`<SERVICE>_DATABASE_URL` alone, past a pooler: all that migrations and operators need."""
 
     class DatabaseSettings(EnvironmentSettings):
         model_config = SettingsConfigDict(env_prefix=f"{service.upper()}_", extra="ignore")
         database_url: SecretStr
+        direct_database_url: SecretStr | None = None
 
-    return load(DatabaseSettings).database_url.get_secret_value()
+    settings = load(DatabaseSettings)
+    return (settings.direct_database_url or settings.database_url).get_secret_value()

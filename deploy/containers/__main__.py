@@ -37,6 +37,8 @@ STAND_INS = ("python", "postgres", "kafka")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 KAFKA_LIBRARIES = ROOT / "var/kafka/libs"
 WAIT_SECONDS = 900
+PATIENT = f"{{start_period: {WAIT_SECONDS}s}}"
+"""A machine that is busy with other work starts slowly, and that is no fault of the platform."""
 URL = "http://gateway:8000"
 
 
@@ -87,8 +89,10 @@ def development_overlay() -> str:
     lie there in development alone.
     """
     lines = ["services:"]
+    for name in ("postgres", "kafka"):
+        lines += [f"  {name}:", f"    healthcheck: {PATIENT}"]
     for process in processes():
-        lines.append(f"  {process.name}:")
+        lines += [f"  {process.name}:", f"    healthcheck: {PATIENT}"]
         if process.name == "exchange-worker":
             lines += ["    network_mode: service:exchange-api", "    networks: !reset null"]
         prefix = process.service.upper()
@@ -138,7 +142,7 @@ def _platform(engine: Engine, folder: Path) -> Generator[tuple[list[str], dict[s
         engine.compose(*options, *up, f"--wait-timeout={WAIT_SECONDS}", environment=environment)
         yield options, environment
     except EngineError:
-        engine.compose(*options, "logs", "--tail=20", environment=environment)
+        engine.compose(*options, "logs", "--tail=100", environment=environment)
         raise
     finally:
         down = ["--profile=demo", "down", "--volumes", "--timeout=30"]

@@ -80,6 +80,9 @@ class Engine:
             # The daemon removes the file as the last thing.
             while self._pid_file.exists() and time.monotonic() < deadline:
                 time.sleep(0.2)
+        # The engine leaves the network namespace of the host mounted there.
+        namespace = str(self._folder / "exec/netns/default")
+        _ = subprocess.run(["umount", namespace], check=False, capture_output=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(

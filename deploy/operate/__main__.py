@@ -7,6 +7,7 @@ those of the services, from the environment.
 from deploy.command_line import new_command
 from deploy.operate import (
     archive,
+    database_settings,
     give_again,
     new_secrets,
     publish_again,
@@ -20,6 +21,7 @@ from deploy.operate.recount.command import recount_command
 
 cli = new_command()
 cli.add_typer(archive.cli, name="archive")
+_ = cli.command("database-settings")(database_settings.database_settings_command)
 _ = cli.command("new-secrets")(new_secrets.new_secrets_command)
 _ = cli.command("backup")(backup_command)
 _ = cli.command("drill")(drill_command)

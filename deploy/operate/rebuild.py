@@ -13,10 +13,12 @@ from importlib import import_module
 
 import asyncpg
 import typer
+from sqlalchemy.engine import make_url
 
 from deploy.command_line import explained_errors
 from deploy.errors import DeployError
 from shared.database import migrations
+from shared.database.address import other_database
 from shared.messaging.bus import NO_FACT, Bus, FactNumber, Place, Reader, number_of
 from shared.messaging.outbox import BATCH
 from shared.messaging.positions import follows
@@ -125,14 +127,14 @@ async def _holds(reader: Reader, place: Place, *, number: FactNumber) -> bool:
 
 async def _drop_if_published(url: str) -> int:
     """Replace the database by an empty one, unless facts are unpublished: then their number."""
-    server, _, name = url.rpartition("/")
+    name = make_url(url).database
     held = await asyncpg.connect(url)
     try:
         async with held.transaction():
             _ = await held.execute(HOLD)
             if number := await held.fetchval(UNPUBLISHED):
                 return number
-            administration = await asyncpg.connect(f"{server}/postgres")
+            administration = await asyncpg.connect(other_database(url, "postgres"))
             try:
                 # Ends the connection above, too.
                 _ = await administration.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -54,9 +54,8 @@ class Direct(Generic[R]):
         self._fields = _field_names(row)
         self._make = _maker(row)
         binds = [(name, compiled.binds[name]) for name in compiled.positiontup]
-        self._parameters = [name for name, _ in binds]
-        processors = [_processor(bind.type, "bind") for _, bind in binds]
-        self._bind = _changes(processors)
+        self._parameters: list[str] = list(compiled.positiontup)
+        self._bind = _changes([_processor(bind.type, "bind") for _, bind in binds])
         self._constants = {name: bind.value for name, bind in binds if not bind.required}
         self._processors = _processors_of_columns(statement)
         self._reader: tuple[tuple[str, ...], _Reader] | None = None

@@ -20,12 +20,13 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.city import read_city
+from shared.database.address import driver_arguments, engine_url
 from shared.database.schema import Fit, config_of, read_schema
 from shared.domain.workdays import seeding
 
@@ -158,7 +159,7 @@ async def run_on(url: str, work: Any, *arguments: Any) -> Any:
     The connection is outside a transaction: what `work` writes, it writes in its own.
     """
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
+        engine_url(url), poolclass=NullPool, connect_args={**driver_arguments(url)}
     )
     try:
         async with engine.connect() as connection:

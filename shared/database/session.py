@@ -7,16 +7,18 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
+from uuid import uuid4
 
 import asyncpg
 import orjson
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, MetaData, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from shared.database.address import driver_arguments, engine_url
 from shared.security.crypto import use_key
 from shared.settings import ServiceSettings
 
@@ -57,14 +59,26 @@ class Database:
         data_key: opens the encrypted columns of this service.
         platform_key: opens what services seal for each other in events.
         pool_size: most connections at a time.
+        direct_url: for connections outside the pool, which a pooler in between would break; empty:
+            the same.
+        pooler: `url` is that of PgBouncer, which gives every transaction another connection. The
+            role has the settings then (`tongban database-settings`), and no statement stays
+            prepared.
     """
 
     def __init__(
-        self, url: str, *, data_key: bytes, platform_key: bytes = b"", pool_size: int = 10
+        self,
+        url: str,
+        *,
+        data_key: bytes,
+        platform_key: bytes = b"",
+        pool_size: int = 10,
+        direct_url: str = "",
+        pooler: bool = False,
     ) -> None:
-        self.dsn = url
+        self.dsn = direct_url or url
         self.engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"),
+            engine_url(url),
             pool_size=pool_size,
             max_overflow=0,
             # Longer than `lock_timeout`, whose error says more.
@@ -73,7 +87,7 @@ class Database:
             # Transactions are begun and ended below, on the driver itself: SQLAlchemy's own way
             # costs as much as four statements.
             isolation_level="AUTOCOMMIT",
-            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
+            connect_args={**_connect_arguments(pooler=pooler), **driver_arguments(url)},
             json_serializer=dump_json,
             json_deserializer=orjson.loads,
         )
@@ -131,6 +145,18 @@ class Database:
     async def close(self) -> None:
         """Close the pool."""
         await self.engine.dispose()
+
+
+def _connect_arguments(*, pooler: bool) -> dict[str, Any]:
+    if not pooler:
+        return {"server_settings": SERVER_SETTINGS, "timeout": 5}
+    return {
+        "timeout": 5,
+        # The driver keeps no statement, and SQLAlchemy neither and under no name that was used.
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"tongban_{uuid4().hex}",
+    }
 
 
 class _Session(SyncSession):
@@ -245,6 +271,12 @@ def _is_trouble(state: str) -> bool:
     return state[:2] in {"08", "3D", "40", "53", "57"} or state in {"55P03", "25006", "55000"}
 
 
+def _secret(value: SecretStr | None) -> str:
+    if value is None:
+        return ""
+    return value.get_secret_value()
+
+
 def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Database:
     """The `Database` that a service's settings name."""
     return Database(
@@ -252,6 +284,8 @@ def open_database(settings: ServiceSettings, pool_size: int | None = None) -> Da
         data_key=base64.b64decode(settings.data_key.get_secret_value()),
         platform_key=base64.b64decode(settings.platform_key.get_secret_value()),
         pool_size=pool_size or settings.pool_size,
+        direct_url=_secret(settings.direct_database_url),
+        pooler=settings.database_pooler,
     )
 
 

@@ -19,6 +19,7 @@ from shared.http.draining import Drain
 from shared.http.problems import add_handlers
 from shared.http.request_scope import RequestScope
 from shared.messaging.bus import Bus
+from shared.runtime import http_client
 from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.readiness import readiness
 from shared.runtime.refusal import RefusalWatch
@@ -99,6 +100,7 @@ def create_app(
         responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
         separate_input_output_schemas=False,
     )
+    http_client.configure(settings)
     app.state.service = service
     app.state.settings = settings
     app.state.bus = bus

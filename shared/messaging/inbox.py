@@ -26,7 +26,7 @@ from shared import metrics
 from shared.database.direct import Direct
 from shared.database.session import Database, is_database_trouble
 from shared.events.base import Envelope
-from shared.messaging.bus import Bus, Place, Record
+from shared.messaging.bus import Bus, Place, Record, Subscription
 from shared.messaging.consumer import Consumer
 from shared.messaging.parking import PAUSES, Item, Parking, describe
 from shared.messaging.positions import (
@@ -167,15 +167,20 @@ class Inbox:
                     await self._notice_other_database()
                     continue
                 begun = time.monotonic()
-                self._handling = True
-                try:
-                    await self.take(records)
-                    await subscription.acknowledge(records)
-                    await self._positions.reread(subscription)
-                finally:
-                    self._handling = False
+                await self._take_and_acknowledge(records, subscription)
                 if len(records) < self._batch:
                     await asyncio.sleep(max(0.0, begun + self._consumer.period - time.monotonic()))
+
+    async def _take_and_acknowledge(
+        self, records: Sequence[Record], subscription: Subscription
+    ) -> None:
+        self._handling = True
+        try:
+            await self.take(records)
+            await subscription.acknowledge(records)
+            await self._positions.reread(subscription)
+        finally:
+            self._handling = False
 
     async def _assign(self, left: Mapping[Place, int]) -> Mapping[Place, int]:
         """The offsets at which this database goes on."""

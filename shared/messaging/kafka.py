@@ -7,8 +7,11 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from operator import attrgetter
+from pathlib import Path
+from ssl import create_default_context
 from typing import Any, TypeVar
 
 from aiokafka import (
@@ -339,6 +342,33 @@ async def _minimums(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[s
     return minimums
 
 
+@dataclass(frozen=True)
+class KafkaSecurity:
+    """Encryption and login of every client; by default neither."""
+
+    protocol: str = "PLAINTEXT"
+    ca_file: Path | None = None
+    """The authority of the brokers' certificates; None: those that the system trusts."""
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """What aiokafka's clients take."""
+        if self.protocol == "PLAINTEXT":
+            return {}
+        ca_file = None if self.ca_file is None else str(self.ca_file)
+        found: dict[str, Any] = {
+            "security_protocol": self.protocol,
+            "ssl_context": create_default_context(cafile=ca_file),
+        }
+        if self.protocol == "SASL_SSL":
+            found["sasl_mechanism"] = self.mechanism
+            found["sasl_plain_username"] = self.username
+            found["sasl_plain_password"] = self.password
+        return found
+
+
 class KafkaBus:
     """The bus on a cluster of brokers.
 
@@ -348,16 +378,22 @@ class KafkaBus:
     Args:
         bootstrap: `host:port[,host:port…]`.
         replication: copies of each partition of the topics that are made here.
+        security: how the brokers are spoken to.
     """
 
-    def __init__(self, bootstrap: str, *, replication: int = 1) -> None:
+    def __init__(
+        self, bootstrap: str, *, replication: int = 1, security: KafkaSecurity | None = None
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = (security or KafkaSecurity()).arguments()
         self._replication = replication
         self._minimum = min(2, replication)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncGenerator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=10_000)
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._bootstrap, request_timeout_ms=10_000, **self._security
+        )
         try:
             await admin.start()
             yield admin
@@ -422,6 +458,7 @@ class KafkaBus:
     async def reader(self) -> AsyncGenerator[KafkaReader]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=BATCH_BYTES,
@@ -436,6 +473,7 @@ class KafkaBus:
     async def publisher(self) -> AsyncGenerator[KafkaPublisher]:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
@@ -455,6 +493,7 @@ class KafkaBus:
     ) -> AsyncGenerator[KafkaSubscription]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
+            **self._security,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

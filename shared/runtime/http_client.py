@@ -7,19 +7,46 @@ import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 import structlog
 from cachetools import LRUCache
 
+from shared.settings import OutgoingSettings
+
 log = structlog.get_logger(__name__)
 
 
-@cache
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """How foreign endpoints are called here: a private authority, a proxy; by default neither."""
+
+    ca_file: Path | None = None
+    proxy: str = ""
+
+
+_outgoing = Outgoing()
+
+
+def configure(settings: OutgoingSettings) -> None:
+    """Set how this process calls others, before the first call."""
+    global _outgoing
+    _outgoing = Outgoing(settings.http_ca_file, settings.http_proxy)
+
+
 def _tls() -> ssl.SSLContext:
+    return _tls_of(_outgoing.ca_file)
+
+
+@cache
+def _tls_of(ca_file: Path | None) -> ssl.SSLContext:
     """Made once: reading the authorities' certificates takes 35 ms."""
-    return httpx.create_ssl_context(trust_env=False)
+    trusted = httpx.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        trusted.load_verify_locations(ca_file)
+    return trusted
 
 
 # `Any`: whoever asks for a document knows what it should hold, and checks what it reads.
@@ -196,6 +223,9 @@ class Endpoints:
         try:
             async with asyncio.timeout(self._timeout):
                 address = await self._pin(target, policy)
+                if _outgoing.proxy:
+                    # The proxy connects by the name and checks its certificate against it.
+                    address = target.host
                 request = _request(
                     method, target, address=address, headers=headers, content=content
                 )
@@ -285,10 +315,15 @@ def _request(
 
 
 def open_client(url: str, *, timeout: float) -> httpx.AsyncClient:
-    """A client for many requests to one address; whoever opens it closes it.
+    """A client for many requests to one foreign address; whoever opens it closes it.
 
     `timeout` in seconds.
     """
     return httpx.AsyncClient(
-        base_url=url, timeout=timeout, verify=_tls(), follow_redirects=False, trust_env=False
+        base_url=url,
+        timeout=timeout,
+        verify=_tls(),
+        follow_redirects=False,
+        trust_env=False,
+        proxy=_outgoing.proxy or None,
     )

@@ -24,10 +24,11 @@ from shared.messaging.bus import Bus
 from shared.messaging.catching_up import CatchingUp
 from shared.messaging.consumer import Consumer
 from shared.messaging.inbox import Inbox
-from shared.messaging.kafka import KafkaBus
+from shared.messaging.kafka import KafkaBus, KafkaSecurity
 from shared.messaging.local_bus import LocalBus
 from shared.messaging.outbox import Relay
 from shared.messaging.topics import LOOK_EVERY, TopicWatch
+from shared.runtime import http_client
 from shared.runtime.gc_tuning import tune_gc
 from shared.runtime.monitor import Monitor, operator_routes
 from shared.runtime.presence import Presence
@@ -149,10 +150,27 @@ async def _housekeep(database: Database, _now: datetime) -> None:
         _ = await session.execute(PRUNE)
 
 
+def _security_of(settings: ServiceSettings) -> KafkaSecurity:
+    password = ""
+    if settings.kafka_password is not None:
+        password = settings.kafka_password.get_secret_value()
+    return KafkaSecurity(
+        protocol=settings.kafka_security,
+        ca_file=settings.kafka_ca_file,
+        mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_username,
+        password=password,
+    )
+
+
 def open_bus(settings: ServiceSettings) -> Bus:
     """The bus that the settings name."""
     if settings.bus == "kafka":
-        return KafkaBus(settings.kafka_bootstrap, replication=settings.replication)
+        return KafkaBus(
+            settings.kafka_bootstrap,
+            replication=settings.replication,
+            security=_security_of(settings),
+        )
     assert settings.bus_database_url is not None
     return LocalBus(settings.bus_database_url.get_secret_value())
 
@@ -246,6 +264,7 @@ def run_worker(
 ) -> None:
     """Main of `services/<name>/worker.py`: run until SIGTERM or SIGINT."""
     logs.configure(f"{service}-worker")
+    http_client.configure(settings)
     tune_gc()
     database = open_database(settings)
     consumer.settings = settings

@@ -18,6 +18,7 @@ from deploy.compose import (
     CITY_FOLDER,
     CITY_VOLUME,
     FILE,
+    MAX_CONNECTIONS,
     ROLES,
     compose_text,
     containers,
@@ -26,7 +27,9 @@ from deploy.compose import (
 from deploy.operate.new_secrets import write_missing
 from deploy.processes import SERVICES, processes
 from shared.city import SAMPLE
+from shared.settings import ServiceSettings
 
+ROOT = Path(__file__).resolve().parents[2]
 SERVICES_OF_FILE: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))[
     "services"
 ]
@@ -148,3 +151,15 @@ def test_script_of_the_roles_is_a_shell_script() -> None:
 
     assert done.returncode == 0, done.stderr
     assert "SUPERUSER" not in ROLES
+
+
+def test_server_has_connections_for_every_process() -> None:
+    """The rule of docs/operations/connections.md, from the pools that the services have."""
+    default: int = ServiceSettings.model_fields["pool_size"].default
+    apis = len(SERVICES) * default + 1
+    workers = len(SERVICES) * (default + 2)
+    page = (ROOT / "docs/operations/connections.md").read_text(encoding="utf-8")
+
+    assert f"| all | **{apis + workers}** |" in page
+    assert f"{2 * (apis + workers) + default + 2} of them" in page
+    assert apis + workers + default + 2 + 30 <= MAX_CONNECTIONS

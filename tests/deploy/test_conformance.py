@@ -45,6 +45,8 @@ def test_what_was_tried_as_it_is_is_not_told(page: Path, tree: Path) -> None:
         ("docker-compose.yml", Check.CONTAINERS),
         ("requirements-runtime.lock", Check.CONTAINERS),
         ("deploy/containers/stand_ins/postgres-entry.sh", Check.CONTAINERS),
+        ("deploy/chart/values.yaml", Check.KUBERNETES),
+        ("deploy/chart/templates/network.yaml", Check.KUBERNETES),
     ],
 )
 def test_changed_file_is_told(page: Path, tree: Path, file: str, check: Check) -> None:

@@ -1,0 +1,211 @@
+"""The part of the Helm chart that follows from the list of processes: `values.yaml`, `Chart.yaml`.
+
+`python -m deploy.chart` writes them below `deploy/chart`; the templates there are written by hand
+and range over what stands in the values. A test holds the committed files equal to the generated
+ones; `make kubernetes` gives the chart to Helm, to the schemas and to a real API server.
+
+One platform has a namespace of its own, so that its parts find each other under short names.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from deploy.command_line import new_command
+from deploy.compose import CITY_FOLDER, SECRET_FOLDER, YamlMap, YamlValue
+from deploy.processes import (
+    SECRETS,
+    SERVICES,
+    Deployment,
+    Process,
+    processes,
+    secret_files,
+    secret_name,
+)
+from deploy.versions import current_version
+from shared.messaging.kafka import PARTITIONS
+
+FOLDER = Path(__file__).resolve().parent / "chart"
+
+# What a city sets or may want to change; everything below it follows from the code.
+SETTINGS = f"""\
+image:
+  repository: tongban
+  tag: ''
+  # sha256:…, wins over the tag
+  digest: ''
+  pullPolicy: IfNotPresent
+  pullSecrets: []
+
+# kubectl create secret generic tongban --from-file=FOLDER, the folder of `tongban new-secrets`
+secrets:
+  name: tongban
+
+# kubectl create configmap tongban-city --from-file=FOLDER, with city.toml and its calendar
+city:
+  configMap: tongban-city
+
+# Where people and peers reach the gateway
+publicUrl: ''
+kafka:
+  bootstrap: kafka:9092
+  replication: 3
+regionalUrl: ''
+uploads:
+  # A folder, for which claim names a volume that many nodes can write, or s3://bucket/prefix
+  url: /data/uploads
+  claim: ''
+
+# Further variables for every process
+extraEnv: {{}}
+
+replicas:
+  api: 2
+  worker: 2
+  gateway: 2
+
+# Before more replicas: docs/operations/connections.md
+autoscaling:
+  api:
+    enabled: false
+    min: 2
+    max: 6
+    # Percent of the requested processor time
+    target: 70
+  gateway:
+    enabled: false
+    min: 2
+    max: 4
+    target: 70
+  worker:
+    enabled: false
+    min: 2
+    # More than the partitions of a topic would have nothing to do
+    max: {PARTITIONS}
+    # Seconds behind; a metrics adapter has to offer it as an external metric with the label service
+    metric: tongban_consumer_lag_seconds
+    target: '10'
+
+resources:
+  api:
+    requests: {{cpu: 200m, memory: 192Mi}}
+    limits: {{memory: 384Mi}}
+  worker:
+    requests: {{cpu: 200m, memory: 192Mi}}
+    limits: {{memory: 384Mi}}
+  gateway:
+    requests: {{cpu: 300m, memory: 128Mi}}
+    limits: {{memory: 384Mi}}
+  migration:
+    requests: {{cpu: 100m, memory: 192Mi}}
+    limits: {{memory: 384Mi}}
+
+ingress:
+  enabled: false
+  className: ''
+  host: ''
+  tlsSecret: ''
+  annotations: {{}}
+
+networkPolicy:
+  enabled: true
+  # Peers of NetworkPolicy; empty: everybody reaches the gateway, nobody scrapes metrics
+  gatewayFrom: []
+  metricsFrom: []
+  egress:
+    - ports:
+        - {{port: 5432, protocol: TCP}}
+        - {{port: 9092, protocol: TCP}}
+  peerPorts: [443, 8443]
+"""
+
+
+def _deployment() -> Deployment:
+    return Deployment(
+        secrets=lambda service: secret_files(service, SECRET_FOLDER),
+        kafka="{{ .Values.kafka.bootstrap }}",
+        host_of=lambda process: process.name,
+        listen="0.0.0.0",  # noqa: S104 - the network policy says who may call
+        storage="{{ .Values.uploads.url }}",
+        public_url='{{ required "publicUrl is required" .Values.publicUrl }}',
+        regional_url="{{ .Values.regionalUrl }}",
+        development=False,
+        processes=processes(),
+        city_file=f"{CITY_FOLDER}/city.toml",
+        kafka_replication="{{ .Values.kafka.replication }}",
+    )
+
+
+def _process(process: Process, deployment: Deployment) -> YamlMap:
+    secrets: list[YamlValue] = []
+    if process.role != "gateway":
+        secrets = [secret_name(process.service, setting) for setting in SECRETS]
+    return {
+        "service": process.service,
+        "role": process.role,
+        "module": process.module,
+        "port": process.port,
+        "secrets": secrets,
+        "env": dict(deployment.environment(process)),
+    }
+
+
+def _migration(service: str, deployment: Deployment) -> YamlMap:
+    prefix = service.upper()
+    return {
+        "secrets": [secret_name(service, "DATABASE_URL")],
+        "env": {
+            f"{prefix}_DATABASE_URL_FILE": deployment.secrets(service)["DATABASE_URL_FILE"],
+            f"{prefix}_CITY_FILE": deployment.city_file,
+        },
+    }
+
+
+def values_text() -> str:
+    """`values.yaml`, as committed."""
+    deployment = _deployment()
+    listed: YamlMap = {}
+    for process in deployment.processes:
+        listed[process.name] = _process(process, deployment)
+    migrations: YamlMap = {}
+    for service in SERVICES:
+        migrations[service] = _migration(service, deployment)
+    generated: YamlMap = {"processes": listed, "migrations": migrations}
+    head = "# Generated by `make docs` from deploy/chart.py and deploy/processes.py.\n"
+    tail = "\n# From here on: what the code needs. Leave it as it is.\n"
+    return head + SETTINGS + tail + yaml.safe_dump(generated, sort_keys=False, width=120)
+
+
+def chart_text() -> str:
+    """`Chart.yaml`, as committed."""
+    version = str(current_version())
+    chart: YamlMap = {
+        "apiVersion": "v2",
+        "name": "tongban",
+        "description": "通办: the open platform of a city's government services",
+        "type": "application",
+        "version": version,
+        "appVersion": version,
+        "kubeVersion": ">=1.27.0-0",
+    }
+    head = "# Generated by `make docs` from deploy/chart.py.\n"
+    return head + yaml.safe_dump(chart, sort_keys=False, allow_unicode=True)
+
+
+def files() -> dict[str, str]:
+    """The generated files of the chart by their name."""
+    return {"Chart.yaml": chart_text(), "values.yaml": values_text()}
+
+
+cli = new_command()
+
+
+@cli.command()
+def main() -> None:
+    """Write the generated files of the chart."""
+    for name, text in files().items():
+        _ = (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli()

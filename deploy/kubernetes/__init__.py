@@ -1,0 +1,1 @@
+"""The chart, tried with Helm, with the schemas and on a real API server."""
