@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.documents import Documents
@@ -24,6 +24,7 @@ from shared.runtime.remote_keys import RemoteKeys
 from shared.security.tokens import TokenVerifier
 from shared.settings import load
 
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 ISSUER = "tongban"
 FEED_SECONDS = 5.0
 """How long a gateway on a shared port waits for keys and revocations before it listens."""
@@ -57,11 +58,7 @@ def create_gateway(
         drain=ending,
         city=settings.city,
     )
-    lifespan = _lifespan_of(feed, forwarder, settings=settings, drain=ending)
-    # Without FastAPI's own documents: the gateway serves the merged one of all services.
-    rest = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
-    rest.include_router(router)
-    page = LoggedPages(rest)
+    page = _page(router, _lifespan_of(feed, forwarder, settings=settings, drain=ending))
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: PLR0917 - ASGI
         if scope["type"] == "http" and scope["path"].startswith("/api"):
@@ -73,6 +70,14 @@ def create_gateway(
     return gateway
 
 
+def _page(router: APIRouter, lifespan: Lifespan) -> LoggedPages:
+    """The app of everything that is not forwarded."""
+    # Without FastAPI's own documents: the gateway serves the merged one of all services.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(router)
+    return LoggedPages(app)
+
+
 def _services(settings: Settings, upstreams: Mapping[str, Target] | None) -> Mapping[str, Target]:
     if upstreams is None:
         return settings.upstreams
@@ -81,7 +86,7 @@ def _services(settings: Settings, upstreams: Mapping[str, Target] | None) -> Map
 
 def _lifespan_of(
     feed: KeyAndRevocationFeed, forwarder: Forwarder, *, settings: Settings, drain: Drain
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         following = [asyncio.create_task(feed.follow()), asyncio.create_task(forwarder.watch())]
