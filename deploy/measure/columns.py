@@ -42,6 +42,8 @@ OPEN = {
     "DeadLetter.type": "names of facts, also of services that are not there yet",
     "Delivery.cause": "names the status of an answer: `http_503`",
     "Delivery.type": "names of facts of all services",
+    "GiveAgainRow.type": "names of facts of all services",
+    "InboxTypeRow.type": "names of facts of all services",
     "LoggedEvent.type": "names of facts of all services",
     "RatingCount.pf": "`''` of no channel in a primary key, which takes no NULL",
     "RatingCount.sub_channel": "`''` of no channel in a primary key, which takes no NULL",

@@ -27,12 +27,17 @@ def share_of_many(files: Sequence[SourceFile]) -> float:
     return 100 * len(many) / len(functions)
 
 
+HOOKS = frozenset({"settings_customise_sources"})
+"""Methods whose signature a library gives: pydantic-settings."""
+
+
 def more_than_two(files: Sequence[SourceFile]) -> list[str]:
     """`file:line name` of each function that takes more than two parameters by position.
 
     Left out is what only a framework calls: endpoints, dependencies of FastAPI (a function named
     in `Depends(…)`), listeners of SQLAlchemy (`@event.listens_for`), ASGI apps (`scope, receive,
-    send`), and functions with a parameter `_name`: it is there because a library hands it over.
+    send`), hooks of libraries by their name, and functions with a parameter `_name`: it is there
+    because a library hands it over.
     """
     dependencies = {name for source in files for name in _dependencies(source.tree)}
     found: list[str] = []
@@ -61,6 +66,7 @@ def _is_called_by_framework(
     if (
         is_endpoint(function)
         or function.name in dependencies
+        or function.name in HOOKS
         or list(names) == ["scope", "receive", "send"]
         or any(name.startswith("_") for name in names)
     ):

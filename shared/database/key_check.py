@@ -10,7 +10,6 @@ import contextlib
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Literal, get_args
 
 import structlog
 from cryptography.exceptions import InvalidTag
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database.migrations import metadata_of
 from shared.database.session import Database
+from shared.database.tables import KeyKind
 from shared.security.crypto import (
     Encrypted,
     Format,
@@ -30,7 +30,6 @@ from shared.security.crypto import (
     seal_for,
 )
 
-Kind = Literal["data", "platform"]
 PURPOSE = "key_check.sealed"
 KNOWN = "通办"
 RETRY = 5.0
@@ -44,7 +43,7 @@ log = structlog.get_logger(__name__)
 class WrongKeyError(Exception):
     """The database was written under another key; the text names the setting and no value."""
 
-    def __init__(self, service: str, kind: Kind) -> None:
+    def __init__(self, service: str, kind: KeyKind) -> None:
         name = f"{service.upper()}_{kind.upper()}_KEY"
         super().__init__(
             f"{name} 不是 {service} 的数据所用的密钥:请换回原来的密钥(备份中有)"
@@ -53,16 +52,16 @@ class WrongKeyError(Exception):
         )
 
 
-def _seal(kind: Kind) -> bytes:
+def _seal(kind: KeyKind) -> bytes:
     # No older release reads this table, so the value is in the newest format.
-    if kind == "data":
+    if kind is KeyKind.DATA:
         return encrypt(KNOWN, purpose=PURPOSE, form=Format.NAMED)
     return seal_for(KNOWN, PURPOSE, form=Format.NAMED).encode()
 
 
-def _opens(kind: Kind, sealed: bytes) -> bool:
+def _opens(kind: KeyKind, sealed: bytes) -> bool:
     try:
-        if kind == "data":
+        if kind is KeyKind.DATA:
             return decrypt(sealed, PURPOSE) == KNOWN
         return open_sealed(sealed.decode(), purpose=PURPOSE) == KNOWN
     except (InvalidTag, UnknownSealError):
@@ -77,14 +76,14 @@ async def check_keys(database: Database, service: str) -> None:
     """
     async with database.transaction() as session:
         known = await _read(session)
-        if "data" not in known:
+        if KeyKind.DATA not in known:
             await _check_old_values(session, service)
-        for kind in get_args(Kind):
+        for kind in KeyKind:
             if kind not in known:
                 _ = await session.execute(WRITE, {"kind": kind, "sealed": _seal(kind)})
         # Another process may have been first.
         known = await _read(session)
-        for kind in get_args(Kind):
+        for kind in KeyKind:
             if not _opens(kind, known[kind]):
                 raise WrongKeyError(service, kind)
 
@@ -103,7 +102,7 @@ async def _check_old_values(session: AsyncSession, service: str) -> None:
                     statement = select(type_coerce(column, BYTEA())).where(column.is_not(None))
                     sealed = await session.scalar(statement.limit(1))
                     if sealed is not None and not _opens_column(sealed, column.type.purpose):
-                        raise WrongKeyError(service, "data")
+                        raise WrongKeyError(service, KeyKind.DATA)
 
 
 def _opens_column(sealed: bytes, purpose: str) -> bool:

@@ -5,6 +5,7 @@ migration.
 """
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.database.columns import enum_column
 from shared.database.session import new_metadata
 
 
@@ -191,12 +193,19 @@ class InboxGroup(PlatformBase):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
 
 
+class KeyKind(StrEnum):
+    """The keys of a service, by the setting that holds them (`…_DATA_KEY`)."""
+
+    DATA = "data"
+    PLATFORM = "platform"
+
+
 class KeyCheckRow(PlatformBase):
     """A known value, sealed under a key of this database (`shared.database.key_check`)."""
 
     __tablename__ = "key_check"
 
-    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[KeyKind] = enum_column(KeyKind, primary_key=True)
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     made_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.messaging.bus import Place
-from shared.messaging.inbox import Inbox
+from shared.messaging.positions import KnownPositions
 from tests.shared.test_positions import Pair, pair
 
 __all__ = ["pair"]
@@ -19,14 +19,14 @@ async def test_slow_answer_of_the_database_is_waited_for(
 ) -> None:
     await pair.publish(2)
     await pair.relay()
-    know = Inbox._know
+    know = KnownPositions.know
 
-    async def slowly(inbox: Inbox, left: Mapping[Place, int]) -> None:
+    async def slowly(positions: KnownPositions, left: Mapping[Place, int]) -> None:
         # Longer than a poll: the consumer polls while its partitions are being assigned.
         await asyncio.sleep(2.5)
-        await know(inbox, left)
+        await know(positions, left)
 
-    monkeypatch.setattr(Inbox, "_know", slowly)
+    monkeypatch.setattr(KnownPositions, "know", slowly)
     with capture_logs() as told:
         async with pair.consuming():
             await pair.assert_each_once()
@@ -39,14 +39,14 @@ async def test_assignment_that_failed_is_asked_for_again(
 ) -> None:
     await pair.publish(2)
     await pair.relay()
-    know, failures = Inbox._know, [RuntimeError("once"), RuntimeError("twice")]
+    know, failures = KnownPositions.know, [RuntimeError("once"), RuntimeError("twice")]
 
-    async def late(inbox: Inbox, left: Mapping[Place, int]) -> Any:
+    async def late(positions: KnownPositions, left: Mapping[Place, int]) -> Any:
         if failures:
             raise failures.pop()
-        await know(inbox, left)
+        await know(positions, left)
 
-    monkeypatch.setattr(Inbox, "_know", late)
+    monkeypatch.setattr(KnownPositions, "know", late)
     async with pair.consuming():
         await pair.assert_each_once()
 
