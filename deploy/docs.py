@@ -7,6 +7,7 @@ with status 1 when the committed ones differ from the code.
 """
 
 import base64
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -116,7 +117,7 @@ def main(arguments: list[str]) -> int:
     for path, content in generated().items():
         if arguments == ["--check"]:
             if not path.exists() or path.read_bytes() != content:
-                drifted.append(str(path.relative_to(ROOT)))
+                drifted.append(os.path.relpath(path, ROOT))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             _ = path.write_bytes(content)

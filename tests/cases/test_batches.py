@@ -242,7 +242,8 @@ async def test_statements_of_a_chunk_do_not_grow_with_its_rows(database: Databas
             await receive(database, chunk)
         counts.append(len(captured))
 
-    assert counts[0] == counts[1] <= 8
+    # Four of them belong to the first look at a partition.
+    assert counts[0] == counts[1] <= 9
     assert {fact.case_id.version for fact in await imported(database)} == {7}
 
 
