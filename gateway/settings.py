@@ -12,16 +12,14 @@ Rate = tuple[Annotated[float, Field(gt=0)], Annotated[int, Field(ge=1)]]
 
 
 class Settings(CitySettings):
-    """`upstreams`: service name → base URL or a list of them, as JSON.
-
-    Times in seconds, rates per second.
-    """
+    """Times in seconds, rates per second."""
 
     model_config = SettingsConfigDict(
         env_prefix="GATEWAY_", frozen=True, extra="ignore", use_attribute_docstrings=True
     )
 
     upstreams: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field(default={})
+    """Service name → base URL, or a list of them, as JSON."""
     probe_seconds: float = Field(default=1.0, gt=0, le=60)
     """How often each of several addresses of a service is asked whether it is ready."""
     jwks_url: str

@@ -96,6 +96,8 @@ class _FileSource(EnvSettingsSource):
 class EnvironmentSettings(BaseSettings):
     """Base of all settings: from the environment, or from a file that `<NAME>_FILE` names."""
 
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
     # The signature is the library's.
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917
@@ -121,8 +123,6 @@ class OutgoingSettings(EnvironmentSettings):
 class CitySettings(OutgoingSettings):
     """Which city is served. Nothing of it is secret."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
-
     city_file: Path | None = None
     """The TOML file of the city (`shared/city.py`); required outside development."""
     development: bool = False
@@ -145,8 +145,6 @@ class CitySettings(OutgoingSettings):
 
 class ServiceSettings(CitySettings):
     """What every service needs. Secrets have no default."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr
     """`postgresql://user:password@host:port/database` of this service's own database.
@@ -178,8 +176,11 @@ class ServiceSettings(CitySettings):
     kafka_ca_file: Path | None = None
     """The authority of the brokers' certificates; none: those that the system trusts."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How this service proves to the brokers who it is, with SASL_SSL."""
     kafka_username: str = ""
+    """Its account at the brokers, with SASL_SSL."""
     kafka_password: SecretStr | None = None
+    """The password of that account."""
     bus_database_url: SecretStr | None = None
     """Where the in-process bus keeps its log; only with `bus=local`."""
     pool_size: int = Field(default=10, ge=1, le=200)

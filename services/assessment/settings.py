@@ -15,3 +15,4 @@ class Settings(ServiceSettings):
     port: Port = 8107
     """Where the HTTP process listens."""
     worker_port: Port = 8207
+    """Where the worker tells its health, metrics and state."""
