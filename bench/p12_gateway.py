@@ -27,6 +27,7 @@ from bench.seed_data import NO_LIMITS
 from bench.stack_fixture import jwks, token
 from deploy.broker import die_with_parent
 from deploy.postgres import free_port
+from shared.city import SAMPLE
 
 CONNECTIONS = 32
 PATH = "/api/v1/cases/files/019a0000-0000-7000-8000-000000000000"
@@ -141,6 +142,7 @@ def measure(options: Options) -> Sequence[Figure]:
     upstream = free_port()
     environment = {
         **NO_LIMITS,
+        "GATEWAY_CITY_FILE": str(SAMPLE),
         "GATEWAY_PORT": str(ports["gateway"]),
         "GATEWAY_UPSTREAMS": orjson.dumps({"cases": f"http://127.0.0.1:{upstream}"}).decode(),
         "GATEWAY_JWKS_URL": f"http://127.0.0.1:{upstream}/jwks",

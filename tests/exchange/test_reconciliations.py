@@ -15,6 +15,7 @@ import pytest
 from deploy.postgres import free_port
 from services.exchange.region.use_cases import reconciliations
 from shared import clock
+from shared.city import SAMPLE
 from tests.conftest import (
     DATA_KEY,
     PLATFORM_KEY,
@@ -163,6 +164,7 @@ async def test_run_killed_in_its_middle_is_finished_by_the_next_worker(
             "EXCHANGE_DATA_KEY": DATA_KEY,
             "EXCHANGE_PLATFORM_KEY": PLATFORM_KEY,
             "EXCHANGE_JWKS_URL": "http://127.0.0.1:1/unused",
+            "EXCHANGE_CITY_FILE": str(SAMPLE),
             "EXCHANGE_BUS": "local",
             "EXCHANGE_BUS_DATABASE_URL": empty_database,
             "EXCHANGE_WORKER_PORT": str(free_port()),

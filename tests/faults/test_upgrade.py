@@ -31,6 +31,7 @@ from deploy.broker import die_with_parent
 from deploy.postgres import EmbeddedPostgres, free_port
 from deploy.released import load, open_release
 from deploy.versions import KEPT_DATA, kept_releases
+from shared.city import SAMPLE
 from shared.database.schema import history
 from tests.builders.matters import CITY, DEPARTMENT
 from tests.builders.tokens import TestKeys
@@ -100,11 +101,13 @@ class City:
             "CASES_DATA_KEY": keys.data,
             "CASES_PLATFORM_KEY": keys.platform,
             "CASES_JWKS_URL": jwks,
+            "CASES_CITY_FILE": str(SAMPLE),
             "CASES_BUS": "local",
             "CASES_BUS_DATABASE_URL": postgres.dsn("bus"),
             "CASES_STORAGE_URL": str(folder / "uploads"),
             "CASES_DRAIN_SECONDS": "1",
             **GATEWAY,
+            "GATEWAY_CITY_FILE": str(SAMPLE),
             "GATEWAY_JWKS_URL": jwks,
             "GATEWAY_REVOCATIONS_URL": f"{jwks}revocations",
             "GATEWAY_PORT": str(self.port),
