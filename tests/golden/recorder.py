@@ -45,13 +45,18 @@ TECHNICAL = {
     "dead_letter",
     "event_number",
     "fact_log",
+    "give_again",
     "idempotency",
     "inbox",
     "inbox_group",
     "inbox_position",
+    "inbox_type",
+    "key_check",
     "outbox",
     "relay_position",
     "relay_state",
+    "running_process",
+    "schema_contraction",
 }
 """Tables of the platform: read elsewhere (outbox), or without business content."""
 RECORDED_HEADERS = (
