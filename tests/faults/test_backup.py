@@ -4,6 +4,7 @@ The archive brings back everything that was acknowledged, and nothing else is lo
 """
 
 import asyncio
+import os
 import random
 import signal
 import tempfile
@@ -117,6 +118,8 @@ def drilled(store: BackupStore, databases: Mapping[str, str], until: datetime | 
     return asyncio.run(drill(store, lock=LOCK, url=databases["cases"], until=until, patience=300))
 
 
+# It takes minutes, so only `make faults` plays it. tests/deploy/test_backup.py has short drills.
+@pytest.mark.skipif(not os.environ.get("FAULT_EACH"), reason="only with make faults (FAULT_EACH)")
 @pytest.mark.timeout(1200)
 def test_drill_is_equal_at_random_moments_under_load(
     platform: Platform, invariant: Invariant, seed: int
