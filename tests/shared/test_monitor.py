@@ -38,9 +38,12 @@ def a_monitor(database: Database, bus: Bus | None = None, **changes: Any) -> Mon
 
 
 def exposed(name: str) -> list[str]:
-    """The lines of a metric as it is scraped now."""
+    """The lines of a metric of assessment as it is scraped now.
+
+    Other tests of this process measure other services.
+    """
     lines = generate_latest().decode().splitlines()
-    return [line for line in lines if line.startswith(f"{name}{{")]
+    return [line for line in lines if line.startswith(f'{name}{{service="assessment"')]
 
 
 class BrokenPublisher:
