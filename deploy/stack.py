@@ -298,8 +298,12 @@ def main(
     ] = 1,
 ) -> None:
     """Run the production topology as processes until Ctrl-C, with sample data."""
-    with explained_errors():
+    try:
         wanted = parse_replicas(replicas)
+    except DeployError as error:
+        typer.echo(str(error), err=True)
+        # As for every other value that a command does not take.
+        raise typer.Exit(2) from None
     folder = RunFolder(data.resolve() / "stack", port)
     with explained_errors(folder.path, more=migrations.UnknownVersionError):
         folder.refuse_second_run()

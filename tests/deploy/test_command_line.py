@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy import backup, broker, compose, embedded, postgres, released, sandbox_peer, stack
+from deploy import broker, compose, embedded, postgres, released, sandbox_peer, stack
 from deploy.command_line import HIGHEST_PORT
 from deploy.contracts import __main__ as contracts
 from deploy.demo import __main__ as demo
+from deploy.operate import __main__ as operate
 from deploy.sample import accounts
 from deploy.simulators import regional
 
@@ -20,7 +21,7 @@ COMMANDS = {
     "stack": stack.cli,
     "demo": demo.cli,
     "broker": broker.cli,
-    "backup": backup.cli,
+    "operate": operate.cli,
     "sandbox_peer": sandbox_peer.cli,
     "postgres": postgres.cli,
     "compose": compose.cli,
@@ -31,9 +32,21 @@ COMMANDS = {
 }
 VERBS = [
     ("broker", "run"),
-    ("backup", "base"),
-    ("backup", "receive"),
-    ("backup", "restore"),
+    ("operate", "archive", "base"),
+    ("operate", "archive", "receive"),
+    ("operate", "archive", "restore"),
+    ("operate", "backup"),
+    ("operate", "database-settings"),
+    ("operate", "drill"),
+    ("operate", "give-again"),
+    ("operate", "new-secrets"),
+    ("operate", "publish-again"),
+    ("operate", "rebuild"),
+    ("operate", "recount"),
+    ("operate", "recover"),
+    ("operate", "restore"),
+    ("operate", "status"),
+    ("operate", "upgrade", "check"),
     ("postgres", "start"),
     ("released", "keep"),
 ]
@@ -72,7 +85,7 @@ def test_unknown_option_is_refused_and_nothing_is_done(door: tuple[str, ...], fo
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["embedded", "stack", "demo", "broker", "backup", "sandbox_peer"])
+@pytest.mark.parametrize("name", ["embedded", "stack", "demo", "broker", "operate", "sandbox_peer"])
 def test_help_is_printed_by_the_module(name: str) -> None:
     command = [sys.executable, "-m", f"deploy.{name}", "--help"]
 

@@ -29,7 +29,7 @@ def test_wrong_replicas_are_explained(text: str) -> None:
 def test_command_ends_with_a_sentence(tmp_path: Path) -> None:
     done = CliRunner().invoke(stack.cli, ["--replicas", "3", "--data", str(tmp_path)])
 
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert done.stderr.startswith("'3' 不是")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from deploy.operate.upgrade import Code, Gap, Line, check, code_of_this_release,
 from deploy.processes import SERVICES
 from shared.database.schema import history
 from shared.database.session import Database
-from shared.messaging.inbox import OTHER_VERSION
+from shared.messaging.parking import OTHER_VERSION
 from shared.runtime.presence import Presence
 from tests.conftest import DatabaseFactory
 

@@ -1,7 +1,7 @@
 """Parts of a running platform are made sick, one after the other.
 
 `tongban status` and the alerts name each with its runbook entry, and are quiet again after the
-cure. In `make test` a short form without Prometheus; `make faults` plays all of them.
+cure. Only `make faults` plays them, with a Prometheus that scrapes the platform.
 """
 
 import asyncio
