@@ -48,10 +48,9 @@ class ApiServer:
         self._token = secrets.token_hex(16)
         self._running: list[subprocess.Popen[bytes]] = []
         url = f"https://127.0.0.1:{free_port()}"
-        # Its certificate signs itself, and both ends are on this machine's loopback.
         self._client = httpx.Client(
             base_url=url,
-            verify=False,  # noqa: S501
+            verify=False,  # noqa: S501 - it signs its own certificate, and is on loopback
             trust_env=False,
             timeout=60,
             headers={"Authorization": f"Bearer {self._token}"},

@@ -9,44 +9,19 @@ and a restore loses nothing. Uploads and keys are files beside it and are copied
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
 
 from deploy.command_line import explained_errors, new_command
+from deploy.operate.backup.programs import connection_of, run
 from deploy.postgres import BIN, EmbeddedPostgres, PostgresError, unprivileged_prefix
 from deploy.run_folder import write_secret
 
 SLOT = "tongban_archive"
 STANDBY = "pg_receivewal"
 """The name by which `synchronous_standby_names` knows the receiver."""
-
-
-def _connection(url: str) -> tuple[list[str], dict[str, str]]:
-    """Arguments and environment with which PostgreSQL's programs connect to the server of `url`."""
-    parts = urlsplit(url)
-    arguments = ["-h", parts.hostname or "127.0.0.1", "-p", str(parts.port or 5432)]
-    arguments += ["-U", unquote(parts.username or "")]
-    # The password goes through the environment: arguments are visible to every user of the machine.
-    password = unquote(parts.password or "")
-    return arguments, {**os.environ, "PGPASSWORD": password, "LC_ALL": "C"}
-
-
-def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        command,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode != 0:
-        output = (done.stderr or done.stdout).strip()[-600:]
-        raise PostgresError(f"{Path(command[0]).name} failed: {output}")
 
 
 class Archive:
@@ -63,32 +38,32 @@ class Archive:
     def receive(self, url: str) -> subprocess.Popen[bytes]:
         """Start to receive the log, after an interruption from where it ended.
 
-        The process runs until it is stopped. Raises: `PostgresError`.
+        The process runs until it is stopped. Raises: `DeployError`.
         """
         self.log.mkdir(parents=True, exist_ok=True)
-        server, environment = _connection(url)
+        server, environment = connection_of(url)
         program = [str(BIN / "pg_receivewal"), "-D", str(self.log), "--slot", SLOT, "--no-password"]
-        _run([*program, "--create-slot", "--if-not-exists", *server], environment)
+        _ = run([*program, "--create-slot", "--if-not-exists", *server], environment)
         # With --synchronous it confirms each flush, which is what a waiting commit needs.
         return subprocess.Popen([*program, "--synchronous", *server], env=environment)
 
     def take_base(self, url: str) -> None:
-        """Copy the running cluster. Raises: `PostgresError`.
+        """Copy the running cluster. Raises: `DeployError`.
 
         `receive` must run, because the copy needs the log of the time in which it is made.
         """
         if self.base.exists():
             raise PostgresError(f"{self.base} holds a copy already; move it away first")
-        server, environment = _connection(url)
+        server, environment = connection_of(url)
         arguments = ["-D", str(self.base), "-X", "none", "-c", "fast", "--no-password", *server]
-        _run([str(BIN / "pg_basebackup"), *arguments], environment)
+        _ = run([str(BIN / "pg_basebackup"), *arguments], environment)
         if not self._password.exists():
             write_secret(self._password, environment["PGPASSWORD"].encode())
 
     def restore(self, server: EmbeddedPostgres) -> None:
         """Make the data directory of `server` from copy and log, and start it.
 
-        Returns when it takes writes again. Raises: `PostgresError`.
+        Returns when it takes writes again. Raises: `DeployError`.
         """
         if server.data_dir.exists():
             raise PostgresError(
@@ -96,7 +71,7 @@ class Archive:
             )
         prefix = unprivileged_prefix()
         # By the user that the server will run as, so that the files belong to it.
-        _run([*prefix, "cp", "-a", str(self.base), str(server.data_dir)], os.environ)
+        _ = run([*prefix, "cp", "-a", str(self.base), str(server.data_dir)], os.environ)
         if not server.password_file.exists():
             write_secret(server.password_file, self._password.read_bytes())
         for part in self.log.glob("*.partial"):
@@ -105,7 +80,7 @@ class Archive:
         fetch = server.data_dir.parent / f"{server.data_dir.name}.fetch"
         _ = fetch.write_text(f'#!/bin/sh\nexec cp "{self.log.resolve()}/$1" "$2"\n')
         fetch.chmod(0o755)
-        _run([*prefix, "touch", str(server.data_dir / "recovery.signal")], os.environ)
+        _ = run([*prefix, "touch", str(server.data_dir / "recovery.signal")], os.environ)
         server.settings["restore_command"] = f"'{fetch} %f %p'"
         try:
             server.start()
